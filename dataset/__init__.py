@@ -1,0 +1,1 @@
+"""What every folder may know: tables, vocabularies, histories, candidates. No TensorFlow, nothing else of ours."""

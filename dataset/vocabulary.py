@@ -1,0 +1,114 @@
+"""Vocabulary: the caller's ids <-> dense numbers."""
+
+import hashlib
+from collections.abc import Sequence
+from functools import cached_property
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from dataset.errors import InputError
+
+Id: TypeAlias = str | int
+Numbers: TypeAlias = npt.NDArray[np.int32]
+
+UNKNOWN = 0
+
+
+class Vocabulary:
+    """Sorted unique ids of one type (string or int64); id number i + 1 is `ids[i]`, 0 is kept for the unknown.
+
+    Numbers rise with ids, so breaking ties by number is breaking them by id.
+    """
+
+    def __init__(self, ids: pa.Array) -> None:
+        """`ids` may hold duplicates in any order, but no nulls; use `from_values` for Python values."""
+        if isinstance(ids, pa.ChunkedArray):
+            ids = ids.combine_chunks()
+        if ids.null_count:
+            raise InputError(f"vocabulary: {ids.null_count} ids are null; drop those rows first")
+        self.ids = pc.unique(as_id_type(ids)).sort()
+
+    @classmethod
+    def from_values(cls, values: Sequence[Id]) -> "Vocabulary":
+        return cls(pa.array(values))
+
+    def __len__(self) -> int:
+        """Count of known ids; embedding tables need one row more."""
+        return len(self.ids)
+
+    @property
+    def is_integer(self) -> bool:
+        return bool(pa.types.is_integer(self.ids.type))
+
+    def numbers(self, ids: pa.Array | pa.ChunkedArray) -> Numbers:
+        """[n] int32 numbers of `ids`, 0 where an id is unknown. Strings and integers never match each other."""
+        if isinstance(ids, pa.ChunkedArray):
+            ids = ids.combine_chunks()
+        if len(ids) and not pa.types.is_null(ids.type):
+            ids = as_id_type(ids)
+        if ids.type != self.ids.type:
+            return np.zeros(len(ids), np.int32)
+        found = pc.fill_null(pc.index_in(ids, value_set=self.ids), -1)
+        return np.asarray(found, dtype=np.int32) + np.int32(1)
+
+    def number(self, id_: Id) -> int:
+        """Number of one id, 0 if unknown. An id of the other type is unknown, `"1"` is not `1`."""
+        if isinstance(id_, bool) or not isinstance(id_, int | str | np.integer):
+            return UNKNOWN
+        return self._numbers_by_id.get(int(id_) if isinstance(id_, np.integer) else id_, UNKNOWN)
+
+    def take(self, numbers: npt.ArrayLike) -> pa.Array:
+        """Arrow array of the ids behind `numbers`; null for 0."""
+        positions = np.asarray(numbers, dtype=np.int64) - 1
+        return self.ids.take(pa.array(positions, mask=positions < 0))
+
+    def parse(self, text: str) -> Id:
+        """An id typed on a command line, in this vocabulary's type.
+
+        Raises:
+            InputError: the ids are integers and `text` is none.
+        """
+        if not self.is_integer:
+            return text
+        try:
+            return int(text)
+        except ValueError as error:
+            raise InputError(f"id {text!r}: the ids of this run are integers; pass one") from error
+
+    @cached_property
+    def content_hash(self) -> str:
+        """SHA-256 over type and ids, in order: equal vocabularies have equal hashes, in every process."""
+        digest = hashlib.sha256(str(self.ids.type).encode())
+        if self.is_integer:
+            digest.update(np.asarray(self.ids).tobytes())
+        else:
+            for id_ in self.ids.to_pylist():
+                encoded = id_.encode()
+                digest.update(len(encoded).to_bytes(4, "little") + encoded)
+        return digest.hexdigest()
+
+    @cached_property
+    def _numbers_by_id(self) -> dict[Id, int]:
+        return {id_: position + 1 for position, id_ in enumerate(self.ids.to_pylist())}
+
+
+def as_id_type(ids: pa.Array) -> pa.Array:
+    """`ids` as int64 or string, whichever they already are.
+
+    Raises:
+        InputError: they are neither, e.g. floats, where 1.0 and 1 would be merged in silence.
+    """
+    if pa.types.is_dictionary(ids.type):
+        ids = ids.dictionary_decode()
+    if pa.types.is_integer(ids.type):
+        try:
+            return ids.cast(pa.int64())
+        except pa.ArrowInvalid as error:
+            raise InputError(f"ids of type {ids.type} do not fit int64; pass them as strings") from error
+    if pa.types.is_string(ids.type) or pa.types.is_large_string(ids.type) or pa.types.is_string_view(ids.type):
+        return ids.cast(pa.string())
+    raise InputError(f"ids are {ids.type}; Belfry takes strings or integers: cast the column first")
