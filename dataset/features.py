@@ -1,14 +1,30 @@
-"""FeatureTables: what models may know of users and items, computed from one history and nothing later."""
+"""FeatureTables: what models may know of users and items at one moment, from one history and nothing later."""
 
-from dataclasses import dataclass
-from typing import TypeAlias
+import logging
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 
+from dataset import columns
 from dataset.interactions import Interactions
+from dataset.vocabulary import Numbers, Vocabulary
 
 FloatColumn: TypeAlias = npt.NDArray[np.float32]
+ColumnType = TypeVar("ColumnType", np.int32, np.float32)
+Column: TypeAlias = npt.NDArray[np.int32] | npt.NDArray[np.float32]
+
+MIN_COUNT = 3  # a category carried by fewer rows says too little to learn from
+N_BUCKETS = 10
+MAX_VALUES = 32  # of one multi-valued cell
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -18,10 +34,34 @@ class FeatureColumns:
     A category 0 means unknown or missing; numeric columns are standardised, a missing value is 0, the mean.
     """
 
-    categorical: dict[str, npt.NDArray[np.int32]]  # name -> [n + 1] category numbers
-    numeric: dict[str, FloatColumn]  # name -> [n + 1]
-    multi_valued: dict[str, npt.NDArray[np.int32]]  # name -> [n + 1, n_values], padded with 0
-    sizes: dict[str, int]  # name -> rows that an embedding of a categorical or multi-valued column needs
+    categorical: dict[str, Numbers] = field(default_factory=dict)  # name -> [n + 1] category numbers
+    numeric: dict[str, FloatColumn] = field(default_factory=dict)  # name -> [n + 1]
+    multi_valued: dict[str, Numbers] = field(default_factory=dict)  # name -> [n + 1, n_values], padded with 0
+    sizes: dict[str, int] = field(default_factory=dict)  # rows that an embedding of a column's categories needs
+
+    def take(self, numbers: Numbers) -> dict[str, Column]:
+        """The rows of `numbers` in every column: [n], or [n, n_values] where a column is multi-valued."""
+        everything: dict[str, Column] = {**self.categorical, **self.numeric, **self.multi_valued}
+        return {name: values[numbers] for name, values in everything.items()}
+
+    def to_arrays(self) -> dict[str, npt.NDArray[np.generic]]:
+        """As named arrays, to be saved without pickle; `from_arrays` is the way back."""
+        arrays: dict[str, npt.NDArray[np.generic]] = {}
+        for kind in ("categorical", "numeric", "multi_valued"):
+            arrays |= {f"{kind}/{name}": values for name, values in getattr(self, kind).items()}
+        return arrays | {f"size/{name}": np.array(size) for name, size in self.sizes.items()}
+
+    @classmethod
+    def from_arrays(cls, arrays: dict[str, npt.NDArray[np.generic]]) -> "FeatureColumns":
+        def of_kind(kind: str) -> dict[str, npt.NDArray[np.generic]]:
+            return {key.partition("/")[2]: value for key, value in arrays.items() if key.startswith(f"{kind}/")}
+
+        return cls(
+            categorical=of_kind("categorical"),  # type: ignore[arg-type]
+            numeric=of_kind("numeric"),  # type: ignore[arg-type]
+            multi_valued=of_kind("multi_valued"),  # type: ignore[arg-type]
+            sizes={name: int(size) for name, size in of_kind("size").items()},  # type: ignore[call-overload]
+        )
 
 
 @dataclass(frozen=True)
@@ -31,3 +71,129 @@ class FeatureTables:
     history: Interactions
     users: FeatureColumns
     items: FeatureColumns
+
+    @cached_property
+    def now_s(self) -> int:
+        """UTC seconds of the newest event: the moment these tables speak of; 0 without times."""
+        times = self.history.timestamp_s
+        return 0 if times is None or not len(times) else int(times.max())
+
+
+def encode_features(
+    table: pa.Table | None, vocabulary: Vocabulary, *, id_column: str, text_columns: Iterable[str] = ()
+) -> FeatureColumns:
+    """Feature columns of a checked users or items table, in the order of `vocabulary`.
+
+    By type: a string (or bool) is a category, a list of strings is multi-valued, a number is standardised and, as a
+    second column `<name>_bucket`, cut into tenths of the table; a text column becomes its words. A title that is not
+    declared as text is a name for people and no feature. Categories of fewer than `MIN_COUNT` rows are unknown.
+    """
+    encoded = FeatureColumns()
+    if table is None:
+        return encoded
+    text_columns = set(text_columns)
+    rows = _Rows.of(vocabulary.numbers(table[id_column]), len(vocabulary))
+    for name in table.column_names:
+        values = table[name].combine_chunks()
+        if name == id_column or pa.types.is_null(values.type) or not len(values):
+            continue
+        if name in text_columns:
+            words = [sorted(set(re.findall(r"\w+", (text or "").lower()))) for text in values.to_pylist()]
+            _add_multi_valued(encoded, name, pa.array(words, pa.list_(pa.string())), rows)
+        elif name == columns.TITLE:
+            continue
+        elif pa.types.is_list(values.type) or pa.types.is_large_list(values.type):
+            _add_multi_valued(encoded, name, values, rows)
+        elif pa.types.is_integer(values.type) or pa.types.is_floating(values.type):
+            _add_numeric(encoded, name, values, rows)
+        else:
+            _add_categorical(encoded, name, values.cast(pa.string()), rows)
+    return encoded
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Which row of a table belongs to which number."""
+
+    position: npt.NDArray[np.int64]  # [n + 1]
+    present: npt.NDArray[np.bool_]  # [n + 1]
+
+    @classmethod
+    def of(cls, numbers: Numbers, n: int) -> "_Rows":
+        position, present = np.zeros(n + 1, np.int64), np.zeros(n + 1, np.bool_)
+        position[numbers], present[numbers] = np.arange(len(numbers)), True
+        present[0] = False
+        return cls(position, present)
+
+    def spread(self, values: npt.NDArray[ColumnType]) -> npt.NDArray[ColumnType]:
+        """[n + 1, ...]: each number's row of `values`, zeros where it has none."""
+        spread = values[self.position]
+        spread[~self.present] = 0
+        return spread
+
+
+def _categories(values: pa.Array) -> pa.Array:
+    counts = pc.value_counts(values.drop_null())
+    return counts.field("values").filter(pc.greater_equal(counts.field("counts"), MIN_COUNT)).sort()
+
+
+def _category_numbers(values: pa.Array, categories: pa.Array) -> Numbers:
+    return np.asarray(pc.fill_null(pc.index_in(values, value_set=categories), -1), np.int32) + np.int32(1)
+
+
+def _add_categorical(
+    encoded: FeatureColumns,
+    name: str,
+    values: pa.Array,
+    rows: "_Rows",
+) -> None:
+    categories = _categories(values)
+    if len(categories) < 2:
+        log.info("feature column %r tells no rows apart and is left out", name)
+        return
+    numbers = _category_numbers(values, categories)
+    encoded.categorical[name] = rows.spread(numbers)
+    encoded.sizes[name] = len(categories) + 1
+
+
+def _add_multi_valued(
+    encoded: FeatureColumns,
+    name: str,
+    values: pa.Array,
+    rows: "_Rows",
+) -> None:
+    flat = pc.list_flatten(values).cast(pa.string())
+    categories = _categories(flat)
+    if not len(categories):
+        log.info("feature column %r tells no rows apart and is left out", name)
+        return
+    numbers = _category_numbers(flat, categories)
+    parents = np.asarray(pc.list_parent_indices(values), np.int64)[numbers > 0]
+    numbers = numbers[numbers > 0]
+    counts = np.bincount(parents, minlength=len(values))
+    slots = np.arange(len(parents)) - np.repeat(np.cumsum(counts) - counts, counts)
+    width = min(int(counts.max()), MAX_VALUES)
+    kept = slots < width
+    padded = np.zeros((len(values), width), np.int32)
+    padded[parents[kept], slots[kept]] = numbers[kept]
+    encoded.multi_valued[name] = rows.spread(padded)
+    encoded.sizes[name] = len(categories) + 1
+
+
+def _add_numeric(
+    encoded: FeatureColumns,
+    name: str,
+    values: pa.Array,
+    rows: "_Rows",
+) -> None:
+    raw = values.cast(pa.float64()).to_numpy(zero_copy_only=False)
+    finite = np.isfinite(raw)
+    if len(np.unique(raw[finite])) < 2:
+        log.info("feature column %r tells no rows apart and is left out", name)
+        return
+    mean, deviation = raw[finite].mean(), raw[finite].std()
+    encoded.numeric[name] = rows.spread(np.where(finite, (raw - mean) / deviation, 0).astype(np.float32))
+    edges = np.unique(np.quantile(raw[finite], np.linspace(0, 1, N_BUCKETS + 1)[1:-1]))
+    buckets = np.where(finite, np.searchsorted(edges, raw, side="right") + 1, 0)
+    encoded.categorical[f"{name}_bucket"] = rows.spread(buckets.astype(np.int32))
+    encoded.sizes[f"{name}_bucket"] = len(edges) + 2

@@ -46,8 +46,8 @@ class Interactions:
         cls, table: pa.Table, *, users: Vocabulary | None = None, items: Vocabulary | None = None
     ) -> "Interactions":
         """Number a table that `dataset.validation.check` has passed; vocabularies are made where none is given."""
-        users = users or Vocabulary(table[columns.USER_ID])
-        items = items or Vocabulary(table[columns.ITEM_ID])
+        users = Vocabulary(table[columns.USER_ID]) if users is None else users
+        items = Vocabulary(table[columns.ITEM_ID]) if items is None else items
         names = table.column_names
         rating = timestamp_s = None
         if columns.TIMESTAMP_S in names:

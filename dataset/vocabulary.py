@@ -28,13 +28,18 @@ class Vocabulary:
         """`ids` may hold duplicates in any order, but no nulls; use `from_values` for Python values."""
         if isinstance(ids, pa.ChunkedArray):
             ids = ids.combine_chunks()
+        ids = as_id_type(ids)
         if ids.null_count:
             raise InputError(f"vocabulary: {ids.null_count} ids are null; drop those rows first")
-        self.ids = pc.unique(as_id_type(ids)).sort()
+        self.ids = pc.unique(ids).sort()
 
     @classmethod
     def from_values(cls, values: Sequence[Id]) -> "Vocabulary":
-        return cls(pa.array(values))
+        try:
+            ids = pa.array(values)
+        except (pa.ArrowException, OverflowError) as error:
+            raise InputError(f"ids are not all strings or all int64 ({error}); make them one type") from error
+        return cls(ids)
 
     def __len__(self) -> int:
         """Count of known ids; embedding tables need one row more."""

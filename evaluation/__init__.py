@@ -1,0 +1,1 @@
+"""How good lists are: per-user metrics, intervals over users, reports. Knows only `dataset`."""

@@ -1,0 +1,54 @@
+"""Histories as weighted bags of items: what a query tower reads and what affinities are summed over."""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from dataset.interactions import Interactions, Positions
+from dataset.vocabulary import Numbers
+
+Weights: TypeAlias = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class HistoryBags:
+    """Items of many histories, those of one history together, each with two weights of unit length per history."""
+
+    row: Positions  # [n_entries] which history; never falling
+    item_num: Numbers  # [n_entries], oldest first within a history
+    even: Weights  # [n_entries] 1 / sqrt(length)
+    recent: Weights  # [n_entries] falling by half every `half_life` items back
+
+
+def even_weights(counts: Positions) -> Weights:
+    """[sum(counts)] float32: every entry of a history of length n weighs 1 / sqrt(n)."""
+    return np.repeat(1 / np.sqrt(np.maximum(counts, 1)), counts).astype(np.float32)
+
+
+def recency_weights(counts: Positions, half_life: float) -> Weights:
+    """[sum(counts)] float32: 0.5^(age / half_life), age counted in items from the newest, scaled to unit length."""
+    age = np.repeat(np.cumsum(counts), counts) - np.arange(counts.sum()) - 1
+    decay = 0.5 ** (1 / half_life)
+    square_sum = (1 - decay ** (2 * counts)) / (1 - decay**2)
+    weights: Weights = (decay**age / np.repeat(np.sqrt(square_sum), counts)).astype(np.float32)
+    return weights
+
+
+def make_bags(items: list[Numbers], *, half_life: float) -> HistoryBags:
+    """Bags of given item lists, each oldest first."""
+    counts = np.array([len(history) for history in items], np.int64)
+    return HistoryBags(
+        row=np.repeat(np.arange(len(items)), counts),
+        item_num=np.concatenate([*items, np.zeros(0, np.int32)]).astype(np.int32),
+        even=even_weights(counts),
+        recent=recency_weights(counts, half_life),
+    )
+
+
+def history_bags(history: Interactions, users: Numbers, *, half_life: float, max_length: int) -> HistoryBags:
+    """Bags of what `users` watched, their newest `max_length` events; empty for an unknown user."""
+    by_user = history.by_user
+    items = [history.item_num[by_user.of(user)[-max_length:]] if user else history.item_num[:0] for user in users]
+    return make_bags(items, half_life=half_life)

@@ -1,0 +1,51 @@
+"""Which items are watched by the same people: one computation for ItemKNN and for the ranker's features."""
+
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse as sp
+
+# A block of 4M stored similarities takes about 32 MiB, as values and columns.
+_STORED_PER_BLOCK = 1 << 22
+
+
+def cosine_neighbours(
+    matrix: "sp.csr_matrix[np.float32]", *, n_neighbours: int, shrink: float
+) -> "sp.csr_matrix[np.float32]":
+    """Each item's nearest items by the cosine of who watched them.
+
+    The cosine of items i and j is `dot(i, j) / (|i| |j| + shrink)`: `shrink` holds back pairs that few people link.
+    Computed in blocks of items, so a table of all pairs never exists.
+
+    Args:
+        matrix: [n_users + 1, n_items + 1], 0 where there is nothing (`Interactions.matrix`, or weighted).
+        n_neighbours: kept for each item, only positive ones and never itself; equal ones by item number.
+        shrink: >= 0, in the unit of the product of two norms.
+
+    Returns:
+        [n_items + 1, n_items + 1] float32, row i holding the neighbours of item i, columns rising.
+    """
+    items = matrix.T.tocsr()  # [n_items + 1, n_users + 1]
+    norms = np.sqrt(np.asarray(items.multiply(items).sum(axis=1), dtype=np.float64)).ravel()
+    n_items = items.shape[0]
+    n_rows = max(1, _STORED_PER_BLOCK // n_items)
+    parts = [
+        _nearest(items[first : first + n_rows] @ matrix, first, norms, n_neighbours, shrink)
+        for first in range(0, n_items, n_rows)
+    ]
+    return sp.csr_matrix(sp.vstack(parts))
+
+
+def _nearest(
+    dots: "sp.csr_matrix[np.float32]", first: int, norms: npt.NDArray[np.float64], n_neighbours: int, shrink: float
+) -> "sp.csr_matrix[np.float32]":
+    """The `n_neighbours` nearest in each row of `dots`, whose row 0 is item number `first`."""
+    dots.sort_indices()
+    rows = np.repeat(np.arange(dots.shape[0]), np.diff(dots.indptr))
+    cosines = (dots.data / (norms[first + rows] * norms[dots.indices] + shrink)).astype(np.float32)
+    cosines[(dots.indices == first + rows) | (dots.data <= 0)] = -np.inf
+    kept = []
+    for start, stop in zip(dots.indptr[:-1], dots.indptr[1:], strict=True):
+        nearest = np.argsort(-cosines[start:stop], kind="stable")[:n_neighbours] + start
+        kept.append(np.sort(nearest[cosines[nearest] > -np.inf]))
+    chosen = np.concatenate(kept)
+    return sp.csr_matrix((cosines[chosen], (rows[chosen], dots.indices[chosen])), shape=dots.shape)

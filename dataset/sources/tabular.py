@@ -1,0 +1,204 @@
+"""Tables from CSV, Parquet, Arrow files, pandas and pyarrow: raw, as they are; `dataset.validation` checks them."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias, Union
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from dataset import columns
+from dataset.errors import InputError, TableError
+from dataset.tables import Tables
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Source: TypeAlias = Union[str, Path, pa.Table, "pd.DataFrame"]
+
+CSV_SUFFIXES = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz")
+PARQUET_SUFFIXES = (".parquet", ".pq")
+ARROW_SUFFIXES = (".arrow", ".feather", ".ipc")
+SUFFIXES = CSV_SUFFIXES + PARQUET_SUFFIXES + ARROW_SUFFIXES
+
+# An integer that is written in one way only: read as a number and printed again, it is the same text.
+INTEGER_ID = r"^(0|-?[1-9]\d{0,18})$"
+ID_COLUMNS = (columns.USER_ID, columns.ITEM_ID)
+
+
+def read_tables(interactions: Source, items: Source | None = None, users: Source | None = None) -> Tables:
+    """The raw tables, each from any source that `read_table` takes.
+
+    A CSV file does not say whether ids are numbers: where one table's ids are strings and those of another, a CSV
+    file, look like integers, the latter are read as strings too.
+    """
+    sources = {"interactions": interactions, "items": items, "users": users}
+    tables = {name: read_table(source) for name, source in sources.items() if source is not None}
+    for column in ID_COLUMNS:
+        types = [table.schema.field(column).type for table in tables.values() if _has_one(table, column)]
+        if pa.string() in types:
+            for name, table in tables.items():
+                if _is_csv(sources[name]) and _has_one(table, column):
+                    position = table.schema.get_field_index(column)
+                    tables[name] = table.set_column(position, column, table[column].cast(pa.string()))
+    return Tables(tables["interactions"], tables.get("items"), tables.get("users"))
+
+
+def read_table(source: Source) -> pa.Table:
+    """One raw table.
+
+    Args:
+        source: a CSV, Parquet or Arrow file, a folder of Parquet files, a pandas DataFrame (its index is left out) or
+            a pyarrow Table.
+
+    Raises:
+        InputError: there is nothing there, or nothing of a kind that is known.
+        TableError: it cannot be read; the message says why.
+    """
+    if isinstance(source, pa.Table):
+        return source
+    if not isinstance(source, str | Path):
+        return _from_pandas(source)
+    path = Path(source)
+    try:
+        table = _read_file(path)
+        # Damaged files can carry offsets and text that only show when used, and then badly.
+        table.validate(full=True)
+    except (pa.ArrowException, OSError, ValueError, MemoryError, OverflowError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:300]
+        raise TableError(f"{path}: cannot be read: {reason}; check the file or write it again") from error
+    return table
+
+
+def _read_file(path: Path) -> pa.Table:
+    if path.is_dir():
+        return _read_parquet_folder(path)
+    if not path.exists():
+        raise InputError(f"{path}: no such file or folder; check the path")
+    name = path.name.lower()
+    if not name.endswith(SUFFIXES):
+        raise InputError(f"{path}: unknown kind of file; Belfry reads {', '.join(SUFFIXES)} and folders of Parquet")
+    if not path.stat().st_size:
+        raise TableError(f"{path}: is empty; a table needs a header and rows")
+    if name.endswith(CSV_SUFFIXES):
+        return _read_csv(path)
+    if name.endswith(PARQUET_SUFFIXES):
+        return _read_parquet(path)
+    return _read_arrow(path)
+
+
+def _read_parquet(path: Path) -> pa.Table:
+    import pyarrow.parquet as pq
+
+    # A folder on the way named `a=1` is no column of the file.
+    return pq.read_table(path, partitioning=None)
+
+
+def _read_parquet_folder(folder: Path) -> pa.Table:
+    paths = sorted(
+        path
+        for path in folder.rglob("*")
+        if path.name.lower().endswith(PARQUET_SUFFIXES) and not path.name.startswith((".", "_")) and path.is_file()
+    )
+    if not paths:
+        raise InputError(f"{folder}: no Parquet file in this folder; name a file, or a folder with *.parquet")
+    # A type that differs between files becomes the wider one; ids that become floats so are refused by validation.
+    return pa.concat_tables([read_table(path) for path in paths], promote_options="permissive")
+
+
+def _read_arrow(path: Path) -> pa.Table:
+    with pa.OSFile(str(path)) as file:
+        is_file = file.read(6) == b"ARROW1"
+        file.seek(0)
+        reader = pa.ipc.open_file(file) if is_file else pa.ipc.open_stream(file)
+        return reader.read_all()
+
+
+def _read_csv(path: Path) -> pa.Table:
+    from pyarrow import csv
+
+    with pa.input_stream(str(path)) as stream:
+        head = stream.read(65536)
+    first_line = head.removeprefix(b"\xef\xbb\xbf").split(b"\n")[0]
+    if not first_line.strip():
+        raise TableError(f"{path}: begins with an empty line; the first line must name the columns")
+    delimiter = max(",\t;", key=lambda sign: first_line.count(sign.encode()))
+    table = csv.read_csv(
+        path,
+        parse_options=csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
+        convert_options=csv.ConvertOptions(column_types=dict.fromkeys(ID_COLUMNS, pa.string())),
+    )
+    for position, field in enumerate(table.schema):
+        column = table.column(position)
+        if field.name in ID_COLUMNS:
+            table = table.set_column(position, field.name, _integers_or_text(column))
+        elif field.type == pa.string():
+            table = table.set_column(position, field.name, _empty_as_null(column))
+    return table
+
+
+def _integers_or_text(ids: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Ids as int64 if each is an integer without leading zeros or signs, else as text."""
+    ids = _empty_as_null(ids)
+    if pc.all(pc.match_substring_regex(ids, INTEGER_ID)).as_py():
+        try:
+            return ids.cast(pa.int64())
+        except pa.ArrowInvalid:  # beyond 64 bits
+            return ids
+    return ids
+
+
+def _empty_as_null(text: pa.ChunkedArray) -> pa.ChunkedArray:
+    return pc.if_else(pc.equal(text, ""), pa.scalar(None, pa.string()), text)
+
+
+def _from_pandas(frame: object) -> pa.Table:
+    import pandas as pd
+
+    if not isinstance(frame, pd.DataFrame):
+        raise InputError(
+            f"a table is a path, a pandas DataFrame or a pyarrow Table, not {type(frame).__name__}; convert it first"
+        )
+    names = [str(name) for name in frame.columns]
+    return pa.table([_from_series(name, frame.iloc[:, i]) for i, name in enumerate(names)], names=names)
+
+
+def _from_series(name: str, series: "pd.Series") -> pa.Array:
+    try:
+        return pa.array(series, from_pandas=True)
+    except (pa.ArrowException, TypeError, ValueError, OverflowError):
+        return _union_of(name, series.astype(object).tolist())
+
+
+def _union_of(name: str, values: Iterable[Any]) -> pa.Array:
+    """Values of several types as an Arrow union, which validation counts and refuses beside all else it finds."""
+    import pandas as pd
+
+    by_type: dict[str, list[Any]] = {}
+    numbers, offsets = [], []
+    for value in values:
+        # A missing value belongs to whichever type comes first.
+        missing = pd.api.types.is_scalar(value) and pd.isna(value)
+        kind = next(iter(by_type), "str") if missing else type(value).__name__
+        members = by_type.setdefault(kind, [])
+        numbers.append(list(by_type).index(kind))
+        offsets.append(len(members))
+        members.append(None if missing else value)
+    try:
+        children = [pa.array(members) for members in by_type.values()]
+        return pa.UnionArray.from_dense(
+            pa.array(numbers, pa.int8()), pa.array(offsets, pa.int32()), children, list(by_type)
+        )
+    except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
+        kinds = ", ".join(sorted(by_type))
+        raise TableError(
+            f"column {name!r} holds values that Arrow has no type for (of {kinds}); convert or drop the column"
+        ) from error
+
+
+def _is_csv(source: Source | None) -> bool:
+    return isinstance(source, str | Path) and str(source).lower().endswith(CSV_SUFFIXES)
+
+
+def _has_one(table: pa.Table, column: str) -> bool:
+    return bool(table.column_names.count(column) == 1)

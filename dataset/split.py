@@ -1,0 +1,166 @@
+"""Split: one table of events as history and as what is held back to judge by."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from dataset import columns
+from dataset.errors import InputError
+from dataset.interactions import Interactions, Mask
+from dataset.vocabulary import Numbers, Vocabulary
+
+TRAIN_FILE = "train.parquet"
+TEST_FILE = "test.parquet"
+
+
+@dataclass(frozen=True)
+class Split:
+    """Every event on one of two sides, in the source's order, under the same vocabularies."""
+
+    train: Interactions
+    test: Interactions
+
+
+def split_random(interactions: Interactions, *, test_share: float = 0.2, seed: int) -> Split:
+    """`test_share` of all rows, drawn without regard to user or time, as test.
+
+    Raises:
+        InputError: the share is not between 0 and 1, or leaves a side empty.
+    """
+    _check_share("test_share", test_share)
+    n_test = round(len(interactions) * test_share)
+    is_test = np.zeros(len(interactions), np.bool_)
+    is_test[np.random.default_rng(seed).permutation(len(interactions))[:n_test]] = True
+    return _split(interactions, is_test, f"test_share={test_share}")
+
+
+def split_last_out(interactions: Interactions, *, n_last: int = 1, min_history: int = 1) -> Split:
+    """Each user's last `n_last` rows as test; users who would keep fewer than `min_history` stay wholly in train.
+
+    Last by time; of equal times, the row further down the source.
+
+    Raises:
+        InputError: there are no times, a count is out of range, or no user has enough rows.
+    """
+    _check_times(interactions, "split_last_out")
+    if n_last < 1 or min_history < 0:
+        raise InputError(f"n_last={n_last}, min_history={min_history}: use at least 1 and 0")
+    rows = interactions.by_user
+    counts = np.diff(rows.starts)
+    from_end = np.repeat(rows.starts[1:], counts) - np.arange(len(interactions))  # 1 = a user's last row
+    is_held_back = (from_end <= n_last) & np.repeat(counts >= n_last + min_history, counts)
+    is_test = np.zeros(len(interactions), np.bool_)
+    is_test[rows.order[is_held_back]] = True
+    return _split(interactions, is_test, f"n_last={n_last}, min_history={min_history}")
+
+
+def split_time(interactions: Interactions, *, share: float = 0.8) -> Split:
+    """One cut for all users, where `share` of the rows lie before it: rows at or after the cut are test.
+
+    Rows of equal time stay together, so train may come out smaller than `share`.
+
+    Raises:
+        InputError: there are no times, the share is not between 0 and 1, or one side is empty.
+    """
+    _check_share("share", share)
+    timestamp_s = _check_times(interactions, "split_time")
+    cut_row = min(round(len(timestamp_s) * share), len(timestamp_s) - 1)
+    cut_s = np.partition(timestamp_s, cut_row)[cut_row] if len(timestamp_s) else 0
+    return _split(interactions, timestamp_s >= cut_s, f"share={share}")
+
+
+def test_users(split: Split, *, min_history: int = 1) -> Numbers:
+    """Rising numbers of the users with events in test and at least `min_history` in train."""
+    n_train = np.bincount(split.train.user_num, minlength=len(split.train.users) + 1)
+    users = np.unique(split.test.user_num)
+    return users[(users > 0) & (n_train[users] >= min_history)]
+
+
+def folds(interactions: Interactions, *, n_folds: int, seed: int) -> npt.NDArray[np.int8]:
+    """[n_events] a fold in 0..n_folds - 1 per row, for cross-fitting; the folds of a user differ by a row at most.
+
+    Where other users' rows stand in the table changes nothing for a user.
+
+    Raises:
+        InputError: `n_folds` is not in 2..127.
+    """
+    if not 2 <= n_folds <= 127:
+        raise InputError(f"n_folds={n_folds}: use 2 to 127")
+    rng = np.random.default_rng(seed)
+    # Chance is dealt out in by_user's order, which keeps users apart, never in the source's.
+    first_fold = rng.integers(n_folds, size=len(interactions.users) + 1)
+    keys = rng.random(len(interactions))
+    rows = interactions.by_user
+    user_num = interactions.user_num[rows.order]
+    shuffled = np.lexsort((keys, user_num))
+    turn = np.arange(len(interactions)) - rows.starts[user_num]
+    fold = np.empty(len(interactions), np.int8)
+    fold[rows.order[shuffled]] = (first_fold[user_num] + turn) % n_folds
+    return fold
+
+
+def save_split(split: Split, folder: Path) -> None:
+    """Write train.parquet and test.parquet, with the caller's ids; `folder` appears whole or not at all.
+
+    Raises:
+        InputError: `folder` exists and is not empty.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(f"{folder} exists already; name a new folder for the split, or remove this one")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as aside:
+        written = Path(aside) / "split"
+        written.mkdir()
+        pq.write_table(split.train.to_table(), written / TRAIN_FILE)
+        pq.write_table(split.test.to_table(), written / TEST_FILE)
+        written.rename(folder)
+
+
+def load_split(folder: Path) -> Split:
+    """What `save_split` wrote. Numbers may differ from before where a vocabulary held ids without events.
+
+    Raises:
+        InputError: a table is missing or cannot be read.
+    """
+    train, test = _read(folder / TRAIN_FILE), _read(folder / TEST_FILE)
+    both = pa.concat_tables([train, test])
+    users, items = Vocabulary(both[columns.USER_ID]), Vocabulary(both[columns.ITEM_ID])
+    return Split(
+        Interactions.from_table(train, users=users, items=items),
+        Interactions.from_table(test, users=users, items=items),
+    )
+
+
+def _read(path: Path) -> pa.Table:
+    try:
+        return pq.read_table(path)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise InputError(f"{path}: not a table of a saved split ({error}); write it with save_split") from error
+
+
+def _split(interactions: Interactions, is_test: Mask, how: str) -> Split:
+    split = Split(interactions.select(~is_test), interactions.select(is_test))
+    if not len(split.train) or not len(split.test):
+        raise InputError(
+            f"split by {how}: {len(split.train)} of {len(interactions)} interactions fall in train, "
+            f"{len(split.test)} in test; both need some: change the setting or bring more data"
+        )
+    return split
+
+
+def _check_share(name: str, share: float) -> None:
+    if not 0 < share < 1:
+        raise InputError(f"{name}={share}: a share lies between 0 and 1, both excluded")
+
+
+def _check_times(interactions: Interactions, caller: str) -> npt.NDArray[np.int64]:
+    if interactions.timestamp_s is None:
+        raise InputError(
+            f"interactions: no column {columns.TIMESTAMP_S!r}, which {caller}() needs; add it or split at random"
+        )
+    return interactions.timestamp_s

@@ -1,0 +1,113 @@
+"""Beyond accuracy: what lists do to the catalogue and how they look to a user, from two id columns alone.
+
+Popularity of an item is the number of users in the history who watched it. Per-user values are NaN where nothing can
+be said (an empty list; for diversity, fewer than two items): means are over the users who have one.
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+from dataset.interactions import Interactions
+from dataset.vocabulary import Numbers
+from evaluation.metrics import Counts, Lists, PerUser
+
+_WORDS_PER_BLOCK = 1 << 22  # 32 MiB of watcher bits at a time
+
+
+def coverage(lists: Lists, n_items: int) -> float:
+    """Share of the catalogue's `n_items` that is in at least one list.
+
+    Source: Ge, Delgado-Battenfeld and Jannach, Beyond accuracy, RecSys 2010 (catalogue coverage).
+    """
+    return len(np.unique(lists[lists > 0])) / n_items
+
+
+def gini(lists: Lists, n_items: int) -> float:
+    """How unequally the lists show the catalogue: 0 every item equally often, towards 1 one item only; NaN for no rows.
+
+    Source: Fleder and Hosanagar, Blockbuster culture's next rise or fall, Management Science 2009.
+    """
+    exposure = np.sort(np.bincount(lists[lists > 0], minlength=n_items + 1)[1:])
+    if not exposure[-1]:
+        return float("nan")
+    weights = 2 * np.arange(1, n_items + 1) - n_items - 1
+    return float(weights @ exposure / (n_items * exposure.sum()))
+
+
+def novelty(lists: Lists, history: Interactions) -> PerUser:
+    """[n_users] mean self-information of the list: -log2 of the share of users who watched an item, in bits.
+
+    An item that nobody watched counts as watched by one user, the largest finite surprise.
+    Source: Zhou et al., Solving the apparent diversity-accuracy dilemma of recommender systems, PNAS 2010.
+    """
+    n_watching = np.count_nonzero(np.diff(history.seen_items.starts))
+    return _mean_of_list(lists, -np.log2(np.maximum(history.item_counts, 1) / max(n_watching, 1)))
+
+
+def mean_popularity(lists: Lists, history: Interactions) -> PerUser:
+    """[n_users] mean popularity of the list, in users."""
+    return _mean_of_list(lists, history.item_counts.astype(np.float64))
+
+
+def popularity_lift(lists: Lists, users: Numbers, history: Interactions) -> PerUser:
+    """[n_users] mean popularity of the list / what these users' own histories hold on average; 1 is neither way.
+
+    The divisor is one number, the mean over users of their history's mean popularity. So the mean over users is the
+    source's ratio of group averages (its delta GAP, plus 1), and a user with an obscure history cannot outweigh all.
+    Source: Abdollahpouri et al., The unfairness of popularity bias in recommendation, RMSE workshop, RecSys 2019.
+    """
+    rows, seen = history.seen_items.rows_of(users)
+    n_seen = history.seen_items.count(users)
+    sums = np.bincount(rows, weights=history.item_counts[seen], minlength=len(users))
+    if not n_seen.any():
+        return np.full(len(users), np.nan)
+    own = float(np.mean(sums[n_seen > 0] / n_seen[n_seen > 0]))
+    return mean_popularity(lists, history) / own
+
+
+def intra_list_diversity(lists: Lists, history: Interactions) -> PerUser:
+    """[n_users] 1 - mean cosine similarity of all pairs in the list, items as columns of the history's matrix.
+
+    Two items are alike when the same users watched both; one that nobody watched is like no other.
+    Source: Ziegler et al., Improving recommendation lists through topic diversification, WWW 2005, with the cosine of
+    co-watching for want of a taxonomy.
+    """
+    left, right = np.triu_indices(lists.shape[1], k=1)
+    first, second = lists[:, left], lists[:, right]  # [n_users, n_pairs]
+    row, column = np.nonzero((first > 0) & (second > 0))
+    width = len(history.items) + 1
+    first, second = first[row, column], second[row, column]
+    keys = np.minimum(first, second).astype(np.int64) * width + np.maximum(first, second)
+    pairs, position = np.unique(keys, return_inverse=True)
+    similarity = _cosine(pairs // width, pairs % width, history)[position]
+    return 1 - _mean_by_row(row, similarity, len(lists))
+
+
+def _cosine(first: Counts, second: Counts, history: Interactions) -> PerUser:
+    """[n_pairs] |watched both| / sqrt(|watched first| |watched second|), by AND over one bit per user."""
+    shown, position = np.unique(np.concatenate([first, second]), return_inverse=True)
+    row_first, row_second = position[: len(first)], position[len(first) :]
+    watched = history.matrix[:, shown].tocoo()
+    bits = np.zeros((len(shown), len(history.users) // 64 + 1), np.uint64)
+    np.bitwise_or.at(bits, (watched.col, watched.row // 64), np.uint64(1) << (watched.row % 64).astype(np.uint64))
+
+    n_both = np.empty(len(first), np.int64)
+    step = max(1, _WORDS_PER_BLOCK // bits.shape[1])
+    for start in range(0, len(first), step):
+        block = slice(start, start + step)
+        n_both[block] = np.bitwise_count(bits[row_first[block]] & bits[row_second[block]]).sum(axis=1)
+    n_each = np.maximum(history.item_counts, 1)
+    return np.asarray(n_both / np.sqrt(n_each[first] * n_each[second]))
+
+
+def _mean_of_list(lists: Lists, item_values: PerUser) -> PerUser:
+    """[n_users] mean of `item_values` [n_items + 1] over each list."""
+    row, column = np.nonzero(lists)
+    return _mean_by_row(row, item_values[lists[row, column]], len(lists))
+
+
+def _mean_by_row(row: npt.NDArray[np.int64], values: PerUser, n_rows: int) -> PerUser:
+    """[n_rows] mean of the `values` of each row, NaN where it has none."""
+    counts = np.bincount(row, minlength=n_rows)
+    sums = np.bincount(row, weights=values, minlength=n_rows)
+    return np.asarray(np.divide(sums, counts, out=np.full(n_rows, np.nan), where=counts > 0))

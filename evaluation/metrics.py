@@ -1,0 +1,88 @@
+"""Accuracy of lists, per user, by full ranking: every item of the catalogue could have been in the list.
+
+Each metric takes `hits` [n_users, n] bool (is the item at this rank a test item?) and, where it needs it, `n_relevant`
+[n_users] (test items of each user, at least 1), and gives [n_users] float64. `n` is the width of `hits`: a list that is
+short or empty holds misses in its last places, so its user counts with what is there and is never left out. The mean
+over users is the caller's. All agree with trec_eval (`ndcg_cut`, `recall`, `P`, `recip_rank`, `map_cut`, `success`).
+"""
+
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from dataset.candidates import Candidates
+from dataset.interactions import Mask, SeenItems
+from dataset.vocabulary import Numbers
+
+Lists: TypeAlias = npt.NDArray[np.int32]  # [n_users, n] item numbers by rank, padded with 0
+PerUser: TypeAlias = npt.NDArray[np.float64]  # [n_users], NaN where a metric is not defined for a user
+Counts: TypeAlias = npt.NDArray[np.int64]
+
+
+def lists_of(candidates: Candidates, n: int) -> Lists:
+    """[n_asked, n] the first `n` items of each asked user, in the order of `candidates.users`, padded with 0."""
+    top = candidates.select(candidates.rank <= n)
+    lists = np.zeros((len(top.users), n), np.int32)
+    lists[top.row_user, top.rank - 1] = top.item_num
+    return lists
+
+
+def is_among(pairs: SeenItems, user_num: Numbers, item_num: Numbers) -> Mask:
+    """[n_rows] whether each (user, item) row is one of `pairs`."""
+    width = 1 + max(pairs.item_num.max(initial=0), item_num.max(initial=0))
+    owners = np.repeat(np.arange(len(pairs.starts) - 1), np.diff(pairs.starts))
+    known = owners * width + pairs.item_num  # rising, as users and each user's items rise
+    wanted = user_num.astype(np.int64) * width + item_num
+    return np.asarray(np.append(known, -1)[np.searchsorted(known, wanted)] == wanted)
+
+
+def hits(lists: Lists, users: Numbers, test: SeenItems) -> Mask:
+    """[n_users, n] whether each listed item is one of its user's test items; padding never is."""
+    n = lists.shape[1]
+    return is_among(test, np.repeat(users, n), lists.ravel()).reshape(lists.shape)
+
+
+def recall(hits: Mask, n_relevant: Counts) -> PerUser:
+    """Hits / test items. A user with more than `n` test items cannot reach 1."""
+    return np.asarray(hits.sum(axis=1) / n_relevant)
+
+
+def precision(hits: Mask) -> PerUser:
+    """Hits / `n`, also where the list is shorter than `n`."""
+    return np.asarray(hits.mean(axis=1))
+
+
+def hit_rate(hits: Mask) -> PerUser:
+    """1 where anything in the list hits."""
+    return np.asarray(hits.any(axis=1), dtype=np.float64)
+
+
+def mrr(hits: Mask) -> PerUser:
+    """1 / rank of the first hit, 0 without one.
+
+    Source: Voorhees, The TREC-8 question answering track report, 1999.
+    """
+    return np.asarray(hits.any(axis=1) / (1 + hits.argmax(axis=1)))
+
+
+def average_precision(hits: Mask, n_relevant: Counts) -> PerUser:
+    """Sum over hits of the precision at their rank / test items: the per-user part of MAP.
+
+    Divided by all test items, as trec_eval and ranx do; other libraries divide by min(`n`, test items).
+    Source: Buckley and Voorhees, Evaluating evaluation measure stability, SIGIR 2000.
+    """
+    ranks = np.arange(1, hits.shape[1] + 1)
+    precision_at_rank = hits.cumsum(axis=1) / ranks
+    return np.asarray(np.where(hits, precision_at_rank, 0).sum(axis=1) / n_relevant)
+
+
+def ndcg(hits: Mask, n_relevant: Counts) -> PerUser:
+    """Discounted gain of the hits / that of the best list of length `n`; gain 1, discount log2(rank + 1).
+
+    Source: Järvelin and Kekäläinen, Cumulated gain-based evaluation of IR techniques, TOIS 2002.
+    """
+    n = hits.shape[1]
+    discounts = 1 / np.log2(np.arange(2, n + 2))
+    ideal = discounts.cumsum()[np.minimum(n_relevant, n) - 1]
+    return np.asarray(hits @ discounts / ideal)

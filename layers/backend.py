@@ -1,0 +1,37 @@
+"""The one file that chooses the Keras version and imports TensorFlow; the others say `from layers.backend import`.
+
+TensorFlow Recommenders needs Keras 2, which TensorFlow 2.16 and later only bring as `tf_keras`, and only where
+`TF_USE_LEGACY_KERAS=1` was set before TensorFlow's first import.
+"""
+
+import logging
+import os
+import sys
+import warnings
+from typing import Any, TypeAlias
+
+from dataset.errors import InputError
+
+
+def _import_quietly() -> tuple[Any, Any]:
+    """TensorFlow and its Keras 2, without the banners they print on import."""
+    if "tensorflow" in sys.modules and os.environ.get("TF_USE_LEGACY_KERAS") != "1":
+        raise InputError(
+            "TensorFlow was imported before Belfry, with Keras 3; set TF_USE_LEGACY_KERAS=1 in the environment, or "
+            "import Belfry first"
+        )
+    os.environ["TF_USE_LEGACY_KERAS"] = "1"
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # C++ side: errors only
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # oneDNN reorders sums: equal seeds must give equal weights
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # TensorFlow's own imports warn of NumPy and protobuf internals
+        import tensorflow
+        import tf_keras
+
+    tensorflow.get_logger().setLevel(logging.ERROR)
+    return tensorflow, tf_keras
+
+
+tf, keras = _import_quietly()
+
+Tensor: TypeAlias = Any  # TensorFlow ships no types; shapes and dtypes stand in the docstrings

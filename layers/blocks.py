@@ -1,0 +1,21 @@
+"""Blocks that rankers are built of."""
+
+from collections.abc import Sequence
+
+import tensorflow_recommenders as tfrs
+
+from layers.backend import keras
+
+
+def mlp(widths: Sequence[int], *, dropout: float, name: str) -> keras.Sequential:
+    """Dense layers with swish and dropout; swish, because GELU's erfc has no ONNX operator to export to."""
+    block = keras.Sequential(name=name)
+    for width in widths:
+        block.add(keras.layers.Dense(width, activation="swish"))
+        block.add(keras.layers.Dropout(dropout))
+    return block
+
+
+def cross_layers(n_layers: int, *, projection_size: int) -> list[keras.layers.Layer]:
+    """Low-rank cross layers; layer i gives interactions of order i + 2. Source: Wang et al., DCN V2, WWW 2021."""
+    return [tfrs.layers.dcn.Cross(projection_dim=projection_size) for _ in range(n_layers)]

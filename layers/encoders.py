@@ -1,0 +1,63 @@
+"""FeatureEncoder: numbers and feature columns -> one embedding."""
+
+from collections.abc import Mapping
+
+from dataset.features import FeatureColumns
+from layers.backend import Tensor, keras, tf
+
+
+class FeatureEncoder(keras.layers.Layer):  # type: ignore[misc]
+    """Adds up one embedding per feature: the id, each category, the mean of a multi-valued column, the numbers.
+
+    A sum rather than a concatenation: a feature that is missing (category 0, whose row stays zero) adds nothing, so a
+    cold row with features alone lands in the same space as a known one.
+    """
+
+    def __init__(self, columns: FeatureColumns, *, n_ids: int, embedding_size: int, name: str) -> None:
+        """`n_ids` rows are kept for ids, row 0 the unknown's; 0 means that ids are not used.
+
+        Of `columns` only names and sizes are read.
+        """
+        super().__init__(name=name)
+        tables = {key: columns.sizes[key] for key in (*columns.categorical, *columns.multi_valued)}
+        if n_ids:
+            tables["id"] = n_ids
+        self.tables = {
+            key: self.add_weight(
+                name=f"{name}/{key}",
+                shape=(rows, embedding_size),
+                initializer=keras.initializers.RandomNormal(stddev=0.05),
+            )
+            for key, rows in tables.items()
+        }
+        self.categorical, self.multi_valued = tuple(columns.categorical), tuple(columns.multi_valued)
+        self.numeric = tuple(columns.numeric)
+        if self.numeric:
+            self.slopes = self.add_weight(
+                name=f"{name}/numeric",
+                shape=(len(self.numeric), embedding_size),
+                initializer=keras.initializers.RandomNormal(stddev=0.05),
+            )
+
+    def call(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        """[n, embedding_size] float32.
+
+        Args:
+            inputs: "id" [n] int32 where ids are used, and each column of `FeatureColumns.take`: categorical [n] int32,
+                multi-valued [n, n_values] int32 padded with 0, numeric [n] float32.
+        """
+        parts = [self._look_up(key, inputs[key]) for key in self.categorical]
+        if "id" in self.tables:
+            parts.append(self._look_up("id", inputs["id"]))
+        for key in self.multi_valued:
+            present = tf.cast(inputs[key] > 0, tf.float32)  # [n, n_values]
+            n_present = tf.maximum(tf.reduce_sum(present, axis=1, keepdims=True), 1.0)
+            parts.append(tf.reduce_sum(self._look_up(key, inputs[key]), axis=1) / n_present)
+        if self.numeric:
+            parts.append(tf.matmul(tf.stack([inputs[key] for key in self.numeric], axis=1), self.slopes))
+        return tf.add_n(parts)
+
+    def _look_up(self, key: str, numbers: Tensor) -> Tensor:
+        """Rows of a table; zeros for number 0, the unknown."""
+        known = tf.cast(numbers > 0, tf.float32)[..., tf.newaxis]
+        return tf.gather(self.tables[key], numbers) * known

@@ -1,0 +1,46 @@
+"""Settings of retrieval models; kept apart from the models so that reading a config does not import TensorFlow."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class TwoTowerConfig(BaseModel):
+    """The default two towers."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["two_tower"] = "two_tower"
+    embedding_size: int = Field(64, ge=1, le=4096, description="dimensions that both towers share")
+    targets: Literal["any", "next"] = Field(
+        "any", description="what a history must predict: a hidden share of itself, or the items that came next"
+    )
+    hidden_share: tuple[float, float] = Field((0.2, 0.5), description="range of the share hidden under targets=any")
+    n_next: int = Field(5, ge=1, description="items to predict under targets=next")
+    half_life: float = Field(5.0, gt=0, description="items after which the weight in the recent bag falls by half")
+    max_history: int = Field(1000, ge=1, description="newest items of a history that are read")
+    history_dropout: float = Field(0.4, ge=0, lt=1, description="share of a history left out in a training step")
+    dropout: float = Field(0.1, ge=0, lt=1, description="dropout on the query embedding")
+    temperature: float = Field(1.0, gt=0, description="logits are divided by it")
+    l2: float = Field(3e-5, ge=0, description="penalty on the squares of the embeddings in a step")
+    batch_users: int = Field(128, ge=1, description="queries in a step")
+    n_candidates: int = Field(4096, ge=2, description="items told apart in a step; a smaller catalogue enters whole")
+    learning_rate: float = Field(0.01, gt=0, description="of Adam, at the start of its cosine decay")
+    epochs: int = Field(90, ge=1, description="passes over the users, at most")
+    patience: int = Field(3, ge=1, description="looks at validation without a gain before training stops")
+    look_every: int = Field(10, ge=1, description="epochs between two looks at validation")
+
+
+class ReportConfig(BaseModel):
+    """The towers of the report, with its settings."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["report"] = "report"
+    embedding_size: int = Field(32, ge=1, le=4096, description="dimensions that both towers share")
+    objective: Literal["softmax", "sigmoid"] = Field(
+        "softmax", description="what the report's code ran, or the equation that it prints"
+    )
+    learning_rate: float = Field(0.1, gt=0, description="of Adagrad")
+    batch_size: int = Field(8192, ge=2, description="watches in a training step")
+    epochs: int = Field(10, ge=1, description="passes over the watches")

@@ -1,0 +1,91 @@
+"""Score tables -> Candidates: what every retriever that scores the whole catalogue shares."""
+
+from collections.abc import Iterator, Sequence
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from dataset.candidates import Candidates, take_top_k
+from dataset.interactions import Positions, SeenItems
+from dataset.vocabulary import UNKNOWN, Numbers
+
+ScoreTable: TypeAlias = npt.NDArray[np.float32]
+
+# A block of 4M scores takes 16 MiB: small enough to stay bounded, large enough for full speed.
+CELLS_PER_BLOCK = 1 << 22
+
+
+def blocks(n_rows: int, row_size: int) -> Iterator[slice]:
+    """Slices that cover `n_rows`, each at most `CELLS_PER_BLOCK` cells but at least one row; an empty one for none."""
+    size = max(1, CELLS_PER_BLOCK // max(1, row_size))
+    for start in range(0, max(1, n_rows), size):
+        yield slice(start, min(start + size, n_rows))
+
+
+def best_columns(scores: ScoreTable, top_k: int) -> Positions:
+    """Columns of each row's `top_k` highest scores, best first; equal scores by column, also where the cut falls.
+
+    Among cells of -inf, which nobody keeps, any may come.
+
+    Args:
+        scores: [n_rows, n_columns], no NaN.
+        top_k: from 1 to n_columns.
+
+    Returns:
+        [n_rows, top_k] int64.
+    """
+    columns = np.argpartition(scores, -top_k, axis=1)[:, -top_k:]
+    last = np.take_along_axis(scores, columns, axis=1).min(axis=1)
+    n_reaching = np.count_nonzero(scores >= last[:, None], axis=1)
+    torn = np.flatnonzero((n_reaching > top_k) & (last > -np.inf))  # argpartition took any of the equal ones
+    columns[torn] = np.argsort(-scores[torn], axis=1, kind="stable")[:, :top_k]
+    columns.sort(axis=1)
+    order = np.argsort(-np.take_along_axis(scores, columns, axis=1), axis=1, kind="stable")
+    return np.take_along_axis(columns, order, axis=1)
+
+
+def top_candidates(users: Numbers, scores: ScoreTable, exclude: SeenItems, top_k: int, origin: str) -> Candidates:
+    """Each user's best unseen items out of a score for every item.
+
+    Args:
+        users: [n_users].
+        scores: [n_users, n_items + 1], column i belonging to item i; column 0, -inf and NaN are no
+            answer. Left as it is.
+        exclude: items that must not come back.
+        top_k: length of a list; shorter where fewer items are left.
+        origin: name of the source of these candidates.
+    """
+    scores = np.where(np.isnan(scores), -np.inf, scores)
+    scores[:, UNKNOWN] = -np.inf
+    scores[exclude.rows_of(users)] = -np.inf
+    item_num = best_columns(scores, min(top_k, scores.shape[1]))
+    score = np.take_along_axis(scores, item_num, axis=1)
+    return masked_candidates(users, item_num, score, score > -np.inf, top_k, origin)
+
+
+def masked_candidates(
+    users: Numbers,
+    item_num: Positions,
+    score: ScoreTable,
+    kept: npt.NDArray[np.bool_],
+    top_k: int,
+    origin: str,
+) -> Candidates:
+    """The `kept` cells of a table with one row per user, all [n_users, n_columns], as at most `top_k` each."""
+    row_user = np.nonzero(kept)[0]
+    return take_top_k(users, row_user, item_num[kept].astype(np.int32), score[kept], top_k=top_k, origins=(origin,))
+
+
+def stack(parts: Sequence[Candidates]) -> Candidates:
+    """Candidates of several groups of users, made by the same retriever, as one."""
+    firsts = np.cumsum([0, *(len(part.users) for part in parts[:-1])])
+    return Candidates(
+        users=np.concatenate([part.users for part in parts]),
+        row_user=np.concatenate([part.row_user + first for part, first in zip(parts, firsts, strict=True)]),
+        item_num=np.concatenate([part.item_num for part in parts]),
+        score=np.concatenate([part.score for part in parts]),
+        rank=np.concatenate([part.rank for part in parts]),
+        origin=np.concatenate([part.origin for part in parts]),
+        origins=parts[0].origins,
+    )

@@ -1,0 +1,49 @@
+"""Which index to use, and reading back whichever was saved. ScaNN is imported only when it is used."""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+
+from dataset.errors import InputError
+from dataset.vocabulary import Numbers
+from retrieval.index.base import CandidateIndex, Vectors
+from retrieval.index.config import IndexConfig
+from retrieval.index.exact import ExactIndex
+from retrieval.index.files import ITEM_NUM, peek_manifest, read_manifest
+from retrieval.index.scann import DATASET, ScannIndex, scann_problem
+
+log = logging.getLogger(__name__)
+
+
+def build_index(vectors: Vectors, item_num: Numbers, config: IndexConfig) -> CandidateIndex:
+    """ScaNN where it is usable, else exact, unless the config decides.
+
+    Raises:
+        InputError: the vectors are unusable (see `CandidateIndex.build`), or `config` wants ScaNN where it cannot run.
+    """
+    if config.kind == "exact":
+        return ExactIndex.build(vectors, item_num)
+    problem = scann_problem()
+    if problem is None:
+        return ScannIndex.build(vectors, item_num, config)
+    if config.kind == "scann":
+        raise InputError(f"index: {problem}; set kind to 'auto' or 'exact'")
+    log.warning("exact index instead of ScaNN: %s", problem)
+    return ExactIndex.build(vectors, item_num)
+
+
+def load_index(directory: Path) -> CandidateIndex:
+    """The index saved in `directory`; where ScaNN cannot run, its vectors are searched exactly.
+
+    Raises:
+        ArtifactError: a file is missing, damaged, or none of ours.
+    """
+    if peek_manifest(directory).kind == "exact":
+        return ExactIndex.load(directory)
+    problem = scann_problem()
+    if problem is None:
+        return ScannIndex.load(directory)
+    log.warning("exact index instead of ScaNN: %s", problem)
+    read_manifest(directory)
+    return ExactIndex.build(np.load(directory / DATASET), np.load(directory / ITEM_NUM))

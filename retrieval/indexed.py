@@ -1,0 +1,48 @@
+"""IndexedRetriever: any trained towers and any candidate index, together a Retriever."""
+
+import numpy as np
+import numpy.typing as npt
+
+from dataset.candidates import Candidates, take_top_k
+from dataset.features import FeatureTables
+from dataset.interactions import SeenItems
+from dataset.vocabulary import UNKNOWN, Numbers
+from retrieval.base import Towers
+from retrieval.dense import blocks
+from retrieval.index.base import CandidateIndex
+
+
+class IndexedRetriever:
+    """Encodes the users, searches the index, masks what they have seen.
+
+    An index cannot leave items out, so it is asked for `top_k` and as many more as the user has seen: whatever it
+    returns, `top_k` unseen ones are among it, or the catalogue is at its end.
+    """
+
+    def __init__(self, towers: Towers, index: CandidateIndex, origin: str = "two_tower") -> None:
+        """`index` holds the candidate embeddings of `towers`; `origin` names their candidates."""
+        self._towers = towers
+        self._index = index
+        self._origin = origin
+
+    def retrieve(self, users: Numbers, features: FeatureTables, *, top_k: int, exclude: SeenItems) -> Candidates:
+        queries = self._towers.encode_queries(users, features)
+        depth = np.minimum(top_k + exclude.count(users), len(self._index))
+        order = np.argsort(depth, kind="stable")  # users of like depth together: few searches deeper than needed
+        found = []
+        for block in blocks(len(users), int(depth.max(initial=0))):
+            asked = order[block]
+            item_num, score = self._index.search(queries[asked], int(depth[asked].max(initial=1)))
+            kept = (item_num != UNKNOWN) & ~_seen(users[asked], item_num, exclude)
+            kept &= np.cumsum(kept, axis=1) <= top_k
+            found.append((asked[np.nonzero(kept)[0]], item_num[kept], score[kept]))
+        row_user, item_nums, scores = map(np.concatenate, zip(*found, strict=True))
+        return take_top_k(users, row_user, item_nums, scores, top_k=top_k, origins=(self._origin,))
+
+
+def _seen(users: Numbers, item_num: Numbers, exclude: SeenItems) -> npt.NDArray[np.bool_]:
+    """Which cells of `item_num` [n_users, n_columns] that row's user has seen."""
+    rows, seen = exclude.rows_of(users)
+    stride = 1 + max(int(item_num.max(initial=0)), int(seen.max(initial=0)))
+    cells = np.arange(len(users))[:, None] * stride + item_num
+    return np.isin(cells, rows * stride + seen)

@@ -1,0 +1,88 @@
+import math
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dataset.candidates import take_top_k
+
+scores = st.sampled_from([0.0, -0.0, 0.5, 0.5, 1.0, -2.0, math.inf, -math.inf, math.nan])
+rows = st.lists(st.tuples(st.integers(0, 3), st.integers(1, 9), scores), max_size=40, unique_by=lambda row: row[:2])
+
+
+def columns_of(rows):
+    row_user = np.array([row[0] for row in rows], np.int64)
+    item_num = np.array([row[1] for row in rows], np.int32)
+    score = np.array([row[2] for row in rows], np.float32)
+    return row_user, item_num, score
+
+
+@settings(deadline=None)
+@given(rows=rows, top_k=st.integers(0, 6))
+def test_take_top_k_is_a_plain_sort_per_user(rows, top_k):
+    users = np.array([7, 0, 7, 2], np.int32)
+    row_user, item_num, score = columns_of(rows)
+    origin = (item_num % 2).astype(np.int8)
+
+    found = take_top_k(users, row_user, item_num, score, top_k=top_k, origin=origin, origins=("even", "odd"))
+
+    wanted = []
+    for asked in range(len(users)):
+        own = [(item, value) for user, item, value in rows if user == asked]
+        own.sort(key=lambda row: (math.isnan(row[1]), 0 if math.isnan(row[1]) else -row[1], row[0]))
+        wanted += [(asked, item, rank) for rank, (item, _) in enumerate(own[:top_k], start=1)]
+    assert list(zip(found.row_user, found.item_num, found.rank, strict=True)) == wanted
+
+    score_of = {row[:2]: row[2] for row in rows}
+    expected = [score_of[user, item] for user, item in zip(found.row_user, found.item_num, strict=True)]
+    np.testing.assert_array_equal(found.score, np.array(expected, np.float32))
+    assert [found.origins[place] for place in found.origin] == [("even", "odd")[item % 2] for item in found.item_num]
+    assert found.rank.dtype == found.item_num.dtype == np.int32 and found.score.dtype == np.float32
+
+
+@settings(deadline=None)
+@given(rows=rows, seed=st.integers(0, 99))
+def test_order_of_the_rows_does_not_matter(rows, seed):
+    users = np.array([1, 2, 3, 4], np.int32)
+    row_user, item_num, score = columns_of(rows)
+    shuffled = np.random.default_rng(seed).permutation(len(rows))
+
+    straight = take_top_k(users, row_user, item_num, score, top_k=3, origins=("one",))
+    mixed = take_top_k(users, row_user[shuffled], item_num[shuffled], score[shuffled], top_k=3, origins=("one",))
+
+    np.testing.assert_array_equal(straight.row_user, mixed.row_user)
+    np.testing.assert_array_equal(straight.item_num, mixed.item_num)
+
+
+def test_equal_scores_go_by_item_number():
+    found = take_top_k(
+        np.array([5], np.int32),
+        np.zeros(4, np.int64),
+        np.array([9, 2, 4, 3], np.int32),
+        np.array([1, 1, 2, 1], np.float32),
+        top_k=3,
+        origins=("one",),
+    )
+    assert found.item_num.tolist() == [4, 2, 3]
+
+
+def test_an_asked_user_without_rows_stays_visible():
+    users = np.array([4, 0, 6], np.int32)
+    row_user, item_num, score = columns_of([(2, 1, 0.5), (0, 3, 0.5), (0, 2, 1.0)])
+    found = take_top_k(users, row_user, item_num, score, top_k=5, origins=("one",))
+
+    assert found.users.tolist() == [4, 0, 6]
+    assert found.starts.tolist() == [0, 2, 2, 3]
+    assert found.user_num.tolist() == [4, 4, 6]
+    assert len(found) == 3
+
+
+def test_select_keeps_the_asked_users():
+    users = np.array([4, 6], np.int32)
+    row_user, item_num, score = columns_of([(0, 1, 0.5), (1, 3, 0.5)])
+    found = take_top_k(users, row_user, item_num, score, top_k=5, origins=("one",))
+    kept = found.select(found.item_num == 3)
+
+    assert kept.users.tolist() == [4, 6]
+    assert kept.starts.tolist() == [0, 0, 1]
+    assert (kept.item_num.tolist(), kept.rank.tolist(), kept.origin.tolist()) == ([3], [1], [0])

@@ -1,0 +1,84 @@
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from dataset.interactions import Interactions, SeenItems
+from dataset.vocabulary import Vocabulary
+
+TABLE = pa.table(
+    {
+        "user_id": ["bo", "al", "bo", "al", "bo", "cy"],
+        "item_id": [20, 10, 10, 30, 20, 30],
+        "rating": pa.array([4.0, None, 2.5, 5.0, None, None], pa.float32()),
+        "timestamp_s": [50, 40, 50, 10, 30, 0],
+    }
+)
+
+
+@pytest.fixture
+def interactions():
+    return Interactions.from_table(TABLE)
+
+
+def test_table_comes_back(interactions):
+    assert len(interactions) == 6
+    assert interactions.to_table().equals(TABLE)
+
+
+def test_two_columns_are_enough():
+    table = TABLE.select(["user_id", "item_id"])
+    interactions = Interactions.from_table(table)
+    assert interactions.timestamp_s is None and interactions.rating is None
+    assert interactions.to_table().equals(table)
+    assert interactions.by_user.of(2).tolist() == [0, 2, 4]
+
+
+def test_an_unrated_watch_is_nan(interactions):
+    assert np.isnan(interactions.rating).tolist() == [False, True, False, False, True, True]
+
+
+def test_given_vocabularies_are_used_even_when_empty():
+    nobody = Vocabulary(pa.array([], pa.string()))
+    interactions = Interactions.from_table(TABLE, users=nobody, items=Vocabulary.from_values([10]))
+    assert interactions.users is nobody
+    assert interactions.user_num.tolist() == [0] * 6
+    assert interactions.item_num.tolist() == [0, 1, 1, 0, 0, 0]
+    assert interactions.matrix.nnz == 0
+
+
+def test_by_user_is_oldest_first_and_keeps_the_source_s_order_on_ties(interactions):
+    rows = interactions.by_user
+    assert [rows.of(user_num).tolist() for user_num in range(4)] == [[], [3, 1], [4, 0, 2], [5]]
+    assert rows.starts.tolist() == [0, 0, 2, 5, 6]
+
+
+def test_select_keeps_the_vocabularies(interactions):
+    by_positions = interactions.select(np.array([5, 0]))
+    assert by_positions.users is interactions.users
+    assert by_positions.to_table().equals(TABLE.take([5, 0]))
+    assert interactions.select(interactions.user_num == 2).to_table().equals(TABLE.take([0, 2, 4]))
+
+
+def test_matrix_counts_a_repeated_pair_once(interactions):
+    assert interactions.matrix.toarray().tolist() == [[0, 0, 0, 0], [0, 1, 0, 1], [0, 1, 1, 0], [0, 0, 0, 1]]
+    assert interactions.item_counts.tolist() == [0, 2, 1, 2]
+
+
+def test_seen_items_rise_within_a_user(interactions):
+    seen = interactions.seen_items
+    assert [seen.of(user_num).tolist() for user_num in range(4)] == [[], [1, 3], [1, 2], [3]]
+
+
+def test_rows_of_speaks_of_positions_in_the_asked_users(interactions):
+    asked = np.array([3, 0, 1, 3], np.int32)
+    rows, item_num = interactions.seen_items.rows_of(asked)
+    assert rows.tolist() == [0, 2, 2, 3]
+    assert item_num.tolist() == [3, 1, 3, 3]
+    assert interactions.seen_items.count(asked).tolist() == [1, 0, 2, 1]
+
+
+def test_rows_of_nobody_and_of_users_who_saw_nothing(interactions):
+    rows, item_num = interactions.seen_items.rows_of(np.array([], np.int32))
+    assert len(rows) == len(item_num) == 0
+    rows, item_num = SeenItems.nothing(3).rows_of(np.array([1, 3], np.int32))
+    assert len(rows) == len(item_num) == 0

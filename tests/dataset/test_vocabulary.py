@@ -1,0 +1,135 @@
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dataset.errors import InputError
+from dataset.vocabulary import UNKNOWN, Vocabulary
+
+strings = st.text(st.characters(codec="utf-8"), max_size=6)
+int64s = st.integers(-(2**63), 2**63 - 1)
+id_lists = st.lists(strings, min_size=1) | st.lists(int64s, min_size=1)
+
+
+@settings(deadline=None)
+@given(values=id_lists)
+def test_ids_come_back_from_their_numbers(values):
+    vocabulary = Vocabulary.from_values(values)
+    numbers = vocabulary.numbers(pa.array(values))
+
+    assert numbers.dtype == np.int32
+    assert numbers.min() >= 1 and numbers.max() <= len(vocabulary) == len(set(values))
+    assert vocabulary.take(numbers).to_pylist() == values
+    assert [vocabulary.number(value) for value in values] == numbers.tolist()
+
+
+@settings(deadline=None)
+@given(values=id_lists, others=id_lists)
+def test_unknown_ids_get_zero(values, others):
+    vocabulary = Vocabulary.from_values(values)
+    numbers = vocabulary.numbers(pa.array(others))
+    assert [bool(number) for number in numbers] == [other in values for other in others]
+
+
+@settings(deadline=None)
+@given(values=id_lists)
+def test_order_and_repetition_of_the_source_do_not_matter(values):
+    vocabulary = Vocabulary.from_values(values)
+    again = Vocabulary(pa.chunked_array([pa.array(values[::-1]), pa.array(values)]))
+    assert again.ids.equals(vocabulary.ids)
+    assert again.content_hash == vocabulary.content_hash
+
+
+def test_numbers_rise_with_ids():
+    assert Vocabulary.from_values([30, 10, 20]).numbers(pa.array([10, 20, 30])).tolist() == [1, 2, 3]
+    assert Vocabulary.from_values(["b", "B", "ä", "a"]).ids.to_pylist() == ["B", "a", "b", "ä"]
+
+
+def test_strings_and_integers_never_match():
+    integers, texts = Vocabulary.from_values([1, 2]), Vocabulary.from_values(["1", "2"])
+
+    assert integers.numbers(pa.array(["1", "2"])).tolist() == [0, 0]
+    assert texts.numbers(pa.array([1, 2])).tolist() == [0, 0]
+    assert integers.number("1") == texts.number(1) == UNKNOWN
+    assert integers.content_hash != texts.content_hash
+
+
+@pytest.mark.parametrize("id_", [True, 1.0, None, b"1", 2**80])
+def test_a_value_that_is_no_id_is_unknown(id_):
+    assert Vocabulary.from_values([1]).number(id_) == UNKNOWN
+
+
+def test_numpy_ids_are_ids():
+    assert Vocabulary.from_values([7]).number(np.int32(7)) == 1
+    assert Vocabulary.from_values(["x"]).number(np.str_("x")) == 1
+
+
+@pytest.mark.parametrize(
+    "ids",
+    [
+        pa.array(["a", "b"], pa.large_string()),
+        pa.array(["a", "b"]).dictionary_encode(),
+        pa.chunked_array([pa.array(["a"]), pa.array(["b"])]),
+    ],
+)
+def test_strings_of_any_arrow_type_are_one_type(ids):
+    vocabulary = Vocabulary(ids)
+    assert vocabulary.content_hash == Vocabulary.from_values(["a", "b"]).content_hash
+    assert vocabulary.numbers(ids).tolist() == [1, 2]
+
+
+def test_narrow_integers_are_int64():
+    assert Vocabulary(pa.array([3], pa.uint8())).number(3) == 1
+
+
+def test_null_is_unknown_and_zero_is_null():
+    vocabulary = Vocabulary.from_values([5])
+    assert vocabulary.numbers(pa.array([5, None])).tolist() == [1, 0]
+    assert vocabulary.numbers(pa.nulls(2)).tolist() == [0, 0]
+    assert vocabulary.take([0, 1]).to_pylist() == [None, 5]
+
+
+@pytest.mark.parametrize(
+    ("ids", "message"),
+    [
+        (pa.array([1, None, None]), "2 ids are null; drop those rows first"),
+        (pa.DictionaryArray.from_arrays(pa.array([0, 1]), pa.array(["a", None])), "1 ids are null"),
+        (pa.array([1.0, 2.0]), "ids are double; Belfry takes strings or integers"),
+        (pa.array([True]), "ids are bool"),
+        (pa.array([2**63], pa.uint64()), "do not fit int64; pass them as strings"),
+    ],
+)
+def test_refuses_what_is_no_id(ids, message):
+    with pytest.raises(InputError, match=message):
+        Vocabulary(ids)
+
+
+@pytest.mark.parametrize("values", [["1", 1], [1, "1"], [2**70]])
+def test_refuses_ids_of_mixed_types(values):
+    with pytest.raises(InputError, match=r"ids are not all strings or all int64 .*make them one type"):
+        Vocabulary.from_values(values)
+
+
+def test_parse_reads_an_id_in_the_vocabulary_s_type():
+    assert Vocabulary.from_values([1]).parse("12") == 12
+    assert Vocabulary.from_values(["1"]).parse("12") == "12"
+    with pytest.raises(InputError, match="id 'x': the ids of this run are integers"):
+        Vocabulary.from_values([1]).parse("x")
+
+
+def test_content_hash_stays_as_run_folders_hold_it():
+    """Golden: a changed hash would make every saved run refuse to load."""
+    # Recipe: SHA-256 of "int64" and little-endian int64s; of "string" and length-prefixed UTF-8.
+    assert (
+        Vocabulary.from_values([3, 1, 2]).content_hash
+        == "9c8eb6339150d64b0a71ca1a623916dc943e0b6df710ecbd0a029808f9497722"
+    )
+    assert (
+        Vocabulary.from_values(["b", "ä", "a"]).content_hash
+        == "c7209d47ece0533920dbbfb1be421b84bf1b1e75ffffa7c97fc1f9169ca0d2f2"
+    )
+
+
+def test_content_hash_tells_where_ids_end():
+    assert Vocabulary.from_values(["ab", "c"]).content_hash != Vocabulary.from_values(["a", "bc"]).content_hash

@@ -1,0 +1,198 @@
+"""A run folder that was damaged, mixed or tampered with is refused in words, and nothing in it is run."""
+
+import json
+import os
+import pickle
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from dataset.errors import ArtifactError
+from pipeline.artifacts import open_run, publish
+from pipeline.manifest import FORMAT_VERSION, RunInfo
+
+INFO = RunInfo(preset="default", seed=0, holdout="time", config={"dim": 32}, versions={}, input_hash="0" * 64)
+FILES = {"vocabulary.arrow": b"abc" * 50, "index/vectors.npy": b"\x93NUMPY" * 99, "index/config.pb": b"x" * 10}
+
+
+def publish_files(artifacts: Path, **changed: bytes) -> Path:
+    with publish(artifacts, INFO) as writer:
+        for name, content in FILES.items():
+            path = writer.folder / name
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(changed.get(path.stem, content))
+    assert writer.published is not None
+    return writer.published
+
+
+@pytest.fixture
+def run(tmp_path):
+    return publish_files(tmp_path)
+
+
+def refuse(run: Path, match: str) -> None:
+    """Both ways in must refuse."""
+    for path in (run.parent, run):
+        with pytest.raises(ArtifactError, match=match):
+            open_run(path)
+
+
+def edit_manifest(run: Path, edit: Callable[[dict], object]) -> None:
+    content = json.loads((run / "manifest.json").read_text())
+    edit(content)
+    (run / "manifest.json").write_text(json.dumps(content, indent=2))
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("where", [0.0, 0.5, 0.999])
+def test_a_flipped_byte(run, name, where):
+    path = run / name
+    content = bytearray(path.read_bytes())
+    content[int(len(content) * where)] ^= 1
+    path.write_bytes(content)
+    refuse(run, rf"run {run.name}: file '{name}' has .* SHA-256 [0-9a-f]{{64}}, published were .* [0-9a-f]{{64}};")
+
+
+def test_every_flipped_byte_of_the_manifest(run):
+    path = run / "manifest.json"
+    content = path.read_bytes()
+    for position in range(len(content)):
+        flipped = bytearray(content)
+        flipped[position] ^= (0x01, 0x07, 0x80)[position % 3]
+        path.write_bytes(flipped)
+        with pytest.raises(ArtifactError):
+            open_run(run)
+    path.write_bytes(content)
+    open_run(run)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_deleted_and_a_cut_file(run, name):
+    path = run / name
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    refuse(run, rf"'{name}' has {len(content) // 2:,} bytes and SHA-256 \w+, published were {len(content):,} bytes")
+    path.unlink()
+    refuse(run, rf"1 file\(s\) \('{name}'\) missing")
+
+
+def test_a_manifest_that_is_gone_cut_or_no_json(run):
+    path = run / "manifest.json"
+    content = path.read_bytes()
+    for damaged in (content[: len(content) // 2], b"", b"\xff\xfe", b"[" * 100_000):
+        path.write_bytes(damaged)
+        refuse(run, "not readable as JSON")
+    for other in (b"[]", b"7", b"{}"):
+        path.write_bytes(other)
+        refuse(run, f"format version None, this Belfry reads {FORMAT_VERSION}")
+    path.unlink()
+    with pytest.raises(ArtifactError, match="there is no whole run of that name beside it"):
+        open_run(run.parent)
+    with pytest.raises(ArtifactError, match="not an artifacts folder"):
+        open_run(run)
+
+
+class Payload:
+    def __init__(self, canary: Path) -> None:
+        self.canary = canary
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Path.touch, (self.canary,)
+
+
+def test_an_extra_pickle_is_refused_and_does_not_run(run, tmp_path):
+    canary = tmp_path / "canary"
+    (run / "index" / "scann_docids.pkl").write_bytes(pickle.dumps(Payload(canary)))
+    refuse(run, r"'index/scann_docids.pkl'\) unexpected, not in its manifest")
+    assert not canary.exists()
+
+
+def test_a_newer_format_names_both_versions(run):
+    edit_manifest(run, lambda content: content.update(format_version=FORMAT_VERSION + 1, novelty=[]))
+    refuse(run, f"format version {FORMAT_VERSION + 1}, this Belfry reads {FORMAT_VERSION}")
+
+
+@pytest.mark.parametrize("name", ["../x", "/etc/hostname", "a/../../x", "a\\b", "./a", "a//b", "", "manifest.json"])
+def test_file_names_that_leave_the_folder(run, name):
+    edit_manifest(run, lambda content: content["files"].update({name: {"sha256": "0", "size": 1}}))
+    refuse(run, "files: .*is not a plain path inside the run folder")
+
+
+def test_a_manifest_edited_by_hand(run):
+    edit_manifest(run, lambda content: content.update(seed=1))
+    refuse(run, rf"was changed after publishing: its content gives the name 'default-\w+', it says '{run.name}'")
+    edit_manifest(run, lambda content: content.update(trusted=True))
+    refuse(run, "trusted: Extra inputs are not permitted")
+
+
+def test_parts_of_two_runs(tmp_path):
+    first, second = publish_files(tmp_path), publish_files(tmp_path, vectors=b"other")
+    shutil.copy(second / "index" / "vectors.npy", first / "index" / "vectors.npy")
+    with pytest.raises(ArtifactError, match=r"'index/vectors\.npy' has 5 bytes"):
+        open_run(first)
+    shutil.rmtree(second)
+    publish_files(tmp_path / "other").rename(second)
+    with pytest.raises(ArtifactError, match=f"run {second.name}: its manifest is that of run default-"):
+        open_run(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["../outside", "/etc", "..", ".", "", "a/b", "\0", "a\nb", " x", "\udcff"])
+def test_a_current_that_leads_elsewhere(run, text):
+    (run.parent / "current").write_bytes(text.encode("utf-8", errors="surrogateescape"))
+    with pytest.raises(ArtifactError, match="is not the name of a run beside it"):
+        open_run(run.parent)
+
+
+def test_a_current_that_names_nothing_or_is_gone(run):
+    (run.parent / "current").write_text("default-000000000000\n")
+    with pytest.raises(ArtifactError, match="names 'default-000000000000', and there is no whole run"):
+        open_run(run.parent)
+    (run.parent / "current").unlink()
+    with pytest.raises(ArtifactError, match=f"'current' is missing; open one of its runs by name: {run.name}"):
+        open_run(run.parent)
+
+
+@pytest.mark.parametrize("name", [*FILES, "manifest.json", "index"])
+def test_links_inside_a_run(run, tmp_path, name):
+    aside = tmp_path / "aside"
+    (run / name).rename(aside)
+    (run / name).symlink_to(aside)
+    refuse(run, rf"'{name}' is a link or a device")
+
+
+def test_links_and_devices_instead_of_files(run, tmp_path):
+    os.mkfifo(run / "pipe")
+    refuse(run, "'pipe' is a link or a device")
+    (run / "pipe").unlink()
+
+    run.rename(tmp_path / "aside")
+    run.symlink_to(tmp_path / "aside")
+    with pytest.raises(ArtifactError, match="no whole run of that name"):
+        open_run(tmp_path)
+
+    (tmp_path / "current").rename(tmp_path / "elsewhere")
+    (tmp_path / "current").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ArtifactError, match="current: not a plain file"):
+        open_run(tmp_path)
+
+
+def test_what_is_no_run_at_all(tmp_path):
+    with pytest.raises(ArtifactError, match="missing: no such folder; train first"):
+        open_run(tmp_path / "missing")
+    for name in ("model.keras", "model.h5", "model.pkl"):
+        (tmp_path / name).write_bytes(b"")
+        with pytest.raises(ArtifactError, match=f"{name}: is a file; an artifacts folder or a run folder is wanted"):
+            open_run(tmp_path / name)
+    with pytest.raises(ArtifactError, match="not an artifacts folder, or one without a run"):
+        open_run(tmp_path)
+
+
+def test_what_may_not_be_read(run, monkeypatch):
+    def refuse_to_open(path, *arguments, **options):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "open", refuse_to_open)
+    with pytest.raises(ArtifactError, match=r"cannot be read \(Permission denied\)"):
+        open_run(run)

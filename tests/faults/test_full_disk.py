@@ -1,0 +1,59 @@
+"""A disk that fills up while a run is written: said in words, the published run stays, nothing else is left."""
+
+import subprocess
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from dataset.errors import BelfryError, InputError
+from pipeline.artifacts import open_run, publish
+from pipeline.manifest import RunInfo
+
+INFO = RunInfo(preset="default", seed=0, holdout="time", config={}, versions={}, input_hash="")
+
+WRITERS = {
+    "python": lambda path: path.write_bytes(bytes(8_000_000)),
+    "numpy": lambda path: np.save(path, np.zeros(1_000_000)),
+    "parquet": lambda path: pq.write_table(pa.table({"a": np.random.default_rng(0).random(1_000_000)}), path),
+}
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 3 MiB, where this user may mount one."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=3m", "belfry-test", str(folder)]
+    try:
+        mounted = subprocess.run(mount, capture_output=True, check=False).returncode == 0
+    except FileNotFoundError:
+        mounted = False
+    if not mounted:
+        pytest.skip("may not mount a small file system here")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+def test_full_in_the_middle(small_disk, kind):
+    artifacts = small_disk / "artifacts"
+    with publish(artifacts, INFO) as writer:
+        (writer.folder / "file").write_text("whole")
+    before = sorted(path.name for path in artifacts.iterdir())
+
+    with pytest.raises(BelfryError, match=rf"{small_disk}.*: the disk is full \([\d,]+ bytes free by now\)"):  # noqa: SIM117
+        with publish(artifacts, INFO) as failing:
+            WRITERS[kind](failing.folder / "large")
+
+    assert sorted(path.name for path in artifacts.iterdir()) == before
+    assert open_run(artifacts).folder == writer.published
+
+
+def test_full_before_the_start(small_disk):
+    (small_disk / "ballast").write_bytes(bytes(2_500_000))
+    with pytest.raises(InputError, match=r"the disk has [\d,]+ bytes free and at least 1,048,576 are needed"):  # noqa: SIM117
+        with publish(small_disk / "artifacts", INFO):
+            pass
+    assert [path.name for path in small_disk.iterdir()] == ["ballast"]

@@ -1,0 +1,226 @@
+import builtins
+import logging
+import pickle
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import pytest
+
+from dataset.errors import ArtifactError, InputError
+from dataset.vocabulary import Numbers
+from retrieval.index import choose, scann
+from retrieval.index.base import Vectors
+from retrieval.index.choose import build_index, load_index
+from retrieval.index.config import IndexConfig
+from retrieval.index.exact import ExactIndex
+from retrieval.index.files import write_manifest
+from retrieval.index.measure import measure_index
+from retrieval.index.scann import ScannIndex, scann_problem
+from tests.contracts.index import IndexPromises, embeddings, numbers
+
+needs_scann = pytest.mark.skipif(scann_problem() is not None, reason=str(scann_problem()))
+
+RECALL_FLOOR = 0.95  # of the exact top 100, on embeddings like those of towers
+
+
+class TestExactPromises(IndexPromises):
+    kind = ExactIndex
+
+
+@needs_scann
+class TestScannPromises(IndexPromises):
+    kind = ScannIndex
+
+
+class ThoroughScann(ScannIndex):
+    """Opens every leaf, so that even a tree finds the best."""
+
+    @classmethod
+    def build(cls, vectors: Vectors, item_num: Numbers, config: IndexConfig | None = None) -> Self:
+        return super().build(vectors, item_num, IndexConfig(leaves_share=1))
+
+
+@needs_scann
+class TestQuantisedPromises(TestScannPromises):
+    @pytest.fixture(autouse=True)
+    def small_thresholds(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(scann, "QUANTISED_FROM", 100)
+
+
+@needs_scann
+class TestTreePromises(TestScannPromises):
+    kind = ThoroughScann
+
+    @pytest.fixture(autouse=True)
+    def small_thresholds(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(scann, "QUANTISED_FROM", 50)
+        monkeypatch.setattr(scann, "TREE_FROM", 100)
+
+
+def test_equal_scores_come_by_item_number() -> None:
+    index = ExactIndex.build(np.ones((50, 4), np.float32), np.arange(50, 0, -1))
+    for top_k in (1, 7, 49, 50):
+        assert index.search(np.ones((1, 4), np.float32), top_k)[0][0].tolist() == list(range(1, top_k + 1))
+
+
+@needs_scann
+@pytest.mark.parametrize(
+    ("n_items", "mode"), [(1, "brute_force"), (19_999, "brute_force"), (20_000, "quantised"), (99_999, "quantised")]
+)
+def test_mode_follows_the_size_and_is_logged(n_items: int, mode: str, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        assert scann.pick_mode(n_items) == mode
+    assert f"ScaNN index of {n_items} items: {mode} (" in caplog.text
+
+
+def check_large_index(n_items: int, mode: str) -> None:
+    vectors, queries = embeddings(n_items, dim=32), embeddings(200, seed=1, dim=32)
+    exact = ExactIndex.build(vectors, numbers(n_items))
+    index = ScannIndex.build(vectors, numbers(n_items))
+    assert (index.mode, index.is_exact) == (mode, False)
+    for top_k in (10, 100):
+        measured = measure_index(index, exact, queries, top_k)
+        assert measured.recall >= RECALL_FLOOR, measured
+    item_num, score = index.search(queries[:2], n_items + 5)
+    assert sorted(item_num[0, :n_items]) == list(range(1, n_items + 1))
+    assert (score[:, n_items:] == -np.inf).all()
+    assert (index.search(queries, 20)[0] == ScannIndex.build(vectors, numbers(n_items)).search(queries, 20)[0]).all()
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda row: index.search(queries[row : row + 1], 20)[0][0], range(len(queries))))
+    assert (np.stack(found) == index.search(queries, 20)[0]).all()
+
+
+@needs_scann
+def test_20_thousand_items() -> None:
+    check_large_index(20_000, "quantised")
+
+
+@needs_scann
+@pytest.mark.slow
+def test_100_thousand_items() -> None:
+    check_large_index(100_000, "tree")
+
+
+@needs_scann
+def test_degenerate_vectors_survive_a_tree(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scann, "QUANTISED_FROM", 10)
+    monkeypatch.setattr(scann, "TREE_FROM", 16)
+    for vectors in (np.zeros((500, 3), np.float32), np.ones((500, 1), np.float32), embeddings(16)):
+        item_num, _ = ScannIndex.build(vectors, numbers(len(vectors))).search(vectors[:2], len(vectors))
+        assert sorted(item_num[0]) == list(range(1, len(vectors) + 1))
+
+
+def saved(kind: str, directory: Path, n_items: int = 50) -> Path:
+    build_index(embeddings(n_items), numbers(n_items), IndexConfig(kind=kind)).save(directory)
+    return directory
+
+
+KINDS = ["exact", pytest.param("scann", marks=needs_scann)]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_load_index_knows_the_kind(kind: str, tmp_path: Path) -> None:
+    assert type(load_index(saved(kind, tmp_path / "index"))) is (ExactIndex if kind == "exact" else ScannIndex)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_file_deleted_or_cut_is_refused_by_name(kind: str, tmp_path: Path) -> None:
+    directory = saved(kind, tmp_path / "index")
+    for path in sorted(directory.iterdir()):
+        content = path.read_bytes()
+        path.unlink()
+        with pytest.raises(ArtifactError, match=rf"{path.name} is missing; build the index again"):
+            load_index(directory)
+        for damaged in (content[: len(content) // 2], b"", content[:-1] + bytes([content[-1] ^ 1])):
+            path.write_bytes(damaged)
+            with pytest.raises(ArtifactError, match=rf"{path.name} is damaged"):
+                load_index(directory)
+        path.write_bytes(content)
+    load_index(directory)
+
+
+class Payload:
+    def __init__(self, canary: Path) -> None:
+        self.canary = canary
+
+    def __reduce__(self) -> tuple[object, tuple[str, str]]:
+        return builtins.open, (str(self.canary), "w")
+
+
+@needs_scann
+def test_a_pickle_in_the_folder_is_refused_and_not_run(tmp_path: Path) -> None:
+    directory, canary = saved("scann", tmp_path / "index"), tmp_path / "canary"
+    (directory / "scann_docids.pkl").write_bytes(pickle.dumps(Payload(canary)))
+    with pytest.raises(ArtifactError, match=r"scann_docids\.pkl is no file of an index; remove it"):
+        load_index(directory)
+    (directory / "index.json").unlink()
+    write_manifest(directory, kind="scann", mode="brute_force", n_items=50, dim=8)
+    with pytest.raises(ArtifactError, match=r"holds kind 'scann' with .*scann_docids\.pkl"):
+        load_index(directory)
+    assert not canary.exists()
+
+
+def test_a_link_is_refused(tmp_path: Path) -> None:
+    directory = saved("exact", tmp_path / "index")
+    (directory / "vectors.npy").rename(tmp_path / "vectors.npy")
+    (directory / "vectors.npy").symlink_to(tmp_path / "vectors.npy")
+    with pytest.raises(ArtifactError, match=r"vectors\.npy is no plain file"):
+        load_index(directory)
+
+
+@needs_scann
+def test_without_scann_its_index_is_searched_exactly(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    directory = saved("scann", tmp_path / "index")
+    wanted = load_index(directory).search(embeddings(3, seed=1), 5)[0]
+    monkeypatch.setattr(choose, "scann_problem", lambda: "scann is not installed")
+    index = load_index(directory)
+    assert isinstance(index, ExactIndex)
+    assert (index.search(embeddings(3, seed=1), 5)[0] == wanted).all()
+    assert "exact index instead of ScaNN: scann is not installed" in caplog.text
+
+
+def test_scann_is_optional_unless_asked_for(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setattr(choose, "scann_problem", lambda: "this CPU lacks avx")
+    assert isinstance(build_index(embeddings(9), numbers(9), IndexConfig()), ExactIndex)
+    assert "exact index instead of ScaNN: this CPU lacks avx" in caplog.text
+    with pytest.raises(InputError, match="this CPU lacks avx; set kind to 'auto' or 'exact'"):
+        build_index(embeddings(9), numbers(9), IndexConfig(kind="scann"))
+
+
+def test_problems_are_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scann.importlib.util, "find_spec", lambda name: object())
+
+    def fail() -> None:
+        raise RuntimeError("undefined symbol: _ZN10tensorflow\nand more")
+
+    monkeypatch.setattr(scann, "load_scann", fail)
+    monkeypatch.setattr(scann, "_missing_cpu_flags", list)
+    assert scann_problem() == "scann does not load: undefined symbol: _ZN10tensorflow"
+    monkeypatch.setattr(scann, "_missing_cpu_flags", lambda: ["avx", "fma"])
+    assert scann_problem() == "this CPU lacks avx and fma, which scann's wheel needs"
+    monkeypatch.setattr(scann.importlib.util, "find_spec", lambda name: None)
+    assert scann_problem() == "scann is not installed (it has wheels for Linux only)"
+
+
+@needs_scann
+def test_scann_loads_without_tensorflow_and_leaves_the_way_free_for_it() -> None:
+    code = (
+        "import sys; from retrieval.index.choose import build_index; assert 'scann' not in sys.modules;"
+        "from retrieval.index.scann import load_scann; load_scann(); assert 'tensorflow' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
+
+
+def test_measurement_of_the_oracle_itself() -> None:
+    exact = ExactIndex.build(np.ones((30, 4), np.float32), numbers(30))
+    measured = measure_index(exact, exact, np.ones((5, 4), np.float32), 100)
+    assert (measured.mode, measured.n_items, measured.n_queries, measured.top_k) == ("exact", 30, 5, 30)
+    assert measured.recall == 1
+    assert 0 < measured.p50_latency_ms <= measured.p95_latency_ms
+    assert str(measured).startswith("exact, 30 items: recall@30 1.0000 against exact search, p50 ")
