@@ -60,7 +60,7 @@ class FeatureColumns:
             categorical=of_kind("categorical"),  # type: ignore[arg-type]
             numeric=of_kind("numeric"),  # type: ignore[arg-type]
             multi_valued=of_kind("multi_valued"),  # type: ignore[arg-type]
-            sizes={name: int(size) for name, size in of_kind("size").items()},  # type: ignore[call-overload]
+            sizes={name: int(size) for name, size in of_kind("size").items()},
         )
 
 

@@ -33,6 +33,7 @@ class BatchPlan:
     hidden_share: tuple[float, float]
     n_next: int
     history_dropout: float
+    cold_share: float
     half_life: float
     max_history: int
 
@@ -57,7 +58,11 @@ def retrieval_batches(
         watched = [history.item_num[by_user.of(user)] for user in chosen]
         parts = [_hide(items, plan, generator) for items in watched]
         targets = [target for _, target in parts]
-        read = [_thin_out(items[-plan.max_history :], plan.history_dropout, generator) for items, _ in parts]
+        dropout = np.where(generator.random(len(chosen)) < plan.cold_share, 1.0, plan.history_dropout)
+        read = [
+            _thin_out(items[-plan.max_history :], share, generator)
+            for (items, _), share in zip(parts, dropout, strict=True)
+        ]
         candidates, log_q = _draw_candidates(np.concatenate(targets), item_share, plan.n_candidates, generator)
         is_target = _membership(targets, candidates)
         yield RetrievalBatch(

@@ -20,6 +20,9 @@ class TwoTowerConfig(BaseModel):
     half_life: float = Field(5.0, gt=0, description="items after which the weight in the recent bag falls by half")
     max_history: int = Field(1000, ge=1, description="newest items of a history that are read")
     history_dropout: float = Field(0.4, ge=0, lt=1, description="share of a history left out in a training step")
+    cold_share: float = Field(
+        0.1, ge=0, lt=1, description="share of histories left out whole, so that user features learn to answer alone"
+    )
     dropout: float = Field(0.1, ge=0, lt=1, description="dropout on the query embedding")
     temperature: float = Field(1.0, gt=0, description="logits are divided by it")
     l2: float = Field(3e-5, ge=0, description="penalty on the squares of the embeddings in a step")

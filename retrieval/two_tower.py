@@ -29,9 +29,12 @@ log = logging.getLogger(__name__)
 
 
 class TwoTower:
-    """query = even bag of the history + recent bag + user features, candidate = id + item features + bias.
+    """query = even + recent bag of the history, or user features where there is none; candidate = id + features + bias.
 
-    The bias rides in a last dimension that is 1 in every query, so that a plain dot product is the whole score.
+    User features beside a history let the query tower recognise its users and learn their lists by heart (measured on
+    MovieLens 100K, random split: recall@100 falls from 0.72 to 0.69), so they speak for cold users only; the ranker
+    reads them for everybody. The recent bag is read where the targets are the next items. The bias rides in a last
+    dimension that is 1 in every query, so that a plain dot product is the whole score.
     """
 
     def __init__(self, config: TwoTowerConfig) -> None:
@@ -145,7 +148,9 @@ class TwoTower:
             recent = tf.squeeze(
                 tf.matmul(inputs["recent"][:, tf.newaxis], tf.gather(recent_table, inputs["history"])), 1
             )
-            return self._layers.query(even + recent, {name: inputs[name] for name in columns}, training=False)
+            is_cold = tf.reduce_sum(inputs["even"], axis=1, keepdims=True) <= 0
+            user_columns = {name: inputs[name] for name in columns}
+            return self._layers.query(even + recent, is_cold, user_columns, training=False)
 
         export_onnx(query, example, path, output="query")
 
@@ -214,7 +219,7 @@ class _TowerLayers(keras.Model):  # type: ignore[misc]
     def __init__(self, features: FeatureTables, config: TwoTowerConfig) -> None:
         super().__init__(name="towers")
         n_ids, size = len(features.history.items) + 1, config.embedding_size
-        self.reads_order = features.history.timestamp_s is not None
+        self.reads_order = config.targets == "next" and features.history.timestamp_s is not None
         self.even_encoder = FeatureEncoder(features.items, n_ids=n_ids, embedding_size=size, name="even_history")
         self.recent_encoder = FeatureEncoder(features.items, n_ids=n_ids, embedding_size=size, name="recent_history")
         self.candidate_encoder = FeatureEncoder(features.items, n_ids=n_ids, embedding_size=size, name="candidate")
@@ -242,10 +247,12 @@ class _TowerLayers(keras.Model):  # type: ignore[misc]
     ) -> Tensor:
         """[n_queries, embedding_size + 1]; `even` and `recent` are sparse [n_queries, n_items]."""
         bags = tf.sparse.sparse_dense_matmul(even, tables[0]) + tf.sparse.sparse_dense_matmul(recent, tables[1])
-        return self.query(bags, user_columns, training=training)
+        is_cold = tf.reshape(tf.sparse.reduce_sum(even, axis=1), [-1, 1]) <= 0
+        return self.query(bags, is_cold, user_columns, training=training)
 
-    def query(self, bags: Tensor, user_columns: Mapping[str, Tensor], *, training: bool) -> Tensor:
-        query = bags if self.user_encoder is None else bags + self.user_encoder(user_columns)
+    def query(self, bags: Tensor, is_cold: Tensor, user_columns: Mapping[str, Tensor], *, training: bool) -> Tensor:
+        """[n_queries, embedding_size + 1]; `bags` [n_queries, embedding_size], `is_cold` [n_queries, 1] bool."""
+        query = bags if self.user_encoder is None else tf.where(is_cold, self.user_encoder(user_columns), bags)
         query = self.drop(query, training=training)
         return tf.concat([query, tf.ones_like(query[:, :1])], axis=1)
 
