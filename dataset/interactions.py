@@ -15,6 +15,8 @@ from dataset.vocabulary import Numbers, Vocabulary
 Mask: TypeAlias = npt.NDArray[np.bool_]
 Positions: TypeAlias = npt.NDArray[np.int64]
 
+_KEY_STRIDE = 1 << 32  # item numbers are int32
+
 
 @dataclass(frozen=True)
 class UserRows:
@@ -142,3 +144,14 @@ class SeenItems:
         rows = np.repeat(np.arange(len(users)), counts)
         offsets = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
         return rows, self.item_num[np.repeat(self.starts[users], counts) + offsets]
+
+    def contains(self, user_num: Numbers, item_num: Numbers) -> Mask:
+        """Whether each (user, item) pair is one of these; both of one shape, which the answer has too."""
+        wanted = user_num.astype(np.int64) * _KEY_STRIDE + item_num
+        return np.asarray(self._keys[np.searchsorted(self._keys[:-1], wanted)] == wanted)
+
+    @cached_property
+    def _keys(self) -> Positions:
+        """[n_pairs + 1] each pair as one rising number, and -1, which no pair is."""
+        owners = np.repeat(np.arange(len(self.starts) - 1), np.diff(self.starts))
+        return np.append(owners * _KEY_STRIDE + self.item_num, -1)

@@ -49,3 +49,22 @@ def _nearest(
         kept.append(np.sort(nearest[cosines[nearest] > -np.inf]))
     chosen = np.concatenate(kept)
     return sp.csr_matrix((cosines[chosen], (rows[chosen], dots.indices[chosen])), shape=dots.shape)
+
+
+def ease_weights(matrix: "sp.csr_matrix[np.float32]", *, l2: float) -> npt.NDArray[np.float32]:
+    """[n_items + 1, n_items + 1] float32 item-to-item weights of EASE: a history times them scores every item.
+
+    Closed form over a dense table of all pairs: cubic in the number of items, so callers set a limit.
+
+    Args:
+        matrix: [n_users + 1, n_items + 1], 1 where a user watched an item.
+        l2: > 0, added to the diagonal of the co-watch counts.
+
+    Source: Steck, Embarrassingly shallow autoencoders for sparse data, WWW 2019.
+    """
+    gram = (matrix.T @ matrix).toarray().astype(np.float64)
+    gram[np.diag_indices_from(gram)] += l2
+    inverse = np.linalg.inv(gram)
+    weights = -inverse / np.diag(inverse)
+    np.fill_diagonal(weights, 0)
+    return np.asarray(weights, np.float32)

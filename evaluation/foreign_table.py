@@ -8,7 +8,7 @@ from dataset.candidates import Candidates
 from dataset.errors import InputError, TableError
 from dataset.interactions import Mask, Positions, SeenItems
 from dataset.vocabulary import Numbers, Vocabulary, as_id_type
-from evaluation.metrics import PerUser, is_among
+from evaluation.metrics import PerUser
 
 ORIGIN = "table"
 _N_SHOWN = 3
@@ -57,7 +57,7 @@ def candidates_of_table(
     ]
     if seen is not None:
         user_num = users.numbers(user_ids)
-        was_seen = is_among(seen, user_num, item_num)
+        was_seen = seen.contains(user_num, item_num)
         problems += _problem(
             was_seen, "an item that its user has seen", "remove them, or judge with seen items allowed"
         )

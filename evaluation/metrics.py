@@ -28,19 +28,9 @@ def lists_of(candidates: Candidates, n: int) -> Lists:
     return lists
 
 
-def is_among(pairs: SeenItems, user_num: Numbers, item_num: Numbers) -> Mask:
-    """[n_rows] whether each (user, item) row is one of `pairs`."""
-    width = 1 + max(pairs.item_num.max(initial=0), item_num.max(initial=0))
-    owners = np.repeat(np.arange(len(pairs.starts) - 1), np.diff(pairs.starts))
-    known = owners * width + pairs.item_num  # rising, as users and each user's items rise
-    wanted = user_num.astype(np.int64) * width + item_num
-    return np.asarray(np.append(known, -1)[np.searchsorted(known, wanted)] == wanted)
-
-
 def hits(lists: Lists, users: Numbers, test: SeenItems) -> Mask:
     """[n_users, n] whether each listed item is one of its user's test items; padding never is."""
-    n = lists.shape[1]
-    return is_among(test, np.repeat(users, n), lists.ravel()).reshape(lists.shape)
+    return test.contains(np.broadcast_to(users[:, None], lists.shape), lists)
 
 
 def recall(hits: Mask, n_relevant: Counts) -> PerUser:

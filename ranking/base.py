@@ -9,6 +9,15 @@ from dataset.candidates import Candidates
 from dataset.features import FeatureTables
 
 Scores: TypeAlias = npt.NDArray[np.float32]
+Matrix: TypeAlias = npt.NDArray[np.float32]
+
+
+class PairScorer(Protocol):
+    """A trained network over pair features, in training form or serving form."""
+
+    def score_pairs(self, pairs: Matrix) -> Scores:
+        """[n_rows] float32 of `pairs` [n_rows, n_features]."""
+        ...
 
 
 class Ranker(Protocol):

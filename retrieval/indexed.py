@@ -7,7 +7,7 @@ from dataset.candidates import Candidates, take_top_k
 from dataset.features import FeatureTables
 from dataset.interactions import SeenItems
 from dataset.vocabulary import UNKNOWN, Numbers
-from retrieval.base import Towers
+from retrieval.base import Embeddings, Towers
 from retrieval.dense import blocks
 from retrieval.index.base import CandidateIndex
 
@@ -26,7 +26,10 @@ class IndexedRetriever:
         self._origin = origin
 
     def retrieve(self, users: Numbers, features: FeatureTables, *, top_k: int, exclude: SeenItems) -> Candidates:
-        queries = self._towers.encode_queries(users, features)
+        return self.search(self._towers.encode_queries(users, features), users, top_k=top_k, exclude=exclude)
+
+    def search(self, queries: Embeddings, users: Numbers, *, top_k: int, exclude: SeenItems) -> Candidates:
+        """As `retrieve`, for users already encoded: `queries` [n_users, dim]."""
         depth = np.minimum(top_k + exclude.count(users), len(self._index))
         order = np.argsort(depth, kind="stable")  # users of like depth together: few searches deeper than needed
         found = []

@@ -2,9 +2,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from dataset.features import FeatureColumns, FeatureTables
 from dataset.interactions import Interactions, SeenItems
 from retrieval.popularity import Popularity, PopularityConfig
-from tests.contracts.checkerboard import features_of
+from tests.contracts.checkerboard import NO_COLUMNS, Checkerboard, checkerboard, features_of
 from tests.contracts.retriever import TrainedRetrieverPromises
 
 DAY = 86_400
@@ -77,3 +78,93 @@ def test_many_blocks_give_what_one_gives(monkeypatch: pytest.MonkeyPatch) -> Non
     parts = model.retrieve(users, features_of(history), top_k=5, exclude=history.seen_items)
     assert whole.row_user.tolist() == parts.row_user.tolist()
     assert whole.item_num.tolist() == parts.item_num.tolist()
+
+
+# Users 1-3 are of group 1, 4-9 of group 2, and 10 and 11 have a group but no watches.
+GROUP = np.array([0, 1, 1, 1, 2, 2, 2, 2, 2, 2, 1, 2], np.int32)
+BY_SEGMENT = PopularityConfig(segment_smoothing=1)
+
+
+def grouped_watches() -> tuple[Interactions, FeatureTables]:
+    """Group 1 watches items 1 and 2, group 2 items 2 and 3; item 4 is known and never watched."""
+    pairs = [(user, item) for user in range(1, 4) for item in (1, 2)]
+    pairs += [(user, item) for user in range(4, 10) for item in (2, 3)]
+    everything = watches([*pairs, (10, 4), (11, 4)])
+    history = everything.select(everything.item_num < 4)
+    return history, features_of_groups(history, GROUP)
+
+
+def features_of_groups(history: Interactions, group: np.ndarray) -> FeatureTables:
+    users = FeatureColumns(categorical={"group": group}, sizes={"group": int(group.max()) + 1})
+    return FeatureTables(history, users, NO_COLUMNS)
+
+
+def lists_by_segment(users: list[int], config: PopularityConfig = BY_SEGMENT) -> list[tuple[int, float]]:
+    history, features = grouped_watches()
+    model = Popularity(config).fit(history, features, seed=0)
+    found = model.retrieve(np.array(users, np.int32), features, top_k=9, exclude=history.seen_items)
+    return list(zip(found.item_num.tolist(), found.score.tolist(), strict=True))
+
+
+class TestPopularityBySegmentPromises(TestPopularityPromises):
+    learns_checkerboard = True  # where it is told who is even
+
+    def unfitted(self) -> Popularity:
+        return Popularity(BY_SEGMENT)
+
+    @pytest.fixture
+    def board(self) -> Checkerboard:
+        return GroupedCheckerboard(**vars(checkerboard()))
+
+
+class GroupedCheckerboard(Checkerboard):
+    @property
+    def features(self) -> FeatureTables:
+        return features_of_groups(self.history, np.array([0, *(1 + self.users % 2)], np.int32))
+
+
+def test_without_a_history_the_group_speaks() -> None:
+    assert [item for item, _ in lists_by_segment([10])] == [2, 1, 3, 4]
+    assert [item for item, _ in lists_by_segment([11])] == [2, 3, 1, 4]
+
+
+def test_a_lift_is_the_smoothed_log_of_watches_over_those_expected() -> None:
+    # Group 1 made 6 of 18 watches. Item 1: 3 watches where 3 * 6 / 18 = 1 was expected; item 3: none of 2.
+    scores = dict(lists_by_segment([10]))
+    assert scores[1] == pytest.approx(np.log(3) + np.log((3 + 1) / (1 + 1)), abs=1e-6)
+    assert scores[2] == pytest.approx(np.log(9) + np.log((3 + 1) / (3 + 1)), abs=1e-6)
+    assert scores[3] == pytest.approx(np.log(6) + np.log((0 + 1) / (2 + 1)), abs=1e-6)
+    assert scores[4] == pytest.approx(np.log(1e-6), abs=1e-6)
+
+
+def test_the_unknown_user_gets_everybodys_order() -> None:
+    assert lists_by_segment([0]) == [
+        (item, pytest.approx(np.log(n or 1e-6), abs=1e-6)) for item, n in ((2, 9), (3, 6), (1, 3), (4, 0))
+    ]
+
+
+def test_much_smoothing_is_everybodys_order() -> None:
+    config = PopularityConfig(segment_smoothing=1e9)
+    assert lists_by_segment([10], config) == [
+        (item, pytest.approx(score, abs=1e-6)) for item, score in lists_by_segment([0], config)
+    ]
+
+
+def test_groups_of_a_column_with_too_many_are_not_told_apart() -> None:
+    config = PopularityConfig(segment_smoothing=1, max_groups=1)
+    assert lists_by_segment([10], config) == [(2, 9), (3, 6), (1, 3), (4, 0)]
+
+
+def test_user_features_play_no_part_unless_asked() -> None:
+    assert lists_by_segment([10], PopularityConfig()) == [(2, 9), (3, 6), (1, 3), (4, 0)]
+
+
+def test_recent_watches_weigh_more_in_groups_too() -> None:
+    pairs = [(1, 1), (2, 2), (3, 1), (4, 2), (5, 1), (5, 2)]
+    history = watches(pairs, days=[7, 0, 7, 7, 7, 7])
+    features = features_of_groups(history, np.array([0, 1, 1, 2, 2, 2], np.int32))
+    model = Popularity(PopularityConfig(half_life_days=7, segment_smoothing=1)).fit(history, features, seed=0)
+    found = model.retrieve(np.array([2], np.int32), features, top_k=9, exclude=SeenItems.nothing(5))
+    # Item 2 has 2.5 of 5.5 weighted watches and 0.5 of the 1.5 of group 1.
+    lift = np.log((0.5 + 1) / (1.5 * 2.5 / 5.5 + 1))
+    assert found.score[found.item_num == 2].tolist() == [pytest.approx(np.log(2.5) + lift, abs=1e-6)]

@@ -1,0 +1,115 @@
+"""Stages: retrieval, ranking and the cold answer put together; the one way from users to lists."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias
+
+import numpy as np
+
+from dataset.candidates import Candidates, take_top_k
+from dataset.features import FeatureTables
+from dataset.interactions import SeenItems
+from dataset.vocabulary import Numbers
+from ranking.base import Ranker
+from retrieval.base import Embeddings, Retriever, Towers
+
+Stage: TypeAlias = Literal["final", "retrieval"]
+COLD = "cold"
+
+
+@dataclass(frozen=True)
+class Stages:
+    """Everything that answers, in training form or in serving form."""
+
+    features: FeatureTables
+    towers: Towers
+    vectors: Embeddings  # [n_items + 1, dim]
+    retriever: Retriever
+    popularity: Retriever
+    ranker: Ranker | None  # None: the gate closed, or the preset has no second stage
+    n_candidates: int
+
+    def lists(
+        self, users: Numbers, *, n: int, stage: Stage, exclude: SeenItems, blocked: Numbers, only: Numbers | None = None
+    ) -> Candidates:
+        """At most `n` items for each of `users`, in final order; the known by both stages, the cold by popularity.
+
+        Args:
+            users: user numbers, each at most once; 0 and users without a history are cold.
+            exclude: items not to come back, by user.
+            blocked: items that nobody gets.
+            only: where given, the items to choose from.
+        """
+        is_cold = self.features.history.seen_items.count(users) == 0
+        parts = [
+            self._known_lists(users[~is_cold], n, stage, exclude, blocked, only),
+            self._cold_lists(users[is_cold], n, exclude, blocked, only),
+        ]
+        return _interleave(users, [np.flatnonzero(~is_cold), np.flatnonzero(is_cold)], parts)
+
+    def _known_lists(
+        self, users: Numbers, n: int, stage: Stage, exclude: SeenItems, blocked: Numbers, only: Numbers | None
+    ) -> Candidates:
+        if only is None:
+            top_k = max(self.n_candidates, n) + len(blocked)
+            candidates = self.retriever.retrieve(users, self.features, top_k=top_k, exclude=exclude)
+        else:
+            candidates = self._score_only(users, exclude, only)
+        candidates = _without(candidates, blocked)
+        if stage == "retrieval" or self.ranker is None or not len(candidates):
+            return _sort(candidates, candidates.score, n)
+        return _sort(candidates, self.ranker.score(candidates, self.features), n)
+
+    def _score_only(self, users: Numbers, exclude: SeenItems, only: Numbers) -> Candidates:
+        """Every allowed item, by the towers."""
+        items = np.unique(only[only > 0])
+        scores = self.towers.encode_queries(users, self.features) @ self.vectors[items].T  # [n_users, n_only]
+        pairs = np.broadcast_arrays(users[:, None], items[None])
+        row_user, column = np.nonzero(~exclude.contains(*pairs))
+        score = scores[row_user, column].astype(np.float32)
+        return take_top_k(users, row_user, items[column], score, top_k=len(items), origins=("only",))
+
+    def _cold_lists(
+        self, users: Numbers, n: int, exclude: SeenItems, blocked: Numbers, only: Numbers | None
+    ) -> Candidates:
+        n_items = len(self.features.history.items)
+        depth = n_items if only is not None else min(n + len(blocked), n_items)
+        answer = self.popularity.retrieve(users, self.features, top_k=depth, exclude=exclude)
+        if only is not None:
+            answer = answer.select(np.isin(answer.item_num, only))
+        return replace(_sort(_without(answer, blocked), None, n), origins=(COLD,))
+
+
+def _without(candidates: Candidates, blocked: Numbers) -> Candidates:
+    return candidates.select(~np.isin(candidates.item_num, blocked)) if len(blocked) else candidates
+
+
+def _sort(candidates: Candidates, score: np.ndarray | None, n: int) -> Candidates:
+    return take_top_k(
+        candidates.users,
+        candidates.row_user,
+        candidates.item_num,
+        candidates.score if score is None else score,
+        top_k=n,
+        origin=candidates.origin,
+        origins=candidates.origins,
+    )
+
+
+def _interleave(users: Numbers, places: Sequence[np.ndarray], parts: Sequence[Candidates]) -> Candidates:
+    """Lists of groups of users as the lists of `users`; `places[i]` are the positions of group i in `users`."""
+    origins = tuple(dict.fromkeys(origin for part in parts for origin in part.origins))
+    row_user = np.concatenate([place[part.row_user] for place, part in zip(places, parts, strict=True)])
+    origin = np.concatenate(
+        [np.array([origins.index(name) for name in part.origins], np.int8)[part.origin] for part in parts]
+    )
+    order = np.argsort(row_user, kind="stable")
+    return Candidates(
+        users=users,
+        row_user=row_user[order],
+        item_num=np.concatenate([part.item_num for part in parts])[order],
+        score=np.concatenate([part.score for part in parts])[order],
+        rank=np.concatenate([part.rank for part in parts])[order],
+        origin=origin[order],
+        origins=origins,
+    )

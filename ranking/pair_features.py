@@ -1,0 +1,272 @@
+"""PairFeatures: everything the ranker reads about a user and a candidate, computed with NumPy alone.
+
+The same code runs in training and in answering, so the two cannot drift apart. Columns come in groups; a group whose
+data is missing (no times, no ratings, no features) is left out when fitted, and `names` says what there is.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from dataset.candidates import Candidates
+from dataset.features import FeatureTables
+from dataset.history import even_weights, recency_weights
+from dataset.similarity import cosine_neighbours, ease_weights
+from dataset.vocabulary import Numbers
+from ranking.base import Matrix
+from ranking.config import PairFeaturesConfig
+
+DAY_S = 86_400
+WINDOWS_DAYS = (1, 3, 10, 30)
+_ITEM_SHIFT = 1 << 33  # seconds fit below it: an event is one integer, item first, time second
+_KINDS = ("even", "recent")  # weightings of a history; "rated" joins them where there are ratings
+
+Columns: TypeAlias = dict[str, npt.NDArray[np.floating]]  # each [n_rows]
+Arrays: TypeAlias = dict[str, npt.NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class _History:
+    """What one user did, newest `max_history` events, oldest first."""
+
+    items: Numbers  # [n_events]
+    weights: Matrix  # [n_kinds, n_events]
+    moment_s: int
+    last_s: int
+    mean_rating: float
+
+
+class PairFeatures:
+    """Statistics of one history, and the matrix of features they give for any candidates."""
+
+    def __init__(self, config: PairFeaturesConfig, arrays: Arrays) -> None:
+        """Made by `fit`, or of the `arrays` that an earlier one gave."""
+        self.config = config
+        self.arrays = arrays
+
+    @classmethod
+    def fit(cls, features: FeatureTables, config: PairFeaturesConfig) -> "PairFeatures":
+        """Item statistics of `features.history`; nothing later is looked at."""
+        history = features.history
+        matrix, counts = history.matrix, history.item_counts
+        arrays: Arrays = {"count": counts}
+        neighbours = cosine_neighbours(matrix, n_neighbours=config.n_neighbours, shrink=config.shrink)
+        width = max(int(np.diff(neighbours.indptr).max(initial=0)), 1)
+        rows = np.repeat(np.arange(neighbours.shape[0]), np.diff(neighbours.indptr))
+        slots = np.arange(neighbours.nnz) - neighbours.indptr[rows]
+        arrays["neighbour"] = np.zeros((len(counts), width), np.int32)
+        arrays["cosine"] = np.zeros((len(counts), width), np.float32)
+        arrays["neighbour"][rows, slots], arrays["cosine"][rows, slots] = neighbours.indices, neighbours.data
+        if len(history.items) <= config.ease_max_items:
+            arrays["ease"] = ease_weights(matrix, l2=config.ease_l2 * np.sqrt(len(history.users)))
+        if history.timestamp_s is not None:
+            arrays |= _time_arrays(features)
+        if history.rating is not None and np.isfinite(history.rating).any():
+            arrays["item_rating"] = _item_ratings(features)
+        for name, categories in features.users.categorical.items():
+            if features.users.sizes[name] <= config.max_categories:
+                arrays[f"segment/{name}"] = _segment_lifts(features, categories, config.segment_smoothing)
+        return cls(config, arrays)
+
+    def matrix(self, candidates: Candidates, features: FeatureTables) -> Matrix:
+        """[n_rows, len(names)] float32, rows as in `candidates`; the rows of one user must be together.
+
+        `features` belong to the history that this was fitted on. A list is described as a whole, so a user's rows give
+        other values when some of them are left out.
+        """
+        starts = candidates.starts
+        blocks = [np.zeros((0, len(self.names(features))), np.float32)]
+        for row_user, (start, stop) in enumerate(pairwise(starts)):
+            if start < stop:
+                rows = slice(start, stop)
+                user = int(candidates.users[row_user])
+                columns = self._columns(
+                    user, candidates.item_num[rows], candidates.score[rows], candidates.rank[rows], features
+                )
+                blocks.append(np.stack(list(columns.values()), axis=1).astype(np.float32))
+        return np.concatenate(blocks)
+
+    def names(self, features: FeatureTables) -> tuple[str, ...]:
+        """Names of the columns of `matrix`, in order."""
+        one = np.ones(1, np.int32)
+        return tuple(self._columns(0, one, np.zeros(1, np.float32), one, features))
+
+    def _columns(
+        self, user: int, items: Numbers, score: npt.NDArray[np.float32], rank: Numbers, features: FeatureTables
+    ) -> Columns:
+        """All columns of one list, each [n_items]."""
+        history = self._history_of(user, features)
+        columns: Columns = {"score": score, "log_rank": np.log1p(rank)}
+        columns |= self._affinities(history, items)
+        columns["popularity"] = self._log_count[items]
+        columns["history_length"] = np.full(len(items), np.log1p(len(history.items)))
+        columns["history_popularity"] = np.full(len(items), _mean(self._log_count[history.items]))
+        if "event" in self.arrays:
+            columns |= self._times(history, items)
+        if "item_rating" in self.arrays:
+            columns["item_rating"] = self.arrays["item_rating"][items]
+            columns["user_rating"] = np.full(len(items), history.mean_rating)
+        for name, categories in features.users.categorical.items():
+            if (lifts := self.arrays.get(f"segment/{name}")) is not None:
+                columns[f"segment_{name}"] = lifts[categories[user], items]
+        for name, values in features.users.numeric.items():
+            columns[f"user_{name}"] = np.full(len(items), values[user])
+        for name, values in features.items.numeric.items():
+            columns[f"item_{name}"] = values[items]
+            columns[f"distance_{name}"] = np.abs(values[items] - _mean(values[history.items]))
+        columns |= self._category_affinities(history, items, features)
+        return columns | _list_context(columns)
+
+    def _history_of(self, user: int, features: FeatureTables) -> _History:
+        history = features.history
+        rows = history.by_user.of(user)[-self.config.max_history :] if user else np.zeros(0, np.int64)
+        counts = np.array([len(rows)])
+        weights = [even_weights(counts), recency_weights(counts, self.config.half_life)]
+        mean_rating = 0.0
+        if "item_rating" in self.arrays and history.rating is not None:
+            ratings = history.rating[rows]
+            rated = np.isfinite(ratings)
+            mean_rating = _mean(ratings[rated])
+            weights.append(np.where(rated, ratings - mean_rating, 0).astype(np.float32) * weights[0])
+        last_s = moment_s = features.now_s
+        if history.timestamp_s is not None and len(rows):
+            last_s = int(history.timestamp_s[rows[-1]])
+            moment_s = last_s if self.config.moment == "user_last" else moment_s
+        return _History(history.item_num[rows], np.stack(weights), moment_s, last_s, mean_rating)
+
+    def _affinities(self, history: _History, items: Numbers) -> Columns:
+        """How near the candidates are to what the user watched: by cosine, by EASE, to the nearest single item."""
+        kinds = [*_KINDS, "rated"][: len(history.weights)]
+        weight_of = np.zeros((len(self.arrays["count"]), len(kinds)), np.float32)
+        weight_of[history.items] = history.weights.T
+        weight_of[0] = 0
+        cosine = self.arrays["cosine"][items]  # [n_items, n_neighbours]
+        weight = weight_of[self.arrays["neighbour"][items]]  # [n_items, n_neighbours, n_kinds]
+        sums = np.einsum("in,ink->ki", cosine, weight)
+        columns = {f"cosine_{kind}": sums[place] for place, kind in enumerate(kinds)}
+        columns["cosine_nearest"] = (cosine * (weight[:, :, 0] > 0)).max(axis=1)
+        if "ease" in self.arrays:
+            sums = history.weights @ self.arrays["ease"][np.ix_(history.items, items)]
+            columns |= {f"ease_{kind}": sums[place] for place, kind in enumerate(kinds)}
+        return columns
+
+    def _times(self, history: _History, items: Numbers) -> Columns:
+        """Watches of a candidate within some days of the list's moment, as count and as lift; ages in days."""
+        since_start = history.moment_s - int(self.arrays["start_s"])
+        events, all_times = self.arrays["event"], self.arrays["time"]
+        keys = items.astype(np.int64) * _ITEM_SHIFT
+        share = (self.arrays["count"][items] + 1) / (len(all_times) + len(self.arrays["count"]))
+        columns: Columns = {}
+        for days in WINDOWS_DAYS:
+            low, high = max(since_start - days * DAY_S, 0), since_start + days * DAY_S
+            n_near = np.searchsorted(events, keys + high, "right") - np.searchsorted(events, keys + low)
+            n_all = np.searchsorted(all_times, high, "right") - np.searchsorted(all_times, low)
+            columns[f"near_{days}d"] = np.log1p(n_near)
+            columns[f"lift_{days}d"] = np.log((n_near + 1) / (n_all + len(self.arrays["count"]))) - np.log(share)
+        age_days = (since_start - self.arrays["first"][items]) / DAY_S
+        columns["item_age"] = np.sign(age_days) * np.log1p(np.abs(age_days))
+        columns["idle_days"] = np.full(len(items), np.log1p((history.moment_s - history.last_s) / DAY_S))
+        return columns
+
+    def _category_affinities(self, history: _History, items: Numbers, features: FeatureTables) -> Columns:
+        """How much more of a candidate's categories (genres, words) the history holds than the catalogue does."""
+        columns: Columns = {}
+        table = {name: values[:, None] for name, values in features.items.categorical.items()}
+        for name, values in {**table, **features.items.multi_valued}.items():
+            n_categories = features.items.sizes[name]
+            watched, asked = values[history.items], values[items]  # [n, n_values]
+            background = self._category_shares(name, values, n_categories)
+            n_asked = np.maximum((asked > 0).sum(axis=1), 1)
+            for kind, weights in zip(_KINDS, history.weights, strict=False):
+                spread = np.repeat(weights, values.shape[1])
+                profile = np.bincount(watched.ravel(), spread, minlength=n_categories)
+                profile[0] = 0
+                lift = profile / max(profile.sum(), 1e-9) - background if len(weights) else np.zeros(n_categories)
+                lift[0] = 0
+                columns[f"{name}_{kind}"] = lift[asked].sum(axis=1) / n_asked
+        return columns
+
+    def _category_shares(self, name: str, values: Numbers, n_categories: int) -> npt.NDArray[np.float64]:
+        """[n_categories] share of each category among all watches."""
+        if name not in self._shares:
+            counts = np.bincount(values.ravel(), np.repeat(self.arrays["count"], values.shape[1]), n_categories)
+            counts[0] = 0
+            self._shares[name] = counts / max(counts.sum(), 1)
+        return self._shares[name]
+
+    @cached_property
+    def _shares(self) -> dict[str, npt.NDArray[np.float64]]:
+        return {}
+
+    @cached_property
+    def _log_count(self) -> npt.NDArray[np.float64]:
+        log_count: npt.NDArray[np.float64] = np.log1p(self.arrays["count"])
+        return log_count
+
+
+def _mean(values: npt.NDArray[np.floating]) -> float:
+    return float(values.mean()) if len(values) else 0.0
+
+
+def _list_context(columns: Columns) -> Columns:
+    """Where a row stands within its list, for the columns that matter most: standard score and log rank."""
+    names = [
+        name
+        for name in ("score", "cosine_even", "cosine_recent", "ease_even", "ease_recent", "popularity", "near_3d")
+        if name in columns
+    ]
+    table = np.stack([columns[name] for name in names])  # [n_names, n_items]
+    centred = table - table.mean(axis=1, keepdims=True)
+    standard = centred / np.maximum(table.std(axis=1, keepdims=True), 1e-6)
+    ranks = np.empty(table.shape)
+    np.put_along_axis(ranks, np.argsort(-table, axis=1, kind="stable"), np.arange(table.shape[1])[None], axis=1)
+    context = {f"standard_{name}": standard[place] for place, name in enumerate(names)}
+    return context | {f"log_rank_{name}": np.log1p(ranks[place]) for place, name in enumerate(names)}
+
+
+def _time_arrays(features: FeatureTables) -> Arrays:
+    """Events as sorted integers, all times, and when each item was first watched; seconds since the first event."""
+    history = features.history
+    assert history.timestamp_s is not None
+    start_s = history.timestamp_s.min()
+    since_start = history.timestamp_s - start_s
+    first = np.full(len(history.items) + 1, features.now_s - start_s)
+    np.minimum.at(first, history.item_num, since_start)
+    return {
+        "start_s": np.array(start_s),
+        "event": np.sort(history.item_num.astype(np.int64) * _ITEM_SHIFT + since_start),
+        "time": np.sort(since_start),
+        "first": first,
+    }
+
+
+def _item_ratings(features: FeatureTables) -> npt.NDArray[np.float32]:
+    """[n_items + 1] mean rating above each user's own mean, shrunk by five ratings."""
+    history = features.history
+    assert history.rating is not None
+    rated = np.isfinite(history.rating)
+    user, item, rating = history.user_num[rated], history.item_num[rated], history.rating[rated]
+    n_by_user = np.maximum(np.bincount(user, minlength=len(history.users) + 1), 1)
+    mean = np.bincount(user, rating, minlength=len(n_by_user)) / n_by_user
+    n_by_item = np.bincount(item, minlength=len(history.items) + 1)
+    above = np.bincount(item, rating - mean[user], minlength=len(n_by_item)) / (n_by_item + 5)
+    return above.astype(np.float32)
+
+
+def _segment_lifts(features: FeatureTables, categories: Numbers, smoothing: float) -> npt.NDArray[np.float32]:
+    """[n_categories, n_items + 1] log of how much more a user segment watches an item than everybody does.
+
+    Row 0, users of unknown category, is 0.
+    """
+    matrix, counts = features.history.matrix, features.history.item_counts
+    n_categories = int(categories.max()) + 1
+    share = (counts + 1) / (counts.sum() + len(counts))
+    lifts = np.zeros((n_categories, len(counts)), np.float32)
+    for category in range(1, n_categories):
+        watched = np.asarray(matrix[categories == category].sum(axis=0)).ravel()
+        lifts[category] = np.log((watched + smoothing * share) / ((watched.sum() + smoothing) * share))
+    return lifts

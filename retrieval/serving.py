@@ -1,0 +1,46 @@
+"""OnnxTowers: the query tower in its serving form, with the candidate embeddings beside it. No TensorFlow."""
+
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+
+from dataset.features import FeatureTables
+from dataset.history import history_bags
+from dataset.vocabulary import Numbers
+from retrieval.base import Embeddings
+
+_USERS_PER_BLOCK = 256
+
+
+class OnnxTowers:
+    """Meets the protocol `Towers` out of an exported query tower and stored candidate embeddings."""
+
+    def __init__(self, query_tower: Path, vectors: Embeddings, *, half_life: float, max_history: int) -> None:
+        """`vectors` [n_items + 1, dim], row i of item i; the rest as in the config that the towers were trained by."""
+        self._session = onnxruntime.InferenceSession(query_tower, providers=["CPUExecutionProvider"])
+        self._inputs = {entry.name for entry in self._session.get_inputs()}
+        self._vectors = vectors
+        self._half_life, self._max_history = half_life, max_history
+
+    def encode_queries(self, users: Numbers, features: FeatureTables) -> Embeddings:
+        """[n_users, dim]."""
+        blocks = [np.zeros((0, self._vectors.shape[1]), np.float32)]
+        for first in range(0, len(users), _USERS_PER_BLOCK):
+            inputs = self._inputs_of(users[first : first + _USERS_PER_BLOCK], features)
+            blocks.append(self._session.run(None, {name: inputs[name] for name in self._inputs})[0])
+        return np.concatenate(blocks)
+
+    def encode_candidates(self, items: Numbers, features: FeatureTables) -> Embeddings:
+        """[n_items, dim], as they were when the run was published."""
+        return self._vectors[items]
+
+    def _inputs_of(self, users: Numbers, features: FeatureTables) -> dict[str, np.ndarray]:
+        """Everything that a query tower may read; histories padded to the longest."""
+        bags = history_bags(features.history, users, half_life=self._half_life, max_length=self._max_history)
+        counts = np.bincount(bags.row, minlength=len(users))
+        slots = np.arange(len(bags.row)) - np.repeat(np.cumsum(counts) - counts, counts)
+        shape = (len(users), max(int(counts.max(initial=0)), 1))
+        history, even, recent = np.zeros(shape, np.int32), np.zeros(shape, np.float32), np.zeros(shape, np.float32)
+        history[bags.row, slots], even[bags.row, slots], recent[bags.row, slots] = bags.item_num, bags.even, bags.recent
+        return {"user": users, "history": history, "even": even, "recent": recent, **features.users.take(users)}
