@@ -1,0 +1,17 @@
+"""The way from data to lists. `from pipeline import Recommender, recommend` answers from a published run."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pipeline.recommender import Recommendation, Recommender, recommend
+
+__all__ = ["Recommendation", "Recommender", "recommend"]
+
+
+def __getattr__(name: str) -> object:
+    """Load on first use: `belfry --help` must not wait for what it does not need."""
+    if name in __all__:
+        from pipeline import recommender
+
+        return getattr(recommender, name)
+    raise AttributeError(f"module 'pipeline' has no attribute {name!r}")

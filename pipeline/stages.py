@@ -12,6 +12,9 @@ from dataset.interactions import SeenItems
 from dataset.vocabulary import Numbers
 from ranking.base import Ranker
 from retrieval.base import Embeddings, Retriever, Towers
+from retrieval.index.base import CandidateIndex
+from retrieval.indexed import IndexedRetriever
+from retrieval.pooled import PooledRetriever
 
 Stage: TypeAlias = Literal["final", "retrieval"]
 COLD = "cold"
@@ -78,6 +81,22 @@ class Stages:
         if only is not None:
             answer = answer.select(np.isin(answer.item_num, only))
         return replace(_sort(_without(answer, blocked), None, n), origins=(COLD,))
+
+
+def first_stage(
+    towers: Towers,
+    index: CandidateIndex,
+    vectors: Embeddings,
+    popularity: Retriever,
+    features: FeatureTables,
+    *,
+    n_popular: int,
+) -> Retriever:
+    """The towers' index, widened by `n_popular` items that are popular now where there are times to tell."""
+    first = IndexedRetriever(towers, index)
+    if not n_popular or features.history.timestamp_s is None:
+        return first
+    return PooledRetriever(first, vectors, towers, [(popularity, n_popular)])
 
 
 def _without(candidates: Candidates, blocked: Numbers) -> Candidates:

@@ -13,7 +13,7 @@ from evaluation.metrics import hits, lists_of, recall
 from pipeline.config import Holdout, PipelineConfig
 from pipeline.data import Data
 from pipeline.holdout import Fold, make_folds
-from pipeline.stages import Stages
+from pipeline.stages import Stages, first_stage
 from ranking.deep import DeepRanker
 from ranking.examples import Examples, concatenate, make_examples, split_by_user
 from ranking.featured import FeaturedRanker
@@ -24,7 +24,6 @@ from retrieval.index.choose import build_index
 from retrieval.index.exact import ExactIndex
 from retrieval.index.measure import IndexMeasurement, measure_index
 from retrieval.indexed import IndexedRetriever
-from retrieval.pooled import PooledRetriever
 from retrieval.popularity import Popularity
 from retrieval.two_tower import TwoTower
 
@@ -192,14 +191,10 @@ def _no_ranker(reason: str) -> Gate:
 def _retriever(
     towers: TwoTower, features: FeatureTables, config: PipelineConfig
 ) -> tuple[Retriever, CandidateIndex, Popularity]:
-    """The first stage: the towers' index, widened by what is popular now where there are times to tell."""
     vectors = towers.encode_candidates(_all_items(features), features)
     index = build_index(vectors[1:], _all_items(features)[1:], config.index)
     popularity = Popularity(config.popularity).fit(features.history, features, seed=0)
-    first = IndexedRetriever(towers, index)
-    if not config.n_popular or features.history.timestamp_s is None:
-        return first, index, popularity
-    return PooledRetriever(first, vectors, towers, [(popularity, config.n_popular)]), index, popularity
+    return first_stage(towers, index, vectors, popularity, features, n_popular=config.n_popular), index, popularity
 
 
 def _measure(

@@ -43,14 +43,16 @@ def pooled(history: Interactions, features: FeatureTables, others=None) -> tuple
 
 
 class TestPooledPromises(RetrieverPromises):
+    """What other sources add comes on top of `top_k`; ItemKNN adds nothing for the unknown user."""
+
     learns_checkerboard = False  # these towers are random
 
     def fitted(self, history: Interactions, features: FeatureTables) -> PooledRetriever:
-        return pooled(history, features)[0]
+        return pooled(history, features, [(ItemKNN().fit(history, features, seed=0), QUOTA)])[0]
 
     def test_no_more_than_asked_for(self, retriever: PooledRetriever, board: Checkerboard) -> None:
         candidates = retriever.retrieve(board.users, board.features, top_k=1, exclude=board.history.seen_items)
-        assert candidates.rank.max() == 1 + QUOTA
+        assert 1 < candidates.rank.max() <= 1 + QUOTA
 
 
 @pytest.fixture

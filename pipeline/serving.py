@@ -1,0 +1,59 @@
+"""The serving form of both stages: written after training, read to answer. Reading imports no TensorFlow."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dataset.features import FeatureTables
+from pipeline.config import PipelineConfig
+from pipeline.run_files import load_arrays
+from pipeline.stages import Stages, first_stage
+from ranking.featured import FeaturedRanker
+from ranking.pair_features import PairFeatures
+from ranking.serving import OnnxScorer
+from retrieval.config import TwoTowerConfig
+from retrieval.index.choose import load_index
+from retrieval.popularity import Popularity
+from retrieval.serving import OnnxTowers
+
+if TYPE_CHECKING:
+    from pipeline.train import Trained
+
+
+def save_serving(trained: "Trained", folder: Path) -> None:
+    """ONNX graphs, vectors, index and arrays; data only, nothing in it can run code."""
+    stages = trained.stages
+    folder.mkdir()
+    trained.towers.export_query_tower(folder / "query_tower.onnx", stages.features)
+    np.save(folder / "vectors.npy", stages.vectors)
+    trained.index.save(folder / "index")
+    trained.popularity.save(folder / "popularity")
+    if trained.ranker and trained.pair_features:
+        np.savez(folder / "pair_features.npz", **trained.pair_features.arrays)
+        trained.ranker.export(folder / "ranker.onnx")
+
+
+def load_serving(folder: Path, features: FeatureTables, config: PipelineConfig, *, gate_is_open: bool) -> Stages:
+    """What `save_serving` wrote, put together; without an open gate the ranker stays out."""
+    vectors = np.load(folder / "vectors.npy", mmap_mode="r")
+    reading = config.retrieval if isinstance(config.retrieval, TwoTowerConfig) else TwoTowerConfig()
+    towers = OnnxTowers(
+        folder / "query_tower.onnx", vectors, half_life=reading.half_life, max_history=reading.max_history
+    )
+    popularity = Popularity.load(folder / "popularity")
+    ranker = None
+    if gate_is_open:
+        pair_features = PairFeatures(config.pair_features, load_arrays(folder / "pair_features.npz"))
+        ranker = FeaturedRanker(pair_features, OnnxScorer(folder / "ranker.onnx"))
+    return Stages(
+        features=features,
+        towers=towers,
+        vectors=vectors,
+        retriever=first_stage(
+            towers, load_index(folder / "index"), vectors, popularity, features, n_popular=config.n_popular
+        ),
+        popularity=popularity,
+        ranker=ranker,
+        n_candidates=config.n_candidates,
+    )

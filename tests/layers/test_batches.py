@@ -1,0 +1,191 @@
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from dataset.interactions import Interactions
+from layers.batches import BatchPlan, RetrievalBatch, retrieval_batches
+
+N_USERS, N_ITEMS = 23, 40
+PLAN = BatchPlan(
+    batch_users=7,
+    n_candidates=1000,
+    targets="any",
+    hidden_share=(0.2, 0.5),
+    n_next=3,
+    history_dropout=0.0,
+    cold_share=0.0,
+    half_life=5.0,
+    max_history=1000,
+)
+SMALL = replace(PLAN, n_candidates=19)  # of 40 items: candidates must be drawn
+
+
+def watches(seed: int = 0) -> Interactions:
+    """2 to 12 items for each user, none twice, in an order of time that is not that of the table."""
+    generator = np.random.default_rng(seed)
+    favour = 1 / np.arange(1, N_ITEMS + 1)
+    users, items = [], []
+    for user in range(1, N_USERS + 1):
+        n = int(generator.integers(2, 13))
+        users += [user] * n
+        items += generator.choice(np.arange(1, N_ITEMS + 1), n, replace=False, p=favour / favour.sum()).tolist()
+    users += [1] * N_ITEMS  # one user watches everything, so that every item is known
+    items += list(range(1, N_ITEMS + 1))
+    table = {"user_id": users, "item_id": items, "timestamp_s": generator.permutation(len(users))}
+    return Interactions.from_table(pa.table(table))
+
+
+def batches_of(history: Interactions, plan: BatchPlan, seed: int = 0) -> list[RetrievalBatch]:
+    return list(retrieval_batches(history, plan, np.random.default_rng(seed)))
+
+
+def queries_of(batch: RetrievalBatch) -> Iterator[tuple[int, list[int], list[int], list[int]]]:
+    """Of each query: user, items to read, targets, hits."""
+    for row, user in enumerate(batch.users):
+        read = batch.bags.item_num[batch.bags.row == row].tolist()
+        yield int(user), read, *(batch.candidates[of[row] > 0].tolist() for of in (batch.is_target, batch.is_hit))
+
+
+def in_time(history: Interactions, user: int) -> list[int]:
+    return history.item_num[history.by_user.of(user)].tolist()
+
+
+def test_each_user_comes_once_in_an_epoch_and_in_another_order_in_the_next() -> None:
+    history, generator = watches(), np.random.default_rng(0)
+    epochs = [np.concatenate([batch.users for batch in retrieval_batches(history, PLAN, generator)]) for _ in range(2)]
+    assert sorted(epochs[0]) == sorted(epochs[1]) == list(range(1, N_USERS + 1))
+    assert epochs[0].tolist() != epochs[1].tolist()
+    assert [len(batch.users) for batch in batches_of(history, PLAN)] == [7, 7, 7, 2]
+
+
+def test_users_with_one_event_are_skipped() -> None:
+    table = pa.table({"user_id": [1, 1, 2, 3, 3, 3], "item_id": [1, 2, 1, 1, 2, 3]})
+    (batch,) = batches_of(Interactions.from_table(table), PLAN)
+    assert sorted(batch.users) == [1, 3]
+
+
+@pytest.mark.parametrize("plan", [PLAN, SMALL])
+@pytest.mark.parametrize("targets", ["any", "next"])
+def test_nothing_that_is_read_is_a_target(plan: BatchPlan, targets: str) -> None:
+    """Of users who never watch an item twice."""
+    history = watches()
+    history = history.select(history.user_num > 1)
+    for seed in range(5):
+        for batch in batches_of(history, replace(plan, targets=targets), seed):
+            for _, read, wanted, hits in queries_of(batch):
+                assert read
+                assert wanted
+                assert not set(read) & set(wanted)
+                assert not set(hits) & set(wanted)
+
+
+@pytest.mark.parametrize("plan", [PLAN, SMALL])
+@pytest.mark.parametrize("targets", ["any", "next"])
+def test_targets_and_hits_are_those_of_the_querys_own_user(plan: BatchPlan, targets: str) -> None:
+    history = watches()
+    history = history.select(history.user_num > 1)
+    for batch in batches_of(history, replace(plan, targets=targets)):
+        n_queries, n_candidates = len(batch.users), len(batch.candidates)
+        assert n_queries != n_candidates
+        assert batch.is_target.shape == batch.is_hit.shape == (n_queries, n_candidates)
+        assert batch.log_q.shape == (n_candidates,)
+        for user, read, wanted, hits in queries_of(batch):
+            watched = set(in_time(history, user))
+            assert set(wanted) | set(hits) == watched & set(batch.candidates.tolist())
+            assert set(wanted) <= watched - set(read)
+            if targets == "any":  # what is not read is what is wanted
+                assert set(wanted) == watched - set(read)
+
+
+def test_next_targets_follow_what_is_read_in_time() -> None:
+    history = watches()
+    for batch in batches_of(history.select(history.user_num > 1), replace(PLAN, targets="next")):
+        for user, read, wanted, _ in queries_of(batch):
+            ordered = in_time(history, user)
+            assert read == ordered[: len(read)]
+            assert sorted(wanted) == sorted(ordered[len(read) : len(read) + PLAN.n_next])
+
+
+def test_the_hidden_share_stays_in_its_range() -> None:
+    table = pa.table({"user_id": np.repeat([1, 2], 5000), "item_id": np.tile(np.arange(5000), 2)})
+    history = Interactions.from_table(table)
+    for batch in batches_of(history, replace(PLAN, n_candidates=5000, hidden_share=(0.3, 0.4))):
+        shares = batch.is_target.sum(axis=1) / 5000
+        assert ((shares > 0.27) & (shares < 0.43)).all()
+
+
+def test_only_the_newest_are_read() -> None:
+    history = watches()
+    for batch in batches_of(history, replace(PLAN, targets="next", max_history=2)):
+        for user, read, wanted, _ in queries_of(batch):
+            ordered = in_time(history, user)
+            assert 1 <= len(read) <= 2
+            if user != 1:
+                end = ordered.index(read[-1]) + 1
+                assert read == ordered[max(end - 2, 0) : end]
+                assert set(wanted) == set(ordered[end : end + PLAN.n_next])
+
+
+def test_cold_queries_read_nothing_and_keep_their_targets() -> None:
+    for batch in batches_of(watches(), replace(PLAN, cold_share=0.999999)):
+        assert len(batch.bags.item_num) == 0
+        assert (batch.is_target.sum(axis=1) > 0).all()
+
+
+def test_dropout_thins_histories_out_but_no_targets() -> None:
+    history = watches()
+    plain, thinned = (
+        [len(read) for batch in batches_of(history, plan) for _, read, _, _ in queries_of(batch)]
+        for plan in (PLAN, replace(PLAN, history_dropout=0.5))
+    )
+    assert 0.3 < sum(thinned) / sum(plain) < 0.7
+
+
+def test_a_catalogue_that_fits_enters_whole_and_needs_no_correction() -> None:
+    for batch in batches_of(watches(), replace(PLAN, n_candidates=N_ITEMS)):
+        assert batch.candidates.tolist() == list(range(1, N_ITEMS + 1))
+        assert (batch.log_q == 0).all()
+
+
+def test_drawn_candidates_are_unique_known_and_hold_every_target() -> None:
+    history = watches()
+    for batch in batches_of(history, SMALL):
+        assert (np.diff(batch.candidates) > 0).all()
+        assert batch.candidates[0] >= 1
+        assert batch.candidates[-1] <= N_ITEMS
+        for user, read, wanted, _ in queries_of(batch):
+            if user != 1:
+                assert set(wanted) == set(in_time(history, user)) - set(read)
+
+
+def test_log_q_is_how_often_a_candidate_turns_up() -> None:
+    """Where users draw their items independently, as the formula supposes; head and tail items alike."""
+    generator = np.random.default_rng(0)
+    favour = 1 / np.arange(1, N_ITEMS + 1)
+    items = generator.choice(np.arange(1, N_ITEMS + 1), 2400, p=favour / favour.sum())
+    history = Interactions.from_table(pa.table({"user_id": np.repeat(np.arange(300), 8), "item_id": items}))
+    n_steps, turned_up, stated = 0, np.zeros(N_ITEMS + 1), np.zeros(N_ITEMS + 1)
+    for _ in range(50):
+        for batch in retrieval_batches(history, replace(SMALL, batch_users=5, hidden_share=(0.2, 0.3)), generator):
+            n_steps += 1
+            turned_up[batch.candidates] += 1
+            stated[batch.candidates] += np.exp(batch.log_q)
+            assert (batch.log_q <= 0).all()
+    frequency = turned_up[1:] / n_steps
+    assert frequency.min() < 0.4
+    assert frequency.max() > 0.8
+    np.testing.assert_allclose(stated[1:] / turned_up[1:], frequency, atol=0.05)
+
+
+def test_equal_seeds_give_equal_batches() -> None:
+    history = watches()
+    plan = replace(SMALL, history_dropout=0.3, cold_share=0.2)
+    one, same, other = (batches_of(history, plan, seed) for seed in (1, 1, 2))
+    for left, right in zip(one, same, strict=True):
+        for name in ("users", "candidates", "log_q", "is_target", "is_hit"):
+            assert (getattr(left, name) == getattr(right, name)).all()
+        assert (left.bags.item_num == right.bags.item_num).all()
+    assert one[0].users.tolist() != other[0].users.tolist()
