@@ -8,9 +8,27 @@ import logging
 import os
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TypeAlias
 
 from dataset.errors import InputError
+
+
+@contextmanager
+def quiet_stderr() -> Iterator[None]:
+    """Send the process's stderr nowhere: TensorFlow's C++ side greets there before any log level is heeded."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with Path(os.devnull).open("wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def _import_quietly() -> tuple[Any, Any]:
@@ -23,7 +41,7 @@ def _import_quietly() -> tuple[Any, Any]:
     os.environ["TF_USE_LEGACY_KERAS"] = "1"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # C++ side: errors only
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # oneDNN reorders sums: equal seeds must give equal weights
-    with warnings.catch_warnings():
+    with quiet_stderr(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # TensorFlow's own imports warn of NumPy and protobuf internals
         import tensorflow
         import tf_keras

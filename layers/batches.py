@@ -57,7 +57,7 @@ def retrieval_batches(
         chosen = users[first : first + plan.batch_users]
         watched = [history.item_num[by_user.of(user)] for user in chosen]
         parts = [_hide(items, plan, generator) for items in watched]
-        targets = [target for _, target in parts]
+        targets = [np.setdiff1d(target, read) for read, target in parts]  # watched again: read, not predicted
         dropout = np.where(generator.random(len(chosen)) < plan.cold_share, 1.0, plan.history_dropout)
         read = [
             _thin_out(items[-plan.max_history :], share, generator)

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import onnxruntime
 
-from layers.backend import Tensor, tf
+from layers.backend import Tensor, quiet_stderr, tf
 
 OPSET = 17
 
@@ -26,9 +27,10 @@ def export_onnx(
         example: an array per input; the first axis is the batch, a second axis of length 1 may vary too.
         output: name of the one output.
     """
-    import tf2onnx
+    with quiet_stderr():
+        import tf2onnx
 
-    logging.getLogger("tf2onnx").setLevel(logging.ERROR)
+        logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)
     signature = {
         name: tf.TensorSpec(
             [None, *(None if length == 1 else length for length in values.shape[1:])], np.dtype(values.dtype), name=name
@@ -40,7 +42,9 @@ def export_onnx(
         return {output: function(dict(zip(signature, inputs, strict=True)))}
 
     specs = list(signature.values())
-    model, _ = tf2onnx.convert.from_function(
-        tf.function(run, input_signature=specs), input_signature=specs, opset=OPSET
-    )
-    path.write_bytes(model.SerializeToString())
+    traced = tf.function(run, input_signature=specs)
+    with quiet_stderr():
+        model, _ = tf2onnx.convert.from_function(traced, input_signature=specs, opset=OPSET)
+    graph = model.SerializeToString()
+    onnxruntime.InferenceSession(graph)  # an operator that has no ONNX form fails here, not when answering
+    path.write_bytes(graph)

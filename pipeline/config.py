@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dataset.errors import InputError
+from dataset.validation import DEFAULT_POLICY, Policy
 from ranking.config import DeepRankerConfig, PairFeaturesConfig
 from retrieval.config import ReportConfig, TwoTowerConfig
 from retrieval.index.config import IndexConfig
@@ -30,6 +31,8 @@ class PipelineConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    data: Policy = Field(DEFAULT_POLICY, description="what to do with each kind of problem in the tables")
+    text_columns: tuple[str, ...] = Field((), description="item columns whose words are features, e.g. title")
     retrieval: TwoTowerConfig | ReportConfig = Field(TwoTowerConfig(), discriminator="kind")
     index: IndexConfig = IndexConfig()
     popularity: PopularityConfig = Field(

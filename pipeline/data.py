@@ -50,7 +50,7 @@ def _vocabulary(interactions: pa.Table, side: pa.Table | None, id_column: str) -
 def _titles(items: pa.Table | None, vocabulary: Vocabulary) -> pa.Array:
     if items is None or columns.TITLE not in items.column_names:
         return pa.nulls(len(vocabulary), pa.string())
-    titles = [None] * len(vocabulary)
+    titles: list[str | None] = [None] * len(vocabulary)
     for number, title in zip(vocabulary.numbers(items[columns.ITEM_ID]), items[columns.TITLE].to_pylist(), strict=True):
         titles[number - 1] = title
     return pa.array(titles, pa.string())

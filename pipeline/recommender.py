@@ -46,9 +46,7 @@ class Recommender:
         self.run = run
         config = PipelineConfig.model_validate(run.manifest.config)
         self.features, self._titles = load_tables(run.folder)
-        self.stages = load_serving(
-            run.path("serving"), self.features, config, gate_is_open=bool(run.manifest.notes["gate_is_open"])
-        )
+        self.stages = load_serving(run.path("serving"), self.features, config, gate_is_open=_gate_is_open(run))
         self.users, self.items = self.features.history.users, self.features.history.items
         self._nothing_seen = SeenItems.nothing(len(self.users))
 
@@ -164,8 +162,13 @@ class Recommender:
         return lists
 
     def _item_numbers(self, ids: Collection[Id]) -> Numbers:
-        numbers = np.array([self.items.number(item_id) for item_id in ids], np.int32)
-        return numbers[numbers != UNKNOWN]
+        numbers = (self.items.number(item_id) for item_id in ids)
+        return np.array([number for number in numbers if number != UNKNOWN], np.int32)
+
+
+def _gate_is_open(run: Run) -> bool:
+    gate = run.manifest.notes.get("gate")
+    return isinstance(gate, dict) and gate.get("is_open") is True
 
 
 _loaded: dict[Path, Recommender] = {}  # artifacts folder -> its current run; guarded by the lock

@@ -28,7 +28,7 @@ def save_tables(features: FeatureTables, titles: pa.Array, folder: Path) -> None
     history = features.history
     pq.write_table(pa.table({columns.USER_ID: history.users.ids}), folder / "users.parquet")
     pq.write_table(pa.table({columns.ITEM_ID: history.items.ids, columns.TITLE: titles}), folder / "items.parquet")
-    events = {USER_NUM: history.user_num, ITEM_NUM: history.item_num}
+    events: dict[str, npt.NDArray[np.generic]] = {USER_NUM: history.user_num, ITEM_NUM: history.item_num}
     if history.timestamp_s is not None:
         events[columns.TIMESTAMP_S] = history.timestamp_s
     if history.rating is not None:

@@ -30,7 +30,7 @@ def save_serving(trained: "Trained", folder: Path) -> None:
     trained.index.save(folder / "index")
     trained.popularity.save(folder / "popularity")
     if trained.ranker and trained.pair_features:
-        np.savez(folder / "pair_features.npz", **trained.pair_features.arrays)
+        np.savez(folder / "pair_features.npz", **trained.pair_features.arrays)  # type: ignore[arg-type]  # the stub takes one for allow_pickle
         trained.ranker.export(folder / "ranker.onnx")
 
 

@@ -44,11 +44,16 @@ class Stages:
             only: where given, the items to choose from.
         """
         is_cold = self.features.history.seen_items.count(users) == 0
+        known, cold = np.flatnonzero(~is_cold), np.flatnonzero(is_cold)
+        if not len(cold):
+            return self._known_lists(users, n, stage, exclude, blocked, only)
+        if not len(known):
+            return self._cold_lists(users, n, exclude, blocked, only)
         parts = [
-            self._known_lists(users[~is_cold], n, stage, exclude, blocked, only),
-            self._cold_lists(users[is_cold], n, exclude, blocked, only),
+            self._known_lists(users[known], n, stage, exclude, blocked, only),
+            self._cold_lists(users[cold], n, exclude, blocked, only),
         ]
-        return _interleave(users, [np.flatnonzero(~is_cold), np.flatnonzero(is_cold)], parts)
+        return _interleave(users, [known, cold], parts)
 
     def _known_lists(
         self, users: Numbers, n: int, stage: Stage, exclude: SeenItems, blocked: Numbers, only: Numbers | None

@@ -13,6 +13,7 @@ from evaluation.metrics import hits, lists_of, recall
 from pipeline.config import Holdout, PipelineConfig
 from pipeline.data import Data
 from pipeline.holdout import Fold, make_folds
+from pipeline.progress import Progress, silent
 from pipeline.stages import Stages, first_stage
 from ranking.deep import DeepRanker
 from ranking.examples import Examples, concatenate, make_examples, split_by_user
@@ -32,8 +33,6 @@ MOST_VALIDATION_USERS = 2_000
 RECALL_DEPTH = 100
 
 log = logging.getLogger(__name__)
-
-Progress = Callable[[str, int, int], None]  # what is done, how much of it, of how much
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,7 @@ def train(
     *,
     holdout: Holdout,
     seed: int,
-    progress: Progress = lambda what, done, total: None,
+    progress: Progress = silent,
 ) -> Trained:
     """Both stages, from nothing.
 

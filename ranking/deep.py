@@ -150,7 +150,7 @@ class _RankerLayers(keras.Model):  # type: ignore[misc]
     def call(self, pairs: Tensor, training: bool = False) -> Tensor:
         """[n] float32; `pairs` [n, n_features] float32."""
         standard = tf.clip_by_value((pairs - self.centre) / self.scale, -6.0, 6.0)
-        inputs = tf.concat([standard, tf.sign(standard) * tf.math.log1p(tf.abs(standard))], axis=1)
+        inputs = tf.concat([standard, tf.sign(standard) * tf.math.log(1.0 + tf.abs(standard))], axis=1)
         crossed = inputs
         for layer in self.cross:
             crossed = layer(inputs, crossed)

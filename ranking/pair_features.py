@@ -79,7 +79,7 @@ class PairFeatures:
         other values when some of them are left out.
         """
         starts = candidates.starts
-        blocks = [np.zeros((0, len(self.names(features))), np.float32)]
+        blocks: list[Matrix] = []
         for row_user, (start, stop) in enumerate(pairwise(starts)):
             if start < stop:
                 rows = slice(start, stop)
@@ -88,7 +88,7 @@ class PairFeatures:
                     user, candidates.item_num[rows], candidates.score[rows], candidates.rank[rows], features
                 )
                 blocks.append(np.stack(list(columns.values()), axis=1).astype(np.float32))
-        return np.concatenate(blocks)
+        return np.concatenate(blocks) if blocks else np.zeros((0, len(self.names(features))), np.float32)
 
     def names(self, features: FeatureTables) -> tuple[str, ...]:
         """Names of the columns of `matrix`, in order."""
@@ -141,14 +141,22 @@ class PairFeatures:
     def _affinities(self, history: _History, items: Numbers) -> Columns:
         """How near the candidates are to what the user watched: by cosine, by EASE, to the nearest single item."""
         kinds = [*_KINDS, "rated"][: len(history.weights)]
-        weight_of = np.zeros((len(self.arrays["count"]), len(kinds)), np.float32)
-        weight_of[history.items] = history.weights.T
-        weight_of[0] = 0
-        cosine = self.arrays["cosine"][items]  # [n_items, n_neighbours]
-        weight = weight_of[self.arrays["neighbour"][items]]  # [n_items, n_neighbours, n_kinds]
-        sums = np.einsum("in,ink->ki", cosine, weight)
-        columns = {f"cosine_{kind}": sums[place] for place, kind in enumerate(kinds)}
-        columns["cosine_nearest"] = (cosine * (weight[:, :, 0] > 0)).max(axis=1)
+        n_items = len(items)
+        weight_of = np.zeros((len(kinds), len(self.arrays["count"])), np.float32)
+        weight_of[:, history.items] = history.weights
+        is_watched = np.zeros(weight_of.shape[1], np.bool_)
+        is_watched[history.items] = True
+        is_watched[0] = False
+        neighbours = self.arrays["neighbour"][items]  # [n_items, n_neighbours]
+        rows, slots = np.nonzero(is_watched[neighbours])
+        watched, cosine = neighbours[rows, slots], self.arrays["cosine"][items[rows], slots]
+        columns: Columns = {
+            f"cosine_{kind}": np.bincount(rows, cosine * weight_of[place, watched], minlength=n_items)
+            for place, kind in enumerate(kinds)
+        }
+        nearest = np.zeros(n_items, np.float32)
+        np.maximum.at(nearest, rows, cosine)
+        columns["cosine_nearest"] = nearest
         if "ease" in self.arrays:
             sums = history.weights @ self.arrays["ease"][np.ix_(history.items, items)]
             columns |= {f"ease_{kind}": sums[place] for place, kind in enumerate(kinds)}
@@ -161,12 +169,13 @@ class PairFeatures:
         keys = items.astype(np.int64) * _ITEM_SHIFT
         share = (self.arrays["count"][items] + 1) / (len(all_times) + len(self.arrays["count"]))
         columns: Columns = {}
-        for days in WINDOWS_DAYS:
-            low, high = max(since_start - days * DAY_S, 0), since_start + days * DAY_S
-            n_near = np.searchsorted(events, keys + high, "right") - np.searchsorted(events, keys + low)
-            n_all = np.searchsorted(all_times, high, "right") - np.searchsorted(all_times, low)
-            columns[f"near_{days}d"] = np.log1p(n_near)
-            columns[f"lift_{days}d"] = np.log((n_near + 1) / (n_all + len(self.arrays["count"]))) - np.log(share)
+        days = np.array(WINDOWS_DAYS)[:, None] * DAY_S
+        low, high = np.maximum(since_start - days, 0), since_start + days  # [n_windows, 1]
+        n_near = np.searchsorted(events, keys + high, "right") - np.searchsorted(events, keys + low)
+        n_all = np.searchsorted(all_times, high, "right") - np.searchsorted(all_times, low)
+        lift = np.log((n_near + 1) / (n_all + len(self.arrays["count"]))) - np.log(share)
+        for place, length in enumerate(WINDOWS_DAYS):
+            columns[f"near_{length}d"], columns[f"lift_{length}d"] = np.log1p(n_near[place]), lift[place]
         age_days = (since_start - self.arrays["first"][items]) / DAY_S
         columns["item_age"] = np.sign(age_days) * np.log1p(np.abs(age_days))
         columns["idle_days"] = np.full(len(items), np.log1p((history.moment_s - history.last_s) / DAY_S))

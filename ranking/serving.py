@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 
+from layers.sessions import open_session
 from ranking.base import Matrix, Scores
 
 _ROWS_PER_BLOCK = 1 << 16
@@ -14,7 +14,7 @@ class OnnxScorer:
     """Meets the protocol `PairScorer` out of an exported network."""
 
     def __init__(self, network: Path) -> None:
-        self._session = onnxruntime.InferenceSession(network, providers=["CPUExecutionProvider"])
+        self._session = open_session(network)
 
     def score_pairs(self, pairs: Matrix) -> Scores:
         """[n_rows] float32."""

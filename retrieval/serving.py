@@ -3,11 +3,11 @@
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 
 from dataset.features import FeatureTables
 from dataset.history import history_bags
 from dataset.vocabulary import Numbers
+from layers.sessions import open_session
 from retrieval.base import Embeddings
 
 _USERS_PER_BLOCK = 256
@@ -18,7 +18,7 @@ class OnnxTowers:
 
     def __init__(self, query_tower: Path, vectors: Embeddings, *, half_life: float, max_history: int) -> None:
         """`vectors` [n_items + 1, dim], row i of item i; the rest as in the config that the towers were trained by."""
-        self._session = onnxruntime.InferenceSession(query_tower, providers=["CPUExecutionProvider"])
+        self._session = open_session(query_tower)
         self._inputs = {entry.name for entry in self._session.get_inputs()}
         self._vectors = vectors
         self._half_life, self._max_history = half_life, max_history

@@ -66,7 +66,7 @@ class TwoTower:
         """
         config = self.config
         generator = np.random.default_rng(seed)
-        tf.random.set_seed(seed)
+        keras.utils.set_random_seed(seed)
         self._build(features)
         n_steps = -(-int((np.diff(history.by_user.starts)[1:] >= 2).sum()) // config.batch_users)
         if not n_steps:
@@ -134,7 +134,8 @@ class TwoTower:
         Inputs: `history` [n, length] int32 padded with 0; `even`, `recent` [n, length] float32; the user columns under
         their names. Output: `query` [n, embedding_size + 1] float32.
         """
-        even_table, recent_table = self._layers.history_table(self._all_items(features))
+        # As NumPy, so that the graph holds them as constants rather than asking for them.
+        even_table, recent_table = (table.numpy() for table in self._layers.history_table(self._all_items(features)))
         columns = {name: values[:1] for name, values in features.users.take(np.zeros(1, np.int32)).items()}
         example: dict[str, Column] = {
             "history": np.zeros((1, 1), np.int32),

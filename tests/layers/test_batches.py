@@ -70,14 +70,13 @@ def test_users_with_one_event_are_skipped() -> None:
 @pytest.mark.parametrize("plan", [PLAN, SMALL])
 @pytest.mark.parametrize("targets", ["any", "next"])
 def test_nothing_that_is_read_is_a_target(plan: BatchPlan, targets: str) -> None:
-    """Of users who never watch an item twice."""
+    """Not even for user 1, who watches some items twice and may be left without a target."""
     history = watches()
-    history = history.select(history.user_num > 1)
     for seed in range(5):
         for batch in batches_of(history, replace(plan, targets=targets), seed):
-            for _, read, wanted, hits in queries_of(batch):
+            for user, read, wanted, hits in queries_of(batch):
                 assert read
-                assert wanted
+                assert wanted or user == 1
                 assert not set(read) & set(wanted)
                 assert not set(hits) & set(wanted)
 
@@ -86,7 +85,6 @@ def test_nothing_that_is_read_is_a_target(plan: BatchPlan, targets: str) -> None
 @pytest.mark.parametrize("targets", ["any", "next"])
 def test_targets_and_hits_are_those_of_the_querys_own_user(plan: BatchPlan, targets: str) -> None:
     history = watches()
-    history = history.select(history.user_num > 1)
     for batch in batches_of(history, replace(plan, targets=targets)):
         n_queries, n_candidates = len(batch.users), len(batch.candidates)
         assert n_queries != n_candidates
@@ -102,11 +100,11 @@ def test_targets_and_hits_are_those_of_the_querys_own_user(plan: BatchPlan, targ
 
 def test_next_targets_follow_what_is_read_in_time() -> None:
     history = watches()
-    for batch in batches_of(history.select(history.user_num > 1), replace(PLAN, targets="next")):
+    for batch in batches_of(history, replace(PLAN, targets="next")):
         for user, read, wanted, _ in queries_of(batch):
             ordered = in_time(history, user)
             assert read == ordered[: len(read)]
-            assert sorted(wanted) == sorted(ordered[len(read) : len(read) + PLAN.n_next])
+            assert set(wanted) == set(ordered[len(read) : len(read) + PLAN.n_next]) - set(read)
 
 
 def test_the_hidden_share_stays_in_its_range() -> None:
@@ -157,16 +155,14 @@ def test_drawn_candidates_are_unique_known_and_hold_every_target() -> None:
         assert batch.candidates[0] >= 1
         assert batch.candidates[-1] <= N_ITEMS
         for user, read, wanted, _ in queries_of(batch):
-            if user != 1:
-                assert set(wanted) == set(in_time(history, user)) - set(read)
+            assert set(wanted) == set(in_time(history, user)) - set(read)
 
 
 def test_log_q_is_how_often_a_candidate_turns_up() -> None:
-    """Where users draw their items independently, as the formula supposes; head and tail items alike."""
+    """Head and tail items alike."""
     generator = np.random.default_rng(0)
-    favour = 1 / np.arange(1, N_ITEMS + 1)
-    items = generator.choice(np.arange(1, N_ITEMS + 1), 2400, p=favour / favour.sum())
-    history = Interactions.from_table(pa.table({"user_id": np.repeat(np.arange(300), 8), "item_id": items}))
+    users, items = np.nonzero(generator.random((300, N_ITEMS)) < 0.6 / np.sqrt(np.arange(1, N_ITEMS + 1)))
+    history = Interactions.from_table(pa.table({"user_id": users, "item_id": items}))
     n_steps, turned_up, stated = 0, np.zeros(N_ITEMS + 1), np.zeros(N_ITEMS + 1)
     for _ in range(50):
         for batch in retrieval_batches(history, replace(SMALL, batch_users=5, hidden_share=(0.2, 0.3)), generator):
@@ -175,9 +171,8 @@ def test_log_q_is_how_often_a_candidate_turns_up() -> None:
             stated[batch.candidates] += np.exp(batch.log_q)
             assert (batch.log_q <= 0).all()
     frequency = turned_up[1:] / n_steps
-    assert frequency.min() < 0.4
-    assert frequency.max() > 0.8
-    np.testing.assert_allclose(stated[1:] / turned_up[1:], frequency, atol=0.05)
+    assert np.ptp(frequency) > 0.3
+    np.testing.assert_allclose(stated[1:] / turned_up[1:], frequency, atol=0.04)
 
 
 def test_equal_seeds_give_equal_batches() -> None:

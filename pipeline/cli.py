@@ -1,0 +1,181 @@
+"""The console script `belfry`: one short function per verb, which parses, calls and prints.
+
+Nothing heavy is imported before a verb needs it, so that `belfry --help` answers at once.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+if TYPE_CHECKING:
+    pass
+
+app = typer.Typer(
+    help="Two-stage recommender: two towers find candidates, a deep ranker orders them.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+HoldoutName = Literal["time", "last", "random"]
+Artifacts = Annotated[
+    Path | None, typer.Option(help="artifacts folder, or one run in it [BELFRY_ARTIFACTS, else ./artifacts]")
+]
+Preset = Annotated[str, typer.Option(help="default, report, or the path of a .toml file")]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", help="key=value, e.g. retrieval.embedding_size=32; may be repeated")
+]
+Seed = Annotated[int, typer.Option(min=0, help="equal seeds and data give equal lists")]
+DataFolder = Annotated[Path | None, typer.Option(help="where MovieLens files lie [BELFRY_DATA]")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="no progress bars")]
+Verbose = Annotated[bool, typer.Option("--verbose", help="log every step of training")]
+Strict = Annotated[bool, typer.Option("--strict", help="refuse an unknown user instead of a cold answer")]
+Out = Annotated[Path, typer.Option(help="folder to write to")]
+
+
+@app.command()
+def run(
+    data: Annotated[str, typer.Option(help="demo, ml-100k, ml-1m, ml-latest-small, ..., a folder or a file")] = "demo",
+    preset: Preset = "default",
+    split: Annotated[HoldoutName | None, typer.Option(help="what evaluation holds back [random for report]")] = None,
+    settings: Settings = None,
+    seed: Seed = 0,
+    n: Annotated[int, typer.Option(min=1, help="length of a list")] = 10,
+    artifacts: Artifacts = None,
+    data_folder: DataFolder = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """The main job: data -> both stages -> run folder -> recommendation table -> evaluation."""
+    from pipeline.artifacts import default_artifacts
+    from pipeline.main_job import run_main_job
+
+    with _told(quiet, verbose) as progress:
+        job = run_main_job(
+            data,
+            data_folder=data_folder,
+            preset=preset,
+            split=split,
+            settings=settings or (),
+            seed=seed,
+            n=n,
+            artifacts=artifacts or default_artifacts(),
+            progress=progress,
+        )
+    _show(job.report)
+    for line in job.lines():
+        typer.echo(line)
+
+
+@app.command()
+def train(
+    interactions: Annotated[Path, typer.Option(help="CSV, Parquet (file or folder), Arrow: user_id, item_id, ...")],
+    items: Annotated[Path | None, typer.Option(help="table of item_id, title and features")] = None,
+    users: Annotated[Path | None, typer.Option(help="table of user_id and features")] = None,
+    preset: Preset = "default",
+    holdout: Annotated[
+        HoldoutName | None,
+        typer.Option(help="what stands in for the future while training [time where there are times, else random]"),
+    ] = None,
+    settings: Settings = None,
+    seed: Seed = 0,
+    artifacts: Artifacts = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Train on all of the interactions and publish a run folder."""
+    from dataset.sources.tabular import read_tables
+    from pipeline.artifacts import default_artifacts
+    from pipeline.main_job import train_tables
+
+    with _told(quiet, verbose) as progress:
+        published = train_tables(
+            read_tables(interactions, items, users),
+            preset=preset,
+            holdout=holdout,
+            settings=settings or (),
+            seed=seed,
+            artifacts=artifacts or default_artifacts(),
+            progress=progress,
+        )
+    typer.echo(f"published {published}")
+
+
+@app.command()
+def recommend(
+    users: Annotated[list[str], typer.Argument(help="user ids")],
+    n: Annotated[int, typer.Option("-n", "--n", min=1, help="length of a list")] = 10,
+    strict: Strict = False,
+    artifacts: Artifacts = None,
+) -> None:
+    """Lists for a few users, with titles."""
+    from pipeline import Recommender
+
+    recommender = Recommender.load(artifacts)
+    for text in users:
+        answers = recommender.recommend(recommender.users.parse(text), n, strict=strict)
+        status = " (cold: popular now)" if any(answer.is_cold for answer in answers) else ""
+        typer.echo(f"user {text}{status}" if answers else f"user {text}: nothing left to recommend")
+        for answer in answers:
+            typer.echo(f"{answer.rank:4}  {answer.item_id}  {answer.title or ''}  {answer.score:.3f}  {answer.origin}")
+
+
+@app.command()
+def batch(
+    out: Out,
+    users: Annotated[str, typer.Option(help="all, or a Parquet or CSV file with a user_id column")] = "all",
+    n: Annotated[int, typer.Option("--n", "-n", min=1, help="length of a list")] = 10,
+    stage: Annotated[
+        Literal["final", "retrieval"], typer.Option(help="retrieval: the first stage's own order")
+    ] = "final",
+    artifacts: Artifacts = None,
+    quiet: Quiet = False,
+) -> None:
+    """The recommendation table for all users; a job that was stopped goes on where it was."""
+    from pipeline import Recommender
+    from pipeline.batch import read_users, write_batch
+
+    recommender = Recommender.load(artifacts)
+    asked = None if users == "all" else read_users(Path(users), recommender)
+    with _told(quiet, verbose=False) as progress:
+        result = write_batch(recommender, out, users=asked, n=n, stage=stage, progress=progress)
+    for line in result.lines():
+        typer.echo(line)
+
+
+@app.command()
+def evaluate(
+    test: Annotated[Path, typer.Option(help="table of what the users did later: user_id, item_id")],
+    artifacts: Artifacts = None,
+    recommendations: Annotated[Path | None, typer.Option(help="judge this table, whoever made it")] = None,
+    train: Annotated[Path | None, typer.Option(help="with --recommendations: what was known before")] = None,
+    n: Annotated[int, typer.Option("--n", "-n", min=1, help="length of the final lists")] = 10,
+    min_history: Annotated[int, typer.Option(min=1, help="earlier events that a judged user must have")] = 1,
+    seed: Seed = 0,
+    out: Annotated[Path | None, typer.Option(help="folder for evaluation.json and evaluation.md")] = None,
+) -> None:
+    """Metrics by stage, beside popularity and ItemKNN; or, with --recommendations, those of any table."""
+    from pipeline.main_job import evaluate_recommendations, evaluate_run_on
+
+    if recommendations is not None:
+        if train is None:
+            raise typer.BadParameter("--recommendations needs --train: what the lists must not repeat")
+        report, folder = evaluate_recommendations(recommendations, train=train, test=test, n=n, seed=seed, out=out)
+    else:
+        report, folder = evaluate_run_on(artifacts, test=test, n=n, min_history=min_history, seed=seed, out=out)
+    _show(report)
+    typer.echo(f"written to {folder}")
+
+
+@app.command()
+def doctor() -> None:
+    """Versions, processor, folders: what is usable, and what to do where something is not."""
+    from pipeline.doctor import diagnose, exit_code
+
+    checks = diagnose()
+    width = max(len(check.name) for check in checks)
+    for check in checks:
+        remedy = f" -> {check.remedy}" if check.remedy else ""
+        typer.echo(f"{check.status:4}  {check.name:{width}}  {check.found}{remedy}")
+    raise typer.Exit(exit_code(checks))

@@ -1,0 +1,167 @@
+"""The verbs that chain other parts: train from tables, and the main job from data to lists and their evaluation."""
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from dataset import columns
+from dataset.interactions import Interactions
+from dataset.sources.open import read_data
+from dataset.split import Split, save_split, split_last_out, split_random, split_time
+from dataset.tables import Tables
+from dataset.validation import check
+from evaluation.report import EvaluationReport
+from pipeline.batch import BatchResult, write_batch
+from pipeline.config import Holdout, PipelineConfig, load_config
+from pipeline.data import Data, prepare
+from pipeline.disk import check_writable
+from pipeline.evaluate import evaluate_stages, save_report
+from pipeline.holdout import default_holdout
+from pipeline.progress import Progress, silent
+from pipeline.publish import train_and_publish
+from pipeline.recommender import Recommender
+from pipeline.stages import Stages
+
+TABLES = "recommendations"  # folder beside the runs
+N_SHOWN_USERS = 3
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class MainJob:
+    """What the main job leaves behind."""
+
+    run: Path
+    table: BatchResult
+    report: EvaluationReport
+    examples: pa.Table  # user_id, rank, title (or item_id) of a few users
+
+    def lines(self) -> list[str]:
+        """A few lists by title, then where everything is."""
+        lines = []
+        for row in self.examples.to_pylist():
+            if row[columns.RANK] == 1:
+                lines += ["", f"user {row[columns.USER_ID]}"]
+            lines.append(f"{row[columns.RANK]:4}  {row[columns.TITLE]}")
+        return [
+            *lines,
+            "",
+            f"run         {self.run}",
+            f"table       {self.table.path}",
+            f"evaluation  {self.run / 'evaluation.md'}",
+        ]
+
+
+def run_main_job(
+    data: str,
+    *,
+    data_folder: Path | None,
+    preset: str,
+    split: Holdout | None,
+    settings: Iterable[str],
+    seed: int,
+    n: int,
+    artifacts: Path,
+    progress: Progress = silent,
+) -> MainJob:
+    """Data -> split -> both stages -> run folder with its evaluation -> recommendation table.
+
+    The models see the train part only, so that the evaluation is honest about the very lists in the table; `belfry
+    train` learns from everything.
+    """
+    check_writable(artifacts)
+    prepared, config, holdout = _prepare(read_data(data, data_folder), preset, split, settings)
+    parts = _split(prepared.interactions, holdout, seed)
+
+    reports = []
+
+    def evaluate(stages: Stages, folder: Path) -> None:
+        save_split(parts, folder / "split")
+        reports.append(evaluate_stages(stages, parts.test, run=preset, split=holdout, n=n, seed=seed))
+        save_report(reports[0], folder)
+
+    published = train_and_publish(
+        replace(prepared, interactions=parts.train),
+        config,
+        preset=_name_of(preset),
+        holdout=holdout,
+        seed=seed,
+        artifacts=artifacts,
+        progress=progress,
+        before_publishing=evaluate,
+    )
+    recommender = Recommender.load(published)
+    table = write_batch(
+        recommender,
+        artifacts / TABLES / published.name,
+        n=n,
+        progress=lambda done, total: progress("recommendation table", done, total),
+    )
+    return MainJob(published, table, reports[0], _examples(recommender, n))
+
+
+def train_tables(
+    tables: Tables,
+    *,
+    preset: str,
+    holdout: Holdout | None,
+    settings: Iterable[str],
+    seed: int,
+    artifacts: Path,
+    progress: Progress = silent,
+) -> Path:
+    """Train on all of the tables and publish; returns the run's folder."""
+    check_writable(artifacts)
+    data, config, holdout = _prepare(tables, preset, holdout, settings)
+    return train_and_publish(
+        data,
+        config,
+        preset=_name_of(preset),
+        holdout=holdout,
+        seed=seed,
+        artifacts=artifacts,
+        progress=progress,
+    )
+
+
+def _prepare(
+    tables: Tables, preset: str, holdout: Holdout | None, settings: Iterable[str]
+) -> tuple[Data, PipelineConfig, Holdout]:
+    """Checked, numbered data, the config, and the holdout that was asked for or suits the data."""
+    settings = list(settings)
+    config = load_config(preset, holdout=holdout or "random", settings=settings)
+    text_columns = tuple(dict.fromkeys((*tables.text_columns, *config.text_columns)))
+    checked, report = check(replace(tables, text_columns=text_columns), config.data)
+    for line in report.lines():
+        log.warning("%s", line)
+    data = prepare(checked)
+    if holdout is None:
+        holdout = "random" if config.ranker is None else default_holdout(data.interactions)
+    return data, load_config(preset, holdout=holdout, settings=settings), holdout
+
+
+def _name_of(preset: str) -> str:
+    return Path(preset).stem if preset.endswith(".toml") else preset
+
+
+def _split(interactions: Interactions, holdout: Holdout, seed: int) -> Split:
+    if holdout == "random":
+        return split_random(interactions, seed=seed)
+    return split_last_out(interactions) if holdout == "last" else split_time(interactions)
+
+
+def _examples(recommender: Recommender, n: int) -> pa.Table:
+    """Lists of the users with most events, by title where there are titles."""
+    counts = np.diff(recommender.features.history.by_user.starts)
+    users = np.sort(np.argsort(-counts, kind="stable")[:N_SHOWN_USERS]).astype(np.int32)
+    rows = [
+        {columns.USER_ID: user, columns.RANK: answer.rank, columns.TITLE: answer.title or str(answer.item_id)}
+        for user in recommender.users.take(users).to_pylist()
+        for answer in recommender.recommend(user, n)
+    ]
+    return pa.Table.from_pylist(rows)

@@ -1,0 +1,89 @@
+"""From data to a published run: train, write both forms, move into place."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pipeline.artifacts import publish
+from pipeline.config import Holdout, PipelineConfig
+from pipeline.data import Data
+from pipeline.disk import check_writable
+from pipeline.doctor import installed_versions
+from pipeline.manifest import RunInfo
+from pipeline.progress import Progress, silent
+from pipeline.run_files import save_tables
+from pipeline.serving import save_serving
+from pipeline.stages import Stages
+
+if TYPE_CHECKING:
+    from pipeline.train import Trained
+
+
+def train_and_publish(
+    data: Data,
+    config: PipelineConfig,
+    *,
+    preset: str,
+    holdout: Holdout,
+    seed: int,
+    artifacts: Path,
+    progress: Progress = silent,
+    before_publishing: Callable[[Stages, Path], None] | None = None,
+) -> Path:
+    """Train both stages on `data` and publish them; returns the run's folder. Until then the last run stays current.
+
+    Args:
+        before_publishing: may look at the trained stages and add files to the run's folder, such as an evaluation.
+
+    Raises:
+        InputError: nothing can be written to `artifacts`, or the data cannot be learned from.
+        DivergenceError: a loss or a feature is not finite.
+    """
+    check_writable(artifacts)
+    from pipeline.train import train  # brings TensorFlow, which takes seconds: all that may be refused comes first
+
+    info = RunInfo(
+        preset=preset,
+        seed=seed,
+        holdout=holdout,
+        config=config.model_dump(mode="json"),
+        versions=installed_versions(),
+        input_hash=_hash_of(data),
+    )
+    with publish(artifacts, info) as writer:
+        trained = train(data, config, holdout=holdout, seed=seed, progress=progress)
+        save_tables(trained.stages.features, data.titles, writer.folder)
+        save_serving(trained, writer.folder / "serving")
+        _save_training(trained, writer.folder / "training")
+        if before_publishing:
+            before_publishing(trained.stages, writer.folder)
+        writer.notes |= {
+            "gate": asdict(trained.gate),
+            "index": asdict(trained.measurement),
+            "epochs": trained.towers.epochs_trained,
+        }
+    assert writer.published
+    return writer.published
+
+
+def _save_training(trained: "Trained", folder: Path) -> None:
+    """The weights, for whoever trains on."""
+    trained.towers.save(folder / "towers")
+    if trained.ranker:
+        trained.ranker.save(folder / "ranker")
+
+
+def _hash_of(data: Data) -> str:
+    """SHA-256 over ids, events and features: equal tables give equal hashes, whatever file they came from."""
+    events = data.interactions
+    digest = hashlib.sha256((events.users.content_hash + events.items.content_hash).encode())
+    for column in (events.user_num, events.item_num, events.timestamp_s, events.rating):
+        digest.update(b"-" if column is None else np.ascontiguousarray(column).tobytes())
+    for features in (data.users, data.items):
+        for name, values in features.to_arrays().items():
+            digest.update(name.encode() + np.ascontiguousarray(values).tobytes())
+    return digest.hexdigest()
