@@ -12,7 +12,6 @@ A reader of the folder takes no notice of names that begin with a dot or an unde
 import hashlib
 import json
 import logging
-import os
 import shutil
 import time
 from collections import Counter
@@ -95,9 +94,8 @@ def read_users(path: Path, recommender: Recommender) -> pa.Array:
     table = read_tables(path, users=pa.table({columns.USER_ID: recommender.users.ids})).interactions
     count = table.column_names.count(columns.USER_ID)
     if count != 1:
-        raise TableError(
-            f"{path}: has {count} columns {columns.USER_ID!r}, one is needed; there are: {', '.join(table.column_names)}"
-        )
+        there = ", ".join(map(repr, table.column_names))
+        raise TableError(f"{path}: has {count} columns {columns.USER_ID!r}, one is needed; there are {there}")
     try:
         return coercion.as_ids(table[columns.USER_ID]).combine_chunks()
     except TableError as error:

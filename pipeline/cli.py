@@ -3,13 +3,18 @@
 Nothing heavy is imported before a verb needs it, so that `belfry --help` answers at once.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from pipeline.console import errors_as_exit_codes
+
 if TYPE_CHECKING:
-    pass
+    from evaluation.report import EvaluationReport
+    from pipeline.progress import Progress
 
 app = typer.Typer(
     help="Two-stage recommender: two towers find candidates, a deep ranker orders them.",
@@ -31,6 +36,7 @@ DataFolder = Annotated[Path | None, typer.Option(help="where MovieLens files lie
 Quiet = Annotated[bool, typer.Option("--quiet", help="no progress bars")]
 Verbose = Annotated[bool, typer.Option("--verbose", help="log every step of training")]
 Strict = Annotated[bool, typer.Option("--strict", help="refuse an unknown user instead of a cold answer")]
+Stage = Annotated[Literal["final", "retrieval"], typer.Option(help="retrieval: the first stage's own order")]
 Out = Annotated[Path, typer.Option(help="folder to write to")]
 
 
@@ -139,7 +145,14 @@ def batch(
     recommender = Recommender.load(artifacts)
     asked = None if users == "all" else read_users(Path(users), recommender)
     with _told(quiet, verbose=False) as progress:
-        result = write_batch(recommender, out, users=asked, n=n, stage=stage, progress=progress)
+        result = write_batch(
+            recommender,
+            out,
+            users=asked,
+            n=n,
+            stage=stage,
+            progress=lambda done, total: progress("recommendation table", done, total),
+        )
     for line in result.lines():
         typer.echo(line)
 
@@ -156,14 +169,19 @@ def evaluate(
     out: Annotated[Path | None, typer.Option(help="folder for evaluation.json and evaluation.md")] = None,
 ) -> None:
     """Metrics by stage, beside popularity and ItemKNN; or, with --recommendations, those of any table."""
-    from pipeline.main_job import evaluate_recommendations, evaluate_run_on
+    from pipeline.artifacts import default_artifacts
+    from pipeline.main_job import evaluate_lists_of_anybody, evaluate_published
 
-    if recommendations is not None:
-        if train is None:
-            raise typer.BadParameter("--recommendations needs --train: what the lists must not repeat")
-        report, folder = evaluate_recommendations(recommendations, train=train, test=test, n=n, seed=seed, out=out)
+    if recommendations is None:
+        report, folder = evaluate_published(
+            artifacts or default_artifacts(), test, n=n, min_history=min_history, seed=seed, out=out
+        )
+    elif train is None:
+        raise typer.BadParameter("--recommendations needs --train: what was known before, and must not come back")
     else:
-        report, folder = evaluate_run_on(artifacts, test=test, n=n, min_history=min_history, seed=seed, out=out)
+        report, folder = evaluate_lists_of_anybody(
+            recommendations, train=train, test=test, n=n, min_history=min_history, seed=seed, out=out
+        )
     _show(report)
     typer.echo(f"written to {folder}")
 
@@ -179,3 +197,42 @@ def doctor() -> None:
         remedy = f" -> {check.remedy}" if check.remedy else ""
         typer.echo(f"{check.status:4}  {check.name:{width}}  {check.found}{remedy}")
     raise typer.Exit(exit_code(checks))
+
+
+def main() -> None:
+    """Entry point: every failure ends in one message and an exit code."""
+    with errors_as_exit_codes():
+        app()
+
+
+@contextmanager
+def _told(quiet: bool, verbose: bool) -> Iterator["Progress"]:
+    """Log to stderr, and progress bars there with the time left."""
+    import logging
+
+    from pipeline.console import progress
+    from pipeline.progress import on_bars
+
+    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(message)s")
+    with progress(quiet=quiet or verbose) as bars:
+        yield on_bars(bars)
+
+
+def _show(report: "EvaluationReport") -> None:
+    """The report as a table in the terminal."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from evaluation.report import to_rows
+
+    head, *rows = to_rows(report)
+    table = Table(title=f"{report.run}, {report.split} split")
+    for place, name in enumerate(head):
+        table.add_column(name, justify="right" if place else "left")
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -11,6 +11,7 @@ import pyarrow as pa
 from dataset import columns
 from dataset.interactions import Interactions
 from dataset.sources.open import read_data
+from dataset.sources.tabular import read_table, read_tables
 from dataset.split import Split, save_split, split_last_out, split_random, split_time
 from dataset.tables import Tables
 from dataset.validation import check
@@ -19,14 +20,14 @@ from pipeline.batch import BatchResult, write_batch
 from pipeline.config import Holdout, PipelineConfig, load_config
 from pipeline.data import Data, prepare
 from pipeline.disk import check_writable
-from pipeline.evaluate import evaluate_stages, save_report
+from pipeline.evaluate import evaluate_run, evaluate_stages, evaluate_table, save_report
 from pipeline.holdout import default_holdout
 from pipeline.progress import Progress, silent
 from pipeline.publish import train_and_publish
 from pipeline.recommender import Recommender
 from pipeline.stages import Stages
 
-TABLES = "recommendations"  # folder beside the runs
+TABLES, EVALUATIONS = "recommendations", "evaluations"  # folders beside the runs
 N_SHOWN_USERS = 3
 
 log = logging.getLogger(__name__)
@@ -96,9 +97,11 @@ def run_main_job(
         before_publishing=evaluate,
     )
     recommender = Recommender.load(published)
+    tables = artifacts / TABLES
+    tables.mkdir(exist_ok=True)
     table = write_batch(
         recommender,
-        artifacts / TABLES / published.name,
+        tables / published.name,
         n=n,
         progress=lambda done, total: progress("recommendation table", done, total),
     )
@@ -165,3 +168,42 @@ def _examples(recommender: Recommender, n: int) -> pa.Table:
         for answer in recommender.recommend(user, n)
     ]
     return pa.Table.from_pylist(rows)
+
+
+def evaluate_published(
+    artifacts: Path, test: Path, *, n: int, min_history: int, seed: int, out: Path | None
+) -> tuple[EvaluationReport, Path]:
+    """Judge a run on a table of later events; returns the report and the folder that it is written to.
+
+    A published run is sealed, so the report goes to `evaluations/<run>` beside it unless `out` is given.
+    """
+    recommender = Recommender.load(artifacts)
+    report = evaluate_run(recommender, _read_events(test), split=test.name, n=n, min_history=min_history, seed=seed)
+    folder = out or recommender.run.folder.parent / EVALUATIONS / recommender.run.name
+    folder.parent.mkdir(exist_ok=True)
+    save_report(report, folder)
+    return report, folder
+
+
+def evaluate_lists_of_anybody(
+    recommendations: Path, *, train: Path, test: Path, n: int, min_history: int, seed: int, out: Path | None
+) -> tuple[EvaluationReport, Path]:
+    """Judge a table, whoever made it; returns the report and the folder that it is written to."""
+    known, _ = check(read_tables(train))
+    report = evaluate_table(
+        read_table(recommendations),
+        known,
+        _read_events(test),
+        name=recommendations.name,
+        split=test.name,
+        n=n,
+        min_history=min_history,
+        seed=seed,
+    )
+    folder = out or Path(f"{recommendations.name}.evaluation")
+    save_report(report, folder)
+    return report, folder
+
+
+def _read_events(path: Path) -> pa.Table:
+    return check(read_tables(path))[0].interactions

@@ -24,6 +24,7 @@ from retrieval.config import TwoTowerConfig
 WEIGHTS_FILE = "towers.weights.h5"
 QUERY_TOWER_FILE = "query_tower.onnx"
 _USERS_PER_BLOCK = 1024
+_DIVERGED = 10  # times the loss of guessing; training that works stays below one
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +41,7 @@ class TwoTower:
     def __init__(self, config: TwoTowerConfig) -> None:
         self.config = config
         self.epochs_trained = 0
+        self._built: _TowerLayers | None = None
 
     def fit(
         self,
@@ -62,7 +64,7 @@ class TwoTower:
 
         Raises:
             InputError: no user has two events.
-            DivergenceError: the loss is not finite.
+            DivergenceError: the loss is not finite, or many times that of guessing.
         """
         config = self.config
         generator = np.random.default_rng(seed)
@@ -71,6 +73,7 @@ class TwoTower:
         n_steps = -(-int((np.diff(history.by_user.starts)[1:] >= 2).sum()) // config.batch_users)
         if not n_steps:
             raise InputError("interactions: no user has two events, so no history can predict anything; add data")
+        guessing = float(np.log(len(history.items) + 1))  # the loss of equal scores
         schedule = keras.optimizers.schedules.CosineDecay(config.learning_rate, n_steps * config.epochs)
         step = self._make_step(keras.optimizers.Adam(schedule))
         plan = BatchPlan(**{name: getattr(config, name) for name in BatchPlan.__dataclass_fields__})
@@ -79,8 +82,11 @@ class TwoTower:
         for epoch in range(1, last_epoch + 1):
             losses = [step(*self._tensors(batch, features)) for batch in retrieval_batches(history, plan, generator)]
             loss = float(np.mean(losses))
-            if not np.isfinite(loss):
-                raise DivergenceError(f"two_tower: loss is {loss} in epoch {epoch}; lower retrieval.learning_rate")
+            if not loss < _DIVERGED * guessing:
+                raise DivergenceError(
+                    f"two_tower: loss is {loss:.4g} in epoch {epoch}, that of guessing {guessing:.4g}; "
+                    "lower retrieval.learning_rate"
+                )
             progress(epoch, last_epoch)
             self.epochs_trained = epoch
             if validate is None or (epoch % config.look_every and epoch != last_epoch):
@@ -156,7 +162,13 @@ class TwoTower:
         export_onnx(query, example, path, output="query")
 
     def _build(self, features: FeatureTables) -> None:
-        self._layers = _TowerLayers(features, self.config)
+        self._built = _TowerLayers(features, self.config)
+
+    @property
+    def _layers(self) -> "_TowerLayers":
+        if self._built is None:
+            raise InputError("two_tower: not fitted; call fit() or load() first")
+        return self._built
 
     def _all_items(self, features: FeatureTables) -> dict[str, Column]:
         return _item_inputs(np.arange(len(features.history.items) + 1, dtype=np.int32), features)

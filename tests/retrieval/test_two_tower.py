@@ -1,6 +1,7 @@
 """The default towers on the checkerboard; fits are shared, for each compiles a graph."""
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -63,20 +64,19 @@ def assert_same_towers(one: TwoTower, other: TwoTower, features: FeatureTables) 
     np.testing.assert_array_equal(one.encode_candidates(items, features), other.encode_candidates(items, features))
 
 
+@cache
+def retriever_of_checkerboard(config: TwoTowerConfig) -> IndexedRetriever:
+    board = checkerboard()
+    towers, items = TwoTower(config).fit(board.history, board.features, seed=0), all_items(board.history)
+    return IndexedRetriever(towers, ExactIndex.build(towers.encode_candidates(items, board.features), items))
+
+
 class TestTwoTowerPromises(RetrieverPromises):
     config = TINY
 
-    def fitted(self, history: Interactions, features: FeatureTables) -> IndexedRetriever:
-        towers, items = TwoTower(self.config).fit(history, features, seed=0), all_items(history)
-        return IndexedRetriever(towers, ExactIndex.build(towers.encode_candidates(items, features), items))
-
-    @pytest.fixture(scope="class")
-    def board(self) -> Checkerboard:
-        return checkerboard()
-
-    @pytest.fixture(scope="class")
-    def retriever(self, board: Checkerboard) -> IndexedRetriever:
-        return self.fitted(board.history, board.features)
+    @pytest.fixture
+    def retriever(self) -> IndexedRetriever:
+        return retriever_of_checkerboard(self.config)
 
 
 class TestTwoTowerReadingOrderPromises(TestTwoTowerPromises):
@@ -128,6 +128,11 @@ def test_a_refit_forgets_and_equals_a_fresh_fit(towers: TwoTower, features: Feat
     refitted = TwoTower(READS_ORDER).fit(other.history, other.features, seed=3, epochs=1)
     refitted.fit(features.history, features, seed=0)
     assert_same_towers(refitted, towers, features)
+
+
+def test_reading_before_fit_is_refused(board: Checkerboard, features: FeatureTables) -> None:
+    with pytest.raises(InputError, match=r"two_tower: not fitted; call fit\(\) or load\(\) first"):
+        TwoTower(TINY).encode_queries(board.users, features)
 
 
 def test_another_seed_gives_other_towers(towers: TwoTower, board: Checkerboard, features: FeatureTables) -> None:
@@ -211,7 +216,13 @@ def test_validation_is_looked_at_every_so_often_and_at_the_end(board: Checkerboa
 
 def test_a_diverging_loss_stops_training(board: Checkerboard) -> None:
     config = TINY.model_copy(update={"learning_rate": 1e6})
-    with pytest.raises(DivergenceError, match=r"loss is .* in epoch \d+; lower retrieval.learning_rate"):
+    with pytest.raises(DivergenceError, match=r"loss is .* in epoch \d, that of guessing 2.565; lower retrieval"):
+        TwoTower(config).fit(board.history, board.features, seed=0)
+
+
+def test_a_loss_that_is_not_finite_stops_training(board: Checkerboard) -> None:
+    config = TINY.model_copy(update={"learning_rate": 1e30})
+    with pytest.raises(DivergenceError, match=r"loss is nan in epoch \d"):
         TwoTower(config).fit(board.history, board.features, seed=0)
 
 

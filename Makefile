@@ -1,0 +1,37 @@
+# Needs Python 3.11 and make; everything else is installed into .venv.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.PHONY: install run test test-all lint benchmark-accuracy clean
+
+install: $(INSTALLED)
+
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=24"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	touch $@
+
+$(VENV)/.tested: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	touch $@
+
+run: $(INSTALLED)  ## the main job on embedded data
+	$(BIN)/belfry run
+
+test: $(VENV)/.tested  ## lint, types and the plain tests; with BELFRY_DATA also those on real data
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pytest $(if $(BELFRY_DATA),-m "not slow") --cov --cov-report=term
+
+test-all: $(VENV)/.tested  ## every test; needs BELFRY_DATA
+	$(BIN)/pytest -m ""
+
+benchmark-accuracy: $(VENV)/.tested  ## the figures of docs/results/accuracy.md; needs BELFRY_DATA
+	$(BIN)/python -m benchmarks.accuracy
+
+clean:
+	rm -rf $(VENV)

@@ -1,0 +1,55 @@
+"""A recommender over a small made-up run, there in milliseconds: item neighbours, then a ranker that turns lists round.
+
+User 7 has seen everything, user 8 only what nobody else has: neither can get a list. User 9 has no history.
+"""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pyarrow as pa
+
+from dataset.candidates import Candidates
+from dataset.features import FeatureColumns, FeatureTables
+from dataset.interactions import Interactions, SeenItems
+from dataset.vocabulary import Vocabulary
+from pipeline.recommender import Recommender
+from pipeline.stages import Stages
+from ranking.base import Scores
+from retrieval.item_knn import ItemKNN
+from retrieval.popularity import Popularity
+
+SEEN_ALL, SEEN_ODD, NO_HISTORY = 7, 8, 9  # user ids
+
+
+class TurnRound:
+    def score(self, candidates: Candidates, features: FeatureTables) -> Scores:
+        return -candidates.score
+
+
+class SmallRecommender(Recommender):
+    """`n_users` users with ids from 1, items "a", "b", ... of which the last is odd; text_ids makes users "u1", ..."""
+
+    def __init__(self, *, n_users: int = 40, n_items: int = 12, text_ids: bool = False, name: str = "small-0") -> None:
+        self.run = SimpleNamespace(name=name)
+        self.users = Vocabulary.from_values([f"u{i}" if text_ids else i for i in range(1, n_users + 1)])
+        self.items = Vocabulary.from_values([chr(ord("a") + i) for i in range(n_items)])
+        watched = np.random.default_rng(0).random((n_users + 1, n_items + 1)) < 0.4
+        watched[:, [0, n_items]] = watched[0] = watched[[SEEN_ODD, NO_HISTORY]] = False
+        watched[SEEN_ODD, n_items] = watched[SEEN_ALL, 1:] = True
+        watched[SEEN_ALL, n_items] = False  # the odd item shares no watcher
+        user_id = [f"u{i}" if text_ids else i for i in range(n_users + 1)]
+        user, item = np.nonzero(watched)
+        user_num = self.users.numbers(pa.array([user_id[i] for i in user]))
+        history = Interactions(self.users, self.items, user_num, item.astype(np.int32))
+        self.features = FeatureTables(history, FeatureColumns(), FeatureColumns())
+        self.stages = Stages(
+            features=self.features,
+            towers=None,
+            vectors=None,
+            retriever=ItemKNN().fit(history, self.features, seed=0),
+            popularity=Popularity().fit(history, self.features, seed=0),
+            ranker=TurnRound(),
+            n_candidates=n_items,
+        )
+        self._titles = pa.nulls(n_items, pa.string())
+        self._nothing_seen = SeenItems.nothing(n_users)
