@@ -36,7 +36,8 @@ class PipelineConfig(BaseModel):
     retrieval: TwoTowerConfig | ReportConfig = Field(TwoTowerConfig(), discriminator="kind")
     index: IndexConfig = IndexConfig()
     popularity: PopularityConfig = Field(
-        PopularityConfig(half_life_days=14), description="the answer for cold users, and the second source"
+        PopularityConfig(half_life_days=14, segment_smoothing=20),
+        description="the answer for cold users, and the second source",
     )
     n_candidates: int = Field(200, ge=1, description="candidates that the towers bring for a user")
     n_popular: int = Field(50, ge=0, description="recently popular candidates added to them; none without times")
@@ -112,3 +113,41 @@ def _parse(text: str) -> object:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         return text
+
+
+def describe() -> str:
+    """Every setting as Markdown: docs/config.md, written by `python -m pipeline.config`."""
+    lines = [
+        "# Settings",
+        "",
+        "Every key that a preset's TOML file may hold, or `--set key=value`. Written by `python -m pipeline.config`.",
+        "",
+        "`--holdout` sets `retrieval.targets` and `pair_features.moment`; `none` means no value.",
+        "",
+    ]
+    for title, model in _components():
+        lines += [f"## {title}", "", "| key | default | meaning |", "|---|---|---|"]
+        prefix = "" if model is PipelineConfig else f"{title.split()[0]}."
+        for name, field in model.model_fields.items():
+            if not isinstance(field.get_default(), BaseModel):
+                default = "none" if field.get_default() is None else field.get_default()
+                lines.append(f"| `{prefix}{name}` | `{default}` | {field.description or ''} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _components() -> list[tuple[str, type[BaseModel]]]:
+    return [
+        ("pipeline", PipelineConfig),
+        ("data", Policy),
+        ('retrieval (kind = "two_tower")', TwoTowerConfig),
+        ('retrieval (kind = "report")', ReportConfig),
+        ("index", IndexConfig),
+        ("popularity", PopularityConfig),
+        ("pair_features", PairFeaturesConfig),
+        ("ranker", DeepRankerConfig),
+    ]
+
+
+if __name__ == "__main__":
+    Path(__file__).parent.parent.joinpath("docs", "config.md").write_text(describe())

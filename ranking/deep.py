@@ -47,7 +47,7 @@ class DeepRanker:
         if len(bad):
             raise DivergenceError(f"ranker: feature {examples.names[bad[0]]!r} is not finite in some rows")
         generator = np.random.default_rng(seed)
-        tf.random.set_seed(seed)
+        keras.utils.set_random_seed(seed)
         self.names = examples.names
         self._layers = _RankerLayers(len(examples.names), config)
         self._layers.adapt(examples.pairs)

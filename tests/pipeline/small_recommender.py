@@ -1,6 +1,6 @@
 """A recommender over a small made-up run, there in milliseconds: item neighbours, then a ranker that turns lists round.
 
-User 7 has seen everything, user 8 only what nobody else has: neither can get a list. User 9 has no history.
+User 7 has seen everything, user 8 only an item without neighbours: neither can get a list. User 9 has no history.
 """
 
 from types import SimpleNamespace
@@ -27,7 +27,7 @@ class TurnRound:
 
 
 class SmallRecommender(Recommender):
-    """`n_users` users with ids from 1, items "a", "b", ... of which the last is odd; text_ids makes users "u1", ..."""
+    """Users 1, 2, ... (or "u1", "u2", ...) and items "a", "b", ..., the last of them without neighbours."""
 
     def __init__(self, *, n_users: int = 40, n_items: int = 12, text_ids: bool = False, name: str = "small-0") -> None:
         self.run = SimpleNamespace(name=name)
@@ -36,7 +36,6 @@ class SmallRecommender(Recommender):
         watched = np.random.default_rng(0).random((n_users + 1, n_items + 1)) < 0.4
         watched[:, [0, n_items]] = watched[0] = watched[[SEEN_ODD, NO_HISTORY]] = False
         watched[SEEN_ODD, n_items] = watched[SEEN_ALL, 1:] = True
-        watched[SEEN_ALL, n_items] = False  # the odd item shares no watcher
         user_id = [f"u{i}" if text_ids else i for i in range(n_users + 1)]
         user, item = np.nonzero(watched)
         user_num = self.users.numbers(pa.array([user_id[i] for i in user]))
@@ -46,7 +45,7 @@ class SmallRecommender(Recommender):
             features=self.features,
             towers=None,
             vectors=None,
-            retriever=ItemKNN().fit(history, self.features, seed=0),
+            retriever=ItemKNN().fit(history.select(user != SEEN_ALL), self.features, seed=0),
             popularity=Popularity().fit(history, self.features, seed=0),
             ranker=TurnRound(),
             n_candidates=n_items,
