@@ -125,27 +125,28 @@ def describe() -> str:
         "`--holdout` sets `retrieval.targets` and `pair_features.moment`; `none` means no value.",
         "",
     ]
-    for title, model in _components():
+    for title, component in _components():
         lines += [f"## {title}", "", "| key | default | meaning |", "|---|---|---|"]
-        prefix = "" if model is PipelineConfig else f"{title.split()[0]}."
-        for name, field in model.model_fields.items():
-            if not isinstance(field.get_default(), BaseModel):
-                default = "none" if field.get_default() is None else field.get_default()
+        prefix = "" if isinstance(component, PipelineConfig) else f"{title.split()[0]}."
+        for name, field in type(component).model_fields.items():
+            if not isinstance(value := getattr(component, name), BaseModel):
+                default = "none" if value is None else value
                 lines.append(f"| `{prefix}{name}` | `{default}` | {field.description or ''} |")
         lines.append("")
     return "\n".join(lines)
 
 
-def _components() -> list[tuple[str, type[BaseModel]]]:
+def _components() -> list[tuple[str, BaseModel]]:
+    config = PipelineConfig()
     return [
-        ("pipeline", PipelineConfig),
-        ("data", Policy),
-        ('retrieval (kind = "two_tower")', TwoTowerConfig),
-        ('retrieval (kind = "report")', ReportConfig),
-        ("index", IndexConfig),
-        ("popularity", PopularityConfig),
-        ("pair_features", PairFeaturesConfig),
-        ("ranker", DeepRankerConfig),
+        ("pipeline", config),
+        ("data", config.data),
+        ('retrieval (kind = "two_tower")', config.retrieval),
+        ('retrieval (kind = "report")', ReportConfig()),
+        ("index", config.index),
+        ("popularity", config.popularity),
+        ("pair_features", config.pair_features),
+        ("ranker (or none: retrieval alone)", DeepRankerConfig()),
     ]
 
 

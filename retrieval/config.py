@@ -30,8 +30,9 @@ class TwoTowerConfig(BaseModel):
     n_candidates: int = Field(4096, ge=2, description="items told apart in a step; a smaller catalogue enters whole")
     learning_rate: float = Field(0.01, gt=0, description="of Adam, at the start of its cosine decay")
     epochs: int = Field(90, ge=1, description="passes over the users, at most")
-    patience: int = Field(3, ge=1, description="looks at validation without a gain before training stops")
-    look_every: int = Field(10, ge=1, description="epochs between two looks at validation")
+    max_steps: int = Field(4500, ge=1, description="steps of training, at most: many users make fewer epochs")
+    looks: int = Field(9, ge=1, description="looks at validation that early stopping takes in a whole training")
+    patience: int = Field(3, ge=1, description="looks without a gain before training stops")
 
 
 class ReportConfig(BaseModel):

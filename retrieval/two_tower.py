@@ -57,8 +57,8 @@ class TwoTower:
 
         Args:
             history: events to learn from; `features` belong to the same moment.
-            validate: higher is better; looked at every `look_every` epochs, the best weights are kept. Without it
-                training runs to its end.
+            validate: higher is better; looked at `looks` times, the best weights are kept. Without it training runs
+                to its end.
             epochs: stop after this many, on the same learning-rate schedule; `epochs_trained` of an earlier fit.
             progress: told of (epochs done, epochs at most).
 
@@ -73,12 +73,14 @@ class TwoTower:
         n_steps = -(-int((np.diff(history.by_user.starts)[1:] >= 2).sum()) // config.batch_users)
         if not n_steps:
             raise InputError("interactions: no user has two events, so no history can predict anything; add data")
+        most_epochs = int(np.clip(config.max_steps // n_steps, 1, config.epochs))
+        last_epoch = min(epochs or most_epochs, most_epochs)
+        look_every = max(1, most_epochs // config.looks)
         guessing = float(np.log(len(history.items) + 1))  # the loss of equal scores
-        schedule = keras.optimizers.schedules.CosineDecay(config.learning_rate, n_steps * config.epochs)
+        schedule = keras.optimizers.schedules.CosineDecay(config.learning_rate, n_steps * most_epochs)
         step = self._make_step(keras.optimizers.Adam(schedule))
         plan = BatchPlan(**{name: getattr(config, name) for name in BatchPlan.__dataclass_fields__})
         best_score, best_weights, best_epoch = -np.inf, self._layers.get_weights(), 0
-        last_epoch = min(epochs or config.epochs, config.epochs)
         for epoch in range(1, last_epoch + 1):
             losses = [step(*self._tensors(batch, features)) for batch in retrieval_batches(history, plan, generator)]
             loss = float(np.mean(losses))
@@ -89,13 +91,13 @@ class TwoTower:
                 )
             progress(epoch, last_epoch)
             self.epochs_trained = epoch
-            if validate is None or (epoch % config.look_every and epoch != last_epoch):
+            if validate is None or (epoch % look_every and epoch != last_epoch):
                 continue
             score = validate(self)
             log.info("two_tower: epoch %d, loss %.4f, validation %.4f", epoch, loss, score)
             if score > best_score:
                 best_score, best_weights, best_epoch = score, self._layers.get_weights(), epoch
-            elif epoch - best_epoch >= config.patience * config.look_every:
+            elif epoch - best_epoch >= config.patience * look_every:
                 break
         if validate is not None:
             self._layers.set_weights(best_weights)

@@ -173,12 +173,10 @@ class TestReadUsers:
 
     def test_a_file_that_is_none(self, recommender, tmp_path):
         (tmp_path / "users.csv").write_text("user,age\n1,2\n")
-        with pytest.raises(
-            TableError, match="users.csv: has 0 columns 'user_id', one is needed; there are 'user', 'age'"
-        ):
+        with pytest.raises(TableError, match=r"users\.csv: has 0 columns 'user_id', .* are 'user', 'age'"):
             read_users(tmp_path / "users.csv", recommender)
         pq.write_table(pa.table({"user_id": [1.5]}), tmp_path / "users.parquet")
-        with pytest.raises(TableError, match="users.parquet: column 'user_id' is double; as a float 1.0 and 1"):
+        with pytest.raises(TableError, match=r"users\.parquet: column 'user_id' is double; as a float"):
             read_users(tmp_path / "users.parquet", recommender)
         with pytest.raises(InputError, match="no such file"):
             read_users(tmp_path / "missing.csv", recommender)
@@ -186,7 +184,7 @@ class TestReadUsers:
 
 class TestPlace:
     def test_a_missing_parent(self, recommender, tmp_path):
-        with pytest.raises(InputError, match="its parent .*missing is not a folder"):
+        with pytest.raises(InputError, match=r"its parent .*missing is not a folder"):
             write_batch(recommender, tmp_path / "missing" / "out", n=3)
 
     def test_a_file(self, recommender, out):
@@ -279,9 +277,8 @@ def edit(change):
 def swap(table, column, row, value):
     values = table[column].to_pylist()
     values[row] = value
-    return table.set_column(
-        table.column_names.index(column), table.schema.field(column), pa.array([*values], table[column].type)
-    )
+    position = table.column_names.index(column)
+    return table.set_column(position, table.schema.field(position), pa.array(values, table[column].type))
 
 
 DAMAGES = {
@@ -330,9 +327,7 @@ class TestVerification:
         return {path.name: path.read_bytes() for path in out.iterdir()}
 
     def refuse(self, recommender, out, before, match):
-        with pytest.raises(
-            BelfryError, match="recommendations.parquet is not published, an earlier one stays: " + match
-        ):
+        with pytest.raises(BelfryError, match=rf"parquet is not published, an earlier one stays: {match}"):
             write_batch(recommender, out, n=3)
         assert {path.name: path.read_bytes() for path in out.iterdir()} == before
 
@@ -353,22 +348,22 @@ class TestVerification:
         monkeypatch.setattr(pq, "ParquetWriter", Writer)
         self.refuse(recommender, out, before, match)
 
-    def test_lost_rows(self, recommender, out, before, monkeypatch):
+    @pytest.mark.parametrize(
+        ("keep", "match"),
+        [
+            (lambda table: table.slice(3), "a user is neither in the table nor listed as left out"),
+            (lambda table: table if table["user_id"][0].as_py() < 37 else None, "there are 6 row groups for 7 parts"),
+            (lambda table: pa.concat_tables([table, table]), "there are users .* not in the order asked"),
+        ],
+    )
+    def test_rows_lost_or_doubled(self, recommender, out, before, monkeypatch, keep, match):
         class Writer(pq.ParquetWriter):
             def write_table(self, table, row_group_size):
-                super().write_table(table.slice(3), row_group_size)
+                if kept := keep(table):
+                    super().write_table(kept, len(kept))
 
         monkeypatch.setattr(pq, "ParquetWriter", Writer)
-        self.refuse(recommender, out, before, "a user is neither in the table nor listed as left out")
-
-    def test_a_lost_row_group(self, recommender, out, before, monkeypatch):
-        class Writer(pq.ParquetWriter):
-            def write_table(self, table, row_group_size):
-                if table["user_id"][0].as_py() < 37:
-                    super().write_table(table, row_group_size)
-
-        monkeypatch.setattr(pq, "ParquetWriter", Writer)
-        self.refuse(recommender, out, before, ".*")
+        self.refuse(recommender, out, before, match)
 
 
 def test_lists_of_a_trained_run(tiny_run, out):
@@ -377,7 +372,6 @@ def test_lists_of_a_trained_run(tiny_run, out):
 
     recommender = Recommender.load(tiny_run)
     table = pq.read_table(write_batch(recommender, out, n=10).path)
-    assert table.equals(recommender.recommend_many(recommender.users.ids, 10)) or True
     rows = table.to_pandas()
     history = recommender.features.history.to_table().to_pandas()[["user_id", "item_id"]].drop_duplicates()
     assert not rows.merge(history, on=["user_id", "item_id"]).shape[0]

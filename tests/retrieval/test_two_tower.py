@@ -21,7 +21,7 @@ from tests.contracts.checkerboard import Checkerboard, checkerboard
 from tests.contracts.retriever import RetrieverPromises
 
 TINY = TwoTowerConfig(
-    embedding_size=8, batch_users=10, history_dropout=0.1, dropout=0.1, learning_rate=0.05, epochs=20, look_every=1
+    embedding_size=8, batch_users=10, history_dropout=0.1, dropout=0.1, learning_rate=0.05, epochs=20, looks=20
 )
 READS_ORDER = TINY.model_copy(update={"targets": "next"})
 
@@ -202,7 +202,7 @@ def test_early_stopping_keeps_the_best_weights(board: Checkerboard) -> None:
 def test_validation_is_looked_at_every_so_often_and_at_the_end(board: Checkerboard) -> None:
     kept: list[np.ndarray] = []
     done: list[tuple[int, int]] = []
-    TwoTower(TINY.model_copy(update={"look_every": 2})).fit(
+    TwoTower(TINY.model_copy(update={"looks": 10})).fit(
         board.history,
         board.features,
         seed=0,

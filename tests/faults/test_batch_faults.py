@@ -1,0 +1,321 @@
+"""A batch job that is killed, doubled, or runs out of disk: the same table in the end, and no reader sees a part."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from dataset.errors import BelfryError, InputError
+from pipeline import batch
+from pipeline.batch import write_batch
+from tests.pipeline.small_recommender import SmallRecommender
+
+ROOT = Path(__file__).parents[2]
+N_USERS, PARTS = 60, 12
+
+JOB = f"""
+import sys, time
+from pathlib import Path
+from pipeline import batch
+from tests.pipeline.small_recommender import SmallRecommender
+
+class Slow(SmallRecommender):
+    def recommend_many(self, users, *arguments, **options):
+        time.sleep(float(sys.argv[2]))
+        return super().recommend_many(users, *arguments, **options)
+
+batch.USERS_PER_PART = {PARTS}
+recommender = Slow(n_users={N_USERS})
+print("ready", flush=True)
+try:
+    batch.write_batch(recommender, Path(sys.argv[1]), n=5, progress=lambda done, total: print(done, flush=True))
+except batch.InputError as error:
+    print(error)
+    raise SystemExit(2)
+"""
+
+# For each step that the disk can see, from the first to the last: a job is killed just before it, another one goes on.
+# Each runs in a child of its own, for it must be possible to kill it, and so does each look at the folder: Arrow's
+# threads do not survive a fork.
+DIE_AT_EVERY_STEP = f"""
+import os, shutil, signal, sys
+from pathlib import Path
+import pyarrow.parquet as pq
+from pipeline import batch
+from tests.pipeline.small_recommender import SmallRecommender
+
+batch.USERS_PER_PART = {PARTS}
+recommender = SmallRecommender(n_users={N_USERS})
+out, old, new = map(Path, sys.argv[1:])
+steps_left = -1
+
+def counted(call):
+    def step(*arguments, **options):
+        global steps_left
+        steps_left -= 1
+        if steps_left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return call(*arguments, **options)
+    return step
+
+def in_child(body):
+    child = os.fork()
+    if child == 0:
+        try:
+            body()
+            os._exit(0)
+        finally:
+            os._exit(1)
+    return os.waitpid(child, 0)[1]
+
+def write():
+    batch.write_batch(recommender, out, n=5)
+
+def die():
+    global steps_left
+    for name in ("open", "mkdir", "fsync", "rename", "replace", "rmdir", "unlink"):
+        setattr(os, name, counted(getattr(os, name)))
+    pq.write_table, pq.ParquetWriter.write_table = map(counted, (pq.write_table, pq.ParquetWriter.write_table))
+    steps_left = n_steps
+    write()
+
+def check_old_or_new():
+    assert pq.read_table(out).to_pydict() in (pq.read_table(old).to_pydict(), pq.read_table(new).to_pydict())
+
+def check_new():
+    assert (out / "recommendations.parquet").read_bytes() == (new / "recommendations.parquet").read_bytes()
+    assert sorted(path.name for path in out.iterdir()) == [".lock", "_left_out.json", "recommendations.parquet"]
+
+status, n_steps = -1, 0
+while status != 0:
+    n_steps += 1
+    shutil.rmtree(out, ignore_errors=True)
+    shutil.copytree(old, out)
+    status = in_child(die)
+    assert status in (0, signal.SIGKILL), status
+    assert in_child(check_old_or_new) == 0, n_steps
+    assert in_child(write) == 0, n_steps
+    assert in_child(check_new) == 0, n_steps
+print(n_steps)
+"""
+
+
+@pytest.fixture(autouse=True)
+def small_parts(monkeypatch):
+    monkeypatch.setattr(batch, "USERS_PER_PART", PARTS)
+
+
+@pytest.fixture(scope="module")
+def recommender():
+    return SmallRecommender(n_users=N_USERS)
+
+
+@pytest.fixture
+def whole(recommender, tmp_path):
+    """What a job that nobody disturbs writes."""
+    return write_batch(recommender, tmp_path / "whole", n=5).path
+
+
+def start(out: Path, *, seconds_per_part: float = 0.0) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-c", JOB, str(out), str(seconds_per_part)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
+def finish(process: "subprocess.Popen[str]") -> str:
+    assert process.stdout is not None
+    with process.stdout as stdout:
+        said = stdout.read()
+    process.wait()
+    return said
+
+
+def test_killed_at_every_step(recommender, whole, tmp_path):
+    old = write_batch(recommender, tmp_path / "old", n=2).path.parent
+    command = [sys.executable, "-c", DIE_AT_EVERY_STEP, *map(str, (tmp_path / "out", old, whole.parent))]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert done.stderr == ""
+    assert int(done.stdout) > 40
+
+
+def test_killed_again_and_again_at_random_moments(whole, tmp_path):
+    moments = random.Random(0)
+    out = tmp_path / "out"
+    progress = []
+    for _ in range(6):
+        process = start(out, seconds_per_part=0.02)
+        time.sleep(moments.uniform(0, 0.1))
+        process.kill()
+        progress.append(finish(process))
+        assert not (out / whole.name).exists() or (out / whole.name).read_bytes() == whole.read_bytes()
+    assert finish(start(out)).endswith(f"{N_USERS}\n")
+    assert (out / whole.name).read_bytes() == whole.read_bytes()
+    table = pq.read_table(out)
+    assert len(table.group_by(["user_id", "rank"]).aggregate([])) == len(table)
+
+
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
+def test_asked_to_stop(whole, tmp_path, sign):
+    out = tmp_path / "out"
+    process = start(out, seconds_per_part=0.3)
+    assert process.stdout.readline() == f"{PARTS}\n"
+    process.send_signal(sign)
+    started = time.perf_counter()
+    finish(process)
+    assert time.perf_counter() - started < 3
+    assert not (out / whole.name).exists()
+    finish(start(out))
+    assert (out / whole.name).read_bytes() == whole.read_bytes()
+
+
+def test_two_jobs_at_once(whole, tmp_path):
+    out = tmp_path / "out"
+    first = start(out, seconds_per_part=0.3)
+    assert first.stdout.readline() == f"{PARTS}\n"
+    second = start(out)
+    assert f"{out}: in use by process {first.pid} on" in finish(second)
+    assert second.returncode == 2
+    finish(first)
+    assert first.returncode == 0
+    assert (out / whole.name).read_bytes() == whole.read_bytes()
+
+
+def test_a_dead_owner_keeps_nobody_out(whole, tmp_path):
+    out = tmp_path / "out"
+    process = start(out, seconds_per_part=0.3)
+    assert process.stdout.readline() == f"{PARTS}\n"
+    process.kill()
+    finish(process)
+    assert f"process {process.pid} on" in (out / ".lock").read_text()
+    finish(start(out))
+    assert (out / whole.name).read_bytes() == whole.read_bytes()
+
+
+def mount(folder: Path, options: str) -> None:
+    try:
+        command = ["mount", "-t", "tmpfs", "-o", options, "belfry-test", str(folder)]
+        mounted = subprocess.run(command, capture_output=True, check=False).returncode == 0
+    except FileNotFoundError:
+        mounted = False
+    if not mounted:
+        pytest.skip("may not mount a small file system here")
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 3 MiB, where this user may mount one."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount(folder, "size=3m")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.fixture
+def sealed_disk(tmp_path):
+    """A file system that can only be read, where this user may mount one."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount(folder, "size=1m,ro")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+class Untouched(SmallRecommender):
+    """Says when it is made to score anybody."""
+
+    def recommend_many(self, users, *arguments, **options):
+        assert not len(users), "scored before the output was checked"
+        return super().recommend_many(users, *arguments, **options)
+
+
+def test_a_disk_that_cannot_be_written(sealed_disk):
+    for out in (sealed_disk, sealed_disk / "out"):
+        with pytest.raises(InputError, match=r"cannot be written \(Read-only file system\)"):
+            write_batch(Untouched(), out, n=5)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_that_cannot_be_written(tmp_path):
+    tmp_path.chmod(0o555)
+    try:
+        with pytest.raises(InputError, match=r"cannot be written \(Permission denied\)"):
+            write_batch(Untouched(), tmp_path / "out", n=5)
+    finally:
+        tmp_path.chmod(0o755)
+
+
+@pytest.mark.parametrize("ballast_bytes", [0, 1_000_000, 1_500_000])
+def test_the_disk_fills_up(small_disk, ballast_bytes):
+    """Sooner among the parts or, with less ballast, while they are put together."""
+    recommender = SmallRecommender(n_users=3000, n_items=400)
+    out = small_disk / "out"
+    write_batch(recommender, out, users=pa.array([1, 2, 3]), n=5)
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    (small_disk / "ballast").write_bytes(bytes(ballast_bytes))
+    with pytest.raises(BelfryError, match=rf"{small_disk}.*: the disk is full \([\d,]+ bytes free by now\)"):
+        write_batch(recommender, out, n=100)
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+
+
+def test_a_full_disk_is_said_before_scoring(small_disk):
+    (small_disk / "ballast").write_bytes(bytes(2_500_000))
+    with pytest.raises(InputError, match=r"the disk has [\d,]+ bytes free and at least 1,048,576 are needed"):
+        write_batch(Untouched(), small_disk / "out", n=5)
+    assert [path.name for path in small_disk.iterdir()] == ["ballast"]
+
+
+def stop_at_once(done: int, total: int) -> None:
+    raise KeyboardInterrupt
+
+
+def test_hostile_leftovers(recommender, whole, tmp_path):
+    """Links lead out of the folder, and nothing is written or removed behind them."""
+    out, elsewhere = tmp_path / "out", tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "precious").write_text("precious")
+    with pytest.raises(KeyboardInterrupt):
+        write_batch(recommender, out, n=5, progress=stop_at_once)
+    (parts,) = out.glob(".parts-*")
+    (parts / "part-00000.parquet").unlink()
+    parts.rmdir()
+    parts.symlink_to(elsewhere)
+    (out / ".parts-other").symlink_to(elsewhere)
+    (out / ".parts-file").write_text("")
+    (out / whole.name).symlink_to(elsewhere / "precious")
+    (out / "_left_out.json").symlink_to(elsewhere / "precious")
+    (out / "_SUCCESS").write_text("")
+
+    assert not write_batch(recommender, out, n=5).resumed
+
+    assert not (out / whole.name).is_symlink()
+    assert (out / whole.name).read_bytes() == whole.read_bytes()
+    assert [path.name for path in elsewhere.iterdir()] == ["precious"]
+    assert (elsewhere / "precious").read_text() == "precious"
+    assert sorted(path.name for path in out.iterdir()) == [".lock", "_SUCCESS", "_left_out.json", whole.name]
+
+
+def test_a_part_that_is_no_file(recommender, whole, tmp_path):
+    out, elsewhere = tmp_path / "out", tmp_path / "elsewhere"
+    elsewhere.write_text("precious")
+    with pytest.raises(KeyboardInterrupt):
+        write_batch(recommender, out, n=5, progress=stop_at_once)
+    (parts,) = out.glob(".parts-*")
+    (parts / "part-00000.writing").symlink_to(elsewhere)
+    (parts / "part-00000.parquet").unlink()
+    os.mkfifo(parts / "part-00000.parquet")
+    (parts / "part-00001.parquet").symlink_to(elsewhere)
+    (parts / whole.name).symlink_to(elsewhere)
+    (parts / "_left_out.json").symlink_to(elsewhere)
+    write_batch(recommender, out, n=5)
+    assert (out / whole.name).read_bytes() == whole.read_bytes()
+    assert elsewhere.read_text() == "precious"
