@@ -78,7 +78,7 @@ class BatchResult:
         return [
             f"table  {self.path}",
             f"{done}, resumed" if self.resumed else done,
-            *(f"left out, see {LEFT_OUT}: {count:,} users: {reason}" for reason, count in reasons.items()),
+            *(f"left out (see {LEFT_OUT}): {count:,}, reason: {reason}" for reason, count in reasons.items()),
             *([f"asked for more than once: {self.n_repeated:,} rows"] if self.n_repeated else []),
         ]
 
@@ -251,6 +251,8 @@ def _publish(job: _Job, out: Path, left_out: list[LeftOutUser], n_repeated: int)
     """Put the parts together, check what was written, move it into place; gives the number of rows."""
     about = {"run": job.recommender.run.name, "stage": job.stage, "n": job.n, "n_left_out": len(left_out)}
     table, listing = job.folder / TABLE, job.folder / LEFT_OUT
+    for leftover in (table, listing):
+        _remove(leftover)
     schema = job.schema.with_metadata({f"belfry.{key}": str(value) for key, value in about.items()})
     with pq.ParquetWriter(table, schema) as writer:
         for path, _ in job.parts():

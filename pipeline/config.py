@@ -29,7 +29,7 @@ _HOLDOUT_SETTINGS: dict[str, dict[str, Any]] = {
 class PipelineConfig(BaseModel):
     """Both stages and what lies between them."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     data: Policy = Field(DEFAULT_POLICY, description="what to do with each kind of problem in the tables")
     text_columns: tuple[str, ...] = Field((), description="item columns whose words are features, e.g. title")
@@ -59,7 +59,10 @@ def load_config(preset: str, *, holdout: Holdout, settings: Iterable[str] = ()) 
     """
     tree = _read_preset(preset)
     # The report's towers have no such setting: a holdout means nothing to them.
-    if tree.setdefault("retrieval", {}).setdefault("kind", "two_tower") == "two_tower":
+    retrieval = tree.setdefault("retrieval", {})
+    if not isinstance(retrieval, dict):
+        raise InputError(f"{preset}: retrieval is {retrieval!r}; wanted a table [retrieval]")
+    if retrieval.setdefault("kind", "two_tower") == "two_tower":
         for key, value in _HOLDOUT_SETTINGS[holdout].items():
             _set(tree, key, value)
     for text in settings:

@@ -226,7 +226,7 @@ class _Judged:
         )
         told = tuple(LeftOut(reason, len(found)) for reason, found in left_out if len(found))
         if not len(users):
-            why = "; ".join(f"{left.n_users:,} users: {left.reason}" for left in told) or "it names no known user"
+            why = "; ".join(f"{left.reason}: {left.n_users:,}" for left in told) or "it names no known user"
             raise InputError(f"test: no user can be judged ({why}); pass what known users did after the training data")
         return cls(history, users, usable.select(np.isin(usable.user_num, users)).seen_items, told)
 

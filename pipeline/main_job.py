@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -20,12 +21,15 @@ from pipeline.batch import BatchResult, write_batch
 from pipeline.config import Holdout, PipelineConfig, load_config
 from pipeline.data import Data, prepare
 from pipeline.disk import check_writable
-from pipeline.evaluate import evaluate_run, evaluate_stages, evaluate_table, save_report
+from pipeline.evaluate import evaluate_run, evaluate_stages, evaluate_table, read_test, save_report
+from pipeline.figures import write_test_accuracy
 from pipeline.holdout import default_holdout
 from pipeline.progress import Progress, silent
 from pipeline.publish import train_and_publish
 from pipeline.recommender import Recommender
-from pipeline.stages import Stages
+
+if TYPE_CHECKING:
+    from pipeline.train import Trained
 
 TABLES, EVALUATIONS = "recommendations", "evaluations"  # folders beside the runs
 N_SHOWN_USERS = 3
@@ -81,10 +85,11 @@ def run_main_job(
 
     reports = []
 
-    def evaluate(stages: Stages, folder: Path) -> None:
+    def evaluate(trained: "Trained", folder: Path) -> None:
         save_split(parts, folder / "split")
-        reports.append(evaluate_stages(stages, parts.test, run=preset, split=holdout, n=n, seed=seed))
+        reports.append(evaluate_stages(trained.stages, parts.test, run=preset, split=holdout, n=n, seed=seed))
         save_report(reports[0], folder)
+        write_test_accuracy(trained.first.towers, parts.test, folder)
 
     published = train_and_publish(
         replace(prepared, interactions=parts.train),
@@ -178,7 +183,8 @@ def evaluate_published(
     A published run is sealed, so the report goes to `evaluations/<run>` beside it unless `out` is given.
     """
     recommender = Recommender.load(artifacts)
-    report = evaluate_run(recommender, _read_events(test), split=test.name, n=n, min_history=min_history, seed=seed)
+    later = read_test(test, recommender.users, recommender.items)
+    report = evaluate_run(recommender, later, split=test.name, n=n, min_history=min_history, seed=seed)
     folder = out or recommender.run.folder.parent / EVALUATIONS / recommender.run.name
     folder.parent.mkdir(exist_ok=True)
     save_report(report, folder)
@@ -193,7 +199,7 @@ def evaluate_lists_of_anybody(
     report = evaluate_table(
         read_table(recommendations),
         known,
-        _read_events(test),
+        read_tables(test, users=known.interactions).interactions,
         name=recommendations.name,
         split=test.name,
         n=n,
@@ -203,7 +209,3 @@ def evaluate_lists_of_anybody(
     folder = out or Path(f"{recommendations.name}.evaluation")
     save_report(report, folder)
     return report, folder
-
-
-def _read_events(path: Path) -> pa.Table:
-    return check(read_tables(path))[0].interactions

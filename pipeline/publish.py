@@ -13,11 +13,11 @@ from pipeline.config import Holdout, PipelineConfig
 from pipeline.data import Data
 from pipeline.disk import check_writable
 from pipeline.doctor import installed_versions
+from pipeline.figures import write_training_figures
 from pipeline.manifest import RunInfo
 from pipeline.progress import Progress, silent
 from pipeline.run_files import save_tables
 from pipeline.serving import save_serving
-from pipeline.stages import Stages
 
 if TYPE_CHECKING:
     from pipeline.train import Trained
@@ -32,12 +32,12 @@ def train_and_publish(
     seed: int,
     artifacts: Path,
     progress: Progress = silent,
-    before_publishing: Callable[[Stages, Path], None] | None = None,
+    before_publishing: Callable[["Trained", Path], None] | None = None,
 ) -> Path:
     """Train both stages on `data` and publish them; returns the run's folder. Until then the last run stays current.
 
     Args:
-        before_publishing: may look at the trained stages and add files to the run's folder, such as an evaluation.
+        before_publishing: may look at what was trained and add files to the run's folder, such as an evaluation.
 
     Raises:
         InputError: nothing can be written to `artifacts`, or the data cannot be learned from.
@@ -60,19 +60,20 @@ def train_and_publish(
         save_serving(trained, writer.folder / "serving")
         _save_training(trained, writer.folder / "training")
         if before_publishing:
-            before_publishing(trained.stages, writer.folder)
+            before_publishing(trained, writer.folder)
         writer.notes |= {
             "gate": asdict(trained.gate),
             "index": asdict(trained.measurement),
-            "epochs": trained.towers.epochs_trained,
+            "epochs": trained.first.n_epochs,
         }
     assert writer.published
     return writer.published
 
 
 def _save_training(trained: "Trained", folder: Path) -> None:
-    """The weights, for whoever trains on."""
-    trained.towers.save(folder / "towers")
+    """The weights, for whoever trains on, and how the training went."""
+    trained.first.towers.save(folder / "towers")
+    write_training_figures(trained.first.towers, folder / "figures")
     if trained.ranker:
         trained.ranker.save(folder / "ranker")
 

@@ -13,7 +13,7 @@ from dataset import columns
 from dataset.candidates import Candidates
 from dataset.errors import InputError, UnknownUserError
 from dataset.interactions import SeenItems
-from dataset.vocabulary import UNKNOWN, Id, Numbers
+from dataset.vocabulary import UNKNOWN, Id, Numbers, as_id_type
 from pipeline.artifacts import Run, current_run, default_artifacts, open_run
 from pipeline.config import PipelineConfig
 from pipeline.invariants import check_lists
@@ -117,12 +117,9 @@ class Recommender:
             stage: "retrieval" gives the first stage's own order; the rest as in `recommend`.
 
         Raises:
-            InputError: a user is asked for twice, `n` is below 1, or `stage` is neither.
+            InputError: a user is asked for twice or is no id, `n` is below 1, or `stage` is neither.
         """
-        ids = users if isinstance(users, pa.Array | pa.ChunkedArray) else pa.array(list(users))
-        ids = ids.combine_chunks() if isinstance(ids, pa.ChunkedArray) else ids
-        if len(ids.unique()) < len(ids):
-            raise InputError(f"users: {len(ids) - len(ids.unique()):,} are asked for more than once; pass each once")
+        ids = _check_ids(users)
         lists = self._lists(self.users.numbers(ids), n, stage, exclude_seen, exclude, only)
         return pa.table(
             {
@@ -164,6 +161,23 @@ class Recommender:
     def _item_numbers(self, ids: Collection[Id]) -> Numbers:
         numbers = (self.items.number(item_id) for item_id in ids)
         return np.array([number for number in numbers if number != UNKNOWN], np.int32)
+
+
+def _check_ids(users: Sequence[Id] | pa.Array | pa.ChunkedArray) -> pa.Array:
+    """Ids of one type, each once."""
+    try:
+        ids = users if isinstance(users, pa.Array | pa.ChunkedArray) else pa.array(list(users))
+    except (pa.ArrowException, OverflowError) as error:
+        raise InputError(f"users: the ids are not all strings or all int64 ({error}); make them one type") from error
+    ids = ids.combine_chunks() if isinstance(ids, pa.ChunkedArray) else ids
+    if not len(ids):
+        return ids
+    if ids.null_count:
+        raise InputError(f"users: {ids.null_count:,} ids are null; leave them out")
+    ids = as_id_type(ids)
+    if len(ids.unique()) < len(ids):
+        raise InputError(f"users: {len(ids) - len(ids.unique()):,} are asked for more than once; pass each once")
+    return ids
 
 
 def _gate_is_open(run: Run) -> bool:

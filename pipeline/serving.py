@@ -25,10 +25,10 @@ def save_serving(trained: "Trained", folder: Path) -> None:
     """ONNX graphs, vectors, index and arrays; data only, nothing in it can run code."""
     stages = trained.stages
     folder.mkdir()
-    trained.towers.export_query_tower(folder / "query_tower.onnx", stages.features)
+    trained.first.towers.export_query_tower(folder / "query_tower.onnx", stages.features)
     np.save(folder / "vectors.npy", stages.vectors)
-    trained.index.save(folder / "index")
-    trained.popularity.save(folder / "popularity")
+    trained.first.index.save(folder / "index")
+    trained.first.popularity.save(folder / "popularity")
     if trained.ranker and trained.pair_features:
         np.savez(folder / "pair_features.npz", **trained.pair_features.arrays)  # type: ignore[arg-type]  # the stub takes one for allow_pickle
         trained.ranker.export(folder / "ranker.onnx")

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 class PairFeaturesConfig(BaseModel):
     """What is computed about a user and a candidate."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     moment: Literal["user_last", "history_end"] = Field(
         "user_last", description="the time a list is made for: the user's newest event, or the newest event of all"
@@ -26,7 +26,7 @@ class PairFeaturesConfig(BaseModel):
 class DeepRankerConfig(BaseModel):
     """The deep ranker: cross layers and an MLP over pair features."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     kind: Literal["deep"] = "deep"
     objective: Literal["softmax", "binary"] = Field(

@@ -111,7 +111,7 @@ class DeepRanker:
     def _make_step(self, optimizer: keras.optimizers.Optimizer) -> Callable[..., Tensor]:
         layers, objective = self._layers, self.config.objective
 
-        @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
+        @tf.function(autograph=False, reduce_retracing=True)  # type: ignore[untyped-decorator]
         def step(pairs: Tensor, labels: Tensor, present: Tensor) -> Tensor:
             """`pairs` [n_lists, longest, n_features], `labels` and `present` [n_lists, longest]."""
             with tf.GradientTape() as tape:

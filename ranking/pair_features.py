@@ -151,7 +151,7 @@ class PairFeatures:
         rows, slots = np.nonzero(is_watched[neighbours])
         watched, cosine = neighbours[rows, slots], self.arrays["cosine"][items[rows], slots]
         columns: Columns = {
-            f"cosine_{kind}": np.bincount(rows, cosine * weight_of[place, watched], minlength=n_items)
+            f"cosine_{kind}": np.bincount(rows, cosine * weight_of[place, watched], minlength=n_items).astype(np.float64)
             for place, kind in enumerate(kinds)
         }
         nearest = np.zeros(n_items, np.float32)

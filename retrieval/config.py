@@ -1,21 +1,23 @@
 """Settings of retrieval models; kept apart from the models so that reading a config does not import TensorFlow."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+Share = Annotated[float, Field(gt=0, lt=1)]
 
 
 class TwoTowerConfig(BaseModel):
     """The default two towers."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     kind: Literal["two_tower"] = "two_tower"
     embedding_size: int = Field(64, ge=1, le=4096, description="dimensions that both towers share")
     targets: Literal["any", "next"] = Field(
         "any", description="what a history must predict: a hidden share of itself, or the items that came next"
     )
-    hidden_share: tuple[float, float] = Field((0.2, 0.5), description="range of the share hidden under targets=any")
+    hidden_share: tuple[Share, Share] = Field((0.2, 0.5), description="range of the share hidden under targets=any")
     n_next: int = Field(5, ge=1, description="items to predict under targets=next")
     half_life: float = Field(5.0, gt=0, description="items after which the weight in the recent bag falls by half")
     max_history: int = Field(1000, ge=1, description="newest items of a history that are read")
@@ -38,13 +40,14 @@ class TwoTowerConfig(BaseModel):
 class ReportConfig(BaseModel):
     """The towers of the report, with its settings."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     kind: Literal["report"] = "report"
     embedding_size: int = Field(32, ge=1, le=4096, description="dimensions that both towers share")
     objective: Literal["softmax", "sigmoid"] = Field(
         "softmax", description="what the report's code ran, or the equation that it prints"
     )
+    n_negatives: int = Field(1, ge=1, description="unseen titles drawn for each watch under objective=sigmoid")
     learning_rate: float = Field(0.1, gt=0, description="of Adagrad")
     batch_size: int = Field(8192, ge=2, description="watches in a training step")
     epochs: int = Field(10, ge=1, description="passes over the watches")

@@ -17,7 +17,7 @@ from retrieval.dense import blocks, stack, top_candidates
 
 
 class ItemKNNConfig(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     n_neighbours: int = Field(200, ge=1, description="similar items kept for each item")
     shrink: float = Field(30.0, ge=0, description="holds back pairs of items that few people have both watched")

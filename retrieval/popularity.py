@@ -21,7 +21,7 @@ A_TRACE = 1e-6  # of a watch: keeps the log of none finite, and below all that w
 
 
 class PopularityConfig(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     half_life_days: float | None = Field(
         None, gt=0, description="a watch counts half after so many days before the newest one; none: all count alike"

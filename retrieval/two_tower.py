@@ -193,7 +193,7 @@ class TwoTower:
     def _make_step(self, optimizer: keras.optimizers.Optimizer) -> Callable[..., Tensor]:
         layers, config = self._layers, self.config
 
-        @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
+        @tf.function(autograph=False, reduce_retracing=True)  # type: ignore[untyped-decorator]
         def step(
             even: Tensor,
             recent: Tensor,

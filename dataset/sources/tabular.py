@@ -95,10 +95,13 @@ def _read_parquet(path: Path) -> pa.Table:
 
 
 def _read_parquet_folder(folder: Path) -> pa.Table:
+    """All Parquet files below `folder`; a name that begins with a dot or an underscore, of a folder too, hides them."""
     paths = sorted(
         path
         for path in folder.rglob("*")
-        if path.name.lower().endswith(PARQUET_SUFFIXES) and not path.name.startswith((".", "_")) and path.is_file()
+        if path.name.lower().endswith(PARQUET_SUFFIXES)
+        and not any(part.startswith((".", "_")) for part in path.relative_to(folder).parts)
+        and path.is_file()
     )
     if not paths:
         raise InputError(f"{folder}: no Parquet file in this folder; name a file, or a folder with *.parquet")

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class IndexConfig(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     kind: Literal["auto", "exact", "scann"] = Field(
         "auto", description="auto: ScaNN where it is usable, else exact; scann: refuse where ScaNN is not usable"

@@ -84,7 +84,7 @@ def test_who_is_left_out_and_why(recommender, out):
     about = {"run": "small-0", "stage": "final", "n": 3, "n_left_out": 2, "n_users": 40, "n_repeated": 0}
     assert listing == about
     assert set(pq.read_table(result.path)["user_id"].to_pylist()) == {*range(1, 41)} - reasons.keys()
-    assert any("1 users: has seen the whole catalogue" in line for line in result.lines())
+    assert "left out (see _left_out.json): 1, reason: has seen the whole catalogue" in result.lines()
 
 
 def test_a_part_without_rows(recommender, out):

@@ -106,15 +106,6 @@ def test_what_is_held_back_changes_nothing(moment: str) -> None:
     assert not np.array_equal(matrices[0], whole)  # else the test could not see a leak
 
 
-def test_another_users_candidates_and_scores_change_nothing() -> None:
-    world = random_world()
-    mine = candidates_for(world, [5])
-    alone = PairFeatures.fit(world, CONFIG).matrix(mine, world)
-    many = candidates_for(world, [5, 6, 7])
-    np.testing.assert_array_equal(many.item_num[:8], mine.item_num)
-    np.testing.assert_array_equal(PairFeatures.fit(world, CONFIG).matrix(many, world)[:8], alone)
-
-
 @pytest.mark.parametrize("users", [[3, 0, 30, 1], [30], [0]])
 def test_one_list_alone_equals_its_block(users: list[int]) -> None:
     world = random_world()
@@ -130,7 +121,7 @@ def test_one_list_alone_equals_its_block(users: list[int]) -> None:
 
 
 def test_rows_of_a_list_in_another_order() -> None:
-    """All columns follow their rows; `log_rank_*` where values are tied go by the order of the rows, and are excepted."""
+    """Columns follow their rows, but for `log_rank_*` where values are tied: those go by the order of the rows."""
     world = random_world()
     candidates = candidates_for(world, [4, 9], n=20)
     order = np.concatenate([np.random.default_rng(2).permutation(20), 20 + np.random.default_rng(3).permutation(20)])

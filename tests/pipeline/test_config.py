@@ -1,0 +1,167 @@
+"""Configs: presets, holdouts, `--set`, and refusals that name the key."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dataset.errors import InputError
+from pipeline.config import Holdout, PipelineConfig, load_config, preset_names
+from ranking.config import DeepRankerConfig
+from retrieval.config import ReportConfig, TwoTowerConfig
+
+HOLDOUTS: tuple[Holdout, ...] = ("time", "last", "random")
+
+
+def two_tower(config: PipelineConfig) -> TwoTowerConfig:
+    assert isinstance(config.retrieval, TwoTowerConfig)
+    return config.retrieval
+
+
+@pytest.mark.parametrize("holdout", HOLDOUTS)
+@pytest.mark.parametrize("preset", preset_names())
+def test_presets_load(preset: str, holdout: Holdout) -> None:
+    config = load_config(preset, holdout=holdout)
+    assert PipelineConfig.model_validate(config.model_dump(mode="json")) == config
+
+
+def test_there_are_the_presets_that_are_promised() -> None:
+    assert {"default", "report"} <= set(preset_names())
+
+
+def test_the_default_preset_is_every_default() -> None:
+    assert load_config("default", holdout="random") == PipelineConfig()
+
+
+def test_the_report_has_its_settings_and_no_second_stage() -> None:
+    config = load_config("report", holdout="random")
+    assert config.retrieval == ReportConfig()
+    assert (config.retrieval.embedding_size, config.retrieval.epochs) == (32, 10)
+    assert config.retrieval.learning_rate == 0.1
+    assert config.ranker is None
+    assert config.n_popular == 0
+
+
+@pytest.mark.parametrize(
+    ("holdout", "targets", "moment"),
+    [("random", "any", "user_last"), ("last", "next", "user_last"), ("time", "next", "history_end")],
+)
+def test_a_holdout_sets_what_the_models_aim_at(holdout: Holdout, targets: str, moment: str) -> None:
+    config = load_config("default", holdout=holdout)
+    assert two_tower(config).targets == targets
+    assert config.pair_features.moment == moment
+
+
+def test_set_overrules_the_holdout() -> None:
+    settings = ["retrieval.targets=any", "pair_features.moment=user_last"]
+    config = load_config("default", holdout="time", settings=settings)
+    assert two_tower(config).targets == "any"
+    assert config.pair_features.moment == "user_last"
+
+
+@pytest.mark.parametrize(
+    ("setting", "path", "value"),
+    [
+        ("retrieval.embedding_size=16", "retrieval.embedding_size", 16),
+        (" retrieval.embedding_size = 16 ", "retrieval.embedding_size", 16),
+        ("retrieval.learning_rate=1e-3", "retrieval.learning_rate", 1e-3),
+        ("retrieval.hidden_share=[0.1, 0.2]", "retrieval.hidden_share", (0.1, 0.2)),
+        ("ranker.widths=[8]", "ranker.widths", (8,)),
+        ('ranker.objective="binary"', "ranker.objective", "binary"),
+        ("ranker.objective=binary", "ranker.objective", "binary"),
+        ("n_candidates=7", "n_candidates", 7),
+        ('text_columns=["title"]', "text_columns", ("title",)),
+        ("data.rating_range=[1, 5]", "data.rating_range", (1, 5)),
+        ("data.repeated_event=keep", "data.repeated_event", "keep"),
+        ("ranker=none", "ranker", None),
+        ('ranker="none"', "ranker", None),
+        ("popularity.half_life_days=none", "popularity.half_life_days", None),
+    ],
+)
+def test_forms_of_set(setting: str, path: str, value: object) -> None:
+    found: Any = load_config("default", holdout="random", settings=[setting])
+    for name in path.split("."):
+        found = getattr(found, name)
+    assert found == value
+
+
+def test_the_last_of_two_settings_holds() -> None:
+    assert load_config("default", holdout="random", settings=["folds=3", "folds=4"]).folds == 4
+
+
+def test_set_changes_one_key_of_a_component() -> None:
+    config = load_config("default", holdout="random", settings=["ranker.epochs=3"])
+    assert config.ranker == DeepRankerConfig(epochs=3)
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("retrieval.embeding_size=16", r"retrieval\.two_tower\.embeding_size: Extra inputs are not permitted"),
+        ("nonsense=1", "nonsense: Extra inputs are not permitted"),
+        ("retrieval.embedding_size=0", r"retrieval\.two_tower\.embedding_size: .* greater than or equal to 1"),
+        ("retrieval.embedding_size=many", r"retrieval\.two_tower\.embedding_size: .* valid integer"),
+        ("retrieval.learning_rate=-1", "learning_rate: .* greater than 0"),
+        ("retrieval.kind=three_tower", r"retrieval: .*three_tower"),
+        ("ranker.widths=[]", "ranker.widths: .* at least 1 item"),
+        ("ranker.dropout=1", "ranker.dropout: .* less than 1"),
+        ("folds=1", "folds: .* greater than or equal to 2"),
+        ("n_candidates=0", "n_candidates: .* greater than or equal to 1"),
+        ("data.rating_range=[1, 2, 3]", "data.rating_range"),
+        ("retrieval.learning_rate=nan", "learning_rate"),
+        ("ranker.learning_rate=inf", "learning_rate"),
+        ("retrieval.hidden_share=[0.2, 1.5]", "hidden_share.1: .* less than 1"),
+        ("retrieval=none", "retrieval"),
+        ("retrieval=5", "retrieval"),
+        ("folds.x=1", "folds"),
+        ("folds=5=6", "folds"),
+    ],
+)
+def test_what_is_wrong_is_named(setting: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        load_config("default", holdout="random", settings=[setting])
+
+
+def test_all_that_is_wrong_is_named_at_once() -> None:
+    with pytest.raises(InputError, match=r"folds: .*; ranker\.epochs: |ranker\.epochs: .*; folds: "):
+        load_config("default", holdout="random", settings=["folds=0", "ranker.epochs=0"])
+
+
+@pytest.mark.parametrize("setting", ["folds", "", "=3", ".=3", "retrieval.=3", "folds: 3"])
+def test_a_setting_of_another_form_is_refused(setting: str) -> None:
+    with pytest.raises(InputError, match=r"--set|config: "):
+        load_config("default", holdout="random", settings=[setting])
+
+
+def test_a_value_has_no_keys_below_it() -> None:
+    with pytest.raises(InputError, match=r"--set folds\.deep: 'folds' is a value and has no keys below it"):
+        load_config("default", holdout="random", settings=["folds=3", "folds.deep=1"])
+
+
+@pytest.mark.parametrize("preset", ["defaults", "", "../default", "missing.toml"])
+def test_an_unknown_preset_is_refused(preset: str) -> None:
+    with pytest.raises(InputError, match=r"known are default, .*report.*, or the path of a \.toml file"):
+        load_config(preset, holdout="random")
+
+
+def test_a_file_as_preset(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text('folds = 3\nranker = "none"\n[retrieval]\nembedding_size = 8\n')
+    config = load_config(str(path), holdout="time", settings=["folds=4"])
+    assert (config.folds, config.ranker, two_tower(config).embedding_size) == (4, None, 8)
+    assert two_tower(config).targets == "next"
+
+
+@pytest.mark.parametrize("content", [b"folds = = 3", b"\xff\xfe", b"[retrieval\n"])
+def test_a_file_that_is_no_toml_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"mine\.toml: not readable as TOML"):
+        load_config(str(path), holdout="random")
+
+
+def test_a_file_with_a_value_where_a_component_belongs(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text("retrieval = 5\n")
+    with pytest.raises(InputError, match="retrieval"):
+        load_config(str(path), holdout="random")

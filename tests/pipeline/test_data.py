@@ -1,0 +1,58 @@
+"""Data: checked tables as numbers, features and titles."""
+
+import numpy as np
+import pyarrow as pa
+
+from dataset.tables import Tables
+from pipeline.data import prepare
+
+WATCHES = pa.table({"user_id": ["b", "a", "b"], "item_id": [30, 10, 10], "timestamp_s": [5, 6, 7]})
+
+
+def test_ids_alone() -> None:
+    data = prepare(Tables(WATCHES))
+    assert data.interactions.users.ids.to_pylist() == ["a", "b"]
+    assert data.interactions.items.ids.to_pylist() == [10, 30]
+    assert data.interactions.user_num.tolist() == [2, 1, 2]
+    assert data.interactions.item_num.tolist() == [2, 1, 1]
+    assert data.titles.to_pylist() == [None, None]
+    assert not data.users.to_arrays()
+    assert not data.items.to_arrays()
+
+
+def test_the_catalogue_holds_items_that_nobody_watched_and_watches_of_unlisted_ones() -> None:
+    items = pa.table({"item_id": [20, 10], "title": ["Twenty", "Ten"]})
+    users = pa.table({"user_id": ["c", "a"]})
+    data = prepare(Tables(WATCHES, items, users))
+    assert data.interactions.items.ids.to_pylist() == [10, 20, 30]
+    assert data.interactions.users.ids.to_pylist() == ["a", "b", "c"]
+    assert data.titles.to_pylist() == ["Ten", "Twenty", None]
+
+
+def test_missing_titles() -> None:
+    data = prepare(Tables(WATCHES, pa.table({"item_id": [30, 10], "title": [None, "=Ten"]})))
+    assert data.titles.to_pylist() == ["=Ten", None]
+    assert prepare(Tables(WATCHES, pa.table({"item_id": [30, 10]}))).titles.to_pylist() == [None, None]
+
+
+def test_features_stand_beside_any_history() -> None:
+    items = pa.table({"item_id": range(1, 13), "genre": ["x", "y"] * 6, "year": np.arange(12.0)})
+    users = pa.table({"user_id": ["a", "b"], "age": [20, 40]})
+    watches = pa.table({"user_id": ["a", "b", "b"], "item_id": [1, 2, 3]})
+    data = prepare(Tables(watches, items, users))
+    part = data.interactions.select(np.array([0]))
+    features = data.features(part)
+    assert features.history is part
+    assert features.items.categorical["genre"].shape == (13,)
+    assert features.users.numeric["age"].tolist() == [0, -1, 1]
+    assert features.users is data.users
+    assert features.items is data.items
+
+
+def test_titles_are_words_where_declared() -> None:
+    items = pa.table({"item_id": [1, 2, 3, 4], "title": ["Red tide", "Blue tide", "Tide (2001)", "Sand"]})
+    watches = pa.table({"user_id": [1], "item_id": [1]})
+    assert not prepare(Tables(watches, items)).items.to_arrays()
+    data = prepare(Tables(watches, items, text_columns=("title",)))
+    assert (data.items.multi_valued["title"] > 0).sum(axis=1).tolist() == [0, 1, 1, 1, 0]  # "tide", of three rows
+    assert data.titles.to_pylist()[0] == "Red tide"
