@@ -22,7 +22,11 @@ class Fold:
 
 
 def default_holdout(interactions: Interactions) -> Holdout:
-    return "random" if interactions.timestamp_s is None else "time"
+    """`time` where there are times, and users who come back after a cut; else `random`."""
+    if interactions.timestamp_s is None:
+        return "random"
+    newest = _windows(interactions, 1)[0]
+    return "time" if len(newest.history) and len(newest.later) else "random"
 
 
 def make_folds(interactions: Interactions, holdout: Holdout, *, n_folds: int, seed: int) -> list[Fold]:

@@ -186,7 +186,8 @@ def evaluate_published(
     later = read_test(test, recommender.users, recommender.items)
     report = evaluate_run(recommender, later, split=test.name, n=n, min_history=min_history, seed=seed)
     folder = out or recommender.run.folder.parent / EVALUATIONS / recommender.run.name
-    folder.parent.mkdir(exist_ok=True)
+    if out is None:
+        folder.parent.mkdir(exist_ok=True)
     save_report(report, folder)
     return report, folder
 

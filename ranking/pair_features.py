@@ -150,16 +150,16 @@ class PairFeatures:
         neighbours = self.arrays["neighbour"][items]  # [n_items, n_neighbours]
         rows, slots = np.nonzero(is_watched[neighbours])
         watched, cosine = neighbours[rows, slots], self.arrays["cosine"][items[rows], slots]
-        columns: Columns = {
-            f"cosine_{kind}": np.bincount(rows, cosine * weight_of[place, watched], minlength=n_items).astype(np.float64)
-            for place, kind in enumerate(kinds)
-        }
+        columns: Columns = {}
+        for place, kind in enumerate(kinds):
+            columns[f"cosine_{kind}"] = np.zeros(n_items)
+            columns[f"cosine_{kind}"] += np.bincount(rows, cosine * weight_of[place, watched], n_items)
         nearest = np.zeros(n_items, np.float32)
         np.maximum.at(nearest, rows, cosine)
         columns["cosine_nearest"] = nearest
         if "ease" in self.arrays:
-            sums = history.weights @ self.arrays["ease"][np.ix_(history.items, items)]
-            columns |= {f"ease_{kind}": sums[place] for place, kind in enumerate(kinds)}
+            by_kind = history.weights @ self.arrays["ease"][np.ix_(history.items, items)]  # [n_kinds, n_items]
+            columns |= {f"ease_{kind}": by_kind[place] for place, kind in enumerate(kinds)}
         return columns
 
     def _times(self, history: _History, items: Numbers) -> Columns:
