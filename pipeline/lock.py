@@ -76,9 +76,12 @@ def wait_and_hold(path: Path) -> Iterator[None]:
             yield
 
 
+_NO_LINK = getattr(os, "O_NOFOLLOW", 0)  # a link in the lock's place could have us write into any file
+
+
 def _open(path: Path) -> TextIO:
     try:
-        return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+", encoding="utf-8")
+        return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | _NO_LINK, 0o666), "r+", encoding="utf-8")
     except OSError as error:
         raise InputError(f"{path}: the lock file cannot be opened ({error.strerror}); mend that") from error
 
