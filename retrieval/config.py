@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 
@@ -35,6 +35,13 @@ class TwoTowerConfig(BaseModel):
     max_steps: int = Field(4500, ge=1, description="steps of training, at most: many users make fewer epochs")
     looks: int = Field(9, ge=1, description="looks at validation that early stopping takes in a whole training")
     patience: int = Field(3, ge=1, description="looks without a gain before training stops")
+
+    @field_validator("hidden_share")
+    @classmethod
+    def _rising(cls, share: tuple[float, float]) -> tuple[float, float]:
+        if share[0] > share[1]:
+            raise ValueError(f"runs from {share[0]} down to {share[1]}; name the lower share first")
+        return share
 
 
 class ReportConfig(BaseModel):

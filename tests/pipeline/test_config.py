@@ -111,6 +111,7 @@ def test_set_changes_one_key_of_a_component() -> None:
         ("retrieval.learning_rate=nan", "learning_rate"),
         ("ranker.learning_rate=inf", "learning_rate"),
         ("retrieval.hidden_share=[0.2, 1.5]", "hidden_share.1: .* less than 1"),
+        ("retrieval.hidden_share=[0.5, 0.2]", "hidden_share: .* name the lower share first"),
         ("retrieval=none", "retrieval"),
         ("retrieval=5", "retrieval"),
         ("folds.x=1", "folds"),

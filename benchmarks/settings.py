@@ -1,0 +1,87 @@
+"""The settings of the default towers, each varied alone, judged on folds of the train part only.
+
+Run as `python -m benchmarks.settings [--data-folder DIR]`. Writes docs/results/settings.md; the test parts of
+`benchmarks.accuracy` are never looked at, so its figures hold no choice made on them.
+"""
+
+import argparse
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.accuracy import CASES
+from dataset.candidates import Candidates
+from dataset.similarity import ease_weights
+from dataset.sources.open import read_data
+from dataset.validation import check
+from evaluation.metrics import hits, lists_of, ndcg, recall
+from pipeline.config import load_config
+from pipeline.data import prepare
+from pipeline.first_stage import fit_first_stage, users_to_ask
+from pipeline.holdout import Fold, make_folds
+from retrieval.dense import top_candidates
+
+RESULT = Path(__file__).parent.parent / "docs" / "results" / "settings.md"
+VARIED = [
+    "retrieval.l2=3e-5",  # the default, to compare with
+    "retrieval.l2=1e-5",
+    "retrieval.l2=1e-4",
+    "retrieval.history_dropout=0.2",
+    "retrieval.history_dropout=0.6",
+    "retrieval.embedding_size=32",
+    "retrieval.embedding_size=128",
+    "retrieval.learning_rate=0.005",
+    "retrieval.learning_rate=0.02",
+]
+EASE_L2 = (50, 100, 200, 500)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data-folder", type=Path, help="where ml-100k.zip lies [BELFRY_DATA]")
+    arguments = parser.parse_args()
+    data = prepare(check(read_data("ml-100k", arguments.data_folder))[0])
+    lines = [
+        "# Settings of the default towers",
+        "",
+        f"Written by `python -m benchmarks.settings` on {datetime.now(UTC):%Y-%m-%d}. MovieLens 100K, one fold of the",
+        "train part of each split (seed 0): recall@100 / NDCG@10 on what the fold holds back.",
+        "",
+        f"| setting | {' | '.join(case.holdout for case in CASES)} |",
+        f"|---|{'---|' * len(CASES)}",
+    ]
+    folds = {
+        case.holdout: make_folds(case.make(data.interactions, 0).train, case.holdout, n_folds=5, seed=0)[0]
+        for case in CASES
+    }
+    for setting in VARIED:
+        cells = []
+        for holdout, fold in folds.items():
+            config = load_config("default", holdout=holdout, settings=[setting, "n_popular=0"])
+            stage = fit_first_stage(data, fold.history, config, seed=0, progress=lambda done, total: None)
+            users = users_to_ask(fold)
+            cells.append(
+                _cell(stage.retriever.retrieve(users, stage.features, top_k=100, exclude=fold.history.seen_items), fold)
+            )
+        lines.append(f"| `{setting}` | {' | '.join(cells)} |")
+        print(lines[-1], flush=True)
+    for l2 in EASE_L2:
+        cells = []
+        for fold in folds.values():
+            users, matrix = users_to_ask(fold), fold.history.matrix
+            scores = np.asarray(matrix[users] @ ease_weights(matrix, l2=l2))
+            cells.append(_cell(top_candidates(users, scores, fold.history.seen_items, 100, "ease"), fold))
+        lines.append(f"| EASE alone, l2 = {l2} | {' | '.join(cells)} |")
+        print(lines[-1], flush=True)
+    RESULT.write_text("\n".join([*lines, ""]))
+
+
+def _cell(found: Candidates, fold: Fold) -> str:
+    later = fold.later.seen_items
+    right, n_relevant = hits(lists_of(found, 100), found.users, later), later.count(found.users)
+    return f"{recall(right, n_relevant).mean():.4f} / {ndcg(right[:, :10], n_relevant).mean():.4f}"
+
+
+if __name__ == "__main__":
+    main()
