@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, field_validator
 
 from dataset import coercion, columns
 from dataset.cleaning import Cleaning, Finding, codes_of, nearest, repeats, where
@@ -40,6 +40,13 @@ class Policy(BaseModel):
     unusable_column: Literal["error", "drop"] = Field(
         "error", description="features of a type without a rule; drop leaves the column out"
     )
+
+    @field_validator("rating_range")
+    @classmethod
+    def _rising(cls, rating_range: tuple[float, float] | None) -> tuple[float, float] | None:
+        if rating_range and rating_range[0] > rating_range[1]:
+            raise ValueError(f"runs from {rating_range[0]} down to {rating_range[1]}; name the lowest rating first")
+        return rating_range
 
 
 DEFAULT_POLICY = Policy()

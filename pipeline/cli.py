@@ -228,7 +228,7 @@ def _show(report: "EvaluationReport") -> None:
     head, *rows = to_rows(report)
     table = Table(title=f"{report.run}, {report.split} split")
     for place, name in enumerate(head):
-        table.add_column(name, justify="right" if place else "left")
+        table.add_column(name, justify="right" if place else "left", no_wrap=not place)
     for row in rows:
         table.add_row(*row)
     Console().print(table)

@@ -159,6 +159,8 @@ class Recommender:
         return lists
 
     def _item_numbers(self, ids: Collection[Id]) -> Numbers:
+        if isinstance(ids, str):
+            raise InputError(f"exclude, only: {ids!r} is one id; pass a list of ids")
         numbers = (self.items.number(item_id) for item_id in ids)
         return np.array([number for number in numbers if number != UNKNOWN], np.int32)
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from dataset.errors import InputError
-from pipeline.config import Holdout, PipelineConfig, load_config, preset_names
+from pipeline.config import Holdout, PipelineConfig, describe, load_config, preset_names
 from ranking.config import DeepRankerConfig
 from retrieval.config import ReportConfig, TwoTowerConfig
 
@@ -166,3 +166,13 @@ def test_a_file_with_a_value_where_a_component_belongs(tmp_path: Path) -> None:
     path.write_text("retrieval = 5\n")
     with pytest.raises(InputError, match="retrieval"):
         load_config(str(path), holdout="random")
+
+
+def test_the_page_of_settings_is_up_to_date() -> None:
+    page = Path(__file__).parents[2] / "docs" / "config.md"
+    assert page.read_text() == describe(), "run: python -m pipeline.config"
+
+
+def test_a_rating_range_must_rise() -> None:
+    with pytest.raises(InputError, match=r"data\.rating_range: .*runs from 5.0 down to 1.0"):
+        load_config("default", holdout="random", settings=["data.rating_range=[5, 1]"])

@@ -390,3 +390,8 @@ def test_equal_seeds_give_equal_lists_in_two_processes(tmp_path: Path) -> None:
         printed.append(done.stdout)
     assert printed[0] == printed[1]
     assert printed[0].count("\n") == 2
+
+
+def test_one_id_where_a_list_is_wanted_is_refused(recommender: Recommender, known: int) -> None:
+    with pytest.raises(InputError, match="'abc' is one id; pass a list of ids"):
+        recommender.recommend(known, exclude="abc")
