@@ -32,10 +32,10 @@ log = logging.getLogger(__name__)
 class TwoTower:
     """query = even + recent bag of the history, or user features where there is none; candidate = id + features + bias.
 
-    User features beside a history let the query tower recognise its users and learn their lists by heart (measured on
-    MovieLens 100K, random split: recall@100 falls from 0.72 to 0.69), so they speak for cold users only; the ranker
-    reads them for everybody. The recent bag is read where the targets are the next items. The bias rides in a last
-    dimension that is 1 in every query, so that a plain dot product is the whole score.
+    User features beside a history would let the query tower recognise its users and learn their lists by heart, so
+    they speak for cold users only; the ranker reads them for everybody. The recent bag is read where the targets are
+    the next items. The bias rides in a last dimension that is 1 in every query, so that a plain dot product is the
+    whole score.
     """
 
     def __init__(self, config: TwoTowerConfig) -> None:
