@@ -38,7 +38,7 @@ def main() -> None:
         "# Users without a history",
         "",
         f"Written by `python -m benchmarks.cold` on {datetime.now(UTC):%Y-%m-%d}. MovieLens 100K, NDCG@10 over the",
-        f"whole catalogue for the {len(_newcomers(test))} newcomers behind the cut at 80%, and the mean of earlier cuts.",
+        f"whole catalogue for the {len(_newcomers(test))} newcomers behind a cut at 80%; the mean of earlier cuts.",
         "",
         "| answer | earlier cuts | cut at 80% |",
         "|---|---|---|",
