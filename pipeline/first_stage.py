@@ -67,7 +67,9 @@ def fit_first_stage(
     features = data.features(history)
     towers: TwoTower | ReportTwoTower
     if isinstance(config.retrieval, TwoTowerConfig):
-        validate = _recall_on(validate_on, features, seed) if validate_on else None
+        validate = None
+        if validate_on and len(users_to_ask(validate_on)):
+            validate = _recall_on(validate_on, features, seed)
         towers = TwoTower(config.retrieval).fit(
             history, features, seed=seed, epochs=epochs, validate=validate, progress=progress
         )
