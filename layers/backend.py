@@ -31,8 +31,8 @@ def quiet_stderr() -> Iterator[None]:
         os.close(kept)
 
 
-def _import_quietly() -> tuple[Any, Any]:
-    """TensorFlow and its Keras 2, without the banners they print on import."""
+def _import_quietly() -> tuple[Any, Any, Any]:
+    """TensorFlow, its Keras 2 and TensorFlow Recommenders, without the banners they print on import."""
     if "tensorflow" in sys.modules and os.environ.get("TF_USE_LEGACY_KERAS") != "1":
         raise InputError(
             "TensorFlow was imported before Belfry, with Keras 3; set TF_USE_LEGACY_KERAS=1 in the environment, or "
@@ -44,12 +44,13 @@ def _import_quietly() -> tuple[Any, Any]:
     with quiet_stderr(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # TensorFlow's own imports warn of NumPy and protobuf internals
         import tensorflow
+        import tensorflow_recommenders
         import tf_keras
 
     tensorflow.get_logger().setLevel(logging.ERROR)
-    return tensorflow, tf_keras
+    return tensorflow, tf_keras, tensorflow_recommenders
 
 
-tf, keras = _import_quietly()
+tf, keras, tfrs = _import_quietly()
 
 Tensor: TypeAlias = Any  # TensorFlow ships no types; shapes and dtypes stand in the docstrings

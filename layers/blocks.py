@@ -2,9 +2,7 @@
 
 from collections.abc import Sequence
 
-import tensorflow_recommenders as tfrs
-
-from layers.backend import keras
+from layers.backend import keras, tfrs
 
 
 def mlp(widths: Sequence[int], *, dropout: float, name: str) -> keras.Sequential:

@@ -12,12 +12,10 @@ from dataset.errors import DivergenceError, InputError
 from dataset.features import FeatureTables
 from dataset.interactions import Interactions, SeenItems
 from dataset.vocabulary import UNKNOWN, Numbers
-from layers.backend import Tensor, keras, tf
+from layers.backend import Tensor, keras, tf, tfrs
 from layers.export import export_onnx
 from retrieval.base import Embeddings
 from retrieval.config import ReportConfig
-
-import tensorflow_recommenders as tfrs  # isort: skip  # looks for Keras 2, which layers.backend has to choose first
 
 KS = (1, 5, 10, 50, 100)
 CONFIG_FILE = "report.json"

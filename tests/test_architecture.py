@@ -26,7 +26,7 @@ KEEPERS = {
     "tensorflow": {"layers/backend.py"},
     "tf_keras": {"layers/backend.py"},
     "keras": set(),
-    "tensorflow_recommenders": {"layers/blocks.py", "retrieval/report.py"},
+    "tensorflow_recommenders": {"layers/backend.py"},
     "pickle": set(),
     "dill": set(),
     "cloudpickle": set(),
