@@ -23,6 +23,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+WIDTH_OF_INTERVALS = 150  # columns of a terminal
+
 HoldoutName = Literal["time", "last", "random"]
 Artifacts = Annotated[
     Path | None, typer.Option(help="artifacts folder, or one run in it [BELFRY_ARTIFACTS, else ./artifacts]")
@@ -219,19 +221,24 @@ def _told(quiet: bool, verbose: bool) -> Iterator["Progress"]:
 
 
 def _show(report: "EvaluationReport") -> None:
-    """The report as a table in the terminal."""
+    """The report as a table in the terminal; a narrow one has no room for the intervals."""
     from rich.console import Console
     from rich.table import Table
 
     from evaluation.report import to_rows
 
+    console = Console()
+    is_narrow = console.width < WIDTH_OF_INTERVALS
     head, *rows = to_rows(report)
-    table = Table(title=f"{report.run}, {report.split} split")
+    table = Table(
+        title=f"{report.run}, {report.split} split, {report.n_users:,} users",
+        caption="95% intervals over users are in evaluation.md" if is_narrow else None,
+    )
     for place, name in enumerate(head):
         table.add_column(name, justify="right" if place else "left", no_wrap=not place)
     for row in rows:
-        table.add_row(*row)
-    Console().print(table)
+        table.add_row(*(cell.partition(" [")[0] if is_narrow else cell for cell in row))
+    console.print(table)
 
 
 if __name__ == "__main__":
