@@ -73,8 +73,11 @@ def load_config(preset: str, *, holdout: Holdout, settings: Iterable[str] = ()) 
     try:
         return PipelineConfig(**_with_nothing(tree))
     except ValidationError as error:
+        kind = tree["retrieval"]["kind"] if isinstance(tree["retrieval"], dict) else None
         problems = "; ".join(
-            f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}" for problem in error.errors()
+            # pydantic puts the kind of retrieval between its name and the setting's
+            f"{'.'.join(str(part) for part in problem['loc'] if part != kind)}: {problem['msg']}"
+            for problem in error.errors()
         )
         raise InputError(f"config: {problems}; `docs/config.md` lists every key") from error
 

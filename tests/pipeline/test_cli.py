@@ -168,7 +168,7 @@ def test_a_holdout_without_times(belfry: Callable[..., Done], tmp_path: Path, ho
         (["--set", "folds"], "--set 'folds': wanted key=value"),
         (["--set", "foldz=3"], "foldz"),
         (["--set", "folds=1"], "folds: Input should be greater than or equal to 2"),
-        (["--set", "retrieval.epochs=many"], "retrieval.two_tower.epochs"),
+        (["--set", "retrieval.epochs=many"], "config: retrieval.epochs: "),
         (["--preset", "nonsense"], "preset 'nonsense': known are default"),
         (["--holdout", "yesterday"], "'yesterday' is not one of 'time', 'last', 'random'"),
         (["--seed", "-1"], "Invalid value for '--seed'"),

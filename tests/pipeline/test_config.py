@@ -97,10 +97,10 @@ def test_set_changes_one_key_of_a_component() -> None:
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ("retrieval.embeding_size=16", r"retrieval\.two_tower\.embeding_size: Extra inputs are not permitted"),
+        ("retrieval.embeding_size=16", r"retrieval\.embeding_size: Extra inputs are not permitted"),
         ("nonsense=1", "nonsense: Extra inputs are not permitted"),
-        ("retrieval.embedding_size=0", r"retrieval\.two_tower\.embedding_size: .* greater than or equal to 1"),
-        ("retrieval.embedding_size=many", r"retrieval\.two_tower\.embedding_size: .* valid integer"),
+        ("retrieval.embedding_size=0", r"retrieval\.embedding_size: .* greater than or equal to 1"),
+        ("retrieval.embedding_size=many", r"retrieval\.embedding_size: .* valid integer"),
         ("retrieval.learning_rate=-1", "learning_rate: .* greater than 0"),
         ("retrieval.kind=three_tower", r"retrieval: .*three_tower"),
         ("ranker.widths=[]", "ranker.widths: .* at least 1 item"),
