@@ -165,6 +165,7 @@ def evaluate(
     artifacts: Artifacts = None,
     recommendations: Annotated[Path | None, typer.Option(help="judge this table, whoever made it")] = None,
     train: Annotated[Path | None, typer.Option(help="with --recommendations: what was known before")] = None,
+    items: Annotated[Path | None, typer.Option(help="with --recommendations: the catalogue, beside --train")] = None,
     n: Annotated[int, typer.Option("--n", "-n", min=1, help="length of the final lists")] = 10,
     min_history: Annotated[int, typer.Option(min=1, help="earlier events that a judged user must have")] = 1,
     seed: Seed = 0,
@@ -182,7 +183,14 @@ def evaluate(
         raise typer.BadParameter("--recommendations needs --train: what was known before, and must not come back")
     else:
         report, folder = evaluate_lists_of_anybody(
-            recommendations, train=train, test=test, n=n, min_history=min_history, seed=seed, out=out
+            recommendations,
+            train=train,
+            items=items,
+            test=test,
+            n=n,
+            min_history=min_history,
+            seed=seed,
+            out=out,
         )
     _show(report)
     typer.echo(f"written to {folder}")

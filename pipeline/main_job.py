@@ -193,10 +193,21 @@ def evaluate_published(
 
 
 def evaluate_lists_of_anybody(
-    recommendations: Path, *, train: Path, test: Path, n: int, min_history: int, seed: int, out: Path | None
+    recommendations: Path,
+    *,
+    train: Path,
+    items: Path | None,
+    test: Path,
+    n: int,
+    min_history: int,
+    seed: int,
+    out: Path | None,
 ) -> tuple[EvaluationReport, Path]:
-    """Judge a table, whoever made it; returns the report and the folder that it is written to."""
-    known, _ = check(read_tables(train))
+    """Judge a table, whoever made it; returns the report and the folder that it is written to.
+
+    The catalogue is every item of `train` and, where it is given, of `items`.
+    """
+    known, _ = check(read_tables(train, items))
     report = evaluate_table(
         read_table(recommendations),
         known,
