@@ -1,7 +1,7 @@
 """The settings of the default towers, each varied alone, judged on folds of the train part only.
 
-Run as `python -m benchmarks.settings [--data-folder DIR]`. Writes docs/results/settings.md; the test parts of
-`benchmarks.accuracy` are never looked at, so its figures hold no choice made on them.
+Run as `python -m benchmarks.settings [--data-folder DIR]`. Writes docs/results/settings.md. It checks defaults that
+prototypes found, and those were compared on test parts too (docs/limits.md); it looks at no test part itself.
 """
 
 import argparse
