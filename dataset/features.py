@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from dataset import columns
 from dataset.interactions import Interactions
-from dataset.vocabulary import Numbers, Vocabulary
+from dataset.vocabulary import UNKNOWN, Numbers, Vocabulary
 
 FloatColumn: TypeAlias = npt.NDArray[np.float32]
 ColumnType = TypeVar("ColumnType", np.int32, np.float32)
@@ -71,6 +71,7 @@ class FeatureTables:
     history: Interactions
     users: FeatureColumns
     items: FeatureColumns
+    titles: Numbers | None = None  # [n_items + 1] number of each item's title, for models that know items by title
 
     @cached_property
     def now_s(self) -> int:
@@ -109,6 +110,19 @@ def encode_features(
         else:
             _add_categorical(encoded, name, values.cast(pa.string()), rows)
     return encoded
+
+
+def title_numbers(titles: pa.Array) -> Numbers:
+    """[n_items + 1] number of each item's title from 1, 0 for the unknown item; where a title is null, one of its own.
+
+    Args:
+        titles: [n_items] strings, in the order of the vocabulary.
+    """
+    encoded = titles.dictionary_encode()
+    is_missing = np.asarray(pc.is_null(titles))
+    numbers = np.asarray(pc.fill_null(encoded.indices, 0), np.int32) + 1
+    numbers[is_missing] = len(encoded.dictionary) + 1 + np.arange(is_missing.sum())
+    return np.append(np.int32(UNKNOWN), numbers)
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,8 @@ class Interactions:
     item_num: Numbers  # [n_events]
     timestamp_s: npt.NDArray[np.int64] | None = None  # [n_events], UTC
     rating: npt.NDArray[np.float32] | None = None  # [n_events], NaN = watched and not rated
+    weight: npt.NDArray[np.float32] | None = None  # [n_events], how much a watch counts as a target; none: all 1
+    shown: "SeenItems | None" = None  # pairs that were shown and not watched; those watched elsewhere may be among them
 
     @classmethod
     def from_table(
@@ -88,6 +90,7 @@ class Interactions:
             item_num=self.item_num[rows],
             timestamp_s=None if self.timestamp_s is None else self.timestamp_s[rows],
             rating=None if self.rating is None else self.rating[rows],
+            weight=None if self.weight is None else self.weight[rows],
         )
 
     @cached_property

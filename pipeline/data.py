@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from dataset import columns
-from dataset.features import FeatureColumns, FeatureTables, encode_features
+from dataset.features import FeatureColumns, FeatureTables, encode_features, title_numbers
 from dataset.interactions import Interactions
 from dataset.tables import Tables
 from dataset.vocabulary import Vocabulary
@@ -22,7 +22,7 @@ class Data:
 
     def features(self, history: Interactions) -> FeatureTables:
         """What models may know when `history` is all that has happened."""
-        return FeatureTables(history, self.users, self.items)
+        return FeatureTables(history, self.users, self.items, title_numbers(self.titles))
 
 
 def prepare(tables: Tables) -> Data:

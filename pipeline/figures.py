@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from dataset.interactions import Interactions
 
 if TYPE_CHECKING:
-    from retrieval.report import EpochRecord, ReportTwoTower
-    from retrieval.two_tower import TwoTower
+    from retrieval.base import TowerModel
+    from retrieval.report import EpochRecord
 
 TOP_K = ("top_1", "top_5", "top_10", "top_50", "top_100")
 FIGURES = {  # the report's figures 2 to 5
@@ -20,7 +20,7 @@ FIGURES = {  # the report's figures 2 to 5
 }
 
 
-def write_training_figures(towers: "TwoTower | ReportTwoTower", folder: Path) -> None:
+def write_training_figures(towers: "TowerModel", folder: Path) -> None:
     """`training.csv` with a row per epoch, and a PNG over the epochs for the loss and for top-1, top-5 and top-10."""
     if not (records := getattr(towers, "epochs", None)):
         return
@@ -29,7 +29,7 @@ def write_training_figures(towers: "TwoTower | ReportTwoTower", folder: Path) ->
     _draw(records, folder)
 
 
-def write_test_accuracy(towers: "TwoTower | ReportTwoTower", test: Interactions, folder: Path) -> None:
+def write_test_accuracy(towers: "TowerModel", test: Interactions, folder: Path) -> None:
     """`test_accuracy.csv` with one row: top-k accuracy on the test events, seen items not removed, as in the report."""
     if test_accuracy := getattr(towers, "test_accuracy", None):
         _write_csv(folder / "test_accuracy.csv", TOP_K, [test_accuracy(test)])

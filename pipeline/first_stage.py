@@ -14,16 +14,14 @@ from pipeline.config import PipelineConfig
 from pipeline.data import Data
 from pipeline.holdout import Fold
 from pipeline.stages import first_stage
-from retrieval.base import Embeddings, Retriever
-from retrieval.config import TwoTowerConfig
+from retrieval.base import Embeddings, Retriever, TowerModel, Towers
 from retrieval.index.base import CandidateIndex
 from retrieval.index.choose import build_index
 from retrieval.index.exact import ExactIndex
 from retrieval.index.measure import IndexMeasurement, measure_index
 from retrieval.indexed import IndexedRetriever
 from retrieval.popularity import Popularity
-from retrieval.report import ReportTwoTower, title_numbers
-from retrieval.two_tower import TwoTower
+from retrieval.systems import make_towers
 
 MOST_VALIDATION_USERS = 2_000
 RECALL_DEPTH = 100
@@ -36,16 +34,11 @@ class FirstStage:
     """Trained towers and everything that retrieval needs beside them."""
 
     features: FeatureTables
-    towers: TwoTower | ReportTwoTower
+    towers: TowerModel
     vectors: Embeddings  # [n_items + 1, dim]
     index: CandidateIndex
     popularity: Popularity
     retriever: Retriever
-
-    @property
-    def n_epochs(self) -> int:
-        """Epochs that the towers were trained for."""
-        return len(self.towers.epochs) if isinstance(self.towers, ReportTwoTower) else self.towers.epochs_trained
 
 
 def fit_first_stage(
@@ -61,21 +54,16 @@ def fit_first_stage(
     """Towers trained on `history`, which is all of `data` or a part of it, and their index.
 
     Args:
-        epochs: stop after this many; `n_epochs` of an earlier stage; the towers of the report always train for all.
+        epochs: stop after this many; `epochs_trained` of earlier towers; the towers of the report always train for all.
         validate_on: where given, training stops early by recall@100 on what it holds back.
     """
     features = data.features(history)
-    towers: TwoTower | ReportTwoTower
-    if isinstance(config.retrieval, TwoTowerConfig):
-        validate = None
-        if validate_on and len(users_to_ask(validate_on)):
-            validate = _recall_on(validate_on, features, seed)
-        towers = TwoTower(config.retrieval).fit(
-            history, features, seed=seed, epochs=epochs, validate=validate, progress=progress
-        )
-    else:
-        titles = title_numbers(data.titles)
-        towers = ReportTwoTower(config.retrieval).fit(history, features, seed=seed, titles=titles, progress=progress)
+    validate = None
+    if validate_on and len(users_to_ask(validate_on)):
+        validate = _recall_on(validate_on, features, seed)
+    towers = make_towers(config.retrieval).fit(
+        history, features, seed=seed, epochs=epochs, validate=validate, progress=progress
+    )
     items = _all_items(features)
     vectors = towers.encode_candidates(items, features)
     index = build_index(vectors[1:], items[1:], config.index)
@@ -106,13 +94,13 @@ def some(users: Numbers, most: int, seed: int) -> Numbers:
     return np.sort(np.random.default_rng(seed).permutation(users)[:most])
 
 
-def _recall_on(fold: Fold, features: FeatureTables, seed: int) -> Callable[[TwoTower], float]:
+def _recall_on(fold: Fold, features: FeatureTables, seed: int) -> Callable[[Towers], float]:
     """recall@100 of towers on what a fold holds back, seen items removed, over the whole catalogue."""
     later = fold.later.seen_items
     users = some(users_to_ask(fold), MOST_VALIDATION_USERS, seed)
     items = _all_items(features)[1:]
 
-    def validate(towers: TwoTower) -> float:
+    def validate(towers: Towers) -> float:
         retriever = IndexedRetriever(towers, ExactIndex.build(towers.encode_candidates(items, features), items))
         found = retriever.retrieve(users, features, top_k=RECALL_DEPTH, exclude=fold.history.seen_items)
         return float(recall(hits(lists_of(found, RECALL_DEPTH), users, later), later.count(users)).mean())

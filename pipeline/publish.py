@@ -64,7 +64,7 @@ def train_and_publish(
         writer.notes |= {
             "gate": asdict(trained.gate),
             "index": asdict(trained.measurement),
-            "epochs": trained.first.n_epochs,
+            "epochs": trained.first.towers.epochs_trained,
         }
     assert writer.published
     return writer.published

@@ -12,10 +12,9 @@ from pipeline.stages import Stages, first_stage
 from ranking.featured import FeaturedRanker
 from ranking.pair_features import PairFeatures
 from ranking.serving import OnnxScorer
-from retrieval.config import TwoTowerConfig
 from retrieval.index.choose import load_index
 from retrieval.popularity import Popularity
-from retrieval.serving import OnnxTowers
+from retrieval.serving import load_towers
 
 if TYPE_CHECKING:
     from pipeline.train import Trained
@@ -25,7 +24,7 @@ def save_serving(trained: "Trained", folder: Path) -> None:
     """ONNX graphs, vectors, index and arrays; data only, nothing in it can run code."""
     stages = trained.stages
     folder.mkdir()
-    trained.first.towers.export_query_tower(folder / "query_tower.onnx", stages.features)
+    trained.first.towers.export(folder, stages.features)
     np.save(folder / "vectors.npy", stages.vectors)
     trained.first.index.save(folder / "index")
     trained.first.popularity.save(folder / "popularity")
@@ -37,10 +36,7 @@ def save_serving(trained: "Trained", folder: Path) -> None:
 def load_serving(folder: Path, features: FeatureTables, config: PipelineConfig, *, gate_is_open: bool) -> Stages:
     """What `save_serving` wrote, put together; without an open gate the ranker stays out."""
     vectors = np.load(folder / "vectors.npy", mmap_mode="r")
-    reading = config.retrieval if isinstance(config.retrieval, TwoTowerConfig) else TwoTowerConfig()
-    towers = OnnxTowers(
-        folder / "query_tower.onnx", vectors, half_life=reading.half_life, max_history=reading.max_history
-    )
+    towers = load_towers(folder, config.retrieval, vectors)
     popularity = Popularity.load(folder / "popularity")
     ranker = None
     if gate_is_open:

@@ -56,7 +56,7 @@ def train(data: Data, config: PipelineConfig, *, holdout: Holdout, seed: int, pr
                 validate_on=None if epochs else fold,
                 progress=partial(progress, f"retrieval, part {number + 1} of {len(folds)}"),
             )
-            epochs = stage.n_epochs
+            epochs = stage.towers.epochs_trained
             most_lists = MOST_LISTS // len(folds)
             parts.append(make_fold_examples(fold, stage, config, most_lists=most_lists, seed=seed + number))
         ranker, gate = train_ranker(parts, config.ranker, seed=seed, progress=partial(progress, "ranking"))

@@ -1,13 +1,15 @@
 """The protocols of the first stage; structural, so a model need not import them."""
 
-from typing import Protocol, TypeAlias
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from dataset.candidates import Candidates
 from dataset.features import FeatureTables
-from dataset.interactions import SeenItems
+from dataset.interactions import Interactions, SeenItems
 from dataset.vocabulary import Numbers
 
 Embeddings: TypeAlias = npt.NDArray[np.float32]  # [n, embedding_size]
@@ -29,3 +31,39 @@ class Retriever(Protocol):
     """The first stage as a whole: never a seen item, and fewer than `top_k` rather than filler."""
 
     def retrieve(self, users: Numbers, features: FeatureTables, *, top_k: int, exclude: SeenItems) -> Candidates: ...
+
+
+class TowerModel(Towers, Protocol):
+    """Towers in training form; `retrieval.neural.NeuralTowers.fit` says what the arguments mean."""
+
+    @property
+    def epochs_trained(self) -> int:
+        """Of the last fit; 0 where training knows no epochs."""
+        ...
+
+    def check(self, history: Interactions, features: FeatureTables) -> None: ...
+
+    def fit(
+        self,
+        history: Interactions,
+        features: FeatureTables,
+        *,
+        seed: int,
+        validate: Callable[[Towers], float] | None = None,
+        epochs: int | None = None,
+        progress: Callable[[int, int], None] = ...,
+    ) -> Self: ...
+
+    def save(self, directory: Path) -> None: ...
+
+    def export(self, directory: Path, features: FeatureTables) -> None: ...
+
+
+class RetrieverModel(Retriever, Protocol):
+    """A system without vectors that trains; what it saves is its serving form, which needs no TensorFlow to load."""
+
+    def check(self, history: Interactions, features: FeatureTables) -> None: ...
+
+    def fit(self, history: Interactions, features: FeatureTables, *, seed: int) -> Self: ...
+
+    def save(self, directory: Path) -> None: ...

@@ -1,8 +1,12 @@
 """Settings of retrieval models; kept apart from the models so that reading a config does not import TensorFlow."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from retrieval.ease import EASEConfig
+from retrieval.item_knn import ItemKNNConfig
+from retrieval.popularity import PopularityConfig
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 
@@ -58,3 +62,7 @@ class ReportConfig(BaseModel):
     learning_rate: float = Field(0.1, gt=0, description="of Adagrad")
     batch_size: int = Field(8192, ge=2, description="watches in a training step")
     epochs: int = Field(10, ge=1, description="passes over the watches")
+
+
+TowerConfig: TypeAlias = TwoTowerConfig | ReportConfig  # systems with vectors
+RetrieverConfig: TypeAlias = EASEConfig | ItemKNNConfig | PopularityConfig  # systems without

@@ -1,7 +1,7 @@
 """ItemKNN: items like those a user has watched, by who else watched them."""
 
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 import numpy as np
 import scipy.sparse as sp
@@ -19,6 +19,7 @@ from retrieval.dense import blocks, stack, top_candidates
 class ItemKNNConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
+    kind: Literal["item_knn"] = "item_knn"
     n_neighbours: int = Field(200, ge=1, description="similar items kept for each item")
     shrink: float = Field(30.0, ge=0, description="holds back pairs of items that few people have both watched")
 
@@ -37,6 +38,9 @@ class ItemKNN:
     def __init__(self, config: ItemKNNConfig | None = None) -> None:
         self.config = config or ItemKNNConfig()
         self._cosines: sp.csr_matrix[np.float32] | None = None  # [n_items + 1 watched, n_items + 1 scored]
+
+    def check(self, history: Interactions, features: FeatureTables) -> None:
+        """Everything will do."""
 
     def fit(self, history: Interactions, features: FeatureTables, *, seed: int) -> Self:
         """Computes the neighbours; neither `features` nor `seed` plays a part."""

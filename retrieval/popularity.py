@@ -1,7 +1,7 @@
 """Popularity: what most people watch. The baseline, and the answer for users without a history."""
 
 from pathlib import Path
-from typing import Self, TypeAlias
+from typing import Literal, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,7 @@ A_TRACE = 1e-6  # of a watch: keeps the log of none finite, and below all that w
 class PopularityConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
+    kind: Literal["popularity"] = "popularity"
     half_life_days: float | None = Field(
         None, gt=0, description="a watch counts half after so many days before the newest one; none: all count alike"
     )
@@ -52,6 +53,9 @@ class Popularity:
         self._score: npt.NDArray[np.float32] | None = None  # [n_items + 1]
         self._order = self._place = np.zeros(0, np.int64)  # item numbers, best first; where each stands among them
         self._lifts: dict[str, ScoreTable] = {}  # user column -> [n_groups, n_items + 1]
+
+    def check(self, history: Interactions, features: FeatureTables) -> None:
+        """Everything will do; without times all watches count alike."""
 
     def fit(self, history: Interactions, features: FeatureTables, *, seed: int) -> Self:
         """Counts, and those of each group in `features.users`; `seed` plays no part."""

@@ -5,22 +5,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from dataset.errors import DivergenceError, InputError
 from dataset.features import FeatureTables
 from dataset.interactions import Interactions, SeenItems
-from dataset.vocabulary import UNKNOWN, Numbers
+from dataset.vocabulary import Numbers
 from layers.backend import Tensor, keras, tf, tfrs
 from layers.export import export_onnx
-from retrieval.base import Embeddings
+from retrieval.base import Embeddings, Towers
 from retrieval.config import ReportConfig
+from retrieval.neural import CONFIG_FILE, WEIGHTS_FILE
+from retrieval.serving import QUERY_TOWER_FILE
 
 KS = (1, 5, 10, 50, 100)
-CONFIG_FILE = "report.json"
 TITLES_FILE = "titles.npy"
-WEIGHTS_FILE = "towers.weights.h5"
 _EVALUATION_BATCH = 4096
 
 
@@ -60,13 +58,21 @@ class ReportTwoTower:
         self.epochs: list[EpochRecord] = []  # of the last fit
         self._fitted: tuple[_Towers, Numbers] | None = None
 
+    @property
+    def epochs_trained(self) -> int:
+        return len(self.epochs)
+
+    def check(self, history: Interactions, features: FeatureTables) -> None:
+        """Everything will do."""
+
     def fit(
         self,
         history: Interactions,
         features: FeatureTables,
         *,
         seed: int,
-        titles: Numbers | None = None,
+        validate: Callable[[Towers], float] | None = None,
+        epochs: int | None = None,
         progress: Callable[[int, int], None] = lambda done, total: None,
     ) -> "ReportTwoTower":
         """Train from nothing and return itself; `epochs` tells how it went.
@@ -74,7 +80,7 @@ class ReportTwoTower:
         Accuracy is taken after each epoch: within the steps, as the report did, it costs more than the training.
 
         Args:
-            titles: [n_items + 1] from `title_numbers`; without it each item is its own title.
+            validate, epochs: play no part; the report trains for all epochs.
             progress: told of (epochs done, epochs in all).
 
         Raises:
@@ -83,6 +89,7 @@ class ReportTwoTower:
         config = self.config
         generator = np.random.default_rng(seed)
         keras.utils.set_random_seed(seed)
+        titles = features.titles
         titles = np.arange(len(history.items) + 1, dtype=np.int32) if titles is None else titles
         towers = _Towers(len(history.users), int(titles.max()), config.embedding_size)
         self._fitted, self.epochs = (towers, titles), []
@@ -98,7 +105,7 @@ class ReportTwoTower:
                 losses.append(float(step(*map(tf.constant, batch))))
             loss = float(np.mean(losses))
             if not np.isfinite(loss):
-                raise DivergenceError(f"report: loss is {loss} in epoch {epoch}; lower retrieval.learning_rate")
+                raise DivergenceError(f"report: loss is {loss} in epoch {epoch}; lower its learning_rate")
             accuracy = towers.accuracy(users, watched)
             self.epochs.append(EpochRecord(**vars(accuracy), epoch=epoch, loss=loss))
             progress(epoch, config.epochs)
@@ -132,13 +139,13 @@ class ReportTwoTower:
         model._fitted = towers, titles
         return model
 
-    def export_query_tower(self, path: Path, features: FeatureTables) -> None:
+    def export(self, directory: Path, features: FeatureTables) -> None:
         """Write the query tower as an ONNX graph: `user` [n] int32 in, `query` [n, embedding_size] float32 out."""
 
         def query(inputs: Mapping[str, Tensor]) -> Tensor:
             return tf.gather(self._towers.users.embeddings, inputs["user"])
 
-        export_onnx(query, {"user": np.zeros(1, np.int32)}, path, output="query")
+        export_onnx(query, {"user": np.zeros(1, np.int32)}, directory / QUERY_TOWER_FILE, output="query")
 
     @property
     def n_parameters(self) -> tuple[int, int]:
@@ -157,19 +164,6 @@ class ReportTwoTower:
         if self._fitted is None:
             raise InputError("report: not fitted; call fit() or load() first")
         return self._fitted
-
-
-def title_numbers(titles: pa.Array) -> Numbers:
-    """[n_items + 1] number of each item's title from 1, 0 for the unknown item; where a title is null, one of its own.
-
-    Args:
-        titles: [n_items] strings, in the order of the vocabulary.
-    """
-    encoded = titles.dictionary_encode()
-    is_missing = np.asarray(pc.is_null(titles))
-    numbers = np.asarray(pc.fill_null(encoded.indices, 0), np.int32) + 1
-    numbers[is_missing] = len(encoded.dictionary) + 1 + np.arange(is_missing.sum())
-    return np.append(np.int32(UNKNOWN), numbers)
 
 
 class _Towers(keras.Model):  # type: ignore[misc]

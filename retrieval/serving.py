@@ -8,9 +8,21 @@ from dataset.features import FeatureTables
 from dataset.history import history_bags
 from dataset.vocabulary import Numbers
 from layers.sessions import open_session
-from retrieval.base import Embeddings
+from retrieval.base import Embeddings, Towers
+from retrieval.config import TowerConfig, TwoTowerConfig
 
+QUERY_TOWER_FILE = "query_tower.onnx"
 _USERS_PER_BLOCK = 256
+
+
+def load_towers(directory: Path, config: TowerConfig, vectors: Embeddings) -> Towers:
+    """What `TowerModel.export` wrote into `directory`, beside its candidate embeddings [n_items + 1, dim]."""
+    match config:
+        case _:
+            reading = config if isinstance(config, TwoTowerConfig) else TwoTowerConfig()
+            return OnnxTowers(
+                directory / QUERY_TOWER_FILE, vectors, half_life=reading.half_life, max_history=reading.max_history
+            )
 
 
 class OnnxTowers:

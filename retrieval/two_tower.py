@@ -1,14 +1,12 @@
 """TwoTower: a query tower that reads features and the ordered history, a candidate tower that reads id and features."""
 
-import json
-import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from dataset.errors import DivergenceError, InputError
+from dataset.errors import InputError
 from dataset.features import Column, FeatureTables
 from dataset.history import HistoryBags, history_bags
 from dataset.interactions import Interactions
@@ -20,16 +18,14 @@ from layers.export import export_onnx
 from layers.losses import correct_for_sampling, mask_accidental_hits, softmax_over_candidates
 from retrieval.base import Embeddings
 from retrieval.config import TwoTowerConfig
+from retrieval.neural import NeuralTowers, TrainingPlan
+from retrieval.serving import QUERY_TOWER_FILE
 
-WEIGHTS_FILE = "towers.weights.h5"
-QUERY_TOWER_FILE = "query_tower.onnx"
 _USERS_PER_BLOCK = 1024
-_DIVERGED = 10  # times the loss of guessing; training that works stays below one
-
-log = logging.getLogger(__name__)
+_DIVERGED = 10  # times the loss of equal scores; training that works stays below one
 
 
-class TwoTower:
+class TwoTower(NeuralTowers[TwoTowerConfig, "_TowerLayers"]):
     """query = even + recent bag of the history, or user features where there is none; candidate = id + features + bias.
 
     User features beside a history would let the query tower recognise its users and learn their lists by heart, so
@@ -38,112 +34,43 @@ class TwoTower:
     whole score.
     """
 
-    def __init__(self, config: TwoTowerConfig) -> None:
-        self.config = config
-        self.epochs_trained = 0
-        self._built: _TowerLayers | None = None
+    config_type = TwoTowerConfig
+    name = "two_tower"
 
-    def fit(
-        self,
-        history: Interactions,
-        features: FeatureTables,
-        *,
-        seed: int,
-        validate: Callable[["TwoTower"], float] | None = None,
-        epochs: int | None = None,
-        progress: Callable[[int, int], None] = lambda done, total: None,
-    ) -> "TwoTower":
-        """Train from nothing and return itself.
-
-        Args:
-            history: events to learn from; `features` belong to the same moment.
-            validate: higher is better; looked at `looks` times, the best weights are kept. Without it training runs
-                to its end.
-            epochs: stop after this many, on the same learning-rate schedule; `epochs_trained` of an earlier fit.
-            progress: told of (epochs done, epochs at most).
-
-        Raises:
-            InputError: no user has two events.
-            DivergenceError: the loss is not finite, or many times that of guessing.
-        """
-        config = self.config
-        generator = np.random.default_rng(seed)
-        keras.utils.set_random_seed(seed)
-        self._build(features)
-        n_steps = -(-int((np.diff(history.by_user.starts)[1:] >= 2).sum()) // config.batch_users)
-        if not n_steps:
+    def check(self, history: Interactions, features: FeatureTables) -> None:
+        """A history of one event cannot predict anything."""
+        if not (np.diff(history.by_user.starts)[1:] >= 2).any():
             raise InputError("interactions: no user has two events, so no history can predict anything; add data")
-        most_epochs = int(np.clip(config.max_steps // n_steps, 1, config.epochs))
-        last_epoch = min(epochs or most_epochs, most_epochs)
-        look_every = max(1, most_epochs // config.looks)
-        guessing = float(np.log(len(history.items) + 1))  # the loss of equal scores
-        schedule = keras.optimizers.schedules.CosineDecay(config.learning_rate, n_steps * most_epochs)
-        step = self._make_step(keras.optimizers.Adam(schedule))
-        plan = BatchPlan(**{name: getattr(config, name) for name in BatchPlan.__dataclass_fields__})
-        best_score, best_weights, best_epoch = -np.inf, self._layers.get_weights(), 0
-        for epoch in range(1, last_epoch + 1):
-            losses = [step(*self._tensors(batch, features)) for batch in retrieval_batches(history, plan, generator)]
-            loss = float(np.mean(losses))
-            if not loss < _DIVERGED * guessing:
-                raise DivergenceError(
-                    f"two_tower: loss is {loss:.4g} in epoch {epoch}, that of guessing {guessing:.4g}; "
-                    "lower retrieval.learning_rate"
-                )
-            progress(epoch, last_epoch)
-            self.epochs_trained = epoch
-            if validate is None or (epoch % look_every and epoch != last_epoch):
-                continue
-            score = validate(self)
-            log.info("two_tower: epoch %d, loss %.4f, validation %.4f", epoch, loss, score)
-            if score > best_score:
-                best_score, best_weights, best_epoch = score, self._layers.get_weights(), epoch
-            elif epoch - best_epoch >= config.patience * look_every:
-                break
-        if validate is not None:
-            self._layers.set_weights(best_weights)
-            self.epochs_trained = best_epoch
-        return self
 
     def encode_queries(self, users: Numbers, features: FeatureTables) -> Embeddings:
         """[n_users, embedding_size + 1]; see the class for the last dimension."""
-        table = self._layers.history_table(self._all_items(features))
+        table = self._network.history_table(self._all_items(features))
         blocks = [np.zeros((0, self.config.embedding_size + 1), np.float32)]
         for first in range(0, len(users), _USERS_PER_BLOCK):
             block = users[first : first + _USERS_PER_BLOCK]
             even, recent = _bag_matrices(self.bags(block, features), len(block), np.arange(table[0].shape[0]))
-            blocks.append(self._layers.queries(even, recent, table, features.users.take(block), training=False).numpy())
+            blocks.append(
+                self._network.queries(even, recent, table, features.users.take(block), training=False).numpy()
+            )
         return np.concatenate(blocks)
 
     def encode_candidates(self, items: Numbers, features: FeatureTables) -> Embeddings:
         """[n_items, embedding_size + 1]."""
-        return np.asarray(self._layers.candidates(_item_inputs(items, features)))
+        return np.asarray(self._network.candidates(_item_inputs(items, features)))
 
     def bags(self, users: Numbers, features: FeatureTables) -> HistoryBags:
         return history_bags(
             features.history, users, half_life=self.config.half_life, max_length=self.config.max_history
         )
 
-    def save(self, directory: Path) -> None:
-        directory.mkdir(parents=True, exist_ok=True)
-        (directory / "two_tower.json").write_text(self.config.model_dump_json(indent=2))
-        self._layers.save_weights(directory / WEIGHTS_FILE)
-
-    @classmethod
-    def load(cls, directory: Path, features: FeatureTables) -> "TwoTower":
-        """What `save` wrote: built from its config, then filled with weights; `features` give the shapes."""
-        model = cls(TwoTowerConfig(**json.loads((directory / "two_tower.json").read_text())))
-        model._build(features)
-        model._layers.load_weights(directory / WEIGHTS_FILE)
-        return model
-
-    def export_query_tower(self, path: Path, features: FeatureTables) -> None:
+    def export(self, directory: Path, features: FeatureTables) -> None:
         """Write the query tower as an ONNX graph: padded histories and user columns in, query embeddings out.
 
         Inputs: `history` [n, length] int32 padded with 0; `even`, `recent` [n, length] float32; the user columns under
         their names. Output: `query` [n, embedding_size + 1] float32.
         """
         # As NumPy, so that the graph holds them as constants rather than asking for them.
-        even_table, recent_table = (table.numpy() for table in self._layers.history_table(self._all_items(features)))
+        even_table, recent_table = (table.numpy() for table in self._network.history_table(self._all_items(features)))
         columns = {name: values[:1] for name, values in features.users.take(np.zeros(1, np.int32)).items()}
         example: dict[str, Column] = {
             "history": np.zeros((1, 1), np.int32),
@@ -159,18 +86,29 @@ class TwoTower:
             )
             is_cold = tf.reduce_sum(inputs["even"], axis=1, keepdims=True) <= 0
             user_columns = {name: inputs[name] for name in columns}
-            return self._layers.query(even + recent, is_cold, user_columns, training=False)
+            return self._network.query(even + recent, is_cold, user_columns, training=False)
 
-        export_onnx(query, example, path, output="query")
+        export_onnx(query, example, directory / QUERY_TOWER_FILE, output="query")
 
-    def _build(self, features: FeatureTables) -> None:
-        self._built = _TowerLayers(features, self.config)
+    def _make_network(self, features: FeatureTables) -> "_TowerLayers":
+        return _TowerLayers(features, self.config)
 
-    @property
-    def _layers(self) -> "_TowerLayers":
-        if self._built is None:
-            raise InputError("two_tower: not fitted; call fit() or load() first")
-        return self._built
+    def _plan(self, history: Interactions, features: FeatureTables, generator: np.random.Generator) -> TrainingPlan:
+        config = self.config
+        n_steps = -(-int((np.diff(history.by_user.starts)[1:] >= 2).sum()) // config.batch_users)
+        most_epochs = int(np.clip(config.max_steps // n_steps, 1, config.epochs))
+        schedule = keras.optimizers.schedules.CosineDecay(config.learning_rate, n_steps * most_epochs)
+        step = self._make_step(keras.optimizers.Adam(schedule))
+        batches = BatchPlan(**{name: getattr(config, name) for name in BatchPlan.__dataclass_fields__})
+        return TrainingPlan(
+            run_epoch=lambda: (
+                step(*self._tensors(batch, features)) for batch in retrieval_batches(history, batches, generator)
+            ),
+            n_epochs=most_epochs,
+            look_every=max(1, most_epochs // config.looks),
+            patience=config.patience,
+            loss_limit=_DIVERGED * float(np.log(len(history.items) + 1)),
+        )
 
     def _all_items(self, features: FeatureTables) -> dict[str, Column]:
         return _item_inputs(np.arange(len(features.history.items) + 1, dtype=np.int32), features)
@@ -191,7 +129,7 @@ class TwoTower:
         )
 
     def _make_step(self, optimizer: keras.optimizers.Optimizer) -> Callable[..., Tensor]:
-        layers, config = self._layers, self.config
+        layers, config = self._network, self.config
 
         @tf.function(autograph=False, reduce_retracing=True)  # type: ignore[untyped-decorator]
         def step(

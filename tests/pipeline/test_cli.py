@@ -196,7 +196,7 @@ def test_artifacts_that_cannot_be_written(belfry: Callable[..., Done], tmp_path:
 @pytest.mark.parametrize(
     ("settings", "code", "message"),
     [
-        (["--set", "retrieval.learning_rate=1e6"], 1, "lower retrieval.learning_rate"),
+        (["--set", "retrieval.learning_rate=1e6"], 1, "lower its learning_rate"),
         (["--holdout", "last"], 2, "use holdout random"),
         (["--set", "data.rating_range=[1,5]"], 2, "column 'rating'"),
     ],

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 
 from benchmarks.report_preset import REFERENCE, SEEDS, Measured, measure, standard_errors
 from dataset.errors import DivergenceError, InputError
-from dataset.features import FeatureTables
+from dataset.features import FeatureTables, title_numbers
 from dataset.interactions import Interactions
 from dataset.sources.open import read_data
 from dataset.validation import check
@@ -16,7 +17,7 @@ from pipeline.data import Data, prepare
 from retrieval.config import ReportConfig
 from retrieval.index.exact import ExactIndex
 from retrieval.indexed import IndexedRetriever
-from retrieval.report import ReportTwoTower, _draw_negatives, _seen_titles, _Towers, title_numbers
+from retrieval.report import ReportTwoTower, _draw_negatives, _seen_titles, _Towers
 from tests.contracts.checkerboard import Checkerboard, checkerboard
 from tests.contracts.retriever import RetrieverPromises
 
@@ -61,7 +62,7 @@ def test_refit_equals_fresh_fit(board: Checkerboard, objective: str) -> None:
 
 def test_save_and_load_keep_embeddings(board: Checkerboard, tmp_path: Path) -> None:
     titles = np.minimum(all_items(board), 5)
-    model = ReportTwoTower(small()).fit(board.history, board.features, seed=0, titles=titles)
+    model = ReportTwoTower(small()).fit(board.history, replace(board.features, titles=titles), seed=0)
     model.save(tmp_path)
     loaded = ReportTwoTower.load(tmp_path, board.features)
     for one, two in zip(embeddings(model, board), embeddings(loaded, board), strict=True):
@@ -70,8 +71,8 @@ def test_save_and_load_keep_embeddings(board: Checkerboard, tmp_path: Path) -> N
 
 def test_export_answers_as_the_tower_does(board: Checkerboard, tmp_path: Path) -> None:
     model = ReportTwoTower(small()).fit(board.history, board.features, seed=0)
-    model.export_query_tower(tmp_path / "query.onnx", board.features)
-    session = ort.InferenceSession(tmp_path / "query.onnx")
+    model.export(tmp_path, board.features)
+    session = ort.InferenceSession(tmp_path / "query_tower.onnx")
     users = np.array([0, 3, 3, 1], np.int32)
     assert [given.name for given in session.get_inputs()] == ["user"]
     found = session.run(["query"], {"user": users})[0]
@@ -135,7 +136,7 @@ def test_items_of_one_title_share_an_embedding(board: Checkerboard) -> None:
     titles = all_items(board)
     titles[12] = 1
     titles[titles > 12] = 0
-    model = ReportTwoTower(small()).fit(board.history, board.features, seed=0, titles=titles)
+    model = ReportTwoTower(small()).fit(board.history, replace(board.features, titles=titles), seed=0)
     _, candidates = embeddings(model, board)
     np.testing.assert_array_equal(candidates[1], candidates[12])
     assert model.n_parameters == (25 * 8, 12 * 8)
@@ -152,7 +153,7 @@ def test_reading_before_fit_is_refused(board: Checkerboard) -> None:
 
 
 def test_divergence_is_named(board: Checkerboard) -> None:
-    with pytest.raises(DivergenceError, match=r"loss is nan in epoch \d; lower retrieval.learning_rate"):
+    with pytest.raises(DivergenceError, match=r"loss is nan in epoch \d; lower its learning_rate"):
         ReportTwoTower(small(learning_rate=1e30)).fit(board.history, board.features, seed=0)
 
 
@@ -163,9 +164,8 @@ def ml_100k() -> Data:
 
 @pytest.mark.realdata
 def test_parameter_counts_are_those_of_the_report(ml_100k: Data) -> None:
-    titles = title_numbers(ml_100k.titles)
     few = ml_100k.interactions.select(np.arange(1000))
-    model = ReportTwoTower(ReportConfig(epochs=1)).fit(few, ml_100k.features(few), seed=0, titles=titles)
+    model = ReportTwoTower(ReportConfig(epochs=1)).fit(few, ml_100k.features(few), seed=0)
     assert model.n_parameters == (30_208, 53_280)
 
 

@@ -1,0 +1,29 @@
+"""Every retrieval system by its config: the one place that knows them all. Importing it imports TensorFlow."""
+
+from retrieval.base import RetrieverModel, TowerModel
+from retrieval.config import ReportConfig, RetrieverConfig, TowerConfig, TwoTowerConfig
+from retrieval.ease import EASE, EASEConfig
+from retrieval.item_knn import ItemKNN, ItemKNNConfig
+from retrieval.popularity import Popularity, PopularityConfig
+from retrieval.report import ReportTwoTower
+from retrieval.two_tower import TwoTower
+
+
+def make_towers(config: TowerConfig) -> TowerModel:
+    """Untrained towers."""
+    match config:
+        case TwoTowerConfig():
+            return TwoTower(config)
+        case ReportConfig():
+            return ReportTwoTower(config)
+
+
+def make_retriever(config: RetrieverConfig) -> RetrieverModel:
+    """An untrained system without vectors."""
+    match config:
+        case EASEConfig():
+            return EASE(config)
+        case ItemKNNConfig():
+            return ItemKNN(config)
+        case PopularityConfig():
+            return Popularity(config)
