@@ -3,9 +3,9 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pipeline.recommender import Recommendation, Recommender, recommend
+    from pipeline.recommender import Recommendation, Recommender, SimilarItem, SimilarUser, recommend
 
-__all__ = ["Recommendation", "Recommender", "recommend"]
+__all__ = ["Recommendation", "Recommender", "SimilarItem", "SimilarUser", "recommend"]
 
 
 def __getattr__(name: str) -> object:

@@ -3,6 +3,8 @@
 import os
 import threading
 from collections.abc import Collection, Sequence
+from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
@@ -19,7 +21,10 @@ from pipeline.config import PipelineConfig
 from pipeline.invariants import check_lists
 from pipeline.run_files import load_tables
 from pipeline.serving import load_serving
-from pipeline.stages import COLD, Stage
+from pipeline.similar import Neighbourhood
+from pipeline.stages import COLD, Stage, Stages
+from pipeline.visitor import VISITOR, tables_of_visitor
+from retrieval.config import reads_history
 
 PathLike: TypeAlias = str | os.PathLike[str]
 
@@ -38,6 +43,23 @@ class Recommendation(NamedTuple):
         return self.origin == COLD
 
 
+class SimilarItem(NamedTuple):
+    """An item and how like it is to the one asked for."""
+
+    rank: int  # 1-based
+    item_id: Id
+    title: str | None
+    similarity: float  # -1 to 1
+
+
+class SimilarUser(NamedTuple):
+    """A user and how like their taste is to that of the one asked for."""
+
+    rank: int  # 1-based
+    user_id: Id
+    similarity: float  # -1 to 1
+
+
 class Recommender:
     """Answers from one run, whole in memory; safe to call from many threads."""
 
@@ -48,6 +70,7 @@ class Recommender:
         self.features, self._titles = load_tables(run.folder)
         self.stages = load_serving(run.path("serving"), self.features, config, gate_is_open=_gate_is_open(run))
         self.users, self.items = self.features.history.users, self.features.history.items
+        self._reads_history = reads_history(config.retrieval)
         self._nothing_seen = SeenItems.nothing(len(self.users))
 
     @classmethod
@@ -66,6 +89,7 @@ class Recommender:
         user: Id,
         n: int = 10,
         *,
+        history: Sequence[Id] = (),
         exclude_seen: bool = True,
         exclude: Collection[Id] = (),
         only: Collection[Id] | None = None,
@@ -77,6 +101,9 @@ class Recommender:
         known; `origin` is then "cold".
 
         Args:
+            history: items that the user has watched since the run was trained, oldest first; they count as seen, and
+                nothing is trained again. Ids outside the catalogue are ignored. A user who is new gets a personal list
+                by it.
             exclude_seen: leave out what the user has watched.
             exclude: further items to leave out; ids outside the catalogue are ignored.
             only: where given, the items to choose from.
@@ -84,12 +111,15 @@ class Recommender:
 
         Raises:
             UnknownUserError: the user is unknown and `strict` is set.
-            InputError: `n` is below 1.
+            InputError: `n` is below 1, or `history` is given to a run whose towers know users by their id alone.
         """
         number = self.users.number(user)
         if strict and number == UNKNOWN:
             raise UnknownUserError(f"user {user!r} is not in run {self.run.name}; leave out strict for a cold answer")
-        lists = self._lists(np.array([number], np.int32), n, "final", exclude_seen, exclude, only)
+        users, stages = np.array([number], np.int32), self.stages
+        if len(fresh := self._item_numbers(history, "history")):
+            users, stages = VISITOR, self._stages_of_visitor(number, fresh)
+        lists = self._lists(stages, users, n, "final", exclude_seen, exclude, only)
         item_ids = self.items.take(lists.item_num).to_pylist()
         titles = self._titles.take(pa.array(lists.item_num - 1)).to_pylist()
         rows = zip(lists.rank.tolist(), item_ids, titles, lists.score.tolist(), lists.origin, strict=True)
@@ -120,7 +150,7 @@ class Recommender:
             InputError: a user is asked for twice or is no id, `n` is below 1, or `stage` is neither.
         """
         ids = _check_ids(users)
-        lists = self._lists(self.users.numbers(ids), n, stage, exclude_seen, exclude, only)
+        lists = self._lists(self.stages, self.users.numbers(ids), n, stage, exclude_seen, exclude, only)
         return pa.table(
             {
                 columns.USER_ID: ids.take(pa.array(lists.row_user)),
@@ -132,8 +162,58 @@ class Recommender:
             metadata={"belfry.run": self.run.name, "belfry.stage": stage},
         )
 
+    def similar_items(self, item: Id, n: int = 10) -> list[SimilarItem]:
+        """At most `n` items whose vectors point the way that this item's does, nearest first; any user's seen ones too.
+
+        Raises:
+            InputError: the item is not in the catalogue, or `n` is below 1.
+        """
+        number = self.items.number(item)
+        if number == UNKNOWN:
+            raise InputError(f"item {item!r} is not in the catalogue of run {self.run.name}")
+        found, cosines = self._item_neighbourhood.nearest(number, _check_n(n))
+        titles = self._titles.take(pa.array(found - 1)).to_pylist()
+        rows = zip(self.items.take(found).to_pylist(), titles, cosines.tolist(), strict=True)
+        return [SimilarItem(rank, *row) for rank, row in enumerate(rows, 1)]
+
+    def similar_users(self, user: Id, n: int = 10) -> list[SimilarUser]:
+        """At most `n` users with a history whose vectors point the way that this user's does, nearest first.
+
+        The first call encodes all users.
+
+        Raises:
+            UnknownUserError: the user is unknown or has no history, and so no taste to compare.
+            InputError: `n` is below 1.
+        """
+        number = self.users.number(user)
+        if number not in self._user_neighbourhood:
+            raise UnknownUserError(f"user {user!r} has no history in run {self.run.name}, so none is known to be like")
+        found, cosines = self._user_neighbourhood.nearest(number, _check_n(n))
+        rows = zip(self.users.take(found).to_pylist(), cosines.tolist(), strict=True)
+        return [SimilarUser(rank, *row) for rank, row in enumerate(rows, 1)]
+
+    @cached_property
+    def _item_neighbourhood(self) -> Neighbourhood:
+        return Neighbourhood(self.stages.vectors, np.arange(1, len(self.items) + 1, dtype=np.int32))
+
+    @cached_property
+    def _user_neighbourhood(self) -> Neighbourhood:
+        users = np.arange(len(self.users) + 1, dtype=np.int32)
+        with_history = users[self.features.history.seen_items.count(users) > 0]
+        return Neighbourhood(self.stages.towers.encode_queries(users, self.features), with_history)
+
+    def _stages_of_visitor(self, number: int, fresh: Numbers) -> Stages:
+        """The same stages, for a world of this one user."""
+        if not self._reads_history:
+            raise InputError(
+                f"history: the towers of run {self.run.name} know users by their id alone and cannot read one; "
+                "train a run with towers that read histories, such as two_tower"
+            )
+        return replace(self.stages, features=tables_of_visitor(self.features, number, fresh))
+
     def _lists(
         self,
+        stages: Stages,
         users: Numbers,
         n: int,
         stage: Stage,
@@ -141,28 +221,33 @@ class Recommender:
         exclude: Collection[Id],
         only: Collection[Id] | None,
     ) -> Candidates:
-        if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
-            raise InputError(f"n={n!r}: wanted a whole number of at least 1")
+        n = _check_n(n)
         if stage not in ("final", "retrieval"):
             raise InputError(f"stage={stage!r}: wanted 'final' or 'retrieval'")
-        seen = self.features.history.seen_items if exclude_seen else self._nothing_seen
-        blocked = self._item_numbers(exclude)
-        lists = self.stages.lists(
+        seen = stages.features.history.seen_items if exclude_seen else self._nothing_seen
+        blocked = self._item_numbers(exclude, "exclude")
+        lists = stages.lists(
             users,
-            n=min(int(n), len(self.items)),
+            n=min(n, len(self.items)),
             stage=stage,
             exclude=seen,
             blocked=blocked,
-            only=None if only is None else self._item_numbers(only),
+            only=None if only is None else self._item_numbers(only, "only"),
         )
         check_lists(lists, n=n, n_items=len(self.items), seen=seen, blocked=blocked)
         return lists
 
-    def _item_numbers(self, ids: Collection[Id]) -> Numbers:
-        if isinstance(ids, str):
-            raise InputError(f"exclude, only: {ids!r} is one id; pass a list of ids")
+    def _item_numbers(self, ids: Collection[Id], argument: str) -> Numbers:
+        if isinstance(ids, str | int):
+            raise InputError(f"{argument}={ids!r} is one id; pass a list of ids")
         numbers = (self.items.number(item_id) for item_id in ids)
         return np.array([number for number in numbers if number != UNKNOWN], np.int32)
+
+
+def _check_n(n: int) -> int:
+    if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
+        raise InputError(f"n={n!r}: wanted a whole number of at least 1")
+    return int(n)
 
 
 def _check_ids(users: Sequence[Id] | pa.Array | pa.ChunkedArray) -> pa.Array:
@@ -196,6 +281,7 @@ def recommend(
     n: int = 10,
     *,
     artifacts: PathLike | None = None,
+    history: Sequence[Id] = (),
     exclude_seen: bool = True,
     exclude: Collection[Id] = (),
     only: Collection[Id] | None = None,
@@ -206,7 +292,9 @@ def recommend(
     The run is loaded at the first call and again when another one is published.
     """
     folder = Path(artifacts) if artifacts is not None else default_artifacts()
-    return _current(folder).recommend(user, n, exclude_seen=exclude_seen, exclude=exclude, only=only, strict=strict)
+    return _current(folder).recommend(
+        user, n, history=history, exclude_seen=exclude_seen, exclude=exclude, only=only, strict=strict
+    )
 
 
 def _current(artifacts: Path) -> Recommender:

@@ -66,3 +66,8 @@ class ReportConfig(BaseModel):
 
 TowerConfig: TypeAlias = TwoTowerConfig | ReportConfig  # systems with vectors
 RetrieverConfig: TypeAlias = EASEConfig | ItemKNNConfig | PopularityConfig  # systems without
+
+
+def reads_history(config: TowerConfig | RetrieverConfig) -> bool:
+    """Whether lists follow the user's history as it is when asked; otherwise the system knows users by their id."""
+    return not isinstance(config, ReportConfig)

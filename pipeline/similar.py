@@ -1,0 +1,36 @@
+"""Neighbourhood: which items, or users, have vectors that point the same way."""
+
+import numpy as np
+import numpy.typing as npt
+
+from dataset.vocabulary import Numbers
+from retrieval.base import Embeddings
+
+_SPREAD = 1e-6  # below it a dimension tells nobody apart
+
+
+class Neighbourhood:
+    """Cosines between vectors whose dimensions have been centred and scaled.
+
+    Scaling keeps a single dimension, such as the bias that stands for popularity, from deciding alone.
+    """
+
+    def __init__(self, vectors: Embeddings, members: Numbers) -> None:
+        """`vectors` [n + 1, dim], row i of number i; only `members`, rising, are compared and found."""
+        self._members = members
+        chosen = np.asarray(vectors[members], np.float32)
+        spread = chosen.std(axis=0)
+        kept = spread > _SPREAD
+        scaled = (chosen[:, kept] - chosen[:, kept].mean(axis=0)) / spread[kept]
+        self._directions = scaled / np.maximum(np.linalg.norm(scaled, axis=1, keepdims=True), _SPREAD)
+
+    def __contains__(self, number: int) -> bool:
+        return bool(np.isin(number, self._members))
+
+    def nearest(self, number: int, n: int) -> tuple[Numbers, npt.NDArray[np.float32]]:
+        """The `n` members nearest to member `number`, without itself, and their cosines; ties by number."""
+        place = int(np.searchsorted(self._members, number))
+        cosines = self._directions @ self._directions[place]
+        cosines[place] = -np.inf
+        order = np.argsort(-cosines, kind="stable")[: min(n, len(self._members) - 1)]
+        return self._members[order], cosines[order]
