@@ -1,4 +1,4 @@
-"""Candidates: per-user scored lists, handed from stage to stage; `take_top_k`, the only sort."""
+"""Candidates: per-user scored lists, handed from stage to stage; `order_by`, the only sort."""
 
 from dataclasses import dataclass, replace
 
@@ -14,6 +14,9 @@ class Candidates:
     """Rows of (asked user, item, score), the rows of one user together.
 
     A row speaks of `users[row_user]`, so that a user who was asked for stays visible with no rows at all.
+
+    Where several sources made the lists, two tables say what each of `origins` thought of a row. Lists of one source
+    do without: its score and rank are those of the row.
     """
 
     users: Numbers  # [n_asked] user numbers, 0 for an unknown one
@@ -23,6 +26,8 @@ class Candidates:
     rank: Numbers  # [n_rows] 1-based within a user
     origin: npt.NDArray[np.int8]  # [n_rows] position in `origins`: the source that brought the row
     origins: tuple[str, ...]
+    source_score: npt.NDArray[np.float32] | None = None  # [n_rows, n_origins], NaN where a source did not bring it
+    source_rank: npt.NDArray[np.int32] | None = None  # [n_rows, n_origins], 1-based; 0 where a source did not bring it
 
     def __len__(self) -> int:
         return len(self.item_num)
@@ -37,6 +42,11 @@ class Candidates:
         """[n_asked + 1]: rows of asked user i are `starts[i] : starts[i + 1]`."""
         return np.searchsorted(self.row_user, np.arange(len(self.users) + 1)).astype(np.int64)
 
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Names of the columns of `source_score` and `source_rank`; none where one source made the lists."""
+        return () if self.source_score is None else self.origins
+
     def select(self, rows: npt.NDArray[np.bool_] | Positions) -> "Candidates":
         return replace(
             self,
@@ -45,7 +55,23 @@ class Candidates:
             score=self.score[rows],
             rank=self.rank[rows],
             origin=self.origin[rows],
+            source_score=None if self.source_score is None else self.source_score[rows],
+            source_rank=None if self.source_rank is None else self.source_rank[rows],
         )
+
+
+def order_by(candidates: Candidates, score: npt.NDArray[np.float32], *, top_k: int) -> Candidates:
+    """The same lists by another `score` [n_rows], at most `top_k` rows of each; equal scores by item number.
+
+    Rows come in any order. NaN scores sort last.
+    """
+    order = np.lexsort((candidates.item_num, -score, candidates.row_user))
+    row_user = candidates.row_user[order]
+    starts = np.searchsorted(row_user, np.arange(len(candidates.users) + 1))
+    rank = np.arange(1, len(order) + 1) - starts[row_user]
+    kept = rank <= top_k
+    order = order[kept]
+    return replace(candidates.select(order), score=score[order], rank=rank[kept].astype(np.int32))
 
 
 def take_top_k(
@@ -62,18 +88,13 @@ def take_top_k(
 
     Rows come in any order. NaN scores sort last.
     """
-    order = np.lexsort((item_num, -score, row_user))
-    row_user = row_user[order]
-    starts = np.searchsorted(row_user, np.arange(len(users) + 1))
-    rank = np.arange(1, len(order) + 1) - starts[row_user]
-    kept = rank <= top_k
-    order = order[kept]
-    return Candidates(
+    rows = Candidates(
         users=users,
-        row_user=row_user[kept].astype(np.int64),
-        item_num=item_num[order],
-        score=score[order],
-        rank=rank[kept].astype(np.int32),
-        origin=np.zeros(len(order), np.int8) if origin is None else origin[order],
+        row_user=row_user.astype(np.int64),
+        item_num=item_num,
+        score=score,
+        rank=np.zeros(len(item_num), np.int32),
+        origin=np.zeros(len(item_num), np.int8) if origin is None else origin,
         origins=origins,
     )
+    return order_by(rows, score, top_k=top_k)

@@ -3,7 +3,7 @@
 import logging
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TypeAlias, TypeVar
 
@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dataset import columns
-from dataset.interactions import Interactions
+from dataset.interactions import Interactions, Mask
 from dataset.vocabulary import UNKNOWN, Numbers, Vocabulary
 
 FloatColumn: TypeAlias = npt.NDArray[np.float32]
@@ -31,13 +31,44 @@ log = logging.getLogger(__name__)
 class FeatureColumns:
     """Features of users (or items), row i belonging to number i; row 0 is the unknown's.
 
-    A category 0 means unknown or missing; numeric columns are standardised, a missing value is 0, the mean.
+    A category 0 means unknown or missing; numeric columns are standardised, a missing value is 0, the mean. A column
+    is cold, known before its user (or item) comes, or hot, made by use: a count, the last login.
     """
 
     categorical: dict[str, Numbers] = field(default_factory=dict)  # name -> [n + 1] category numbers
     numeric: dict[str, FloatColumn] = field(default_factory=dict)  # name -> [n + 1]
     multi_valued: dict[str, Numbers] = field(default_factory=dict)  # name -> [n + 1, n_values], padded with 0
     sizes: dict[str, int] = field(default_factory=dict)  # rows that an embedding of a column's categories needs
+    hot: frozenset[str] = frozenset()  # names
+
+    @property
+    def cold(self) -> "FeatureColumns":
+        """The cold columns alone: all that is known of who, or what, has no events."""
+        return FeatureColumns(
+            categorical={name: values for name, values in self.categorical.items() if name not in self.hot},
+            numeric={name: values for name, values in self.numeric.items() if name not in self.hot},
+            multi_valued={name: values for name, values in self.multi_valued.items() if name not in self.hot},
+            sizes={name: size for name, size in self.sizes.items() if name not in self.hot},
+        )
+
+    def hide_hot(self, has_events: Mask) -> "FeatureColumns":
+        """The same, hot columns missing for the numbers without events; `has_events` [n + 1]."""
+        if not self.hot:
+            return self
+
+        def hidden(columns: dict[str, npt.NDArray[ColumnType]]) -> dict[str, npt.NDArray[ColumnType]]:
+            columns = dict(columns)
+            for name in self.hot & columns.keys():
+                columns[name] = columns[name].copy()
+                columns[name][~has_events] = 0
+            return columns
+
+        return replace(
+            self,
+            categorical=hidden(self.categorical),
+            numeric=hidden(self.numeric),
+            multi_valued=hidden(self.multi_valued),
+        )
 
     def take(self, numbers: Numbers) -> dict[str, Column]:
         """The rows of `numbers` in every column: [n], or [n, n_values] where a column is multi-valued."""
@@ -49,7 +80,8 @@ class FeatureColumns:
         arrays: dict[str, npt.NDArray[np.generic]] = {}
         for kind in ("categorical", "numeric", "multi_valued"):
             arrays |= {f"{kind}/{name}": values for name, values in getattr(self, kind).items()}
-        return arrays | {f"size/{name}": np.array(size) for name, size in self.sizes.items()}
+        arrays |= {f"size/{name}": np.array(size) for name, size in self.sizes.items()}
+        return arrays | {f"hot/{name}": np.array(True) for name in sorted(self.hot)}
 
     @classmethod
     def from_arrays(cls, arrays: dict[str, npt.NDArray[np.generic]]) -> "FeatureColumns":
@@ -61,6 +93,7 @@ class FeatureColumns:
             numeric=of_kind("numeric"),  # type: ignore[arg-type]
             multi_valued=of_kind("multi_valued"),  # type: ignore[arg-type]
             sizes={name: int(size) for name, size in of_kind("size").items()},
+            hot=frozenset(of_kind("hot")),
         )
 
 
@@ -81,7 +114,12 @@ class FeatureTables:
 
 
 def encode_features(
-    table: pa.Table | None, vocabulary: Vocabulary, *, id_column: str, text_columns: Iterable[str] = ()
+    table: pa.Table | None,
+    vocabulary: Vocabulary,
+    *,
+    id_column: str,
+    text_columns: Iterable[str] = (),
+    hot_columns: Iterable[str] = (),
 ) -> FeatureColumns:
     """Feature columns of a checked users or items table, in the order of `vocabulary`.
 
@@ -109,7 +147,8 @@ def encode_features(
             _add_numeric(encoded, name, values, rows)
         else:
             _add_categorical(encoded, name, values.cast(pa.string()), rows)
-    return encoded
+    hot = {made for name in hot_columns for made in (name, _bucket_of(name))}
+    return replace(encoded, hot=frozenset(hot & encoded.take(np.zeros(0, np.int32)).keys()))
 
 
 def title_numbers(titles: pa.Array) -> Numbers:
@@ -209,5 +248,10 @@ def _add_numeric(
     encoded.numeric[name] = rows.spread(np.where(finite, (raw - mean) / deviation, 0).astype(np.float32))
     edges = np.unique(np.quantile(raw[finite], np.linspace(0, 1, N_BUCKETS + 1)[1:-1]))
     buckets = np.where(finite, np.searchsorted(edges, raw, side="right") + 1, 0)
-    encoded.categorical[f"{name}_bucket"] = rows.spread(buckets.astype(np.int32))
-    encoded.sizes[f"{name}_bucket"] = len(edges) + 2
+    encoded.categorical[_bucket_of(name)] = rows.spread(buckets.astype(np.int32))
+    encoded.sizes[_bucket_of(name)] = len(edges) + 2
+
+
+def _bucket_of(name: str) -> str:
+    """The name of the categorical column that a numeric one is cut into."""
+    return f"{name}_bucket"

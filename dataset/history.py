@@ -1,4 +1,4 @@
-"""Histories as weighted bags of items: what a query tower reads and what affinities are summed over."""
+"""Histories as weighted bags of items and as padded windows: what query towers read and affinities are summed over."""
 
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -6,7 +6,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from dataset.interactions import Interactions, Positions
+from dataset.interactions import Interactions, Positions, Times
 from dataset.vocabulary import Numbers
 
 Weights: TypeAlias = npt.NDArray[np.float32]
@@ -20,6 +20,14 @@ class HistoryBags:
     item_num: Numbers  # [n_entries], oldest first within a history
     even: Weights  # [n_entries] 1 / sqrt(length)
     recent: Weights  # [n_entries] falling by half every `half_life` items back
+
+
+@dataclass(frozen=True)
+class HistoryWindows:
+    """Stretches of histories, oldest first, each ending in the last column; shorter ones are padded in front."""
+
+    item_num: Numbers  # [n_windows, length], 0 where padded
+    time_s: Times  # [n_windows, length] UTC, 0 where padded and in a history without times
 
 
 def even_weights(counts: Positions) -> Weights:
@@ -52,3 +60,21 @@ def history_bags(history: Interactions, users: Numbers, *, half_life: float, max
     by_user = history.by_user
     items = [history.item_num[by_user.of(user)[-max_length:]] if user else history.item_num[:0] for user in users]
     return make_bags(items, half_life=half_life)
+
+
+def history_windows(history: Interactions, users: Numbers, *, length: int) -> HistoryWindows:
+    """[n_users, length] the newest events of `users`; padding alone for an unknown user."""
+    starts = history.by_user.starts
+    return windows_between(history, starts[users], np.where(users > 0, starts[users + 1], starts[users]), length=length)
+
+
+def windows_between(history: Interactions, first: Positions, past: Positions, *, length: int) -> HistoryWindows:
+    """[n_windows, length] the newest of the events from `first` up to, without, `past`: places in `by_user.order`."""
+    places = past[:, None] - np.arange(length, 0, -1)
+    is_event = places >= first[:, None]
+    rows = history.by_user.order[places[is_event]]
+    item_num, time_s = np.zeros(places.shape, np.int32), np.zeros(places.shape, np.int64)
+    item_num[is_event] = history.item_num[rows]
+    if history.timestamp_s is not None:
+        time_s[is_event] = history.timestamp_s[rows]
+    return HistoryWindows(item_num, time_s)

@@ -14,6 +14,7 @@ from dataset.vocabulary import Numbers, Vocabulary
 
 Mask: TypeAlias = npt.NDArray[np.bool_]
 Positions: TypeAlias = npt.NDArray[np.int64]
+Times: TypeAlias = npt.NDArray[np.int64]  # UTC seconds
 
 _KEY_STRIDE = 1 << 32  # item numbers are int32
 
@@ -40,24 +41,34 @@ class Interactions:
     items: Vocabulary
     user_num: Numbers  # [n_events]
     item_num: Numbers  # [n_events]
-    timestamp_s: npt.NDArray[np.int64] | None = None  # [n_events], UTC
+    timestamp_s: Times | None = None  # [n_events], UTC
     rating: npt.NDArray[np.float32] | None = None  # [n_events], NaN = watched and not rated
-    weight: npt.NDArray[np.float32] | None = None  # [n_events], how much a watch counts as a target; none: all 1
-    shown: "SeenItems | None" = None  # pairs that were shown and not watched; those watched elsewhere may be among them
+    weight: npt.NDArray[np.float32] | None = None  # [n_events], above 0, how much a watch counts; none: all 1
+    shown: "SeenItems | None" = None  # pairs of events that only showed an item; pairs also watched may be among them
 
     @classmethod
     def from_table(
-        cls, table: pa.Table, *, users: Vocabulary | None = None, items: Vocabulary | None = None
+        cls,
+        table: pa.Table,
+        *,
+        users: Vocabulary | None = None,
+        items: Vocabulary | None = None,
+        shown: pa.Table | None = None,
     ) -> "Interactions":
-        """Number a table that `dataset.validation.check` has passed; vocabularies are made where none is given."""
+        """Number a table that `dataset.validation.check` has passed; vocabularies are made where none is given.
+
+        Every row of `table` is a watch: `dataset.relations.watches_and_shown` tells them from the rows of `shown`.
+        """
         users = Vocabulary(table[columns.USER_ID]) if users is None else users
         items = Vocabulary(table[columns.ITEM_ID]) if items is None else items
         names = table.column_names
-        rating = timestamp_s = None
+        rating = timestamp_s = weight = None
         if columns.TIMESTAMP_S in names:
             timestamp_s = table[columns.TIMESTAMP_S].to_numpy().astype(np.int64)
         if columns.RATING in names:
             rating = table[columns.RATING].to_numpy(zero_copy_only=False).astype(np.float32)
+        if columns.WEIGHT in names:
+            weight = table[columns.WEIGHT].to_numpy().astype(np.float32)
         return cls(
             users,
             items,
@@ -65,10 +76,12 @@ class Interactions:
             items.numbers(table[columns.ITEM_ID]),
             timestamp_s,
             rating,
+            None if weight is None or (weight == 1).all() else weight,
+            SeenItems.from_table(shown, users, items) if shown is not None and len(shown) else None,
         )
 
     def to_table(self) -> pa.Table:
-        """The same events with the caller's ids."""
+        """The same events with the caller's ids; what was only shown is not among them."""
         data = {
             columns.USER_ID: self.users.take(self.user_num),
             columns.ITEM_ID: self.items.take(self.item_num),
@@ -77,6 +90,20 @@ class Interactions:
             data[columns.RATING] = pa.array(self.rating, from_pandas=True)
         if self.timestamp_s is not None:
             data[columns.TIMESTAMP_S] = pa.array(self.timestamp_s)
+        if self.weight is not None:
+            data[columns.WEIGHT] = pa.array(self.weight)
+        return pa.table(data)
+
+    def shown_to_table(self) -> pa.Table | None:
+        """The pairs that were shown, with the caller's ids and, where there are any, times; None where none was."""
+        if self.shown is None:
+            return None
+        data = {
+            columns.USER_ID: self.users.take(self.shown.user_num),
+            columns.ITEM_ID: self.items.take(self.shown.item_num),
+        }
+        if self.shown.first_s is not None:
+            data[columns.TIMESTAMP_S] = pa.array(self.shown.first_s)
         return pa.table(data)
 
     def __len__(self) -> int:
@@ -92,6 +119,10 @@ class Interactions:
             rating=None if self.rating is None else self.rating[rows],
             weight=None if self.weight is None else self.weight[rows],
         )
+
+    def shown_before(self, moment_s: "int | Times") -> "Interactions":
+        """The same watches, and of what was shown only what was so before a moment, or each user's [n_users + 1]."""
+        return self if self.shown is None else replace(self, shown=self.shown.before(moment_s))
 
     @cached_property
     def by_user(self) -> UserRows:
@@ -124,14 +155,42 @@ class Interactions:
 
 @dataclass(frozen=True)
 class SeenItems:
-    """Items each user has watched, as compressed rows."""
+    """Items each user has watched, or was shown, as compressed rows."""
 
     starts: Positions  # [n_users + 2]
     item_num: Numbers  # [n_pairs], rising within a user
+    first_s: Times | None = None  # [n_pairs], UTC, when this first happened; kept of what was shown
 
     @classmethod
     def nothing(cls, n_users: int) -> "SeenItems":
         return cls(np.zeros(n_users + 2, np.int64), np.zeros(0, np.int32))
+
+    @classmethod
+    def from_table(cls, table: pa.Table, users: Vocabulary, items: Vocabulary) -> "SeenItems":
+        """Each pair of a checked table once, with its first time where there are times; unknown ids are left out."""
+        user_num, item_num = users.numbers(table[columns.USER_ID]), items.numbers(table[columns.ITEM_ID])
+        has_times = columns.TIMESTAMP_S in table.column_names
+        times = table[columns.TIMESTAMP_S].to_numpy() if has_times else np.zeros(len(table), np.int64)
+        order = np.lexsort((times, item_num, user_num))
+        order = order[(user_num[order] > 0) & (item_num[order] > 0)]
+        is_first = np.ones(len(order), np.bool_)
+        is_first[1:] = (np.diff(user_num[order]) != 0) | (np.diff(item_num[order]) != 0)
+        order = order[is_first]
+        starts = np.searchsorted(user_num[order], np.arange(len(users) + 2)).astype(np.int64)
+        return cls(starts, item_num[order], times[order].astype(np.int64) if has_times else None)
+
+    @cached_property
+    def user_num(self) -> Numbers:
+        """[n_pairs] the user of each pair; never falling."""
+        return np.repeat(np.arange(len(self.starts) - 1, dtype=np.int32), np.diff(self.starts))
+
+    def before(self, moment_s: int | Times) -> "SeenItems":
+        """The pairs that came up before a moment, or their user's [n_users + 1]; all of them without times."""
+        if self.first_s is None:
+            return self
+        kept = self.first_s < np.broadcast_to(moment_s, len(self.starts) - 1)[self.user_num]
+        starts = np.append(0, np.cumsum(kept))[self.starts]
+        return SeenItems(starts.astype(np.int64), self.item_num[kept], self.first_s[kept])
 
     def of(self, user_num: int) -> Numbers:
         """Rising numbers of the items that this user has watched."""
@@ -156,5 +215,4 @@ class SeenItems:
     @cached_property
     def _keys(self) -> Positions:
         """[n_pairs + 1] each pair as one rising number, and -1, which no pair is."""
-        owners = np.repeat(np.arange(len(self.starts) - 1), np.diff(self.starts))
-        return np.append(owners * _KEY_STRIDE + self.item_num, -1)
+        return np.append(self.user_num.astype(np.int64) * _KEY_STRIDE + self.item_num, -1)

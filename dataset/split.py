@@ -11,16 +11,20 @@ import pyarrow.parquet as pq
 
 from dataset import columns
 from dataset.errors import InputError
-from dataset.interactions import Interactions, Mask
+from dataset.interactions import Interactions, Mask, Times
 from dataset.vocabulary import Numbers, Vocabulary
 
 TRAIN_FILE = "train.parquet"
 TEST_FILE = "test.parquet"
+SHOWN_FILE = "shown.parquet"
 
 
 @dataclass(frozen=True)
 class Split:
-    """Every event on one of two sides, in the source's order, under the same vocabularies."""
+    """Every event on one of two sides, in the source's order, under the same vocabularies.
+
+    What was only shown is known to train, up to the moment where test begins if the split is by time or last events.
+    """
 
     train: Interactions
     test: Interactions
@@ -47,7 +51,7 @@ def split_last_out(interactions: Interactions, *, n_last: int = 1, min_history: 
     Raises:
         InputError: there are no times, a count is out of range, or no user has enough rows.
     """
-    _check_times(interactions, "split_last_out")
+    timestamp_s = _check_times(interactions, "split_last_out")
     if n_last < 1 or min_history < 0:
         raise InputError(f"n_last={n_last}, min_history={min_history}: use at least 1 and 0")
     rows = interactions.by_user
@@ -56,7 +60,9 @@ def split_last_out(interactions: Interactions, *, n_last: int = 1, min_history: 
     is_held_back = (from_end <= n_last) & np.repeat(counts >= n_last + min_history, counts)
     is_test = np.zeros(len(interactions), np.bool_)
     is_test[rows.order[is_held_back]] = True
-    return _split(interactions, is_test, f"n_last={n_last}, min_history={min_history}")
+    begins_s = np.full(len(interactions.users) + 1, np.iinfo(np.int64).max)
+    np.minimum.at(begins_s, interactions.user_num[is_test], timestamp_s[is_test])
+    return _split(interactions, is_test, f"n_last={n_last}, min_history={min_history}", begins_s)
 
 
 def split_time(interactions: Interactions, *, share: float = 0.8) -> Split:
@@ -71,7 +77,7 @@ def split_time(interactions: Interactions, *, share: float = 0.8) -> Split:
     timestamp_s = _check_times(interactions, "split_time")
     cut_row = min(round(len(timestamp_s) * share), len(timestamp_s) - 1)
     cut_s = np.partition(timestamp_s, cut_row)[cut_row] if len(timestamp_s) else 0
-    return _split(interactions, timestamp_s >= cut_s, f"share={share}")
+    return _split(interactions, timestamp_s >= cut_s, f"share={share}", int(cut_s))
 
 
 def test_users(split: Split, *, min_history: int = 1) -> Numbers:
@@ -107,6 +113,8 @@ def folds(interactions: Interactions, *, n_folds: int, seed: int) -> npt.NDArray
 def save_split(split: Split, folder: Path) -> None:
     """Write train.parquet and test.parquet, with the caller's ids; `folder` appears whole or not at all.
 
+    Both hold watches alone; what was shown to the users of train, if anything was, goes to shown.parquet.
+
     Raises:
         InputError: `folder` exists and is not empty.
     """
@@ -118,6 +126,8 @@ def save_split(split: Split, folder: Path) -> None:
         written.mkdir()
         pq.write_table(split.train.to_table(), written / TRAIN_FILE)
         pq.write_table(split.test.to_table(), written / TEST_FILE)
+        if (shown := split.train.shown_to_table()) is not None:
+            pq.write_table(shown, written / SHOWN_FILE)
         written.rename(folder)
 
 
@@ -128,10 +138,12 @@ def load_split(folder: Path) -> Split:
         InputError: a table is missing or cannot be read.
     """
     train, test = _read(folder / TRAIN_FILE), _read(folder / TEST_FILE)
-    both = pa.concat_tables([train, test])
-    users, items = Vocabulary(both[columns.USER_ID]), Vocabulary(both[columns.ITEM_ID])
+    shown = _read(folder / SHOWN_FILE) if (folder / SHOWN_FILE).exists() else None
+    ids = [table.select([columns.USER_ID, columns.ITEM_ID]) for table in (train, test, shown) if table is not None]
+    everything = pa.concat_tables(ids)
+    users, items = Vocabulary(everything[columns.USER_ID]), Vocabulary(everything[columns.ITEM_ID])
     return Split(
-        Interactions.from_table(train, users=users, items=items),
+        Interactions.from_table(train, users=users, items=items, shown=shown),
         Interactions.from_table(test, users=users, items=items),
     )
 
@@ -143,8 +155,10 @@ def _read(path: Path) -> pa.Table:
         raise InputError(f"{path}: not a table of a saved split ({error}); write it with save_split") from error
 
 
-def _split(interactions: Interactions, is_test: Mask, how: str) -> Split:
-    split = Split(interactions.select(~is_test), interactions.select(is_test))
+def _split(interactions: Interactions, is_test: Mask, how: str, begins_s: int | Times | None = None) -> Split:
+    """The two sides; `begins_s`, where test has a beginning, is its moment, or that of each user [n_users + 1]."""
+    train = interactions.select(~is_test)
+    split = Split(train if begins_s is None else train.shown_before(begins_s), interactions.select(is_test))
     if not len(split.train) or not len(split.test):
         raise InputError(
             f"split by {how}: {len(split.train)} of {len(interactions)} interactions fall in train, "
@@ -158,7 +172,7 @@ def _check_share(name: str, share: float) -> None:
         raise InputError(f"{name}={share}: a share lies between 0 and 1, both excluded")
 
 
-def _check_times(interactions: Interactions, caller: str) -> npt.NDArray[np.int64]:
+def _check_times(interactions: Interactions, caller: str) -> Times:
     if interactions.timestamp_s is None:
         raise InputError(
             f"interactions: no column {columns.TIMESTAMP_S!r}, which {caller}() needs; add it or split at random"

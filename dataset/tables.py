@@ -10,9 +10,11 @@ class Tables:
     """The three tables of design: only `interactions` is needed; `items` and `users` carry features.
 
     `text_columns` names the item columns whose words are features (a title); an unnamed string column is categorical.
+    `hot_columns` names the columns of items and users that are made by use; all others are known before any use.
     """
 
     interactions: pa.Table
     items: pa.Table | None = None
     users: pa.Table | None = None
     text_columns: tuple[str, ...] = ()
+    hot_columns: tuple[str, ...] = ()

@@ -86,27 +86,56 @@ def check(tables: Tables, policy: Policy = DEFAULT_POLICY) -> tuple[Tables, Chec
         if items is not None and (name not in items.column_names or items[name].type != pa.string()):
             wanted = "is named as text, but is no column of strings; correct text_columns"
             findings.append(Finding("items", "text_column", "error", wanted, name))
+    known_features = {name for table in (items, users) if table is not None for name in table.column_names}
+    for name in sorted(set(tables.hot_columns) - (known_features - {columns.ITEM_ID, columns.USER_ID})):
+        near = nearest(name, sorted(known_features))
+        hint = f"; did you mean {near!r}?" if near else ""
+        wanted = f"is named in hot_columns, but is no feature of items or users: correct hot_columns{hint}"
+        findings.append(Finding("items, users", "hot_column", "error", wanted, name))
     report = CheckReport(tuple(findings))
     if report.errors:
         n_errors = len(report.errors)
         title = f"{n_errors} problem{'s' if n_errors > 1 else ''} in the tables (rows counted from 0):"
         raise TableError("\n".join([title, *report.lines()]))
-    return Tables(interactions, items, users, tables.text_columns), report
+    return Tables(interactions, items, users, tables.text_columns, tables.hot_columns), report
+
+
+def check_later(table: pa.Table) -> pa.Table:
+    """A table of later events with `event` and `weight`, where it has them, in Belfry's own types; ids as they came.
+
+    Raises:
+        TableError: one of the two cannot be used; the message is the whole report.
+    """
+    findings: list[Finding] = []
+    cleaning = Cleaning("test", table, findings)
+    _read_event_and_weight(cleaning, DEFAULT_POLICY)
+    if errors := CheckReport(tuple(findings)).errors:
+        raise TableError("\n".join(map(str, errors)))
+    for name, values in cleaning.columns.items():
+        table = table.set_column(table.column_names.index(name), name, values)
+    return table
+
+
+def _read_event_and_weight(cleaning: Cleaning, policy: Policy) -> None:
+    there = [name for name in (columns.WEIGHT, columns.EVENT) if name in cleaning.table.column_names]
+    optional = {name for name in there if cleaning.require(name)}
+    if columns.WEIGHT in optional and cleaning.read(columns.WEIGHT, coercion.as_numbers):
+        _judge_weights(cleaning, policy)
+    if columns.EVENT in optional:
+        cleaning.read(columns.EVENT, coercion.as_text)
 
 
 def _clean_interactions(table: pa.Table, policy: Policy, findings: list[Finding]) -> pa.Table:
     cleaning = Cleaning("interactions", table, findings)
     _note_unused(cleaning)
     ids_read = [cleaning.read_ids(name, policy.bad_id) for name in (columns.USER_ID, columns.ITEM_ID)]
-    optional = {name for name in KNOWN[2:] if name in table.column_names and cleaning.require(name)}
+    there = [name for name in (columns.RATING, columns.TIMESTAMP_S) if name in table.column_names]
+    optional = {name for name in there if cleaning.require(name)}
     if columns.RATING in optional and cleaning.read(columns.RATING, coercion.as_numbers):
         _judge_ratings(cleaning, policy)
     if columns.TIMESTAMP_S in optional and cleaning.read(columns.TIMESTAMP_S, coercion.as_seconds):
         _judge_times(cleaning, policy)
-    if columns.WEIGHT in optional and cleaning.read(columns.WEIGHT, coercion.as_numbers):
-        _judge_weights(cleaning, policy)
-    if columns.EVENT in optional:
-        cleaning.read(columns.EVENT, coercion.as_text)
+    _read_event_and_weight(cleaning, policy)
     if not len(table):
         cleaning.note("no_rows", "has no rows; hand in at least a few users' watches", action="error")
     elif all(ids_read):

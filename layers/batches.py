@@ -63,7 +63,7 @@ def retrieval_batches(
             _thin_out(items[-plan.max_history :], share, generator)
             for (items, _), share in zip(parts, dropout, strict=True)
         ]
-        candidates, log_q = _draw_candidates(np.concatenate(targets), item_share, plan.n_candidates, generator)
+        candidates, log_q = draw_candidates(np.concatenate(targets), item_share, plan.n_candidates, generator)
         is_target = _membership(targets, candidates)
         yield RetrievalBatch(
             users=chosen,
@@ -91,9 +91,16 @@ def _thin_out(items: Numbers, dropout: float, generator: np.random.Generator) ->
     return items[generator.random(len(items)) >= dropout]
 
 
-def _draw_candidates(
+def draw_candidates(
     targets: Numbers, item_share: npt.NDArray[np.float64], n_candidates: int, generator: np.random.Generator
 ) -> tuple[Numbers, npt.NDArray[np.float32]]:
+    """Rising numbers of the targets and of uniform draws beside them, and the log of the chance of each to be there.
+
+    Args:
+        targets: [n_targets] of a step, each with its repetitions.
+        item_share: [n_items + 1] share of events.
+        n_candidates: a catalogue that is not larger enters whole, with a log chance of 0.
+    """
     n_items = len(item_share) - 1
     if n_items <= n_candidates:
         return np.arange(1, n_items + 1, dtype=np.int32), np.zeros(n_items, np.float32)

@@ -8,9 +8,10 @@ from typing import Any, Literal, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dataset.errors import InputError
+from dataset.relations import DEFAULT_RELATIONS, Relations
 from dataset.validation import DEFAULT_POLICY, Policy
 from ranking.config import DeepRankerConfig, PairFeaturesConfig
-from retrieval.config import ReportConfig, TwoTowerConfig
+from retrieval.config import ModelConfig, RetrieverConfig, TowerConfig, TwoTowerConfig, kinds_of
 from retrieval.index.config import IndexConfig
 from retrieval.popularity import PopularityConfig
 
@@ -19,11 +20,25 @@ Holdout: TypeAlias = Literal["time", "last", "random"]
 _PRESETS = Path(__file__).parent / "presets"
 
 # What a holdout means for the components; a preset says nothing of it, `--set` may overrule it.
-_HOLDOUT_SETTINGS: dict[str, dict[str, Any]] = {
-    "random": {"retrieval.targets": "any", "pair_features.moment": "user_last"},
-    "last": {"retrieval.targets": "next", "pair_features.moment": "user_last"},
-    "time": {"retrieval.targets": "next", "pair_features.moment": "history_end"},
-}
+_TARGETS = {"random": "any", "last": "next", "time": "next"}  # of retrieval models that have such a setting
+_MOMENTS = {"random": "user_last", "last": "user_last", "time": "history_end"}
+
+
+class SourceConfig(BaseModel):
+    """A further source of candidates, beside the first."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    model: ModelConfig = Field(discriminator="kind", description="any kind of retrieval, with its settings: see below")
+    quota: int = Field(100, ge=1, description="items that it may propose to a list")
+    weight: float | None = Field(
+        None,
+        ge=0,
+        description="of its opinion in the order of the candidates, that of the first source being 1; none: learned",
+    )
+    optional: bool = Field(
+        False, description="where the data do not allow it, it is left out, with a line in the log; else refused"
+    )
 
 
 class PipelineConfig(BaseModel):
@@ -33,17 +48,39 @@ class PipelineConfig(BaseModel):
 
     data: Policy = Field(DEFAULT_POLICY, description="what to do with each kind of problem in the tables")
     text_columns: tuple[str, ...] = Field((), description="item columns whose words are features, e.g. title")
-    retrieval: TwoTowerConfig | ReportConfig = Field(TwoTowerConfig(), discriminator="kind")
+    hot_columns: tuple[str, ...] = Field(
+        (), description="columns of items and users that are made by use, e.g. n_visits; all others are known before"
+    )
+    relations: Relations = Field(
+        DEFAULT_RELATIONS,
+        description="names in the column `event`, best first, and how much each counts as a watch; 0: only shown",
+    )
+    retrieval: TowerConfig = Field(TwoTowerConfig(), discriminator="kind")
+    sources: tuple[SourceConfig, ...] = Field(
+        (SourceConfig(model=PopularityConfig(half_life_days=14, segment_smoothing=20), quota=50, optional=True),),
+        description="further sources of candidates, beside the first, which is `retrieval`",
+    )
     index: IndexConfig = IndexConfig()
     popularity: PopularityConfig = Field(
-        PopularityConfig(half_life_days=14, segment_smoothing=20),
-        description="the answer for cold users, and the second source",
+        PopularityConfig(half_life_days=14, activity_damping=0.5, segment_smoothing=2),
+        description="the answer for cold users",
     )
-    n_candidates: int = Field(200, ge=1, description="candidates that the towers bring for a user")
-    n_popular: int = Field(50, ge=0, description="recently popular candidates added to them; none without times")
+    n_candidates: int = Field(
+        200, ge=1, description="candidates for a user, of all sources; as many may the first source propose"
+    )
     folds: int = Field(5, ge=2, le=50, description="cross-fitted parts of a random holdout, windows of a time holdout")
     pair_features: PairFeaturesConfig = PairFeaturesConfig()
     ranker: DeepRankerConfig | None = DeepRankerConfig()
+
+    @property
+    def named_sources(self) -> dict[str, SourceConfig]:
+        """All sources, the first one first, each by its kind; a second of a kind is `<kind>_2`."""
+        first = SourceConfig(model=self.retrieval, quota=self.n_candidates, weight=1)
+        named: dict[str, SourceConfig] = {}
+        for source in (first, *self.sources):
+            n_alike = sum(source.model.kind == other.model.kind for other in named.values())
+            named[f"{source.model.kind}_{n_alike + 1}" if n_alike else source.model.kind] = source
+        return named
 
 
 def preset_names() -> list[str]:
@@ -58,13 +95,7 @@ def load_config(preset: str, *, holdout: Holdout, settings: Iterable[str] = ()) 
         InputError: an unknown preset or key, or a value out of range; the message names the key.
     """
     tree = _read_preset(preset)
-    # The report's towers have no such setting: a holdout means nothing to them.
-    retrieval = tree.setdefault("retrieval", {})
-    if not isinstance(retrieval, dict):
-        raise InputError(f"{preset}: retrieval is {retrieval!r}; wanted a table [retrieval]")
-    if retrieval.setdefault("kind", "two_tower") == "two_tower":
-        for key, value in _HOLDOUT_SETTINGS[holdout].items():
-            _set(tree, key, value)
+    _apply_holdout(tree, holdout, preset)
     for text in settings:
         key, equals, value = text.partition("=")
         if not equals:
@@ -73,13 +104,26 @@ def load_config(preset: str, *, holdout: Holdout, settings: Iterable[str] = ()) 
     try:
         return PipelineConfig(**_with_nothing(tree))
     except ValidationError as error:
-        kind = tree["retrieval"]["kind"] if isinstance(tree["retrieval"], dict) else None
-        problems = "; ".join(
-            # pydantic puts the kind of retrieval between its name and the setting's
-            f"{'.'.join(str(part) for part in problem['loc'] if part != kind)}: {problem['msg']}"
-            for problem in error.errors()
-        )
+        problems = "; ".join(f"{_key(problem['loc'])}: {problem['msg']}" for problem in error.errors())
         raise InputError(f"config: {problems}; `docs/config.md` lists every key") from error
+
+
+def _key(place: tuple[int | str, ...]) -> str:
+    """The key as the user writes it: pydantic puts the kind of a model between its name and the setting's."""
+    parts = [part for before, part in zip(("", *place), place, strict=False) if before not in ("retrieval", "model")]
+    return ".".join(map(str, parts))
+
+
+def _apply_holdout(tree: dict[str, Any], holdout: Holdout, preset: str) -> None:
+    """Write into the tree what the holdout means for each component."""
+    _set(tree, "pair_features.moment", _MOMENTS[holdout])
+    retrieval = tree.setdefault("retrieval", {})
+    if not isinstance(retrieval, dict):
+        raise InputError(f"{preset}: retrieval is {retrieval!r}; wanted a table [retrieval]")
+    retrieval.setdefault("kind", "two_tower")
+    kind = kinds_of(TowerConfig).get(retrieval["kind"])
+    if kind and "targets" in kind.model_fields:
+        retrieval["targets"] = _TARGETS[holdout]
 
 
 def _read_preset(preset: str) -> dict[str, Any]:
@@ -105,12 +149,13 @@ def _set(tree: dict[str, Any], key: str, value: object) -> None:
     tree[last] = value
 
 
-def _with_nothing(tree: dict[str, Any]) -> dict[str, Any]:
+def _with_nothing(tree: Any) -> Any:
     """The tree with None for every "none": TOML has no word for no value."""
-    return {
-        key: _with_nothing(value) if isinstance(value, dict) else None if value == "none" else value
-        for key, value in tree.items()
-    }
+    if isinstance(tree, dict):
+        return {key: _with_nothing(value) for key, value in tree.items()}
+    if isinstance(tree, list):
+        return [_with_nothing(value) for value in tree]
+    return None if tree == "none" else tree
 
 
 def _parse(text: str) -> object:
@@ -130,29 +175,42 @@ def describe() -> str:
         "",
         "`--holdout` sets `retrieval.targets` and `pair_features.moment`; `none` means no value.",
         "",
+        "Sources are named all at once. The default is recent popularity:",
+        "",
+        "```toml",
+        "[[sources]]",
+        'model = { kind = "popularity", half_life_days = 14, segment_smoothing = 20 }',
+        "quota = 50",
+        "optional = true",
+        "```",
+        "",
+        "On one line: `--set 'sources=[{model={kind=\"ease\"}, quota=200}]'`, or `--set sources=[]` for none. A",
+        "`model` is of any kind below: with towers, which may stand under `retrieval` too, or without.",
+        "",
     ]
-    for title, component in _components():
+    for title, prefix, component in _components():
         lines += [f"## {title}", "", "| key | default | meaning |", "|---|---|---|"]
-        prefix = "" if isinstance(component, PipelineConfig) else f"{title.split()[0]}."
         for name, field in type(component).model_fields.items():
-            if not isinstance(value := getattr(component, name), BaseModel):
-                default = "none" if value is None else value
+            if not isinstance(value := getattr(component, name), BaseModel):  # it has a section of its own
+                default = "none" if value is None else "see below" if name == "sources" else value
                 lines.append(f"| `{prefix}{name}` | `{default}` | {field.description or ''} |")
         lines.append("")
     return "\n".join(lines)
 
 
-def _components() -> list[tuple[str, BaseModel]]:
+def _components() -> list[tuple[str, str, BaseModel]]:
+    """(title, what stands before its keys, component)."""
     config = PipelineConfig()
     return [
-        ("pipeline", config),
-        ("data", config.data),
-        ('retrieval (kind = "two_tower")', config.retrieval),
-        ('retrieval (kind = "report")', ReportConfig()),
-        ("index", config.index),
-        ("popularity", config.popularity),
-        ("pair_features", config.pair_features),
-        ("ranker (or none: retrieval alone)", DeepRankerConfig()),
+        ("pipeline", "", config),
+        ("data", "data.", config.data),
+        ("each of sources", "", SourceConfig(model=config.retrieval)),
+        *((f'retrieval (kind = "{kind}")', "retrieval.", model()) for kind, model in kinds_of(TowerConfig).items()),
+        *((f'model (kind = "{kind}")', "model.", model()) for kind, model in kinds_of(RetrieverConfig).items()),
+        ("index", "index.", config.index),
+        ("popularity", "popularity.", config.popularity),
+        ("pair_features", "pair_features.", config.pair_features),
+        ("ranker (or none: retrieval alone)", "ranker.", DeepRankerConfig()),
     ]
 
 

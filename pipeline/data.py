@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
 
 from dataset import columns
 from dataset.features import FeatureColumns, FeatureTables, encode_features, title_numbers
 from dataset.interactions import Interactions
+from dataset.relations import DEFAULT_RELATIONS, Relations, watches_and_shown
 from dataset.tables import Tables
 from dataset.vocabulary import Vocabulary
 
@@ -21,21 +23,30 @@ class Data:
     titles: pa.Array  # [n_items] string, in the order of the vocabulary; null where an item has none
 
     def features(self, history: Interactions) -> FeatureTables:
-        """What models may know when `history` is all that has happened."""
-        return FeatureTables(history, self.users, self.items, title_numbers(self.titles))
+        """What models may know when `history` is all that has happened: hot features only beside events."""
+        users = self.users.hide_hot(np.diff(history.matrix.indptr) > 0)
+        items = self.items.hide_hot(history.item_counts > 0)
+        return FeatureTables(history, users, items, title_numbers(self.titles))
 
 
-def prepare(tables: Tables) -> Data:
+def prepare(tables: Tables, relations: Relations = DEFAULT_RELATIONS) -> Data:
     """Number and encode tables that `dataset.validation.check` has passed.
 
-    The catalogue is every item with an event or a row in the items table; likewise the users.
+    The catalogue is every item with an event, be it only shown, or a row in the items table; likewise the users.
+
+    Raises:
+        TableError: no event is a watch.
     """
     users = _vocabulary(tables.interactions, tables.users, columns.USER_ID)
     items = _vocabulary(tables.interactions, tables.items, columns.ITEM_ID)
+    watches, shown = watches_and_shown(tables.interactions, relations)
+    hot = tables.hot_columns
     return Data(
-        Interactions.from_table(tables.interactions, users=users, items=items),
-        encode_features(tables.users, users, id_column=columns.USER_ID),
-        encode_features(tables.items, items, id_column=columns.ITEM_ID, text_columns=tables.text_columns),
+        Interactions.from_table(watches, users=users, items=items, shown=shown),
+        encode_features(tables.users, users, id_column=columns.USER_ID, hot_columns=hot),
+        encode_features(
+            tables.items, items, id_column=columns.ITEM_ID, text_columns=tables.text_columns, hot_columns=hot
+        ),
         _titles(tables.items, items),
     )
 

@@ -13,10 +13,12 @@ from dataset.candidates import Candidates
 from dataset.errors import InputError, TableError
 from dataset.features import FeatureTables
 from dataset.interactions import Interactions, SeenItems
+from dataset.relations import DEFAULT_RELATIONS, Relations, watches_and_shown
 from dataset.sources.tabular import read_tables
 from dataset.split import Split
 from dataset.split import test_users as users_to_judge
 from dataset.tables import Tables
+from dataset.validation import check_later
 from dataset.vocabulary import UNKNOWN, Numbers, Vocabulary, as_id_type
 from evaluation.foreign_table import candidates_of_table
 from evaluation.report import EvaluationReport, make_report, to_json, to_markdown
@@ -53,16 +55,17 @@ def evaluate_run(
     """`evaluate_stages` of a published run, on a table of later events.
 
     Args:
-        test: `user_id` and `item_id`, of the run's types.
+        test: `user_id` and `item_id`, of the run's types; with `event` or `weight`, watches count and nothing else.
 
     Raises:
         TableError: a column is missing, or has ids of another type than the run.
         InputError: no user can be judged.
     """
     users, items = recommender.users, recommender.items
+    test = _watches(test, users, items, recommender.relations)
     return evaluate_stages(
         recommender.stages,
-        _number(test, users, items),
+        Interactions.from_table(test, users=users, items=items),
         run=recommender.run.name,
         split=split,
         n=n,
@@ -147,7 +150,7 @@ def evaluate_table(
     Args:
         recommendations: `user_id`, `item_id` and `rank` or `score`.
         train: checked tables; what the users did before, and, with items of their own, the catalogue.
-        test: what they did later: `user_id` and `item_id`.
+        test: what they did later: `user_id` and `item_id`; with `event` or `weight`, watches count and nothing else.
         name: what the report calls the table.
         split: what it calls the test part.
         seen_removed: refuse lists with items that their user has seen, and keep them out of the baselines.
@@ -160,8 +163,9 @@ def evaluate_table(
     data = prepare(train)
     history, features = data.interactions, data.features(data.interactions)
     users, items = history.users, history.items
+    test = _watches(test, users, items, DEFAULT_RELATIONS)
     exclude = history.seen_items if seen_removed else SeenItems.nothing(len(users))
-    judged = _Judged.of(history, _number(test, users, items), exclude, min_history)
+    judged = _Judged.of(history, Interactions.from_table(test, users=users, items=items), exclude, min_history)
     lists = candidates_of_table(recommendations, users, items, asked=judged.users, seen=exclude)
     top_k = max(n, int(lists.rank.max()))
     return make_report(
@@ -242,11 +246,11 @@ class _Judged:
             yield self.evaluate(name, lists, top_k, n, seed)
 
 
-def _number(test: pa.Table, users: Vocabulary, items: Vocabulary) -> Interactions:
-    """The rows of `test` by the numbers of known users and items, 0 for others.
+def _watches(test: pa.Table, users: Vocabulary, items: Vocabulary, relations: Relations) -> pa.Table:
+    """The ids in the rows of `test` that are watches: nobody has to be recommended what was only shown.
 
     Raises:
-        TableError: a column is missing, or its ids are of another type.
+        TableError: a column is missing or cannot be read, its ids are of another type, or no row is a watch.
     """
     vocabularies = {columns.USER_ID: users, columns.ITEM_ID: items}
     for name, vocabulary in vocabularies.items():
@@ -259,7 +263,10 @@ def _number(test: pa.Table, users: Vocabulary, items: Vocabulary) -> Interaction
                 f"test: column {name!r} is {found}, the ids learned from are {wanted}; 1 and '1' are never merged: "
                 "cast it"
             )
-    return Interactions.from_table(test.select(list(vocabularies)), users=users, items=items)
+    names = [*vocabularies, *(name for name in (columns.EVENT, columns.WEIGHT) if name in test.column_names)]
+    if len(test) and len(names) > len(vocabularies):
+        test, _ = watches_and_shown(check_later(test).select(names), relations, name="test")
+    return test.select(list(vocabularies))
 
 
 def _unknown_users(test: pa.Table, users: Vocabulary) -> list[LeftOut]:

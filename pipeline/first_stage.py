@@ -1,8 +1,10 @@
-"""Train and put together the first stage: towers, their index, and popularity beside them."""
+"""Train and put together the first stage: the sources, the weights of their opinions, and the cold answer."""
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import cast
 
 import numpy as np
 
@@ -13,15 +15,15 @@ from evaluation.metrics import hits, lists_of, recall
 from pipeline.config import PipelineConfig
 from pipeline.data import Data
 from pipeline.holdout import Fold
-from pipeline.stages import first_stage
-from retrieval.base import Embeddings, Retriever, TowerModel, Towers
-from retrieval.index.base import CandidateIndex
-from retrieval.index.choose import build_index
+from pipeline.progress import Progress
+from pipeline.sources import SearchedTowers, TrainedSource, all_items, fit_source, retriever_of
+from pipeline.weights import learn_weights
+from retrieval.base import Retriever, Towers
+from retrieval.combined import CombinedRetriever, Source, combine
 from retrieval.index.exact import ExactIndex
 from retrieval.index.measure import IndexMeasurement, measure_index
 from retrieval.indexed import IndexedRetriever
 from retrieval.popularity import Popularity
-from retrieval.systems import make_towers
 
 MOST_VALIDATION_USERS = 2_000
 RECALL_DEPTH = 100
@@ -30,15 +32,27 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
+class Tuning:
+    """What the first fold decides for all later first stages, by name of the source."""
+
+    epochs: dict[str, int]  # of towers; 0 where training knows none
+    weights: dict[str, float]
+
+
+@dataclass(frozen=True)
 class FirstStage:
-    """Trained towers and everything that retrieval needs beside them."""
+    """Trained sources and everything that retrieval needs beside them."""
 
     features: FeatureTables
-    towers: TowerModel
-    vectors: Embeddings  # [n_items + 1, dim]
-    index: CandidateIndex
-    popularity: Popularity
+    sources: dict[str, TrainedSource]  # by name; the first has towers
+    tuning: Tuning
+    popularity: Popularity  # the cold answer
     retriever: Retriever
+
+    @property
+    def towers(self) -> SearchedTowers:
+        """Of the first source."""
+        return cast(SearchedTowers, next(iter(self.sources.values())))
 
 
 def fit_first_stage(
@@ -47,37 +61,63 @@ def fit_first_stage(
     config: PipelineConfig,
     *,
     seed: int,
-    epochs: int | None = None,
+    tuning: Tuning | None = None,
     validate_on: Fold | None = None,
-    progress: Callable[[int, int], None],
+    progress: Progress,
+    part: str,
 ) -> FirstStage:
-    """Towers trained on `history`, which is all of `data` or a part of it, and their index.
+    """Every source trained on `history`, which is all of `data` or a part of it.
 
     Args:
-        epochs: stop after this many; `epochs_trained` of earlier towers; the towers of the report always train for all.
-        validate_on: where given, training stops early by recall@100 on what it holds back.
+        tuning: of an earlier first stage. Without it towers train to their end, or stop early by `validate_on`, and
+            weights that the config leaves open are learned there, or are 1.
+        validate_on: judges towers by recall@100, and weights, on what it holds back.
+        progress: told of every source.
+        part: which first stage of a whole training this is, for whoever looks on.
     """
     features = data.features(history)
-    validate = None
-    if validate_on and len(users_to_ask(validate_on)):
-        validate = _recall_on(validate_on, features, seed)
-    towers = make_towers(config.retrieval).fit(
-        history, features, seed=seed, epochs=epochs, validate=validate, progress=progress
+    users = some(users_to_ask(validate_on), MOST_VALIDATION_USERS, seed) if validate_on else np.zeros(0, np.int32)
+    validate = _recall_on(validate_on, features, users) if validate_on and len(users) else None
+    named = config.named_sources
+    fitted: dict[str, TrainedSource] = {}
+    for place, (name, source) in enumerate(named.items()):
+        what = f"{name if place else 'retrieval'}, {part}"
+        fitted[name] = fit_source(
+            source.model,
+            history,
+            features,
+            config.index,
+            seed=seed,
+            epochs=tuning.epochs.get(name) if tuning else None,
+            validate=validate,
+            progress=partial(progress, what),
+        )
+    weights = (
+        tuning.weights
+        if tuning
+        else {name: 1.0 if (w := source.weight) is None else w for name, source in named.items()}
     )
-    items = _all_items(features)
-    vectors = towers.encode_candidates(items, features)
-    index = build_index(vectors[1:], items[1:], config.index)
+    retriever = combine(
+        [Source(name, retriever_of(fitted[name], name), source.quota, weights[name]) for name, source in named.items()]
+    )
+    if not tuning and validate_on and len(users) and isinstance(retriever, CombinedRetriever):
+        free = [source.weight is None for source in named.values()]
+        weights = learn_weights(retriever, free, users, features, validate_on)
+        retriever = CombinedRetriever([replace(source, weight=weights[source.name]) for source in retriever.sources])
+    epochs = {
+        name: source.model.epochs_trained for name, source in fitted.items() if isinstance(source, SearchedTowers)
+    }
     popularity = Popularity(config.popularity).fit(history, features, seed=seed)
-    retriever = first_stage(towers, index, vectors, popularity, features, n_popular=config.n_popular)
-    return FirstStage(features, towers, vectors, index, popularity, retriever)
+    return FirstStage(features, fitted, Tuning(epochs, weights), popularity, retriever)
 
 
 def measure(stage: FirstStage, *, top_k: int, seed: int) -> IndexMeasurement:
-    """Recall and latency of the index on queries of real users; logged, and noted in the run."""
+    """Recall and latency of the first source's index on queries of real users; logged, and noted in the run."""
     with_history = np.flatnonzero(np.diff(stage.features.history.by_user.starts)).astype(np.int32)
     users = some(with_history, MOST_VALIDATION_USERS, seed)
-    exact = ExactIndex.build(stage.vectors[1:], _all_items(stage.features)[1:])
-    measurement = measure_index(stage.index, exact, stage.towers.encode_queries(users, stage.features), top_k)
+    towers = stage.towers
+    exact = ExactIndex.build(towers.vectors[1:], all_items(stage.features)[1:])
+    measurement = measure_index(towers.index, exact, towers.model.encode_queries(users, stage.features), top_k)
     log.info("index: %s", measurement)
     return measurement
 
@@ -94,11 +134,10 @@ def some(users: Numbers, most: int, seed: int) -> Numbers:
     return np.sort(np.random.default_rng(seed).permutation(users)[:most])
 
 
-def _recall_on(fold: Fold, features: FeatureTables, seed: int) -> Callable[[Towers], float]:
+def _recall_on(fold: Fold, features: FeatureTables, users: Numbers) -> Callable[[Towers], float]:
     """recall@100 of towers on what a fold holds back, seen items removed, over the whole catalogue."""
     later = fold.later.seen_items
-    users = some(users_to_ask(fold), MOST_VALIDATION_USERS, seed)
-    items = _all_items(features)[1:]
+    items = all_items(features)[1:]
 
     def validate(towers: Towers) -> float:
         retriever = IndexedRetriever(towers, ExactIndex.build(towers.encode_candidates(items, features), items))
@@ -106,7 +145,3 @@ def _recall_on(fold: Fold, features: FeatureTables, seed: int) -> Callable[[Towe
         return float(recall(hits(lists_of(found, RECALL_DEPTH), users, later), later.count(users)).mean())
 
     return validate
-
-
-def _all_items(features: FeatureTables) -> Numbers:
-    return np.arange(len(features.history.items) + 1, dtype=np.int32)

@@ -80,5 +80,5 @@ def _windows(interactions: Interactions, n_windows: int) -> list[Fold]:
         has_history = np.zeros(len(interactions.users) + 1, np.bool_)
         has_history[interactions.user_num[is_before]] = True
         is_later = ~is_before & (interactions.timestamp_s <= stop_s) & has_history[interactions.user_num]
-        windows.append(Fold(interactions.select(is_before), interactions.select(is_later)))
+        windows.append(Fold(interactions.select(is_before).shown_before(start_s), interactions.select(is_later)))
     return windows

@@ -89,7 +89,7 @@ def run_main_job(
         save_split(parts, folder / "split")
         reports.append(evaluate_stages(trained.stages, parts.test, run=preset, split=holdout, n=n, seed=seed))
         save_report(reports[0], folder)
-        write_test_accuracy(trained.first.towers, parts.test, folder)
+        write_test_accuracy(trained.first.towers.model, parts.test, folder)
 
     published = train_and_publish(
         replace(prepared, interactions=parts.train),
@@ -144,10 +144,11 @@ def _prepare(
     settings = list(settings)
     config = load_config(preset, holdout=holdout or "random", settings=settings)
     text_columns = tuple(dict.fromkeys((*tables.text_columns, *config.text_columns)))
-    checked, report = check(replace(tables, text_columns=text_columns), config.data)
+    named = replace(tables, text_columns=text_columns, hot_columns=config.hot_columns)
+    checked, report = check(named, config.data)
     for line in report.lines():
         log.warning("%s", line)
-    data = prepare(checked)
+    data = prepare(checked, config.relations)
     if holdout is None:
         holdout = "random" if config.ranker is None else default_holdout(data.interactions)
     return data, load_config(preset, holdout=holdout, settings=settings), holdout

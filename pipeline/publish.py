@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from pydantic import JsonValue
 
 from pipeline.artifacts import publish
 from pipeline.config import Holdout, PipelineConfig
@@ -20,6 +21,7 @@ from pipeline.run_files import save_tables
 from pipeline.serving import save_serving
 
 if TYPE_CHECKING:
+    from pipeline.first_stage import Tuning
     from pipeline.train import Trained
 
 
@@ -64,7 +66,8 @@ def train_and_publish(
         writer.notes |= {
             "gate": asdict(trained.gate),
             "index": asdict(trained.measurement),
-            "epochs": trained.first.towers.epochs_trained,
+            "sources": _notes_of_sources(trained.first.tuning),
+            "left_out": dict(trained.left_out),
         }
     assert writer.published
     return writer.published
@@ -72,17 +75,29 @@ def train_and_publish(
 
 def _save_training(trained: "Trained", folder: Path) -> None:
     """The weights, for whoever trains on, and how the training went."""
-    trained.first.towers.save(folder / "towers")
-    write_training_figures(trained.first.towers, folder / "figures")
+    from pipeline.sources import SearchedTowers
+
+    for name, source in trained.first.sources.items():
+        if isinstance(source, SearchedTowers):  # the others' serving form is all that there is
+            source.model.save(folder / "sources" / name)
+    write_training_figures(trained.first.towers.model, folder / "figures")
     if trained.ranker:
         trained.ranker.save(folder / "ranker")
+
+
+def _notes_of_sources(tuning: "Tuning") -> JsonValue:
+    """Weight of every source, the first one first, and epochs where it has towers; none where training knows none."""
+    return {name: {"weight": weight, "epochs": tuning.epochs.get(name)} for name, weight in tuning.weights.items()}
 
 
 def _hash_of(data: Data) -> str:
     """SHA-256 over ids, events and features: equal tables give equal hashes, whatever file they came from."""
     events = data.interactions
     digest = hashlib.sha256((events.users.content_hash + events.items.content_hash).encode())
-    for column in (events.user_num, events.item_num, events.timestamp_s, events.rating):
+    event_columns = [events.user_num, events.item_num, events.timestamp_s, events.rating, events.weight]
+    if events.shown is not None:
+        event_columns += [events.shown.user_num, events.shown.item_num, events.shown.first_s]
+    for column in event_columns:
         digest.update(b"-" if column is None else np.ascontiguousarray(column).tobytes())
     for features in (data.users, data.items):
         for name, values in features.to_arrays().items():

@@ -70,7 +70,8 @@ class Recommender:
         self.features, self._titles = load_tables(run.folder)
         self.stages = load_serving(run.path("serving"), self.features, config, gate_is_open=_gate_is_open(run))
         self.users, self.items = self.features.history.users, self.features.history.items
-        self._reads_history = reads_history(config.retrieval)
+        self.relations = config.relations
+        self._reads_history = all(reads_history(source.model) for source in config.named_sources.values())
         self._nothing_seen = SeenItems.nothing(len(self.users))
 
     @classmethod

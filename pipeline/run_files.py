@@ -2,10 +2,10 @@
 
 run/
 ├── users.parquet, items.parquet      ids in the order of their numbers; items with titles
-├── history.parquet                   user_num, item_num and, where there are any, timestamp_s and rating
+├── history.parquet                   user_num, item_num and, where there are any, timestamp_s, rating, weight
 ├── user_features.npz, item_features.npz
-├── serving/                          query_tower.onnx, vectors.npy, index/, popularity/, pair_features.npz, ranker.onnx
-└── training/                         configs and weights of the towers and the ranker, to go on from
+├── serving/                          sources.json, sources/<name>/, popularity/, pair_features.npz, ranker.onnx
+└── training/                         configs and weights of all towers and the ranker, to go on from
 """
 
 from pathlib import Path
@@ -33,6 +33,8 @@ def save_tables(features: FeatureTables, titles: pa.Array, folder: Path) -> None
         events[columns.TIMESTAMP_S] = history.timestamp_s
     if history.rating is not None:
         events[columns.RATING] = history.rating
+    if history.weight is not None:
+        events[columns.WEIGHT] = history.weight
     pq.write_table(pa.table(events), folder / "history.parquet")
     np.savez(folder / "user_features.npz", **features.users.to_arrays())  # type: ignore[arg-type]
     np.savez(folder / "item_features.npz", **features.items.to_arrays())  # type: ignore[arg-type]
@@ -50,6 +52,7 @@ def load_tables(folder: Path) -> tuple[FeatureTables, pa.Array]:
         events[ITEM_NUM],
         events.get(columns.TIMESTAMP_S),
         events.get(columns.RATING),
+        events.get(columns.WEIGHT),
     )
     features = FeatureTables(
         history,

@@ -40,7 +40,9 @@ def make_fold_examples(
     )
     pair_features = PairFeatures.fit(stage.features, config.pair_features)
     pairs = pair_features.matrix(candidates, stage.features)
-    return make_examples(candidates, pairs, pair_features.names(stage.features), fold.later.seen_items)
+    return make_examples(
+        candidates, pairs, pair_features.names(stage.features, candidates.sources), fold.later.seen_items
+    )
 
 
 def train_ranker(

@@ -4,30 +4,43 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from pydantic import TypeAdapter
 
 from dataset.features import FeatureTables
-from pipeline.config import PipelineConfig
+from pipeline.config import PipelineConfig, SourceConfig
 from pipeline.run_files import load_arrays
-from pipeline.stages import Stages, first_stage
+from pipeline.stages import Stages
 from ranking.featured import FeaturedRanker
 from ranking.pair_features import PairFeatures
 from ranking.serving import OnnxScorer
+from retrieval.base import Embeddings, Retriever, Towers
+from retrieval.combined import Source, combine
+from retrieval.config import TowerConfig
 from retrieval.index.choose import load_index
+from retrieval.indexed import IndexedRetriever
 from retrieval.popularity import Popularity
-from retrieval.serving import load_towers
+from retrieval.serving import load_retriever, load_towers
 
 if TYPE_CHECKING:
     from pipeline.train import Trained
 
+_SOURCES = TypeAdapter(dict[str, SourceConfig])
+
 
 def save_serving(trained: "Trained", folder: Path) -> None:
     """ONNX graphs, vectors, index and arrays; data only, nothing in it can run code."""
-    stages = trained.stages
+    from pipeline.sources import save_serving_form
+
+    first = trained.first
     folder.mkdir()
-    trained.first.towers.export(folder, stages.features)
-    np.save(folder / "vectors.npy", stages.vectors)
-    trained.first.index.save(folder / "index")
-    trained.first.popularity.save(folder / "popularity")
+    for name, source in first.sources.items():
+        save_serving_form(source, folder / "sources" / name, first.features)
+    weighed = {
+        name: source.model_copy(update={"weight": first.tuning.weights[name]})
+        for name, source in trained.config.named_sources.items()
+    }
+    (folder / "sources.json").write_bytes(_SOURCES.dump_json(weighed, indent=2))
+    first.popularity.save(folder / "popularity")
     if trained.ranker and trained.pair_features:
         np.savez(folder / "pair_features.npz", **trained.pair_features.arrays)  # type: ignore[arg-type]  # the stub takes one for allow_pickle
         trained.ranker.export(folder / "ranker.onnx")
@@ -35,8 +48,22 @@ def save_serving(trained: "Trained", folder: Path) -> None:
 
 def load_serving(folder: Path, features: FeatureTables, config: PipelineConfig, *, gate_is_open: bool) -> Stages:
     """What `save_serving` wrote, put together; without an open gate the ranker stays out."""
-    vectors = np.load(folder / "vectors.npy", mmap_mode="r")
-    towers = load_towers(folder, config.retrieval, vectors)
+    named = _SOURCES.validate_json((folder / "sources.json").read_bytes())
+    sources: list[Source] = []
+    searched: list[tuple[Towers, Embeddings]] = []
+    for name, source in named.items():
+        place = folder / "sources" / name
+        retriever: Retriever
+        if isinstance(source.model, TowerConfig):
+            vectors = np.load(place / "vectors.npy", mmap_mode="r")
+            towers = load_towers(place, source.model, vectors)
+            searched.append((towers, vectors))
+            retriever = IndexedRetriever(towers, load_index(place / "index"), name)
+        else:
+            retriever = load_retriever(place, source.model)
+        assert source.weight is not None  # `save_serving` wrote what was learned
+        sources.append(Source(name, retriever, source.quota, source.weight))
+    first_towers, first_vectors = searched[0]
     popularity = Popularity.load(folder / "popularity")
     ranker = None
     if gate_is_open:
@@ -44,11 +71,9 @@ def load_serving(folder: Path, features: FeatureTables, config: PipelineConfig, 
         ranker = FeaturedRanker(pair_features, OnnxScorer(folder / "ranker.onnx"))
     return Stages(
         features=features,
-        towers=towers,
-        vectors=vectors,
-        retriever=first_stage(
-            towers, load_index(folder / "index"), vectors, popularity, features, n_popular=config.n_popular
-        ),
+        towers=first_towers,
+        vectors=first_vectors,
+        retriever=combine(sources),
         popularity=popularity,
         ranker=ranker,
         n_candidates=config.n_candidates,

@@ -6,15 +6,12 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
-from dataset.candidates import Candidates, take_top_k
+from dataset.candidates import Candidates, order_by
 from dataset.features import FeatureTables
 from dataset.interactions import SeenItems
 from dataset.vocabulary import Numbers
-from ranking.base import Ranker
+from ranking.base import Ranker, Scores
 from retrieval.base import Embeddings, Retriever, Towers
-from retrieval.index.base import CandidateIndex
-from retrieval.indexed import IndexedRetriever
-from retrieval.pooled import PooledRetriever
 
 Stage: TypeAlias = Literal["final", "retrieval"]
 COLD = "cold"
@@ -25,8 +22,8 @@ class Stages:
     """Everything that answers, in training form or in serving form."""
 
     features: FeatureTables
-    towers: Towers
-    vectors: Embeddings  # [n_items + 1, dim]
+    towers: Towers  # of the first source
+    vectors: Embeddings  # [n_items + 1, dim] of its items
     retriever: Retriever
     popularity: Retriever
     ranker: Ranker | None  # None: the gate closed, or the preset has no second stage
@@ -58,66 +55,29 @@ class Stages:
     def _known_lists(
         self, users: Numbers, n: int, stage: Stage, exclude: SeenItems, blocked: Numbers, only: Numbers | None
     ) -> Candidates:
-        if only is None:
-            top_k = max(self.n_candidates, n) + len(blocked)
-            candidates = self.retriever.retrieve(users, self.features, top_k=top_k, exclude=exclude)
-        else:
-            candidates = self._score_only(users, exclude, only)
+        top_k = max(self.n_candidates, n) + len(blocked) if only is None else len(self.features.history.items)
+        candidates = self.retriever.retrieve(users, self.features, top_k=top_k, exclude=exclude, only=only)
         candidates = _without(candidates, blocked)
         if stage == "retrieval" or self.ranker is None or not len(candidates):
             return _sort(candidates, candidates.score, n)
         return _sort(candidates, self.ranker.score(candidates, self.features), n)
 
-    def _score_only(self, users: Numbers, exclude: SeenItems, only: Numbers) -> Candidates:
-        """Every allowed item, by the towers."""
-        items = np.unique(only[only > 0])
-        scores = self.towers.encode_queries(users, self.features) @ self.vectors[items].T  # [n_users, n_only]
-        pairs = np.broadcast_arrays(users[:, None], items[None])
-        row_user, column = np.nonzero(~exclude.contains(*pairs))
-        score = scores[row_user, column].astype(np.float32)
-        return take_top_k(users, row_user, items[column], score, top_k=len(items), origins=("only",))
-
     def _cold_lists(
         self, users: Numbers, n: int, exclude: SeenItems, blocked: Numbers, only: Numbers | None
     ) -> Candidates:
-        n_items = len(self.features.history.items)
-        depth = n_items if only is not None else min(n + len(blocked), n_items)
-        answer = self.popularity.retrieve(users, self.features, top_k=depth, exclude=exclude)
-        if only is not None:
-            answer = answer.select(np.isin(answer.item_num, only))
-        return replace(_sort(_without(answer, blocked), None, n), origins=(COLD,))
-
-
-def first_stage(
-    towers: Towers,
-    index: CandidateIndex,
-    vectors: Embeddings,
-    popularity: Retriever,
-    features: FeatureTables,
-    *,
-    n_popular: int,
-) -> Retriever:
-    """The towers' index, widened by `n_popular` items that are popular now where there are times to tell."""
-    first = IndexedRetriever(towers, index)
-    if not n_popular or features.history.timestamp_s is None:
-        return first
-    return PooledRetriever(first, vectors, towers, [(popularity, n_popular)])
+        depth = n + len(blocked)
+        answer = self.popularity.retrieve(users, self.features, top_k=depth, exclude=exclude, only=only)
+        answer = _without(answer, blocked)
+        return replace(_sort(answer, answer.score, n), origins=(COLD,))
 
 
 def _without(candidates: Candidates, blocked: Numbers) -> Candidates:
     return candidates.select(~np.isin(candidates.item_num, blocked)) if len(blocked) else candidates
 
 
-def _sort(candidates: Candidates, score: np.ndarray | None, n: int) -> Candidates:
-    return take_top_k(
-        candidates.users,
-        candidates.row_user,
-        candidates.item_num,
-        candidates.score if score is None else score,
-        top_k=n,
-        origin=candidates.origin,
-        origins=candidates.origins,
-    )
+def _sort(candidates: Candidates, score: Scores, n: int) -> Candidates:
+    """The final lists; what the sources thought of each row has served its purpose."""
+    return replace(order_by(candidates, score, top_k=n), source_score=None, source_rank=None)
 
 
 def _interleave(users: Numbers, places: Sequence[np.ndarray], parts: Sequence[Candidates]) -> Candidates:

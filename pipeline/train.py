@@ -1,4 +1,4 @@
-"""Train both stages: folds -> first stages -> examples -> ranker and gate -> first stage on everything."""
+"""Train both stages: checks -> folds -> first stages -> examples -> ranker and gate -> first stage on everything."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -9,6 +9,7 @@ from pipeline.first_stage import FirstStage, fit_first_stage, measure
 from pipeline.holdout import make_folds
 from pipeline.progress import Progress, silent
 from pipeline.second_stage import Gate, make_fold_examples, train_ranker
+from pipeline.sources import keep_usable
 from pipeline.stages import Stages
 from ranking.deep import DeepRanker
 from ranking.featured import FeaturedRanker
@@ -23,6 +24,8 @@ class Trained:
     """Both stages in training form, with what was decided and measured on the way."""
 
     first: FirstStage
+    config: PipelineConfig  # without the sources that were left out
+    left_out: dict[str, str]  # optional source -> why the data do not allow it
     measurement: IndexMeasurement
     pair_features: PairFeatures | None
     ranker: DeepRanker | None
@@ -42,41 +45,43 @@ def train(data: Data, config: PipelineConfig, *, holdout: Holdout, seed: int, pr
         InputError: the data do not allow this holdout, or hold too little to learn from.
         DivergenceError: a loss or a feature is not finite.
     """
-    ranker, gate, epochs = None, Gate(False, "the preset has no second stage"), None
-    if config.ranker:
+    config, left_out = keep_usable(config, data)
+    ranker, gate, tuning = None, Gate(False, "the preset has no second stage"), None
+    folds = []
+    if config.ranker or any(source.weight is None for source in config.sources):
         folds = make_folds(data.interactions, holdout, n_folds=config.folds, seed=seed)
-        parts = []
-        for number, fold in enumerate(folds):
-            stage = fit_first_stage(
-                data,
-                fold.history,
-                config,
-                seed=seed,
-                epochs=epochs,
-                validate_on=None if epochs else fold,
-                progress=partial(progress, f"retrieval, part {number + 1} of {len(folds)}"),
-            )
-            epochs = stage.towers.epochs_trained
+    if not config.ranker:
+        folds = folds[:1]  # it teaches the weights
+    parts = []
+    for number, fold in enumerate(folds):
+        stage = fit_first_stage(
+            data,
+            fold.history,
+            config,
+            seed=seed,
+            tuning=tuning,
+            validate_on=None if tuning else fold,
+            progress=progress,
+            part=f"part {number + 1} of {len(folds)}",
+        )
+        tuning = stage.tuning
+        if config.ranker:
             most_lists = MOST_LISTS // len(folds)
             parts.append(make_fold_examples(fold, stage, config, most_lists=most_lists, seed=seed + number))
+    if config.ranker:
         ranker, gate = train_ranker(parts, config.ranker, seed=seed, progress=partial(progress, "ranking"))
     first = fit_first_stage(
-        data,
-        data.interactions,
-        config,
-        seed=seed,
-        epochs=epochs,
-        progress=partial(progress, "retrieval, on everything"),
+        data, data.interactions, config, seed=seed, tuning=tuning, progress=progress, part="on everything"
     )
     pair_features = PairFeatures.fit(first.features, config.pair_features) if ranker else None
     stages = Stages(
         features=first.features,
-        towers=first.towers,
-        vectors=first.vectors,
+        towers=first.towers.model,
+        vectors=first.towers.vectors,
         retriever=first.retriever,
         popularity=first.popularity,
         ranker=FeaturedRanker(pair_features, ranker) if ranker and pair_features and gate.is_open else None,
         n_candidates=config.n_candidates,
     )
     measurement = measure(first, top_k=config.n_candidates, seed=seed)
-    return Trained(first, measurement, pair_features, ranker, gate, stages)
+    return Trained(first, config, left_out, measurement, pair_features, ranker, gate, stages)

@@ -82,26 +82,30 @@ class PairFeatures:
         blocks: list[Matrix] = []
         for row_user, (start, stop) in enumerate(pairwise(starts)):
             if start < stop:
-                rows = slice(start, stop)
-                user = int(candidates.users[row_user])
-                columns = self._columns(
-                    user, candidates.item_num[rows], candidates.score[rows], candidates.rank[rows], features
-                )
+                user, rows = int(candidates.users[row_user]), slice(start, stop)
+                retrieval = {"score": candidates.score[rows], "log_rank": np.log1p(candidates.rank[rows])}
+                if candidates.source_score is not None and candidates.source_rank is not None:
+                    opinions = candidates.source_score[rows], candidates.source_rank[rows]
+                    retrieval |= _source_columns(candidates.sources, *opinions)
+                columns = self._columns(user, candidates.item_num[rows], retrieval, features)
                 blocks.append(np.stack(list(columns.values()), axis=1).astype(np.float32))
-        return np.concatenate(blocks) if blocks else np.zeros((0, len(self.names(features))), np.float32)
+        return (
+            np.concatenate(blocks)
+            if blocks
+            else np.zeros((0, len(self.names(features, candidates.sources))), np.float32)
+        )
 
-    def names(self, features: FeatureTables) -> tuple[str, ...]:
-        """Names of the columns of `matrix`, in order."""
-        one = np.ones(1, np.int32)
-        return tuple(self._columns(0, one, np.zeros(1, np.float32), one, features))
+    def names(self, features: FeatureTables, sources: tuple[str, ...] = ()) -> tuple[str, ...]:
+        """Names of the columns of `matrix`, in order; `sources` are those of the candidates."""
+        one, nothing = np.ones(1, np.int32), np.zeros((1, len(sources)), np.int32)
+        retrieval: Columns = {"score": np.zeros(1), "log_rank": np.zeros(1)}
+        retrieval |= _source_columns(sources, nothing.astype(np.float32), nothing)
+        return tuple(self._columns(0, one, retrieval, features))
 
-    def _columns(
-        self, user: int, items: Numbers, score: npt.NDArray[np.float32], rank: Numbers, features: FeatureTables
-    ) -> Columns:
-        """All columns of one list, each [n_items]."""
+    def _columns(self, user: int, items: Numbers, retrieval: Columns, features: FeatureTables) -> Columns:
+        """All columns of one list, each [n_items]; `retrieval` are those that retrieval knows."""
         history = self._history_of(user, features)
-        columns: Columns = {"score": score, "log_rank": np.log1p(rank)}
-        columns |= self._affinities(history, items)
+        columns = retrieval | self._affinities(history, items)
         columns["popularity"] = self._log_count[items]
         columns["history_length"] = np.full(len(items), np.log1p(len(history.items)))
         columns["history_popularity"] = np.full(len(items), _mean(self._log_count[history.items]))
@@ -215,6 +219,23 @@ class PairFeatures:
     def _log_count(self) -> npt.NDArray[np.float64]:
         log_count: npt.NDArray[np.float64] = np.log1p(self.arrays["count"])
         return log_count
+
+
+def _source_columns(sources: tuple[str, ...], score: npt.NDArray[np.float32], rank: npt.NDArray[np.int32]) -> Columns:
+    """What each source says of the rows of a list; of a row that it did not bring, that it comes behind all others.
+
+    Args:
+        sources: names of the columns.
+        score: [n_items, n_sources], NaN where a source did not bring the item.
+        rank: [n_items, n_sources], 0 where it did not.
+    """
+    columns: Columns = {}
+    for name, own_score, own_rank in zip(sources, score.T, rank.T, strict=True):
+        is_brought = own_rank > 0
+        lowest = own_score[is_brought].min() if is_brought.any() else 0.0
+        columns[f"score_{name}"] = np.where(is_brought, own_score, lowest)
+        columns[f"log_rank_in_{name}"] = np.log1p(np.where(is_brought, own_rank, own_rank.max() + 1))
+    return columns
 
 
 def _mean(values: npt.NDArray[np.floating]) -> float:

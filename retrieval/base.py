@@ -30,7 +30,11 @@ class Towers(Protocol):
 class Retriever(Protocol):
     """The first stage as a whole: never a seen item, and fewer than `top_k` rather than filler."""
 
-    def retrieve(self, users: Numbers, features: FeatureTables, *, top_k: int, exclude: SeenItems) -> Candidates: ...
+    def retrieve(
+        self, users: Numbers, features: FeatureTables, *, top_k: int, exclude: SeenItems, only: Numbers | None = None
+    ) -> Candidates:
+        """Each user's best `top_k` items; `only`, where given, are the items to choose from."""
+        ...
 
 
 class TowerModel(Towers, Protocol):

@@ -1,9 +1,10 @@
 """Settings of retrieval models; kept apart from the models so that reading a config does not import TensorFlow."""
 
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Literal, Self, TypeAlias, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from retrieval.als import ALSConfig
 from retrieval.ease import EASEConfig
 from retrieval.item_knn import ItemKNNConfig
 from retrieval.popularity import PopularityConfig
@@ -64,10 +65,58 @@ class ReportConfig(BaseModel):
     epochs: int = Field(10, ge=1, description="passes over the watches")
 
 
-TowerConfig: TypeAlias = TwoTowerConfig | ReportConfig  # systems with vectors
+class SequenceConfig(BaseModel):
+    """A query tower that reads the newest events in their order, and predicts the next one at each of them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    kind: Literal["sequence"] = "sequence"
+    encoder: Literal["attention", "recurrent"] = Field(
+        "attention", description="causal self-attention, or a gated recurrent unit"
+    )
+    context: bool = Field(False, description="user columns, hour and weekday enter each step")
+    time: bool = Field(
+        False, description="gaps between events, their age when asked and the moment of asking enter the query"
+    )
+    embedding_size: int = Field(64, ge=1, le=4096, description="dimensions that both towers share, without the bias")
+    max_length: int = Field(50, ge=2, le=1000, description="newest events of a history that are read")
+    n_blocks: int = Field(2, ge=1, description="attention blocks")
+    n_heads: int = Field(2, ge=1, description="heads of an attention block; they divide embedding_size")
+    norm: Literal["pre", "post"] = Field("pre", description="attention blocks normalise what they read, or their sum")
+    shares_items: bool = Field(True, description="one embedding of an item, whether it was watched or is a candidate")
+    n_next: int = Field(1, ge=1, description="next events that each position predicts")
+    max_windows: int = Field(100, ge=1, description="windows of a user in an epoch, the newest first")
+    late_share: float = Field(
+        0.5, ge=0, le=1, description="share of windows asked at the newest moment of the data, as batches are"
+    )
+    dropout: float = Field(0.3, ge=0, lt=1, description="of steps, attention and queries")
+    l2: float = Field(0.0, ge=0, description="penalty on the squares of the candidates' embeddings in a step")
+    batch_windows: int = Field(64, ge=1, description="windows in a step")
+    n_positions: int = Field(1024, ge=1, description="positions that predict in a step, at most; drawn at random")
+    n_candidates: int = Field(4096, ge=2, description="items told apart in a step; a smaller catalogue enters whole")
+    learning_rate: float = Field(0.003, gt=0, description="of Adam, at the start of its cosine decay")
+    epochs: int = Field(16, ge=1, description="passes over the windows, at most")
+    max_steps: int = Field(4500, ge=1, description="steps of training, at most: many windows make fewer epochs")
+    looks: int = Field(8, ge=1, description="looks at validation that early stopping takes in a whole training")
+    patience: int = Field(3, ge=1, description="looks without a gain before training stops")
+
+    @model_validator(mode="after")
+    def _heads_divide(self) -> Self:
+        if self.encoder == "attention" and self.embedding_size % self.n_heads:
+            raise ValueError(f"n_heads={self.n_heads} does not divide embedding_size={self.embedding_size}")
+        return self
+
+
+TowerConfig: TypeAlias = TwoTowerConfig | ReportConfig | ALSConfig | SequenceConfig  # systems with vectors
 RetrieverConfig: TypeAlias = EASEConfig | ItemKNNConfig | PopularityConfig  # systems without
+ModelConfig: TypeAlias = TowerConfig | RetrieverConfig
 
 
-def reads_history(config: TowerConfig | RetrieverConfig) -> bool:
+def kinds_of(union: object) -> dict[str, type[BaseModel]]:
+    """Kind -> config, of one of the unions above."""
+    return {config.model_fields["kind"].default: config for config in get_args(union)}
+
+
+def reads_history(config: ModelConfig) -> bool:
     """Whether lists follow the user's history as it is when asked; otherwise the system knows users by their id."""
     return not isinstance(config, ReportConfig)

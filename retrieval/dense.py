@@ -1,7 +1,7 @@
 """Score tables -> Candidates: what every retriever that scores the whole catalogue shares."""
 
 from collections.abc import Iterator, Sequence
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +11,7 @@ from dataset.interactions import Positions, SeenItems
 from dataset.vocabulary import UNKNOWN, Numbers
 
 ScoreTable: TypeAlias = npt.NDArray[np.float32]
+Table = TypeVar("Table", npt.NDArray[np.float32], npt.NDArray[np.int32])
 
 # A block of 4M scores takes 16 MiB: small enough to stay bounded, large enough for full speed.
 CELLS_PER_BLOCK = 1 << 22
@@ -45,7 +46,14 @@ def best_columns(scores: ScoreTable, top_k: int) -> Positions:
     return np.take_along_axis(columns, order, axis=1)
 
 
-def top_candidates(users: Numbers, scores: ScoreTable, exclude: SeenItems, top_k: int, origin: str) -> Candidates:
+def top_candidates(
+    users: Numbers,
+    scores: ScoreTable,
+    exclude: SeenItems,
+    top_k: int,
+    origin: str,
+    only: Numbers | None = None,
+) -> Candidates:
     """Each user's best unseen items out of a score for every item.
 
     Args:
@@ -55,9 +63,12 @@ def top_candidates(users: Numbers, scores: ScoreTable, exclude: SeenItems, top_k
         exclude: items that must not come back.
         top_k: length of a list; shorter where fewer items are left.
         origin: name of the source of these candidates.
+        only: where given, the items to choose from.
     """
     scores = np.where(np.isnan(scores), -np.inf, scores)
     scores[:, UNKNOWN] = -np.inf
+    if only is not None:
+        scores[:, np.isin(np.arange(scores.shape[1]), only, invert=True)] = -np.inf
     scores[exclude.rows_of(users)] = -np.inf
     item_num = best_columns(scores, min(top_k, scores.shape[1]))
     score = np.take_along_axis(scores, item_num, axis=1)
@@ -88,4 +99,11 @@ def stack(parts: Sequence[Candidates]) -> Candidates:
         rank=np.concatenate([part.rank for part in parts]),
         origin=np.concatenate([part.origin for part in parts]),
         origins=parts[0].origins,
+        source_score=_joined([part.source_score for part in parts]),
+        source_rank=_joined([part.source_rank for part in parts]),
     )
+
+
+def _joined(tables: Sequence[Table | None]) -> Table | None:
+    """All tables as one; None where there are none."""
+    return np.concatenate([table for table in tables if table is not None]) if tables[0] is not None else None

@@ -62,7 +62,9 @@ class EASE:
         self._weights = ease_weights(history.matrix, l2=self.config.l2 * np.sqrt(len(history.users)))
         return self
 
-    def retrieve(self, users: Numbers, features: FeatureTables, *, top_k: int, exclude: SeenItems) -> Candidates:
+    def retrieve(
+        self, users: Numbers, features: FeatureTables, *, top_k: int, exclude: SeenItems, only: Numbers | None = None
+    ) -> Candidates:
         """Scores by `features.history`, which may be later than the history of the fit."""
         weights = self._fitted()
         parts = []
@@ -70,7 +72,7 @@ class EASE:
             read = self._histories(users[block], features)
             scores = np.asarray(read @ weights)
             scores[np.diff(read.indptr) == 0] = -np.inf
-            parts.append(top_candidates(users[block], scores, exclude, top_k, "ease"))
+            parts.append(top_candidates(users[block], scores, exclude, top_k, "ease", only))
         return stack(parts)
 
     def _histories(self, users: Numbers, features: FeatureTables) -> "sp.csr_matrix[np.float32]":

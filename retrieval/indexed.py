@@ -25,11 +25,12 @@ class IndexedRetriever:
         self._index = index
         self._origin = origin
 
-    def retrieve(self, users: Numbers, features: FeatureTables, *, top_k: int, exclude: SeenItems) -> Candidates:
-        return self.search(self._towers.encode_queries(users, features), users, top_k=top_k, exclude=exclude)
-
-    def search(self, queries: Embeddings, users: Numbers, *, top_k: int, exclude: SeenItems) -> Candidates:
-        """As `retrieve`, for users already encoded: `queries` [n_users, dim]."""
+    def retrieve(
+        self, users: Numbers, features: FeatureTables, *, top_k: int, exclude: SeenItems, only: Numbers | None = None
+    ) -> Candidates:
+        queries = self._towers.encode_queries(users, features)
+        if only is not None:
+            return self._score(queries, users, features, top_k, exclude, np.unique(only[only != UNKNOWN]))
         depth = np.minimum(top_k + exclude.count(users), len(self._index))
         order = np.argsort(depth, kind="stable")  # users of like depth together: few searches deeper than needed
         found = []
@@ -39,6 +40,26 @@ class IndexedRetriever:
             kept = (item_num != UNKNOWN) & ~_seen(users[asked], item_num, exclude)
             kept &= np.cumsum(kept, axis=1) <= top_k
             found.append((asked[np.nonzero(kept)[0]], item_num[kept], score[kept]))
+        row_user, item_nums, scores = map(np.concatenate, zip(*found, strict=True))
+        return take_top_k(users, row_user, item_nums, scores, top_k=top_k, origins=(self._origin,))
+
+    def _score(
+        self,
+        queries: Embeddings,
+        users: Numbers,
+        features: FeatureTables,
+        top_k: int,
+        exclude: SeenItems,
+        items: Numbers,
+    ) -> Candidates:
+        """The best of a few `items` by their dot products: the index is not asked."""
+        vectors = self._towers.encode_candidates(items, features)
+        found = []
+        for block in blocks(len(users), len(items)):
+            asked = np.arange(len(users))[block]
+            scores = queries[block] @ vectors.T  # [n_asked, n_items]
+            row, column = np.nonzero(~exclude.contains(*np.broadcast_arrays(users[asked][:, None], items[None])))
+            found.append((asked[row], items[column], scores[row, column].astype(np.float32)))
         row_user, item_nums, scores = map(np.concatenate, zip(*found, strict=True))
         return take_top_k(users, row_user, item_nums, scores, top_k=top_k, origins=(self._origin,))
 

@@ -48,14 +48,16 @@ class ItemKNN:
         self._cosines = neighbours.T.tocsr()
         return self
 
-    def retrieve(self, users: Numbers, features: FeatureTables, *, top_k: int, exclude: SeenItems) -> Candidates:
+    def retrieve(
+        self, users: Numbers, features: FeatureTables, *, top_k: int, exclude: SeenItems, only: Numbers | None = None
+    ) -> Candidates:
         """Scores by `features.history`, which may be later than the history of the fit."""
         cosines = self._fitted()
         parts = []
         for block in blocks(len(users), cosines.shape[0]):
             scores = (features.history.matrix[users[block]] @ cosines).toarray()
             scores[scores == 0] = -np.inf
-            parts.append(top_candidates(users[block], scores, exclude, top_k, "item_knn"))
+            parts.append(top_candidates(users[block], scores, exclude, top_k, "item_knn", only))
         return stack(parts)
 
     def save(self, directory: Path) -> None:

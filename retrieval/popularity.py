@@ -7,12 +7,12 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
-from dataset.candidates import Candidates
+from dataset.candidates import Candidates, take_top_k
 from dataset.errors import InputError
 from dataset.features import FeatureTables
 from dataset.interactions import Interactions, SeenItems
 from dataset.vocabulary import UNKNOWN, Numbers
-from retrieval.dense import ScoreTable, blocks, masked_candidates, stack, top_candidates
+from retrieval.dense import ScoreTable, best_columns, blocks
 
 Watches: TypeAlias = npt.NDArray[np.float64]
 
@@ -27,6 +27,13 @@ class PopularityConfig(BaseModel):
     half_life_days: float | None = Field(
         None, gt=0, description="a watch counts half after so many days before the newest one; none: all count alike"
     )
+    activity_damping: float = Field(
+        0,
+        ge=0,
+        le=1,
+        description="each watch of a user with n of them counts n^-this: 0 counts watches, 1 gives every user one "
+        "vote; between, the few who watch everything no longer speak for all",
+    )
     segment_smoothing: float | None = Field(
         None,
         gt=0,
@@ -39,9 +46,9 @@ class PopularityConfig(BaseModel):
 
 
 class Popularity:
-    """Items by how many watches they have, recent ones weighing more where the config says so.
+    """Items by how many watches they have, or by their weights; recent ones weigh more where the config says so.
 
-    Items never watched come last, at score 0. Without times in the history every watch counts alike.
+    Items never watched come last, at score 0. Without times in the history a watch does not age.
 
     With `segment_smoothing`, and where users have categorical features, the score is the log of the item's watches
     and, for each of those features, of how many times oftener the user's group watches it than all do, drawn towards 0
@@ -51,15 +58,22 @@ class Popularity:
     def __init__(self, config: PopularityConfig | None = None) -> None:
         self.config = config or PopularityConfig()
         self._score: npt.NDArray[np.float32] | None = None  # [n_items + 1]
-        self._order = self._place = np.zeros(0, np.int64)  # item numbers, best first; where each stands among them
         self._lifts: dict[str, ScoreTable] = {}  # user column -> [n_groups, n_items + 1]
 
     def check(self, history: Interactions, features: FeatureTables) -> None:
-        """Everything will do; without times all watches count alike."""
+        """Refuse a half-life without times. `fit` does not ask: cold users get an answer from any data.
+
+        Raises:
+            InputError: names the column.
+        """
+        if self.config.half_life_days is not None and history.timestamp_s is None:
+            raise InputError(
+                "popularity: half_life_days needs a timestamp_s column in the interactions; set half_life_days to none"
+            )
 
     def fit(self, history: Interactions, features: FeatureTables, *, seed: int) -> Self:
         """Counts, and those of each group in `features.users`; `seed` plays no part."""
-        weights = watch_weights(history, self.config.half_life_days)
+        weights = watch_weights(history, self.config)
         score = _sum_by(history.item_num, weights, len(history.items) + 1)
         smoothing = self.config.segment_smoothing
         self._lifts = {}
@@ -70,35 +84,51 @@ class Popularity:
                     cells = group_of[history.user_num].astype(np.int64) * len(score) + history.item_num
                     counts = _sum_by(cells, weights, n_groups * len(score)).reshape(n_groups, -1)
                     self._lifts[name] = _log_lifts(counts, score, smoothing)
-        self._take(np.log(score + A_TRACE) if self._lifts else score)
+        self._score = (np.log(score + A_TRACE) if self._lifts else score).astype(np.float32)
         return self
 
-    def retrieve(self, users: Numbers, features: FeatureTables, *, top_k: int, exclude: SeenItems) -> Candidates:
-        if self._lifts:
-            return self._retrieve_by_group(users, features, top_k, exclude)
-        score = self._fitted()
-        n_seen = exclude.count(users)
-        width = min(len(self._order), top_k + int(n_seen.max(initial=0)))  # nobody needs more of the order than that
-        parts = []
-        for block in blocks(len(users), width):
-            kept = np.ones((block.stop - block.start, width), np.bool_)
-            rows, items = exclude.rows_of(users[block])
-            place = self._place[items]
-            kept[rows[place < width], place[place < width]] = False
-            kept &= np.cumsum(kept, axis=1) <= top_k
-            item_num = np.broadcast_to(self._order[:width], kept.shape)
-            parts.append(masked_candidates(users[block], item_num, score[item_num], kept, top_k, "popularity"))
-        return stack(parts)
+    def retrieve(
+        self, users: Numbers, features: FeatureTables, *, top_k: int, exclude: SeenItems, only: Numbers | None = None
+    ) -> Candidates:
+        """Users of the same groups have the same order, so each order is made once."""
+        n_items = len(self._fitted()) - 1
+        groups = np.zeros((len(users), len(self._lifts)), np.int32)
+        for column, name in enumerate(self._lifts):
+            groups[:, column] = features.users.categorical[name][users]
+        kinds, kind_of = np.unique(groups, axis=0, return_inverse=True)
+        by_kind = np.argsort(kind_of, kind="stable")
+        starts = np.searchsorted(kind_of[by_kind], np.arange(len(kinds) + 1))
+        is_allowed = np.ones(n_items + 1, np.bool_)
+        width = min(n_items, top_k + int(exclude.count(users).max(initial=0)))  # nobody needs more of an order
+        if only is not None:
+            is_allowed, width = np.isin(np.arange(n_items + 1), only), n_items
+        parts = [(np.zeros(0, np.int64), np.zeros(0, np.int32), np.zeros(0, np.float32))]
+        for block in blocks(len(kinds), n_items):
+            scores = self._score_kinds(kinds[block])
+            order = 1 + best_columns(scores[:, 1:], width)
+            place = np.full(scores.shape, width)
+            np.put_along_axis(place, order, np.arange(width)[None], axis=1)
+            asked = by_kind[starts[block.start] : starts[block.stop]]
+            for rows in blocks(len(asked), width):
+                who = asked[rows]
+                kind = kind_of[who] - block.start
+                kept = is_allowed[order[kind]]  # [n_who, width]
+                row, item_num = exclude.rows_of(users[who])
+                seen = place[kind[row], item_num]
+                kept[row[seen < width], seen[seen < width]] = False
+                kept &= np.cumsum(kept, axis=1) <= top_k
+                row, rank = np.nonzero(kept)
+                item_num = order[kind[row], rank].astype(np.int32)
+                parts.append((who[row], item_num, scores[kind[row], item_num]))
+        row_user, item_num, score = map(np.concatenate, zip(*parts, strict=True))
+        return take_top_k(users, row_user, item_num, score, top_k=top_k, origins=("popularity",))
 
-    def _retrieve_by_group(self, users: Numbers, features: FeatureTables, top_k: int, exclude: SeenItems) -> Candidates:
-        everybody = self._fitted()
-        parts = []
-        for block in blocks(len(users), len(everybody)):
-            scores = np.tile(everybody, (block.stop - block.start, 1))
-            for name, lifts in self._lifts.items():
-                scores += lifts[features.users.categorical[name][users[block]]]
-            parts.append(top_candidates(users[block], scores, exclude, top_k, "popularity"))
-        return stack(parts)
+    def _score_kinds(self, kinds: Numbers) -> ScoreTable:
+        """[n_kinds, n_items + 1] for users of these groups [n_kinds, n_columns]."""
+        scores = np.tile(self._fitted(), (len(kinds), 1))
+        for column, lifts in enumerate(self._lifts.values()):
+            scores += lifts[kinds[:, column]]
+        return scores
 
     def save(self, directory: Path) -> None:
         directory.mkdir(parents=True, exist_ok=True)
@@ -110,15 +140,9 @@ class Popularity:
     def load(cls, directory: Path) -> Self:
         model = cls(PopularityConfig.model_validate_json((directory / "config.json").read_bytes()))
         with np.load(directory / "scores.npz") as arrays:
-            model._take(arrays["score"])
+            model._score = arrays["score"]
             model._lifts = {key.partition("/")[2]: arrays[key] for key in arrays.files if key != "score"}
         return model
-
-    def _take(self, score: npt.NDArray[np.floating]) -> None:
-        self._score = score.astype(np.float32)
-        self._order = 1 + np.argsort(-self._score[1:], kind="stable")
-        self._place = np.zeros(len(score), np.int64)
-        self._place[self._order] = np.arange(len(self._order))
 
     def _fitted(self) -> npt.NDArray[np.float32]:
         if self._score is None:
@@ -126,12 +150,14 @@ class Popularity:
         return self._score
 
 
-def watch_weights(history: Interactions, half_life_days: float | None) -> Watches:
-    """[n_events] weight of each watch: 1 for the newest, half of it for each half-life before."""
-    if half_life_days is None or history.timestamp_s is None or len(history) == 0:
-        return np.ones(len(history))
-    age_s = history.timestamp_s.max() - history.timestamp_s
-    weights: Watches = np.exp2(-age_s / (half_life_days * SECONDS_PER_DAY))
+def watch_weights(history: Interactions, config: PopularityConfig) -> Watches:
+    """[n_events] how much each watch counts: its own weight, by its age and by how much its user watches."""
+    weights = np.ones(len(history)) if history.weight is None else history.weight.astype(np.float64)
+    if config.half_life_days is not None and history.timestamp_s is not None and len(history):
+        age_s = history.timestamp_s.max() - history.timestamp_s
+        weights *= np.exp2(-age_s / (config.half_life_days * SECONDS_PER_DAY))
+    if config.activity_damping:
+        weights *= np.bincount(history.user_num)[history.user_num] ** -config.activity_damping
     return weights
 
 

@@ -5,24 +5,42 @@ from pathlib import Path
 import numpy as np
 
 from dataset.features import FeatureTables
-from dataset.history import history_bags
+from dataset.history import history_bags, history_windows
 from dataset.vocabulary import Numbers
 from layers.sessions import open_session
-from retrieval.base import Embeddings, Towers
-from retrieval.config import TowerConfig, TwoTowerConfig
+from retrieval.als import ALS, ALSConfig
+from retrieval.base import Embeddings, Retriever, Towers
+from retrieval.config import RetrieverConfig, TowerConfig, TwoTowerConfig
+from retrieval.ease import EASE, EASEConfig
+from retrieval.item_knn import ItemKNN, ItemKNNConfig
+from retrieval.popularity import Popularity, PopularityConfig
 
 QUERY_TOWER_FILE = "query_tower.onnx"
 _USERS_PER_BLOCK = 256
+_BAG_INPUTS = frozenset({"history", "even", "recent"})
 
 
 def load_towers(directory: Path, config: TowerConfig, vectors: Embeddings) -> Towers:
     """What `TowerModel.export` wrote into `directory`, beside its candidate embeddings [n_items + 1, dim]."""
     match config:
+        case ALSConfig():
+            return ALS.load(directory)
         case _:
             reading = config if isinstance(config, TwoTowerConfig) else TwoTowerConfig()
             return OnnxTowers(
                 directory / QUERY_TOWER_FILE, vectors, half_life=reading.half_life, max_history=reading.max_history
             )
+
+
+def load_retriever(directory: Path, config: RetrieverConfig) -> Retriever:
+    """What `RetrieverModel.save` wrote into `directory`."""
+    match config:
+        case EASEConfig():
+            return EASE.load(directory)
+        case ItemKNNConfig():
+            return ItemKNN.load(directory)
+        case PopularityConfig():
+            return Popularity.load(directory)
 
 
 class OnnxTowers:
@@ -31,7 +49,9 @@ class OnnxTowers:
     def __init__(self, query_tower: Path, vectors: Embeddings, *, half_life: float, max_history: int) -> None:
         """`vectors` [n_items + 1, dim], row i of item i; the rest as in the config that the towers were trained by."""
         self._session = open_session(query_tower)
-        self._inputs = {entry.name for entry in self._session.get_inputs()}
+        shapes = {entry.name: entry.shape for entry in self._session.get_inputs()}
+        self._inputs = frozenset(shapes)
+        self._window_length = shapes["window"][1] if "window" in shapes else 0
         self._vectors = vectors
         self._half_life, self._max_history = half_life, max_history
 
@@ -48,11 +68,22 @@ class OnnxTowers:
         return self._vectors[items]
 
     def _inputs_of(self, users: Numbers, features: FeatureTables) -> dict[str, np.ndarray]:
-        """Everything that a query tower may read; histories padded to the longest."""
+        """What the query tower reads, by the names of its inputs."""
+        inputs: dict[str, np.ndarray] = {"user": users, **features.users.take(users)}
+        if self._inputs & _BAG_INPUTS:
+            inputs |= self._bags(users, features)
+        if "window" in self._inputs:
+            windows = history_windows(features.history, users, length=self._window_length)
+            inputs |= {"window": windows.item_num, "window_s": windows.time_s}
+            inputs["request_s"] = np.full(len(users), features.now_s)
+        return inputs
+
+    def _bags(self, users: Numbers, features: FeatureTables) -> dict[str, np.ndarray]:
+        """Histories and their weights, padded to the longest."""
         bags = history_bags(features.history, users, half_life=self._half_life, max_length=self._max_history)
         counts = np.bincount(bags.row, minlength=len(users))
         slots = np.arange(len(bags.row)) - np.repeat(np.cumsum(counts) - counts, counts)
         shape = (len(users), max(int(counts.max(initial=0)), 1))
         history, even, recent = np.zeros(shape, np.int32), np.zeros(shape, np.float32), np.zeros(shape, np.float32)
         history[bags.row, slots], even[bags.row, slots], recent[bags.row, slots] = bags.item_num, bags.even, bags.recent
-        return {"user": users, "history": history, "even": even, "recent": recent, **features.users.take(users)}
+        return {"history": history, "even": even, "recent": recent}

@@ -1,11 +1,13 @@
 """Every retrieval system by its config: the one place that knows them all. Importing it imports TensorFlow."""
 
+from retrieval.als import ALS, ALSConfig
 from retrieval.base import RetrieverModel, TowerModel
-from retrieval.config import ReportConfig, RetrieverConfig, TowerConfig, TwoTowerConfig
+from retrieval.config import ReportConfig, RetrieverConfig, SequenceConfig, TowerConfig, TwoTowerConfig
 from retrieval.ease import EASE, EASEConfig
 from retrieval.item_knn import ItemKNN, ItemKNNConfig
 from retrieval.popularity import Popularity, PopularityConfig
 from retrieval.report import ReportTwoTower
+from retrieval.sequence import SequenceTowers
 from retrieval.two_tower import TwoTower
 
 
@@ -16,6 +18,10 @@ def make_towers(config: TowerConfig) -> TowerModel:
             return TwoTower(config)
         case ReportConfig():
             return ReportTwoTower(config)
+        case ALSConfig():
+            return ALS(config)
+        case SequenceConfig():
+            return SequenceTowers(config)
 
 
 def make_retriever(config: RetrieverConfig) -> RetrieverModel:

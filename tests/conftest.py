@@ -21,7 +21,7 @@ TINY_SETTINGS = (
     "folds=2",
     "ranker.epochs=2",
     "n_candidates=40",
-    "n_popular=10",
+    'sources=[{model={kind="popularity", half_life_days=14, segment_smoothing=20}, quota=10}]',
 )
 
 

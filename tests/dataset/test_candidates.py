@@ -1,10 +1,11 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataset.candidates import take_top_k
+from dataset.candidates import order_by, take_top_k
 
 scores = st.sampled_from([0.0, -0.0, 0.5, 0.5, 1.0, -2.0, math.inf, -math.inf, math.nan])
 rows = st.lists(st.tuples(st.integers(0, 3), st.integers(1, 9), scores), max_size=40, unique_by=lambda row: row[:2])
@@ -86,3 +87,21 @@ def test_select_keeps_the_asked_users():
     assert kept.users.tolist() == [4, 6]
     assert kept.starts.tolist() == [0, 0, 1]
     assert (kept.item_num.tolist(), kept.rank.tolist(), kept.origin.tolist()) == ([3], [1], [0])
+
+
+def test_what_sources_said_goes_with_its_row():
+    users = np.array([4, 6], np.int32)
+    row_user, item_num, score = columns_of([(1, 5, 0.1), (0, 1, 0.5), (0, 3, 0.7), (0, 2, 0.6)])
+    found = take_top_k(users, row_user, item_num, score, top_k=5, origins=("one", "two"))
+    assert found.sources == ()
+    said = np.stack([found.item_num, -found.item_num], axis=1)
+    found = replace(found, source_score=said.astype(np.float32), source_rank=said.astype(np.int32))
+    turned = order_by(found, -found.score, top_k=2)
+
+    assert turned.sources == ("one", "two")
+    assert turned.item_num.tolist() == [1, 2, 5]
+    assert turned.rank.tolist() == [1, 2, 1]
+    assert turned.score.tolist() == [-0.5, np.float32(-0.6), np.float32(-0.1)]
+    assert turned.source_score.tolist() == [[1, -1], [2, -2], [5, -5]]
+    assert turned.source_rank.tolist() == [[1, -1], [2, -2], [5, -5]]
+    assert turned.select(turned.item_num == 2).source_rank.tolist() == [[2, -2]]

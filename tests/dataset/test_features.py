@@ -200,6 +200,53 @@ def test_take_gives_the_rows_asked_for() -> None:
     assert taken["genres"].tolist() == [[2, 0], [0, 0], [2, 0]]
 
 
+HOT = ("year", "genres", "no such column")
+
+
+def hot_and_cold() -> FeatureColumns:
+    table = pa.table(
+        {
+            "item_id": IDS,
+            "colour": ["x", "y"] * 4,
+            "year": [1990.0, 1991, 1992, 1993, 1994, 1995, 1996, 1997],
+            "genres": [["a", "b"], ["a"], ["b"], ["a"], [], ["b"], ["a", "b"], ["a"]],
+        }
+    )
+    return encode_features(table, VOCABULARY, id_column="item_id", hot_columns=HOT)
+
+
+def test_a_hot_number_is_hot_in_both_of_its_columns() -> None:
+    columns = hot_and_cold()
+    assert columns.hot == {"year", "year_bucket", "genres"}
+    assert FeatureColumns.from_arrays(columns.to_arrays()).hot == columns.hot
+
+
+def test_cold_columns_alone() -> None:
+    cold = hot_and_cold().cold
+    assert set(cold.take(np.zeros(1, np.int32))) == {"colour"}
+    assert cold.sizes == {"colour": 3}
+    assert not cold.hot
+
+
+def test_hot_columns_are_missing_without_events() -> None:
+    columns = hot_and_cold()
+    numbers = np.arange(len(VOCABULARY) + 1, dtype=np.int32)
+    has_events = numbers % 2 == 1
+    before, after = columns.take(numbers), columns.hide_hot(has_events).take(numbers)
+    assert (after["colour"] == before["colour"]).all()
+    for name in columns.hot:
+        assert (after[name][has_events] == before[name][has_events]).all()
+        assert not after[name][~has_events].any()
+        assert before[name][~has_events].any()
+        assert after[name].dtype == before[name].dtype
+    assert columns.hide_hot(has_events).hot == columns.hot
+
+
+def test_where_nothing_is_hot_nothing_is_hidden() -> None:
+    columns = everything()
+    assert columns.hide_hot(np.zeros(len(VOCABULARY) + 1, np.bool_)) is columns
+
+
 @pytest.mark.parametrize(("times", "now_s"), [([30, 50, 40], 50), (None, 0)])
 def test_now_is_the_newest_event(times: list[int] | None, now_s: int) -> None:
     table = {"user_id": [1, 2, 1], "item_id": [1, 2, 3]} | ({} if times is None else {"timestamp_s": times})

@@ -4,7 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataset.history import HistoryBags, even_weights, history_bags, make_bags, recency_weights
+from dataset.history import (
+    HistoryBags,
+    even_weights,
+    history_bags,
+    history_windows,
+    make_bags,
+    recency_weights,
+    windows_between,
+)
 from dataset.interactions import Interactions
 
 COUNTS = st.lists(st.integers(0, 12), min_size=1, max_size=6).map(lambda counts: np.array(counts, np.int64))
@@ -92,3 +100,27 @@ def test_the_newest_are_kept(history: Interactions) -> None:
 def test_the_unknown_user_has_no_history(history: Interactions) -> None:
     bags = history_bags(history, np.zeros(2, np.int32), half_life=2.0, max_length=99)
     assert len(bags.row) == 0
+
+
+def test_windows_end_at_the_newest_event_and_are_padded_in_front(history: Interactions) -> None:
+    windows = history_windows(history, np.array([2, 1, 0, 3], np.int32), length=3)
+    assert windows.item_num.tolist() == [[0, 0, 5], [2, 3, 1], [0, 0, 0], [0, 0, 0]]
+    assert windows.time_s.tolist() == [[0, 0, 5], [20, 30, 40], [0, 0, 0], [0, 0, 0]]
+    assert (windows.item_num.dtype, windows.time_s.dtype) == (np.int32, np.int64)
+
+
+def test_windows_of_nobody(history: Interactions) -> None:
+    assert history_windows(history, np.zeros(0, np.int32), length=3).item_num.shape == (0, 3)
+
+
+def test_windows_between_keep_to_their_bounds(history: Interactions) -> None:
+    """User 1 has the places 0 to 3, user 2 has place 4."""
+    windows = windows_between(history, np.array([0, 1, 4]), np.array([2, 4, 4]), length=2)
+    assert windows.item_num.tolist() == [[4, 2], [3, 1], [0, 0]]
+
+
+def test_windows_without_times_keep_the_order_of_the_source() -> None:
+    history = Interactions.from_table(pa.table({"user_id": [1, 2, 1], "item_id": [2, 9, 1]}))
+    windows = history_windows(history, np.array([1], np.int32), length=2)
+    assert windows.item_num.tolist() == [[2, 1]]
+    assert windows.time_s.tolist() == [[0, 0]]

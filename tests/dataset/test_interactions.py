@@ -82,3 +82,58 @@ def test_rows_of_nobody_and_of_users_who_saw_nothing(interactions):
     assert len(rows) == len(item_num) == 0
     rows, item_num = SeenItems.nothing(3).rows_of(np.array([1, 3], np.int32))
     assert len(rows) == len(item_num) == 0
+
+
+SHOWN = pa.table(
+    {
+        "user_id": ["bo", "al", "bo", "zoe", "bo", "al"],
+        "item_id": [30, 20, 30, 10, 10, 99],
+        "timestamp_s": [70, 80, 60, 1, 90, 2],
+    }
+)
+
+
+def test_weights_come_back_and_are_selected():
+    table = TABLE.append_column("weight", pa.array([1, 2, 0.5, 1, 1, 3], pa.float32()))
+    interactions = Interactions.from_table(table)
+    assert interactions.weight.tolist() == [1, 2, 0.5, 1, 1, 3]
+    assert interactions.to_table().equals(table)
+    assert interactions.select(np.array([5, 2])).weight.tolist() == [3, 0.5]
+    ones = TABLE.append_column("weight", pa.array([1.0] * 6, pa.float32()))
+    assert Interactions.from_table(ones).weight is None
+
+
+def test_what_was_shown_is_kept_apart_once_per_pair_with_its_first_time():
+    interactions = Interactions.from_table(TABLE, shown=SHOWN)
+    shown = interactions.shown
+    assert [shown.of(user_num).tolist() for user_num in range(4)] == [[], [2], [1, 3], []]
+    assert shown.first_s.tolist() == [80, 90, 60]
+    assert shown.user_num.tolist() == [1, 2, 2]
+    assert [interactions.seen_items.of(user_num).tolist() for user_num in range(4)] == [[], [1, 3], [1, 2], [3]]
+    assert interactions.select(np.array([0])).shown is shown
+    assert interactions.shown_to_table().to_pydict() == {
+        "user_id": ["al", "bo", "bo"],
+        "item_id": [20, 10, 30],
+        "timestamp_s": [80, 90, 60],
+    }
+
+
+def test_what_was_shown_before_a_moment_of_all_or_of_each():
+    interactions = Interactions.from_table(TABLE, shown=SHOWN)
+    assert interactions.shown_before(80).shown_to_table().to_pydict() == {
+        "user_id": ["bo"],
+        "item_id": [30],
+        "timestamp_s": [60],
+    }
+    each = interactions.shown_before(np.array([0, 81, 60, 0])).shown
+    assert [each.of(user_num).tolist() for user_num in range(4)] == [[], [2], [], []]
+    timeless = Interactions.from_table(TABLE, shown=SHOWN.drop_columns("timestamp_s"))
+    assert timeless.shown_before(0).shown is timeless.shown
+    assert timeless.shown_to_table().column_names == ["user_id", "item_id"]
+
+
+def test_nothing_shown_is_none():
+    interactions = Interactions.from_table(TABLE, shown=SHOWN.slice(0, 0))
+    assert interactions.shown is None
+    assert interactions.shown_to_table() is None
+    assert interactions.shown_before(5) is interactions

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from dataset.errors import TableError
 from dataset.sources.tabular import read_tables
 from dataset.tables import Tables
-from dataset.validation import Policy, check
+from dataset.validation import Policy, check, check_later
 
 
 def interactions(**changed: object) -> pa.Table:
@@ -365,6 +365,31 @@ def test_text_columns_must_be_strings() -> None:
     with pytest.raises(TableError, match="column 'title' is named as text") as caught:
         check(tables)
     assert "column 'year' is named as text, but is no column of strings; correct text_columns" in str(caught.value)
+
+
+def test_hot_columns_must_be_there() -> None:
+    users = pa.table({"user_id": [1, 2, 3], "n_visits": [4, 5, 6]})
+    checked, _ = check(Tables(interactions(), users=users, hot_columns=("n_visits",)))
+    assert checked.hot_columns == ("n_visits",)
+    with pytest.raises(TableError) as caught:
+        check(Tables(interactions(), users=users, hot_columns=("n_visit", "user_id")))
+    text = "is named in hot_columns, but is no feature of items or users: correct hot_columns"
+    assert f"items, users: column 'n_visit' {text}; did you mean 'n_visits'?" in str(caught.value)
+    assert f"items, users: column 'user_id' {text}" in str(caught.value)
+
+
+def test_later_events_in_types_of_our_own() -> None:
+    table = pa.table(
+        {"user_id": ["1"], "extra": [1], "weight": ["2"], "event": pa.array(["shown"]).dictionary_encode()}
+    )
+    later = check_later(table)
+    assert later.column_names == table.column_names
+    assert later["weight"].to_pylist() == [2.0]
+    assert later["event"].type == pa.string()
+    with pytest.raises(TableError, match="test: column 'event' is int64; strings are wanted here"):
+        check_later(pa.table({"event": [1]}))
+    with pytest.raises(TableError, match="test: column 'weight' has 1 weights that are null, infinite or negative"):
+        check_later(pa.table({"weight": [-1.0]}))
 
 
 def test_policy_refuses_what_it_does_not_know() -> None:

@@ -11,6 +11,7 @@ import pyarrow as pa
 from dataset.candidates import Candidates
 from dataset.features import FeatureColumns, FeatureTables
 from dataset.interactions import Interactions, SeenItems
+from dataset.relations import DEFAULT_RELATIONS
 from dataset.vocabulary import Vocabulary
 from pipeline.recommender import Recommender
 from pipeline.stages import Stages
@@ -50,5 +51,6 @@ class SmallRecommender(Recommender):
             ranker=TurnRound(),
             n_candidates=n_items,
         )
+        self.relations = DEFAULT_RELATIONS
         self._titles = pa.nulls(n_items, pa.string())
         self._nothing_seen = SeenItems.nothing(n_users)

@@ -39,7 +39,7 @@ def test_the_report_has_its_settings_and_no_second_stage() -> None:
     assert (config.retrieval.embedding_size, config.retrieval.epochs) == (32, 10)
     assert config.retrieval.learning_rate == 0.1
     assert config.ranker is None
-    assert config.n_popular == 0
+    assert config.sources == ()
 
 
 @pytest.mark.parametrize(
@@ -176,3 +176,12 @@ def test_the_page_of_settings_is_up_to_date() -> None:
 def test_a_rating_range_must_rise() -> None:
     with pytest.raises(InputError, match=r"data\.rating_range: .*runs from 5.0 down to 1.0"):
         load_config("default", holdout="random", settings=["data.rating_range=[5, 1]"])
+
+
+def test_relations_and_hot_columns_as_text() -> None:
+    settings = ['relations=[["bought", 2.0], ["seen", 0.0]]', 'hot_columns=["n_visits"]']
+    config = load_config("default", holdout="random", settings=settings)
+    assert config.relations == (("bought", 2.0), ("seen", 0.0))
+    assert config.hot_columns == ("n_visits",)
+    with pytest.raises(InputError, match=r"relations: .*'seen' counts 0 and 'bought' below it 2; put the best first"):
+        load_config("default", holdout="random", settings=['relations=[["seen", 0.0], ["bought", 2.0]]'])

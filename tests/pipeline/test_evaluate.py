@@ -112,6 +112,17 @@ class TestRun:
         with pytest.raises(TableError, match=match):
             evaluate_run(recommender, test, seed=0)
 
+    def test_only_watches_are_relevant(self, recommender):
+        item = unseen(recommender, 1)[0]
+        watch = pa.table({"user_id": [1], "item_id": [item]})
+        shown = pa.table({"user_id": [1, 1, 2], "item_id": [item, *unseen(recommender, 1)[1:2], item]})
+        shown = shown.append_column("event", pa.array([None, "shown", "SHOWN"]))
+        assert means(evaluate_run(recommender, shown, seed=0)) == means(evaluate_run(recommender, watch, seed=0))
+        with pytest.raises(TableError, match="test: none of 2 rows is a watch"):
+            evaluate_run(recommender, shown.slice(1), seed=0)
+        with pytest.raises(TableError, match="test: column 'event' is int64; strings are wanted here"):
+            evaluate_run(recommender, watch.append_column("event", pa.array([1])), seed=0)
+
     def test_csv_ids_become_text_where_the_run_has_text(self, tmp_path):
         recommender = SmallRecommender(text_ids=True)
         (tmp_path / "test.csv").write_text("user_id,item_id\n1,a\n")

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -168,3 +170,35 @@ def test_recent_watches_weigh_more_in_groups_too() -> None:
     # Item 2 has 2.5 of 5.5 weighted watches and 0.5 of the 1.5 of group 1.
     lift = np.log((0.5 + 1) / (1.5 * 2.5 / 5.5 + 1))
     assert found.score[found.item_num == 2].tolist() == [pytest.approx(np.log(2.5) + lift, abs=1e-6)]
+
+
+def test_a_watch_counts_by_its_weight() -> None:
+    history = watches([(1, 1), (2, 1), (3, 2), (1, 3)])
+    history = replace(history, weight=np.array([0.5, 0.25, 2, 1], np.float32))
+    assert list_for_unknown(history) == [(2, 2), (3, 1), (1, 0.75)]
+
+
+def test_those_who_watch_much_count_less_for_each_watch() -> None:
+    history = watches([(1, 1), (1, 2), (1, 3), (1, 4), (2, 4), (3, 4), (4, 3)])
+    half = PopularityConfig(activity_damping=0.5)
+    assert list_for_unknown(history, half) == [(4, 2.5), (3, 1.5), (1, 0.5), (2, 0.5)]
+    one_vote = PopularityConfig(activity_damping=1)
+    assert list_for_unknown(history, one_vote) == [(4, 2.25), (3, 1.25), (1, 0.25), (2, 0.25)]
+
+
+def test_groups_in_blocks_give_what_one_user_gets(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = np.random.default_rng(0)
+    history = watches(list(zip(generator.integers(1, 40, 300), generator.integers(1, 30, 300), strict=True)))
+    features = features_of_groups(history, generator.integers(0, 4, len(history.users) + 1).astype(np.int32))
+    model = Popularity(BY_SEGMENT).fit(history, features, seed=0)
+    users = generator.integers(0, len(history.users) + 1, 60).astype(np.int32)
+
+    def lists(of: np.ndarray) -> list[tuple[int, int, float]]:
+        found = model.retrieve(of, features, top_k=5, exclude=history.seen_items)
+        return list(zip(found.user_num.tolist(), found.item_num.tolist(), found.score.tolist(), strict=True))
+
+    alone = [row for user in users for row in lists(np.array([user], np.int32))]
+    assert lists(users) == alone
+    monkeypatch.setattr("retrieval.dense.CELLS_PER_BLOCK", 70)
+    assert lists(users) == alone
+    assert lists(np.zeros(0, np.int32)) == []

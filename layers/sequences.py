@@ -1,0 +1,171 @@
+"""Encoders of padded histories: one vector per position, made of that event and the earlier ones alone.
+
+Windows end in their last column and are padded in front. Padding is read by no event, and a position of padding by
+nothing but itself, so that the padding before a first event is the start token: it predicts that event, and answers
+for a history that is empty. Plain operators only, so that every encoder has an ONNX form.
+"""
+
+from layers.backend import Tensor, keras, tf
+from layers.losses import MASKED
+
+_HOUR_S, _DAY_S = 3600, 86400
+AGE_EDGES_S = (60, 600, _HOUR_S, 6 * _HOUR_S, *(days * _DAY_S for days in (1, 3, 7, 14, 30, 60, 120, 365, 730, 1460)))
+N_AGES = len(AGE_EDGES_S) + 1
+
+
+def buckets(values: Tensor, edges: Tensor) -> Tensor:
+    """int32 of the shape of `values`: how many of the rising `edges` each value reaches; exact in every runtime."""
+    return sum(tf.cast(values >= edge, tf.int32) for edge in tf.unstack(edges))
+
+
+def ages(since_s: Tensor, until_s: Tensor) -> Tensor:
+    """Which of `N_AGES` buckets of time, from below a minute to years, lies between two moments (int64 UTC seconds)."""
+    return buckets(until_s - since_s, tf.constant(AGE_EDGES_S, tf.int64))
+
+
+class Normalization(keras.layers.Layer):  # type: ignore[misc]
+    """Layer normalisation out of plain operators: that of Keras runs a batch normalisation, which ONNX cannot train."""
+
+    def build(self, shape: tuple[int | None, ...]) -> None:
+        self.scale = self.add_weight(name="scale", shape=(shape[-1],), initializer="ones")
+        self.shift = self.add_weight(name="shift", shape=(shape[-1],), initializer="zeros")
+
+    def call(self, inputs: Tensor) -> Tensor:
+        centred = inputs - tf.reduce_mean(inputs, axis=-1, keepdims=True)
+        variance = tf.reduce_mean(centred**2, axis=-1, keepdims=True)
+        return centred * tf.math.rsqrt(variance + 1e-6) * self.scale + self.shift
+
+
+class Calendar(keras.layers.Layer):  # type: ignore[misc]
+    """[..., size] for moments [...] in UTC seconds: one embedding of the hour of the day and one of the weekday."""
+
+    def __init__(self, size: int, name: str) -> None:
+        super().__init__(name=name)
+        self.hours = keras.layers.Embedding(24, size)
+        self.weekdays = keras.layers.Embedding(7, size)
+
+    def call(self, moments_s: Tensor) -> Tensor:
+        return self.hours(moments_s // _HOUR_S % 24) + self.weekdays((moments_s // _DAY_S + 3) % 7)
+
+
+class AttentionEncoder(keras.layers.Layer):  # type: ignore[misc]
+    """Causal self-attention; positions enter as learned biases on how far back an event lies, in steps and in time.
+
+    Biases on distances instead of one embedding per slot: the same distance means the same at every position, in
+    training and when asked. Source: Kang and McAuley, Self-attentive sequential recommendation, ICDM 2018; the biases:
+    Zhai et al., Actions speak louder than words, ICML 2024.
+    """
+
+    def __init__(
+        self, *, length: int, n_blocks: int, n_heads: int, norm: str, dropout: float, reads_time: bool
+    ) -> None:
+        """`length` is that of the longest window; `n_heads` divides the size of the steps."""
+        super().__init__(name="attention")
+        self.reads_time = reads_time
+        self.blocks = [
+            _AttentionBlock(length, n_heads, norm=norm, dropout=dropout, reads_time=reads_time, name=f"block{i}")
+            for i in range(n_blocks)
+        ]
+        self.norm = Normalization(name="norm")
+
+    def call(
+        self, steps: Tensor, is_event: Tensor, time_s: Tensor, request_s: Tensor, start: Tensor, *, training: bool
+    ) -> Tensor:
+        """[n, length, size].
+
+        Args:
+            steps: [n, length, size] float32, what is known of each event; ignored where padded.
+            is_event: [n, length] bool, False where padded.
+            time_s: [n, length] int64, when each event was.
+            request_s: [n, length] int64, when the answer of each position was wanted.
+            start: [n, size] float32, stands where padding is.
+        """
+        length = steps.shape[1]
+        steps = tf.where(is_event[..., tf.newaxis], steps, start[:, tf.newaxis])
+        earlier = tf.constant([[column < row for column in range(length)] for row in range(length)])
+        itself = tf.eye(length, dtype=tf.bool)
+        is_read = (is_event[:, tf.newaxis] & earlier) | itself  # [n, length, length]
+        # [n, length, length] of each event, as each position is asked
+        age = ages(time_s[:, tf.newaxis], request_s[..., tf.newaxis]) if self.reads_time else None
+        for block in self.blocks:
+            steps = block(steps, is_read, age, training=training)
+        return self.norm(steps)
+
+
+class _AttentionBlock(keras.layers.Layer):  # type: ignore[misc]
+    def __init__(self, length: int, n_heads: int, *, norm: str, dropout: float, reads_time: bool, name: str) -> None:
+        super().__init__(name=name)
+        self.n_heads, self.is_pre = n_heads, norm == "pre"
+        self.norms = [Normalization(name=f"norm{i}") for i in range(2)]
+        self.drop = keras.layers.Dropout(dropout)
+        self.distance = self.add_weight(name="distance", shape=(n_heads, length), initializer="zeros")
+        self.age = self.add_weight(name="age", shape=(N_AGES, n_heads), initializer="zeros") if reads_time else None
+
+    def build(self, shape: tuple[int | None, int | None, int]) -> None:
+        size = shape[-1]
+        self.projection = keras.layers.Dense(3 * size, name="projection")
+        self.mix = keras.layers.Dense(size, name="mix")
+        self.inner = keras.layers.Dense(2 * size, activation="swish", name="inner")
+        self.outer = keras.layers.Dense(size, name="outer")
+
+    def call(self, steps: Tensor, is_read: Tensor, age: Tensor | None, *, training: bool) -> Tensor:
+        attended = self._attend(self.norms[0](steps) if self.is_pre else steps, is_read, age, training=training)
+        steps = steps + self.drop(attended, training=training)
+        steps = steps if self.is_pre else self.norms[0](steps)
+        forward = self.outer(self.inner(self.norms[1](steps) if self.is_pre else steps))
+        steps = steps + self.drop(forward, training=training)
+        return steps if self.is_pre else self.norms[1](steps)
+
+    def _attend(self, steps: Tensor, is_read: Tensor, age: Tensor | None, *, training: bool) -> Tensor:
+        length, size = steps.shape[1:]
+        parts = tf.reshape(self.projection(steps), [-1, length, 3 * self.n_heads, size // self.n_heads])
+        queries, keys, values = tf.split(tf.transpose(parts, [0, 2, 1, 3]), 3, axis=1)  # [n, n_heads, length, ...]
+        back = [[max(row - column, 0) for column in range(length)] for row in range(length)]
+        logits = tf.matmul(queries, keys, transpose_b=True) / (size // self.n_heads) ** 0.5
+        logits += tf.gather(self.distance, back, axis=1)
+        if self.age is not None:
+            logits += tf.transpose(tf.gather(self.age, age), [0, 3, 1, 2])
+        shares = tf.nn.softmax(tf.where(is_read[:, tf.newaxis], logits, MASKED))
+        heads = tf.matmul(self.drop(shares, training=training), values)
+        return self.mix(tf.reshape(tf.transpose(heads, [0, 2, 1, 3]), [-1, length, size]))
+
+
+class RecurrentEncoder(keras.layers.Layer):  # type: ignore[misc]
+    """A gated recurrent unit, written out step by step; its state fades with the time until the request.
+
+    Source: Hidasi et al., Session-based recommendations with recurrent neural networks, ICLR 2016; the fading: Che et
+    al., Recurrent neural networks for multivariate time series with missing values, Scientific Reports 2018.
+    """
+
+    def __init__(self, size: int, *, dropout: float, reads_time: bool) -> None:
+        super().__init__(name="recurrent")
+        self.size = size
+        self.inputs = keras.layers.Dense(3 * size, name="inputs")
+        self.recurrent = keras.layers.Dense(3 * size, kernel_initializer="orthogonal", name="recurrent")
+        self.fade = self.add_weight(name="fade", shape=(N_AGES, size), initializer="zeros") if reads_time else None
+        self.drop = keras.layers.Dropout(dropout)
+        self.output_layer = keras.layers.Dense(size, name="output")
+
+    def call(
+        self, steps: Tensor, is_event: Tensor, time_s: Tensor, request_s: Tensor, start: Tensor, *, training: bool
+    ) -> Tensor:
+        """[n, length, size]; the arguments are those of `AttentionEncoder`, `start` the first state."""
+        state, states = start, []
+        for step, is_new in zip(
+            tf.unstack(self.inputs(steps), axis=1), tf.unstack(is_event[..., tf.newaxis], axis=1), strict=True
+        ):
+            state = tf.where(is_new, self._next(step, state), state)
+            states.append(state)
+        read = tf.stack(states, axis=1)
+        if self.fade is not None:
+            left = 2 * tf.sigmoid(tf.gather(self.fade, ages(time_s, request_s)))  # 1 before training
+            read *= tf.where(is_event[..., tf.newaxis], left, 1.0)
+        return self.output_layer(self.drop(read, training=training))
+
+    def _next(self, step: Tensor, state: Tensor) -> Tensor:
+        """[n, size] the state after an event; `step` [n, 3 * size] is what the event brings to each gate."""
+        update, reset, fresh = tf.split(step, 3, axis=1)
+        kept_update, kept_reset, kept_fresh = tf.split(self.recurrent(state), 3, axis=1)
+        share = tf.sigmoid(update + kept_update)
+        fresh = tf.tanh(fresh + tf.sigmoid(reset + kept_reset) * kept_fresh)
+        return share * state + (1 - share) * fresh

@@ -1,0 +1,366 @@
+"""SequenceTowers: a query tower that reads the newest events in order, by attention or by a recurrent unit."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from dataset import columns
+from dataset.errors import InputError
+from dataset.features import Column, FeatureTables
+from dataset.history import HistoryWindows, history_windows, windows_between
+from dataset.interactions import Interactions, Positions, Times
+from dataset.vocabulary import Numbers
+from layers.backend import Tensor, keras, tf
+from layers.batches import draw_candidates
+from layers.encoders import FeatureEncoder
+from layers.export import export_onnx
+from layers.losses import MASKED, correct_for_sampling
+from layers.sequences import N_AGES, AttentionEncoder, Calendar, RecurrentEncoder, ages, buckets
+from retrieval.base import Embeddings
+from retrieval.config import SequenceConfig
+from retrieval.neural import NeuralTowers, TrainingPlan
+from retrieval.serving import QUERY_TOWER_FILE
+
+_USERS_PER_BLOCK = 256
+_N_MOMENTS = 32  # stretches of the history's time, of equally many events
+_DIVERGED = 10  # times the loss of equal scores
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """One step of training; positions count through the windows, [n_windows * length]."""
+
+    item_num: Numbers  # [n_windows, length]
+    time_s: Times  # [n_windows, length]
+    request_s: Times  # [n_windows, length] when each position is asked
+    users: Numbers  # [n_windows]
+    positions: Positions  # [n_positions] those that predict
+    candidates: Numbers  # [n_candidates]
+    log_q: npt.NDArray[np.float32]  # [n_candidates]
+    targets: Positions  # [n_positions, n_next] places in `candidates`
+    is_target: npt.NDArray[np.float32]  # [n_positions, n_next] 0 where the history has ended
+    is_watched: npt.NDArray[np.bool_]  # [n_windows, n_candidates]
+
+
+class SequenceTowers(NeuralTowers[SequenceConfig, "_SequenceLayers"]):
+    """query = what the newest `max_length` events lead up to; candidate = id + features + bias.
+
+    Every position of a window predicts the events after it, against all items that its user has not watched, for
+    those are what will be ranked. An empty history is answered by a learned start, and by user columns under
+    `context`. The bias rides in a last dimension that is 1 in every query.
+    """
+
+    config_type = SequenceConfig
+    name = "sequence"
+
+    def check(self, history: Interactions, features: FeatureTables) -> None:
+        """Order comes from times, and a history of one event has none."""
+        if history.timestamp_s is None:
+            raise InputError(
+                f"interactions: no column {columns.TIMESTAMP_S!r}, which the order of events is read from; add it, or "
+                "choose a retrieval system other than kind=sequence"
+            )
+        if not (np.diff(history.by_user.starts)[1:] >= 2).any():
+            raise InputError("interactions: no user has two events, so there is no next event to learn from; add data")
+
+    def encode_queries(self, users: Numbers, features: FeatureTables) -> Embeddings:
+        """[n_users, embedding_size + 1], asked at `features.now_s`."""
+        table = self._network.both(_item_inputs(_everything(features), features))[0]
+        blocks = [np.zeros((0, self.config.embedding_size + 1), np.float32)]
+        for first in range(0, len(users), _USERS_PER_BLOCK):
+            block = users[first : first + _USERS_PER_BLOCK]
+            windows = history_windows(features.history, block, length=self.config.max_length)
+            request_s = np.full(len(block), features.now_s)
+            columns_of = features.users.cold.take(block)
+            blocks.append(self._network.newest(table, windows.item_num, windows.time_s, request_s, columns_of).numpy())
+        return np.concatenate(blocks)
+
+    def encode_candidates(self, items: Numbers, features: FeatureTables) -> Embeddings:
+        """[n_items, embedding_size + 1]."""
+        return np.asarray(self._network.both(_item_inputs(items, features))[1])
+
+    def export(self, directory: Path, features: FeatureTables) -> None:
+        """Write the query tower as an ONNX graph.
+
+        Inputs, of which it names those that it reads: `window` [n, max_length] int32 item numbers, padded with 0 in
+        front; `window_s` [n, max_length] and `request_s` [n] int64 UTC seconds; the user columns under their names.
+        Output: `query` [n, embedding_size + 1] float32.
+        """
+        # As NumPy, so that the graph holds it as a constant rather than asking for it.
+        table = self._network.both(_item_inputs(_everything(features), features))[0].numpy()
+        shape = (1, self.config.max_length)
+        reads_time, reads_columns = self.config.time, self._network.user_encoder is not None
+        example: dict[str, npt.NDArray[np.generic]] = {"window": np.zeros(shape, np.int32)}
+        if self.config.time or self.config.context:
+            example["window_s"] = np.zeros(shape, np.int64)
+        if reads_time:
+            example["request_s"] = np.zeros(1, np.int64)
+        if reads_columns:
+            example |= features.users.cold.take(np.zeros(1, np.int32))
+
+        def query(inputs: Mapping[str, Tensor]) -> Tensor:
+            window = inputs["window"]
+            window_s = inputs.get("window_s", tf.zeros_like(window, tf.int64))
+            request_s = inputs.get("request_s", window_s[:, -1])
+            return self._network.newest(table, window, window_s, request_s, inputs)
+
+        export_onnx(query, example, directory / QUERY_TOWER_FILE, output="query")
+
+    def _make_network(self, features: FeatureTables) -> "_SequenceLayers":
+        return _SequenceLayers(features, self.config)
+
+    def _plan(self, history: Interactions, features: FeatureTables, generator: np.random.Generator) -> TrainingPlan:
+        config = self.config
+        assert history.timestamp_s is not None  # `check` saw to it
+        self._network.set_moments(history.timestamp_s)
+        n_steps = -(-len(_window_ends(history, config)[0]) // config.batch_windows)
+        most_epochs = int(np.clip(config.max_steps // n_steps, 1, config.epochs))
+        schedule = keras.optimizers.schedules.CosineDecay(config.learning_rate, n_steps * most_epochs)
+        step = self._make_step(keras.optimizers.Adam(schedule))
+        return TrainingPlan(
+            run_epoch=lambda: (
+                step(*self._tensors(batch, features)) for batch in _batches(history, features.now_s, config, generator)
+            ),
+            n_epochs=most_epochs,
+            look_every=max(1, most_epochs // config.looks),
+            patience=config.patience,
+            loss_limit=_DIVERGED * float(np.log(len(history.items) + 1)),
+        )
+
+    def _tensors(self, batch: _Batch, features: FeatureTables) -> tuple[Tensor, ...]:
+        """What a step takes: only the items that it touches are encoded."""
+        touched = np.union1d(np.append(batch.item_num, 0), batch.candidates)
+        inputs = (
+            _item_inputs(touched, features),
+            features.users.cold.take(batch.users),
+            np.searchsorted(touched, batch.item_num).astype(np.int32),
+            np.searchsorted(touched, batch.candidates),
+            batch.time_s,
+            batch.request_s,
+            batch.positions,
+            batch.log_q,
+            batch.targets,
+            batch.is_target,
+            batch.is_watched,
+        )
+        return tf.nest.map_structure(tf.constant, inputs)  # type: ignore[no-any-return]
+
+    def _make_step(self, optimizer: keras.optimizers.Optimizer) -> Callable[..., Tensor]:
+        layers, config = self._network, self.config
+
+        @tf.function(autograph=False, reduce_retracing=True)  # type: ignore[untyped-decorator]
+        def step(
+            touched: Mapping[str, Tensor],
+            user_columns: Mapping[str, Tensor],
+            items: Tensor,
+            candidate_places: Tensor,
+            time_s: Tensor,
+            request_s: Tensor,
+            positions: Tensor,
+            log_q: Tensor,
+            targets: Tensor,
+            is_target: Tensor,
+            is_watched: Tensor,
+        ) -> Tensor:
+            with tf.GradientTape() as tape:
+                watched, candidates = layers.both(touched)
+                steps = layers.queries(watched, items, time_s, request_s, user_columns, training=True)
+                queries = tf.gather(tf.reshape(steps, [-1, steps.shape[-1]]), positions)
+                candidates = tf.gather(candidates, candidate_places)
+                logits = correct_for_sampling(tf.matmul(queries, candidates, transpose_b=True), log_q)
+                loss = next_item_loss(logits, targets, is_target, tf.gather(is_watched, positions // config.max_length))
+                objective = loss + config.l2 * tf.reduce_sum(candidates**2)
+            variables = layers.trainable_variables
+            gradients = tape.gradient(objective, variables)
+            optimizer.apply_gradients(
+                [
+                    (tf.convert_to_tensor(gradient), variable)
+                    for gradient, variable in zip(gradients, variables, strict=True)
+                    if gradient is not None
+                ]
+            )
+            return loss
+
+        return step  # type: ignore[no-any-return]
+
+
+def next_item_loss(logits: Tensor, targets: Tensor, is_target: Tensor, is_watched: Tensor) -> Tensor:
+    """Mean over targets of -log of each one's share among itself and what its user has not watched; a scalar.
+
+    Targets of one position do not compete with one another.
+
+    Args:
+        logits: [n_positions, n_candidates] float32.
+        targets: [n_positions, n_next] columns of `logits`.
+        is_target: [n_positions, n_next] float32, 0 where there is no such target.
+        is_watched: [n_positions, n_candidates] bool.
+    """
+    others = tf.reduce_logsumexp(tf.where(is_watched, MASKED, logits), axis=1, keepdims=True)
+    losses = tf.nn.softplus(others - tf.gather(logits, targets, batch_dims=1))
+    return tf.reduce_sum(losses * is_target) / tf.maximum(tf.reduce_sum(is_target), 1.0)
+
+
+class _SequenceLayers(keras.Model):  # type: ignore[misc]
+    """The weights of both towers."""
+
+    def __init__(self, features: FeatureTables, config: SequenceConfig) -> None:
+        super().__init__(name="sequence")
+        n_ids, size = len(features.history.items) + 1, config.embedding_size
+        self.config = config
+        self.item_encoder = FeatureEncoder(features.items, n_ids=n_ids, embedding_size=size, name="item")
+        self.candidate_encoder = (
+            None
+            if config.shares_items
+            else FeatureEncoder(features.items, n_ids=n_ids, embedding_size=size, name="candidate")
+        )
+        self.bias = self.add_weight(name="bias", shape=(n_ids, 1), initializer="zeros")
+        self.start = self.add_weight(name="start", shape=(1, size), initializer="zeros")
+        self.drop = keras.layers.Dropout(config.dropout)
+        self.encoder = (
+            AttentionEncoder(
+                length=config.max_length,
+                n_blocks=config.n_blocks,
+                n_heads=config.n_heads,
+                norm=config.norm,
+                dropout=config.dropout,
+                reads_time=config.time,
+            )
+            if config.encoder == "attention"
+            else RecurrentEncoder(size, dropout=config.dropout, reads_time=config.time)
+        )
+        cold = features.users.cold
+        self.user_encoder = (
+            FeatureEncoder(cold, n_ids=0, embedding_size=size, name="user")
+            if config.context and cold.take(np.zeros(0, np.int32))
+            else None
+        )
+        self.event_calendar = Calendar(size, name="event_calendar") if config.context else None
+        if config.time:
+            self.gaps = keras.layers.Embedding(N_AGES, size, embeddings_initializer="zeros", name="gaps")
+            self.waits = keras.layers.Embedding(N_AGES, size, embeddings_initializer="zeros", name="waits")
+            self.moments = keras.layers.Embedding(_N_MOMENTS, size, embeddings_initializer="zeros", name="moments")
+            self.moment_edges = self.add_weight(
+                name="moment_edges", shape=(_N_MOMENTS - 1,), dtype=tf.int64, initializer="zeros", trainable=False
+            )
+        # Building every weight once, so that they can be saved, and filled with those that were.
+        window = np.zeros((1, config.max_length), np.int32)
+        self.newest(
+            self.both(_item_inputs(np.zeros(1, np.int32), features))[0],
+            window,
+            window.astype(np.int64),
+            np.zeros(1, np.int64),
+            cold.take(np.zeros(1, np.int32)),
+        )
+        self.built = True
+
+    def set_moments(self, timestamp_s: Times) -> None:
+        shares = np.linspace(0, 1, _N_MOMENTS + 1)[1:-1]
+        if self.config.time:
+            self.moment_edges.assign(np.quantile(timestamp_s, shares, method="higher").astype(np.int64))
+
+    def both(self, item_inputs: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """[n_items, size] what an item brings to a step, and [n_items, size + 1] the item as a candidate."""
+        watched = self.item_encoder(item_inputs)
+        candidates = watched if self.candidate_encoder is None else self.candidate_encoder(item_inputs)
+        bias = tf.gather(self.bias, item_inputs["id"])
+        return watched * self.config.embedding_size**0.5, tf.concat([candidates, bias], axis=1)
+
+    def newest(
+        self, table: Tensor, items: Tensor, time_s: Tensor, request_s: Tensor, user_columns: Mapping[str, Tensor]
+    ) -> Tensor:
+        """[n, size + 1] queries of the last position, asked at `request_s` [n]; the rest as in `queries`."""
+        requests = tf.concat([time_s[:, 1:], tf.cast(request_s, tf.int64)[:, tf.newaxis]], axis=1)
+        return self.queries(table, items, time_s, requests, user_columns, training=False)[:, -1]
+
+    def queries(
+        self,
+        table: Tensor,
+        items: Tensor,
+        time_s: Tensor,
+        request_s: Tensor,
+        user_columns: Mapping[str, Tensor],
+        *,
+        training: bool,
+    ) -> Tensor:
+        """[n, length, size + 1].
+
+        Args:
+            table: [n_items, size]; row 0 of the unknown.
+            items: [n, length] rows of `table`, 0 where padded.
+            time_s: [n, length] int64, when each event was.
+            request_s: [n, length] int64, when each position is asked.
+            user_columns: of the cold columns, [n, ...].
+        """
+        is_event = items > 0
+        steps, start = tf.gather(table, items), tf.repeat(self.start, tf.shape(items)[0], axis=0)
+        if self.user_encoder is not None:
+            user = self.user_encoder(user_columns)
+            steps, start = steps + user[:, tf.newaxis], start + user
+        if self.event_calendar is not None:
+            steps += self.event_calendar(time_s)
+        if self.config.time:
+            before_s = tf.concat([time_s[:, :1], time_s[:, :-1]], axis=1)
+            steps += self.gaps(ages(before_s, time_s))
+        queries = self.encoder(
+            self.drop(steps, training=training), is_event, time_s, request_s, start, training=training
+        )
+        if self.config.time:
+            waits = self.waits(ages(time_s, request_s)) * tf.cast(is_event, tf.float32)[..., tf.newaxis]
+            moments = self.moments(buckets(request_s, self.moment_edges))
+            queries += waits + moments
+        return tf.concat([queries, tf.ones_like(queries[..., :1])], axis=2)
+
+
+def _window_ends(history: Interactions, config: SequenceConfig) -> tuple[Numbers, Positions]:
+    """User and end, a place in `by_user.order`, of every window of an epoch: each event is predicted once."""
+    starts = history.by_user.starts
+    counts = np.diff(starts)
+    n_windows = np.where(counts >= 2, np.minimum(-(-counts // config.max_length), config.max_windows), 0)
+    n_windows[0] = 0
+    users = np.repeat(np.arange(len(counts), dtype=np.int32), n_windows)
+    turn = np.arange(len(users)) - np.repeat(np.cumsum(n_windows) - n_windows, n_windows)
+    return users, starts[users + 1] - turn * config.max_length
+
+
+def _batches(
+    history: Interactions, now_s: int, config: SequenceConfig, generator: np.random.Generator
+) -> Iterator[_Batch]:
+    """One epoch: every window once, in random order."""
+    length, n_next = config.max_length, config.n_next
+    users, ends = _window_ends(history, config)
+    starts = history.by_user.starts
+    item_share = np.bincount(history.item_num, minlength=len(history.items) + 1) / len(history)
+    order = generator.permutation(len(users))
+    for begin in range(0, len(order), config.batch_windows):
+        rows = order[begin : begin + config.batch_windows]
+        of, past = users[rows], ends[rows]
+        windows: HistoryWindows = windows_between(history, starts[of], past, length=length + 1)
+        following = np.pad(windows.item_num[:, 1:], ((0, 0), (0, n_next - 1)))
+        is_late = generator.random(len(rows)) < config.late_share
+        predicts = np.flatnonzero(windows.item_num[:, 1:] > 0)
+        positions = np.sort(generator.permutation(predicts)[: config.n_positions])
+        labels = np.lib.stride_tricks.sliding_window_view(following, n_next, axis=1).reshape(-1, n_next)[positions]
+        candidates, log_q = draw_candidates(labels[labels > 0], item_share, config.n_candidates, generator)
+        yield _Batch(
+            item_num=windows.item_num[:, :-1],
+            time_s=windows.time_s[:, :-1],
+            request_s=np.where(is_late[:, None], now_s, windows.time_s[:, 1:]),
+            users=of,
+            positions=positions,
+            candidates=candidates,
+            log_q=log_q,
+            targets=np.searchsorted(candidates, np.maximum(labels, candidates[0])),
+            is_target=(labels > 0).astype(np.float32),
+            is_watched=history.matrix[of][:, candidates].toarray() > 0,
+        )
+
+
+def _everything(features: FeatureTables) -> Numbers:
+    return np.arange(len(features.history.items) + 1, dtype=np.int32)
+
+
+def _item_inputs(items: Numbers, features: FeatureTables) -> dict[str, Column]:
+    return {"id": items, **features.items.take(items)}
