@@ -20,6 +20,7 @@ from pipeline.config import load_config
 from pipeline.data import prepare
 from pipeline.first_stage import fit_first_stage, users_to_ask
 from pipeline.holdout import Fold, make_folds
+from pipeline.progress import silent
 from retrieval.dense import top_candidates
 
 RESULT = Path(__file__).parent.parent / "docs" / "results" / "settings.md"
@@ -58,8 +59,8 @@ def main() -> None:
     for setting in VARIED:
         cells = []
         for holdout, fold in folds.items():
-            config = load_config("default", holdout=holdout, settings=[setting, "n_popular=0"])
-            stage = fit_first_stage(data, fold.history, config, seed=0, progress=lambda done, total: None)
+            config = load_config("default", holdout=holdout, settings=[setting, "sources=[]"])
+            stage = fit_first_stage(data, fold.history, config, seed=0, progress=silent, part="one fold")
             users = users_to_ask(fold)
             cells.append(
                 _cell(stage.retriever.retrieve(users, stage.features, top_k=100, exclude=fold.history.seen_items), fold)

@@ -17,6 +17,7 @@ UNKNOWN_USER = np.zeros(1, np.int32)
 class RetrieverPromises:
     learns_checkerboard = True  # finds each user's withheld item first
     answers_unknown = True  # has a list for user number 0, not an empty one
+    scores_alone = True  # an item's score does not depend on what else may be listed
 
     def fitted(self, history: Interactions, features: FeatureTables) -> Any:
         raise NotImplementedError
@@ -61,6 +62,20 @@ class RetrieverPromises:
         assert candidates.users.tolist() == [0]
         assert len(candidates) == (3 if self.answers_unknown else 0)
 
+    def test_only_some_may_be_chosen(self, retriever: Any, board: Checkerboard) -> None:
+        only = np.array([3, 1, 8, 8, 6, 11], np.int32)
+        asked = {"top_k": 50, "exclude": board.history.seen_items}
+        whole = retriever.retrieve(board.users, board.features, **asked)
+        expected = whole.select(np.isin(whole.item_num, only))
+        found = retriever.retrieve(board.users, board.features, only=only, **asked)
+        assert found.row_user.tolist() == expected.row_user.tolist()
+        if self.scores_alone:
+            assert found.item_num.tolist() == expected.item_num.tolist()
+        assert pairs_of(found) == pairs_of(expected)
+        best = retriever.retrieve(board.users, board.features, top_k=1, exclude=asked["exclude"], only=only)
+        assert best.item_num.tolist() == found.item_num[found.rank == 1].tolist()
+        assert len(retriever.retrieve(board.users, board.features, only=only[:0], **asked)) == 0
+
     def test_nobody_asked(self, retriever: Any, board: Checkerboard) -> None:
         candidates = retriever.retrieve(
             np.zeros(0, np.int32), board.features, top_k=3, exclude=board.history.seen_items
@@ -96,6 +111,10 @@ class TrainedRetrieverPromises(RetrieverPromises):
     def test_reading_before_fit_is_refused(self, board: Checkerboard) -> None:
         with pytest.raises(Exception, match=r"not fitted; call fit\(\) or load\(\) first"):
             self.unfitted().retrieve(board.users, board.features, top_k=1, exclude=board.history.seen_items)
+
+
+def pairs_of(candidates: Candidates) -> set[tuple[int, int]]:
+    return set(zip(candidates.row_user.tolist(), candidates.item_num.tolist(), strict=True))
 
 
 def assert_same(one: Any, other: Any, board: Checkerboard) -> None:

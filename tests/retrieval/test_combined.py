@@ -49,6 +49,7 @@ def sources_of(history: Interactions, features: FeatureTables) -> list[Source]:
 
 class TestCombinedPromises(RetrieverPromises):
     learns_checkerboard = False  # these towers are random
+    scores_alone = False
 
     def fitted(self, history: Interactions, features: FeatureTables) -> CombinedRetriever:
         return CombinedRetriever(sources_of(history, features))
