@@ -56,7 +56,7 @@ def test_tables_have_the_columns_of_the_contract(world):
 
 def test_equal_seeds_give_equal_tables_in_every_process():
     code = (
-        "from dataset.sources import demo; from test_demo import fingerprint, SMALL;"
+        "from dataset.sources import demo; from tests.dataset.test_demo import fingerprint, SMALL;"
         "print(fingerprint(demo.generate(**SMALL, seed=3)))"
     )
     environment = os.environ | {"PYTHONHASHSEED": "17", "PYTHONPATH": os.pathsep.join(sys.path)}
