@@ -39,6 +39,11 @@ class FeatureEncoder(keras.layers.Layer):  # type: ignore[misc]
                 initializer=keras.initializers.RandomNormal(stddev=0.05),
             )
 
+    @property
+    def ids(self) -> Tensor:
+        """[n_ids, embedding_size] the variable of the ids' embeddings."""
+        return self.tables["id"]
+
     def call(self, inputs: Mapping[str, Tensor]) -> Tensor:
         """[n, embedding_size] float32.
 

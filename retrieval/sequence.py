@@ -14,10 +14,10 @@ from dataset.history import HistoryWindows, history_windows, windows_between
 from dataset.interactions import Interactions, Positions, Times
 from dataset.vocabulary import Numbers
 from layers.backend import Tensor, keras, tf
-from layers.batches import draw_candidates
 from layers.encoders import FeatureEncoder
 from layers.export import export_onnx
 from layers.losses import MASKED, correct_for_sampling
+from layers.negatives import CandidateDraw
 from layers.sequences import N_AGES, AttentionEncoder, Calendar, RecurrentEncoder, ages, buckets
 from retrieval.base import Embeddings
 from retrieval.config import SequenceConfig
@@ -120,9 +120,11 @@ class SequenceTowers(NeuralTowers[SequenceConfig, "_SequenceLayers"]):
         most_epochs = int(np.clip(config.max_steps // n_steps, 1, config.epochs))
         schedule = keras.optimizers.schedules.CosineDecay(config.learning_rate, n_steps * most_epochs)
         step = self._make_step(keras.optimizers.Adam(schedule))
+        draw = CandidateDraw(history, "all", config.n_candidates)
         return TrainingPlan(
             run_epoch=lambda: (
-                step(*self._tensors(batch, features)) for batch in _batches(history, features.now_s, config, generator)
+                step(*self._tensors(batch, features))
+                for batch in _batches(history, features.now_s, config, draw, generator)
             ),
             n_epochs=most_epochs,
             look_every=max(1, most_epochs // config.looks),
@@ -326,13 +328,12 @@ def _window_ends(history: Interactions, config: SequenceConfig) -> tuple[Numbers
 
 
 def _batches(
-    history: Interactions, now_s: int, config: SequenceConfig, generator: np.random.Generator
+    history: Interactions, now_s: int, config: SequenceConfig, draw: CandidateDraw, generator: np.random.Generator
 ) -> Iterator[_Batch]:
     """One epoch: every window once, in random order."""
     length, n_next = config.max_length, config.n_next
     users, ends = _window_ends(history, config)
     starts = history.by_user.starts
-    item_share = np.bincount(history.item_num, minlength=len(history.items) + 1) / len(history)
     order = generator.permutation(len(users))
     for begin in range(0, len(order), config.batch_windows):
         rows = order[begin : begin + config.batch_windows]
@@ -343,18 +344,18 @@ def _batches(
         predicts = np.flatnonzero(windows.item_num[:, 1:] > 0)
         positions = np.sort(generator.permutation(predicts)[: config.n_positions])
         labels = np.lib.stride_tricks.sliding_window_view(following, n_next, axis=1).reshape(-1, n_next)[positions]
-        candidates, log_q = draw_candidates(labels[labels > 0], item_share, config.n_candidates, generator)
+        drawn = draw(labels[labels > 0], np.zeros(0, np.int32), generator)
         yield _Batch(
             item_num=windows.item_num[:, :-1],
             time_s=windows.time_s[:, :-1],
             request_s=np.where(is_late[:, None], now_s, windows.time_s[:, 1:]),
             users=of,
             positions=positions,
-            candidates=candidates,
-            log_q=log_q,
-            targets=np.searchsorted(candidates, np.maximum(labels, candidates[0])),
+            candidates=drawn.item_num,
+            log_q=drawn.log_q,
+            targets=np.searchsorted(drawn.item_num, np.maximum(labels, drawn.item_num[0])),
             is_target=(labels > 0).astype(np.float32),
-            is_watched=history.matrix[of][:, candidates].toarray() > 0,
+            is_watched=history.matrix[of][:, drawn.item_num].toarray() > 0,
         )
 
 
