@@ -57,9 +57,6 @@ class TwoTowerConfig(ContrastConfig):
         False, description="the age of the targets enters the query in training, and 0 when asked; under targets=next"
     )
     item_start: Literal["random", "item2vec"] = Field("random", description="what embeddings of items start from")
-    id_dropout: float = Field(
-        0.0, ge=0, lt=1, description="share of candidates known by features alone in a training step, as a new item is"
-    )
     targets: Literal["any", "next"] = Field(
         "any", description="what a history must predict: a hidden share of itself, or the items that came next"
     )

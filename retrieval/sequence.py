@@ -9,13 +9,14 @@ import numpy.typing as npt
 
 from dataset import columns
 from dataset.errors import InputError
-from dataset.features import Column, FeatureTables
+from dataset.features import FeatureTables
 from dataset.history import HistoryWindows, history_windows, windows_between
 from dataset.interactions import Interactions, Positions, Times
 from dataset.vocabulary import Numbers
 from layers.backend import Tensor, keras, tf
 from layers.encoders import FeatureEncoder
 from layers.export import export_onnx
+from layers.item_encoder import ItemEncoder, ItemInputs, item_inputs, place_new
 from layers.losses import MASKED, correct_for_sampling
 from layers.negatives import CandidateDraw
 from layers.sequences import N_AGES, AttentionEncoder, Calendar, RecurrentEncoder, ages, buckets
@@ -68,7 +69,7 @@ class SequenceTowers(NeuralTowers[SequenceConfig, "_SequenceLayers"]):
 
     def encode_queries(self, users: Numbers, features: FeatureTables) -> Embeddings:
         """[n_users, embedding_size + 1], asked at `features.now_s`."""
-        table = self._network.both(_item_inputs(_everything(features), features))[0]
+        table = self._network.both(_all_items(features))[0]
         blocks = [np.zeros((0, self.config.embedding_size + 1), np.float32)]
         for first in range(0, len(users), _USERS_PER_BLOCK):
             block = users[first : first + _USERS_PER_BLOCK]
@@ -80,7 +81,7 @@ class SequenceTowers(NeuralTowers[SequenceConfig, "_SequenceLayers"]):
 
     def encode_candidates(self, items: Numbers, features: FeatureTables) -> Embeddings:
         """[n_items, embedding_size + 1]."""
-        return np.asarray(self._network.both(_item_inputs(items, features))[1])
+        return np.asarray(self._network.both(item_inputs(items, features.items))[1])
 
     def export(self, directory: Path, features: FeatureTables) -> None:
         """Write the query tower as an ONNX graph.
@@ -90,7 +91,7 @@ class SequenceTowers(NeuralTowers[SequenceConfig, "_SequenceLayers"]):
         Output: `query` [n, embedding_size + 1] float32.
         """
         # As NumPy, so that the graph holds it as a constant rather than asking for it.
-        table = self._network.both(_item_inputs(_everything(features), features))[0].numpy()
+        table = self._network.both(_all_items(features))[0].numpy()
         shape = (1, self.config.max_length)
         reads_time, reads_columns = self.config.time, self._network.user_encoder is not None
         example: dict[str, npt.NDArray[np.generic]] = {"window": np.zeros(shape, np.int32)}
@@ -121,6 +122,8 @@ class SequenceTowers(NeuralTowers[SequenceConfig, "_SequenceLayers"]):
         schedule = keras.optimizers.schedules.CosineDecay(config.learning_rate, n_steps * most_epochs)
         step = self._make_step(keras.optimizers.Adam(schedule))
         draw = CandidateDraw(history, "all", config.n_candidates)
+        for encoder in self._network.item_encoders:
+            encoder.start_ids(draw.has_events)
         return TrainingPlan(
             run_epoch=lambda: (
                 step(*self._tensors(batch, features))
@@ -132,11 +135,13 @@ class SequenceTowers(NeuralTowers[SequenceConfig, "_SequenceLayers"]):
             loss_limit=_DIVERGED * float(np.log(len(history.items) + 1)),
         )
 
+    def _place_new(self, features: FeatureTables) -> None:
+        place_new(self._network.item_encoders, self._network.bias, features)
+
     def _tensors(self, batch: _Batch, features: FeatureTables) -> tuple[Tensor, ...]:
         """What a step takes: only the items that it touches are encoded."""
         touched = np.union1d(np.append(batch.item_num, 0), batch.candidates)
-        inputs = (
-            _item_inputs(touched, features),
+        dense = (
             features.users.cold.take(batch.users),
             np.searchsorted(touched, batch.item_num).astype(np.int32),
             np.searchsorted(touched, batch.candidates),
@@ -148,14 +153,14 @@ class SequenceTowers(NeuralTowers[SequenceConfig, "_SequenceLayers"]):
             batch.is_target,
             batch.is_watched,
         )
-        return tf.nest.map_structure(tf.constant, inputs)  # type: ignore[no-any-return]
+        return item_inputs(touched, features.items), *tf.nest.map_structure(tf.constant, dense)
 
     def _make_step(self, optimizer: keras.optimizers.Optimizer) -> Callable[..., Tensor]:
         layers, config = self._network, self.config
 
         @tf.function(autograph=False, reduce_retracing=True)  # type: ignore[untyped-decorator]
         def step(
-            touched: Mapping[str, Tensor],
+            touched: ItemInputs,
             user_columns: Mapping[str, Tensor],
             items: Tensor,
             candidate_places: Tensor,
@@ -212,12 +217,13 @@ class _SequenceLayers(keras.Model):  # type: ignore[misc]
         super().__init__(name="sequence")
         n_ids, size = len(features.history.items) + 1, config.embedding_size
         self.config = config
-        self.item_encoder = FeatureEncoder(features.items, n_ids=n_ids, embedding_size=size, name="item")
+        self.item_encoder = ItemEncoder(features.items, n_ids=n_ids, embedding_size=size, name="item")
         self.candidate_encoder = (
-            None
+            self.item_encoder
             if config.shares_items
-            else FeatureEncoder(features.items, n_ids=n_ids, embedding_size=size, name="candidate")
+            else ItemEncoder(features.items, n_ids=n_ids, embedding_size=size, name="candidate")
         )
+        self.item_encoders = tuple(dict.fromkeys([self.item_encoder, self.candidate_encoder]))
         self.bias = self.add_weight(name="bias", shape=(n_ids, 1), initializer="zeros")
         self.start = self.add_weight(name="start", shape=(1, size), initializer="zeros")
         self.drop = keras.layers.Dropout(config.dropout)
@@ -235,7 +241,7 @@ class _SequenceLayers(keras.Model):  # type: ignore[misc]
         )
         cold = features.users.cold
         self.user_encoder = (
-            FeatureEncoder(cold, n_ids=0, embedding_size=size, name="user")
+            FeatureEncoder(cold, embedding_size=size, name="user")
             if config.context and cold.take(np.zeros(0, np.int32))
             else None
         )
@@ -250,7 +256,7 @@ class _SequenceLayers(keras.Model):  # type: ignore[misc]
         # Building every weight once, so that they can be saved, and filled with those that were.
         window = np.zeros((1, config.max_length), np.int32)
         self.newest(
-            self.both(_item_inputs(np.zeros(1, np.int32), features))[0],
+            self.both(item_inputs(np.zeros(1, np.int32), features.items))[0],
             window,
             window.astype(np.int64),
             np.zeros(1, np.int64),
@@ -263,11 +269,11 @@ class _SequenceLayers(keras.Model):  # type: ignore[misc]
         if self.config.time:
             self.moment_edges.assign(np.quantile(timestamp_s, shares, method="higher").astype(np.int64))
 
-    def both(self, item_inputs: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+    def both(self, items: ItemInputs) -> tuple[Tensor, Tensor]:
         """[n_items, size] what an item brings to a step, and [n_items, size + 1] the item as a candidate."""
-        watched = self.item_encoder(item_inputs)
-        candidates = watched if self.candidate_encoder is None else self.candidate_encoder(item_inputs)
-        bias = tf.gather(self.bias, item_inputs["id"])
+        watched = self.item_encoder(items)
+        candidates = watched if self.config.shares_items else self.candidate_encoder(items)
+        bias = tf.gather(self.bias, items.ids)
         return watched * self.config.embedding_size**0.5, tf.concat([candidates, bias], axis=1)
 
     def newest(
@@ -359,9 +365,5 @@ def _batches(
         )
 
 
-def _everything(features: FeatureTables) -> Numbers:
-    return np.arange(len(features.history.items) + 1, dtype=np.int32)
-
-
-def _item_inputs(items: Numbers, features: FeatureTables) -> dict[str, Column]:
-    return {"id": items, **features.items.take(items)}
+def _all_items(features: FeatureTables) -> ItemInputs:
+    return item_inputs(np.arange(len(features.history.items) + 1, dtype=np.int32), features.items)

@@ -5,12 +5,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from dataset.features import FeatureTables
-from dataset.interactions import Mask
-from dataset.vocabulary import UNKNOWN
 from layers.backend import Tensor, keras, tf
 from layers.blocks import mlp
 from layers.encoders import FeatureEncoder
-from retrieval.base import Embeddings
+from layers.item_encoder import ItemEncoder, ItemInputs
 from retrieval.config import TwoTowerConfig
 
 
@@ -22,19 +20,18 @@ class TowerNetwork(keras.Model):  # type: ignore[misc]
         n_ids, size, items = len(features.history.items) + 1, config.embedding_size, features.items
         self.config = config
         self.reads_order = config.targets == "next" and features.history.timestamp_s is not None
-        self.even_encoder = FeatureEncoder(items, n_ids=n_ids, embedding_size=size, name="even_history")
-        self.recent_encoder = FeatureEncoder(items, n_ids=n_ids, embedding_size=size, name="recent_history")
+        self.even_encoder = ItemEncoder(items, n_ids=n_ids, embedding_size=size, name="even_history")
+        self.recent_encoder = ItemEncoder(items, n_ids=n_ids, embedding_size=size, name="recent_history")
         self.candidate_encoder = (
             self.even_encoder
             if config.shares_items
-            else FeatureEncoder(items, n_ids=n_ids, embedding_size=size, name="candidate")
+            else ItemEncoder(items, n_ids=n_ids, embedding_size=size, name="candidate")
         )
-        self.bias = FeatureEncoder(items, n_ids=n_ids, embedding_size=1, name="bias")
+        self.item_encoders = tuple(dict.fromkeys([self.even_encoder, self.recent_encoder, self.candidate_encoder]))
+        self.bias = self.add_weight(name="bias", shape=(n_ids, 1), initializer="zeros")
         cold = features.users.cold
         self.user_encoder = (
-            FeatureEncoder(cold, n_ids=0, embedding_size=size, name="user")
-            if cold.take(np.zeros(0, np.int32))
-            else None
+            FeatureEncoder(cold, embedding_size=size, name="user") if cold.take(np.zeros(0, np.int32)) else None
         )
         self.age_slopes = (
             self.add_weight(name="age_slopes", shape=(3, size), initializer="zeros") if config.example_age else None
@@ -44,23 +41,10 @@ class TowerNetwork(keras.Model):  # type: ignore[misc]
         self.drop = keras.layers.Dropout(config.dropout)
         self.built = True
 
-    def start_ids(self, is_known: Mask, vectors: Embeddings | None) -> None:
-        """What embeddings of items start from; those of items that nobody has watched are zero, and stay so.
-
-        Args:
-            is_known: [n_items + 1] items with events.
-            vectors: [n_items + 1, embedding_size], brought to the spread of fresh ones; None leaves them random.
-        """
-        for encoder in (self.even_encoder, self.recent_encoder, self.candidate_encoder, self.bias):
-            fresh = encoder.ids.numpy()
-            if vectors is not None and encoder is not self.bias:
-                fresh = vectors * (fresh.std() / max(float(vectors[is_known].std()), 1e-9))
-            encoder.ids.assign(fresh * is_known[:, np.newaxis])
-
-    def history_table(self, item_inputs: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+    def history_table(self, items: ItemInputs) -> tuple[Tensor, Tensor]:
         """Both [n_items, embedding_size]: what an item adds to a query as part of the even and of the recent bag."""
-        even = self.even_encoder(item_inputs)
-        return even, self.recent_encoder(item_inputs) if self.reads_order else tf.zeros_like(even)
+        even = self.even_encoder(items)
+        return even, self.recent_encoder(items) if self.reads_order else tf.zeros_like(even)
 
     def query(
         self, bags: Tensor, is_cold: Tensor, user_columns: Mapping[str, Tensor], age: Tensor | None, *, training: bool
@@ -81,14 +65,10 @@ class TowerNetwork(keras.Model):  # type: ignore[misc]
             query = tf.math.l2_normalize(query, axis=1)
         return tf.concat([query, tf.ones_like(query[:, :1])], axis=1)
 
-    def candidates(self, item_inputs: Mapping[str, Tensor], *, training: bool = False) -> Tensor:
+    def candidates(self, items: ItemInputs, *, training: bool = False) -> Tensor:
         """[n_items, embedding_size + 1]."""
-        if training and self.config.id_dropout:
-            ids = item_inputs["id"]
-            is_kept = tf.random.uniform(tf.shape(ids)) >= self.config.id_dropout
-            item_inputs = {**item_inputs, "id": tf.where(is_kept, ids, UNKNOWN)}
-        vectors = self.candidate_hidden(self.candidate_encoder(item_inputs), training=training)
-        bias = self.bias(item_inputs)
+        vectors = self.candidate_hidden(self.candidate_encoder(items), training=training)
+        bias = tf.gather(self.bias, items.ids)
         match self.config.similarity:
             case "cosine":
                 vectors, bias = tf.math.l2_normalize(vectors, axis=1), tf.zeros_like(bias)

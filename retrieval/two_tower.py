@@ -13,6 +13,7 @@ from dataset.vocabulary import Numbers
 from layers.backend import Tensor, keras, tf
 from layers.batches import BatchPlan, RetrievalBatch, retrieval_batches
 from layers.export import export_onnx
+from layers.item_encoder import ItemInputs, item_inputs, place_new
 from layers.losses import contrast, correct_for_sampling, keep_hardest
 from layers.negatives import CandidateDraw
 from retrieval.base import Embeddings
@@ -49,7 +50,7 @@ class TwoTower(NeuralTowers[TwoTowerConfig, "TowerNetwork"]):
     def encode_queries(self, users: Numbers, features: FeatureTables) -> Embeddings:
         """[n_users, embedding_size + 1]; see the class for the last dimension."""
         network, columns = self._network, features.users.cold
-        even_table, recent_table = network.history_table(self._all_items(features))
+        even_table, recent_table = network.history_table(_all_items(features))
         blocks = [np.zeros((0, self.config.embedding_size + 1), np.float32)]
         for first in range(0, len(users), _USERS_PER_BLOCK):
             block = users[first : first + _USERS_PER_BLOCK]
@@ -61,7 +62,7 @@ class TwoTower(NeuralTowers[TwoTowerConfig, "TowerNetwork"]):
 
     def encode_candidates(self, items: Numbers, features: FeatureTables) -> Embeddings:
         """[n_items, embedding_size + 1]."""
-        return np.asarray(self._network.candidates(_item_inputs(items, features)))
+        return np.asarray(self._network.candidates(item_inputs(items, features.items)))
 
     def bags(self, users: Numbers, features: FeatureTables) -> HistoryBags:
         return history_bags(
@@ -75,7 +76,7 @@ class TwoTower(NeuralTowers[TwoTowerConfig, "TowerNetwork"]):
         their names. Output: `query` [n, embedding_size + 1] float32.
         """
         # As NumPy, so that the graph holds them as constants rather than asking for them.
-        even_table, recent_table = (table.numpy() for table in self._network.history_table(self._all_items(features)))
+        even_table, recent_table = (table.numpy() for table in self._network.history_table(_all_items(features)))
         columns = features.users.cold.take(np.zeros(1, np.int32))
         example: dict[str, Column] = {
             "history": np.zeros((1, 1), np.int32),
@@ -110,7 +111,8 @@ class TwoTower(NeuralTowers[TwoTowerConfig, "TowerNetwork"]):
         if config.item_start == "item2vec":
             start_seed = int(generator.integers(1 << 31))
             vectors = item_vectors(history, Item2VecConfig(embedding_size=config.embedding_size), seed=start_seed)
-        self._network.start_ids(draw.has_events, vectors)
+        for encoder in self._network.item_encoders:
+            encoder.start_ids(draw.has_events, vectors)
 
         def run_epoch() -> Iterator[Tensor]:
             mined = self._mine(features) if config.negatives == "hard" and not draw.is_whole else None
@@ -125,6 +127,9 @@ class TwoTower(NeuralTowers[TwoTowerConfig, "TowerNetwork"]):
             loss_limit=_DIVERGED * float(np.log(len(history.items) + 1)) if config.objective == "softmax" else np.inf,
         )
 
+    def _place_new(self, features: FeatureTables) -> None:
+        place_new(self._network.item_encoders, self._network.bias, features)
+
     def _mine(self, features: FeatureTables) -> Numbers:
         """[n_users + 1, n_negatives] the unwatched items that the towers as they are rank highest, 0 where fewer."""
         history, n_mined = features.history, self.config.n_negatives
@@ -136,24 +141,21 @@ class TwoTower(NeuralTowers[TwoTowerConfig, "TowerNetwork"]):
         mined[found.row_user, found.rank - 1] = found.item_num
         return mined
 
-    def _all_items(self, features: FeatureTables) -> dict[str, Column]:
-        return _item_inputs(np.arange(len(features.history.items) + 1, dtype=np.int32), features)
-
     def _tensors(self, batch: RetrievalBatch, features: FeatureTables) -> tuple[Tensor, ...]:
         """What a step takes: only the items that it touches are encoded."""
         read = np.unique(batch.bags.item_num)
-        inputs = (
-            _item_inputs(read, features),
+        places = np.searchsorted(read, batch.bags.item_num).astype(np.int32)
+        even, recent = _bag_matrices(batch.bags, len(batch.users), places, len(read))
+        items = (item_inputs(read, features.items), item_inputs(batch.candidates, features.items))
+        dense = (
+            _is_cold(batch.bags, len(batch.users)),
             features.users.cold.take(batch.users),
-            _item_inputs(batch.candidates, features),
             batch.age,
             batch.log_q,
             batch.target_weight,
             batch.negative_weight,
         )
-        places = np.searchsorted(read, batch.bags.item_num).astype(np.int32)
-        even, recent = _bag_matrices(batch.bags, len(batch.users), places, len(read))
-        return even, recent, _is_cold(batch.bags, len(batch.users)), *tf.nest.map_structure(tf.constant, inputs)
+        return even, recent, *items, *tf.nest.map_structure(tf.constant, dense)
 
     def _make_step(self, optimizer: keras.optimizers.Optimizer) -> Callable[..., Tensor]:
         network, config = self._network, self.config
@@ -162,10 +164,10 @@ class TwoTower(NeuralTowers[TwoTowerConfig, "TowerNetwork"]):
         def step(
             even: Tensor,
             recent: Tensor,
+            read: ItemInputs,
+            candidate_items: ItemInputs,
             is_cold: Tensor,
-            read: Mapping[str, Tensor],
             user_columns: Mapping[str, Tensor],
-            candidate_inputs: Mapping[str, Tensor],
             age: Tensor,
             log_q: Tensor,
             target_weight: Tensor,
@@ -175,7 +177,7 @@ class TwoTower(NeuralTowers[TwoTowerConfig, "TowerNetwork"]):
                 tables = network.history_table(read)
                 bags = _times(even, tables[0]) + _times(recent, tables[1])
                 queries = network.query(bags, is_cold, user_columns, age, training=True)
-                candidates = network.candidates(candidate_inputs, training=True)
+                candidates = network.candidates(candidate_items, training=True)
                 logits = tf.matmul(queries, candidates, transpose_b=True) / config.temperature
                 if config.objective == "softmax":
                     logits = correct_for_sampling(logits, log_q)
@@ -205,8 +207,8 @@ class TwoTower(NeuralTowers[TwoTowerConfig, "TowerNetwork"]):
         return step  # type: ignore[no-any-return]
 
 
-def _item_inputs(items: Numbers, features: FeatureTables) -> dict[str, Column]:
-    return {"id": items, **features.items.take(items)}
+def _all_items(features: FeatureTables) -> ItemInputs:
+    return item_inputs(np.arange(len(features.history.items) + 1, dtype=np.int32), features.items)
 
 
 def _bag_matrices(bags: HistoryBags, n_bags: int, places: Numbers, n_places: int) -> tuple[Tensor, Tensor]:

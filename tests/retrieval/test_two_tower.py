@@ -289,19 +289,21 @@ def test_an_item_that_nobody_has_watched_is_known_by_its_features() -> None:
     history = board.history.select(board.history.item_num != 12)
     sides = np.array([0, *(1 + np.arange(1, 13) % 2)], np.int32)
     features = FeatureTables(history, FeatureColumns(), FeatureColumns({"side": sides}, {}, {}, {"side": 3}))
-    towers = TwoTower(TINY.model_copy(update={"id_dropout": 0.3, "epochs": 40})).fit(history, features, seed=0)
+    towers = TwoTower(TINY).fit(history, features, seed=0)
     vectors = towers.encode_candidates(np.array([0, 12, 11], np.int32), features)
     assert (vectors[1] != vectors[0]).any()
     score = towers.encode_queries(board.users, features) @ vectors[1]
     assert score[board.users % 2 == 0].min() > score[board.users % 2 == 1].max()
 
 
-def test_an_item_of_which_nothing_is_known_has_no_vector() -> None:
+def test_an_item_of_which_nothing_is_known_comes_last() -> None:
     board = checkerboard()
     history = board.history.select(board.history.item_num != 12)
     features = FeatureTables(history, FeatureColumns(), FeatureColumns())
     towers = TwoTower(TINY).fit(history, features, seed=0)
-    assert not towers.encode_candidates(np.array([12], np.int32), features).any()
+    vectors = towers.encode_candidates(np.arange(13, dtype=np.int32), features)
+    assert not vectors[12, :-1].any()
+    assert vectors[12, -1] == vectors[1:12, -1].min()
 
 
 def test_triplets_need_distances() -> None:
