@@ -6,7 +6,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from dataset.interactions import Interactions, Positions, Times
+from dataset.interactions import Interactions, Positions, Times, stretches
 from dataset.vocabulary import Numbers
 
 Weights: TypeAlias = npt.NDArray[np.float32]
@@ -44,12 +44,11 @@ def recency_weights(counts: Positions, half_life: float) -> Weights:
     return weights
 
 
-def make_bags(items: list[Numbers], *, half_life: float) -> HistoryBags:
-    """Bags of given item lists, each oldest first."""
-    counts = np.array([len(history) for history in items], np.int64)
+def make_bags(items: Numbers, counts: Positions, *, half_life: float) -> HistoryBags:
+    """Bags of histories that stand one after another, each oldest first; `counts` [n_histories] are their lengths."""
     return HistoryBags(
-        row=np.repeat(np.arange(len(items)), counts),
-        item_num=np.concatenate([*items, np.zeros(0, np.int32)]).astype(np.int32),
+        row=np.repeat(np.arange(len(counts)), counts),
+        item_num=items,
         even=even_weights(counts),
         recent=recency_weights(counts, half_life),
     )
@@ -58,8 +57,9 @@ def make_bags(items: list[Numbers], *, half_life: float) -> HistoryBags:
 def history_bags(history: Interactions, users: Numbers, *, half_life: float, max_length: int) -> HistoryBags:
     """Bags of what `users` watched, their newest `max_length` events; empty for an unknown user."""
     by_user = history.by_user
-    items = [history.item_num[by_user.of(user)[-max_length:]] if user else history.item_num[:0] for user in users]
-    return make_bags(items, half_life=half_life)
+    stops = by_user.starts[users + 1]
+    counts = np.where(users > 0, np.minimum(stops - by_user.starts[users], max_length), 0)
+    return make_bags(history.item_num[by_user.order[stretches(stops - counts, counts)]], counts, half_life=half_life)
 
 
 def history_windows(history: Interactions, users: Numbers, *, length: int) -> HistoryWindows:

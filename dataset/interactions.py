@@ -19,6 +19,11 @@ Times: TypeAlias = npt.NDArray[np.int64]  # UTC seconds
 _KEY_STRIDE = 1 << 32  # item numbers are int32
 
 
+def stretches(starts: Positions, counts: Positions) -> Positions:
+    """[sum(counts)] `starts[i], starts[i] + 1, ...` of `counts[i]` numbers, one stretch after another."""
+    return np.arange(counts.sum()) + np.repeat(starts - np.cumsum(counts) + counts, counts)
+
+
 @dataclass(frozen=True)
 class UserRows:
     """Rows of a table grouped by user: those of user u are `order[starts[u] : starts[u + 1]]`."""
@@ -203,9 +208,7 @@ class SeenItems:
     def rows_of(self, users: Numbers) -> tuple[Positions, Numbers]:
         """Seen pairs of many users: position in `users`, item number; both [n_pairs]."""
         counts = self.count(users)
-        rows = np.repeat(np.arange(len(users)), counts)
-        offsets = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
-        return rows, self.item_num[np.repeat(self.starts[users], counts) + offsets]
+        return np.repeat(np.arange(len(users)), counts), self.item_num[stretches(self.starts[users], counts)]
 
     def contains(self, user_num: Numbers, item_num: Numbers) -> Mask:
         """Whether each (user, item) pair is one of these; both of one shape, which the answer has too."""
