@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+import scipy.sparse as sp
 
 from dataset import columns
 from dataset.interactions import Interactions, Mask
@@ -74,6 +75,22 @@ class FeatureColumns:
         """The rows of `numbers` in every column: [n], or [n, n_values] where a column is multi-valued."""
         everything: dict[str, Column] = {**self.categorical, **self.numeric, **self.multi_valued}
         return {name: values[numbers] for name, values in everything.items()}
+
+    @cached_property
+    def matrix(self) -> "sp.csr_matrix[np.float32]":
+        """[n + 1, n_features] a column for each category but 0 and for each numeric column; no rows without columns.
+
+        A row holds 1 at its categories, 1 / n at each of the n values of a multi-valued column, and the numbers.
+        """
+        blocks = []
+        for name, values in (*self.categorical.items(), *self.multi_valued.items()):
+            numbers = values.reshape(len(values), -1)
+            row, column = np.nonzero(numbers)
+            share = (1 / np.maximum((numbers > 0).sum(axis=1), 1)).astype(np.float32)
+            cells = (share[row], (row, numbers[row, column] - 1))
+            blocks.append(sp.csr_matrix(cells, shape=(len(numbers), self.sizes[name] - 1)))
+        blocks += [sp.csr_matrix(values[:, np.newaxis]) for values in self.numeric.values()]
+        return sp.csr_matrix(sp.hstack(blocks) if blocks else np.zeros((0, 0), np.float32))
 
     def to_arrays(self) -> dict[str, npt.NDArray[np.generic]]:
         """As named arrays, to be saved without pickle; `from_arrays` is the way back."""

@@ -7,8 +7,11 @@ import numpy as np
 import numpy.typing as npt
 
 from dataset.history import HistoryBags, make_bags
-from dataset.interactions import Interactions
+from dataset.interactions import Interactions, Mask, Positions, stretches
 from dataset.vocabulary import Numbers
+from layers.negatives import CandidateDraw
+
+_KEY_STRIDE = 1 << 32  # item numbers are int32
 
 
 @dataclass(frozen=True)
@@ -17,10 +20,11 @@ class RetrievalBatch:
 
     users: Numbers  # [n_queries]
     bags: HistoryBags  # what each query may read
-    candidates: Numbers  # [n_candidates] unique item numbers
+    age: npt.NDArray[np.float32]  # [n_queries] of the targets, in spans of the history; 0 where the end is asked for
+    candidates: Numbers  # [n_candidates] unique item numbers, rising
     log_q: npt.NDArray[np.float32]  # [n_candidates] log of the chance that the candidate is among `candidates`
-    is_target: npt.NDArray[np.float32]  # [n_queries, n_candidates]
-    is_hit: npt.NDArray[np.bool_]  # [n_queries, n_candidates] watched by the query's user, yet no target
+    target_weight: npt.NDArray[np.float32]  # [n_queries, n_candidates] how much a target counts, 0 for others
+    negative_weight: npt.NDArray[np.float32]  # [n_queries, n_candidates] how much a negative counts, 0 for others
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,6 @@ class BatchPlan:
     """How histories become batches; the fields are those of `TwoTowerConfig`."""
 
     batch_users: int
-    n_candidates: int
     targets: str  # "any": a random share of the history is hidden; "next": the items after a random moment
     hidden_share: tuple[float, float]
     n_next: int
@@ -36,90 +39,113 @@ class BatchPlan:
     cold_share: float
     half_life: float
     max_history: int
+    shown_weight: float
 
 
 def retrieval_batches(
-    history: Interactions, plan: BatchPlan, generator: np.random.Generator
+    history: Interactions,
+    plan: BatchPlan,
+    draw: CandidateDraw,
+    generator: np.random.Generator,
+    mined: Numbers | None = None,
 ) -> Iterator[RetrievalBatch]:
     """One epoch: every user with two events or more, once, in random order.
 
-    The candidates of a step are its targets and as many uniformly drawn items as `n_candidates` leaves room for; in a
-    catalogue that fits whole, every item is a candidate and `log_q` is 0. Source of mixing the two: Yang et al.,
-    Mixed negative sampling for learning two-tower neural networks in recommendations, WWW 2020.
+    Args:
+        mined: [n_users + 1, n_mined] items that must be candidates where their user is a query, 0 where there are
+            fewer.
     """
     by_user = history.by_user
-    n_items = len(history.items)
     n_events = np.diff(by_user.starts)
     users = np.flatnonzero(n_events >= 2).astype(np.int32)
     users = generator.permutation(users[users > 0])
-    item_share = np.bincount(history.item_num, minlength=n_items + 1) / max(len(history), 1)
     for first in range(0, len(users), plan.batch_users):
         chosen = users[first : first + plan.batch_users]
-        watched = [history.item_num[by_user.of(user)] for user in chosen]
-        parts = [_hide(items, plan, generator) for items in watched]
-        targets = [np.setdiff1d(target, read) for read, target in parts]  # watched again: read, not predicted
+        counts = n_events[chosen]
+        row = np.repeat(np.arange(len(chosen)), counts)  # of each event of these users, oldest first
+        events = by_user.order[stretches(by_user.starts[chosen], counts)]
+        items = history.item_num[events]
+        is_read, is_target = _hide(counts, plan, generator)
+        keys = row * _KEY_STRIDE + items
+        is_target &= ~np.isin(keys, keys[is_read])  # watched again: read, not predicted
+        is_read = _newest(is_read, row, counts, plan.max_history)
         dropout = np.where(generator.random(len(chosen)) < plan.cold_share, 1.0, plan.history_dropout)
-        read = [
-            _thin_out(items[-plan.max_history :], share, generator)
-            for (items, _), share in zip(parts, dropout, strict=True)
-        ]
-        candidates, log_q = draw_candidates(np.concatenate(targets), item_share, plan.n_candidates, generator)
-        is_target = _membership(targets, candidates)
+        is_read &= generator.random(len(row)) >= dropout[row]
+        shown_row, shown = _shown(history, chosen)
+        candidates = draw(
+            items[is_target], np.concatenate([shown, *([] if mined is None else [_named(mined[chosen])])]), generator
+        )
+        numbers = candidates.item_num
+        negative_weight = np.broadcast_to(candidates.is_negative, (len(chosen), len(numbers))).astype(np.float32)
+        if mined is not None:
+            _set(negative_weight, np.repeat(np.arange(len(chosen)), mined.shape[1]), mined[chosen].ravel(), numbers, 1)
+        _set(negative_weight, shown_row, shown, numbers, plan.shown_weight)
+        _set(negative_weight, row, items, numbers, 0)
+        target_weight = np.zeros_like(negative_weight)
+        weight = np.ones(1, np.float32) if history.weight is None else history.weight[events[is_target]]
+        _set(target_weight, row[is_target], items[is_target], numbers, weight)
         yield RetrievalBatch(
             users=chosen,
-            bags=make_bags(read, half_life=plan.half_life),
-            candidates=candidates,
-            log_q=log_q,
-            is_target=is_target.astype(np.float32),
-            is_hit=_membership(watched, candidates) & ~is_target,
+            bags=make_bags(items[is_read], np.bincount(row[is_read], minlength=len(chosen)), half_life=plan.half_life),
+            age=_ages(history, events, row, is_target, len(chosen)),
+            candidates=numbers,
+            log_q=candidates.log_q,
+            target_weight=target_weight,
+            negative_weight=negative_weight,
         )
 
 
-def _hide(items: Numbers, plan: BatchPlan, generator: np.random.Generator) -> tuple[Numbers, Numbers]:
-    """A history, oldest first, as (to read, to predict); neither is empty."""
+def _hide(counts: Positions, plan: BatchPlan, generator: np.random.Generator) -> tuple[Mask, Mask]:
+    """Which events of histories of these lengths are read and which predicted, both [sum(counts)]; neither is empty."""
+    row, place = np.repeat(np.arange(len(counts)), counts), stretches(np.zeros_like(counts), counts)
     if plan.targets == "next":
-        cut = generator.integers(1, len(items))
-        return items[:cut], items[cut : cut + plan.n_next]
-    is_hidden = generator.random(len(items)) < generator.uniform(*plan.hidden_share)
-    if is_hidden.all() or not is_hidden.any():
-        one = generator.integers(len(items))
-        is_hidden[one] = ~is_hidden[one]
-    return items[~is_hidden], items[is_hidden]
+        cut = generator.integers(1, counts)[row]
+        return place < cut, (place >= cut) & (place < cut + plan.n_next)
+    is_hidden = generator.random(len(row)) < generator.uniform(*plan.hidden_share, len(counts))[row]
+    n_hidden = np.bincount(row[is_hidden], minlength=len(counts))
+    lopsided = (n_hidden == 0) | (n_hidden == counts)
+    turned = (np.cumsum(counts) - counts + generator.integers(counts))[lopsided]
+    is_hidden[turned] = ~is_hidden[turned]
+    return ~is_hidden, is_hidden
 
 
-def _thin_out(items: Numbers, dropout: float, generator: np.random.Generator) -> Numbers:
-    return items[generator.random(len(items)) >= dropout]
+def _newest(is_read: Mask, row: Positions, counts: Positions, most: int) -> Mask:
+    """Of what is read, the last `most` of each row."""
+    n_read = np.cumsum(is_read)
+    return is_read & (n_read[np.cumsum(counts) - 1][row] - n_read < most)
 
 
-def draw_candidates(
-    targets: Numbers, item_share: npt.NDArray[np.float64], n_candidates: int, generator: np.random.Generator
-) -> tuple[Numbers, npt.NDArray[np.float32]]:
-    """Rising numbers of the targets and of uniform draws beside them, and the log of the chance of each to be there.
-
-    Args:
-        targets: [n_targets] of a step, each with its repetitions.
-        item_share: [n_items + 1] share of events.
-        n_candidates: a catalogue that is not larger enters whole, with a log chance of 0.
-    """
-    n_items = len(item_share) - 1
-    if n_items <= n_candidates:
-        return np.arange(1, n_items + 1, dtype=np.int32), np.zeros(n_items, np.float32)
-    n_drawn = max(n_candidates - len(np.unique(targets)), 1)
-    drawn = generator.integers(1, n_items + 1, n_drawn, dtype=np.int32)
-    candidates = np.unique(np.concatenate([targets, drawn]))
-    # 1 - the chance that neither any target nor any draw is this item
-    log_missed = len(targets) * np.log1p(-np.minimum(item_share[candidates], 0.999999)) + n_drawn * np.log1p(
-        -1 / n_items
-    )
-    return candidates, np.log(-np.expm1(log_missed)).astype(np.float32)
+def _shown(history: Interactions, users: Numbers) -> tuple[Positions, Numbers]:
+    if history.shown is None:
+        return np.zeros(0, np.int64), np.zeros(0, np.int32)
+    return history.shown.rows_of(users)
 
 
-def _membership(lists: list[Numbers], candidates: Numbers) -> npt.NDArray[np.bool_]:
-    """[n_lists, n_candidates]: is this candidate (rising numbers) in this list?"""
-    members = np.zeros((len(lists), len(candidates)), np.bool_)
-    rows = np.repeat(np.arange(len(lists)), [len(items) for items in lists])
-    items = np.concatenate(lists)
-    columns = np.minimum(np.searchsorted(candidates, items), len(candidates) - 1)
-    found = candidates[columns] == items
-    members[rows[found], columns[found]] = True
-    return members
+def _named(items: Numbers) -> Numbers:
+    return items[items > 0]
+
+
+def _set(
+    weights: npt.NDArray[np.float32],
+    row: Positions,
+    items: Numbers,
+    candidates: Numbers,
+    value: float | npt.NDArray[np.float32],
+) -> None:
+    """Write `value` at the items that are candidates; `weights` [n_rows, n_candidates]."""
+    column = np.minimum(np.searchsorted(candidates, items), len(candidates) - 1)
+    found = candidates[column] == items
+    weights[row[found], column[found]] = np.broadcast_to(np.float32(value), len(row))[found]
+
+
+def _ages(
+    history: Interactions, events: Positions, row: Positions, is_target: Mask, n_rows: int
+) -> npt.NDArray[np.float32]:
+    """[n_rows] how long before the history's end the oldest target was, in spans of the history."""
+    ages = np.zeros(n_rows, np.float32)
+    if history.timestamp_s is None:
+        return ages
+    now_s, first_s = int(history.timestamp_s.max()), int(history.timestamp_s.min())
+    age_s = now_s - history.timestamp_s[events[is_target]]
+    np.maximum.at(ages, row[is_target], (age_s / max(now_s - first_s, 1)).astype(np.float32))
+    return ages

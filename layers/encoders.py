@@ -1,4 +1,4 @@
-"""FeatureEncoder: numbers and feature columns -> one embedding."""
+"""FeatureEncoder: feature columns -> one embedding."""
 
 from collections.abc import Mapping
 
@@ -7,21 +7,15 @@ from layers.backend import Tensor, keras, tf
 
 
 class FeatureEncoder(keras.layers.Layer):  # type: ignore[misc]
-    """Adds up one embedding per feature: the id, each category, the mean of a multi-valued column, the numbers.
+    """Adds up one embedding per feature: each category, the mean of a multi-valued column, the numbers.
 
-    A sum rather than a concatenation: a feature that is missing (category 0, whose row stays zero) adds nothing, so a
-    cold row with features alone lands in the same space as a known one.
+    As `ItemEncoder` does, but dense, so that it has an ONNX form. A feature that is missing (category 0) adds nothing.
     """
 
-    def __init__(self, columns: FeatureColumns, *, n_ids: int, embedding_size: int, name: str) -> None:
-        """`n_ids` rows are kept for ids, row 0 the unknown's; 0 means that ids are not used.
-
-        Of `columns` only names and sizes are read.
-        """
+    def __init__(self, columns: FeatureColumns, *, embedding_size: int, name: str) -> None:
+        """Of `columns` only names and sizes are read."""
         super().__init__(name=name)
         tables = {key: columns.sizes[key] for key in (*columns.categorical, *columns.multi_valued)}
-        if n_ids:
-            tables["id"] = n_ids
         self.tables = {
             key: self.add_weight(
                 name=f"{name}/{key}",
@@ -43,12 +37,10 @@ class FeatureEncoder(keras.layers.Layer):  # type: ignore[misc]
         """[n, embedding_size] float32.
 
         Args:
-            inputs: "id" [n] int32 where ids are used, and each column of `FeatureColumns.take`: categorical [n] int32,
-                multi-valued [n, n_values] int32 padded with 0, numeric [n] float32.
+            inputs: each column of `FeatureColumns.take`: categorical [n] int32, multi-valued [n, n_values] int32
+                padded with 0, numeric [n] float32.
         """
         parts = [self._look_up(key, inputs[key]) for key in self.categorical]
-        if "id" in self.tables:
-            parts.append(self._look_up("id", inputs["id"]))
         for key in self.multi_valued:
             present = tf.cast(inputs[key] > 0, tf.float32)  # [n, n_values]
             n_present = tf.maximum(tf.reduce_sum(present, axis=1, keepdims=True), 1.0)

@@ -4,6 +4,7 @@ from typing import Annotated, Literal, Self, TypeAlias, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from layers.negatives import Negatives
 from retrieval.als import ALSConfig
 from retrieval.ease import EASEConfig
 from retrieval.item2vec import Item2VecConfig
@@ -13,15 +14,52 @@ from retrieval.popularity import PopularityConfig
 from retrieval.pure_svd import PureSVDConfig
 
 Share = Annotated[float, Field(gt=0, lt=1)]
+Width = Annotated[int, Field(ge=1, le=16_384)]
 
 
-class TwoTowerConfig(BaseModel):
-    """The default two towers."""
+class ContrastConfig(BaseModel):
+    """How towers learn to tell targets from negatives; of every kind of towers that steps of gradient train."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
+    objective: Literal["softmax", "sigmoid", "bpr", "hinge", "triplet"] = Field(
+        "softmax", description="what a step lowers"
+    )
+    negatives: Negatives = Field(
+        "all",
+        description="what targets are told from: the whole catalogue (mixed where n_candidates does not hold it), the "
+        "targets of the other queries, drawn items, both, or of all the hardest",
+    )
+    n_candidates: int = Field(4096, ge=2, description="items told apart in a step")
+    n_negatives: int = Field(
+        20,
+        ge=1,
+        description="negatives of a target under bpr, hinge and triplet; their weight under sigmoid; of a query, those "
+        "that negatives=hard keeps",
+    )
+    margin: float = Field(1.0, gt=0, description="lead that hinge and triplet ask for")
+    shown_weight: float = Field(
+        1.0, ge=0, description="how much an item counts as a negative that was shown to the user and not watched"
+    )
+
+
+class TwoTowerConfig(ContrastConfig):
+    """The default two towers."""
+
     kind: Literal["two_tower"] = "two_tower"
     embedding_size: int = Field(64, ge=1, le=4096, description="dimensions that both towers share")
+    query_hidden: tuple[Width, ...] = Field((), description="hidden layers of the query tower, from the history on")
+    candidate_hidden: tuple[Width, ...] = Field((), description="hidden layers of the candidate tower")
+    shares_items: bool = Field(
+        False, description="siamese: an item has one embedding, whether it was watched or is a candidate"
+    )
+    similarity: Literal["dot", "cosine", "euclidean"] = Field(
+        "dot", description="what a score is: the dot product and the item's bias, the cosine, or the distance, lowered"
+    )
+    example_age: bool = Field(
+        False, description="the age of the targets enters the query in training, and 0 when asked; under targets=next"
+    )
+    item_start: Literal["random", "item2vec"] = Field("random", description="what embeddings of items start from")
     targets: Literal["any", "next"] = Field(
         "any", description="what a history must predict: a hidden share of itself, or the items that came next"
     )
@@ -37,7 +75,6 @@ class TwoTowerConfig(BaseModel):
     temperature: float = Field(1.0, gt=0, description="logits are divided by it")
     l2: float = Field(3e-5, ge=0, description="penalty on the squares of the embeddings in a step")
     batch_users: int = Field(128, ge=1, description="queries in a step")
-    n_candidates: int = Field(4096, ge=2, description="items told apart in a step; a smaller catalogue enters whole")
     learning_rate: float = Field(0.01, gt=0, description="of Adam, at the start of its cosine decay")
     epochs: int = Field(90, ge=1, description="passes over the users, at most")
     max_steps: int = Field(4500, ge=1, description="steps of training, at most: many users make fewer epochs")
@@ -50,6 +87,12 @@ class TwoTowerConfig(BaseModel):
         if share[0] > share[1]:
             raise ValueError(f"runs from {share[0]} down to {share[1]}; name the lower share first")
         return share
+
+    @model_validator(mode="after")
+    def _triplets_have_distances(self) -> Self:
+        if self.objective == "triplet" and self.similarity == "dot":
+            raise ValueError("objective=triplet compares distances: set similarity to euclidean or cosine")
+        return self
 
 
 class ReportConfig(BaseModel):
@@ -75,7 +118,7 @@ class FeedForwardMFConfig(BaseModel):
 
     kind: Literal["feed_forward_mf"] = "feed_forward_mf"
     embedding_size: int = Field(64, ge=1, le=4096, description="dimensions that users and items share")
-    hidden: tuple[Annotated[int, Field(ge=1, le=16_384)], ...] = Field(
+    hidden: tuple[Width, ...] = Field(
         (), description="widths of the dense layers that add to an embedding, on each side; none: plain factorisation"
     )
     target: Literal["watched", "rating"] = Field(

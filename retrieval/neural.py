@@ -91,6 +91,7 @@ class NeuralTowers(ABC, Generic[ConfigT, NetworkT]):
             patience=plan.patience,
             progress=progress,
         )
+        self._place_new(features)
         return self
 
     @abstractmethod
@@ -125,6 +126,9 @@ class NeuralTowers(ABC, Generic[ConfigT, NetworkT]):
     @abstractmethod
     def _plan(self, history: Interactions, features: FeatureTables, generator: np.random.Generator) -> TrainingPlan:
         """Epochs over this history for `_network`, which is fresh."""
+
+    def _place_new(self, features: FeatureTables) -> None:
+        """Give items without watches what their features suggest, where the network knows features; after training."""
 
     @property
     def _network(self) -> NetworkT:

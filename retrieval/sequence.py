@@ -9,15 +9,16 @@ import numpy.typing as npt
 
 from dataset import columns
 from dataset.errors import InputError
-from dataset.features import Column, FeatureTables
+from dataset.features import FeatureTables
 from dataset.history import HistoryWindows, history_windows, windows_between
 from dataset.interactions import Interactions, Positions, Times
 from dataset.vocabulary import Numbers
 from layers.backend import Tensor, keras, tf
-from layers.batches import draw_candidates
 from layers.encoders import FeatureEncoder
 from layers.export import export_onnx
+from layers.item_encoder import ItemEncoder, ItemInputs, item_inputs, place_new
 from layers.losses import MASKED, correct_for_sampling
+from layers.negatives import CandidateDraw
 from layers.sequences import N_AGES, AttentionEncoder, Calendar, RecurrentEncoder, ages, buckets
 from retrieval.base import Embeddings
 from retrieval.config import SequenceConfig
@@ -68,7 +69,7 @@ class SequenceTowers(NeuralTowers[SequenceConfig, "_SequenceLayers"]):
 
     def encode_queries(self, users: Numbers, features: FeatureTables) -> Embeddings:
         """[n_users, embedding_size + 1], asked at `features.now_s`."""
-        table = self._network.both(_item_inputs(_everything(features), features))[0]
+        table = self._network.both(_all_items(features))[0]
         blocks = [np.zeros((0, self.config.embedding_size + 1), np.float32)]
         for first in range(0, len(users), _USERS_PER_BLOCK):
             block = users[first : first + _USERS_PER_BLOCK]
@@ -80,7 +81,7 @@ class SequenceTowers(NeuralTowers[SequenceConfig, "_SequenceLayers"]):
 
     def encode_candidates(self, items: Numbers, features: FeatureTables) -> Embeddings:
         """[n_items, embedding_size + 1]."""
-        return np.asarray(self._network.both(_item_inputs(items, features))[1])
+        return np.asarray(self._network.both(item_inputs(items, features.items))[1])
 
     def export(self, directory: Path, features: FeatureTables) -> None:
         """Write the query tower as an ONNX graph.
@@ -90,7 +91,7 @@ class SequenceTowers(NeuralTowers[SequenceConfig, "_SequenceLayers"]):
         Output: `query` [n, embedding_size + 1] float32.
         """
         # As NumPy, so that the graph holds it as a constant rather than asking for it.
-        table = self._network.both(_item_inputs(_everything(features), features))[0].numpy()
+        table = self._network.both(_all_items(features))[0].numpy()
         shape = (1, self.config.max_length)
         reads_time, reads_columns = self.config.time, self._network.user_encoder is not None
         example: dict[str, npt.NDArray[np.generic]] = {"window": np.zeros(shape, np.int32)}
@@ -120,9 +121,13 @@ class SequenceTowers(NeuralTowers[SequenceConfig, "_SequenceLayers"]):
         most_epochs = int(np.clip(config.max_steps // n_steps, 1, config.epochs))
         schedule = keras.optimizers.schedules.CosineDecay(config.learning_rate, n_steps * most_epochs)
         step = self._make_step(keras.optimizers.Adam(schedule))
+        draw = CandidateDraw(history, "all", config.n_candidates)
+        for encoder in self._network.item_encoders:
+            encoder.start_ids(draw.has_events)
         return TrainingPlan(
             run_epoch=lambda: (
-                step(*self._tensors(batch, features)) for batch in _batches(history, features.now_s, config, generator)
+                step(*self._tensors(batch, features))
+                for batch in _batches(history, features.now_s, config, draw, generator)
             ),
             n_epochs=most_epochs,
             look_every=max(1, most_epochs // config.looks),
@@ -130,11 +135,13 @@ class SequenceTowers(NeuralTowers[SequenceConfig, "_SequenceLayers"]):
             loss_limit=_DIVERGED * float(np.log(len(history.items) + 1)),
         )
 
+    def _place_new(self, features: FeatureTables) -> None:
+        place_new(self._network.item_encoders, self._network.bias, features)
+
     def _tensors(self, batch: _Batch, features: FeatureTables) -> tuple[Tensor, ...]:
         """What a step takes: only the items that it touches are encoded."""
         touched = np.union1d(np.append(batch.item_num, 0), batch.candidates)
-        inputs = (
-            _item_inputs(touched, features),
+        dense = (
             features.users.cold.take(batch.users),
             np.searchsorted(touched, batch.item_num).astype(np.int32),
             np.searchsorted(touched, batch.candidates),
@@ -146,14 +153,14 @@ class SequenceTowers(NeuralTowers[SequenceConfig, "_SequenceLayers"]):
             batch.is_target,
             batch.is_watched,
         )
-        return tf.nest.map_structure(tf.constant, inputs)  # type: ignore[no-any-return]
+        return item_inputs(touched, features.items), *tf.nest.map_structure(tf.constant, dense)
 
     def _make_step(self, optimizer: keras.optimizers.Optimizer) -> Callable[..., Tensor]:
         layers, config = self._network, self.config
 
         @tf.function(autograph=False, reduce_retracing=True)  # type: ignore[untyped-decorator]
         def step(
-            touched: Mapping[str, Tensor],
+            touched: ItemInputs,
             user_columns: Mapping[str, Tensor],
             items: Tensor,
             candidate_places: Tensor,
@@ -210,12 +217,13 @@ class _SequenceLayers(keras.Model):  # type: ignore[misc]
         super().__init__(name="sequence")
         n_ids, size = len(features.history.items) + 1, config.embedding_size
         self.config = config
-        self.item_encoder = FeatureEncoder(features.items, n_ids=n_ids, embedding_size=size, name="item")
+        self.item_encoder = ItemEncoder(features.items, n_ids=n_ids, embedding_size=size, name="item")
         self.candidate_encoder = (
-            None
+            self.item_encoder
             if config.shares_items
-            else FeatureEncoder(features.items, n_ids=n_ids, embedding_size=size, name="candidate")
+            else ItemEncoder(features.items, n_ids=n_ids, embedding_size=size, name="candidate")
         )
+        self.item_encoders = tuple(dict.fromkeys([self.item_encoder, self.candidate_encoder]))
         self.bias = self.add_weight(name="bias", shape=(n_ids, 1), initializer="zeros")
         self.start = self.add_weight(name="start", shape=(1, size), initializer="zeros")
         self.drop = keras.layers.Dropout(config.dropout)
@@ -233,7 +241,7 @@ class _SequenceLayers(keras.Model):  # type: ignore[misc]
         )
         cold = features.users.cold
         self.user_encoder = (
-            FeatureEncoder(cold, n_ids=0, embedding_size=size, name="user")
+            FeatureEncoder(cold, embedding_size=size, name="user")
             if config.context and cold.take(np.zeros(0, np.int32))
             else None
         )
@@ -248,7 +256,7 @@ class _SequenceLayers(keras.Model):  # type: ignore[misc]
         # Building every weight once, so that they can be saved, and filled with those that were.
         window = np.zeros((1, config.max_length), np.int32)
         self.newest(
-            self.both(_item_inputs(np.zeros(1, np.int32), features))[0],
+            self.both(item_inputs(np.zeros(1, np.int32), features.items))[0],
             window,
             window.astype(np.int64),
             np.zeros(1, np.int64),
@@ -261,11 +269,11 @@ class _SequenceLayers(keras.Model):  # type: ignore[misc]
         if self.config.time:
             self.moment_edges.assign(np.quantile(timestamp_s, shares, method="higher").astype(np.int64))
 
-    def both(self, item_inputs: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+    def both(self, items: ItemInputs) -> tuple[Tensor, Tensor]:
         """[n_items, size] what an item brings to a step, and [n_items, size + 1] the item as a candidate."""
-        watched = self.item_encoder(item_inputs)
-        candidates = watched if self.candidate_encoder is None else self.candidate_encoder(item_inputs)
-        bias = tf.gather(self.bias, item_inputs["id"])
+        watched = self.item_encoder(items)
+        candidates = watched if self.config.shares_items else self.candidate_encoder(items)
+        bias = tf.gather(self.bias, items.ids)
         return watched * self.config.embedding_size**0.5, tf.concat([candidates, bias], axis=1)
 
     def newest(
@@ -326,13 +334,12 @@ def _window_ends(history: Interactions, config: SequenceConfig) -> tuple[Numbers
 
 
 def _batches(
-    history: Interactions, now_s: int, config: SequenceConfig, generator: np.random.Generator
+    history: Interactions, now_s: int, config: SequenceConfig, draw: CandidateDraw, generator: np.random.Generator
 ) -> Iterator[_Batch]:
     """One epoch: every window once, in random order."""
     length, n_next = config.max_length, config.n_next
     users, ends = _window_ends(history, config)
     starts = history.by_user.starts
-    item_share = np.bincount(history.item_num, minlength=len(history.items) + 1) / len(history)
     order = generator.permutation(len(users))
     for begin in range(0, len(order), config.batch_windows):
         rows = order[begin : begin + config.batch_windows]
@@ -343,24 +350,20 @@ def _batches(
         predicts = np.flatnonzero(windows.item_num[:, 1:] > 0)
         positions = np.sort(generator.permutation(predicts)[: config.n_positions])
         labels = np.lib.stride_tricks.sliding_window_view(following, n_next, axis=1).reshape(-1, n_next)[positions]
-        candidates, log_q = draw_candidates(labels[labels > 0], item_share, config.n_candidates, generator)
+        drawn = draw(labels[labels > 0], np.zeros(0, np.int32), generator)
         yield _Batch(
             item_num=windows.item_num[:, :-1],
             time_s=windows.time_s[:, :-1],
             request_s=np.where(is_late[:, None], now_s, windows.time_s[:, 1:]),
             users=of,
             positions=positions,
-            candidates=candidates,
-            log_q=log_q,
-            targets=np.searchsorted(candidates, np.maximum(labels, candidates[0])),
+            candidates=drawn.item_num,
+            log_q=drawn.log_q,
+            targets=np.searchsorted(drawn.item_num, np.maximum(labels, drawn.item_num[0])),
             is_target=(labels > 0).astype(np.float32),
-            is_watched=history.matrix[of][:, candidates].toarray() > 0,
+            is_watched=history.matrix[of][:, drawn.item_num].toarray() > 0,
         )
 
 
-def _everything(features: FeatureTables) -> Numbers:
-    return np.arange(len(features.history.items) + 1, dtype=np.int32)
-
-
-def _item_inputs(items: Numbers, features: FeatureTables) -> dict[str, Column]:
-    return {"id": items, **features.items.take(items)}
+def _all_items(features: FeatureTables) -> ItemInputs:
+    return item_inputs(np.arange(len(features.history.items) + 1, dtype=np.int32), features.items)

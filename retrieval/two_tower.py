@@ -1,31 +1,36 @@
 """TwoTower: a query tower that reads features and the ordered history, a candidate tower that reads id and features."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from dataset.errors import InputError
 from dataset.features import Column, FeatureTables
 from dataset.history import HistoryBags, history_bags
-from dataset.interactions import Interactions
+from dataset.interactions import Interactions, Mask
 from dataset.vocabulary import Numbers
 from layers.backend import Tensor, keras, tf
 from layers.batches import BatchPlan, RetrievalBatch, retrieval_batches
-from layers.encoders import FeatureEncoder
 from layers.export import export_onnx
-from layers.losses import correct_for_sampling, mask_accidental_hits, softmax_over_candidates
+from layers.item_encoder import ItemInputs, item_inputs, place_new
+from layers.losses import contrast, correct_for_sampling, keep_hardest
+from layers.negatives import CandidateDraw
 from retrieval.base import Embeddings
 from retrieval.config import TwoTowerConfig
+from retrieval.index.choose import build_index
+from retrieval.index.config import IndexConfig
+from retrieval.indexed import IndexedRetriever
+from retrieval.item2vec import Item2VecConfig, item_vectors
 from retrieval.neural import NeuralTowers, TrainingPlan
 from retrieval.serving import QUERY_TOWER_FILE
+from retrieval.tower_network import TowerNetwork
 
 _USERS_PER_BLOCK = 1024
 _DIVERGED = 10  # times the loss of equal scores; training that works stays below one
 
 
-class TwoTower(NeuralTowers[TwoTowerConfig, "_TowerLayers"]):
+class TwoTower(NeuralTowers[TwoTowerConfig, "TowerNetwork"]):
     """query = even + recent bag of the history, or user features where there is none; candidate = id + features + bias.
 
     User features beside a history would let the query tower recognise its users and learn their lists by heart, so
@@ -44,19 +49,20 @@ class TwoTower(NeuralTowers[TwoTowerConfig, "_TowerLayers"]):
 
     def encode_queries(self, users: Numbers, features: FeatureTables) -> Embeddings:
         """[n_users, embedding_size + 1]; see the class for the last dimension."""
-        table = self._network.history_table(self._all_items(features))
+        network, columns = self._network, features.users.cold
+        even_table, recent_table = network.history_table(_all_items(features))
         blocks = [np.zeros((0, self.config.embedding_size + 1), np.float32)]
         for first in range(0, len(users), _USERS_PER_BLOCK):
             block = users[first : first + _USERS_PER_BLOCK]
-            even, recent = _bag_matrices(self.bags(block, features), len(block), np.arange(table[0].shape[0]))
-            blocks.append(
-                self._network.queries(even, recent, table, features.users.take(block), training=False).numpy()
-            )
+            bags = self.bags(block, features)
+            even, recent = _bag_matrices(bags, len(block), bags.item_num, len(even_table))
+            total = _times(even, even_table) + _times(recent, recent_table)
+            blocks.append(network.query(total, _is_cold(bags, len(block)), columns.take(block), None, training=False))
         return np.concatenate(blocks)
 
     def encode_candidates(self, items: Numbers, features: FeatureTables) -> Embeddings:
         """[n_items, embedding_size + 1]."""
-        return np.asarray(self._network.candidates(_item_inputs(items, features)))
+        return np.asarray(self._network.candidates(item_inputs(items, features.items)))
 
     def bags(self, users: Numbers, features: FeatureTables) -> HistoryBags:
         return history_bags(
@@ -70,8 +76,8 @@ class TwoTower(NeuralTowers[TwoTowerConfig, "_TowerLayers"]):
         their names. Output: `query` [n, embedding_size + 1] float32.
         """
         # As NumPy, so that the graph holds them as constants rather than asking for them.
-        even_table, recent_table = (table.numpy() for table in self._network.history_table(self._all_items(features)))
-        columns = {name: values[:1] for name, values in features.users.take(np.zeros(1, np.int32)).items()}
+        even_table, recent_table = (table.numpy() for table in self._network.history_table(_all_items(features)))
+        columns = features.users.cold.take(np.zeros(1, np.int32))
         example: dict[str, Column] = {
             "history": np.zeros((1, 1), np.int32),
             "even": np.zeros((1, 1), np.float32),
@@ -86,12 +92,12 @@ class TwoTower(NeuralTowers[TwoTowerConfig, "_TowerLayers"]):
             )
             is_cold = tf.reduce_sum(inputs["even"], axis=1, keepdims=True) <= 0
             user_columns = {name: inputs[name] for name in columns}
-            return self._network.query(even + recent, is_cold, user_columns, training=False)
+            return self._network.query(even + recent, is_cold, user_columns, None, training=False)
 
         export_onnx(query, example, directory / QUERY_TOWER_FILE, output="query")
 
-    def _make_network(self, features: FeatureTables) -> "_TowerLayers":
-        return _TowerLayers(features, self.config)
+    def _make_network(self, features: FeatureTables) -> "TowerNetwork":
+        return TowerNetwork(features, self.config)
 
     def _plan(self, history: Interactions, features: FeatureTables, generator: np.random.Generator) -> TrainingPlan:
         config = self.config
@@ -100,64 +106,99 @@ class TwoTower(NeuralTowers[TwoTowerConfig, "_TowerLayers"]):
         schedule = keras.optimizers.schedules.CosineDecay(config.learning_rate, n_steps * most_epochs)
         step = self._make_step(keras.optimizers.Adam(schedule))
         batches = BatchPlan(**{name: getattr(config, name) for name in BatchPlan.__dataclass_fields__})
+        draw = CandidateDraw(history, config.negatives, config.n_candidates)
+        vectors = None
+        if config.item_start == "item2vec":
+            start_seed = int(generator.integers(1 << 31))
+            vectors = item_vectors(history, Item2VecConfig(embedding_size=config.embedding_size), seed=start_seed)
+        for encoder in self._network.item_encoders:
+            encoder.start_ids(draw.has_events, vectors)
+
+        def run_epoch() -> Iterator[Tensor]:
+            mined = self._mine(features) if config.negatives == "hard" and not draw.is_whole else None
+            for batch in retrieval_batches(history, batches, draw, generator, mined):
+                yield step(*self._tensors(batch, features))
+
         return TrainingPlan(
-            run_epoch=lambda: (
-                step(*self._tensors(batch, features)) for batch in retrieval_batches(history, batches, generator)
-            ),
+            run_epoch=run_epoch,
             n_epochs=most_epochs,
             look_every=max(1, most_epochs // config.looks),
             patience=config.patience,
-            loss_limit=_DIVERGED * float(np.log(len(history.items) + 1)),
+            loss_limit=_DIVERGED * float(np.log(len(history.items) + 1)) if config.objective == "softmax" else np.inf,
         )
 
-    def _all_items(self, features: FeatureTables) -> dict[str, Column]:
-        return _item_inputs(np.arange(len(features.history.items) + 1, dtype=np.int32), features)
+    def _place_new(self, features: FeatureTables) -> None:
+        place_new(self._network.item_encoders, self._network.bias, features)
+
+    def _mine(self, features: FeatureTables) -> Numbers:
+        """[n_users + 1, n_negatives] the unwatched items that the towers as they are rank highest, 0 where fewer."""
+        history, n_mined = features.history, self.config.n_negatives
+        items = np.arange(1, len(history.items) + 1, dtype=np.int32)
+        users = np.arange(len(history.users) + 1, dtype=np.int32)
+        retriever = IndexedRetriever(self, build_index(self.encode_candidates(items, features), items, IndexConfig()))
+        found = retriever.retrieve(users, features, top_k=n_mined, exclude=history.seen_items)
+        mined = np.zeros((len(users), n_mined), np.int32)
+        mined[found.row_user, found.rank - 1] = found.item_num
+        return mined
 
     def _tensors(self, batch: RetrievalBatch, features: FeatureTables) -> tuple[Tensor, ...]:
         """What a step takes: only the items that it touches are encoded."""
-        read = np.unique(np.append(batch.bags.item_num, 0)).astype(np.int32)
-        even, recent = _bag_matrices(batch.bags, len(batch.users), read)
-        return (
-            even,
-            recent,
-            _tensors_of(_item_inputs(read, features)),
-            _tensors_of(features.users.take(batch.users)),
-            _tensors_of(_item_inputs(batch.candidates, features)),
-            tf.constant(batch.log_q),
-            tf.constant(batch.is_target),
-            tf.constant(batch.is_hit),
+        read = np.unique(batch.bags.item_num)
+        places = np.searchsorted(read, batch.bags.item_num).astype(np.int32)
+        even, recent = _bag_matrices(batch.bags, len(batch.users), places, len(read))
+        items = (item_inputs(read, features.items), item_inputs(batch.candidates, features.items))
+        dense = (
+            _is_cold(batch.bags, len(batch.users)),
+            features.users.cold.take(batch.users),
+            batch.age,
+            batch.log_q,
+            batch.target_weight,
+            batch.negative_weight,
         )
+        return even, recent, *items, *tf.nest.map_structure(tf.constant, dense)
 
     def _make_step(self, optimizer: keras.optimizers.Optimizer) -> Callable[..., Tensor]:
-        layers, config = self._network, self.config
+        network, config = self._network, self.config
 
         @tf.function(autograph=False, reduce_retracing=True)  # type: ignore[untyped-decorator]
         def step(
             even: Tensor,
             recent: Tensor,
-            read: Mapping[str, Tensor],
+            read: ItemInputs,
+            candidate_items: ItemInputs,
+            is_cold: Tensor,
             user_columns: Mapping[str, Tensor],
-            candidate_inputs: Mapping[str, Tensor],
+            age: Tensor,
             log_q: Tensor,
-            is_target: Tensor,
-            is_hit: Tensor,
+            target_weight: Tensor,
+            negative_weight: Tensor,
         ) -> Tensor:
             with tf.GradientTape() as tape:
-                tables = layers.history_table(read)
-                queries = layers.queries(even, recent, tables, user_columns, training=True)
-                candidates = layers.candidates(candidate_inputs)
+                tables = network.history_table(read)
+                bags = _times(even, tables[0]) + _times(recent, tables[1])
+                queries = network.query(bags, is_cold, user_columns, age, training=True)
+                candidates = network.candidates(candidate_items, training=True)
                 logits = tf.matmul(queries, candidates, transpose_b=True) / config.temperature
-                logits = mask_accidental_hits(correct_for_sampling(logits, log_q), is_hit)
-                loss = softmax_over_candidates(logits, is_target)
-                squares = tf.add_n(
-                    [tf.reduce_sum(part[:, : config.embedding_size] ** 2) for part in (*tables, candidates)]
+                if config.objective == "softmax":
+                    logits = correct_for_sampling(logits, log_q)
+                if config.negatives == "hard":
+                    negative_weight = keep_hardest(logits, negative_weight, config.n_negatives)
+                loss = contrast(
+                    logits,
+                    target_weight,
+                    negative_weight,
+                    objective=config.objective,
+                    n_negatives=config.n_negatives,
+                    margin=config.margin,
                 )
+                squares = tf.add_n([tf.reduce_sum(part**2) for part in (*tables, candidates[:, :-1])])
                 objective = loss + config.l2 * squares
-            gradients = tape.gradient(objective, layers.trainable_variables)
+            weights = network.trainable_variables
+            gradients = tape.gradient(objective, weights)
             optimizer.apply_gradients(
                 [
-                    (tf.convert_to_tensor(gradient), variable)
-                    for gradient, variable in zip(gradients, layers.trainable_variables, strict=True)
+                    (tf.convert_to_tensor(gradient), weight)
+                    for gradient, weight in zip(gradients, weights, strict=True)
                     if gradient is not None
                 ]
             )
@@ -166,67 +207,22 @@ class TwoTower(NeuralTowers[TwoTowerConfig, "_TowerLayers"]):
         return step  # type: ignore[no-any-return]
 
 
-class _TowerLayers(keras.Model):  # type: ignore[misc]
-    """The weights of both towers."""
-
-    def __init__(self, features: FeatureTables, config: TwoTowerConfig) -> None:
-        super().__init__(name="towers")
-        n_ids, size = len(features.history.items) + 1, config.embedding_size
-        self.reads_order = config.targets == "next" and features.history.timestamp_s is not None
-        self.even_encoder = FeatureEncoder(features.items, n_ids=n_ids, embedding_size=size, name="even_history")
-        self.recent_encoder = FeatureEncoder(features.items, n_ids=n_ids, embedding_size=size, name="recent_history")
-        self.candidate_encoder = FeatureEncoder(features.items, n_ids=n_ids, embedding_size=size, name="candidate")
-        self.bias = self.add_weight(name="bias", shape=(n_ids, 1), initializer="zeros")
-        has_columns = bool(features.users.categorical or features.users.numeric or features.users.multi_valued)
-        self.user_encoder = (
-            FeatureEncoder(features.users, n_ids=0, embedding_size=size, name="user") if has_columns else None
-        )
-        self.drop = keras.layers.Dropout(config.dropout)
-        self.built = True
-
-    def history_table(self, item_inputs: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """Both [n_items, embedding_size]: what an item adds to a query as part of the even and of the recent bag."""
-        even = self.even_encoder(item_inputs)
-        return even, self.recent_encoder(item_inputs) if self.reads_order else tf.zeros_like(even)
-
-    def queries(
-        self,
-        even: Tensor,
-        recent: Tensor,
-        tables: tuple[Tensor, Tensor],
-        user_columns: Mapping[str, Tensor],
-        *,
-        training: bool,
-    ) -> Tensor:
-        """[n_queries, embedding_size + 1]; `even` and `recent` are sparse [n_queries, n_items]."""
-        bags = tf.sparse.sparse_dense_matmul(even, tables[0]) + tf.sparse.sparse_dense_matmul(recent, tables[1])
-        is_cold = tf.reshape(tf.sparse.reduce_sum(even, axis=1), [-1, 1]) <= 0
-        return self.query(bags, is_cold, user_columns, training=training)
-
-    def query(self, bags: Tensor, is_cold: Tensor, user_columns: Mapping[str, Tensor], *, training: bool) -> Tensor:
-        """[n_queries, embedding_size + 1]; `bags` [n_queries, embedding_size], `is_cold` [n_queries, 1] bool."""
-        query = bags if self.user_encoder is None else tf.where(is_cold, self.user_encoder(user_columns), bags)
-        query = self.drop(query, training=training)
-        return tf.concat([query, tf.ones_like(query[:, :1])], axis=1)
-
-    def candidates(self, item_inputs: Mapping[str, Tensor]) -> Tensor:
-        """[n_items, embedding_size + 1]."""
-        return tf.concat([self.candidate_encoder(item_inputs), tf.gather(self.bias, item_inputs["id"])], axis=1)
+def _all_items(features: FeatureTables) -> ItemInputs:
+    return item_inputs(np.arange(len(features.history.items) + 1, dtype=np.int32), features.items)
 
 
-def _item_inputs(items: Numbers, features: FeatureTables) -> dict[str, Column]:
-    return {"id": items, **features.items.take(items)}
-
-
-def _tensors_of(inputs: Mapping[str, npt.NDArray[np.generic]]) -> dict[str, Tensor]:
-    return {name: tf.constant(values) for name, values in inputs.items()}
-
-
-def _bag_matrices(bags: HistoryBags, n_bags: int, items: npt.NDArray[np.integer]) -> tuple[Tensor, Tensor]:
-    """Sparse [n_bags, len(items)] of the even and the recent weights; `items` rise and hold every item of the bags."""
-    order = np.lexsort((bags.item_num, bags.row))  # sparse tensors want their entries in order
-    places = np.stack([bags.row, np.searchsorted(items, bags.item_num)], axis=1)[order].astype(np.int64)
-    even, recent = (
-        tf.SparseTensor(places, weights[order], (n_bags, len(items))) for weights in (bags.even, bags.recent)
-    )
+def _bag_matrices(bags: HistoryBags, n_bags: int, places: Numbers, n_places: int) -> tuple[Tensor, Tensor]:
+    """Sparse [n_bags, n_places] of the even and of the recent weights, each at its entry's place."""
+    cells = np.stack([bags.row, places], axis=1).astype(np.int64)
+    even, recent = (tf.SparseTensor(cells, weights, (n_bags, n_places)) for weights in (bags.even, bags.recent))
     return even, recent
+
+
+def _times(bags: Tensor, table: Tensor) -> Tensor:
+    """Dense [n_bags, dim]: what a sparse matrix of bags sums up of a table."""
+    return tf.sparse.sparse_dense_matmul(bags, table)
+
+
+def _is_cold(bags: HistoryBags, n_bags: int) -> Mask:
+    """[n_bags, 1] histories without items."""
+    return np.asarray(np.bincount(bags.row, minlength=n_bags)[:, None] == 0)

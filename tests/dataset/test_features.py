@@ -252,3 +252,18 @@ def test_now_is_the_newest_event(times: list[int] | None, now_s: int) -> None:
     table = {"user_id": [1, 2, 1], "item_id": [1, 2, 3]} | ({} if times is None else {"timestamp_s": times})
     tables = FeatureTables(Interactions.from_table(pa.table(table)), FeatureColumns(), FeatureColumns())
     assert tables.now_s == now_s
+
+
+def test_the_matrix_holds_a_column_for_each_category_and_number() -> None:
+    columns = FeatureColumns(
+        categorical={"studio": np.array([0, 2, 1], np.int32)},
+        numeric={"year": np.array([0, -1.5, 0.5], np.float32)},
+        multi_valued={"genres": np.array([[0, 0], [3, 1], [0, 2]], np.int32)},
+        sizes={"studio": 3, "genres": 4},
+    )
+    assert columns.matrix.toarray().tolist() == [
+        [0, 0, 0, 0, 0, 0],
+        [0, 1, 0.5, 0, 0.5, -1.5],
+        [1, 0, 0, 1, 0, 0.5],
+    ]
+    assert FeatureColumns().matrix.shape == (0, 0)

@@ -5,13 +5,14 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from dataset.interactions import Interactions
+from dataset.interactions import Interactions, SeenItems
+from dataset.vocabulary import Numbers
 from layers.batches import BatchPlan, RetrievalBatch, retrieval_batches
+from layers.negatives import CandidateDraw
 
 N_USERS, N_ITEMS = 23, 40
 PLAN = BatchPlan(
     batch_users=7,
-    n_candidates=1000,
     targets="any",
     hidden_share=(0.2, 0.5),
     n_next=3,
@@ -19,8 +20,9 @@ PLAN = BatchPlan(
     cold_share=0.0,
     half_life=5.0,
     max_history=1000,
+    shown_weight=1.0,
 )
-SMALL = replace(PLAN, n_candidates=19)  # of 40 items: candidates must be drawn
+WHOLE, FEW = 1000, 19  # candidates; of 40 items, so that some must be drawn
 
 
 def watches(seed: int = 0) -> Interactions:
@@ -38,15 +40,24 @@ def watches(seed: int = 0) -> Interactions:
     return Interactions.from_table(pa.table(table))
 
 
-def batches_of(history: Interactions, plan: BatchPlan, seed: int = 0) -> list[RetrievalBatch]:
-    return list(retrieval_batches(history, plan, np.random.default_rng(seed)))
+def batches_of(
+    history: Interactions,
+    plan: BatchPlan = PLAN,
+    *,
+    seed: int = 0,
+    n_candidates: int = WHOLE,
+    mined: Numbers | None = None,
+) -> list[RetrievalBatch]:
+    draw = CandidateDraw(history, "all", n_candidates)
+    return list(retrieval_batches(history, plan, draw, np.random.default_rng(seed), mined))
 
 
 def queries_of(batch: RetrievalBatch) -> Iterator[tuple[int, list[int], list[int], list[int]]]:
-    """Of each query: user, items to read, targets, hits."""
+    """Of each query: user, items to read, targets, negatives."""
     for row, user in enumerate(batch.users):
         read = batch.bags.item_num[batch.bags.row == row].tolist()
-        yield int(user), read, *(batch.candidates[of[row] > 0].tolist() for of in (batch.is_target, batch.is_hit))
+        weights = (batch.target_weight, batch.negative_weight)
+        yield int(user), read, *(batch.candidates[of[row] > 0].tolist() for of in weights)
 
 
 def in_time(history: Interactions, user: int) -> list[int]:
@@ -55,44 +66,47 @@ def in_time(history: Interactions, user: int) -> list[int]:
 
 def test_each_user_comes_once_in_an_epoch_and_in_another_order_in_the_next() -> None:
     history, generator = watches(), np.random.default_rng(0)
-    epochs = [np.concatenate([batch.users for batch in retrieval_batches(history, PLAN, generator)]) for _ in range(2)]
+    draw = CandidateDraw(history, "all", WHOLE)
+    epochs = [
+        np.concatenate([batch.users for batch in retrieval_batches(history, PLAN, draw, generator)]) for _ in range(2)
+    ]
     assert sorted(epochs[0]) == sorted(epochs[1]) == list(range(1, N_USERS + 1))
     assert epochs[0].tolist() != epochs[1].tolist()
-    assert [len(batch.users) for batch in batches_of(history, PLAN)] == [7, 7, 7, 2]
+    assert [len(batch.users) for batch in batches_of(history)] == [7, 7, 7, 2]
 
 
 def test_users_with_one_event_are_skipped() -> None:
     table = pa.table({"user_id": [1, 1, 2, 3, 3, 3], "item_id": [1, 2, 1, 1, 2, 3]})
-    (batch,) = batches_of(Interactions.from_table(table), PLAN)
+    (batch,) = batches_of(Interactions.from_table(table))
     assert sorted(batch.users) == [1, 3]
 
 
-@pytest.mark.parametrize("plan", [PLAN, SMALL])
+@pytest.mark.parametrize("n_candidates", [WHOLE, FEW])
 @pytest.mark.parametrize("targets", ["any", "next"])
-def test_nothing_that_is_read_is_a_target(plan: BatchPlan, targets: str) -> None:
+def test_nothing_that_is_read_is_a_target(n_candidates: int, targets: str) -> None:
     """Not even for user 1, who watches some items twice and may be left without a target."""
     history = watches()
     for seed in range(5):
-        for batch in batches_of(history, replace(plan, targets=targets), seed):
-            for user, read, wanted, hits in queries_of(batch):
+        for batch in batches_of(history, replace(PLAN, targets=targets), seed=seed, n_candidates=n_candidates):
+            for user, read, wanted, negatives in queries_of(batch):
                 assert read
                 assert wanted or user == 1
                 assert not set(read) & set(wanted)
-                assert not set(hits) & set(wanted)
+                assert not set(negatives) & set(wanted)
 
 
-@pytest.mark.parametrize("plan", [PLAN, SMALL])
+@pytest.mark.parametrize("n_candidates", [WHOLE, FEW])
 @pytest.mark.parametrize("targets", ["any", "next"])
-def test_targets_and_hits_are_those_of_the_querys_own_user(plan: BatchPlan, targets: str) -> None:
+def test_targets_and_negatives_are_those_of_the_querys_own_user(n_candidates: int, targets: str) -> None:
     history = watches()
-    for batch in batches_of(history, replace(plan, targets=targets)):
-        n_queries, n_candidates = len(batch.users), len(batch.candidates)
-        assert n_queries != n_candidates
-        assert batch.is_target.shape == batch.is_hit.shape == (n_queries, n_candidates)
-        assert batch.log_q.shape == (n_candidates,)
-        for user, read, wanted, hits in queries_of(batch):
-            watched = set(in_time(history, user))
-            assert set(wanted) | set(hits) == watched & set(batch.candidates.tolist())
+    for batch in batches_of(history, replace(PLAN, targets=targets), n_candidates=n_candidates):
+        n_queries, n_columns = len(batch.users), len(batch.candidates)
+        assert n_queries != n_columns
+        assert batch.target_weight.shape == batch.negative_weight.shape == (n_queries, n_columns)
+        assert batch.log_q.shape == (n_columns,)
+        for user, read, wanted, negatives in queries_of(batch):
+            watched, candidates = set(in_time(history, user)), set(batch.candidates.tolist())
+            assert set(negatives) == candidates - watched
             assert set(wanted) <= watched - set(read)
             if targets == "any":  # what is not read is what is wanted
                 assert set(wanted) == watched - set(read)
@@ -110,8 +124,8 @@ def test_next_targets_follow_what_is_read_in_time() -> None:
 def test_the_hidden_share_stays_in_its_range() -> None:
     table = pa.table({"user_id": np.repeat([1, 2], 5000), "item_id": np.tile(np.arange(5000), 2)})
     history = Interactions.from_table(table)
-    for batch in batches_of(history, replace(PLAN, n_candidates=5000, hidden_share=(0.3, 0.4))):
-        shares = batch.is_target.sum(axis=1) / 5000
+    for batch in batches_of(history, replace(PLAN, hidden_share=(0.3, 0.4)), n_candidates=5000):
+        shares = batch.target_weight.sum(axis=1) / 5000
         assert ((shares > 0.27) & (shares < 0.43)).all()
 
 
@@ -130,7 +144,7 @@ def test_only_the_newest_are_read() -> None:
 def test_cold_queries_read_nothing_and_keep_their_targets() -> None:
     for batch in batches_of(watches(), replace(PLAN, cold_share=0.999999)):
         assert len(batch.bags.item_num) == 0
-        assert (batch.is_target.sum(axis=1) > 0).all()
+        assert (batch.target_weight.sum(axis=1) > 0).all()
 
 
 def test_dropout_thins_histories_out_but_no_targets() -> None:
@@ -143,14 +157,14 @@ def test_dropout_thins_histories_out_but_no_targets() -> None:
 
 
 def test_a_catalogue_that_fits_enters_whole_and_needs_no_correction() -> None:
-    for batch in batches_of(watches(), replace(PLAN, n_candidates=N_ITEMS)):
+    for batch in batches_of(watches(), n_candidates=N_ITEMS):
         assert batch.candidates.tolist() == list(range(1, N_ITEMS + 1))
         assert (batch.log_q == 0).all()
 
 
 def test_drawn_candidates_are_unique_known_and_hold_every_target() -> None:
     history = watches()
-    for batch in batches_of(history, SMALL):
+    for batch in batches_of(history, n_candidates=FEW):
         assert (np.diff(batch.candidates) > 0).all()
         assert batch.candidates[0] >= 1
         assert batch.candidates[-1] <= N_ITEMS
@@ -164,8 +178,9 @@ def test_log_q_is_how_often_a_candidate_turns_up() -> None:
     users, items = np.nonzero(generator.random((300, N_ITEMS)) < 0.6 / np.sqrt(np.arange(1, N_ITEMS + 1)))
     history = Interactions.from_table(pa.table({"user_id": users, "item_id": items}))
     n_steps, turned_up, stated = 0, np.zeros(N_ITEMS + 1), np.zeros(N_ITEMS + 1)
+    plan, draw = replace(PLAN, batch_users=5, hidden_share=(0.2, 0.3)), CandidateDraw(history, "mixed", FEW)
     for _ in range(50):
-        for batch in retrieval_batches(history, replace(SMALL, batch_users=5, hidden_share=(0.2, 0.3)), generator):
+        for batch in retrieval_batches(history, plan, draw, generator):
             n_steps += 1
             turned_up[batch.candidates] += 1
             stated[batch.candidates] += np.exp(batch.log_q)
@@ -177,10 +192,65 @@ def test_log_q_is_how_often_a_candidate_turns_up() -> None:
 
 def test_equal_seeds_give_equal_batches() -> None:
     history = watches()
-    plan = replace(SMALL, history_dropout=0.3, cold_share=0.2)
-    one, same, other = (batches_of(history, plan, seed) for seed in (1, 1, 2))
+    plan = replace(PLAN, history_dropout=0.3, cold_share=0.2)
+    one, same, other = (batches_of(history, plan, seed=seed, n_candidates=FEW) for seed in (1, 1, 2))
     for left, right in zip(one, same, strict=True):
-        for name in ("users", "candidates", "log_q", "is_target", "is_hit"):
+        for name in ("users", "candidates", "log_q", "target_weight", "negative_weight", "age"):
             assert (getattr(left, name) == getattr(right, name)).all()
         assert (left.bags.item_num == right.bags.item_num).all()
     assert one[0].users.tolist() != other[0].users.tolist()
+
+
+def test_targets_count_by_the_weight_of_their_watch() -> None:
+    table = watches().to_table()
+    weight = np.random.default_rng(3).integers(1, 5, len(table)).astype(np.float32)
+    history = Interactions.from_table(table.append_column("weight", pa.array(weight)))
+    given = dict(zip(zip(history.user_num.tolist(), history.item_num.tolist(), strict=True), weight, strict=True))
+    for batch in batches_of(history):
+        rows, columns = np.nonzero(batch.target_weight)
+        for user, item, found in zip(
+            batch.users[rows], batch.candidates[columns], batch.target_weight[rows, columns], strict=True
+        ):
+            assert user == 1 or found == given[int(user), int(item)]  # user 1 watches some items twice
+
+
+def test_what_was_shown_is_a_negative_of_its_user_by_its_own_weight() -> None:
+    history = watches()
+    unseen = {user: sorted(set(range(1, N_ITEMS + 1)) - set(in_time(history, user)))[-2:] for user in range(2, 6)}
+    pairs = [(user, item) for user, items in unseen.items() for item in items]
+    table = pa.table({"user_id": [user for user, _ in pairs], "item_id": [item for _, item in pairs]})
+    history = replace(history, shown=SeenItems.from_table(table, history.users, history.items))
+    for batch in batches_of(history, replace(PLAN, shown_weight=3.0), n_candidates=FEW):
+        for row, user in enumerate(batch.users):
+            shown = np.isin(batch.candidates, unseen.get(int(user), []))
+            assert shown.sum() == len(unseen.get(int(user), []))
+            assert (batch.negative_weight[row, shown] == 3).all()
+            assert (batch.negative_weight[row, ~shown] <= 1).all()
+
+
+def test_mined_items_are_negatives_of_their_user() -> None:
+    history = watches()
+    mined = np.zeros((N_USERS + 1, 2), np.int32)
+    for user in range(2, N_USERS + 1):
+        mined[user] = sorted(set(range(1, N_ITEMS + 1)) - set(in_time(history, user)))[:2]
+    for batch in batches_of(history, n_candidates=FEW, mined=mined):
+        for user, _, _, negatives in queries_of(batch):
+            assert user == 1 or set(mined[user].tolist()) <= set(negatives)
+
+
+def test_the_age_is_how_long_before_the_end_the_oldest_target_was() -> None:
+    history = watches()
+    assert history.timestamp_s is not None
+    first_s, now_s = int(history.timestamp_s.min()), int(history.timestamp_s.max())
+    for batch in batches_of(history, replace(PLAN, targets="next")):
+        for row, (user, _, wanted, _) in enumerate(queries_of(batch)):
+            if user == 1:  # watches some items twice
+                continue
+            of = (history.user_num == user) & np.isin(history.item_num, wanted)
+            oldest_s = int(history.timestamp_s[of].min())
+            assert batch.age[row] == pytest.approx((now_s - oldest_s) / (now_s - first_s))
+
+
+def test_without_times_nothing_has_an_age() -> None:
+    history = Interactions.from_table(watches().to_table().drop_columns("timestamp_s"))
+    assert all((batch.age == 0).all() for batch in batches_of(history))

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from layers.backend import tf
-from layers.losses import correct_for_sampling, mask_accidental_hits, softmax_over_candidates
+from layers.losses import contrast, correct_for_sampling, keep_hardest, softmax_over_candidates
 
 moderate = st.floats(-20, 20, width=32, allow_subnormal=False)  # TensorFlow takes those as 0
 
@@ -82,25 +82,93 @@ def test_log_q_of_another_length_is_refused(wrong: int) -> None:
         correct_for_sampling(tf.zeros([2, 3]), tf.zeros([wrong]))
 
 
-def test_an_accidental_hit_has_no_share_and_others_keep_theirs() -> None:
-    logits = np.random.default_rng(1).standard_normal((3, 4)).astype(np.float32)
-    is_hit = np.zeros((3, 4), np.bool_)
-    is_hit[0, 1] = is_hit[2, 3] = is_hit[2, 0] = True
-    shares = softmax(mask_accidental_hits(tf.constant(logits), tf.constant(is_hit)).numpy())
-    assert (shares[is_hit] == 0).all()
-    expected = np.where(is_hit, 0, np.exp(logits))
-    np.testing.assert_allclose(shares, expected / expected.sum(axis=1, keepdims=True), rtol=1e-5)
+OBJECTIVES = ["softmax", "sigmoid", "bpr", "hinge", "triplet"]
 
 
-def test_no_gradient_reaches_a_masked_logit() -> None:
-    logits = tf.Variable(np.random.default_rng(2).standard_normal((2, 3)).astype(np.float32))
-    is_hit = np.array([[False, True, False], [False, False, False]])
-    is_target = tf.constant([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
+def some_case(seed: int = 1) -> tuple[tf.Variable, np.ndarray, np.ndarray]:
+    """logits [3, 5]; targets of unlike weight; what is neither target nor negative: (0, 1), (2, 3)."""
+    logits = tf.Variable(np.random.default_rng(seed).standard_normal((3, 5)).astype(np.float32))
+    targets, negatives = np.zeros((3, 5), np.float32), np.ones((3, 5), np.float32)
+    targets[0, 0], targets[0, 2], targets[2, 4] = 1, 2, 0.5
+    negatives[targets > 0] = negatives[0, 1] = negatives[2, 3] = 0
+    return logits, targets, negatives
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_gradients_raise_targets_lower_negatives_and_leave_the_rest_alone(objective: str) -> None:
+    logits, targets, negatives = some_case()
     with tf.GradientTape() as tape:
-        loss = softmax_over_candidates(mask_accidental_hits(logits, tf.constant(is_hit)), is_target)
+        loss = contrast(logits, targets, negatives, objective=objective, n_negatives=9, margin=10.0)
     gradient = tape.gradient(loss, logits).numpy()
-    assert (gradient[is_hit] == 0).all()
-    assert (gradient[~is_hit] != 0).all()
+    assert loss.shape == ()
+    assert (gradient[targets > 0] < 0).all()
+    has_target = targets.any(axis=1)
+    asked = has_target if objective != "sigmoid" else np.ones(3, np.bool_)  # it lowers negatives without a target too
+    assert (gradient[asked][negatives[asked] > 0] > 0).all()
+    assert (gradient[(targets == 0) & (negatives == 0)] == 0).all()
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_the_loss_falls_where_targets_lead_by_more(objective: str) -> None:
+    logits, targets, negatives = some_case()
+    near, far = (
+        contrast(logits + lead * (targets > 0), targets, negatives, objective=objective, n_negatives=9).numpy()
+        for lead in (0.0, 50.0)
+    )
+    assert far < near
+
+
+def test_contrast_against_hand_worked_values() -> None:
+    """One query: target logit 2, negatives 0 and 1, one more item that is neither."""
+    logits = tf.constant([[2.0, 0.0, 1.0, 7.0]])
+    targets, negatives = tf.constant([[1.0, 0, 0, 0]]), tf.constant([[0.0, 1, 1, 0]])
+    leads = np.array([2.0, 1.0])
+    expected = {
+        "softmax": np.log(1 + np.exp(-leads).sum()),
+        "sigmoid": np.log1p(np.exp(-2)) + 4 * np.log1p(np.exp([0.0, 1.0])).mean(),
+        "bpr": np.log1p(np.exp(-leads)).mean(),
+        "hinge": np.maximum(0, 1.5 - leads).mean(),
+        "triplet": np.maximum(0, 1.5 - 2 * leads).mean(),
+    }
+    for objective, value in expected.items():
+        found = contrast(logits, targets, negatives, objective=objective, n_negatives=4, margin=1.5).numpy()
+        assert found == pytest.approx(value, rel=1e-5), objective
+
+
+def test_a_negative_of_double_weight_stands_for_two() -> None:
+    logits, targets = tf.constant([[2.0, 0.5, 0.5]]), tf.constant([[1.0, 0.0, 0.0]])
+    twice = contrast(logits, targets, tf.constant([[0.0, 1.0, 1.0]]), objective="softmax").numpy()
+    heavy = contrast(logits, targets, tf.constant([[0.0, 2.0, 0.0]]), objective="softmax").numpy()
+    assert heavy == pytest.approx(twice, rel=1e-6)
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_without_targets_or_negatives_the_loss_is_finite(objective: str) -> None:
+    logits, targets, negatives = some_case()
+    for left, right in ((targets, 0 * negatives), (0 * targets, negatives), (0 * targets, 0 * negatives)):
+        assert np.isfinite(contrast(logits, left, right, objective=objective, n_negatives=3).numpy())
+
+
+def test_drawn_negatives_go_by_weight() -> None:
+    """The second negative weighs nine times the first, and one is drawn: its logit decides nine times of ten."""
+    tf.random.set_seed(0)
+    n_queries = 4000
+    logits = tf.tile([[0.0, 0.0, -1.0]], [n_queries, 1])
+    targets, negatives = (np.tile(row, (n_queries, 1)).astype(np.float32) for row in ([1, 0, 0], [0, 1, 9]))
+    loss = contrast(logits, targets, negatives, objective="hinge", n_negatives=1, margin=1.0).numpy()
+    assert loss == pytest.approx(0.1, abs=0.02)  # margin 1 is missed by 1 where the first is drawn, by 0 otherwise
+
+
+def test_an_unknown_objective_is_refused() -> None:
+    with pytest.raises(ValueError, match="no objective 'best'"):
+        contrast(*some_case(), objective="best")
+
+
+def test_only_the_hardest_negatives_are_kept() -> None:
+    logits = tf.constant([[3.0, 1.0, 2.0, 9.0], [0.0, 5.0, 4.0, 1.0]])
+    negatives = tf.constant([[1.0, 1.0, 2.0, 0.0], [1.0, 0.0, 0.0, 0.0]])
+    kept = keep_hardest(logits, negatives, 2).numpy()
+    assert kept.tolist() == [[1, 0, 2, 0], [1, 0, 0, 0]]
 
 
 def test_softmax_against_hand_worked_values() -> None:

@@ -83,6 +83,47 @@ class TestTwoTowerReadingOrderPromises(TestTwoTowerPromises):
     config = READS_ORDER
 
 
+class TestSiamesePromises(TestTwoTowerPromises):
+    config = TINY.model_copy(
+        update={"shares_items": True, "similarity": "euclidean", "objective": "triplet", "n_negatives": 5}
+    )
+
+
+class TestDeepPromises(TestTwoTowerPromises):
+    config = TINY.model_copy(
+        update={
+            "query_hidden": (16,),
+            "candidate_hidden": (16, 12),
+            "similarity": "cosine",
+            "temperature": 0.2,
+            "example_age": True,
+            "targets": "next",
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"objective": "sigmoid"},
+        {"objective": "bpr", "negatives": "popularity", "n_candidates": 8},
+        {"objective": "hinge", "negatives": "uniform", "n_candidates": 8},
+        {"negatives": "in_batch"},
+        {"negatives": "mixed", "n_candidates": 8},
+        {"negatives": "hard", "n_candidates": 9, "n_negatives": 4},
+        {"item_start": "item2vec"},
+    ],
+    ids=lambda settings: "-".join(map(str, settings.values())),
+)
+def test_every_way_to_learn_finds_what_each_user_withheld(settings: dict[str, object]) -> None:
+    board = checkerboard()
+    config = TINY.model_copy(update={"epochs": 40, **settings})
+    found = retriever_of_checkerboard(config).retrieve(
+        board.users, board.features, top_k=1, exclude=board.history.seen_items
+    )
+    assert (found.item_num == board.withheld[found.user_num]).mean() > 0.9
+
+
 def test_shapes_and_the_dimension_of_the_bias(towers: TwoTower, board: Checkerboard, features: FeatureTables) -> None:
     queries = towers.encode_queries(board.users, features)
     candidates = towers.encode_candidates(all_items(board.history), features)
@@ -240,3 +281,31 @@ def test_a_history_without_times_is_read_as_it_stands() -> None:
     features = FeatureTables(history, FeatureColumns(), FeatureColumns())
     towers = TwoTower(READS_ORDER).fit(history, features, seed=0, epochs=2)
     assert np.isfinite(towers.encode_queries(board.users, features)).all()
+
+
+def test_an_item_that_nobody_has_watched_is_known_by_its_features() -> None:
+    """Item 12 loses its watches; its side says who likes it. Item 11 keeps them, and says so by its id."""
+    board = checkerboard()
+    history = board.history.select(board.history.item_num != 12)
+    sides = np.array([0, *(1 + np.arange(1, 13) % 2)], np.int32)
+    features = FeatureTables(history, FeatureColumns(), FeatureColumns({"side": sides}, {}, {}, {"side": 3}))
+    towers = TwoTower(TINY).fit(history, features, seed=0)
+    vectors = towers.encode_candidates(np.array([0, 12, 11], np.int32), features)
+    assert (vectors[1] != vectors[0]).any()
+    score = towers.encode_queries(board.users, features) @ vectors[1]
+    assert score[board.users % 2 == 0].min() > score[board.users % 2 == 1].max()
+
+
+def test_an_item_of_which_nothing_is_known_comes_last() -> None:
+    board = checkerboard()
+    history = board.history.select(board.history.item_num != 12)
+    features = FeatureTables(history, FeatureColumns(), FeatureColumns())
+    towers = TwoTower(TINY).fit(history, features, seed=0)
+    vectors = towers.encode_candidates(np.arange(13, dtype=np.int32), features)
+    assert not vectors[12, :-1].any()
+    assert vectors[12, -1] == vectors[1:12, -1].min()
+
+
+def test_triplets_need_distances() -> None:
+    with pytest.raises(ValueError, match="objective=triplet compares distances: set similarity to euclidean or cosine"):
+        TwoTowerConfig(objective="triplet")

@@ -1,0 +1,114 @@
+"""Every retrieval system on every split under every seed: docs/results/retrieval.md.
+
+Run as `make benchmark-retrieval`, or `python -m benchmarks.leaderboard [--data-folder DIR] [--only SPLIT]
+[--systems a,b] [--seeds 3] [--results DIR] [--page FILE] [--write-only]`. What is stored with the same settings is not
+measured again, so a run can be stopped and resumed, or done in parts by processes side by side.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.leaderboard.page import page
+from benchmarks.leaderboard.results import ROOT, VALIDATION, Chosen, Result, Store, seed_name
+from benchmarks.leaderboard.splits import CASES, Case
+from benchmarks.leaderboard.systems import ENTRIES, Combination, Entry
+from dataset.errors import BelfryError
+from pipeline.data import Data
+
+PAGE = ROOT / "docs" / "results" / "retrieval.md"
+RESULTS = ROOT / "artifacts" / "leaderboard"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data-folder", type=Path, help="where ml-100k.zip and ml-1m lie [BELFRY_DATA]")
+    parser.add_argument("--only", choices=[case.name for case in CASES])
+    parser.add_argument("--systems", type=_systems, default=ENTRIES, help="names with commas between; default: all")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--results", type=Path, default=RESULTS, help="folder of stored results")
+    parser.add_argument("--page", type=Path, default=PAGE, help="file to write")
+    parser.add_argument("--write-only", action="store_true", help="measure nothing, write the page of what is stored")
+    asked = parser.parse_args(arguments)
+    store = Store(asked.results)
+    n_failed = 0
+    if not asked.write_only:
+        for case in CASES:
+            systems = [system for system in asked.systems if case.name in system.splits]
+            if systems and asked.only in (None, case.name):
+                n_failed += measure_missing(case, systems, store, asked.seeds, asked.data_folder)
+    asked.page.write_text(_page_of(store, asked.seeds))
+    print(f"written to {asked.page}")
+    return int(n_failed > 0)
+
+
+def measure_missing(
+    case: Case, entries: Sequence[Entry], store: Store, n_seeds: int, data_folder: Path | None = None
+) -> int:
+    """Measure what is not stored, and give how many entries failed: one that does is reported and the rest goes on."""
+    data, n_failed = None, 0
+    for entry in entries:
+        key = entry.key(case.name)
+        missing = [seed for seed in range(n_seeds) if store.result(case.name, entry.name, seed, key) is None]
+        if not missing:
+            continue
+        data = data or case.load(data_folder)
+        try:
+            chosen = store.chosen(case.name, entry.name, key) or _choose(entry, case, data, store)
+            for seed in missing:
+                result = _measure(entry, chosen, case, data, store, seed)
+                means = "  ".join(f"{name} {estimate.mean:.4f}" for name, estimate in result.metrics.items())
+                print(f"{case.name} {entry.name} seed {seed}: {means}  fit {result.fit_s:.1f} s", flush=True)
+        except BelfryError as error:
+            n_failed += 1
+            print(f"{case.name} {entry.name}: {error}", file=sys.stderr, flush=True)
+    return n_failed
+
+
+def _choose(entry: Entry, case: Case, data: Data, store: Store) -> Chosen:
+    from benchmarks.leaderboard import combine, measure  # they import TensorFlow, which a page does without
+
+    if isinstance(entry, Combination):
+        chosen = combine.choose(entry, case, data, store)
+    else:
+        chosen, lists = measure.choose(entry, case, data)
+        store.keep_lists(lists, case.name, entry.name, VALIDATION, chosen.key)
+    store.keep_chosen(chosen, case.name, entry.name)
+    return chosen
+
+
+def _measure(entry: Entry, chosen: Chosen, case: Case, data: Data, store: Store, seed: int) -> Result:
+    from benchmarks.leaderboard import combine, measure
+
+    if isinstance(entry, Combination):
+        result = combine.measure(entry, chosen, case, data, store, seed)
+    else:
+        result, lists = measure.measure(entry, chosen, case, data, seed)
+        store.keep_lists(lists, case.name, entry.name, seed_name(seed), result.key)
+    store.keep_result(result)
+    return result
+
+
+def _page_of(store: Store, n_seeds: int) -> str:
+    found = {
+        case: {
+            entry.name: store.results(case.name, entry.name, range(n_seeds), entry.key(case.name))
+            for entry in ENTRIES
+            if case.name in entry.splits
+        }
+        for case in CASES
+    }
+    return page(found, n_seeds)
+
+
+def _systems(text: str) -> tuple[Entry, ...]:
+    by_name = {entry.name: entry for entry in ENTRIES}
+    asked = text.split(",")
+    if unknown := [name for name in asked if name not in by_name]:
+        raise argparse.ArgumentTypeError(f"no system {', '.join(unknown)}; there are {', '.join(by_name)}")
+    return tuple(entry for entry in ENTRIES if entry.name in asked)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,98 @@
+"""What systems are judged on: the splits, and the validation part that lies inside each train part."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dataset.interactions import Interactions
+from dataset.sources.open import read_data
+from dataset.split import Split, split_last_out, split_random, split_time
+from dataset.validation import check
+from pipeline.data import Data, prepare
+
+INNER_SEED = 100  # of validation parts; no outer split has it
+
+
+@dataclass(frozen=True)
+class Case:
+    """One data set, split in one way."""
+
+    name: str
+    title: str
+    data: str  # as `read_data` knows it
+    cut: Callable[[Interactions, int], Split]
+    min_history: int = 1  # earlier events of a judged user, at least
+    known: Mapping[str, str] = field(default_factory=dict, hash=False)  # system -> what others measured on such a split
+    known_beside: str = ""  # and of systems that have no row here
+
+    def load(self, data_folder: Path | None) -> Data:
+        return prepare(check(read_data(self.data, data_folder))[0])
+
+    def split(self, events: Interactions, seed: int) -> Split:
+        return self.cut(events, seed)
+
+    def validation(self, train: Interactions) -> Split:
+        """The train part, split once more in the same way: what may be looked at before the test part is."""
+        return self.cut(train, INNER_SEED)
+
+
+def _random(events: Interactions, seed: int) -> Split:
+    return split_random(events, seed=seed)
+
+
+def _last(events: Interactions, seed: int) -> Split:
+    return split_last_out(events)
+
+
+def _time(events: Interactions, seed: int) -> Split:
+    return split_time(events)
+
+
+CASES = (
+    Case(
+        "100k-random",
+        "MovieLens 100K, random 80/20",
+        "ml-100k",
+        _random,
+        known={
+            "item-knn": "NDCG@10 0.396",
+            "als": "NDCG@10 0.430, recall@100 0.717, recall@200 0.844",
+            "ease": "NDCG@10 0.436",
+            "popularity": "NDCG@10 0.222",
+        },
+        known_beside="PureSVD NDCG@10 0.421, BPR NDCG@10 0.313 to 0.40",
+    ),
+    Case(
+        "100k-last",
+        "MovieLens 100K, each user's last event",
+        "ml-100k",
+        _last,
+        known={
+            "ease": "NDCG@10 0.072",
+            "ease-recent": "NDCG@10 0.103, recall@100 0.597",
+            "sequence-attention": "SASRec: NDCG@10 0.089, recall@100 0.618",
+        },
+        known_beside="two-stage recall@100 0.629",
+    ),
+    Case(
+        "100k-time",
+        "MovieLens 100K, events after 80% of them",
+        "ml-100k",
+        _time,
+        min_history=5,
+        known={
+            "popularity-7-days": "NDCG@10 0.214, recall@100 0.394",
+            "als": "NDCG@10 0.181",
+            "ease": "NDCG@10 0.177",
+        },
+        known_beside="PureSVD recall@100 0.375, two-stage recall@100 0.418",
+    ),
+    Case(
+        "1m-random",
+        "MovieLens 1M, watches without times and ratings, random 80/20",
+        "ml-1m",
+        _random,
+        known={"ease": "NDCG@10 0.436, recall@100 0.573"},
+        known_beside="two-stage recall@100 0.584",
+    ),
+)

@@ -1,0 +1,134 @@
+"""The leaderboard on generated data: it stores, resumes and shows what it measured."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from benchmarks.leaderboard.__main__ import main, measure_missing
+from benchmarks.leaderboard.page import OLDER, page
+from benchmarks.leaderboard.results import Store
+from benchmarks.leaderboard.splits import CASES, Case
+from benchmarks.leaderboard.systems import BY_NAME, ENTRIES, Combination, System, same
+from dataset.split import split_time
+from pipeline.data import Data
+from retrieval.config import TwoTowerConfig
+from retrieval.ease import EASEConfig
+from retrieval.popularity import PopularityConfig
+
+SPLIT = "tiny-time"
+POPULARITY = System("popularity", same(PopularityConfig(half_life_days=7)), frozenset({SPLIT}))
+
+
+@dataclass(frozen=True)
+class TinyCase(Case):
+    tiny: Data | None = field(default=None, hash=False)
+
+    def load(self, data_folder: Path | None) -> Data:
+        assert self.tiny is not None
+        return self.tiny
+
+
+@pytest.fixture(scope="module")
+def case(tiny_data):
+    known = {"popularity": "measured elsewhere"}
+    return TinyCase(SPLIT, "Tiny", "none", lambda events, seed: split_time(events), known=known, tiny=tiny_data)
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path)
+
+
+def key(system: System) -> str:
+    return system.key(SPLIT)
+
+
+def test_measures_only_what_is_missing(case, store, tmp_path):
+    assert measure_missing(case, [POPULARITY], store, n_seeds=1) == 0
+    first = tmp_path / SPLIT / "popularity" / "seed-0.json"
+    before = first.stat().st_mtime_ns
+    assert measure_missing(case, [POPULARITY], store, n_seeds=2) == 0
+    assert first.stat().st_mtime_ns == before
+    assert [result.seed for result in store.results(SPLIT, "popularity", range(2), key(POPULARITY))] == [0, 1]
+
+
+def test_other_settings_are_measured_anew(case, store):
+    measure_missing(case, [POPULARITY], store, n_seeds=1)
+    changed = System("popularity", same(PopularityConfig(half_life_days=8)))
+    assert store.result(SPLIT, "popularity", 0, key(changed)) is None
+    measure_missing(case, [changed], store, n_seeds=1)
+    result = store.result(SPLIT, "popularity", 0, key(changed))
+    assert result is not None
+    assert result.settings == {"half_life_days": 8}
+
+
+def test_towers_choose_epochs_before_the_test_part(case, store):
+    towers = System("towers", same(TwoTowerConfig(epochs=3, looks=3, embedding_size=8)))
+    assert measure_missing(case, [towers], store, n_seeds=1) == 0
+    chosen = store.chosen(SPLIT, "towers", key(towers))
+    result = store.result(SPLIT, "towers", 0, key(towers))
+    assert chosen is not None
+    assert result is not None
+    assert 1 <= chosen.epochs == result.epochs <= 3
+    assert chosen.recall is not None
+
+
+def test_a_refusal_is_reported_and_the_rest_goes_on(case, store, capsys):
+    refused = System("ease", same(EASEConfig(max_items=1)))
+    assert measure_missing(case, [refused, POPULARITY], store, n_seeds=1) == 1
+    assert "max_items=1" in capsys.readouterr().err
+    assert store.result(SPLIT, "popularity", 0, key(POPULARITY)) is not None
+
+
+def test_page_shows_what_is_there_and_names_what_is_not(case, store):
+    measure_missing(case, [POPULARITY], store, n_seeds=1)
+    results = store.results(SPLIT, "popularity", range(2), key(POPULARITY))
+    text = page({case: {"popularity": results, "ease": []}}, n_seeds=2)
+    assert f"**{results[0].metrics['ndcg@10'].mean:.4f}**" in text
+    assert "`half_life_days=7.0`" in text
+    assert "measured elsewhere" in text
+    assert "popularity (1 of 2 seeds), ease (0 of 2 seeds)" in text
+    assert OLDER not in text
+    older = [results[0].model_copy(update={"code": "of yesterday"})]
+    assert f"popularity {OLDER}" in page({case: {"popularity": older}}, n_seeds=1)
+
+
+def test_the_page_is_written_without_data(tmp_path):
+    file = tmp_path / "page.md"
+    assert main(["--write-only", "--results", str(tmp_path), "--page", str(file)]) == 0
+    assert "measured never" in file.read_text()
+
+
+def test_a_combination_is_made_of_stored_lists(case, store, monkeypatch, capsys):
+    parts = {"popularity": POPULARITY, "ease": System("ease", same(EASEConfig()))}
+    monkeypatch.setattr("benchmarks.leaderboard.systems.BY_NAME", parts)
+    monkeypatch.setattr("benchmarks.leaderboard.combine.BY_NAME", parts)
+    both = Combination("both", ("ease", "popularity"), frozenset({SPLIT}))
+    assert measure_missing(case, [both], store, n_seeds=1) == 1
+    assert "measure it first: --systems ease" in capsys.readouterr().err
+
+    assert measure_missing(case, [*parts.values(), both], store, n_seeds=1) == 0
+    chosen = store.chosen(SPLIT, "both", both.key(SPLIT))
+    result = store.result(SPLIT, "both", 0, both.key(SPLIT))
+    assert chosen is not None
+    assert result is not None
+    assert result.settings == {"weight of ease": 1.0, "weight of popularity": chosen.weights["popularity"]}
+    assert result.metrics["recall@200"].mean == pytest.approx(1)  # 120 items: all that is unseen is listed
+
+
+def test_names_are_unique_and_known_figures_have_a_row():
+    names = [entry.name for entry in ENTRIES]
+    assert len(set(names)) == len(names)
+    for case in CASES:
+        rows = {entry.name for entry in ENTRIES if case.name in entry.splits}
+        assert set(case.known) <= rows
+        for entry in ENTRIES:
+            if isinstance(entry, Combination) and case.name in entry.splits:
+                assert all(case.name in BY_NAME[part].splits for part in entry.parts)
+
+
+def test_an_unknown_system_is_refused(capsys):
+    with pytest.raises(SystemExit):
+        main(["--systems", "oracle", "--write-only"])
+    assert "no system oracle" in capsys.readouterr().err
