@@ -7,8 +7,11 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from layers.negatives import Negatives
 from retrieval.als import ALSConfig
 from retrieval.ease import EASEConfig
+from retrieval.item2vec import Item2VecConfig
 from retrieval.item_knn import ItemKNNConfig
+from retrieval.logistic_mf import LogisticMFConfig
 from retrieval.popularity import PopularityConfig
+from retrieval.pure_svd import PureSVDConfig
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 Optimism = Annotated[
@@ -122,6 +125,38 @@ class ReportConfig(BaseModel):
     epochs: int = Field(10, ge=1, description="passes over the watches")
 
 
+class FeedForwardMFConfig(BaseModel):
+    """Matrix factorisation as a network with the squared loss; users are known by their id."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    kind: Literal["feed_forward_mf"] = "feed_forward_mf"
+    embedding_size: int = Field(64, ge=1, le=4096, description="dimensions that users and items share")
+    hidden: tuple[Width, ...] = Field(
+        (), description="widths of the dense layers that add to an embedding, on each side; none: plain factorisation"
+    )
+    target: Literal["watched", "rating"] = Field(
+        "watched",
+        description="what a cell is to be: 1 where watched, or the rating as a share of the largest",
+    )
+    unwatched_weight: float = Field(
+        0.1, ge=0, description="how much a cell weighs as one that is to be 0; an event weighs 1"
+    )
+    dropout: float = Field(0.0, ge=0, lt=1, description="after each hidden layer")
+    l2: float = Field(5.0, ge=0, description="penalty on the squares of a user's and of an item's vector")
+    batch_users: int = Field(128, ge=1, description="users in a step, with all of their events")
+    n_candidates: int = Field(
+        4096,
+        ge=1,
+        description="items whose cells are to be 0 in a step, drawn at random; a smaller catalogue enters whole",
+    )
+    learning_rate: float = Field(0.02, gt=0, description="of Adam, at the start of its cosine decay")
+    epochs: int = Field(60, ge=1, description="passes over the users, at most")
+    max_steps: int = Field(4500, ge=1, description="steps of training, at most: many users make fewer epochs")
+    looks: int = Field(10, ge=1, description="looks at validation that early stopping takes in a whole training")
+    patience: int = Field(3, ge=1, description="looks without a gain before training stops")
+
+
 class SequenceConfig(BaseModel):
     """A query tower that reads the newest events in their order, and predicts the next one at each of them."""
 
@@ -165,7 +200,16 @@ class SequenceConfig(BaseModel):
         return self
 
 
-TowerConfig: TypeAlias = TwoTowerConfig | ReportConfig | ALSConfig | SequenceConfig  # systems with vectors
+TowerConfig: TypeAlias = (  # systems with vectors
+    TwoTowerConfig
+    | ReportConfig
+    | ALSConfig
+    | PureSVDConfig
+    | LogisticMFConfig
+    | FeedForwardMFConfig
+    | Item2VecConfig
+    | SequenceConfig
+)
 RetrieverConfig: TypeAlias = EASEConfig | ItemKNNConfig | PopularityConfig  # systems without
 ModelConfig: TypeAlias = TowerConfig | RetrieverConfig
 
@@ -177,4 +221,4 @@ def kinds_of(union: object) -> dict[str, type[BaseModel]]:
 
 def reads_history(config: ModelConfig) -> bool:
     """Whether lists follow the user's history as it is when asked; otherwise the system knows users by their id."""
-    return not isinstance(config, ReportConfig)
+    return not isinstance(config, ReportConfig | FeedForwardMFConfig)

@@ -12,8 +12,11 @@ from retrieval.als import ALS, ALSConfig
 from retrieval.base import Embeddings, Retriever, Towers
 from retrieval.config import RetrieverConfig, TowerConfig, TwoTowerConfig
 from retrieval.ease import EASE, EASEConfig
+from retrieval.item2vec import Item2Vec, Item2VecConfig
 from retrieval.item_knn import ItemKNN, ItemKNNConfig
+from retrieval.logistic_mf import LogisticMF, LogisticMFConfig
 from retrieval.popularity import Popularity, PopularityConfig
+from retrieval.pure_svd import PureSVD, PureSVDConfig
 
 QUERY_TOWER_FILE = "query_tower.onnx"
 _USERS_PER_BLOCK = 256
@@ -25,6 +28,12 @@ def load_towers(directory: Path, config: TowerConfig, vectors: Embeddings) -> To
     match config:
         case ALSConfig():
             return ALS.load(directory)
+        case PureSVDConfig():
+            return PureSVD.load(directory)
+        case LogisticMFConfig():
+            return LogisticMF.load(directory)
+        case Item2VecConfig():
+            return Item2Vec.load(directory)
         case _:
             reading = config if isinstance(config, TwoTowerConfig) else TwoTowerConfig()
             return OnnxTowers(

@@ -2,10 +2,21 @@
 
 from retrieval.als import ALS, ALSConfig
 from retrieval.base import RetrieverModel, TowerModel
-from retrieval.config import ReportConfig, RetrieverConfig, SequenceConfig, TowerConfig, TwoTowerConfig
+from retrieval.config import (
+    FeedForwardMFConfig,
+    ReportConfig,
+    RetrieverConfig,
+    SequenceConfig,
+    TowerConfig,
+    TwoTowerConfig,
+)
 from retrieval.ease import EASE, EASEConfig
+from retrieval.feed_forward_mf import FeedForwardMF
+from retrieval.item2vec import Item2Vec, Item2VecConfig
 from retrieval.item_knn import ItemKNN, ItemKNNConfig
+from retrieval.logistic_mf import LogisticMF, LogisticMFConfig
 from retrieval.popularity import Popularity, PopularityConfig
+from retrieval.pure_svd import PureSVD, PureSVDConfig
 from retrieval.report import ReportTwoTower
 from retrieval.sequence import SequenceTowers
 from retrieval.two_tower import TwoTower
@@ -20,6 +31,14 @@ def make_towers(config: TowerConfig) -> TowerModel:
             return ReportTwoTower(config)
         case ALSConfig():
             return ALS(config)
+        case PureSVDConfig():
+            return PureSVD(config)
+        case LogisticMFConfig():
+            return LogisticMF(config)
+        case FeedForwardMFConfig():
+            return FeedForwardMF(config)
+        case Item2VecConfig():
+            return Item2Vec(config)
         case SequenceConfig():
             return SequenceTowers(config)
 

@@ -55,7 +55,7 @@ class RetrieverPromises:
                 np.array([user], np.int32), board.features, top_k=5, exclude=board.history.seen_items
             )
             assert alone.item_num.tolist() == batch.item_num[rows].tolist()
-            np.testing.assert_allclose(alone.score, batch.score[rows], rtol=1e-5)
+            np.testing.assert_allclose(alone.score, batch.score[rows], rtol=1e-5, atol=1e-6)
 
     def test_unknown_user(self, retriever: Any, board: Checkerboard) -> None:
         candidates = retriever.retrieve(UNKNOWN_USER, board.features, top_k=3, exclude=board.history.seen_items)

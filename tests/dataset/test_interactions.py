@@ -2,7 +2,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from dataset.interactions import Interactions, SeenItems
+from dataset.interactions import Interactions, SeenItems, stretches
 from dataset.vocabulary import Vocabulary
 
 TABLE = pa.table(
@@ -67,6 +67,11 @@ def test_matrix_counts_a_repeated_pair_once(interactions):
 def test_seen_items_rise_within_a_user(interactions):
     seen = interactions.seen_items
     assert [seen.of(user_num).tolist() for user_num in range(4)] == [[], [1, 3], [1, 2], [3]]
+
+
+def test_stretches_stand_one_after_another():
+    assert stretches(np.array([5, 9, 0, 2]), np.array([2, 0, 3, 1])).tolist() == [5, 6, 0, 1, 2, 2]
+    assert len(stretches(np.zeros(0, np.int64), np.zeros(0, np.int64))) == 0
 
 
 def test_rows_of_speaks_of_positions_in_the_asked_users(interactions):
