@@ -1,11 +1,22 @@
 """Every retrieval system by its config: the one place that knows them all. Importing it imports TensorFlow."""
 
 from retrieval.als import ALS, ALSConfig
+from retrieval.autoencoder import Autoencoder
+from retrieval.autorec import AutoRec, AutoRecConfig
 from retrieval.base import RetrieverModel, TowerModel
-from retrieval.config import ReportConfig, RetrieverConfig, SequenceConfig, TowerConfig, TwoTowerConfig
+from retrieval.config import (
+    AutoencoderConfig,
+    RBMConfig,
+    ReportConfig,
+    RetrieverConfig,
+    SequenceConfig,
+    TowerConfig,
+    TwoTowerConfig,
+)
 from retrieval.ease import EASE, EASEConfig
 from retrieval.item_knn import ItemKNN, ItemKNNConfig
 from retrieval.popularity import Popularity, PopularityConfig
+from retrieval.rbm import RBM
 from retrieval.report import ReportTwoTower
 from retrieval.sequence import SequenceTowers
 from retrieval.two_tower import TwoTower
@@ -22,6 +33,12 @@ def make_towers(config: TowerConfig) -> TowerModel:
             return ALS(config)
         case SequenceConfig():
             return SequenceTowers(config)
+        case AutoencoderConfig():
+            return Autoencoder(config)
+        case AutoRecConfig():
+            return AutoRec(config)
+        case RBMConfig():
+            return RBM(config)
 
 
 def make_retriever(config: RetrieverConfig) -> RetrieverModel:
