@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from layers.negatives import Negatives
 from retrieval.als import ALSConfig
+from retrieval.autorec import AutoRecConfig
 from retrieval.ease import EASEConfig
 from retrieval.item2vec import Item2VecConfig
 from retrieval.item_knn import ItemKNNConfig
@@ -200,6 +201,54 @@ class SequenceConfig(BaseModel):
         return self
 
 
+class ProfileConfig(BaseModel):
+    """What networks over whole profiles share: sizes, and how long they train."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    learning_rate: float = Field(0.003, gt=0, description="of Adam, at the start of its cosine decay")
+    batch_users: int = Field(128, ge=1, description="profiles in a step")
+    epochs: int = Field(60, ge=1, description="passes over the users, at most")
+    max_steps: int = Field(3000, ge=1, description="steps of training, at most: many users make fewer epochs")
+    looks: int = Field(8, ge=1, description="looks at validation that early stopping takes in a whole training")
+    patience: int = Field(3, ge=1, description="looks without a gain before training stops")
+    max_items: int = Field(50_000, ge=1, description="larger catalogues are refused: a step scores all for each user")
+
+
+class AutoencoderConfig(ProfileConfig):
+    """A network from what a user has watched, through a short code, to a score for every item."""
+
+    kind: Literal["autoencoder"] = "autoencoder"
+    variant: Literal["denoising", "variational"] = Field(
+        "denoising", description="predicts what was left out; or the whole from a random code, held near a normal one"
+    )
+    hidden: tuple[Annotated[int, Field(ge=1, le=4096)], ...] = Field(
+        (), description="widths of the layers between items and code, and back; the outermost is what lists are made of"
+    )
+    embedding_size: int = Field(200, ge=1, le=4096, description="dimensions of the code")
+    dropout: float = Field(0.2, ge=0, lt=1, description="share of a profile left out in a training step")
+    kl_weight: float = Field(
+        0.5, ge=0, description="of the divergence of a user's code from the standard normal, under variant=variational"
+    )
+    kl_rise: float = Field(0.5, ge=0, le=1, description="share of training in which kl_weight rises from zero")
+    l2: float = Field(
+        5.0,
+        ge=0,
+        description="penalty on the squares of the weights, per watch of the history; under variant=denoising",
+    )
+
+
+class RBMConfig(ProfileConfig):
+    """A restricted Boltzmann machine over what a user has watched."""
+
+    kind: Literal["rbm"] = "rbm"
+    embedding_size: int = Field(200, ge=1, le=4096, description="hidden units")
+    n_rounds: int = Field(1, ge=1, description="rounds of Gibbs sampling in a step: k of contrastive divergence")
+    l2: float = Field(9.0, ge=0, description="penalty on the squares of the links, per user of the history")
+    learning_rate: float = Field(0.01, gt=0, description="of Adam, at the start of its cosine decay")
+    batch_users: int = Field(64, ge=1, description="profiles in a step")
+
+
 TowerConfig: TypeAlias = (  # systems with vectors
     TwoTowerConfig
     | ReportConfig
@@ -209,6 +258,9 @@ TowerConfig: TypeAlias = (  # systems with vectors
     | FeedForwardMFConfig
     | Item2VecConfig
     | SequenceConfig
+    | AutoencoderConfig
+    | AutoRecConfig
+    | RBMConfig
 )
 RetrieverConfig: TypeAlias = EASEConfig | ItemKNNConfig | PopularityConfig  # systems without
 ModelConfig: TypeAlias = TowerConfig | RetrieverConfig

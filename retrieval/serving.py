@@ -1,5 +1,6 @@
 """OnnxTowers: the query tower in its serving form, with the candidate embeddings beside it. No TensorFlow."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,9 @@ from dataset.history import history_bags, history_windows
 from dataset.vocabulary import Numbers
 from layers.sessions import open_session
 from retrieval.als import ALS, ALSConfig
+from retrieval.autorec import AutoRec, AutoRecConfig
 from retrieval.base import Embeddings, Retriever, Towers
-from retrieval.config import RetrieverConfig, TowerConfig, TwoTowerConfig
+from retrieval.config import AutoencoderConfig, RBMConfig, RetrieverConfig, TowerConfig, TwoTowerConfig
 from retrieval.ease import EASE, EASEConfig
 from retrieval.item2vec import Item2Vec, Item2VecConfig
 from retrieval.item_knn import ItemKNN, ItemKNNConfig
@@ -34,6 +36,10 @@ def load_towers(directory: Path, config: TowerConfig, vectors: Embeddings) -> To
             return LogisticMF.load(directory)
         case Item2VecConfig():
             return Item2Vec.load(directory)
+        case AutoRecConfig():
+            return AutoRec.load(directory)
+        case AutoencoderConfig() | RBMConfig():  # they read whole histories, and no recency
+            return OnnxTowers(directory / QUERY_TOWER_FILE, vectors, half_life=1.0, max_history=sys.maxsize)
         case _:
             reading = config if isinstance(config, TwoTowerConfig) else TwoTowerConfig()
             return OnnxTowers(

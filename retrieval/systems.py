@@ -1,9 +1,13 @@
 """Every retrieval system by its config: the one place that knows them all. Importing it imports TensorFlow."""
 
 from retrieval.als import ALS, ALSConfig
+from retrieval.autoencoder import Autoencoder
+from retrieval.autorec import AutoRec, AutoRecConfig
 from retrieval.base import RetrieverModel, TowerModel
 from retrieval.config import (
+    AutoencoderConfig,
     FeedForwardMFConfig,
+    RBMConfig,
     ReportConfig,
     RetrieverConfig,
     SequenceConfig,
@@ -17,6 +21,7 @@ from retrieval.item_knn import ItemKNN, ItemKNNConfig
 from retrieval.logistic_mf import LogisticMF, LogisticMFConfig
 from retrieval.popularity import Popularity, PopularityConfig
 from retrieval.pure_svd import PureSVD, PureSVDConfig
+from retrieval.rbm import RBM
 from retrieval.report import ReportTwoTower
 from retrieval.sequence import SequenceTowers
 from retrieval.two_tower import TwoTower
@@ -41,6 +46,12 @@ def make_towers(config: TowerConfig) -> TowerModel:
             return Item2Vec(config)
         case SequenceConfig():
             return SequenceTowers(config)
+        case AutoencoderConfig():
+            return Autoencoder(config)
+        case AutoRecConfig():
+            return AutoRec(config)
+        case RBMConfig():
+            return RBM(config)
 
 
 def make_retriever(config: RetrieverConfig) -> RetrieverModel:
