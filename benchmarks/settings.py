@@ -25,11 +25,11 @@ from retrieval.dense import top_candidates
 
 RESULT = Path(__file__).parent.parent / "docs" / "results" / "settings.md"
 VARIED = [
-    "retrieval.l2=3e-5",  # the default, to compare with
-    "retrieval.l2=1e-5",
-    "retrieval.l2=1e-4",
-    "retrieval.history_dropout=0.2",
-    "retrieval.history_dropout=0.6",
+    "retrieval.l2=0.008",  # the default, to compare with
+    "retrieval.l2=0.003",
+    "retrieval.l2=0.03",
+    "retrieval.history_dropout=0.1",
+    "retrieval.history_dropout=0.4",
     "retrieval.embedding_size=32",
     "retrieval.embedding_size=128",
     "retrieval.learning_rate=0.005",

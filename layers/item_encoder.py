@@ -10,7 +10,7 @@ from dataset.features import FeatureColumns, FeatureTables
 from dataset.interactions import Mask
 from dataset.vocabulary import Numbers
 from layers.backend import Tensor, keras, tf
-from layers.ridge import Counts, FeatureMatrix, Table, biases_of_new, ridge
+from layers.ridge import FeatureMatrix, Table, Weights, biases_of_new, ridge
 
 
 class ItemInputs(NamedTuple):
@@ -60,12 +60,12 @@ class ItemEncoder(keras.layers.Layer):  # type: ignore[misc]
             fresh = vectors * (fresh.std() / max(float(vectors[is_known].std()), 1e-9))
         self.ids.assign(fresh * is_known[:, np.newaxis])
 
-    def place_new(self, features: FeatureMatrix, counts: Counts) -> None:
-        """Embed each item without watches as the watches of known ones with such features suggest; others stay."""
+    def place_new(self, features: FeatureMatrix, weights: Weights) -> None:
+        """Embed each item of weight 0 as the others with such features suggest, by their weights; those stay."""
         if self.slopes is None:
             return
-        ids, slopes, is_new = self.ids.numpy(), self.slopes.numpy(), counts == 0
-        suggested = ridge(features, ids + features @ slopes, counts)
+        ids, slopes, is_new = self.ids.numpy(), self.slopes.numpy(), weights == 0
+        suggested = ridge(features, ids + features @ slopes, weights)
         ids[is_new] = features[is_new] @ (suggested - slopes)
         self.ids.assign(ids)
 
@@ -74,9 +74,14 @@ class ItemEncoder(keras.layers.Layer):  # type: ignore[misc]
         return self.add_weight(name=name, shape=(n_rows, embedding_size), initializer=fresh)
 
 
-def place_new(encoders: Iterable[ItemEncoder], bias: Tensor, features: FeatureTables) -> None:
-    """Give items without watches embeddings, and their row of the variable `bias` [n_ids, 1], by their features."""
+def place_new(encoders: Iterable[ItemEncoder], bias: Tensor, features: FeatureTables, *, optimism: float) -> None:
+    """Give items without watches embeddings, and their row of the variable `bias` [n_ids, 1], by their features.
+
+    Items with n watches say n^optimism times what such an item is like: at 0 it is taken for one of many that few
+    watch, at 1 for what a watch is most often of.
+    """
     columns, counts = features.items.matrix, features.history.item_counts
+    weights = np.where(counts > 0, np.maximum(counts, 1) ** float(optimism), 0)
     for encoder in encoders:
-        encoder.place_new(columns, counts)
-    bias.assign(biases_of_new(columns, bias.numpy(), counts))
+        encoder.place_new(columns, weights)
+    bias.assign(biases_of_new(columns, bias.numpy(), weights))

@@ -14,6 +14,15 @@ from retrieval.popularity import PopularityConfig
 from retrieval.pure_svd import PureSVDConfig
 
 Share = Annotated[float, Field(gt=0, lt=1)]
+Optimism = Annotated[
+    float,
+    Field(
+        ge=0,
+        le=1,
+        description="how an item without watches is placed by its features: 0 as most items with such features are, "
+        "1 as what most watches of such items are of",
+    ),
+]
 Width = Annotated[int, Field(ge=1, le=16_384)]
 
 
@@ -60,6 +69,7 @@ class TwoTowerConfig(ContrastConfig):
         False, description="the age of the targets enters the query in training, and 0 when asked; under targets=next"
     )
     item_start: Literal["random", "item2vec"] = Field("random", description="what embeddings of items start from")
+    new_item_optimism: Optimism = 0.0
     targets: Literal["any", "next"] = Field(
         "any", description="what a history must predict: a hidden share of itself, or the items that came next"
     )
@@ -67,13 +77,17 @@ class TwoTowerConfig(ContrastConfig):
     n_next: int = Field(5, ge=1, description="items to predict under targets=next")
     half_life: float = Field(5.0, gt=0, description="items after which the weight in the recent bag falls by half")
     max_history: int = Field(1000, ge=1, description="newest items of a history that are read")
-    history_dropout: float = Field(0.4, ge=0, lt=1, description="share of a history left out in a training step")
+    history_dropout: float = Field(0.2, ge=0, lt=1, description="share of a history left out in a training step")
     cold_share: float = Field(
         0.1, ge=0, lt=1, description="share of histories left out whole, so that user features learn to answer alone"
     )
     dropout: float = Field(0.1, ge=0, lt=1, description="dropout on the query embedding")
     temperature: float = Field(1.0, gt=0, description="logits are divided by it")
-    l2: float = Field(3e-5, ge=0, description="penalty on the squares of the embeddings in a step")
+    l2: float = Field(
+        0.008,
+        ge=0,
+        description="penalty on the squares of the embeddings in a step, divided by the root of the number of watches",
+    )
     batch_users: int = Field(128, ge=1, description="queries in a step")
     learning_rate: float = Field(0.01, gt=0, description="of Adam, at the start of its cosine decay")
     epochs: int = Field(90, ge=1, description="passes over the users, at most")
@@ -161,6 +175,7 @@ class SequenceConfig(BaseModel):
     n_blocks: int = Field(2, ge=1, description="attention blocks")
     n_heads: int = Field(2, ge=1, description="heads of an attention block; they divide embedding_size")
     norm: Literal["pre", "post"] = Field("pre", description="attention blocks normalise what they read, or their sum")
+    new_item_optimism: Optimism = 0.0
     shares_items: bool = Field(True, description="one embedding of an item, whether it was watched or is a candidate")
     n_next: int = Field(1, ge=1, description="next events that each position predicts")
     max_windows: int = Field(100, ge=1, description="windows of a user in an epoch, the newest first")

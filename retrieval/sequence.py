@@ -136,7 +136,7 @@ class SequenceTowers(NeuralTowers[SequenceConfig, "_SequenceLayers"]):
         )
 
     def _place_new(self, features: FeatureTables) -> None:
-        place_new(self._network.item_encoders, self._network.bias, features)
+        place_new(self._network.item_encoders, self._network.bias, features, optimism=self.config.new_item_optimism)
 
     def _tensors(self, batch: _Batch, features: FeatureTables) -> tuple[Tensor, ...]:
         """What a step takes: only the items that it touches are encoded."""

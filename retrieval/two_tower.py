@@ -104,7 +104,7 @@ class TwoTower(NeuralTowers[TwoTowerConfig, "TowerNetwork"]):
         n_steps = -(-int((np.diff(history.by_user.starts)[1:] >= 2).sum()) // config.batch_users)
         most_epochs = int(np.clip(config.max_steps // n_steps, 1, config.epochs))
         schedule = keras.optimizers.schedules.CosineDecay(config.learning_rate, n_steps * most_epochs)
-        step = self._make_step(keras.optimizers.Adam(schedule))
+        step = self._make_step(keras.optimizers.Adam(schedule), l2=config.l2 / len(history) ** 0.5)
         batches = BatchPlan(**{name: getattr(config, name) for name in BatchPlan.__dataclass_fields__})
         draw = CandidateDraw(history, config.negatives, config.n_candidates)
         vectors = None
@@ -128,7 +128,7 @@ class TwoTower(NeuralTowers[TwoTowerConfig, "TowerNetwork"]):
         )
 
     def _place_new(self, features: FeatureTables) -> None:
-        place_new(self._network.item_encoders, self._network.bias, features)
+        place_new(self._network.item_encoders, self._network.bias, features, optimism=self.config.new_item_optimism)
 
     def _mine(self, features: FeatureTables) -> Numbers:
         """[n_users + 1, n_negatives] the unwatched items that the towers as they are rank highest, 0 where fewer."""
@@ -157,7 +157,7 @@ class TwoTower(NeuralTowers[TwoTowerConfig, "TowerNetwork"]):
         )
         return even, recent, *items, *tf.nest.map_structure(tf.constant, dense)
 
-    def _make_step(self, optimizer: keras.optimizers.Optimizer) -> Callable[..., Tensor]:
+    def _make_step(self, optimizer: keras.optimizers.Optimizer, *, l2: float) -> Callable[..., Tensor]:
         network, config = self._network, self.config
 
         @tf.function(autograph=False, reduce_retracing=True)  # type: ignore[untyped-decorator]
@@ -192,7 +192,7 @@ class TwoTower(NeuralTowers[TwoTowerConfig, "TowerNetwork"]):
                     margin=config.margin,
                 )
                 squares = tf.add_n([tf.reduce_sum(part**2) for part in (*tables, candidates[:, :-1])])
-                objective = loss + config.l2 * squares
+                objective = loss + l2 * squares
             weights = network.trainable_variables
             gradients = tape.gradient(objective, weights)
             optimizer.apply_gradients(
