@@ -95,12 +95,12 @@ def load_config(preset: str, *, holdout: Holdout, settings: Iterable[str] = ()) 
         InputError: an unknown preset or key, or a value out of range; the message names the key.
     """
     tree = _read_preset(preset)
-    _apply_holdout(tree, holdout, preset)
     for text in settings:
         key, equals, value = text.partition("=")
         if not equals:
             raise InputError(f"--set {text!r}: wanted key=value, e.g. retrieval.embedding_size=64")
         _set(tree, key.strip(), _parse(value.strip()))
+    _apply_holdout(tree, holdout)
     try:
         return PipelineConfig(**_with_nothing(tree))
     except ValidationError as error:
@@ -114,16 +114,17 @@ def _key(place: tuple[int | str, ...]) -> str:
     return ".".join(map(str, parts))
 
 
-def _apply_holdout(tree: dict[str, Any], holdout: Holdout, preset: str) -> None:
-    """Write into the tree what the holdout means for each component."""
-    _set(tree, "pair_features.moment", _MOMENTS[holdout])
-    retrieval = tree.setdefault("retrieval", {})
-    if not isinstance(retrieval, dict):
-        raise InputError(f"{preset}: retrieval is {retrieval!r}; wanted a table [retrieval]")
+def _apply_holdout(tree: dict[str, Any], holdout: Holdout) -> None:
+    """Write into the tree what the holdout means for each component, where the tree does not say."""
+    retrieval, pair_features = (tree.setdefault(name, {}) for name in ("retrieval", "pair_features"))
+    for name, section in (("retrieval", retrieval), ("pair_features", pair_features)):
+        if not isinstance(section, dict):
+            raise InputError(f"config: {name} is {section!r}; wanted a table [{name}]")
+    pair_features.setdefault("moment", _MOMENTS[holdout])
     retrieval.setdefault("kind", "two_tower")
     kind = kinds_of(TowerConfig).get(retrieval["kind"])
     if kind and "targets" in kind.model_fields:
-        retrieval["targets"] = _TARGETS[holdout]
+        retrieval.setdefault("targets", _TARGETS[holdout])
 
 
 def _read_preset(preset: str) -> dict[str, Any]:

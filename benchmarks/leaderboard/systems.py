@@ -6,15 +6,29 @@ from typing import Any, TypeAlias
 
 from benchmarks.leaderboard.results import key_of
 from retrieval.als import ALSConfig
-from retrieval.config import ModelConfig, ReportConfig, SequenceConfig, TowerConfig, TwoTowerConfig
+from retrieval.autorec import AutoRecConfig
+from retrieval.config import (
+    AutoencoderConfig,
+    FeedForwardMFConfig,
+    ModelConfig,
+    RBMConfig,
+    ReportConfig,
+    SequenceConfig,
+    TowerConfig,
+    TwoTowerConfig,
+)
 from retrieval.ease import EASEConfig
+from retrieval.item2vec import Item2VecConfig
 from retrieval.item_knn import ItemKNNConfig
+from retrieval.logistic_mf import LogisticMFConfig
 from retrieval.popularity import PopularityConfig
+from retrieval.pure_svd import PureSVDConfig
 
 RANDOM = frozenset({"100k-random"})
 TIMED = frozenset({"100k-last", "100k-time"})
 SMALL = RANDOM | TIMED
-ALL = SMALL | {"1m-random"}
+ONE_MILLION = frozenset({"1m-random"})
+ALL = SMALL | ONE_MILLION
 
 
 @dataclass(frozen=True)
@@ -66,19 +80,46 @@ SYSTEMS = (
     System("ease", same(EASEConfig())),
     System("ease-recent", same(EASEConfig(half_life=5)), TIMED),
     System("als", same(ALSConfig())),
+    System("pure-svd", same(PureSVDConfig())),
+    System("logistic-mf", same(LogisticMFConfig())),
+    System("feed-forward-mf", same(FeedForwardMFConfig()), RANDOM),
+    System("feed-forward-mf-deep", same(FeedForwardMFConfig(hidden=(128,))), RANDOM),
+    System("item2vec", same(Item2VecConfig()), RANDOM),
+    System("user2vec", same(Item2VecConfig(users="vector")), RANDOM),
+    System("autoencoder-denoising", same(AutoencoderConfig())),
+    System("autoencoder-variational", same(AutoencoderConfig(variant="variational"))),
+    System("autorec", same(AutoRecConfig()), RANDOM),
+    System("rbm", same(RBMConfig()), RANDOM),
     System("two-tower", two_tower()),
+    System("two-tower-large", two_tower(embedding_size=128, max_steps=7000, epochs=140), ONE_MILLION),
+    System("two-tower-1-layer", two_tower(query_hidden=(128,), candidate_hidden=(128,)), RANDOM),
+    System("two-tower-3-layers", two_tower(query_hidden=(128,) * 3, candidate_hidden=(128,) * 3), RANDOM),
+    System("two-tower-item2vec-start", two_tower(item_start="item2vec"), RANDOM),
+    System("two-tower-example-age", two_tower(example_age=True), TIMED),
+    System("two-tower-sigmoid", two_tower(objective="sigmoid"), RANDOM),
+    System("two-tower-bpr", two_tower(objective="bpr"), RANDOM),
+    System("two-tower-hinge", two_tower(objective="hinge"), RANDOM),
+    System("siamese-triplet", two_tower(shares_items=True, similarity="euclidean", objective="triplet"), RANDOM),
+    System("negatives-in-batch", two_tower(negatives="in_batch"), RANDOM),
+    System("negatives-uniform", two_tower(negatives="uniform", n_candidates=500), RANDOM),
+    System("negatives-popularity", two_tower(negatives="popularity", n_candidates=500), RANDOM),
+    System("negatives-mixed", two_tower(negatives="mixed", n_candidates=1000), RANDOM),
+    System("negatives-hard", two_tower(negatives="hard", n_negatives=200), RANDOM),
     System("sequence-attention", same(SequenceConfig()), TIMED),
     System("sequence-recurrent", same(SequenceConfig(encoder="recurrent")), TIMED),
     System("sequence-context", same(SequenceConfig(context=True)), TIMED),
     System("sequence-time", same(SequenceConfig(time=True)), TIMED),
-    System("report", same(ReportConfig())),
-    System("report-sigmoid", same(ReportConfig(objective="sigmoid")), SMALL),
+    System("report", same(ReportConfig()), SMALL),
+    System("report-sigmoid", same(ReportConfig(objective="sigmoid")), RANDOM),
 )
 BY_NAME = {system.name: system for system in SYSTEMS}
 COMBINATIONS = (
     Combination("two-tower+ease", ("two-tower", "ease"), ALL - TIMED),
-    Combination("two-tower+ease+als", ("two-tower", "ease", "als"), ALL - TIMED),
+    Combination("two-tower+als", ("two-tower", "als"), ALL - TIMED),
+    Combination("two-tower+als+ease", ("two-tower", "als", "ease"), ALL - TIMED),
+    Combination("two-tower+als+ease+variational", ("two-tower", "als", "ease", "autoencoder-variational"), ALL - TIMED),
     Combination("two-tower+ease-recent", ("two-tower", "ease-recent"), TIMED),
+    Combination("two-tower+recent", ("two-tower", "ease-recent", "popularity-7-days", "popularity-30-days"), TIMED),
     Combination(
         "two-tower+sequence+recent",
         ("two-tower", "sequence-time", "ease-recent", "popularity-7-days", "popularity-30-days"),

@@ -8,7 +8,7 @@ import pytest
 from dataset.errors import InputError
 from pipeline.config import Holdout, PipelineConfig, describe, load_config, preset_names
 from ranking.config import DeepRankerConfig
-from retrieval.config import ReportConfig, TwoTowerConfig
+from retrieval.config import ReportConfig, TowerConfig, TwoTowerConfig, kinds_of
 
 HOLDOUTS: tuple[Holdout, ...] = ("time", "last", "random")
 
@@ -83,6 +83,14 @@ def test_forms_of_set(setting: str, path: str, value: object) -> None:
     for name in path.split("."):
         found = getattr(found, name)
     assert found == value
+
+
+@pytest.mark.parametrize("kind", kinds_of(TowerConfig))
+@pytest.mark.parametrize("holdout", HOLDOUTS)
+def test_every_kind_of_towers_can_be_set(kind: str, holdout: Holdout) -> None:
+    found = load_config("default", holdout=holdout, settings=[f"retrieval.kind={kind}"]).retrieval
+    assert found.kind == kind
+    assert getattr(found, "targets", None) in ({"any", "next"} if kind == "two_tower" else {None})
 
 
 def test_the_last_of_two_settings_holds() -> None:

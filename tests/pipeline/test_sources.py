@@ -128,20 +128,39 @@ SETTINGS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def many(tiny_data: Data, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Trained]:
-    """A run of every kind of source on ids alone, where recent popularity is left out; and how it was trained."""
+FACTORISATIONS = [
+    "retrieval.kind=feed_forward_mf",
+    "retrieval.epochs=2",
+    "retrieval.embedding_size=4",
+    "retrieval.hidden=[8]",
+    "n_candidates=30",
+    "folds=2",
+    "ranker=none",
+    'sources=[{model={kind="als", factors=4}}, {model={kind="pure_svd", factors=4}}, '
+    '{model={kind="logistic_mf", factors=4}}, {model={kind="item2vec", epochs=2}}, '
+    '{model={kind="item2vec", epochs=2, users="vector"}}]',
+]
+
+
+def run_of(settings: list[str], tiny_data: Data, artifacts: Path) -> tuple[Path, Trained]:
+    """A run on ids alone; and how it was trained."""
     trained = []
     folder = train_and_publish(
         replace(tiny_data, interactions=replace(tiny_data.interactions, timestamp_s=None, rating=None)),
-        load_config("default", holdout="random", settings=SETTINGS),
+        load_config("default", holdout="random", settings=settings),
         preset="default",
         holdout="random",
         seed=0,
-        artifacts=tmp_path_factory.mktemp("many") / "artifacts",
+        artifacts=artifacts,
         before_publishing=lambda result, folder: trained.append(result),
     )
     return folder, trained[0]
+
+
+@pytest.fixture(scope="module")
+def many(tiny_data: Data, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Trained]:
+    """Every sort of source; recent popularity is left out."""
+    return run_of(SETTINGS, tiny_data, tmp_path_factory.mktemp("many") / "artifacts")
 
 
 def test_each_source_has_a_folder(many: tuple[Path, Trained]) -> None:
@@ -167,7 +186,14 @@ def test_the_manifest_says_what_counts_and_what_was_left_out(many: tuple[Path, T
 
 @pytest.mark.parametrize("only", [None, np.arange(1, 60, 3, dtype=np.int32)])
 def test_both_forms_of_many_sources_agree(many: tuple[Path, Trained], only: np.ndarray | None) -> None:
-    folder, trained = many
+    assert_both_forms_agree(*many, only)
+
+
+def test_both_forms_of_the_factorisations_agree(tiny_data: Data, tmp_path: Path) -> None:
+    assert_both_forms_agree(*run_of(FACTORISATIONS, tiny_data, tmp_path / "artifacts"), None)
+
+
+def assert_both_forms_agree(folder: Path, trained: Trained, only: np.ndarray | None) -> None:
     served = Recommender.load(folder).stages
     users = np.arange(1, len(served.features.history.users) + 1, dtype=np.int32)
     exclude: SeenItems = served.features.history.seen_items
