@@ -5,28 +5,34 @@ train part of the last one; settings are chosen on them.
 """
 
 import argparse
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 
+from dataset.candidates import Candidates
 from dataset.sources.open import read_data
 from dataset.split import Split, split_time
 from dataset.validation import check
 from evaluation.metrics import PerUser, hits, lists_of, ndcg
-from pipeline.config import PipelineConfig
+from pipeline.config import PipelineConfig, load_config
 from pipeline.data import Data, prepare
+from pipeline.sources import all_items
+from pipeline.stages import Stages
 from retrieval.popularity import Popularity, PopularityConfig
+from retrieval.systems import make_towers
 
 RESULT = Path(__file__).parent.parent / "docs" / "results" / "cold.md"
 EARLIER_CUTS = np.linspace(0.5, 0.85, 15)  # shares of the train part
+TOWER_WEIGHTS = (0.1, 0.2, 0.5)  # beside the default popularity
 ANSWERS = {
     "plain popularity": PopularityConfig(),
     "half-life 30 days": PopularityConfig(half_life_days=30),
     "half-life 14 days": PopularityConfig(half_life_days=14),
     "half-life 14 days, by group": PopularityConfig(half_life_days=14, segment_smoothing=20),
     "half-life 14 days, activity damped": PopularityConfig(half_life_days=14, activity_damping=0.5),
-    "half-life 14 days, activity damped, by group (default)": PipelineConfig().popularity,
+    "half-life 14 days, activity damped, by group": PipelineConfig().popularity,
 }
 
 
@@ -47,12 +53,20 @@ def main() -> None:
         "|---|---|---|",
     ]
     for name, config in ANSWERS.items():
-        before = np.mean([_ndcg(data, split, config).mean() for split in earlier])
-        last = _ndcg(data, test, config)
-        half_width = 1.96 * last.std(ddof=1) / np.sqrt(len(last))
-        lines.append(f"| {name} | {before:.4f} | {last.mean():.4f} ± {half_width:.3f} |")
+        lines.append(_row(name, [_ndcg(data, split, config) for split in (*earlier, test)]))
+    cuts = [_by_tower_weight(data, split) for split in (*earlier, test)]
+    for weight in TOWER_WEIGHTS:
+        default = " (default)" if weight == PipelineConfig().cold_weight else ""
+        lines.append(_row(f"the last, and the towers by {weight}{default}", [found[weight] for found in cuts]))
     RESULT.write_text("\n".join([*lines, ""]))
     print("\n".join(lines))
+
+
+def _row(name: str, found: Sequence[PerUser]) -> str:
+    """`found` of the earlier cuts, and of the last one."""
+    *before, last = found
+    half_width = 1.96 * last.std(ddof=1) / np.sqrt(len(last))
+    return f"| {name} | {np.mean([values.mean() for values in before]):.4f} | {last.mean():.4f} ± {half_width:.3f} |"
 
 
 def _newcomers(split: Split) -> np.ndarray:
@@ -62,11 +76,31 @@ def _newcomers(split: Split) -> np.ndarray:
 
 def _ndcg(data: Data, split: Split, config: PopularityConfig) -> PerUser:
     """[n_newcomers] NDCG@10."""
-    users, features = _newcomers(split), data.features(split.train)
+    features = data.features(split.train)
     popularity = Popularity(config).fit(split.train, features, seed=0)
-    found = popularity.retrieve(users, features, top_k=10, exclude=split.train.seen_items)
+    found = popularity.retrieve(_newcomers(split), features, top_k=10, exclude=split.train.seen_items)
+    return _judge(found, split)
+
+
+def _by_tower_weight(data: Data, split: Split) -> dict[float, PerUser]:
+    """Weight -> [n_newcomers] NDCG@10 of the cold answer of the default preset, with that weight of the towers."""
+    config, features = load_config("default", holdout="time"), data.features(split.train)
+    towers = make_towers(config.retrieval).fit(split.train, features, seed=0)
+    popularity = Popularity(config.popularity).fit(split.train, features, seed=0)
+    vectors = towers.encode_candidates(all_items(features), features)
+    answers = {}
+    for weight in TOWER_WEIGHTS:
+        stages = Stages(features, towers, vectors, popularity, popularity, weight, None, config.n_candidates)
+        found = stages.lists(
+            _newcomers(split), n=10, stage="final", exclude=split.train.seen_items, blocked=np.zeros(0, np.int32)
+        )
+        answers[weight] = _judge(found, split)
+    return answers
+
+
+def _judge(found: Candidates, split: Split) -> PerUser:
     later = split.test.seen_items
-    return ndcg(hits(lists_of(found, 10), users, later), later.count(users))
+    return ndcg(hits(lists_of(found, 10), found.users, later), later.count(found.users))
 
 
 if __name__ == "__main__":

@@ -65,6 +65,12 @@ class PipelineConfig(BaseModel):
         PopularityConfig(half_life_days=14, activity_damping=0.5, segment_smoothing=2),
         description="the answer for cold users",
     )
+    cold_weight: float = Field(
+        0.1,
+        ge=0,
+        description="of what the two towers make of a cold user's features, beside the log of popularity in the group; "
+        "only where users have categories",
+    )
     n_candidates: int = Field(
         200, ge=1, description="candidates for a user, of all sources; as many may the first source propose"
     )
@@ -81,6 +87,11 @@ class PipelineConfig(BaseModel):
             n_alike = sum(source.model.kind == other.model.kind for other in named.values())
             named[f"{source.model.kind}_{n_alike + 1}" if n_alike else source.model.kind] = source
         return named
+
+
+def cold_weight_of(config: PipelineConfig) -> float:
+    """`cold_weight`, or 0 where the first source makes nothing of a user's features alone."""
+    return config.cold_weight if isinstance(config.retrieval, TwoTowerConfig) else 0.0
 
 
 def preset_names() -> list[str]:

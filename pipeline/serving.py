@@ -7,7 +7,7 @@ import numpy as np
 from pydantic import TypeAdapter
 
 from dataset.features import FeatureTables
-from pipeline.config import PipelineConfig, SourceConfig
+from pipeline.config import PipelineConfig, SourceConfig, cold_weight_of
 from pipeline.run_files import load_arrays
 from pipeline.stages import Stages
 from ranking.featured import FeaturedRanker
@@ -75,6 +75,7 @@ def load_serving(folder: Path, features: FeatureTables, config: PipelineConfig, 
         vectors=first_vectors,
         retriever=combine(sources),
         popularity=popularity,
+        cold_weight=cold_weight_of(config),
         ranker=ranker,
         n_candidates=config.n_candidates,
     )

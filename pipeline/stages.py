@@ -12,9 +12,12 @@ from dataset.interactions import SeenItems
 from dataset.vocabulary import Numbers
 from ranking.base import Ranker, Scores
 from retrieval.base import Embeddings, Retriever, Towers
+from retrieval.dense import blocks
+from retrieval.popularity import Popularity
 
 Stage: TypeAlias = Literal["final", "retrieval"]
 COLD = "cold"
+COLD_DEPTH = 500  # popular items that the towers may put in another order; shorter lists begin alike
 
 
 @dataclass(frozen=True)
@@ -25,14 +28,17 @@ class Stages:
     towers: Towers  # of the first source
     vectors: Embeddings  # [n_items + 1, dim] of its items
     retriever: Retriever
-    popularity: Retriever
+    popularity: Popularity
+    cold_weight: float  # of the towers in the order for cold users
     ranker: Ranker | None  # None: the gate closed, or the preset has no second stage
     n_candidates: int
 
     def lists(
         self, users: Numbers, *, n: int, stage: Stage, exclude: SeenItems, blocked: Numbers, only: Numbers | None = None
     ) -> Candidates:
-        """At most `n` items for each of `users`, in final order; the known by both stages, the cold by popularity.
+        """At most `n` items for each of `users`, in final order.
+
+        The known are answered by both stages; the cold by popularity in their groups, with a word from the towers.
 
         Args:
             users: user numbers, each at most once; 0 and users without a history are cold.
@@ -65,10 +71,22 @@ class Stages:
     def _cold_lists(
         self, users: Numbers, n: int, exclude: SeenItems, blocked: Numbers, only: Numbers | None
     ) -> Candidates:
-        depth = n + len(blocked)
+        depth = max(n + len(blocked), COLD_DEPTH)
         answer = self.popularity.retrieve(users, self.features, top_k=depth, exclude=exclude, only=only)
         answer = _without(answer, blocked)
-        return replace(_sort(answer, answer.score, n), origins=(COLD,))
+        score = answer.score
+        if self.cold_weight and self.popularity.tells_users_apart:
+            score = (score + self.cold_weight * self._tower_scores(answer)).astype(np.float32)
+        return replace(_sort(answer, score, n), origins=(COLD,))
+
+    def _tower_scores(self, candidates: Candidates) -> Scores:
+        """[n_rows] what the towers of the first source say of each row."""
+        queries = self.towers.encode_queries(candidates.users, self.features)
+        scores = np.empty(len(candidates), np.float32)
+        for rows in blocks(len(candidates), queries.shape[1]):
+            of_user, of_item = candidates.row_user[rows], candidates.item_num[rows]
+            scores[rows] = np.einsum("ij,ij->i", queries[of_user], self.vectors[of_item])
+        return scores
 
 
 def _without(candidates: Candidates, blocked: Numbers) -> Candidates:

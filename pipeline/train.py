@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from functools import partial
 
-from pipeline.config import Holdout, PipelineConfig
+from pipeline.config import Holdout, PipelineConfig, cold_weight_of
 from pipeline.data import Data
 from pipeline.first_stage import FirstStage, fit_first_stage, measure
 from pipeline.holdout import make_folds
@@ -80,6 +80,7 @@ def train(data: Data, config: PipelineConfig, *, holdout: Holdout, seed: int, pr
         vectors=first.towers.vectors,
         retriever=first.retriever,
         popularity=first.popularity,
+        cold_weight=cold_weight_of(config),
         ranker=FeaturedRanker(pair_features, ranker) if ranker and pair_features and gate.is_open else None,
         n_candidates=config.n_candidates,
     )

@@ -87,6 +87,11 @@ class Popularity:
         self._score = (np.log(score + A_TRACE) if self._lifts else score).astype(np.float32)
         return self
 
+    @property
+    def tells_users_apart(self) -> bool:
+        """Whether groups of users have orders of their own; scores are then logs."""
+        return bool(self._lifts)
+
     def retrieve(
         self, users: Numbers, features: FeatureTables, *, top_k: int, exclude: SeenItems, only: Numbers | None = None
     ) -> Candidates:

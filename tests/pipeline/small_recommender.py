@@ -48,6 +48,7 @@ class SmallRecommender(Recommender):
             vectors=None,
             retriever=ItemKNN().fit(history.select(user != SEEN_ALL), self.features, seed=0),
             popularity=Popularity().fit(history, self.features, seed=0),
+            cold_weight=0.0,
             ranker=TurnRound(),
             n_candidates=n_items,
         )

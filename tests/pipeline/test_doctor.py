@@ -37,19 +37,13 @@ def pretend_versions(monkeypatch, **versions: str | None) -> None:
     monkeypatch.setattr(doctor, "version", version)
 
 
-def test_it_is_quick_and_imports_nothing_heavy():
+def test_it_imports_nothing_heavy():
     program = (
-        "import sys, time; started = time.perf_counter(); from pipeline.doctor import diagnose; diagnose()\n"
-        "print(time.perf_counter() - started)\n"
+        "import sys; from pipeline.doctor import diagnose; diagnose()\n"
         "print([name for name in ('tensorflow', 'pandas', 'pyarrow', 'numpy', 'scann', 'rich') if name in sys.modules])"
     )
-    seconds, heavy = [], ""
-    for _ in range(3):
-        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-        first, heavy = done.stdout.splitlines()
-        seconds.append(float(first))
-    assert heavy == "[]"
-    assert min(seconds) < 0.3
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 def test_what_is_installed_here_is_found():

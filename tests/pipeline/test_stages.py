@@ -197,3 +197,26 @@ def test_who_may_have_nothing_gets_nothing(served: Stages, stage: Stage) -> None
 
 def test_nobody_asked(served: Stages) -> None:
     assert len(lists_of(served, NOBODY)) == 0
+
+
+def cold_users(stages: Stages) -> Numbers:
+    users = np.arange(len(stages.features.history.users) + 1, dtype=np.int32)
+    return users[stages.features.history.seen_items.count(users) == 0]
+
+
+def test_the_towers_have_a_word_in_lists_for_cold_users(served: Stages) -> None:
+    users = cold_users(served)
+    plain, loud = (lists_of(replace(served, cold_weight=weight), users) for weight in (0.0, 1e6))
+    popular = served.popularity.retrieve(users, served.features, top_k=10, exclude=served.features.history.seen_items)
+    assert plain.item_num.tolist() == popular.item_num.tolist()
+    assert loud.item_num.tolist() != plain.item_num.tolist()
+    logits = served.towers.encode_queries(users, served.features) @ served.vectors.T
+    for row in range(len(users)):
+        best = np.argsort(-logits[row, 1:])[:10] + 1
+        assert set(loud.item_num[loud.row_user == row]) == set(best)
+
+
+def test_a_cold_list_begins_alike_however_long(served: Stages) -> None:
+    users = cold_users(served)
+    short, long = (lists_of(served, users, n=n) for n in (5, 60))
+    assert short.item_num.tolist() == long.item_num[long.rank <= 5].tolist()
