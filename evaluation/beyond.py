@@ -85,7 +85,7 @@ def serendipity(lists: Lists, hits: Mask, users: Numbers, history: Interactions)
     hit_place = place[lists[row, column]]
     n_seen_before = np.searchsorted(keys, row * len(place) + hit_place) - np.searchsorted(keys, row * len(place))
     is_surprise = hit_place - n_seen_before >= n
-    return np.bincount(row[is_surprise], minlength=len(users)) / n
+    return np.asarray(np.bincount(row[is_surprise], minlength=len(users)) / n)
 
 
 def miscalibration(lists: Lists, users: Numbers, history: Interactions, shares: PerUser) -> PerUser:
@@ -99,10 +99,8 @@ def miscalibration(lists: Lists, users: Numbers, history: Interactions, shares: 
         shares: [n_items + 1, n_categories] the share of each category in an item, rows summing to 1 or 0.
     """
     rows, seen = history.seen_items.rows_of(users)
-    before = sp.csr_matrix((np.ones(len(rows)), (rows, seen)), shape=(len(users), len(shares))) @ shares
     row, column = np.nonzero(lists)
-    shown = sp.csr_matrix((np.ones(len(row)), (row, lists[row, column])), shape=before.shape[:1] + shares.shape[:1])
-    now = shown @ shares
+    before, now = (_sum_by_row(*pairs, shares, len(users)) for pairs in ((rows, seen), (row, lists[row, column])))
     has_both = (before.sum(axis=1) > 0) & (now.sum(axis=1) > 0)
     divergence = np.full(len(users), np.nan)
     p, q = (part[has_both] / part[has_both].sum(axis=1, keepdims=True) for part in (before, now))
@@ -126,6 +124,12 @@ def intra_list_diversity(lists: Lists, history: Interactions) -> PerUser:
     pairs, position = np.unique(keys, return_inverse=True)
     similarity = _cosine(pairs // width, pairs % width, history)[position]
     return 1 - _mean_by_row(row, similarity, len(lists))
+
+
+def _sum_by_row(row: npt.NDArray[np.int64], item: Numbers, shares: PerUser, n_rows: int) -> PerUser:
+    """[n_rows, n_categories] the shares of each row's items, summed."""
+    members = sp.csr_matrix((np.ones(len(row)), (row, item)), shape=(n_rows, len(shares)))
+    return np.asarray(members @ shares)
 
 
 def _cosine(first: Counts, second: Counts, history: Interactions) -> PerUser:

@@ -111,7 +111,9 @@ def ideal_gain(row: Counts, gain: PerUser, n_users: int, n: int) -> PerUser:
     row, gain = row[order], gain[order]
     rank = np.arange(len(row)) - np.searchsorted(row, row)
     kept = rank < n
-    return np.bincount(row[kept], weights=gain[kept] * _discounts(n)[rank[kept]], minlength=n_users)
+    return np.asarray(
+        np.bincount(row[kept], weights=gain[kept] * _discounts(n)[rank[kept]], minlength=n_users), np.float64
+    )
 
 
 def _discounts(n: int) -> PerUser:
@@ -119,4 +121,4 @@ def _discounts(n: int) -> PerUser:
 
 
 def _ratio(part: PerUser, whole: PerUser) -> PerUser:
-    return np.divide(part, whole, out=np.full(len(whole), np.nan), where=whole > 0)
+    return np.asarray(np.divide(part, whole, out=np.full(len(whole), np.nan), where=whole > 0))

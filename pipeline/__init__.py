@@ -1,4 +1,7 @@
-"""The way from data to lists. `from pipeline import Recommender, recommend` answers from a published run; `compare` judges runs and tables."""
+"""The way from data to lists. `from pipeline import Recommender, recommend` answers from a published run.
+
+`compare` judges runs and tables.
+"""
 
 from typing import TYPE_CHECKING
 

@@ -208,7 +208,9 @@ def compare(
     train: Annotated[Path, typer.Option(help="what was known when the lists were made")],
     test: Annotated[Path, typer.Option(help="what the users did later: user_id, item_id, ...")],
     out: Out,
-    items: Annotated[Path | None, typer.Option(help="table of item_id, title, genres, ...; widens the catalogue")] = None,
+    items: Annotated[
+        Path | None, typer.Option(help="table of item_id, title, genres, ...; widens the catalogue")
+    ] = None,
     users: Annotated[Path | None, typer.Option(help="table of user_id and columns that tell groups apart")] = None,
     name: Annotated[list[str] | None, typer.Option(help="what to call a system, in their order; repeated")] = None,
     primary: Annotated[str | None, typer.Option(help="the one metric that decides [ndcg@10]")] = None,

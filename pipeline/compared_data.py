@@ -58,8 +58,12 @@ def read_compare_data(
     runs = [part for one in systems for part in one.parts if isinstance(part, RunPart)]
     own_items = _vocabulary(known, columns.ITEM_ID)
     catalogue, notes = _with_runs(own_items, runs)
-    later = later_watches(later, _vocabulary(known, columns.USER_ID), catalogue, DEFAULT_RELATIONS, rated_and_timed=True)
-    everybody = Vocabulary(pa.chunked_array([*_chunks(known, columns.USER_ID), *later[columns.USER_ID].drop_null().chunks]))
+    later = later_watches(
+        later, _vocabulary(known, columns.USER_ID), catalogue, DEFAULT_RELATIONS, rated_and_timed=True
+    )
+    everybody = Vocabulary(
+        pa.chunked_array([*_chunks(known, columns.USER_ID), *later[columns.USER_ID].drop_null().chunks])
+    )
     watches, _ = watches_and_shown(known.interactions, DEFAULT_RELATIONS)
     history = Interactions.from_table(watches, users=everybody, items=catalogue)
     seen = SeenItems.nothing(len(everybody)) if seen_allowed else history.seen_items
@@ -118,7 +122,8 @@ def _bad_numbers(numbers: dict[str, PerUser]) -> Iterator[str]:
         if bad.any():
             rows = ", ".join(map(str, np.flatnonzero(bad)[:3]))
             wanted = "above 0 and up to 1" if name == PROPENSITY else "numbers"
-            yield f"column {name!r} has {bad.sum():,} values that are not {wanted} (first in rows {rows}); mend or drop them"
+            found = f"{bad.sum():,} values that are not {wanted} (first in rows {rows})"
+            yield f"column {name!r} has {found}; mend or drop them"
 
 
 def _world(
@@ -192,15 +197,15 @@ def _with_runs(items: Vocabulary, runs: Sequence[RunPart]) -> tuple[Vocabulary, 
     for run in runs:
         if run.items.ids.type != items.ids.type:
             raise TableError(
-                f"{run.label}: its item ids are {run.items.ids.type}, those of train are {items.ids.type}; 1 and '1' are "
-                "never merged: pass the data that the run was trained on"
+                f"{run.label}: its item ids are {run.items.ids.type}, those of train are {items.ids.type}; 1 and '1' "
+                "are never merged: pass the data that the run was trained on"
             )
         n_more = int((items.numbers(run.items.ids) == UNKNOWN).sum())
         n_fewer = int((run.items.numbers(items.ids) == UNKNOWN).sum())
         if n_more or n_fewer:
             notes.append(
-                f"The catalogue of {run.label} has {n_more:,} items that train and items lack, and lacks {n_fewer:,} of "
-                "theirs."
+                f"The catalogue of {run.label} has {n_more:,} items that train and items lack, and lacks {n_fewer:,} "
+                "of theirs."
             )
         chunks.append(run.items.ids)
     return Vocabulary(pa.chunked_array(chunks)), notes
@@ -220,7 +225,9 @@ def _titles(items: pa.Table | None, vocabulary: Vocabulary, runs: Sequence[RunPa
 
 def _user_columns(users: pa.Table | None, vocabulary: Vocabulary) -> dict[str, Groups]:
     found: dict[str, Groups] = {}
-    for name in [] if users is None else users.column_names:
+    if users is None:
+        return found
+    for name in users.column_names:
         if name == columns.USER_ID or len(found) == MAX_USER_COLUMNS:
             continue
         values = users[name].combine_chunks()

@@ -105,6 +105,7 @@ class Opened:
     """One system."""
 
     name: str
+    long_name: str  # with the folder, where the file's name is not enough
     parts: tuple[Part, ...]
 
     def costs(self, data: "CompareData") -> dict[str, str]:
@@ -121,7 +122,11 @@ def open_system(system: Any) -> Opened:
     if not several:
         raise InputError("compare: a system is an empty sequence; name its runs of training")
     parts = tuple(map(_open, several))
-    return Opened(parts[0].label, parts)
+    name = long_name = parts[0].label
+    if isinstance(first := several[0], str | Path) and isinstance(parts[0], TablePart):
+        path = Path(first)
+        name, long_name = path.name.partition(".")[0], "/".join(path.parts[-2:])
+    return Opened(name, long_name, parts)
 
 
 def _open(source: Source) -> Part:

@@ -140,7 +140,7 @@ class _Wanted:
     @classmethod
     def of(cls, primary: str | None, cutoffs: Sequence[int], guardrails: Sequence[str]) -> "_Wanted":
         if primary is not None:
-            kind, _, n = primary.partition("@")
+            _, _, n = primary.partition("@")
             if not n.isdigit() or int(n) < 1:
                 raise InputError(f"primary metric {primary!r}: wanted METRIC@N, such as ndcg@10")
         if any(cutoff < 1 for cutoff in cutoffs):
@@ -169,13 +169,12 @@ class _Wanted:
 
 
 def _named(opened: list[Opened], names: Sequence[str]) -> list[Opened]:
-    """Systems with names of their own: as given, else by file, else by number."""
+    """Systems with names of their own: as given, else by file, else by folder and file, else numbered."""
     if len(names) > len(opened):
         raise InputError(f"names: there are {len(names)} for {len(opened)} systems")
     found = [*names, *(one.name for one in opened[len(names) :])]
-    repeated = {name for name in found if found.count(name) > 1}
-    unique = [f"{'ABCDEFGHIJKLMNOPQRSTUVWXYZ'[place % 26]}: {name}" if name in repeated else name
-              for place, name in enumerate(found)]  # fmt: skip
+    longer = [name if found.count(name) == 1 else one.long_name for name, one in zip(found, opened, strict=True)]
+    unique = [name if longer.count(name) == 1 else f"{name} ({place})" for place, name in enumerate(longer, 1)]
     return [replace(one, name=name) for one, name in zip(opened, unique, strict=True)]
 
 
@@ -225,4 +224,3 @@ def _info(table: TableLists) -> TableInfo:
         n_users_unknown=table.n_unknown,
         n_judged_without_list=table.n_without_list,
     )
-

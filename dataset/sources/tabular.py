@@ -60,7 +60,7 @@ def open_table(source: Source) -> TableParts:
     """Any source that `read_table` takes; Parquet is read from the disk part by part, the rest is held in memory.
 
     Raises:
-        InputError, TableError: as `read_table`, for what can be told before the rows are read; the rest comes with them.
+        InputError, TableError: as `read_table`; what only the rows can tell comes when they are read.
     """
     if isinstance(source, str | Path):
         path = Path(source)
@@ -201,12 +201,12 @@ def _read_csv(path: Path) -> pa.Table:
         parse_options=csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
         convert_options=csv.ConvertOptions(column_types=dict.fromkeys(ID_COLUMNS, pa.string())),
     )
-    for position, field in enumerate(table.schema):
+    for position, column_field in enumerate(table.schema):
         column = table.column(position)
-        if field.name in ID_COLUMNS:
-            table = table.set_column(position, field.name, _integers_or_text(column))
-        elif field.type == pa.string():
-            table = table.set_column(position, field.name, _empty_as_null(column))
+        if column_field.name in ID_COLUMNS:
+            table = table.set_column(position, column_field.name, _integers_or_text(column))
+        elif column_field.type == pa.string():
+            table = table.set_column(position, column_field.name, _empty_as_null(column))
     return table
 
 

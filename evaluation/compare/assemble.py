@@ -90,7 +90,9 @@ def make_comparison(
     seeds = [_seeds(systems[0], other, judged, choices.primary) for other in systems[1:]]
     p_primary = correct(
         [
-            table[choices.primary].p_randomisation if one is None else max(one.p, table[choices.primary].p_randomisation)
+            table[choices.primary].p_randomisation
+            if one is None
+            else max(one.p, table[choices.primary].p_randomisation)
             for table, one in zip(tested, seeds, strict=True)
         ]
     ).holm
@@ -171,15 +173,15 @@ def _notes(systems: Sequence[ScoredSystem], choices: Choices, judged: Mask) -> l
     if max(shares.values()) - min(shares.values()) > _SMALLEST_USEFUL and choices.users_without_list == "empty":
         least = max(shares, key=lambda label: shares[label])
         notes.append(
-            f"{least} has no list for {shares[least]:.1%} of the test users, and the other tables have more; part of the "
-            "difference may be that. Judge common users alone to see the rest (missing users: leave-out)."
+            f"{least} has no list for {shares[least]:.1%} of the test users, and the other tables have more; part of "
+            "the difference may be that. Judge common users alone to see the rest (missing users: leave-out)."
         )
     depths = {table.label: table.longest_list for s in systems for table in s.tables}
     if min(depths.values()) < choices.plan.depth:
         short = min(depths, key=lambda label: depths[label])
         notes.append(
-            f"Lists of {short} hold at most {depths[short]} items; at {choices.plan.depth} their missing places count as "
-            "misses."
+            f"Lists of {short} hold at most {depths[short]} items; at {choices.plan.depth} their missing places count "
+            "as misses."
         )
     if len(judged) and judged.sum() < 100:
         notes.append(f"Only {int(judged.sum())} users are judged: expect wide intervals.")
@@ -187,11 +189,9 @@ def _notes(systems: Sequence[ScoredSystem], choices: Choices, judged: Mask) -> l
 
 
 def _test(baseline: SystemScores, other: SystemScores, judged: Mask, choices: Choices) -> dict[str, Tested]:
-    names = list(baseline.per_user)
-    table = np.empty((int(judged.sum()), len(names)))
-    for column, name in enumerate(names):
-        table[:, column] = (other.per_user[name] - baseline.per_user[name])[judged]
-    return dict(zip(names, compare_columns(table, seed=choices.seed), strict=True))
+    changes = ((other.per_user[name] - values)[judged] for name, values in baseline.per_user.items())
+    tested = compare_columns(changes, n_users=int(judged.sum()), seed=choices.seed)
+    return dict(zip(baseline.per_user, tested, strict=True))
 
 
 def _seeds(baseline: ScoredSystem, other: ScoredSystem, judged: Mask, primary: str) -> SeedAnalysis | None:
@@ -255,9 +255,7 @@ def _differences(
     """Per-user metrics, the primary one first, then those of all lists together."""
     corrected = correct([one.p_randomisation for one in tested.values()])
     rows = [
-        _difference(
-            name, one, baseline.per_user[name][judged], other.per_user[name][judged], float(holm), float(bh)
-        )
+        _difference(name, one, baseline.per_user[name][judged], other.per_user[name][judged], float(holm), float(bh))
         for (name, one), holm, bh in zip(tested.items(), corrected.holm, corrected.benjamini_hochberg, strict=True)
     ]
     rows.sort(key=lambda row: row.metric != primary)
@@ -266,9 +264,26 @@ def _differences(
         change = other.of_all[name] - value
         rows.append(
             Difference(
-                name, better(name), value, other.of_all[name], change, nan, nan, change / value if value else nan,
-                int(judged.sum()), nan, nan, nan, nan, nan, nan, 0, 0, 0, nan,
-            )  # fmt: skip
+                name,
+                better(name),
+                value,
+                other.of_all[name],
+                change,
+                nan,
+                nan,
+                change / value if value else nan,
+                int(judged.sum()),
+                nan,
+                nan,
+                nan,
+                nan,
+                nan,
+                nan,
+                0,
+                0,
+                0,
+                nan,
+            )
         )
     return tuple(rows)
 
@@ -304,4 +319,3 @@ def _difference(
 def _mean(values: PerUser) -> float:
     values = values[~np.isnan(values)]
     return float(values.mean()) if len(values) else math.nan
-

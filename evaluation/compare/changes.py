@@ -4,11 +4,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from dataset.vocabulary import Numbers
 from evaluation.compare.metrics import SystemScores
 from evaluation.compare.result import Bin, Changes, Example, ListedItem, Moved, Origin
 from evaluation.compare.world import World
-from evaluation.metrics import Lists, PerUser
+from evaluation.metrics import Counts, Lists, PerUser
 
 PERSISTENCE = 0.9  # of the reader whom rank-biased overlap imagines: looks at the next place with this chance
 N_MOVED = 15
@@ -36,7 +35,7 @@ def changes(baseline: SystemScores, challenger: SystemScores, world: World) -> C
             Bin(count / n, (count + 1) / n, int((shared[:, -1] == count).sum())) for count in range(n + 1)
         )
         if n <= N_BINS
-        else histogram(overlap),
+        else _shares(overlap),
         promoted=_moved(rising[::-1][:N_MOVED][moved[rising[::-1][:N_MOVED]] > 0], baseline, challenger, world),
         demoted=_moved(rising[:N_MOVED][moved[rising[:N_MOVED]] < 0], baseline, challenger, world),
         origins=tuple(
@@ -86,8 +85,8 @@ def examples(
 
 
 def histogram(values: PerUser) -> tuple[Bin, ...]:
-    """Bars of equal width from the lowest to the highest value, with 0 on an edge where it lies between."""
-    values = values[np.isfinite(values)]
+    """Bars of equal width from the lowest to the highest value, with 0 on an edge; values of 0 and NaN are in none."""
+    values = values[np.isfinite(values) & (values != 0)]
     if not len(values):
         return ()
     low, high = float(values.min()), float(values.max())
@@ -102,7 +101,13 @@ def histogram(values: PerUser) -> tuple[Bin, ...]:
     )
 
 
-def _moved(items: Numbers, baseline: SystemScores, challenger: SystemScores, world: World) -> tuple[Moved, ...]:
+def _shares(values: PerUser) -> tuple[Bin, ...]:
+    """Twenty bars from 0 to 1."""
+    counts = np.bincount(np.minimum((values * N_BINS).astype(np.int64), N_BINS - 1), minlength=N_BINS)
+    return tuple(Bin(place / N_BINS, (place + 1) / N_BINS, int(count)) for place, count in enumerate(counts))
+
+
+def _moved(items: Counts, baseline: SystemScores, challenger: SystemScores, world: World) -> tuple[Moved, ...]:
     ids, titles = _named(items, world)
     rows = zip(items, ids, titles, strict=True)
     return tuple(

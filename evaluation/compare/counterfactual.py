@@ -12,7 +12,7 @@ import numpy as np
 
 from evaluation.compare.inference import Matrix, bca
 from evaluation.compare.metrics import SystemScores
-from evaluation.compare.result import Counterfactual, PolicyValue
+from evaluation.compare.result import Counterfactual, Estimator, PolicyValue
 from evaluation.compare.world import World
 from evaluation.metrics import Counts, PerUser
 
@@ -36,7 +36,7 @@ class Log:
 def evaluate_log(
     log: Log, baseline: SystemScores, challenger: SystemScores, world: World, *, seed: int
 ) -> Counterfactual:
-    """Value per row shown of both systems by three estimators, intervals over users (BCa), or the reasons why not.
+    """Value per row shown of both systems by three estimators, percentile intervals over users, or the reasons why not.
 
     IPS: mean of weight * reward. SNIPS: the same / mean weight, less noisy, slightly biased. Doubly robust: a model of
     the reward (mean by item, steadied, of other folds of users), corrected by weighted errors of the model.
@@ -142,7 +142,7 @@ def _ratios(totals: Matrix) -> Matrix:
 
 
 def _value(
-    estimator: str, of_totals: Callable[[Matrix], Matrix], by_user: Matrix, generator: np.random.Generator
+    estimator: Estimator, of_totals: Callable[[Matrix], Matrix], by_user: Matrix, generator: np.random.Generator
 ) -> PolicyValue:
     """Values of both and their difference, with percentile intervals over users (clusters of rows)."""
     n_users = len(by_user)
@@ -156,10 +156,18 @@ def _value(
     columns = np.column_stack([found, found[:, 1] - found[:, 0]])
     low, high = np.nanquantile(columns, [0.025, 0.975], axis=0)
     return PolicyValue(
-        estimator, float(first), float(low[0]), float(high[0]), float(second), float(low[1]), float(high[1]),
-        float(second - first), float(low[2]), float(high[2]),
-    )  # type: ignore[arg-type]  # fmt: skip
+        estimator,
+        float(first),
+        float(low[0]),
+        float(high[0]),
+        float(second),
+        float(low[1]),
+        float(high[1]),
+        float(second - first),
+        float(low[2]),
+        float(high[2]),
+    )
 
 
 def _by_user(values: PerUser, user: Counts, n_users: int) -> PerUser:
-    return np.bincount(user, weights=values, minlength=n_users)
+    return np.asarray(np.bincount(user, weights=values, minlength=n_users), np.float64)

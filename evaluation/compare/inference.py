@@ -5,8 +5,8 @@ one size give or take one. Means over independent groups are as good a basis as 
 whole group may be flipped as that of a user may, and time and memory no longer grow with the number of users.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,7 @@ ALPHA = 1 - LEVEL
 POWER = 0.8
 N_RESAMPLES = 10_000  # the correction for bias asks for more than plain percentiles do
 N_FLIPS = 10_000
-MAX_UNITS = 20_000
+MAX_UNITS = 4_000
 MIN_USERS = 10  # fewer get no interval and no test
 
 Matrix = npt.NDArray[np.float64]
@@ -50,40 +50,51 @@ class Tested:
         return self.difference / self.deviation if self.deviation > 0 else 0.0 * self.difference
 
 
-def compare_columns(differences: Matrix, *, seed: int, n_resamples: int = N_RESAMPLES, n_flips: int = N_FLIPS) -> list[Tested]:
+def compare_columns(
+    differences: Iterable[PerUser], *, n_users: int, seed: int, n_resamples: int = N_RESAMPLES, n_flips: int = N_FLIPS
+) -> list[Tested]:
     """Every column by itself, all by the same draws.
 
     Args:
-        differences: [n_users, n_columns], NaN for a user without one.
+        differences: [n_users] each, NaN for a user without one; one column is held at a time.
+        n_users: rows of every column.
         seed: of the groups, the resamples and the flips.
     """
     generator = np.random.default_rng(seed)
-    sums, counts = _units(differences, generator)
-    low, high = bca(sums, counts, generator, n_resamples=n_resamples)
-    p_flipped = randomisation(sums, generator, n_flips=n_flips)
+    unit = np.arange(n_users) if n_users <= MAX_UNITS else generator.permutation(np.arange(n_users) % MAX_UNITS)
+    n_units = min(n_users, MAX_UNITS)
+    sums, counts, tested = [], [], []
+    for column in differences:
+        kept = ~np.isnan(column)
+        sums.append(np.bincount(unit[kept], weights=column[kept], minlength=n_units))
+        counts.append(np.bincount(unit[kept], minlength=n_units))
+        tested.append(_tested(column[kept]))
+    if not tested:
+        return []
+    low, high = bca(np.column_stack(sums), np.column_stack(counts), generator, n_resamples=n_resamples)
+    p_flipped = randomisation(np.column_stack(sums), generator, n_flips=n_flips)
     return [
-        _tested(differences[:, column], low[column], high[column], p_flipped[column])
-        for column in range(differences.shape[1])
+        one
+        if one.n_users < MIN_USERS or one.deviation == one.difference == 0
+        else replace(one, low=float(low[place]), high=float(high[place]), p_randomisation=float(p_flipped[place]))
+        for place, one in enumerate(tested)
     ]
 
 
-def _tested(column: PerUser, low: float, high: float, p_flipped: float) -> Tested:
-    values = column[~np.isnan(column)]
+def _tested(values: PerUser) -> Tested:
+    """All that needs no draws."""
     n, nan = len(values), float("nan")
     signs = (int(np.sum(values > 0)), int(np.sum(values == 0)), int(np.sum(values < 0)))
     mean = float(values.mean()) if n else nan
     if n < MIN_USERS:
         return Tested(mean, nan, nan, n, nan, nan, nan, nan, *signs, nan)
-    deviation = float(values.std(ddof=1))
     if not values.any():
         return Tested(mean, 0.0, 0.0, n, 0.0, 1.0, 1.0, 1.0, *signs, 0.0)
+    deviation = float(values.std(ddof=1))
     p_t = 0.0 if deviation == 0 else float(stats.ttest_1samp(values, 0).pvalue)
     # The normal approximation from 50 users on, as ties are many; below, SciPy takes the exact one where it can.
-    wilcoxon = stats.wilcoxon(values, method="asymptotic" if n > 50 else "auto")
-    return Tested(
-        mean, float(low), float(high), n, deviation, p_t, float(wilcoxon.pvalue), float(p_flipped), *signs,
-        smallest_detectable(deviation, n),
-    )  # fmt: skip
+    p_wilcoxon = float(stats.wilcoxon(values, method="approx" if n > 50 else "auto").pvalue)
+    return Tested(mean, nan, nan, n, deviation, p_t, p_wilcoxon, nan, *signs, smallest_detectable(deviation, n))
 
 
 def smallest_detectable(deviation: float, n_users: int, *, alpha: float = ALPHA, power: float = POWER) -> float:
@@ -120,9 +131,10 @@ def bca(
     if not n_units:
         return low, high
     means = np.empty((n_resamples, n_columns))
+    different, which = np.unique(counts, axis=1, return_inverse=True)  # most columns know the same users
     for place, drawn in _drawn(n_units, n_resamples, generator):
         with np.errstate(invalid="ignore", divide="ignore"):
-            means[place] = (drawn @ sums) / (drawn @ counts)
+            means[place] = (drawn @ sums) / (drawn @ different)[:, which]
     tails = stats.norm.ppf([ALPHA / 2, 1 - ALPHA / 2])
     for column in np.flatnonzero(n_values):
         found = means[np.isfinite(means[:, column]), column]
@@ -139,9 +151,7 @@ def bca(
         below = (np.sum(found < mean) + np.sum(found <= mean)) / 2 / len(found)
         bias = stats.norm.ppf(np.clip(below, 0.5 / len(found), 1 - 0.5 / len(found)))
         shifted = bias + tails
-        low[column], high[column] = np.quantile(
-            found, stats.norm.cdf(bias + shifted / (1 - acceleration * shifted))
-        )
+        low[column], high[column] = np.quantile(found, stats.norm.cdf(bias + shifted / (1 - acceleration * shifted)))
     return low, high
 
 
@@ -161,13 +171,13 @@ def randomisation(sums: Matrix, generator: np.random.Generator, *, n_flips: int 
     if is_exact:
         ways = np.arange(2**n_units)[:, None] >> np.arange(n_units) & 1
         as_far += (np.abs((2.0 * ways - 1) @ sums) >= observed).sum(axis=0)
-        return as_far / 2**n_units
+        return np.asarray(as_far / 2**n_units)
     for start in range(0, n_flips, _DRAWN_AT_ONCE):
         n = min(_DRAWN_AT_ONCE, n_flips - start)
         bits = np.unpackbits(generator.integers(256, size=(n, -(-n_units // 8)), dtype=np.uint8), axis=1)
         signs = 2.0 * bits[:, :n_units] - 1
         as_far += (np.abs(signs @ sums) >= observed).sum(axis=0)
-    return (1 + as_far) / (1 + n_flips)
+    return np.asarray((1 + as_far) / (1 + n_flips))
 
 
 @dataclass(frozen=True)
@@ -192,20 +202,6 @@ def correct(p_values: Sequence[float]) -> Corrected:
         holm[known] = multipletests(values[known], ALPHA, method="holm")[1]
         bh[known] = multipletests(values[known], ALPHA, method="fdr_bh")[1]
     return Corrected(holm, bh)
-
-
-def _units(differences: Matrix, generator: np.random.Generator) -> tuple[Matrix, Matrix]:
-    """(sums, counts) [n_units, n_columns] over users or over groups of them."""
-    defined = ~np.isnan(differences)
-    if len(differences) <= MAX_UNITS:
-        return np.where(defined, differences, 0), defined.astype(np.float64)
-    unit = generator.permutation(np.arange(len(differences)) % MAX_UNITS)
-    sums, counts = (np.empty((MAX_UNITS, differences.shape[1])) for _ in range(2))
-    for column in range(differences.shape[1]):  # by column, for the table may be large
-        kept = defined[:, column]
-        sums[:, column] = np.bincount(unit[kept], weights=differences[kept, column], minlength=MAX_UNITS)
-        counts[:, column] = np.bincount(unit[kept], minlength=MAX_UNITS)
-    return sums, counts
 
 
 def _drawn(n_units: int, n_resamples: int, generator: np.random.Generator) -> Iterator[tuple[slice, Matrix]]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -22,9 +23,13 @@ ACCURACY: dict[str, Callable[[Mask, Counts], PerUser]] = {
     "map": metrics.average_precision,
 }
 # Which way is better; None where it is a matter of taste, to be told and not judged.
-HIGHER, LOWER = "higher", "lower"
-_BETTER = {
-    **dict.fromkeys((*ACCURACY, "ndcg_debiased", "recall_debiased", "ndcg_rated", "ndcg_liked", "recall_liked"), HIGHER),
+Way: TypeAlias = Literal["higher", "lower"]
+HIGHER: Way = "higher"
+LOWER: Way = "lower"
+_BETTER: dict[str, Way] = {
+    **dict.fromkeys(
+        (*ACCURACY, "ndcg_debiased", "recall_debiased", "ndcg_rated", "ndcg_liked", "recall_liked"), HIGHER
+    ),
     **dict.fromkeys(("rating_of_hits", "serendipity", "intra_list_diversity", "coverage", "has_list"), HIGHER),
     **dict.fromkeys(("miscalibration", "gini"), LOWER),
 }
@@ -32,8 +37,8 @@ USERS_PER_CHUNK = 50_000
 _MAX_PAIRS = 4_000_000  # of items of one list, twice over
 
 
-def better(metric: str) -> str | None:
-    """"higher", "lower", or None where neither is better as such."""
+def better(metric: str) -> Way | None:
+    """ "higher", "lower", or None where neither is better as such."""
     return _BETTER.get(metric.partition("@")[0])
 
 
@@ -110,7 +115,7 @@ class _TestPart:
         n, row = plan.n, world.test_row
         n_judged = len(world.users)
         weight = world.item_weight[world.test.item_num]
-        self.weight_total = np.bincount(row, weights=weight, minlength=n_judged)
+        self.weight_total = np.asarray(np.bincount(row, weights=weight, minlength=n_judged), np.float64)
         self.weight_ideal = metrics.ideal_gain(row, weight, n_judged, n)
         self.names = [f"{metric}@{cutoff}" for cutoff in plan.cutoffs for metric in ACCURACY]
         self.names += [f"ndcg_debiased@{n}", f"recall_debiased@{n}"]
@@ -120,7 +125,7 @@ class _TestPart:
             self.names += [f"ndcg_rated@{n}", f"rating_of_hits@{n}"]
         if world.rating is not None and world.liked_from is not None:
             self.liked = np.asarray(world.rating >= world.liked_from, np.float64)  # NaN compares false
-            self.liked_total = np.bincount(row, weights=self.liked, minlength=n_judged)
+            self.liked_total = np.asarray(np.bincount(row, weights=self.liked, minlength=n_judged), np.float64)
             self.liked_ideal = metrics.ideal_gain(row, self.liked, n_judged, n)
             self.names += [f"ndcg_liked@{n}", f"recall_liked@{n}"]
 
@@ -137,7 +142,7 @@ class _TestPart:
             np.broadcast_to(self.world.users[position, None], lists.shape), lists
         )  # [n, depth] test pair, -1 for a miss
         hits, n_relevant = found >= 0, self.n_relevant[position]
-        values = {}
+        values: dict[str, PerUser] = {}
         for cutoff in self.plan.cutoffs:
             values |= {f"{name}@{cutoff}": of_hits(hits[:, :cutoff], n_relevant) for name, of_hits in ACCURACY.items()}
         n = self.plan.n

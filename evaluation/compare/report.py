@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from pydantic import TypeAdapter
 from pydantic.json_schema import JsonSchemaValue
 
-from evaluation.compare.result import Challenger, Comparison, Difference, Example, Guardrail
+from evaluation.compare.result import Challenger, Comparison, Difference, Example, Guardrail, System
 from evaluation.compare.verdict import name_of
 
 _ADAPTER = TypeAdapter(Comparison)
@@ -24,7 +25,7 @@ def from_json(text: str) -> Comparison:
 
 
 def json_schema() -> JsonSchemaValue:
-    """JSON Schema (2020-12) of `to_json`. A removal or a change of meaning raises `format_version`; additions do not."""
+    """JSON Schema of `to_json`. A removal or a change of meaning raises `format_version`; additions do not."""
     return _ADAPTER.json_schema(mode="serialization")
 
 
@@ -86,12 +87,25 @@ def _challenger(challenger: Challenger, comparison: Comparison) -> list[str]:
         "### Metrics",
         "",
         *_table(
-            ("metric", baseline, challenger.name, "difference [95%]", "p", "p (Holm)", "p (BH)", "p (t)",
-             "p (Wilcoxon)", "effect", "win/tie/loss", "detectable", "users"),
+            (
+                "metric",
+                baseline,
+                challenger.name,
+                "difference [95%]",
+                "p",
+                "p (Holm)",
+                "p (BH)",
+                "p (t)",
+                "p (Wilcoxon)",
+                "effect",
+                "win/tie/loss",
+                "detectable",
+                "users",
+            ),
             (metric_row(one) for one in challenger.metrics),
-        ),  # fmt: skip
+        ),
         "",
-        "p: paired randomisation test. Holm and BH (Benjamini-Hochberg): over the metrics of this table that have tests. "
+        "p: paired randomisation test. Holm and BH (Benjamini-Hochberg): over the metrics of this table with tests. "
         "effect: difference / standard deviation of the differences. detectable: the smallest true difference that "
         f"would be found in {comparison.settings.power:.0%} of cases.",
         "",
@@ -111,11 +125,19 @@ def _challenger(challenger: Challenger, comparison: Comparison) -> list[str]:
         *_table(
             ("users", "group", "n", baseline, challenger.name, "difference [95%]", "p", "p (Holm)"),
             (
-                (one.dimension, one.group, f"{one.n_users:,}", number(one.baseline), number(one.challenger),
-                 interval(one.difference, one.low, one.high), chance(one.p), chance(one.p_holm))
+                (
+                    one.dimension,
+                    one.group,
+                    f"{one.n_users:,}",
+                    number(one.baseline),
+                    number(one.challenger),
+                    interval(one.difference, one.low, one.high),
+                    chance(one.p),
+                    chance(one.p_holm),
+                )
                 for one in challenger.slices
             ),
-        ),  # fmt: skip
+        ),
         "",
         "### What changed",
         "",
@@ -159,24 +181,45 @@ def interval(value: float, low: float, high: float) -> str:
     return f"{number(value, True)} [{number(low, True)}, {number(high, True)}]"
 
 
-def _leaderboard(comparison: Comparison) -> list[str]:
-    primary = comparison.primary
-    order = sorted(comparison.systems, key=lambda system: -system.metrics[primary])
+@dataclass(frozen=True)
+class Rank:
+    """A row of the leaderboard."""
+
+    place: int
+    system: System
+    challenger: Challenger | None  # None for the baseline
+
+
+def leaderboard(comparison: Comparison) -> list[Rank]:
+    """All systems by the primary metric, best first."""
+    sign = -1 if comparison.challengers[0].metrics[0].better == "lower" else 1
+    order = sorted(comparison.systems, key=lambda system: -sign * system.metrics[comparison.primary])
     by_name = {challenger.name: challenger for challenger in comparison.challengers}
+    return [Rank(place, system, by_name.get(system.name)) for place, system in enumerate(order, 1)]
+
+
+def _leaderboard(comparison: Comparison) -> list[str]:
     rows = []
-    for place, system in enumerate(order, 1):
-        one = by_name.get(system.name)
+    for rank in leaderboard(comparison):
+        one = rank.challenger
         rows.append(
             (
-                str(place),
-                system.name,
-                number(system.metrics[primary]),
+                str(rank.place),
+                rank.system.name,
+                number(rank.system.metrics[comparison.primary]),
                 interval(one.metrics[0].difference, one.metrics[0].low, one.metrics[0].high) if one else "baseline",
                 chance(one.p_primary) if one else "",
                 one.verdict.outcome if one else "",
             )
         )
-    head = ("", "system", name_of(primary), f"minus {comparison.baseline}", "p (Holm over systems)", "verdict")
+    head = (
+        "",
+        "system",
+        name_of(comparison.primary),
+        f"minus {comparison.baseline}",
+        "p (Holm over systems)",
+        "verdict",
+    )
     return _table(head, rows)
 
 
@@ -203,10 +246,17 @@ def _example(example: Example, baseline: str, challenger: str) -> list[str]:
     lists = (example.baseline_list[:N_LISTED], example.challenger_list[:N_LISTED])
     longest = max(map(len, lists))
     rows = [
-        (str(place + 1), *((f"{'✓ ' if one[place].is_hit else ''}{one[place].title or one[place].item_id}")
-                           if place < len(one) else "" for one in lists))
+        (
+            str(place + 1),
+            *(
+                (f"{'✓ ' if one[place].is_hit else ''}{one[place].title or one[place].item_id}")
+                if place < len(one)
+                else ""
+                for one in lists
+            ),
+        )
         for place in range(longest)
-    ]  # fmt: skip
+    ]
     return [
         f"User {example.user_id}: {number(example.baseline)} became {number(example.challenger)}; "
         f"{example.n_history:,} watches before, {example.n_test:,} test items.",
@@ -221,12 +271,19 @@ def _counterfactual(challenger: Challenger) -> list[str]:
     if found.refused:
         return ["No answer:", "", *(f"- {reason}." for reason in found.refused)]
     rows = (
-        (value.estimator, *(interval(*ends).replace("+", "") for ends in (
-            (value.baseline, value.baseline_low, value.baseline_high),
-            (value.challenger, value.challenger_low, value.challenger_high))),
-         interval(value.difference, value.low, value.high))
+        (
+            value.estimator,
+            *(
+                interval(*ends).replace("+", "")
+                for ends in (
+                    (value.baseline, value.baseline_low, value.baseline_high),
+                    (value.challenger, value.challenger_low, value.challenger_high),
+                )
+            ),
+            interval(value.difference, value.low, value.high),
+        )
         for value in found.values
-    )  # fmt: skip
+    )
     return [
         f"{found.n_rows:,} rows of the log, {found.n_users:,} users; worth {found.effective_baseline:,.0f} and "
         f"{found.effective_challenger:,.0f} rows.",
@@ -244,11 +301,18 @@ def _verification(comparison: Comparison) -> list[str]:
         *_table(
             ("table", "rows", "users", "longest list", "not judged", "unknown", "judged without a list"),
             (
-                (one.label, f"{one.n_rows:,}", f"{one.n_users:,}", str(one.longest_list), f"{one.n_users_not_judged:,}",
-                 f"{one.n_users_unknown:,}", f"{one.n_judged_without_list:,}")
+                (
+                    one.label,
+                    f"{one.n_rows:,}",
+                    f"{one.n_users:,}",
+                    str(one.longest_list),
+                    f"{one.n_users_not_judged:,}",
+                    f"{one.n_users_unknown:,}",
+                    f"{one.n_judged_without_list:,}",
+                )
                 for one in found.tables
             ),
-        ),  # fmt: skip
+        ),
         "",
         *([f"- {count.n:,} users: {count.reason}." for count in found.left_out] or ["- Nobody is left out."]),
         *(f"- {note}" for note in found.notes),

@@ -11,6 +11,7 @@ FORMAT_VERSION = 1
 
 Outcome: TypeAlias = Literal["better", "not shown", "worse", "guardrail broken"]
 State: TypeAlias = Literal["held", "unclear", "broken", "not measured"]
+Estimator: TypeAlias = Literal["IPS", "SNIPS", "doubly robust"]
 Id: TypeAlias = str | int
 
 
@@ -215,7 +216,7 @@ class Changes:
 class PolicyValue:
     """What an estimator says of one system, or of the difference."""
 
-    estimator: Literal["IPS", "SNIPS", "doubly robust"]
+    estimator: Estimator
     baseline: float
     baseline_low: float
     baseline_high: float

@@ -72,8 +72,8 @@ class TableLists:
         self._n_rows_of = np.zeros(len(self._users) + 1, np.int64)
         if self.n_not_judged == self.n_users:
             raise InputError(
-                f"{source.label}: none of its {self.n_users:,} users has a test item; {self.n_unknown:,} of them are in "
-                "neither the training nor the test part: check that the lists and the data come from the same source"
+                f"{source.label}: none of its {self.n_users:,} users has a test item; {self.n_unknown:,} of them are "
+                "in neither the training nor the test part: check that the lists and the data come from the same source"
             )
         self._files = self._deal_out()
         self.longest = int(self._n_rows_of[1:].max())
@@ -96,7 +96,7 @@ class TableLists:
 
     @property
     def _dtype(self) -> np.dtype[np.void]:
-        fields = [("row", np.int64), ("user_num", np.int32), ("item_num", np.int32)]
+        fields: list[tuple[str, type[np.generic]]] = [("row", np.int64), ("user_num", np.int32), ("item_num", np.int32)]
         names = self._source.schema.names
         fields += [("rank", np.int32)] if columns.RANK in names else []
         fields += [("score", np.float64)] if columns.SCORE in names else []
@@ -176,4 +176,3 @@ def _unique(source: TableSource) -> pa.Array:
     """The users of the table, each once."""
     found = [pc.unique(part[columns.USER_ID].drop_null()) for part in source.parts([columns.USER_ID])]
     return pc.unique(pa.chunked_array(found).combine_chunks())
-

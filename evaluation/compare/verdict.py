@@ -68,7 +68,8 @@ def judge_guardrail(limit: Limit, measured: Sequence[Difference]) -> Guardrail:
         raise InputError(f"guardrail on {limit.metric!r}: no such metric here; there are {names}")
     scale = abs(found.baseline) if limit.is_relative else 1.0
     if not scale or math.isnan(found.difference) or math.isnan(scale):
-        return Guardrail(limit.metric, limit.change, limit.is_relative, *[math.nan] * 3, "not measured")
+        nan = math.nan
+        return Guardrail(limit.metric, limit.change, limit.is_relative, nan, nan, nan, "not measured")
     change, low, high = (value / scale for value in (found.difference, found.low, found.high))
     ends = (change, change) if math.isnan(low) else (low, high)
     beyond = [end < limit.change if limit.change < 0 else end > limit.change for end in ends]
@@ -145,10 +146,10 @@ def _size(evidence: Evidence) -> str:
     relative = "" if math.isnan(primary.relative) else f", {primary.relative:+.1%} of {evidence.baseline}'s value"
     total = max(primary.n_users, 1)
     return (
-        f"Size: {name_of(primary.metric)} is {primary.baseline:.4f} for {evidence.baseline} and {primary.challenger:.4f} "
-        f"for {evidence.challenger}, a difference of {primary.difference:+.4f}{relative}. Of {primary.n_users:,} users, "
-        f"{primary.wins / total:.0%} get a better list by {evidence.challenger}, {primary.losses / total:.0%} a worse "
-        f"one, {primary.ties / total:.0%} neither."
+        f"Size: {name_of(primary.metric)} is {primary.baseline:.4f} for {evidence.baseline} and "
+        f"{primary.challenger:.4f} for {evidence.challenger}, a difference of {primary.difference:+.4f}{relative}. "
+        f"Of {primary.n_users:,} users, {primary.wins / total:.0%} get a better list by {evidence.challenger}, "
+        f"{primary.losses / total:.0%} a worse one, {primary.ties / total:.0%} neither."
     )
 
 
@@ -159,12 +160,10 @@ def _doubt(evidence: Evidence, low: float, high: float) -> str:
     if primary.difference == 0 and low == high == 0:
         return "Doubt: none about these users: both systems give each of them lists of equal value."
     parts = [
-        f"Doubt: other users would have given another figure. The true difference lies between {low:+.4f} and {high:+.4f} "
-        "as far as 95% intervals can be trusted"
+        f"Doubt: other users would have given another figure. The true difference lies between {low:+.4f} and "
+        f"{high:+.4f} as far as 95% intervals can be trusted"
     ]
-    parts.append(
-        f"; if both were equally good, a difference as large as this would turn up {_chance(evidence.p)}."
-    )
+    parts.append(f"; if both were equally good, a difference as large as this would turn up {_chance(evidence.p)}.")
     if evidence.n_challengers > 1:
         parts.append(f" That allows for {evidence.n_challengers} systems having been tried.")
     if evidence.seeds:
@@ -193,11 +192,9 @@ def _chance(p: float) -> str:
 def _next_step(outcome: Outcome, evidence: Evidence, broken: Sequence[Guardrail], low: float, high: float) -> str:
     primary, b = evidence.primary, evidence.challenger
     unclear = [name_of(guardrail.metric) for guardrail in evidence.guardrails if guardrail.state == "unclear"]
-    lost = [
-        f"{one.dimension}: {one.group}" for one in evidence.slices if one.p_holm < evidence.alpha and one.high < 0
-    ]
+    lost = [f"{one.dimension}: {one.group}" for one in evidence.slices if one.p_holm < evidence.alpha and one.high < 0]
     if outcome == "worse":
-        return f"Next step: keep {evidence.baseline}. The users who lost most are listed below; look at their lists first."
+        return f"Next step: keep {evidence.baseline}. Look first at the lists of those who lost most, below."
     if outcome == "guardrail broken":
         names = " and ".join(name_of(guardrail.metric) for guardrail in broken)
         return f"Next step: do not ship {b} as it is. Mend {names}, or decide in writing that the limit was wrong."
@@ -216,6 +213,6 @@ def _next_step(outcome: Outcome, evidence: Evidence, broken: Sequence[Guardrail]
     times = (primary.detectable / wanted) ** 2 if wanted else math.inf
     users = f"about {times * primary.n_users:,.0f} users" if times < 1000 else "more users than are likely to be had"
     return (
-        f"Next step: do not read this as proof that both are equal. If a difference of {wanted:.4f} would matter, judge "
-        f"{users}; if only one beyond {max(abs(low), abs(high)):.4f} would, this test part has ruled it out."
+        f"Next step: do not read this as proof that both are equal. If a difference of {wanted:.4f} would matter, "
+        f"judge {users}; if only one beyond {max(abs(low), abs(high)):.4f} would, this test part has ruled it out."
     )

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -98,7 +99,9 @@ def categories_of(items: pa.Table | None, vocabulary: Vocabulary, column: str | 
         items: checked.
         column: this one instead of the first.
     """
-    for name in [] if items is None else [column] if column else items.column_names:
+    if items is None:
+        return None
+    for name in [column] if column else items.column_names:
         if name in (columns.ITEM_ID, columns.TITLE) or name not in items.column_names:
             continue
         values = items[name].combine_chunks()
@@ -127,7 +130,7 @@ def groups_of_column(values: pa.Array, numbers: Numbers, n: int, *, most: int = 
     Args:
         values: [n_rows] strings, or integers or floats.
         numbers: [n_rows] whose value it is.
-        most: further categories make up the group "other".
+        most: further categories make up the group "all others".
     """
     code = np.full(n + 1, -1, np.int64)
     if pa.types.is_string(values.type):
@@ -135,7 +138,7 @@ def groups_of_column(values: pa.Array, numbers: Numbers, n: int, *, most: int = 
         names = [entry["values"] for entry in counts[:most]]
         found = np.asarray(pc.fill_null(pc.index_in(values, value_set=pa.array(names, pa.string())), len(names)))
         code[numbers] = np.where(np.asarray(pc.is_null(values)), -1, found)
-        groups = Groups((*names, *(["other"] if len(counts) > most else [])), code)
+        groups = Groups((*names, *(["all others"] if len(counts) > most else [])), code)
     elif pa.types.is_integer(values.type) or pa.types.is_floating(values.type):
         code_of_row = quarters(values.cast(pa.float64()).to_numpy(zero_copy_only=False))
         code[numbers] = code_of_row.code
@@ -154,5 +157,5 @@ def quarters(values: PerUser) -> Groups:
     bounds = [f"{edge:.4g}" for edge in edges]
     if not bounds:
         return Groups(("all",), code)
-    inner = [f"over {low} to {high}" for low, high in zip(bounds[:-1], bounds[1:], strict=True)]
+    inner = [f"over {low} to {high}" for low, high in pairwise(bounds)]
     return Groups((f"up to {bounds[0]}", *inner, f"over {bounds[-1]}"), code)
