@@ -49,7 +49,7 @@ def main() -> None:
     text = [
         "# A/B reports of large tables",
         "",
-        f"Written by `python -m benchmarks.ab_scale` on {datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores, {shown}.",
+        f"Written by `python -m benchmarks.ab_scale` on {datetime.now(UTC):%Y-%m-%d}; {os.cpu_count()} cores, {shown}.",
         "",
         f"Whole `belfry compare`: reading, checks, every metric, tests, page. Two top-{DEPTH} tables in Parquet, users in",
         f"no order, {N_ITEMS:,} items with titles and genres, {N_TRAIN} earlier watches and {N_TEST} test items per user.",
