@@ -75,7 +75,9 @@ def make_ab_tables(
                 "genres": [[genres[item % 3], genres[item % 2]] for item in range(n_items)],
             }
         ),
-        users=pa.table({"user_id": user_ids(np.arange(n_users)), "side": [["left", "right"][u % 2] for u in range(n_users)]}),
+        users=pa.table(
+            {"user_id": user_ids(np.arange(n_users)), "side": [["left", "right"][u % 2] for u in range(n_users)]}
+        ),
     )
 
 

@@ -3,14 +3,22 @@
 NaN (null in JSON) is what cannot be said. Every fraction is a share of 1.
 """
 
+import math
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import BeforeValidator, PlainSerializer
 
 FORMAT = "belfry-comparison"
 FORMAT_VERSION = 1
 
 Outcome: TypeAlias = Literal["better", "not shown", "worse", "guardrail broken"]
 State: TypeAlias = Literal["held", "unclear", "broken", "not measured"]
+Figure: TypeAlias = Annotated[
+    float,
+    BeforeValidator(lambda value: math.nan if value is None else value),
+    PlainSerializer(lambda value: None if math.isnan(value) else value, return_type=float | None),
+]  # NaN in Python, null in JSON
 Estimator: TypeAlias = Literal["IPS", "SNIPS", "doubly robust"]
 Id: TypeAlias = str | int
 
@@ -62,7 +70,7 @@ class Settings:
     n_flips: int
     seed: int
     seen_allowed: bool
-    liked_from: float  # rating that says "liked"; NaN without ratings
+    liked_from: Figure  # rating that says "liked"; NaN without ratings
 
 
 @dataclass(frozen=True)
@@ -71,23 +79,23 @@ class Difference:
 
     metric: str
     better: Literal["higher", "lower"] | None
-    baseline: float
-    challenger: float
-    difference: float
-    low: float  # 95% interval; NaN for a property of all lists together
-    high: float
-    relative: float  # difference / baseline
+    baseline: Figure
+    challenger: Figure
+    difference: Figure
+    low: Figure  # 95% interval; NaN for a property of all lists together
+    high: Figure
+    relative: Figure  # difference / baseline
     n_users: int
-    p_t: float
-    p_wilcoxon: float
-    p_randomisation: float
-    p_holm: float  # over the metrics that have tests, by the randomisation test
-    p_benjamini_hochberg: float
-    effect_size: float
+    p_t: Figure
+    p_wilcoxon: Figure
+    p_randomisation: Figure
+    p_holm: Figure  # over the metrics that have tests, by the randomisation test
+    p_benjamini_hochberg: Figure
+    effect_size: Figure
     wins: int
     ties: int
     losses: int
-    detectable: float
+    detectable: Figure
 
 
 @dataclass(frozen=True)
@@ -96,13 +104,13 @@ class SeedAnalysis:
 
     n_runs_baseline: int
     n_runs_challenger: int
-    difference: float
-    error_users: float  # standard error from the choice of users
-    error_training: float  # standard error from the runs of training, of both systems
-    degrees_of_freedom: float
-    low: float  # 95% interval that allows for both
-    high: float
-    p: float
+    difference: Figure
+    error_users: Figure  # standard error from the choice of users
+    error_training: Figure  # standard error from the runs of training, of both systems
+    degrees_of_freedom: Figure
+    low: Figure  # 95% interval that allows for both
+    high: Figure
+    p: Figure
 
 
 @dataclass(frozen=True)
@@ -110,11 +118,11 @@ class Guardrail:
     """A metric that must not get worse by more than a limit."""
 
     metric: str
-    limit: float  # largest change allowed, signed, e.g. -0.05: may fall by 5% (or by 0.05)
+    limit: Figure  # largest change allowed, signed, e.g. -0.05: may fall by 5% (or by 0.05)
     is_relative: bool
-    change: float  # in the limit's unit
-    low: float
-    high: float
+    change: Figure  # in the limit's unit
+    low: Figure
+    high: Figure
     state: State
 
 
@@ -136,14 +144,14 @@ class Slice:
     dimension: str
     group: str
     n_users: int
-    baseline: float
-    challenger: float
-    difference: float
-    low: float
-    high: float
-    p: float  # randomisation test
-    p_holm: float  # over all slices of this challenger
-    p_benjamini_hochberg: float
+    baseline: Figure
+    challenger: Figure
+    difference: Figure
+    low: Figure
+    high: Figure
+    p: Figure  # randomisation test
+    p_holm: Figure  # over all slices of this challenger
+    p_benjamini_hochberg: Figure
 
 
 @dataclass(frozen=True)
@@ -169,8 +177,8 @@ class Example:
     """A user for whom the primary metric changed most, with both lists."""
 
     user_id: Id
-    baseline: float
-    challenger: float
+    baseline: Figure
+    challenger: Figure
     n_history: int
     n_test: int
     baseline_list: tuple[ListedItem, ...]
@@ -193,16 +201,16 @@ class Origin:
     """A source or stage, and its share of all places in the lists."""
 
     name: str
-    baseline: float
-    challenger: float
+    baseline: Figure
+    challenger: Figure
 
 
 @dataclass(frozen=True)
 class Changes:
     """How the lists differ, right or wrong."""
 
-    overlap: float  # mean over users of |both| / n
-    rbo: float  # mean rank-biased overlap
+    overlap: Figure  # mean over users of |both| / n
+    rbo: Figure  # mean rank-biased overlap
     rbo_persistence: float
     n_same: int  # users whose lists are the same, place by place
     n_users: int  # with a list in both
@@ -217,15 +225,15 @@ class PolicyValue:
     """What an estimator says of one system, or of the difference."""
 
     estimator: Estimator
-    baseline: float
-    baseline_low: float
-    baseline_high: float
-    challenger: float
-    challenger_low: float
-    challenger_high: float
-    difference: float
-    low: float
-    high: float
+    baseline: Figure
+    baseline_low: Figure
+    baseline_high: Figure
+    challenger: Figure
+    challenger_low: Figure
+    challenger_high: Figure
+    difference: Figure
+    low: Figure
+    high: Figure
 
 
 @dataclass(frozen=True)
@@ -235,10 +243,10 @@ class Counterfactual:
     refused: tuple[str, ...]  # reasons; then there are no values
     n_rows: int  # of the log
     n_users: int
-    effective_baseline: float  # effective number of rows
-    effective_challenger: float
-    support_baseline: float  # share of the policy that the log could have seen
-    support_challenger: float
+    effective_baseline: Figure  # effective number of rows
+    effective_challenger: Figure
+    support_baseline: Figure  # share of the policy that the log could have seen
+    support_challenger: Figure
     values: tuple[PolicyValue, ...]
 
 
@@ -248,7 +256,7 @@ class Challenger:
 
     name: str
     verdict: Verdict
-    p_primary: float  # of the test that decides, Holm over the challengers
+    p_primary: Figure  # of the test that decides, Holm over the challengers
     metrics: tuple[Difference, ...]  # the primary one first
     guardrails: tuple[Guardrail, ...]
     seeds: SeedAnalysis | None
@@ -266,7 +274,7 @@ class System:
 
     name: str
     tables: tuple[str, ...]  # labels, one for each run of training
-    metrics: dict[str, float]
+    metrics: dict[str, Figure]
     costs: dict[str, str]  # what was recorded of time, size and index
 
 

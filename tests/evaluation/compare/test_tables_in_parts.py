@@ -66,7 +66,16 @@ def test_faults_are_those_of_the_whole_table(judged, table, lists_of, monkeypatc
     with pytest.raises(TableError) as parts:
         score_table(lists_of(bad, judged, n_parts=9), judged, Plan(5, (5,)))
     assert str(parts.value) == str(whole.value).replace("recommendations:", "made:")
-    kinds = ("null user_id", "null item_id", "catalogue lacks", "earlier row", "NaN", "null rank", "1, 2, 3", "higher score")
+    kinds = (
+        "null user_id",
+        "null item_id",
+        "catalogue lacks",
+        "earlier row",
+        "NaN",
+        "null rank",
+        "1, 2, 3",
+        "higher score",
+    )
     for kind in (*kinds, "has seen"):
         assert kind in str(parts.value)
 
