@@ -20,7 +20,7 @@ from evaluation.compare.verdict import Limit, default_limits
 from pipeline.compared_data import CompareData, read_compare_data, read_log
 from pipeline.compared_systems import Opened, open_system
 from pipeline.disk import check_writable, explain_full_disk, write_together
-from pipeline.doctor import installed_versions
+from pipeline.doctor import COMPARING, installed_versions
 from pipeline.manifest import MANIFEST
 from pipeline.progress import Progress, silent
 
@@ -109,14 +109,11 @@ def compare(
             left_out=data.left_out,
             notes=[*data.notes, *wanted.notes(plan)],
             log=None if log is None else read_log(log, data.world, is_uniform=log_is_uniform),
-            versions={name: version for name, version in installed_versions().items() if name in _TOLD},
+            versions=installed_versions(("numpy", "scipy", "pyarrow", *COMPARING)),
         )
         if folder is not None:
             save_comparison(comparison, folder)
     return comparison
-
-
-_TOLD = ("python", "numpy", "scipy", "pyarrow", "statsmodels")
 
 
 def save_comparison(comparison: Comparison, folder: Path) -> None:

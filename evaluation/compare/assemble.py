@@ -220,7 +220,8 @@ def _challenger(
     sides = (baseline.per_user[primary], other.per_user[primary])
     change = np.where(judged, sides[1] - sides[0], np.nan)
     found = slices(world, baseline, other, primary, judged=judged, seed=choices.seed)
-    losers, winners = examples(change, sides, (baseline, other), world)
+    gain = -change if better(primary) == "lower" else change
+    losers, winners = examples(gain, sides, (baseline, other), world)
     evidence = Evidence(
         baseline=systems[0].name,
         challenger=systems[place].name,

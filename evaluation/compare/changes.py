@@ -67,15 +67,15 @@ def rank_biased_overlap(first: Lists, second: Lists, persistence: float = PERSIS
 
 
 def examples(
-    difference: PerUser, values: tuple[PerUser, PerUser], systems: tuple[SystemScores, SystemScores], world: World
+    gain: PerUser, values: tuple[PerUser, PerUser], systems: tuple[SystemScores, SystemScores], world: World
 ) -> tuple[tuple[Example, ...], tuple[Example, ...]]:
     """The users who lost most and who gained most, the furthest first; none who did neither.
 
     Args:
-        difference: [n_judged] of the primary metric.
+        gain: [n_judged] change of the primary metric, the better the higher.
         values: the same metric of baseline and challenger.
     """
-    filled = np.nan_to_num(difference)
+    filled = np.nan_to_num(gain)
     rising = np.argsort(filled, kind="stable")
     losers, winners = rising[:N_EXAMPLES], rising[::-1][:N_EXAMPLES]
     return (

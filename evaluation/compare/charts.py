@@ -41,14 +41,13 @@ def of_challenger(challenger: Challenger, comparison: Comparison) -> dict[str, S
         "histogram": _bars(
             challenger.histogram,
             f"{primary} of {challenger.name} minus {comparison.baseline}, per user",
-            "users",
             f"How many users gained and lost how much in {primary}",
+            lower_is_better=challenger.metrics[0].better == "lower",
         ),
         "slices": forest(challenger, comparison),
         "overlap": _bars(
             challenger.changes.overlap_histogram,
             "share of the list that both have",
-            "users",
             "How many users have how much of their list in common between both systems",
             is_signed=False,
         ),
@@ -251,14 +250,21 @@ def board(comparison: Comparison) -> Spec:
     )
 
 
-def _bars(bins: tuple[Bin, ...], x_title: str, y_title: str, described: str, *, is_signed: bool = True) -> Spec:
+def _bars(
+    bins: tuple[Bin, ...],
+    x_title: str,
+    described: str,
+    *,
+    is_signed: bool = True,
+    lower_is_better: bool = False,
+) -> Spec:
     values = [
         {
             "low": one.low,
             "high": one.high,
             "users": one.n_users,
             "range": f"{one.low:+.3f} to {one.high:+.3f}" if is_signed else f"{one.low:.0%}",
-            "side": "loss" if one.high <= 1e-12 else "gain",
+            "side": "loss" if (one.high <= 1e-12) != lower_is_better else "gain",
         }
         for one in bins
     ]
@@ -277,7 +283,7 @@ def _bars(bins: tuple[Bin, ...], x_title: str, y_title: str, described: str, *, 
             "encoding": {
                 "x": {"field": "low", "type": "quantitative", "bin": {"binned": True}, "title": x_title},
                 "x2": {"field": "high"},
-                "y": {"field": "users", "type": "quantitative", "title": y_title},
+                "y": {"field": "users", "type": "quantitative", "title": "users"},
                 "color": colour if is_signed else {"value": NEUTRAL},
                 "tooltip": [{"field": "range", "title": x_title}, {"field": "users", "title": "users", "format": ","}],
             },

@@ -145,11 +145,12 @@ def _size(evidence: Evidence) -> str:
     primary = evidence.primary
     relative = "" if math.isnan(primary.relative) else f", {primary.relative:+.1%} of {evidence.baseline}'s value"
     total = max(primary.n_users, 1)
+    gained, lost = (primary.losses, primary.wins) if primary.better == "lower" else (primary.wins, primary.losses)
     return (
         f"Size: {name_of(primary.metric)} is {primary.baseline:.4f} for {evidence.baseline} and "
         f"{primary.challenger:.4f} for {evidence.challenger}, a difference of {primary.difference:+.4f}{relative}. "
-        f"Of {primary.n_users:,} users, {primary.wins / total:.0%} get a better list by {evidence.challenger}, "
-        f"{primary.losses / total:.0%} a worse one, {primary.ties / total:.0%} neither."
+        f"Of {primary.n_users:,} users, {gained / total:.0%} get a better list by {evidence.challenger}, "
+        f"{lost / total:.0%} a worse one, {primary.ties / total:.0%} neither."
     )
 
 
@@ -191,8 +192,13 @@ def _chance(p: float) -> str:
 
 def _next_step(outcome: Outcome, evidence: Evidence, broken: Sequence[Guardrail], low: float, high: float) -> str:
     primary, b = evidence.primary, evidence.challenger
+    sign = -1 if primary.better == "lower" else 1
     unclear = [name_of(guardrail.metric) for guardrail in evidence.guardrails if guardrail.state == "unclear"]
-    lost = [f"{one.dimension}: {one.group}" for one in evidence.slices if one.p_holm < evidence.alpha and one.high < 0]
+    lost = [
+        f"{one.dimension}: {one.group}"
+        for one in evidence.slices
+        if one.p_holm < evidence.alpha and one.difference * sign < 0
+    ]
     if outcome == "worse":
         return f"Next step: keep {evidence.baseline}. Look first at the lists of those who lost most, below."
     if outcome == "guardrail broken":
