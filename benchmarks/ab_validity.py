@@ -174,7 +174,7 @@ def per_user_differences(data_folder: Path | None) -> np.ndarray:
     """[n_users, n_metrics] EASE minus ItemKNN on the random split, by the code behind `belfry compare`."""
     data = prepare(check(read_data("ml-100k", data_folder))[0])
     split = split_random(data.interactions, seed=0)
-    systems = [open_system(table) for table in lists(data, split)]
+    systems = [open_system(table, label) for table, label in zip(lists(data, split), "AB", strict=True)]
     world = read_compare_data(
         split.train.to_table(), split.test.to_table(), None, None, systems, seen_allowed=False, liked_from=None
     )

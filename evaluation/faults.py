@@ -43,8 +43,9 @@ class Rows:
     def order(self) -> Positions:
         """[n] rows of a user together, by rank, or by score where there is no rank; ties by item number."""
         key = self.rank if self.rank is not None else -self.score if self.score is not None else self.row
-        step = np.diff(self.user_num)
-        if (step >= 0).all() and not ((np.diff(key) <= 0) & (step == 0)).any():
+        before, after = self.user_num[:-1], self.user_num[1:]
+        is_sorted = (before < after) | ((before == after) & (key[:-1] < key[1:]))
+        if is_sorted.all():
             return np.arange(len(key))
         return np.lexsort((self.item_num, key, self.user_num))
 

@@ -186,7 +186,7 @@ def _usable(events: Interactions, seen: SeenItems, history: Interactions) -> tup
     ]
     told = [count for count in counts if count.n]
     if not len(judged):
-        why = "; ".join(f"{count.reason}: {count.n:,} users" for count in told)
+        why = "; ".join(f"{count.reason}: {count.n:,} users" for count in told) or "it has no rows"
         raise InputError(f"test: no user can be judged ({why}); pass what users did after the training data")
     return events.select(usable), told
 

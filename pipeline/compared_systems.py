@@ -113,15 +113,16 @@ class Opened:
         return self.parts[0].costs(data)
 
 
-def open_system(system: Any) -> Opened:
-    """
+def open_system(system: Any, label: str) -> Opened:
+    """One system; `label` is what it is called where no path gives it a name.
+
     Raises:
         InputError: there is nothing there, or a run is damaged.
     """
     several = list(system) if isinstance(system, Sequence) and not isinstance(system, str) else [system]
     if not several:
         raise InputError("compare: a system is an empty sequence; name its runs of training")
-    parts = tuple(map(_open, several))
+    parts = tuple(_open(one, label) for one in several)
     name = long_name = parts[0].label
     if isinstance(first := several[0], str | Path) and isinstance(parts[0], TablePart):
         path = Path(first)
@@ -129,9 +130,9 @@ def open_system(system: Any) -> Opened:
     return Opened(name, long_name, parts)
 
 
-def _open(source: Source) -> Part:
+def _open(source: Source, label: str) -> Part:
     if not isinstance(source, str | Path):
-        return TablePart(source, "table")
+        return TablePart(source, label)
     path = Path(source)
     if (path / MANIFEST).exists() or (path / CURRENT).exists():
         recommender = Recommender.load(path)

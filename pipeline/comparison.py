@@ -1,10 +1,12 @@
 """`compare`: two or more systems, as runs or as tables made by anybody -> one report, offline."""
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
+from string import ascii_uppercase
 from typing import TYPE_CHECKING, Literal, TypeAlias, Union
 
 import pyarrow as pa
@@ -92,7 +94,9 @@ def compare(
             stack.enter_context(explain_full_disk(folder))
         work = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=folder, prefix=".comparing-")))
         wanted = _Wanted.of(primary, cutoffs, guardrails)
-        opened = _named([open_system(system) for system in (baseline, *challengers)], names)
+        opened = _named(
+            [open_system(one, label) for one, label in zip((baseline, *challengers), _labels(), strict=False)], names
+        )
         data = read_compare_data(train, test, items, users, opened, seen_allowed=seen_allowed, liked_from=liked_from)
         systems, plan = _score(opened, data, wanted, work, progress)
         comparison = make_comparison(
@@ -163,6 +167,12 @@ class _Wanted:
         if self.primary or plan.n == DEFAULT_N:
             return []
         return [f"No list holds more than {plan.n} items in one of the tables, so the primary metric is ndcg@{plan.n}."]
+
+
+def _labels() -> Iterator[str]:
+    """A, B, ..., Z, system 27, ..."""
+    yield from ascii_uppercase
+    yield from (f"system {place}" for place in count(len(ascii_uppercase) + 1))
 
 
 def _named(opened: list[Opened], names: Sequence[str]) -> list[Opened]:

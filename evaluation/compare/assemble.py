@@ -184,7 +184,7 @@ def _notes(systems: Sequence[ScoredSystem], choices: Choices, judged: Mask) -> l
             "as misses."
         )
     if len(judged) and judged.sum() < 100:
-        notes.append(f"Only {int(judged.sum())} users are judged: expect wide intervals.")
+        notes.append(f"Few users are judged ({int(judged.sum())}): expect wide intervals.")
     return notes
 
 

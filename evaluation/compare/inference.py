@@ -141,6 +141,9 @@ def bca(
         mean = total[column] / n_values[column]
         left = n_values[column] - counts[:, column]
         kept = left > 0
+        if not kept.any():
+            low[column] = high[column] = mean
+            continue
         jackknife = (total[column] - sums[kept, column]) / left[kept]
         bends = jackknife.mean() - jackknife
         spread = float((bends**2).sum())

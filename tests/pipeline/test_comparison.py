@@ -141,11 +141,14 @@ def faults(tables):
         r"columns 'rank' and 'score' are both missing": b.drop_columns(["rank"]),
         r"1 row with a null item_id \(first in row 2\)": changed(b, 2, item_id=None),
         r"there are no rows": b.slice(0, 0),
+        r"600 rows with a score that is null, NaN or infinite": b.drop_columns(["rank"]).append_column(
+            "score", pa.array([float("inf")] * len(b))
+        ),
         r"1 row with a higher score than the rank before \(first in row 5\)": changed(scored, 5, score=9.0),
     }
 
 
-@pytest.mark.parametrize("place", range(12))
+@pytest.mark.parametrize("place", range(13))
 def test_a_broken_table_is_refused_by_name_with_counts_and_rows(place, tables, files, tmp_path, call):
     message, table = list(faults(tables).items())[place]
     write(table, files["b"])
@@ -208,6 +211,20 @@ def test_who_is_left_out_is_counted(tables):
     assert told["in the test part, but in none of the tables"] == 1  # user 7000, who is cold
     assert told["judged without any history (cold)"] == 1
     assert found.verification.n_users == 60
+
+
+@pytest.mark.parametrize("n_rows", [4, 20])
+def test_a_handful_of_users_is_told_and_not_tested(tables, n_rows):
+    found = compare(tables.a, tables.b, train=tables.train, test=tables.test.slice(0, n_rows))
+    assert [system.name for system in found.systems] == ["A", "B"]
+    assert found.challengers[0].verdict.outcome == "not shown"
+    assert "too few" in found.challengers[0].verdict.doubt
+    assert all(np.isnan(one.low) for one in found.challengers[0].slices)
+
+
+def test_a_test_part_without_rows_is_refused(tables):
+    with pytest.raises(InputError, match="no user can be judged \\(it has no rows\\)"):
+        compare(tables.a, tables.b, train=tables.train, test=tables.test.slice(0, 0))
 
 
 def test_short_lists_are_judged_at_their_length(tables):
