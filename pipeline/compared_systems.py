@@ -137,4 +137,4 @@ def _open(source: Source, label: str) -> Part:
     if (path / MANIFEST).exists() or (path / CURRENT).exists():
         recommender = Recommender.load(path)
         return RunPart(recommender, recommender.run.name)
-    return TablePart(path, path.name)
+    return TablePart(path, str(path))

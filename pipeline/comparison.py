@@ -13,9 +13,11 @@ import pyarrow as pa
 
 from dataset.errors import InputError, TableError
 from dataset.sources.tabular import Source
-from evaluation.compare.assemble import Choices, ScoredSystem, make_comparison
+from evaluation.compare.assemble import make_comparison
+from evaluation.compare.judged import Choices, ScoredSystem
+from evaluation.compare.markdown import to_markdown
 from evaluation.compare.metrics import Plan, score_table
-from evaluation.compare.report import to_json, to_markdown
+from evaluation.compare.report import to_json
 from evaluation.compare.result import Comparison, TableInfo
 from evaluation.compare.tables import TableLists
 from evaluation.compare.verdict import Limit, default_limits

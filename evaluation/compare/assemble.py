@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import numpy as np
@@ -21,7 +20,8 @@ from evaluation.compare.inference import (
     compare_columns,
     correct,
 )
-from evaluation.compare.metrics import Plan, SystemScores, better, mean_of_runs
+from evaluation.compare.judged import Choices, ScoredSystem, judged_users, notes_on
+from evaluation.compare.metrics import SystemScores, better, mean_of_runs
 from evaluation.compare.result import (
     FORMAT,
     FORMAT_VERSION,
@@ -32,38 +32,13 @@ from evaluation.compare.result import (
     SeedAnalysis,
     Settings,
     System,
-    TableInfo,
     Verification,
 )
 from evaluation.compare.seeds import analyse_seeds
 from evaluation.compare.slices import slices
-from evaluation.compare.verdict import Evidence, Limit, decide, judge_guardrail
+from evaluation.compare.verdict import Evidence, decide, judge_guardrail
 from evaluation.compare.world import World
 from evaluation.metrics import PerUser
-
-_SMALLEST_USEFUL = 0.01  # share of users with a list in one system only from which the report points at it
-
-
-@dataclass(frozen=True)
-class ScoredSystem:
-    """One system, by each of its runs of training."""
-
-    name: str
-    runs: tuple[SystemScores, ...] = field(repr=False)
-    tables: tuple[TableInfo, ...]
-    costs: dict[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Choices:
-    """What the caller decides before looking."""
-
-    plan: Plan
-    primary: str
-    limits: tuple[Limit, ...]
-    users_without_list: str = "empty"  # or "leave-out"
-    seen_allowed: bool = False
-    seed: int = 0
 
 
 def make_comparison(
@@ -82,7 +57,7 @@ def make_comparison(
         InputError: no user has lists to compare, or the primary metric or a guardrail's is not there.
     """
     merged = [mean_of_runs(list(system.runs)) for system in systems]
-    judged, gone = _judged(systems, merged, choices)
+    judged, gone = judged_users(systems, merged, choices)
     if choices.primary not in merged[0].per_user:
         there = ", ".join(merged[0].per_user)
         raise InputError(f"primary metric {choices.primary!r}: not measured per user here; there are {there}")
@@ -125,7 +100,7 @@ def make_comparison(
             n_items=len(world.history.items),
             tables=tuple(table for system in systems for table in system.tables),
             left_out=(*left_out, *gone),
-            notes=(*notes, *_notes(systems, choices, judged)),
+            notes=(*notes, *notes_on(systems, choices, judged)),
         ),
         systems=tuple(
             System(
@@ -138,54 +113,6 @@ def make_comparison(
         ),
         challengers=tuple(challengers),
     )
-
-
-def _judged(
-    systems: Sequence[ScoredSystem], merged: Sequence[SystemScores], choices: Choices
-) -> tuple[Mask, list[Count]]:
-    """[n_test_users] who counts, and who does not."""
-    of_system = [np.all([run.has_list for run in system.runs], axis=0) for system in systems]
-    of_any = [np.any([run.has_list for run in system.runs], axis=0) for system in systems]
-    in_some, in_all = np.any(of_any, axis=0), np.all(of_system, axis=0)
-    gone = [Count("in the test part, but in none of the tables", int((~in_some).sum()))]
-    if not in_all.any():
-        lists = "; ".join(f"{s.name}: {int(has.sum()):,} users" for s, has in zip(systems, of_any, strict=True))
-        raise InputError(
-            f"there are no common users: nobody with a test item has a list in every table ({lists}); compare tables "
-            "made for the same users"
-        )
-    if choices.users_without_list == "leave-out":
-        gone.append(Count("without a list in one of the tables", int((in_some & ~in_all).sum())))
-        return in_all, [count for count in gone if count.n]
-    if in_some.sum() > in_all.sum():
-        gone.append(
-            Count(
-                "in part: have no list in one of the tables, and count there with an empty one",
-                int((in_some & ~in_all).sum()),
-            )
-        )
-    return in_some, [count for count in gone if count.n]
-
-
-def _notes(systems: Sequence[ScoredSystem], choices: Choices, judged: Mask) -> list[str]:
-    notes = []
-    shares = {table.label: table.n_judged_without_list / len(judged) for s in systems for table in s.tables}
-    if max(shares.values()) - min(shares.values()) > _SMALLEST_USEFUL and choices.users_without_list == "empty":
-        least = max(shares, key=lambda label: shares[label])
-        notes.append(
-            f"{least} has no list for {shares[least]:.1%} of the test users, and the other tables have more; part of "
-            "the difference may be that. Judge common users alone to see the rest (missing users: leave-out)."
-        )
-    depths = {table.label: table.longest_list for s in systems for table in s.tables}
-    if min(depths.values()) < choices.plan.depth:
-        short = min(depths, key=lambda label: depths[label])
-        notes.append(
-            f"Lists of {short} hold at most {depths[short]} items; at {choices.plan.depth} their missing places count "
-            "as misses."
-        )
-    if len(judged) and judged.sum() < 100:
-        notes.append(f"Few users are judged ({int(judged.sum())}): expect wide intervals.")
-    return notes
 
 
 def _test(baseline: SystemScores, other: SystemScores, judged: Mask, choices: Choices) -> dict[str, Tested]:

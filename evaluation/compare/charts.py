@@ -3,8 +3,8 @@
 import math
 from typing import Any, TypeAlias
 
-from evaluation.compare.report import interval, number
 from evaluation.compare.result import Bin, Challenger, Comparison
+from evaluation.compare.text import interval, number
 from evaluation.compare.verdict import name_of
 
 Spec: TypeAlias = dict[str, Any]

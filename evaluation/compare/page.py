@@ -18,8 +18,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from evaluation.compare import charts
-from evaluation.compare.report import chance, change, interval, leaderboard, metric_row, number
 from evaluation.compare.result import Challenger, Comparison
+from evaluation.compare.text import chance, change, interval, leaderboard, metric_row, number
 from evaluation.compare.verdict import name_of
 
 METRIC_HEAD = (
