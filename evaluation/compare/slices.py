@@ -73,7 +73,7 @@ def _dimensions(world: World) -> Iterator[tuple[str, Groups]]:
     n_seen = world.history.seen_items.count(users)
     yield "known or cold", Groups(("known", "cold"), np.where(n_seen > 0, 0, 1))
     yield "watches before", quarters(np.where(n_seen > 0, n_seen, np.nan).astype(np.float64))
-    yield "taste, watchers", quarters(world.taste)
+    yield "popularity of taste", quarters(world.taste)
     for name, groups in world.user_columns.items():
         yield name, Groups(groups.labels, groups.code[users])
     if world.time is not None:
