@@ -212,8 +212,13 @@ class SeenItems:
 
     def contains(self, user_num: Numbers, item_num: Numbers) -> Mask:
         """Whether each (user, item) pair is one of these; both of one shape, which the answer has too."""
+        return self.positions(user_num, item_num) >= 0
+
+    def positions(self, user_num: Numbers, item_num: Numbers) -> Positions:
+        """Where each (user, item) pair is in `item_num`, -1 where it is not; both of one shape."""
         wanted = user_num.astype(np.int64) * _KEY_STRIDE + item_num
-        return np.asarray(self._keys[np.searchsorted(self._keys[:-1], wanted)] == wanted)
+        found = np.searchsorted(self._keys[:-1], wanted)
+        return np.where(self._keys[found] == wanted, found, -1)
 
     @cached_property
     def _keys(self) -> Positions:

@@ -100,8 +100,11 @@ def check(tables: Tables, policy: Policy = DEFAULT_POLICY) -> tuple[Tables, Chec
     return Tables(interactions, items, users, tables.text_columns, tables.hot_columns), report
 
 
-def check_later(table: pa.Table) -> pa.Table:
+def check_later(table: pa.Table, *, rated_and_timed: bool = False) -> pa.Table:
     """A table of later events with `event` and `weight`, where it has them, in Belfry's own types; ids as they came.
+
+    Args:
+        rated_and_timed: the same for `rating` and `timestamp_s`.
 
     Raises:
         TableError: one of the two cannot be used; the message is the whole report.
@@ -109,6 +112,8 @@ def check_later(table: pa.Table) -> pa.Table:
     findings: list[Finding] = []
     cleaning = Cleaning("test", table, findings)
     _read_event_and_weight(cleaning, DEFAULT_POLICY)
+    if rated_and_timed:
+        _read_rating_and_time(cleaning, DEFAULT_POLICY)
     if errors := CheckReport(tuple(findings)).errors:
         raise TableError("\n".join(map(str, errors)))
     for name, values in cleaning.columns.items():
@@ -129,18 +134,22 @@ def _clean_interactions(table: pa.Table, policy: Policy, findings: list[Finding]
     cleaning = Cleaning("interactions", table, findings)
     _note_unused(cleaning)
     ids_read = [cleaning.read_ids(name, policy.bad_id) for name in (columns.USER_ID, columns.ITEM_ID)]
-    there = [name for name in (columns.RATING, columns.TIMESTAMP_S) if name in table.column_names]
-    optional = {name for name in there if cleaning.require(name)}
-    if columns.RATING in optional and cleaning.read(columns.RATING, coercion.as_numbers):
-        _judge_ratings(cleaning, policy)
-    if columns.TIMESTAMP_S in optional and cleaning.read(columns.TIMESTAMP_S, coercion.as_seconds):
-        _judge_times(cleaning, policy)
+    _read_rating_and_time(cleaning, policy)
     _read_event_and_weight(cleaning, policy)
     if not len(table):
         cleaning.note("no_rows", "has no rows; hand in at least a few users' watches", action="error")
     elif all(ids_read):
         _judge_events(cleaning, policy)
     return cleaning.finish()
+
+
+def _read_rating_and_time(cleaning: Cleaning, policy: Policy) -> None:
+    there = [name for name in (columns.RATING, columns.TIMESTAMP_S) if name in cleaning.table.column_names]
+    optional = {name for name in there if cleaning.require(name)}
+    if columns.RATING in optional and cleaning.read(columns.RATING, coercion.as_numbers):
+        _judge_ratings(cleaning, policy)
+    if columns.TIMESTAMP_S in optional and cleaning.read(columns.TIMESTAMP_S, coercion.as_seconds):
+        _judge_times(cleaning, policy)
 
 
 def _note_unused(cleaning: Cleaning) -> None:

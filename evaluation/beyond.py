@@ -6,11 +6,14 @@ be said (an empty list; for diversity, fewer than two items): means are over the
 
 import numpy as np
 import numpy.typing as npt
+import scipy.sparse as sp
+from scipy import special
 
-from dataset.interactions import Interactions
+from dataset.interactions import Interactions, Mask
 from dataset.vocabulary import Numbers
 from evaluation.metrics import Counts, Lists, PerUser
 
+_MIXED = 0.01  # share of the history in the list's shares, for finite divergences
 _WORDS_PER_BLOCK = 1 << 22  # 32 MiB of watcher bits at a time
 
 
@@ -56,13 +59,53 @@ def popularity_lift(lists: Lists, users: Numbers, history: Interactions) -> PerU
     source's ratio of group averages (its delta GAP, plus 1), and a user with an obscure history cannot outweigh all.
     Source: Abdollahpouri et al., The unfairness of popularity bias in recommendation, RMSE workshop, RecSys 2019.
     """
-    rows, seen = history.seen_items.rows_of(users)
-    n_seen = history.seen_items.count(users)
-    sums = np.bincount(rows, weights=history.item_counts[seen], minlength=len(users))
-    if not n_seen.any():
+    own = taste_popularity(users, history)
+    if np.isnan(own).all():
         return np.full(len(users), np.nan)
-    own = float(np.mean(sums[n_seen > 0] / n_seen[n_seen > 0]))
-    return mean_popularity(lists, history) / own
+    return mean_popularity(lists, history) / float(np.nanmean(own))
+
+
+def taste_popularity(users: Numbers, history: Interactions) -> PerUser:
+    """[n_users] mean popularity of what each user has watched, in users; NaN for a user without a history."""
+    rows, seen = history.seen_items.rows_of(users)
+    return _mean_by_row(rows, history.item_counts[seen].astype(np.float64), len(users))
+
+
+def serendipity(lists: Lists, hits: Mask, users: Numbers, history: Interactions) -> PerUser:
+    """[n_users] hits that a list of the most popular items the user has not seen would have lacked / length of list.
+
+    Source: Ge, Delgado-Battenfeld and Jannach, Beyond accuracy, RecSys 2010, with popularity as the primitive system.
+    """
+    n, order = lists.shape[1], np.lexsort((np.arange(len(history.item_counts)), -history.item_counts))
+    place = np.zeros(len(order), np.int64)
+    place[order[order > 0]] = np.arange(len(order) - 1)  # of an item among all by popularity, ties by number
+    rows, seen = history.seen_items.rows_of(users)
+    keys = np.sort(rows * len(place) + place[seen])
+    row, column = np.nonzero(hits)
+    hit_place = place[lists[row, column]]
+    n_seen_before = np.searchsorted(keys, row * len(place) + hit_place) - np.searchsorted(keys, row * len(place))
+    is_surprise = hit_place - n_seen_before >= n
+    return np.asarray(np.bincount(row[is_surprise], minlength=len(users)) / n)
+
+
+def miscalibration(lists: Lists, users: Numbers, history: Interactions, shares: PerUser) -> PerUser:
+    """[n_users] how far the categories of the list are from those of the history: 0 alike, higher further, in nats.
+
+    The divergence of Kullback and Leibler from the history's shares to the list's, the latter mixed with 1% of the
+    former so that it stays finite. NaN where the history or the list has no category.
+    Source: Steck, Calibrated recommendations, RecSys 2018.
+
+    Args:
+        shares: [n_items + 1, n_categories] the share of each category in an item, rows summing to 1 or 0.
+    """
+    rows, seen = history.seen_items.rows_of(users)
+    row, column = np.nonzero(lists)
+    before, now = (_sum_by_row(*pairs, shares, len(users)) for pairs in ((rows, seen), (row, lists[row, column])))
+    has_both = (before.sum(axis=1) > 0) & (now.sum(axis=1) > 0)
+    divergence = np.full(len(users), np.nan)
+    p, q = (part[has_both] / part[has_both].sum(axis=1, keepdims=True) for part in (before, now))
+    divergence[has_both] = special.rel_entr(p, (1 - _MIXED) * q + _MIXED * p).sum(axis=1)
+    return divergence
 
 
 def intra_list_diversity(lists: Lists, history: Interactions) -> PerUser:
@@ -81,6 +124,12 @@ def intra_list_diversity(lists: Lists, history: Interactions) -> PerUser:
     pairs, position = np.unique(keys, return_inverse=True)
     similarity = _cosine(pairs // width, pairs % width, history)[position]
     return 1 - _mean_by_row(row, similarity, len(lists))
+
+
+def _sum_by_row(row: npt.NDArray[np.int64], item: Numbers, shares: PerUser, n_rows: int) -> PerUser:
+    """[n_rows, n_categories] the shares of each row's items, summed."""
+    members = sp.csr_matrix((np.ones(len(row)), (row, item)), shape=(n_rows, len(shares)))
+    return np.asarray(members @ shares)
 
 
 def _cosine(first: Counts, second: Counts, history: Interactions) -> PerUser:

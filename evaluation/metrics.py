@@ -73,6 +73,52 @@ def ndcg(hits: Mask, n_relevant: Counts) -> PerUser:
     Source: Järvelin and Kekäläinen, Cumulated gain-based evaluation of IR techniques, TOIS 2002.
     """
     n = hits.shape[1]
-    discounts = 1 / np.log2(np.arange(2, n + 2))
+    discounts = _discounts(n)
     ideal = discounts.cumsum()[np.minimum(n_relevant, n) - 1]
     return np.asarray(hits @ discounts / ideal)
+
+
+def weighted_recall(gains: PerUser, total: PerUser) -> PerUser:
+    """Gain of the hits / gain of all test items; NaN where there is none to be had.
+
+    With gains that fall with popularity, this is recall as if every item had had the same chance to be watched.
+    Source: Yang et al., Unbiased offline recommender evaluation for missing-not-at-random implicit feedback, RecSys
+    2018 (self-normalised); Steck, Item popularity and recommendation accuracy, RecSys 2011.
+
+    Args:
+        gains: [n_users, n] what the item at this rank is worth, 0 for a miss.
+        total: [n_users] what all test items are worth.
+    """
+    return _ratio(gains.sum(axis=1), total)
+
+
+def weighted_ndcg(gains: PerUser, ideal: PerUser) -> PerUser:
+    """Discounted gain of the hits / that of the best list (`ideal_gain`); NaN where there is none to be had.
+
+    With ratings as gains this is graded NDCG with linear gain, as trec_eval and ranx have it.
+    """
+    return _ratio(gains @ _discounts(gains.shape[1]), ideal)
+
+
+def ideal_gain(row: Counts, gain: PerUser, n_users: int, n: int) -> PerUser:
+    """[n_users] discounted gain of each user's best list of `n`.
+
+    Args:
+        row: [n_pairs] the user of each test item, from 0.
+        gain: [n_pairs] what it is worth.
+    """
+    order = np.lexsort((-gain, row))
+    row, gain = row[order], gain[order]
+    rank = np.arange(len(row)) - np.searchsorted(row, row)
+    kept = rank < n
+    return np.asarray(
+        np.bincount(row[kept], weights=gain[kept] * _discounts(n)[rank[kept]], minlength=n_users), np.float64
+    )
+
+
+def _discounts(n: int) -> PerUser:
+    return np.asarray(1 / np.log2(np.arange(2, n + 2)))
+
+
+def _ratio(part: PerUser, whole: PerUser) -> PerUser:
+    return np.asarray(np.divide(part, whole, out=np.full(len(whole), np.nan), where=whole > 0))

@@ -1,15 +1,23 @@
-"""The way from data to lists. `from pipeline import Recommender, recommend` answers from a published run."""
+"""The way from data to lists. `from pipeline import Recommender, recommend` answers from a published run.
+
+`compare` judges runs and tables.
+"""
 
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pipeline.comparison import compare
     from pipeline.recommender import Recommendation, Recommender, SimilarItem, SimilarUser, recommend
 
-__all__ = ["Recommendation", "Recommender", "SimilarItem", "SimilarUser", "recommend"]
+__all__ = ["Recommendation", "Recommender", "SimilarItem", "SimilarUser", "compare", "recommend"]
 
 
 def __getattr__(name: str) -> object:
     """Load on first use: `belfry --help` must not wait for what it does not need."""
+    if name == "compare":
+        from pipeline import comparison
+
+        return comparison.compare
     if name in __all__:
         from pipeline import recommender
 

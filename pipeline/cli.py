@@ -197,6 +197,71 @@ def evaluate(
 
 
 @app.command()
+def compare(
+    systems: Annotated[
+        list[str],
+        typer.Argument(
+            help="two or more run folders or tables (user_id, item_id, rank or score), the baseline first; runs of "
+            "training of one system are joined by commas: a0.parquet,a1.parquet"
+        ),
+    ],
+    train: Annotated[Path, typer.Option(help="what was known when the lists were made")],
+    test: Annotated[Path, typer.Option(help="what the users did later: user_id, item_id, ...")],
+    out: Out,
+    items: Annotated[
+        Path | None, typer.Option(help="table of item_id, title, genres, ...; widens the catalogue")
+    ] = None,
+    users: Annotated[Path | None, typer.Option(help="table of user_id and columns that tell groups apart")] = None,
+    name: Annotated[list[str] | None, typer.Option(help="what to call a system, in their order; repeated")] = None,
+    primary: Annotated[str | None, typer.Option(help="the one metric that decides [ndcg@10]")] = None,
+    cutoff: Annotated[list[int] | None, typer.Option(min=1, help="length to measure accuracy at; repeated")] = None,
+    guardrail: Annotated[
+        list[str] | None, typer.Option(help="METRIC@N=CHANGE, e.g. coverage@10=-20%; repeated; replaces the defaults")
+    ] = None,
+    users_without_list: Annotated[
+        Literal["empty", "leave-out"], typer.Option(help="users whom only some tables serve: an empty list, or nobody")
+    ] = "empty",
+    allow_seen: Annotated[bool, typer.Option("--allow-seen", help="lists may repeat what a user has seen")] = False,
+    liked_from: Annotated[float | None, typer.Option(help="rating from which an item is liked [the mean]")] = None,
+    log: Annotated[Path | None, typer.Option(help="shown items: user_id, item_id, reward, propensity")] = None,
+    log_uniform: Annotated[bool, typer.Option("--log-uniform", help="the log showed every item as likely")] = False,
+    seed: Seed = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Is a system better than the first one, for whom, by how much, how sure is that? An offline A/B report."""
+    from pipeline.comparison import PAGE, compare
+
+    with _told(quiet, verbose=False) as progress:
+        found = compare(
+            *map(_runs_of_training, systems),
+            train=train,
+            test=test,
+            items=items,
+            users=users,
+            out=out,
+            names=name or (),
+            primary=primary,
+            cutoffs=cutoff or (),
+            guardrails=guardrail or (),
+            users_without_list=users_without_list,
+            seen_allowed=allow_seen,
+            liked_from=liked_from,
+            log=log,
+            log_is_uniform=log_uniform,
+            seed=seed,
+            progress=progress,
+        )
+    for challenger in found.challengers:
+        verdict = challenger.verdict
+        for line in (f"{challenger.name}: {verdict.outcome}", verdict.headline, verdict.size, verdict.doubt):
+            typer.echo(line)
+        typer.echo(f"{verdict.next_step}\n")
+    for note in found.verification.notes:
+        typer.echo(f"note: {note}")
+    typer.echo(f"written to {out / PAGE}")
+
+
+@app.command()
 def doctor() -> None:
     """Versions, processor, folders: what is usable, and what to do where something is not."""
     from pipeline.doctor import diagnose, exit_code
@@ -213,6 +278,11 @@ def main() -> None:
     """Entry point: every failure ends in one message and an exit code."""
     with errors_as_exit_codes():
         app()
+
+
+def _runs_of_training(text: str) -> str | list[str]:
+    """A path, or several joined by commas; a path that is there as it stands is one."""
+    return text if Path(text).exists() or "," not in text else text.split(",")
 
 
 @contextmanager

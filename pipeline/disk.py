@@ -60,6 +60,25 @@ def explain_full_disk(folder: Path) -> Iterator[None]:
         ) from error
 
 
+def write_together(folder: Path, texts: dict[str, str]) -> None:
+    """Write the files named in `texts` into `folder`, which is made where it is missing; old ones stay until all are.
+
+    Raises:
+        InputError: `folder` cannot be written.
+        BelfryError: the disk is full.
+    """
+    check_writable(folder)
+    folder.mkdir(exist_ok=True)
+    with explain_full_disk(folder), tempfile.TemporaryDirectory(dir=folder, prefix=".writing-") as aside:
+        for name, text in texts.items():
+            path = Path(aside) / name
+            path.write_text(text, encoding="utf-8")
+            sync(path)
+        for name in texts:
+            (Path(aside) / name).replace(folder / name)
+        sync(folder)
+
+
 def sync(path: Path) -> None:
     """Have the system put a file, or the entries of a folder, on the disk before this returns."""
     if os.name == "nt" and path.is_dir():

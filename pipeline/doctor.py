@@ -3,6 +3,7 @@
 import os
 import platform
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -14,6 +15,7 @@ from pipeline.artifacts import current_run, default_artifacts
 Status: TypeAlias = Literal["ok", "warn", "fail"]
 
 ANSWERING = ("numpy", "scipy", "pandas", "pyarrow", "pydantic", "onnxruntime", "rich", "typer")
+COMPARING = ("statsmodels", "jinja2", "vl-convert-python")
 TRAINING = ("tensorflow", "tf-keras", "tensorflow-recommenders", "tf2onnx")
 # ScaNN's wheel is linked against one TensorFlow minor version; with another, importing it fails.
 SCANN_NEEDS_TENSORFLOW = {"1.4": "2.20"}  # minor versions
@@ -40,6 +42,7 @@ def diagnose() -> list[Check]:
         _check_python(),
         *(_check_installed(name, "fail", "nothing works without it") for name in ANSWERING),
         *(_check_installed(name, "warn", "training needs it, answering does not") for name in TRAINING),
+        *(_check_installed(name, "warn", "belfry compare needs it") for name in COMPARING),
         _check_installed("scann", "warn", "the exact index takes its place, slower over large catalogues"),
         _check_keras_fits(),
         _check_scann_fits(),
@@ -58,9 +61,9 @@ def exit_code(checks: list[Check]) -> int:
     return int(any(check.status == "fail" for check in checks))
 
 
-def installed_versions() -> dict[str, str]:
-    """Library -> version of all that a run depends on; those that are missing are left out."""
-    found = {name: _version(name) for name in (*ANSWERING, *TRAINING, "scann")}
+def installed_versions(names: Sequence[str] = (*ANSWERING, *TRAINING, "scann")) -> dict[str, str]:
+    """Library -> version, and Python's; by default of all that a run depends on. What is missing is left out."""
+    found = {name: _version(name) for name in names}
     return {"python": platform.python_version()} | {name: text for name, text in found.items() if text}
 
 

@@ -1,6 +1,5 @@
 """Evaluation of a run's stages, or of anybody's table, beside popularity and ItemKNN on the same users."""
 
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +23,7 @@ from evaluation.foreign_table import candidates_of_table
 from evaluation.report import EvaluationReport, make_report, to_json, to_markdown
 from evaluation.systems import LeftOut, SystemResult, evaluate_lists
 from pipeline.data import prepare
-from pipeline.disk import check_writable, explain_full_disk, sync
+from pipeline.disk import write_together
 from pipeline.manifest import MANIFEST
 from pipeline.recommender import Recommender
 from pipeline.stages import Stage, Stages
@@ -62,7 +61,7 @@ def evaluate_run(
         InputError: no user can be judged.
     """
     users, items = recommender.users, recommender.items
-    test = _watches(test, users, items, recommender.relations)
+    test = later_watches(test, users, items, recommender.relations)
     return evaluate_stages(
         recommender.stages,
         Interactions.from_table(test, users=users, items=items),
@@ -163,7 +162,7 @@ def evaluate_table(
     data = prepare(train)
     history, features = data.interactions, data.features(data.interactions)
     users, items = history.users, history.items
-    test = _watches(test, users, items, DEFAULT_RELATIONS)
+    test = later_watches(test, users, items, DEFAULT_RELATIONS)
     exclude = history.seen_items if seen_removed else SeenItems.nothing(len(users))
     judged = _Judged.of(history, Interactions.from_table(test, users=users, items=items), exclude, min_history)
     lists = candidates_of_table(recommendations, users, items, asked=judged.users, seen=exclude)
@@ -191,17 +190,7 @@ def save_report(report: EvaluationReport, folder: Path) -> None:
     """
     if (folder / MANIFEST).exists():
         raise InputError(f"{folder}: is a published run, which nothing may be added to; name another folder")
-    check_writable(folder)
-    folder.mkdir(exist_ok=True)
-    with explain_full_disk(folder), tempfile.TemporaryDirectory(dir=folder, prefix=".writing-") as aside:
-        written = {"evaluation.json": to_json(report), "evaluation.md": to_markdown(report)}
-        for file_name, text in written.items():
-            path = Path(aside) / file_name
-            path.write_text(text, encoding="utf-8")
-            sync(path)
-        for file_name in written:
-            (Path(aside) / file_name).replace(folder / file_name)
-        sync(folder)
+    write_together(folder, {"evaluation.json": to_json(report), "evaluation.md": to_markdown(report)})
 
 
 @dataclass(frozen=True)
@@ -246,8 +235,13 @@ class _Judged:
             yield self.evaluate(name, lists, top_k, n, seed)
 
 
-def _watches(test: pa.Table, users: Vocabulary, items: Vocabulary, relations: Relations) -> pa.Table:
+def later_watches(
+    test: pa.Table, users: Vocabulary, items: Vocabulary, relations: Relations, *, rated_and_timed: bool = False
+) -> pa.Table:
     """The ids in the rows of `test` that are watches: nobody has to be recommended what was only shown.
+
+    Args:
+        rated_and_timed: keep `rating` and `timestamp_s` beside them, where they are there.
 
     Raises:
         TableError: a column is missing or cannot be read, its ids are of another type, or no row is a watch.
@@ -263,10 +257,13 @@ def _watches(test: pa.Table, users: Vocabulary, items: Vocabulary, relations: Re
                 f"test: column {name!r} is {found}, the ids learned from are {wanted}; 1 and '1' are never merged: "
                 "cast it"
             )
-    names = [*vocabularies, *(name for name in (columns.EVENT, columns.WEIGHT) if name in test.column_names)]
-    if len(test) and len(names) > len(vocabularies):
-        test, _ = watches_and_shown(check_later(test).select(names), relations, name="test")
-    return test.select(list(vocabularies))
+    beside = [name for name in (columns.RATING, columns.TIMESTAMP_S) if rated_and_timed and name in test.column_names]
+    events = [name for name in (columns.EVENT, columns.WEIGHT) if name in test.column_names]
+    if len(test) and (beside or events):
+        test = check_later(test, rated_and_timed=rated_and_timed)
+    if len(test) and events:
+        test, _ = watches_and_shown(test.select([*vocabularies, *beside, *events]), relations, name="test")
+    return test.select([*vocabularies, *beside])
 
 
 def _unknown_users(test: pa.Table, users: Vocabulary) -> list[LeftOut]:

@@ -193,6 +193,11 @@ class Recommender:
         rows = zip(self.users.take(found).to_pylist(), cosines.tolist(), strict=True)
         return [SimilarUser(rank, *row) for rank, row in enumerate(rows, 1)]
 
+    @property
+    def titles(self) -> pa.Array:
+        """[n_items] in the order of `items`; null where an item has none."""
+        return self._titles
+
     @cached_property
     def _item_neighbourhood(self) -> Neighbourhood:
         return Neighbourhood(self.stages.vectors, np.arange(1, len(self.items) + 1, dtype=np.int32))

@@ -148,7 +148,9 @@ def run_python(program: str, *arguments: object) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["batch", "--help"], ["doctor"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["train", "--help"], ["batch", "--help"], ["compare", "--help"], ["doctor"]]
+)
 def test_verbs_that_only_talk_load_nothing_heavy(arguments: list[str]) -> None:
     program = f"""
 import sys

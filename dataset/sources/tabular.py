@@ -1,6 +1,8 @@
 """Tables from CSV, Parquet, Arrow files, pandas and pyarrow: raw, as they are; `dataset.validation` checks them."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, Union
 
@@ -24,6 +26,7 @@ SUFFIXES = CSV_SUFFIXES + PARQUET_SUFFIXES + ARROW_SUFFIXES
 # An integer that is written in one way only: read as a number and printed again, it is the same text.
 INTEGER_ID = r"^(0|-?[1-9]\d{0,18})$"
 ID_COLUMNS = (columns.USER_ID, columns.ITEM_ID)
+ROWS_PER_PART = 1 << 20
 
 
 def read_tables(interactions: Source, items: Source | None = None, users: Source | None = None) -> Tables:
@@ -44,6 +47,72 @@ def read_tables(interactions: Source, items: Source | None = None, users: Source
     return Tables(tables["interactions"], tables.get("items"), tables.get("users"))
 
 
+@dataclass(frozen=True)
+class TableParts:
+    """A table that is read in parts, as often as asked, and need not fit into memory."""
+
+    schema: pa.Schema
+    n_rows: int
+    read: Callable[[Sequence[str]], Iterator[pa.Table]] = field(repr=False)  # names of columns -> the rows, in parts
+
+
+def open_table(source: Source) -> TableParts:
+    """Any source that `read_table` takes; Parquet is read from the disk part by part, the rest is held in memory.
+
+    Raises:
+        InputError, TableError: as `read_table`; what only the rows can tell comes when they are read.
+    """
+    if isinstance(source, str | Path):
+        path = Path(source)
+        if path.is_dir():
+            return _open_parquet(path, _parquet_files(path))
+        if path.is_file() and path.name.lower().endswith(PARQUET_SUFFIXES) and path.stat().st_size:
+            return _open_parquet(path, [path])
+    table = read_table(source)
+
+    def slices(names: Sequence[str]) -> Iterator[pa.Table]:
+        chosen = table.select(list(names))
+        for start in range(0, len(table), ROWS_PER_PART):
+            yield chosen.slice(start, ROWS_PER_PART)
+
+    return TableParts(table.schema, len(table), slices)
+
+
+def _open_parquet(source: Path, paths: list[Path]) -> TableParts:
+    import pyarrow.parquet as pq
+
+    with _reading(source):
+        heads = [pq.ParquetFile(path) for path in paths]
+        schema = pa.unify_schemas([head.schema_arrow for head in heads], promote_options="permissive")
+        n_rows = sum(head.metadata.num_rows for head in heads)
+        for head in heads:
+            head.close()
+
+    def batches(names: Sequence[str]) -> Iterator[pa.Table]:
+        wanted = pa.schema([schema.field(name) for name in names])
+        for path in paths:
+            with _reading(path), pq.ParquetFile(path) as file:
+                for batch in file.iter_batches(ROWS_PER_PART, columns=list(names)):
+                    part = pa.Table.from_batches([batch])
+                    part.validate(full=True)
+                    missing = [name for name in names if name not in part.column_names]
+                    for name in missing:
+                        part = part.append_column(name, pa.nulls(len(part), wanted.field(name).type))
+                    yield part.select(list(names)).cast(wanted)
+
+    return TableParts(schema, n_rows, batches)
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Whatever goes wrong with a file, in words."""
+    try:
+        yield
+    except (pa.ArrowException, OSError, ValueError, MemoryError, OverflowError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:300]
+        raise TableError(f"{path}: cannot be read: {reason}; check the file or write it again") from error
+
+
 def read_table(source: Source) -> pa.Table:
     """One raw table.
 
@@ -60,13 +129,10 @@ def read_table(source: Source) -> pa.Table:
     if not isinstance(source, str | Path):
         return _from_pandas(source)
     path = Path(source)
-    try:
+    with _reading(path):
         table = _read_file(path)
         # Damaged files can carry offsets and text that only show when used, and then badly.
         table.validate(full=True)
-    except (pa.ArrowException, OSError, ValueError, MemoryError, OverflowError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:300]
-        raise TableError(f"{path}: cannot be read: {reason}; check the file or write it again") from error
     return table
 
 
@@ -95,6 +161,11 @@ def _read_parquet(path: Path) -> pa.Table:
 
 
 def _read_parquet_folder(folder: Path) -> pa.Table:
+    # A type that differs between files becomes the wider one; ids that become floats so are refused by validation.
+    return pa.concat_tables([read_table(path) for path in _parquet_files(folder)], promote_options="permissive")
+
+
+def _parquet_files(folder: Path) -> list[Path]:
     """All Parquet files below `folder`; a name that begins with a dot or an underscore, of a folder too, hides them."""
     paths = sorted(
         path
@@ -105,8 +176,7 @@ def _read_parquet_folder(folder: Path) -> pa.Table:
     )
     if not paths:
         raise InputError(f"{folder}: no Parquet file in this folder; name a file, or a folder with *.parquet")
-    # A type that differs between files becomes the wider one; ids that become floats so are refused by validation.
-    return pa.concat_tables([read_table(path) for path in paths], promote_options="permissive")
+    return paths
 
 
 def _read_arrow(path: Path) -> pa.Table:
@@ -131,12 +201,12 @@ def _read_csv(path: Path) -> pa.Table:
         parse_options=csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
         convert_options=csv.ConvertOptions(column_types=dict.fromkeys(ID_COLUMNS, pa.string())),
     )
-    for position, field in enumerate(table.schema):
+    for position, column_field in enumerate(table.schema):
         column = table.column(position)
-        if field.name in ID_COLUMNS:
-            table = table.set_column(position, field.name, _integers_or_text(column))
-        elif field.type == pa.string():
-            table = table.set_column(position, field.name, _empty_as_null(column))
+        if column_field.name in ID_COLUMNS:
+            table = table.set_column(position, column_field.name, _integers_or_text(column))
+        elif column_field.type == pa.string():
+            table = table.set_column(position, column_field.name, _empty_as_null(column))
     return table
 
 

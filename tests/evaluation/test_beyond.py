@@ -94,3 +94,25 @@ def test_diversity_of_ten_thousand_users_takes_seconds():
     started = time.process_time()  # not the clock: other tests may share the cores
     beyond.intra_list_diversity(lists, history)
     assert time.process_time() - started < 2
+
+
+def test_serendipity_counts_hits_that_popularity_would_have_missed(events):
+    history = events({1: [1, 2], 2: [1, 2], 3: [1], 4: [3], 5: [4]}, n_users=5, n_items=6)
+    users = np.array([4, 5], np.int32)
+    lists = np.array([[1, 6], [1, 3]], np.int32)  # the popular two of user 4 are 1 and 2, of user 5 too
+    hits = np.array([[True, True], [True, True]])
+    assert beyond.serendipity(lists, hits, users, history).tolist() == [0.5, 0.5]
+    seen_both = beyond.serendipity(
+        np.array([[3, 4]], np.int32), np.array([[True, True]]), np.array([1], np.int32), history
+    )
+    assert seen_both.tolist() == [0]  # who has seen 1 and 2 would get 3 and 4
+
+
+def test_miscalibration_is_the_divergence_of_shares(events):
+    history = events({1: [1, 2], 2: [1], 3: []}, n_users=3, n_items=3)
+    shares = np.array([[0, 0], [1, 0], [0, 1], [0, 0]], np.float64)
+    users = np.array([1, 2, 3], np.int32)
+    found = beyond.miscalibration(np.array([[1, 2], [2, 0], [1, 0]], np.int32), users, history, shares)
+    assert found[0] == pytest.approx(0)
+    assert found[1] == pytest.approx(np.log(1 / 0.01))
+    assert np.isnan(found[2])
