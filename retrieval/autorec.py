@@ -30,7 +30,7 @@ class AutoRecConfig(BaseModel):
         "watches", description="ones and zeros in every cell, for lists; or the cells with a rating, for ratings"
     )
     embedding_size: int = Field(200, ge=1, le=4096, description="hidden units")
-    l2: float = Field(40.0, gt=0, description="penalty on the squares of the weights on both sides")
+    l2: float = Field(50.0, gt=0, description="penalty on the squares of the weights on both sides")
     epochs: int = Field(100, ge=1, description="steps of L-BFGS, each over the whole table, at most")
     max_cells: int = Field(
         100_000_000, ge=1, description="larger tables of users times items are refused: a step reads all"

@@ -206,7 +206,7 @@ class ProfileConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    learning_rate: float = Field(0.003, gt=0, description="of Adam, at the start of its cosine decay")
+    learning_rate: float = Field(0.002, gt=0, description="of Adam, at the start of its cosine decay")
     batch_users: int = Field(128, ge=1, description="profiles in a step")
     epochs: int = Field(60, ge=1, description="passes over the users, at most")
     max_steps: int = Field(3000, ge=1, description="steps of training, at most: many users make fewer epochs")
@@ -225,10 +225,10 @@ class AutoencoderConfig(ProfileConfig):
     hidden: tuple[Annotated[int, Field(ge=1, le=4096)], ...] = Field(
         (), description="widths of the layers between items and code, and back; the outermost is what lists are made of"
     )
-    embedding_size: int = Field(200, ge=1, le=4096, description="dimensions of the code")
-    dropout: float = Field(0.2, ge=0, lt=1, description="share of a profile left out in a training step")
+    embedding_size: int = Field(400, ge=1, le=4096, description="dimensions of the code")
+    dropout: float = Field(0.1, ge=0, lt=1, description="share of a profile left out in a training step")
     kl_weight: float = Field(
-        0.5, ge=0, description="of the divergence of a user's code from the standard normal, under variant=variational"
+        1.0, ge=0, description="of the divergence of a user's code from the standard normal, under variant=variational"
     )
     kl_rise: float = Field(0.5, ge=0, le=1, description="share of training in which kl_weight rises from zero")
     l2: float = Field(
