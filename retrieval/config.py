@@ -232,9 +232,9 @@ class AutoencoderConfig(ProfileConfig):
     )
     kl_rise: float = Field(0.5, ge=0, le=1, description="share of training in which kl_weight rises from zero")
     l2: float = Field(
-        5.0,
+        2.5,
         ge=0,
-        description="penalty on the squares of the weights, per watch of the history; under variant=denoising",
+        description="penalty on the squares of the weights, per watch of the history, under variant=denoising",
     )
 
 
