@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: install run test test-all lint benchmark-accuracy clean
+.PHONY: install run test test-all benchmark-accuracy benchmark-retrieval benchmark-training clean
 
 install: $(INSTALLED)
 
@@ -32,6 +32,12 @@ test-all: $(VENV)/.tested  ## every test; needs BELFRY_DATA
 
 benchmark-accuracy: $(VENV)/.tested  ## the figures of docs/results/accuracy.md; needs BELFRY_DATA
 	$(BIN)/python -m benchmarks.accuracy
+
+benchmark-retrieval: $(VENV)/.tested  ## the leaderboard of docs/results/retrieval.md, hours; needs BELFRY_DATA
+	$(BIN)/python -m benchmarks.leaderboard
+
+benchmark-training: $(VENV)/.tested  ## the figures of docs/results/training-speed.md; needs BELFRY_DATA
+	$(BIN)/python -m benchmarks.training_speed
 
 clean:
 	rm -rf $(VENV)
