@@ -1,19 +1,21 @@
 """Every retrieval system on every split under every seed: docs/results/retrieval.md.
 
 Run as `make benchmark-retrieval`, or `python -m benchmarks.leaderboard [--data-folder DIR] [--only SPLIT]
-[--systems a,b] [--seeds 3] [--results DIR] [--page FILE] [--write-only]`. What is stored with the same settings is not
-measured again, so a run can be stopped and resumed, or done in parts by processes side by side.
+[--systems a,b] [--seeds 3] [--results DIR] [--page FILE] [--peer-python PYTHON] [--write-only]`. What is stored with
+the same settings is not measured again, so a run can be stopped and resumed, or done in parts by processes side by
+side.
 """
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from benchmarks.leaderboard.page import page
 from benchmarks.leaderboard.results import ROOT, VALIDATION, Chosen, Result, Store, seed_name
 from benchmarks.leaderboard.splits import CASES, Case
-from benchmarks.leaderboard.systems import ENTRIES, Combination, Entry
+from benchmarks.leaderboard.systems import ENTRIES, Combination, Entry, Peer, System
 from dataset.errors import BelfryError
 from pipeline.data import Data
 
@@ -28,6 +30,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--systems", type=_systems, default=ENTRIES, help="names with commas between; default: all")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of stored results")
+    parser.add_argument(
+        "--peer-python", type=Path, help="of the environment that a script in benchmarks/peers asks for; else no peers"
+    )
     parser.add_argument("--page", type=Path, default=PAGE, help="file to write")
     parser.add_argument("--write-only", action="store_true", help="measure nothing, write the page of what is stored")
     asked = parser.parse_args(arguments)
@@ -36,15 +41,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not asked.write_only:
         for case in CASES:
             systems = [system for system in asked.systems if case.name in system.splits]
+            if asked.peer_python is None:
+                systems = [system for system in systems if not isinstance(system, Peer)]
             if systems and asked.only in (None, case.name):
-                n_failed += measure_missing(case, systems, store, asked.seeds, asked.data_folder)
+                n_failed += measure_missing(case, systems, store, asked.seeds, asked.data_folder, asked.peer_python)
     asked.page.write_text(_page_of(store, asked.seeds))
     print(f"written to {asked.page}")
     return int(n_failed > 0)
 
 
 def measure_missing(
-    case: Case, entries: Sequence[Entry], store: Store, n_seeds: int, data_folder: Path | None = None
+    case: Case,
+    entries: Sequence[Entry],
+    store: Store,
+    n_seeds: int,
+    data_folder: Path | None = None,
+    peer_python: Path | None = None,
 ) -> int:
     """Measure what is not stored, and give how many entries failed: one that does is reported and the rest goes on."""
     data, n_failed = None, 0
@@ -55,9 +67,10 @@ def measure_missing(
             continue
         data = data or case.load(data_folder)
         try:
-            chosen = store.chosen(case.name, entry.name, key) or _choose(entry, case, data, store)
+            measure = _made_ready(entry, case, data, store, peer_python)
             for seed in missing:
-                result = _measure(entry, chosen, case, data, store, seed)
+                result = measure(seed)
+                store.keep_result(result)
                 means = "  ".join(f"{name} {estimate.mean:.4f}" for name, estimate in result.metrics.items())
                 print(f"{case.name} {entry.name} seed {seed}: {means}  fit {result.fit_s:.1f} s", flush=True)
         except BelfryError as error:
@@ -66,27 +79,36 @@ def measure_missing(
     return n_failed
 
 
-def _choose(entry: Entry, case: Case, data: Data, store: Store) -> Chosen:
-    from benchmarks.leaderboard import combine, measure  # they import TensorFlow, which a page does without
+def _made_ready(
+    entry: Entry, case: Case, data: Data, store: Store, peer_python: Path | None
+) -> Callable[[int], Result]:
+    """What measures a seed, after all choices that are made before a test part is looked at."""
+    from benchmarks.leaderboard import combine, measure, peer  # they import TensorFlow, which a page does without
 
-    if isinstance(entry, Combination):
-        chosen = combine.choose(entry, case, data, store)
-    else:
-        chosen, lists = measure.choose(entry, case, data)
-        store.keep_lists(lists, case.name, entry.name, VALIDATION, chosen.key)
-    store.keep_chosen(chosen, case.name, entry.name)
-    return chosen
+    key = entry.key(case.name)
+    chosen = store.chosen(case.name, entry.name, key)
+    match entry:
+        case Peer():
+            assert peer_python is not None
+            return partial(peer.measure, entry, case, data, python=peer_python)
+        case Combination():
+            if chosen is None:
+                chosen = combine.choose(entry, case, data, store)
+                store.keep_chosen(chosen, case.name, entry.name)
+            return partial(combine.measure, entry, chosen, case, data, store)
+        case System():
+            if chosen is None:
+                chosen, lists = measure.choose(entry, case, data)
+                store.keep_lists(lists, case.name, entry.name, VALIDATION, key)
+                store.keep_chosen(chosen, case.name, entry.name)
+            return partial(_measure_system, entry, chosen, case, data, store)
 
 
-def _measure(entry: Entry, chosen: Chosen, case: Case, data: Data, store: Store, seed: int) -> Result:
-    from benchmarks.leaderboard import combine, measure
+def _measure_system(system: System, chosen: Chosen, case: Case, data: Data, store: Store, seed: int) -> Result:
+    from benchmarks.leaderboard import measure
 
-    if isinstance(entry, Combination):
-        result = combine.measure(entry, chosen, case, data, store, seed)
-    else:
-        result, lists = measure.measure(entry, chosen, case, data, seed)
-        store.keep_lists(lists, case.name, entry.name, seed_name(seed), result.key)
-    store.keep_result(result)
+    result, lists = measure.measure(system, chosen, case, data, seed)
+    store.keep_lists(lists, case.name, system.name, seed_name(seed), result.key)
     return result
 
 

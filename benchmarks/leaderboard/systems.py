@@ -57,7 +57,20 @@ class Combination:
         return key_of(split, *(f"{part} {BY_NAME[part].key(split)}" for part in self.parts))
 
 
-Entry: TypeAlias = System | Combination
+@dataclass(frozen=True)
+class Peer:
+    """A system of another library: a script in `benchmarks/peers`, which lists the best 200."""
+
+    name: str
+    script: str
+    epochs: int
+    splits: frozenset[str]
+
+    def key(self, split: str) -> str:
+        return key_of(split, self.script, str(self.epochs))
+
+
+Entry: TypeAlias = System | Combination | Peer
 
 
 def same(config: ModelConfig) -> Callable[[str], ModelConfig]:
@@ -118,6 +131,7 @@ COMBINATIONS = (
     Combination("two-tower+als", ("two-tower", "als"), ALL - TIMED),
     Combination("two-tower+als+ease", ("two-tower", "als", "ease"), ALL - TIMED),
     Combination("two-tower+als+ease+variational", ("two-tower", "als", "ease", "autoencoder-variational"), ALL - TIMED),
+    Combination("two-tower-large+als+ease", ("two-tower-large", "als", "ease"), ONE_MILLION),
     Combination("two-tower+ease-recent", ("two-tower", "ease-recent"), TIMED),
     Combination("two-tower+recent", ("two-tower", "ease-recent", "popularity-7-days", "popularity-30-days"), TIMED),
     Combination(
@@ -126,4 +140,5 @@ COMBINATIONS = (
         TIMED,
     ),
 )
-ENTRIES: tuple[Entry, ...] = SYSTEMS + COMBINATIONS  # combinations last: their parts must be measured before
+PEERS = (Peer("rectools-sasrec", "rectools_sasrec.py", 30, TIMED),)
+ENTRIES: tuple[Entry, ...] = SYSTEMS + PEERS + COMBINATIONS  # combinations last: their parts must be measured before
