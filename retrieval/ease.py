@@ -22,7 +22,7 @@ class EASEConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     kind: Literal["ease"] = "ease"
-    l2: float = Field(6.5, gt=0, description="penalty on the weights, per square root of the number of users")
+    l2: float = Field(12.0, gt=0, description="penalty on the weights, per square root of the number of users")
     half_life: float | None = Field(
         None, gt=0, description="items after which a watch counts half when lists are made; none: all count alike"
     )
