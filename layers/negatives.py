@@ -59,7 +59,9 @@ class CandidateDraw:
             everything = np.flatnonzero(self.has_events).astype(np.int32)
             return Candidates(everything, np.zeros(len(everything), np.float32), np.ones(len(everything), np.bool_))
         certain = np.unique(asked[self.has_events[asked]])
-        n_drawn = max(self._n_drawn - len(np.unique(targets)) - len(certain), 1) if self._n_drawn else 0
+        n_drawn = self._n_drawn
+        if n_drawn and self._in_batch:  # targets and draws share the room, and some are drawn whatever the targets
+            n_drawn = max(n_drawn - len(np.unique(targets)) - len(certain), n_drawn // 4, 1)
         drawn = np.searchsorted(self._drawn_edges, generator.random(n_drawn), side="right").astype(np.int32)
         items = np.unique(np.concatenate([targets, certain, drawn]))
         # 1 - the chance that neither any target nor any draw is this item

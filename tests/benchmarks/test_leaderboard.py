@@ -1,5 +1,6 @@
 """The leaderboard on generated data: it stores, resumes and shows what it measured."""
 
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from benchmarks.leaderboard.__main__ import main, measure_missing
 from benchmarks.leaderboard.page import OLDER, page
 from benchmarks.leaderboard.results import Store
 from benchmarks.leaderboard.splits import CASES, Case
-from benchmarks.leaderboard.systems import BY_NAME, ENTRIES, Combination, System, same
+from benchmarks.leaderboard.systems import BY_NAME, ENTRIES, Combination, Peer, System, same
 from dataset.split import split_time
 from pipeline.data import Data
 from retrieval.config import TwoTowerConfig
@@ -115,6 +116,35 @@ def test_a_combination_is_made_of_stored_lists(case, store, monkeypatch, capsys)
     assert result is not None
     assert result.settings == {"weight of ease": 1.0, "weight of popularity": chosen.weights["popularity"]}
     assert result.metrics["recall@200"].mean == pytest.approx(1)  # 120 items: all that is unseen is listed
+
+
+PEER_SCRIPT = """
+import json, sys
+import pandas as pd
+
+split, lists, _, epochs, _, seed = sys.argv[1:]
+events = pd.read_parquet(f"{split}/train.parquet")
+items = events["item_id"].value_counts().index
+watched = events.groupby("user_id")["item_id"].agg(set)
+rows = [(user, item, -rank) for user in watched.index for rank, item in enumerate(items) if item not in watched[user]]
+pd.DataFrame(rows, columns=["user_id", "item_id", "score"]).to_parquet(lists)
+print("some talk")
+print(json.dumps({"fit_s": 1.5, "users_per_s": 10.0}))
+"""
+
+
+def test_a_peer_is_judged_by_its_lists(case, store, tmp_path, monkeypatch):
+    (tmp_path / "peer.py").write_text(PEER_SCRIPT)
+    monkeypatch.setattr("benchmarks.leaderboard.peer.FOLDER", tmp_path)
+    peer = Peer("a-peer", "peer.py", 7, frozenset({SPLIT}))
+    popular = System("popularity", same(PopularityConfig()), frozenset({SPLIT}))
+    assert measure_missing(case, [peer, popular], store, n_seeds=1, peer_python=Path(sys.executable)) == 0
+    found, ours = (store.result(SPLIT, entry.name, 0, entry.key(SPLIT)) for entry in (peer, popular))
+    assert found is not None
+    assert ours is not None
+    assert (found.epochs, found.fit_s, found.n_users) == (7, 1.5, ours.n_users)
+    # The same lists but for the order of items that equally many people watched.
+    assert found.metrics["ndcg@10"].mean == pytest.approx(ours.metrics["ndcg@10"].mean, abs=0.01)
 
 
 def test_names_are_unique_and_known_figures_have_a_row():

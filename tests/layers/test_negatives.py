@@ -60,6 +60,17 @@ def test_targets_that_are_not_drawn_are_nobodys_negatives(negatives: Negatives) 
     assert n_spared > 0
 
 
+@pytest.mark.parametrize(("negatives", "least"), [("uniform", 6), ("popularity", 6), ("mixed", 2)])
+def test_many_targets_leave_room_for_draws(negatives: Negatives, least: int) -> None:
+    targets = np.arange(1, 21, dtype=np.int32)
+    generator, draw = np.random.default_rng(0), CandidateDraw(history(), negatives, 8)
+    others = [np.setdiff1d(draw(targets, NOTHING, generator).item_num, targets) for _ in range(200)]
+    drawn_share = 9 / 29  # of 29 watched items, those that are no target, for even draws
+    if negatives != "popularity":
+        assert np.mean([len(items) for items in others]) > 0.8 * least * drawn_share
+    assert any(len(items) for items in others)
+
+
 def test_asked_items_are_there_for_certain() -> None:
     found = CandidateDraw(history(), "mixed", 6)(
         np.array([5], np.int32), np.array([20, 20, N_ITEMS], np.int32), np.random.default_rng(0)
