@@ -60,15 +60,13 @@ def test_targets_that_are_not_drawn_are_nobodys_negatives(negatives: Negatives) 
     assert n_spared > 0
 
 
-@pytest.mark.parametrize(("negatives", "least"), [("uniform", 6), ("popularity", 6), ("mixed", 2)])
-def test_many_targets_leave_room_for_draws(negatives: Negatives, least: int) -> None:
+@pytest.mark.parametrize("negatives", ["uniform", "popularity", "mixed"])
+def test_many_targets_leave_room_for_draws(negatives: Negatives) -> None:
+    """With 20 targets and room for 8, two items at least are drawn; 9 of 29 are no target."""
     targets = np.arange(1, 21, dtype=np.int32)
     generator, draw = np.random.default_rng(0), CandidateDraw(history(), negatives, 8)
-    others = [np.setdiff1d(draw(targets, NOTHING, generator).item_num, targets) for _ in range(200)]
-    drawn_share = 9 / 29  # of 29 watched items, those that are no target, for even draws
-    if negatives != "popularity":
-        assert np.mean([len(items) for items in others]) > 0.8 * least * drawn_share
-    assert any(len(items) for items in others)
+    others = [len(np.setdiff1d(draw(targets, NOTHING, generator).item_num, targets)) for _ in range(500)]
+    assert np.mean(others) > 0.4
 
 
 def test_asked_items_are_there_for_certain() -> None:
