@@ -48,7 +48,7 @@ def _head(results: Sequence[Result], n_seeds: int) -> str:
     lines = [
         "# Retrieval systems",
         "",
-        f"Written by `make benchmark-retrieval`; measured {when}, {n_seeds} seeds, {', '.join(versions)}.",
+        f"Written by `make benchmark-retrieval`; measured {when}, up to {n_seeds} seeds, {', '.join(versions)}.",
         "",
         "Full ranking over the whole catalogue, seen items removed, exact search, means over users; rows fall by",
         "recall@100. The seed changes the random splits, the initial weights and the batches; on a fixed split a",

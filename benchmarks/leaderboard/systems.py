@@ -105,7 +105,7 @@ SYSTEMS = (
     System("rbm", same(RBMConfig()), RANDOM),
     System("two-tower", two_tower()),
     System("two-tower-large", two_tower(embedding_size=128, max_steps=7000, epochs=140), ONE_MILLION),
-    System("two-tower-1-layer", two_tower(query_hidden=(128,), candidate_hidden=(128, 64)), RANDOM),
+    System("two-tower-1-layer", two_tower(query_hidden=(128,), candidate_hidden=(128,)), RANDOM),
     System("two-tower-3-layers", two_tower(query_hidden=(128,) * 3, candidate_hidden=(128,) * 3), RANDOM),
     System("two-tower-item2vec-start", two_tower(item_start="item2vec"), RANDOM),
     System("two-tower-example-age", two_tower(example_age=True), TIMED),
