@@ -89,7 +89,8 @@ def generate(n_rows: int) -> Tables:
     for first in range(0, n_users, _USERS_PER_BLOCK):
         rows = item_id[first : first + _USERS_PER_BLOCK]
         # The largest of log share + Gumbel noise are a draw without replacement.
-        noise = -np.log(generator.standard_exponential((len(rows), N_ITEMS), dtype=np.float32))
+        chance = generator.standard_exponential((len(rows), N_ITEMS), dtype=np.float32)
+        noise = -np.log(np.maximum(chance, np.finfo(np.float32).tiny))
         rows[:] = np.argpartition(-(log_share + noise), WATCHES_PER_USER, axis=1)[:, :WATCHES_PER_USER]
     user_id = np.repeat(np.arange(n_users), WATCHES_PER_USER)
     timestamp_s = generator.integers(1_500_000_000, 1_600_000_000, item_id.size)
