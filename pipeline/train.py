@@ -8,15 +8,14 @@ from pipeline.data import Data
 from pipeline.first_stage import FirstStage, fit_first_stage, measure
 from pipeline.holdout import make_folds
 from pipeline.progress import Progress, silent
-from pipeline.second_stage import Gate, make_fold_examples, train_ranker
+from pipeline.second_stage import ExampleCollector, Gate, SecondStage, train_ranker
 from pipeline.sources import keep_usable
 from pipeline.stages import Stages
-from ranking.deep import DeepRanker
-from ranking.featured import FeaturedRanker
+from ranking.example_store import ExampleStore
 from ranking.pair_features import PairFeatures
 from retrieval.index.measure import IndexMeasurement
 
-MOST_LISTS = 10_000  # that the ranker learns from: 2.5 million rows of features, about half a gigabyte
+EXAMPLE_BYTES = 1 << 30  # of features of examples in memory; what is more waits on disk
 
 
 @dataclass(frozen=True)
@@ -28,7 +27,7 @@ class Trained:
     left_out: dict[str, str]  # optional source -> why the data do not allow it
     measurement: IndexMeasurement
     pair_features: PairFeatures | None
-    ranker: DeepRanker | None
+    second: SecondStage | None
     gate: Gate
     stages: Stages
 
@@ -46,34 +45,38 @@ def train(data: Data, config: PipelineConfig, *, holdout: Holdout, seed: int, pr
         DivergenceError: a loss or a feature is not finite.
     """
     config, left_out = keep_usable(config, data)
-    ranker, gate, tuning = None, Gate(False, "the preset has no second stage"), None
+    second, gate, tuning = None, Gate(False, "the preset has no second stage"), None
     folds = []
     if config.ranker or any(source.weight is None for source in config.sources):
         folds = make_folds(data.interactions, holdout, n_folds=config.folds, seed=seed)
     if not config.ranker:
         folds = folds[:1]  # it teaches the weights
-    parts = []
-    for number, fold in enumerate(folds):
-        stage = fit_first_stage(
-            data,
-            fold.history,
-            config,
-            seed=seed,
-            tuning=tuning,
-            validate_on=None if tuning else fold,
-            progress=progress,
-            part=f"part {number + 1} of {len(folds)}",
+    with ExampleStore(limit_bytes=EXAMPLE_BYTES) as store:
+        examples = (
+            ExampleCollector(data, config, config.ranker, store, n_folds=len(folds), seed=seed)
+            if config.ranker
+            else None
         )
-        tuning = stage.tuning
-        if config.ranker:
-            most_lists = MOST_LISTS // len(folds)
-            parts.append(make_fold_examples(fold, stage, config, most_lists=most_lists, seed=seed + number))
-    if config.ranker:
-        ranker, gate = train_ranker(parts, config.ranker, seed=seed, progress=partial(progress, "ranking"))
+        for number, fold in enumerate(folds):
+            stage = fit_first_stage(
+                data,
+                fold.history,
+                config,
+                seed=seed,
+                tuning=tuning,
+                validate_on=None if tuning else fold,
+                progress=progress,
+                part=f"part {number + 1} of {len(folds)}",
+            )
+            tuning = stage.tuning
+            if examples:
+                examples.add(fold, stage)
+        if config.ranker and examples:
+            second, gate = train_ranker(examples, config.ranker, data, seed=seed, progress=partial(progress, "ranking"))
     first = fit_first_stage(
         data, data.interactions, config, seed=seed, tuning=tuning, progress=progress, part="on everything"
     )
-    pair_features = PairFeatures.fit(first.features, config.pair_features) if ranker else None
+    pair_features = PairFeatures.fit(first.features, config.pair_features) if second else None
     stages = Stages(
         features=first.features,
         towers=first.towers.model,
@@ -81,8 +84,8 @@ def train(data: Data, config: PipelineConfig, *, holdout: Holdout, seed: int, pr
         retriever=first.retriever,
         popularity=first.popularity,
         cold_weight=cold_weight_of(config),
-        ranker=FeaturedRanker(pair_features, ranker) if ranker and pair_features and gate.is_open else None,
+        ranker=second.on(pair_features) if second and pair_features and gate.is_open else None,
         n_candidates=config.n_candidates,
     )
     measurement = measure(first, top_k=config.n_candidates, seed=seed)
-    return Trained(first, config, left_out, measurement, pair_features, ranker, gate, stages)
+    return Trained(first, config, left_out, measurement, pair_features, second, gate, stages)
