@@ -23,6 +23,9 @@ class PairFeaturesConfig(BaseModel):
     shrink: float = Field(30.0, ge=0, description="added to the divisor of a cosine")
     ease_max_items: int = Field(5000, ge=0, description="larger catalogues do without EASE affinities")
     ease_l2: float = Field(6.5, gt=0, description="regularisation of EASE per square root of the number of users")
+    svd_factors: tuple[Width, ...] = Field((16, 48), description="singular vectors; an affinity for each")
+    companion_s: int = Field(60, ge=0, description="seconds between watches of companions; 0: no such columns")
+    companion_steps: int = Field(60, ge=1, description="events between two companions in a history, at most")
     segment_smoothing: float = Field(20.0, gt=0, description="watches that a user segment's lift is shrunk by")
     max_categories: int = Field(100, ge=2, description="user columns with more categories make no segments")
 
