@@ -95,7 +95,9 @@ def train(
     """Train on all of the interactions and publish a run folder."""
     from dataset.sources.tabular import read_tables
     from pipeline.artifacts import default_artifacts
+    from pipeline.gate import gate_line
     from pipeline.main_job import train_tables
+    from pipeline.manifest import MANIFEST, read_manifest
 
     with _told(quiet, verbose) as progress:
         published = train_tables(
@@ -107,6 +109,7 @@ def train(
             artifacts=artifacts or default_artifacts(),
             progress=progress,
         )
+    typer.echo(gate_line(read_manifest(published / MANIFEST)))
     typer.echo(f"published {published}")
 
 

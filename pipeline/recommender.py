@@ -18,6 +18,7 @@ from dataset.interactions import SeenItems
 from dataset.vocabulary import UNKNOWN, Id, Numbers, as_id_type
 from pipeline.artifacts import Run, current_run, default_artifacts, open_run
 from pipeline.config import PipelineConfig
+from pipeline.gate import gate_is_open
 from pipeline.invariants import check_lists
 from pipeline.run_files import load_tables
 from pipeline.serving import load_serving
@@ -68,7 +69,7 @@ class Recommender:
         self.run = run
         config = PipelineConfig.model_validate(run.manifest.config)
         self.features, self._titles = load_tables(run.folder)
-        self.stages = load_serving(run.path("serving"), self.features, config, gate_is_open=_gate_is_open(run))
+        self.stages = load_serving(run.path("serving"), self.features, config, gate_is_open=gate_is_open(run.manifest))
         self.users, self.items = self.features.history.users, self.features.history.items
         self.relations = config.relations
         self._reads_history = all(reads_history(source.model) for source in config.named_sources.values())
@@ -271,11 +272,6 @@ def _check_ids(users: Sequence[Id] | pa.Array | pa.ChunkedArray) -> pa.Array:
     if len(ids.unique()) < len(ids):
         raise InputError(f"users: {len(ids) - len(ids.unique()):,} are asked for more than once; pass each once")
     return ids
-
-
-def _gate_is_open(run: Run) -> bool:
-    gate = run.manifest.notes.get("gate")
-    return isinstance(gate, dict) and gate.get("is_open") is True
 
 
 _loaded: dict[Path, Recommender] = {}  # artifacts folder -> its current run; guarded by the lock

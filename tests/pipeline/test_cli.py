@@ -15,6 +15,7 @@ import pytest
 
 from pipeline import cli
 from pipeline.artifacts import open_run
+from pipeline.gate import gate_line
 
 ROOT = Path(__file__).parent.parent.parent
 QUICK = (
@@ -336,7 +337,7 @@ def test_from_two_columns_to_lists(belfry: Callable[..., Done], tmp_path: Path) 
     done = belfry("train", "--interactions", train, "--artifacts", artifacts, "--quiet", *QUICK)
     assert done.code == 0, done
     run = open_run(artifacts)
-    assert done.out == f"published {run.folder}\n"
+    assert done.out == f"{gate_line(run.manifest)}\npublished {run.folder}\n"
     assert done.err == ""
     assert run.manifest.holdout == "random"
     assert (artifacts / "current").read_text() == f"{run.name}\n"
