@@ -48,6 +48,9 @@ def occlude(ranker: ListScorer, lists: Lists) -> Effects:
 
     Args:
         ranker: gives probabilities.
+
+    Source: Robnik-Šikonja and Kononenko, Explaining classifications for individual instances, TKDE 2008 (the difference
+    of log-odds; there the feature is averaged out over its values).
     """
     groups = group_columns(lists.names)
     before = _log_odds(ranker, lists, lists.pairs)

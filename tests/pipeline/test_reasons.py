@@ -9,6 +9,9 @@ import pytest
 from dataset.vocabulary import Id
 from pipeline import Explanation, Recommendation, Recommender, recommend
 from pipeline.reasons import N_SHOWN
+from pipeline.stages import Limits
+from ranking.explain import occlude
+from ranking.featured import FeaturedRanker
 
 STRANGER = 99
 
@@ -86,6 +89,28 @@ def test_asking_for_reasons_changes_no_list(recommender: Recommender, known: lis
 def test_reasons_do_not_depend_on_the_length_of_the_list(recommender: Recommender, known: list[Id]) -> None:
     short, long = (recommender.recommend(known[0], n, explain=True) for n in (3, 20))
     assert reasons_of(short) == reasons_of(long)[:3]
+
+
+def test_a_row_of_a_batch_is_explained_as_it_is_alone(recommender: Recommender, known: list[Id]) -> None:
+    stages = recommender.stages
+    ranker = stages.ranker
+    assert isinstance(ranker, FeaturedRanker)
+    users = np.array([recommender.users.number(user) for user in known], np.int32)
+    limits = Limits(n=10, exclude=stages.features.history.seen_items, blocked=np.zeros(0, np.int32), only=None)
+    batch = occlude(ranker, ranker.describe(stages.candidates(users, **limits), stages.features))
+    alone = [
+        occlude(ranker, ranker.describe(stages.candidates(users[[place]], **limits), stages.features))
+        for place in range(len(users))
+    ]
+    assert {one.groups for one in alone} == {batch.groups}
+    np.testing.assert_allclose(batch.changes, np.concatenate([one.changes for one in alone], axis=1), atol=1e-4)
+    for place, user in enumerate(known):
+        answers = recommender.recommend(user, 10, explain=True)
+        rows = stages.candidates(users[[place]], **limits).item_num.tolist()
+        for answer, because in zip(answers, reasons_of(answers), strict=True):
+            row = rows.index(recommender.items.number(answer.item_id))
+            changes = dict(zip(alone[place].groups, alone[place].changes[:, row].tolist(), strict=True))
+            assert {effect.feature: effect.change for effect in because.features}.items() <= changes.items()
 
 
 def test_titles(recommender: Recommender, known: list[Id]) -> None:
