@@ -30,6 +30,11 @@ class Examples:
         """Count of lists."""
         return len(self.lists)
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the features."""
+        return self.lists.names
+
     def select(self, lists: Positions) -> "Examples":
         """The lists at these positions, in this order."""
         return Examples(self.lists.select(lists), self.labels[self.lists.rows_of(lists)], self.n_relevant[lists])
