@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dataset.candidates import Candidates
+from dataset.errors import DivergenceError
 from dataset.history import history_windows
 from dataset.interactions import Interactions, Mask, Positions, stretches
 from dataset.vocabulary import Numbers
@@ -55,6 +56,16 @@ class Lists:
         """[n_rows] one feature."""
         column: npt.NDArray[np.float32] = self.pairs[:, self.names.index(name)]
         return column
+
+    def check_finite(self) -> None:
+        """Refuse features that a ranker cannot learn from.
+
+        Raises:
+            DivergenceError: names the first feature that is not finite in some row.
+        """
+        bad = np.flatnonzero(~np.isfinite(self.pairs).all(axis=0))
+        if len(bad):
+            raise DivergenceError(f"ranker: feature {self.names[bad[0]]!r} is not finite in some rows")
 
     def rows_of(self, lists: Positions) -> Positions:
         """Rows of the lists at these positions, one list after another."""
