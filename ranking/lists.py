@@ -85,13 +85,14 @@ class Lists:
         )
 
     def blocks(self) -> Iterator[Positions]:
-        """Positions of lists, in order, in blocks of some 65,000 rows: what is scored at once."""
-        first, stop = 0, len(self)
-        while first < stop:
-            last = int(np.searchsorted(self.starts, self.starts[first] + _ROWS_PER_BLOCK, "right")) - 1
-            last = min(max(last, first + 1), stop)
-            yield np.arange(first, last)
-            first = last
+        """Positions of the lists that hold rows, in order, in blocks of some 65,000 rows when padded, to be scored."""
+        filled = np.flatnonzero(self.lengths)
+        while len(filled):
+            longest = np.maximum.accumulate(self.lengths[filled[:_ROWS_PER_BLOCK]])
+            n_rows = longest * np.arange(1, len(longest) + 1)  # of the first 1, 2, ... lists, padded
+            stop = max(int(np.searchsorted(n_rows, _ROWS_PER_BLOCK, "right")), 1)
+            yield filled[:stop]
+            filled = filled[stop:]
 
     def padded(self, lists: Positions) -> tuple[Inputs, Positions, Mask]:
         """Some lists as a network's inputs, padded behind to the longest of them.

@@ -79,7 +79,9 @@ class ListRankerPromises:
         return fitted(cls.unfitted(), LEARNED)
 
     def test_one_finite_score_per_row(self, ranker: Any) -> None:
-        for lists in (LISTS, LISTS.select(np.array([5])), LISTS.select(np.zeros(0, np.int64))):
+        nobody = LISTS.select(np.zeros(0, np.int64))
+        empty = replace(nobody, users=LISTS.users[:2], history=LISTS.history[:2], starts=np.zeros(3, np.int64))
+        for lists in (LISTS, LISTS.select(np.array([5])), nobody, empty):
             scores = ranker.score_lists(lists)
             assert scores.shape == (len(lists.pairs),)
             assert scores.dtype == np.float32
