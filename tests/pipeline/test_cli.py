@@ -271,8 +271,10 @@ def test_an_id_of_another_type(belfry: Callable[..., Done], tiny_run: Path) -> N
 
 
 def test_a_damaged_run(belfry: Callable[..., Done], artifacts: Path, tiny_run: Path) -> None:
-    (artifacts / tiny_run.name / "serving" / "ranker.onnx").write_bytes(b"")
-    assert_refused(belfry("recommend", "1001", "--artifacts", artifacts), "file 'serving/ranker.onnx' has 0 bytes")
+    (artifacts / tiny_run.name / "serving" / "ranker" / "ranker.onnx").write_bytes(b"")
+    assert_refused(
+        belfry("recommend", "1001", "--artifacts", artifacts), "file 'serving/ranker/ranker.onnx' has 0 bytes"
+    )
 
 
 @pytest.mark.parametrize("n", ["0", "-1", "ten"])
