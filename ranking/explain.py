@@ -10,7 +10,7 @@ from scipy.special import logit
 from dataset.vocabulary import Numbers
 from ranking.base import ListScorer, Matrix
 from ranking.lists import Lists
-from ranking.pair_features import Arrays
+from ranking.user_history import Arrays
 
 _ABOUT_ANOTHER = re.compile(r"^(?:standard|log_rank)_(?!in_)|_bucket(?=$|_even$|_recent$)")  # said of another column
 _CLOSE_TO_ONE = 1 - 1e-7  # float32 probabilities have no finite log-odds beyond
