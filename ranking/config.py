@@ -60,7 +60,8 @@ class NetworkRankerConfig(ListRankerConfig):
     dropout: float = Field(0.3, ge=0, lt=1, description="dropout after each dense layer")
     learning_rate: float = Field(4e-3, gt=0, description="of Adam, at the start of its cosine decay")
     batch_lists: int = Field(64, ge=1, description="lists in a training step")
-    epochs: int = Field(6, ge=1, description="passes over the lists, at most")
+    epochs: int = Field(6, ge=1, description="passes over the lists")
+    least_steps: int = Field(400, ge=1, description="steps of training, at least: few lists make more epochs")
     max_steps: int = Field(1000, ge=1, description="steps of training, at most: many lists make fewer epochs")
 
     @model_validator(mode="after")

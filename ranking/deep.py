@@ -57,7 +57,9 @@ class DeepRanker:
         self.names = examples.names
         self._sizes = Sizes(len(self.names), n_users, n_items)
         mean, deviation = _moments(examples)
-        n_epochs = min(config.epochs, -(-config.max_steps // -(-len(examples) // config.batch_lists)))
+        steps_of_epoch = -(-len(examples) // config.batch_lists)
+        n_steps = int(np.clip(steps_of_epoch * config.epochs, config.least_steps, config.max_steps))
+        n_epochs = -(-n_steps // steps_of_epoch)
         self._members = []
         for member in range(config.members):
             done_before = member * n_epochs
