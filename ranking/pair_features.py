@@ -65,7 +65,7 @@ class PairFeatures:
             arrays["ease"] = ease_weights(matrix, l2=config.ease_l2 * np.sqrt(len(history.users)))
         if history.timestamp_s is not None:
             arrays |= _time_arrays(features)
-        if history.rating is not None and np.isfinite(history.rating).any():
+        if history.rating is not None:
             arrays["item_rating"] = _item_ratings(features)
         for name, categories in features.users.categorical.items():
             if features.users.sizes[name] <= config.max_categories:

@@ -8,14 +8,12 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
-import pyarrow as pa
 import pytest
 
 from dataset.features import FeatureTables
 from dataset.interactions import Interactions
-from dataset.tables import Tables
-from pipeline.config import Holdout, PipelineConfig, load_config
-from pipeline.data import Data, prepare
+from pipeline.config import Holdout
+from pipeline.data import Data
 from pipeline.first_stage import FirstStage, Tuning, fit_first_stage
 from pipeline.holdout import Fold, make_folds
 from pipeline.progress import silent
@@ -24,54 +22,27 @@ from ranking.example_store import ExampleStore
 from ranking.examples import make_examples
 from ranking.lists import Lists, concatenate_lists
 from ranking.pair_features import PairFeatures
-from retrieval.combined import Source, combine
 from retrieval.item_knn import ItemKNN
-from retrieval.popularity import Popularity, PopularityConfig
+from tests.pipeline.small_world import (
+    DAY_S,
+    N_EVENTS,
+    N_ITEMS,
+    N_LATE,
+    N_USERS,
+    config_of,
+    folds_of,
+    quick_stage,
+    small_data,
+)
 
 HOLDOUTS: tuple[Holdout, ...] = ("time", "last", "random")
-N_USERS, N_ITEMS, N_EVENTS, DAY_S = 40, 30, 500, 86_400
-N_LATE = 3  # items that only the newest tenth of the events holds
-SETTINGS = ["retrieval.embedding_size=4", "retrieval.epochs=1", "n_candidates=12", "folds=3"]
-
 StageOf = Callable[[Data, Interactions], FirstStage]
 Leak = Callable[[pytest.MonkeyPatch, Data], None]
 
 
 @pytest.fixture(scope="module")
 def data() -> Data:
-    """Times, ratings, and every kind of feature column, two of them hot."""
-    generator = np.random.default_rng(0)
-    cells = generator.permutation(N_USERS * (N_ITEMS - N_LATE))[:N_EVENTS]
-    items, n_newest = cells % (N_ITEMS - N_LATE) + 1, N_EVENTS // 10
-    items[-n_newest::2] = generator.integers(N_ITEMS - N_LATE + 1, N_ITEMS + 1, len(items[-n_newest::2]))
-    interactions = pa.table(
-        {
-            "user_id": cells // (N_ITEMS - N_LATE) + 1,
-            "item_id": items,
-            "timestamp_s": 1_700_000_000 + np.sort(generator.integers(0, 90 * DAY_S, N_EVENTS)),
-            "rating": generator.integers(1, 6, N_EVENTS).astype(np.float32),
-        }
-    )
-    genres = [[f"g{number}" for number in generator.permutation(5)[:2]] for _ in range(N_ITEMS)]
-    item_table = pa.table(
-        {
-            "item_id": np.arange(1, N_ITEMS + 1),
-            "genres": genres,
-            "year": generator.integers(1950, 2020, N_ITEMS),
-            "n_plays": np.bincount(items, minlength=N_ITEMS + 1)[1:],
-        }
-    )
-    users = np.arange(1, N_USERS + 1)
-    user_table = pa.table({"user_id": users, "group": [f"c{user % 4}" for user in users], "n_visits": users**2})
-    return prepare(Tables(interactions, item_table, user_table, hot_columns=("n_visits", "n_plays")))
-
-
-def config_of(holdout: Holdout) -> PipelineConfig:
-    return load_config("default", holdout=holdout, settings=SETTINGS)
-
-
-def folds_of(data: Data, holdout: Holdout) -> list[Fold]:
-    return make_folds(data.interactions, holdout, n_folds=3, seed=0)
+    return small_data()
 
 
 # The same history, and other events held back.
@@ -110,15 +81,6 @@ def joined(first: Interactions, second: Interactions) -> Interactions:
 
 
 # What the ranker is given to read.
-
-
-def quick_stage(data: Data, history: Interactions) -> FirstStage:
-    """A first stage without towers, there in milliseconds."""
-    features = data.features(history)
-    popularity = Popularity(PopularityConfig(half_life_days=14, segment_smoothing=2)).fit(history, features, seed=0)
-    neighbours = ItemKNN().fit(history, features, seed=0)
-    retriever = combine([Source("item_knn", neighbours, 12, 1.0), Source("popularity", popularity, 6, 1.0)])
-    return FirstStage(features, {}, Tuning({}, {}), popularity, retriever)
 
 
 def no_leak(patch: pytest.MonkeyPatch, data: Data) -> None:
