@@ -95,8 +95,9 @@ def test_the_weights_of_the_best_epoch_are_kept(caplog: pytest.LogCaptureFixture
 
 
 def test_members_are_rankers_of_their_own_seed() -> None:
+    """Those of seed 4 are the ninth and the tenth: seeds 0 to 3 have had the others."""
     config = TINY.model_copy(update={"epochs": 3})
-    alone = [fitted(DeepRanker(config), LEARNED, seed=seed).score_lists(LISTS) for seed in (4, 5)]
+    alone = [fitted(DeepRanker(config), LEARNED, seed=seed).score_lists(LISTS) for seed in (8, 9)]
     told: list[tuple[int, int]] = []
     both = DeepRanker(config.model_copy(update={"members": 2})).fit(
         LEARNED,
