@@ -12,12 +12,14 @@ import pytest
 
 from dataset.features import FeatureTables
 from dataset.interactions import Interactions
-from pipeline.config import Holdout
+from pipeline.config import Holdout, PipelineConfig
 from pipeline.data import Data
 from pipeline.first_stage import FirstStage, Tuning, fit_first_stage
 from pipeline.holdout import Fold, make_folds
 from pipeline.progress import silent
 from pipeline.second_stage import ExampleCollector
+from pipeline.sources import SearchedTowers
+from pipeline.train import train
 from ranking.example_store import ExampleStore
 from ranking.examples import make_examples
 from ranking.lists import Lists, concatenate_lists
@@ -141,6 +143,33 @@ def test_nor_by_towers(data: Data) -> None:
     assert differences(before, after) == set()
     leaking = lists_shown(data, fold, "time", stage_of=lambda data, history: trained_stage(data, data.interactions))
     assert differences(before, leaking)
+
+
+@pytest.mark.parametrize("holdout", HOLDOUTS)
+def test_training_hands_each_stage_the_history_of_its_fold(
+    data: Data, holdout: Holdout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only the first may look at what is held back, to tune; the last, which answers, knows everything."""
+    handed = []
+
+    def fit(data: Data, history: Interactions, config: PipelineConfig, **options) -> FirstStage:
+        handed.append((history, options.get("validate_on")))
+        return replace(quick_stage(data, history), sources={"none": SearchedTowers(None, None, None)})
+
+    monkeypatch.setattr("pipeline.train.fit_first_stage", fit)
+    monkeypatch.setattr("pipeline.train.measure", lambda stage, **options: None)
+    config = config_of(holdout, "ranker.kind=lightgbm", "ranker.trees=5", "ranker.least_rows=5")
+    trained = train(data, config, holdout=holdout, seed=0)
+
+    folds = folds_of(data, holdout)
+    for (history, _), expected in zip(handed, [*(fold.history for fold in folds), data.interactions], strict=True):
+        assert history.user_num.tolist() == expected.user_num.tolist()
+        assert history.item_num.tolist() == expected.item_num.tolist()
+    first, *others = (validate_on for _, validate_on in handed)
+    assert first.later.item_num.tolist() == folds[0].later.item_num.tolist()
+    assert others == [None] * len(folds)
+    assert trained.pair_features is not None
+    assert trained.pair_features.arrays["count"].tolist() == data.interactions.item_counts.tolist()
 
 
 # Deliberate leaks: the check above sees each of them.
