@@ -63,12 +63,13 @@ class DeepRanker:
         self._members = []
         for member in range(config.members):
             done_before = member * n_epochs
-            keras.utils.set_random_seed(seed + member)
+            own_seed = seed * config.members + member  # no two seeds share a member
+            keras.utils.set_random_seed(own_seed)
             network = make_network(config, self._sizes)
             network.adapt(mean, deviation)
             train_epochs(
                 network,
-                _epochs(network, examples, config, n_epochs, np.random.default_rng(seed + member)),
+                _epochs(network, examples, config, n_epochs, np.random.default_rng(own_seed)),
                 name="ranker",
                 n_epochs=n_epochs,
                 validate=partial(_ndcg, network, validation),
