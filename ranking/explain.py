@@ -21,7 +21,8 @@ _GROUPS = tuple(
     for pattern, words in (
         (r"score|log_rank", "retrieval's order"),
         (r"(?:score|log_rank_in)_(.+)", r"source \1"),
-        (r"(?:cosine|ease)_.+", "likeness to what was watched"),
+        (r"(?:cosine|ease|svd)_.+", "likeness to what was watched"),
+        (r"companion_.+", "watched in one sitting"),
         (r"(?:near|lift)_\d+d", "watches in those days"),
         (r"item_age", "time since its first watch"),
         (r"item_rating|user_rating", "ratings"),
