@@ -50,10 +50,7 @@ VARIED = [
     BayesianFactorisationConfig(factors=6),
     BayesianFactorisationConfig(factors=20),
     BayesianFactorisationConfig(watch_vectors=16),
-    BayesianFactorisationConfig(watch_vectors=128),
-    BayesianFactorisationConfig(noise_freedom=2),
     BayesianFactorisationConfig(noise_freedom=1e6),
-    BayesianFactorisationConfig(rank=16),
 ]
 WITHOUT_FEATURES = "without features"
 VALIDATION_DRAWS, VALIDATION_USERS = 2, 240

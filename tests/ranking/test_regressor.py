@@ -13,7 +13,7 @@ from tests.contracts.ratings import EVERY_PAIR, FEATURES, HISTORY, RatingRankerP
 
 
 class TestDotRegressorPromises(RatingRankerPromises):
-    config = DotRegressorConfig(embedding_size=4, learning_rate=0.02, batch_size=32, epochs=30, patience=30)
+    config = DotRegressorConfig(embedding_size=4, learning_rate=0.04, batch_size=128, epochs=40, patience=40)
     reads_features = False
 
     @classmethod
@@ -23,7 +23,7 @@ class TestDotRegressorPromises(RatingRankerPromises):
 
 class TestDeepRegressorPromises(TestDotRegressorPromises):
     config = DeepRegressorConfig(
-        embedding_size=4, hidden=(16,), dropout=0.1, learning_rate=0.02, batch_size=32, epochs=30, patience=30
+        embedding_size=4, hidden=(16,), dropout=0.1, learning_rate=0.04, batch_size=128, epochs=40, patience=40
     )
 
 
@@ -32,10 +32,10 @@ class TestHybridRegressorPromises(TestDotRegressorPromises):
         embedding_size=4,
         hidden=(16,),
         dropout=0.1,
-        learning_rate=0.02,
-        batch_size=32,
-        epochs=60,
-        patience=60,
+        learning_rate=0.04,
+        batch_size=128,
+        epochs=40,
+        patience=40,
         watch_vectors=4,
     )
     reads_features = True
