@@ -96,22 +96,22 @@ class SideInputs:
         vectors = _watch_vectors(history.matrix, n_vectors, seed)
         counts = (np.diff(history.matrix.indptr), history.item_counts)
         users, items = (
-            (_feature_table(columns, len(vector), max_categories), np.hstack([vector, _log_standard(count)]))
-            for columns, vector, count in zip((features.users, features.items), vectors, counts, strict=True)
+            (_feature_table(known, len(vector), max_categories), np.hstack([vector, _log_standard(count)]))
+            for known, vector, count in zip((features.users, features.items), vectors, counts, strict=True)
         )
         return cls(users, items)
 
 
-def _feature_table(columns: FeatureColumns, n_rows: int, max_categories: int) -> Table:
+def _feature_table(known: FeatureColumns, n_rows: int, max_categories: int) -> Table:
     """[n_rows, n_features] the columns of `FeatureColumns.matrix`, without those of many categories."""
-    for name, values in columns.numeric.items():
+    for name, values in known.numeric.items():
         if not np.isfinite(values).all():
             raise DivergenceError(f"ratings: feature {name!r} is not finite in some rows")
 
     def few(named: dict[str, Numbers]) -> dict[str, Numbers]:
-        return {name: values for name, values in named.items() if columns.sizes[name] <= max_categories + 1}
+        return {name: values for name, values in named.items() if known.sizes[name] <= max_categories + 1}
 
-    kept = FeatureColumns(few(columns.categorical), columns.numeric, few(columns.multi_valued), columns.sizes)
+    kept = FeatureColumns(few(known.categorical), known.numeric, few(known.multi_valued), known.sizes)
     table = kept.matrix.toarray().astype(np.float64)
     return table if len(table) else np.zeros((n_rows, 0))
 
