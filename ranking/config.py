@@ -4,6 +4,8 @@ from typing import Annotated, Literal, Self, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from ranking.rating_config import RatingConfig
+
 Width: TypeAlias = Annotated[int, Field(ge=1)]
 
 Objective: TypeAlias = Literal["binary", "squared", "bpr", "margin", "softmax", "approx_ndcg", "lambda"]
@@ -156,4 +158,4 @@ NetworkConfig: TypeAlias = (
     | TransformerRankerConfig
 )
 ListConfig: TypeAlias = NetworkConfig | LightGbmRankerConfig
-RankerConfig: TypeAlias = ListConfig
+RankerConfig: TypeAlias = ListConfig | RatingConfig
