@@ -17,7 +17,7 @@ from dataset.errors import TableError
 from dataset.tables import Tables
 
 YEAR_2200_S = 7_258_118_400
-KNOWN = (columns.USER_ID, columns.ITEM_ID, columns.RATING, columns.TIMESTAMP_S, columns.WEIGHT, columns.EVENT)
+KNOWN = columns.OF_INTERACTIONS
 
 
 class Policy(BaseModel):

@@ -121,12 +121,12 @@ class TowerNetwork(keras.Model):  # type: ignore[misc]
         return np.asarray(self.candidates(item_inputs(items, features.items)))
 
     def traced_query(
-        self, features: FeatureTables
+        self, features: FeatureTables, after_join: Callable[[Tensor], Tensor] | None = None
     ) -> tuple[Callable[[Mapping[str, Tensor]], Tensor], dict[str, Column]]:
-        """The query tower as `export_onnx` takes it, and an example of its inputs.
+        """The query tower as `export_onnx` takes it, and an example of its inputs; or `join`, and what comes after.
 
         Inputs: `history` [n, length] int32 padded with 0; `even`, `recent` [n, length] float32; the user columns under
-        their names. Output: [n, embedding_size + 1] float32.
+        their names. Output: [n, embedding_size + 1] float32, or that of `after_join`.
         """
         # As NumPy, so that the graph holds them as constants rather than asking for them.
         even_table, recent_table = (table.numpy() for table in self.history_table(all_items(features)))
@@ -145,6 +145,8 @@ class TowerNetwork(keras.Model):  # type: ignore[misc]
             )
             is_empty = tf.reduce_sum(inputs["even"], axis=1, keepdims=True) <= 0
             user_columns = {name: inputs[name] for name in columns}
+            if after_join is not None:
+                return after_join(self.join(even + recent, is_empty, user_columns, None))
             return self.query(even + recent, is_empty, user_columns, None, training=False)
 
         return query, example
