@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from dataset.errors import InputError
 from dataset.relations import DEFAULT_RELATIONS, Relations
 from dataset.validation import DEFAULT_POLICY, Policy
-from ranking.config import DeepRankerConfig, PairFeaturesConfig
+from ranking.config import DeepRankerConfig, PairFeaturesConfig, RankerConfig
 from retrieval.config import ModelConfig, RetrieverConfig, TowerConfig, TwoTowerConfig, kinds_of
 from retrieval.index.config import IndexConfig
 from retrieval.popularity import PopularityConfig
@@ -76,7 +76,8 @@ class PipelineConfig(BaseModel):
     )
     folds: int = Field(5, ge=2, le=50, description="cross-fitted parts of a random holdout, windows of a time holdout")
     pair_features: PairFeaturesConfig = PairFeaturesConfig()
-    ranker: DeepRankerConfig | None = DeepRankerConfig()
+    most_lists: int = Field(10_000, ge=1, description="candidate lists that the ranker learns from, over all folds")
+    ranker: RankerConfig | None = Field(DeepRankerConfig(), discriminator="kind")
 
     @property
     def named_sources(self) -> dict[str, SourceConfig]:
@@ -121,7 +122,11 @@ def load_config(preset: str, *, holdout: Holdout, settings: Iterable[str] = ()) 
 
 def _key(place: tuple[int | str, ...]) -> str:
     """The key as the user writes it: pydantic puts the kind of a model between its name and the setting's."""
-    parts = [part for before, part in zip(("", *place), place, strict=False) if before not in ("retrieval", "model")]
+    parts = [
+        part
+        for before, part in zip(("", *place), place, strict=False)
+        if before not in ("retrieval", "model", "ranker")
+    ]
     return ".".join(map(str, parts))
 
 
@@ -133,6 +138,8 @@ def _apply_holdout(tree: dict[str, Any], holdout: Holdout) -> None:
             raise InputError(f"config: {name} is {section!r}; wanted a table [{name}]")
     pair_features.setdefault("moment", _MOMENTS[holdout])
     retrieval.setdefault("kind", "two_tower")
+    if isinstance(ranker := tree.get("ranker"), dict):
+        ranker.setdefault("kind", "deep")
     kind = kinds_of(TowerConfig).get(retrieval["kind"])
     if kind and "targets" in kind.model_fields:
         retrieval.setdefault("targets", _TARGETS[holdout])
@@ -222,7 +229,7 @@ def _components() -> list[tuple[str, str, BaseModel]]:
         ("index", "index.", config.index),
         ("popularity", "popularity.", config.popularity),
         ("pair_features", "pair_features.", config.pair_features),
-        ("ranker (or none: retrieval alone)", "ranker.", DeepRankerConfig()),
+        *((f'ranker (kind = "{kind}")', "ranker.", model()) for kind, model in kinds_of(RankerConfig).items()),
     ]
 
 

@@ -81,8 +81,8 @@ def _save_training(trained: "Trained", folder: Path) -> None:
         if isinstance(source, SearchedTowers):  # the others' serving form is all that there is
             source.model.save(folder / "sources" / name)
     write_training_figures(trained.first.towers.model, folder / "figures")
-    if trained.ranker:
-        trained.ranker.save(folder / "ranker")
+    if trained.second:
+        trained.second.ranker.save(folder / "ranker")
 
 
 def _notes_of_sources(tuning: "Tuning") -> JsonValue:

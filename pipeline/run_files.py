@@ -4,7 +4,7 @@ run/
 ├── users.parquet, items.parquet      ids in the order of their numbers; items with titles
 ├── history.parquet                   user_num, item_num and, where there are any, timestamp_s, rating, weight
 ├── user_features.npz, item_features.npz
-├── serving/                          sources.json, sources/<name>/, popularity/, pair_features.npz, ranker.onnx
+├── serving/                          sources.json, sources/<name>/, popularity/, ranker/
 └── training/                         configs and weights of all towers and the ranker, to go on from
 """
 

@@ -1,17 +1,30 @@
 """Train the ranker on held-back events, and decide whether it may order the lists."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Self
 
+import numpy as np
+
+from dataset.vocabulary import Numbers
 from evaluation.intervals import Interval, paired_intervals
 from pipeline.config import PipelineConfig
+from pipeline.data import Data
 from pipeline.first_stage import FirstStage, some, users_to_ask
 from pipeline.holdout import Fold
-from ranking.config import DeepRankerConfig
-from ranking.deep import DeepRanker
-from ranking.examples import Examples, concatenate, make_examples, split_by_user
+from ranking.base import ListRanker, Scores
+from ranking.config import ListConfig
+from ranking.example_store import ExampleStore
+from ranking.examples import Examples, concatenate, make_examples, split_by_user, validation_users
+from ranking.featured import FeaturedRanker
+from ranking.lists import Lists
+from ranking.opinion import Opinion
 from ranking.pair_features import PairFeatures
+from ranking.systems import make_list_ranker
+
+MOST_VALIDATION_USERS = 2_000
+USERS_PER_BLOCK = 1_000
 
 log = logging.getLogger(__name__)
 
@@ -27,39 +40,94 @@ class Gate:
     ranker_ndcg: float | None = None
     difference: Interval | None = None
 
+    @classmethod
+    def judge(cls, validation: Examples, scores: Scores, *, seed: int) -> Self:
+        """By NDCG@10 of validation lists in retrieval's order and by `scores` [n_rows]."""
+        before, after = validation.ndcg(validation.lists.column("score")), validation.ndcg(scores)
+        difference = paired_intervals(before[:, None], after[:, None], seed=seed)[0]
+        is_open = bool(difference.mean > 0)
+        reason = f"the ranker is {'better' if is_open else 'no better'} than retrieval's order on validation users"
+        log.info("gate: %s, NDCG@10 %.4f, was %.4f (%d lists)", reason, after.mean(), before.mean(), len(validation))
+        return cls(is_open, reason, len(validation), float(before.mean()), float(after.mean()), difference)
 
-def make_fold_examples(
-    fold: Fold, stage: FirstStage, config: PipelineConfig, *, most_lists: int, seed: int
-) -> Examples:
-    """What retrieval brings for users of a fold, labelled by what it holds back; `most_lists` users at random."""
-    candidates = stage.retriever.retrieve(
-        some(users_to_ask(fold), most_lists, seed),
-        stage.features,
-        top_k=config.n_candidates,
-        exclude=fold.history.seen_items,
-    )
-    pair_features = PairFeatures.fit(stage.features, config.pair_features)
-    pairs = pair_features.matrix(candidates, stage.features)
-    return make_examples(
-        candidates, pairs, pair_features.names(stage.features, candidates.sources), fold.later.seen_items
-    )
+
+@dataclass(frozen=True)
+class SecondStage:
+    """A trained ranker of lists, and what is made of its scores."""
+
+    ranker: ListRanker
+    opinion: Opinion
+    names: tuple[str, ...]  # of the features that it reads
+
+    def on(self, pair_features: PairFeatures) -> FeaturedRanker:
+        """As it answers, with the statistics of a history."""
+        return FeaturedRanker(pair_features, self.ranker, self.opinion, self.names)
+
+
+class ExampleCollector:
+    """Gathers the lists of all folds: those to learn from in a store, and those to validate on."""
+
+    def __init__(
+        self, data: Data, config: PipelineConfig, ranker: ListConfig, learned: ExampleStore, *, n_folds: int, seed: int
+    ) -> None:
+        users = np.unique(data.interactions.user_num)
+        held_back = validation_users(users, share=ranker.validation_share, seed=seed)
+        self.held_back = some(held_back, MOST_VALIDATION_USERS, seed)
+        self.learned = learned
+        self._validation: list[Examples] = []
+        self._config, self._ranker, self._seed = config, ranker, seed
+        self._most_lists = -(-config.most_lists // n_folds)
+
+    def add(self, fold: Fold, stage: FirstStage) -> None:
+        """What retrieval brings for users of a fold, labelled by what it holds back."""
+        users = users_to_ask(fold)
+        is_held_back = np.isin(users, self.held_back)
+        drawn = some(users[~is_held_back], self._most_lists, self._seed)
+        for examples in self._examples(fold, stage, np.union1d(drawn, users[is_held_back])):
+            to_learn, to_validate = split_by_user(examples, self.held_back)
+            self.learned.add(to_learn)
+            if len(to_validate):
+                self._validation.append(to_validate)
+
+    @property
+    def validation(self) -> Examples | None:
+        return concatenate(self._validation) if self._validation else None
+
+    def _examples(self, fold: Fold, stage: FirstStage, users: Numbers) -> Iterator[Examples]:
+        pair_features = PairFeatures.fit(stage.features, self._config.pair_features)
+        for first in range(0, len(users), USERS_PER_BLOCK):
+            candidates = stage.retriever.retrieve(
+                users[first : first + USERS_PER_BLOCK].astype(np.int32),
+                stage.features,
+                top_k=self._config.n_candidates,
+                exclude=fold.history.seen_items,
+            )
+            pairs = pair_features.matrix(candidates, stage.features)
+            names = pair_features.names(stage.features, candidates.sources)
+            lists = Lists.describe(candidates, pairs, names, fold.history)
+            yield make_examples(lists, fold.later, self._ranker.label, liked_from=self._ranker.liked_from)
 
 
 def train_ranker(
-    parts: list[Examples], config: DeepRankerConfig, *, seed: int, progress: Callable[[int, int], None]
-) -> tuple[DeepRanker | None, Gate]:
+    examples: ExampleCollector, config: ListConfig, data: Data, *, seed: int, progress: Callable[[int, int], None]
+) -> tuple[SecondStage | None, Gate]:
     """A ranker fitted on most users' lists, and whether it orders the others' better than retrieval does.
 
-    The same users decide when training stops and whether the gate opens, which favours the ranker by a little.
+    The same users decide when training stops, how much retrieval's opinion counts and whether the gate opens, which
+    favours the ranker by a little.
     """
-    learned, validation = split_by_user(concatenate(parts), share=config.validation_share, seed=seed)
-    if not len(learned) or not len(validation):
+    validation = examples.validation
+    if not len(examples.learned) or validation is None:
         return None, Gate(False, "retrieval brought too few later events to learn from")
-    ranker = DeepRanker(config).fit(learned, seed=seed, validation=validation, progress=progress)
-    before = validation.ndcg(validation.pairs[:, validation.names.index("score")])
-    after = validation.ndcg(ranker.score_pairs(validation.pairs))
-    difference = paired_intervals(before[:, None], after[:, None], seed=seed)[0]
-    is_open = bool(difference.mean > 0)
-    reason = f"the ranker is {'better' if is_open else 'no better'} than retrieval's order on validation users"
-    log.info("gate: %s, NDCG@10 %.4f, was %.4f (%d lists)", reason, after.mean(), before.mean(), len(validation))
-    return ranker, Gate(is_open, reason, len(validation), float(before.mean()), float(after.mean()), difference)
+    ranker = make_list_ranker(config).fit(
+        examples.learned,
+        seed=seed,
+        validation=validation,
+        n_users=len(data.interactions.users),
+        n_items=len(data.interactions.items),
+        progress=progress,
+    )
+    scores = ranker.score_lists(validation.lists)
+    opinion = Opinion.fit(scores, validation, retrieval_weight=config.retrieval_weight)
+    gate = Gate.judge(validation, opinion(scores, validation.lists), seed=seed)
+    return SecondStage(ranker, opinion, validation.lists.names), gate

@@ -8,11 +8,8 @@ from pydantic import TypeAdapter
 
 from dataset.features import FeatureTables
 from pipeline.config import PipelineConfig, SourceConfig, cold_weight_of
-from pipeline.run_files import load_arrays
+from pipeline.ranker_files import load_second_stage, save_second_stage
 from pipeline.stages import Stages
-from ranking.featured import FeaturedRanker
-from ranking.pair_features import PairFeatures
-from ranking.serving import OnnxScorer
 from retrieval.base import Embeddings, Retriever, Towers
 from retrieval.combined import Source, combine
 from retrieval.config import TowerConfig
@@ -41,9 +38,8 @@ def save_serving(trained: "Trained", folder: Path) -> None:
     }
     (folder / "sources.json").write_bytes(_SOURCES.dump_json(weighed, indent=2))
     first.popularity.save(folder / "popularity")
-    if trained.ranker and trained.pair_features:
-        np.savez(folder / "pair_features.npz", **trained.pair_features.arrays)  # type: ignore[arg-type]  # the stub takes one for allow_pickle
-        trained.ranker.export(folder / "ranker.onnx")
+    if trained.second and trained.pair_features:
+        save_second_stage(trained.second, trained.pair_features, folder / "ranker")
 
 
 def load_serving(folder: Path, features: FeatureTables, config: PipelineConfig, *, gate_is_open: bool) -> Stages:
@@ -65,10 +61,7 @@ def load_serving(folder: Path, features: FeatureTables, config: PipelineConfig, 
         sources.append(Source(name, retriever, source.quota, source.weight))
     first_towers, first_vectors = searched[0]
     popularity = Popularity.load(folder / "popularity")
-    ranker = None
-    if gate_is_open:
-        pair_features = PairFeatures(config.pair_features, load_arrays(folder / "pair_features.npz"))
-        ranker = FeaturedRanker(pair_features, OnnxScorer(folder / "ranker.onnx"))
+    ranker = load_second_stage(folder / "ranker", config) if gate_is_open else None
     return Stages(
         features=features,
         towers=first_towers,

@@ -5,18 +5,18 @@ from functools import partial
 
 from pipeline.config import Holdout, PipelineConfig, cold_weight_of
 from pipeline.data import Data
-from pipeline.first_stage import FirstStage, fit_first_stage, measure
+from pipeline.first_stage import FirstStage, Tuning, fit_first_stage, measure
 from pipeline.holdout import make_folds
 from pipeline.progress import Progress, silent
-from pipeline.second_stage import Gate, make_fold_examples, train_ranker
+from pipeline.second_stage import ExampleCollector, Gate, SecondStage, train_ranker
 from pipeline.sources import keep_usable
 from pipeline.stages import Stages
-from ranking.deep import DeepRanker
-from ranking.featured import FeaturedRanker
+from ranking.base import Ranker
+from ranking.example_store import ExampleStore
 from ranking.pair_features import PairFeatures
 from retrieval.index.measure import IndexMeasurement
 
-MOST_LISTS = 10_000  # that the ranker learns from: 2.5 million rows of features, about half a gigabyte
+EXAMPLE_BYTES = 1 << 30  # of features of examples in memory; what is more waits on disk
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Trained:
     left_out: dict[str, str]  # optional source -> why the data do not allow it
     measurement: IndexMeasurement
     pair_features: PairFeatures | None
-    ranker: DeepRanker | None
+    second: SecondStage | None
     gate: Gate
     stages: Stages
 
@@ -46,13 +46,42 @@ def train(data: Data, config: PipelineConfig, *, holdout: Holdout, seed: int, pr
         DivergenceError: a loss or a feature is not finite.
     """
     config, left_out = keep_usable(config, data)
-    ranker, gate, tuning = None, Gate(False, "the preset has no second stage"), None
-    folds = []
+    second, gate = None, Gate(False, "the preset has no second stage")
+    with ExampleStore(limit_bytes=EXAMPLE_BYTES) as store:
+        tuning, examples = fit_folds(data, config, store, holdout=holdout, seed=seed, progress=progress)
+        if config.ranker and examples:
+            second, gate = train_ranker(examples, config.ranker, data, seed=seed, progress=partial(progress, "ranking"))
+    first = fit_first_stage(
+        data, data.interactions, config, seed=seed, tuning=tuning, progress=progress, part="on everything"
+    )
+    pair_features = PairFeatures.fit(first.features, config.pair_features) if second else None
+    stages = put_together(
+        first, config, second.on(pair_features) if second and pair_features and gate.is_open else None
+    )
+    measurement = measure(first, top_k=config.n_candidates, seed=seed)
+    return Trained(first, config, left_out, measurement, pair_features, second, gate, stages)
+
+
+def fit_folds(
+    data: Data, config: PipelineConfig, store: ExampleStore, *, holdout: Holdout, seed: int, progress: Progress = silent
+) -> tuple[Tuning | None, ExampleCollector | None]:
+    """First stages on parts of the history: what they decide for the last one, and examples of what they held back.
+
+    Args:
+        config: its sources are usable.
+        store: takes the examples; they are there as long as it is open.
+
+    Returns:
+        None where no part was needed; None where there is no ranker.
+    """
+    tuning, folds = None, []
     if config.ranker or any(source.weight is None for source in config.sources):
         folds = make_folds(data.interactions, holdout, n_folds=config.folds, seed=seed)
     if not config.ranker:
         folds = folds[:1]  # it teaches the weights
-    parts = []
+    examples = None
+    if config.ranker:
+        examples = ExampleCollector(data, config, config.ranker, store, n_folds=len(folds), seed=seed)
     for number, fold in enumerate(folds):
         stage = fit_first_stage(
             data,
@@ -65,24 +94,20 @@ def train(data: Data, config: PipelineConfig, *, holdout: Holdout, seed: int, pr
             part=f"part {number + 1} of {len(folds)}",
         )
         tuning = stage.tuning
-        if config.ranker:
-            most_lists = MOST_LISTS // len(folds)
-            parts.append(make_fold_examples(fold, stage, config, most_lists=most_lists, seed=seed + number))
-    if config.ranker:
-        ranker, gate = train_ranker(parts, config.ranker, seed=seed, progress=partial(progress, "ranking"))
-    first = fit_first_stage(
-        data, data.interactions, config, seed=seed, tuning=tuning, progress=progress, part="on everything"
-    )
-    pair_features = PairFeatures.fit(first.features, config.pair_features) if ranker else None
-    stages = Stages(
+        if examples:
+            examples.add(fold, stage)
+    return tuning, examples
+
+
+def put_together(first: FirstStage, config: PipelineConfig, ranker: Ranker | None) -> Stages:
+    """Both stages in training form, ready to answer; without a ranker retrieval's order is the last word."""
+    return Stages(
         features=first.features,
         towers=first.towers.model,
         vectors=first.towers.vectors,
         retriever=first.retriever,
         popularity=first.popularity,
         cold_weight=cold_weight_of(config),
-        ranker=FeaturedRanker(pair_features, ranker) if ranker and pair_features and gate.is_open else None,
+        ranker=ranker,
         n_candidates=config.n_candidates,
     )
-    measurement = measure(first, top_k=config.n_candidates, seed=seed)
-    return Trained(first, config, left_out, measurement, pair_features, ranker, gate, stages)

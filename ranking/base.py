@@ -1,23 +1,27 @@
-"""The protocol of the second stage; structural, so a model need not import it."""
+"""The protocols of the second stage; structural, so a model need not import them.
 
-from typing import Protocol, TypeAlias
+Two families train: `ListRanker` learns from candidate lists and what was watched later, `EventRanker` from the events
+of a history alone. Both answer as a `Ranker`.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from dataset.candidates import Candidates
 from dataset.features import FeatureTables
+from dataset.interactions import Interactions
+
+if TYPE_CHECKING:
+    from ranking.example_store import ExampleSource
+    from ranking.examples import Examples
+    from ranking.lists import Lists
 
 Scores: TypeAlias = npt.NDArray[np.float32]
 Matrix: TypeAlias = npt.NDArray[np.float32]
-
-
-class PairScorer(Protocol):
-    """A trained network over pair features, in training form or serving form."""
-
-    def score_pairs(self, pairs: Matrix) -> Scores:
-        """[n_rows] float32 of `pairs` [n_rows, n_features]."""
-        ...
 
 
 class Ranker(Protocol):
@@ -26,3 +30,59 @@ class Ranker(Protocol):
     def score(self, candidates: Candidates, features: FeatureTables) -> Scores:
         """[n_rows] float32, higher is better."""
         ...
+
+
+class ListScorer(Protocol):
+    """What scores described lists, in training form or serving form."""
+
+    def score_lists(self, lists: "Lists") -> Scores:
+        """[n_rows] float32, higher is better; comparable within a list."""
+        ...
+
+
+class ListRanker(ListScorer, Protocol):
+    """A ranker in training form that learns from candidate lists."""
+
+    def fit(
+        self,
+        examples: "ExampleSource",
+        *,
+        seed: int,
+        validation: "Examples",
+        n_users: int,
+        n_items: int,
+        progress: Callable[[int, int], None] = ...,
+    ) -> Self:
+        """Train from nothing on `examples`, stop by `validation`, return itself; counts are of the vocabularies."""
+        ...
+
+    def save(self, directory: Path) -> None:
+        """Config and weights, to go on from."""
+        ...
+
+    def export(self, directory: Path) -> None:
+        """The serving form, which `ranking.serving` reads without TensorFlow."""
+        ...
+
+
+class EventRanker(Ranker, Protocol):
+    """A ranker in training form that learns from the events of a history, as towers do; it needs no candidate lists."""
+
+    def check(self, history: Interactions, features: FeatureTables) -> None:
+        """Refuse data that it cannot learn from: an InputError names what they lack."""
+        ...
+
+    def fit(
+        self,
+        history: Interactions,
+        features: FeatureTables,
+        *,
+        seed: int,
+        progress: Callable[[int, int], None] = ...,
+    ) -> Self:
+        """Train from nothing on `history`, which `features` belong to, and return itself."""
+        ...
+
+    def save(self, directory: Path) -> None: ...
+
+    def export(self, directory: Path, features: FeatureTables) -> None: ...

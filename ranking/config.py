@@ -1,14 +1,14 @@
 """Settings of the second stage; kept apart from the models so that reading a config does not import TensorFlow."""
 
-from typing import Literal, TypeAlias
+from typing import Annotated, Literal, Self, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from layers.tower_config import TowersConfig
+from ranking.multitask_config import MultitaskRankerConfig
 
-TaskKind: TypeAlias = Literal["regression", "ordinal", "binary"]
-SharingKind: TypeAlias = Literal["bottom", "mmoe", "ple"]
-BalancingKind: TypeAlias = Literal["fixed", "uncertainty", "pcgrad"]
+Width: TypeAlias = Annotated[int, Field(ge=1)]
+
+Objective: TypeAlias = Literal["binary", "squared", "bpr", "margin", "softmax", "approx_ndcg", "lambda"]
 
 
 class PairFeaturesConfig(BaseModel):
@@ -25,95 +25,136 @@ class PairFeaturesConfig(BaseModel):
     shrink: float = Field(30.0, ge=0, description="added to the divisor of a cosine")
     ease_max_items: int = Field(5000, ge=0, description="larger catalogues do without EASE affinities")
     ease_l2: float = Field(6.5, gt=0, description="regularisation of EASE per square root of the number of users")
+    svd_factors: tuple[Width, ...] = Field((16, 48), description="singular vectors; an affinity for each")
+    companion_s: int = Field(60, ge=0, description="seconds between watches of companions; 0: no such columns")
+    companion_steps: int = Field(60, ge=1, description="events between two companions in a history, at most")
     segment_smoothing: float = Field(20.0, gt=0, description="watches that a user segment's lift is shrunk by")
     max_categories: int = Field(100, ge=2, description="user columns with more categories make no segments")
 
 
-class DeepRankerConfig(BaseModel):
-    """The deep ranker: cross layers and an MLP over pair features."""
+class ListRankerConfig(BaseModel):
+    """What every ranker that learns from candidate lists has."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    kind: Literal["deep"] = "deep"
-    objective: Literal["softmax", "binary"] = Field(
-        "softmax", description="listwise softmax over a user's candidates, or cross-entropy for each row"
+    label: Literal["watched", "liked", "rating"] = Field(
+        "watched", description="what is a positive: any later event, one rated liked_from or more, or by its rating"
     )
-    cross_layers: int = Field(0, ge=0, description="low-rank cross layers in front of the MLP")
-    projection_size: int = Field(32, ge=1, description="rank of a cross layer")
-    widths: tuple[int, ...] = Field((128, 64), min_length=1, description="units of the dense layers")
+    liked_from: float = Field(4.0, description="the lowest rating that is liked, under label=liked")
+    validation_share: float = Field(
+        0.15, gt=0, lt=1, description="share of users kept for early stopping, blending, calibration and the gate"
+    )
+    retrieval_weight: float | None = Field(
+        None, ge=0, description="of retrieval's opinion in the final order, in deviations of both; none: learned"
+    )
+
+
+class NetworkRankerConfig(ListRankerConfig):
+    """What every neural ranker has."""
+
+    objective: Objective = Field(
+        "softmax",
+        description="pointwise: binary, squared; pairwise: bpr, margin; listwise: softmax, approx_ndcg, lambda",
+    )
+    members: int = Field(
+        1, ge=1, le=32, description="networks of different seeds whose logits are averaged; each costs a whole training"
+    )
     dropout: float = Field(0.3, ge=0, lt=1, description="dropout after each dense layer")
     learning_rate: float = Field(2e-3, gt=0, description="of Adam, at the start of its cosine decay")
     batch_lists: int = Field(64, ge=1, description="lists in a training step")
     epochs: int = Field(12, ge=1, description="passes over the lists, at most")
-    validation_share: float = Field(
-        0.15, gt=0, lt=1, description="share of users kept for early stopping and for the gate"
+    max_steps: int = Field(2000, ge=1, description="steps of training, at most: many lists make fewer epochs")
+
+    @model_validator(mode="after")
+    def _graded_labels_suit(self) -> Self:
+        if self.label == "rating" and self.objective in ("bpr", "margin"):
+            raise ValueError(f"objective={self.objective} knows positives and negatives alone: set label to watched")
+        return self
+
+
+class DeepRankerConfig(NetworkRankerConfig):
+    """An MLP over pair features."""
+
+    kind: Literal["deep"] = "deep"
+    widths: tuple[Width, ...] = Field((128, 64), min_length=1, description="units of the dense layers")
+
+
+class CrossRankerConfig(NetworkRankerConfig):
+    """Deep & cross network, second version: low-rank cross layers and an MLP over the same inputs."""
+
+    kind: Literal["cross"] = "cross"
+    widths: tuple[Width, ...] = Field((128, 64), min_length=1, description="units of the dense layers")
+    cross_layers: int = Field(2, ge=1, description="cross layers; layer i gives interactions of order i + 2")
+    projection_size: int = Field(32, ge=1, description="rank of a cross layer")
+    embedding_size: int = Field(8, ge=0, description="dimensions of an embedding of the item, beside the features")
+
+
+class WideDeepRankerConfig(NetworkRankerConfig):
+    """Wide & deep: a linear model of features and items, and an MLP that also reads embeddings of user and item."""
+
+    kind: Literal["wide_deep"] = "wide_deep"
+    widths: tuple[Width, ...] = Field((128, 64), min_length=1, description="units of the dense layers")
+    embedding_size: int = Field(16, ge=1, description="dimensions of the embeddings of users and of items")
+
+
+class NeuralMfRankerConfig(NetworkRankerConfig):
+    """Neural matrix factorisation: the product of two embeddings and an MLP over two others; ids alone."""
+
+    kind: Literal["neural_mf"] = "neural_mf"
+    widths: tuple[Width, ...] = Field((64, 32), min_length=1, description="units of the dense layers")
+    embedding_size: int = Field(32, ge=1, description="dimensions of each of the four embeddings")
+
+
+class AttentionRankerConfig(NetworkRankerConfig):
+    """Target attention: each candidate looks at the user's newest events, and an MLP reads what it saw."""
+
+    kind: Literal["attention"] = "attention"
+    widths: tuple[Width, ...] = Field((128, 64), min_length=1, description="units of the dense layers")
+    embedding_size: int = Field(16, ge=1, description="dimensions of the embedding of items")
+    attention_units: int = Field(16, ge=1, description="hidden units of what weighs an event for a candidate")
+
+
+class TransformerRankerConfig(NetworkRankerConfig):
+    """A compact transformer over the list: each candidate is scored in the light of the others."""
+
+    kind: Literal["transformer"] = "transformer"
+    size: int = Field(64, ge=1, description="dimensions of a candidate")
+    blocks: int = Field(2, ge=1, description="attention blocks")
+    heads: int = Field(4, ge=1, description="attention heads; must divide size")
+    inducing_points: int = Field(
+        16, ge=1, description="summaries that the candidates exchange: cost grows with the list"
     )
 
+    @model_validator(mode="after")
+    def _heads_divide_size(self) -> Self:
+        if self.size % self.heads:
+            raise ValueError(f"heads={self.heads} does not divide size={self.size}")
+        return self
 
-class TaskConfig(BaseModel):
-    """One thing to predict of a user and an item, besides the watch."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+class LightGbmRankerConfig(ListRankerConfig):
+    """Gradient-boosted trees over pair features; needs `pip install belfry[lightgbm]`."""
 
-    column: str = Field("rating", min_length=1, description="of the interactions; a row without a value says nothing")
-    kind: TaskKind = Field(
-        "regression", description="a number; an ordered scale of few values (ordinal); or 0 and 1 (binary)"
+    kind: Literal["lightgbm"] = "lightgbm"
+    objective: Literal["lambdarank", "binary"] = Field(
+        "lambdarank", description="listwise, or cross-entropy for each row"
     )
-    weight: float = Field(1.0, gt=0, description="of its mean loss, that of the watch task having watch_weight")
-    utility: float = Field(
-        0.0, ge=0, le=1, description="share of its expected value in the score of a candidate; the rest is the watch's"
-    )
+    trees: int = Field(600, ge=1, description="trees, at most")
+    patience: int = Field(50, ge=1, description="trees without a gain on validation before training stops")
+    learning_rate: float = Field(0.03, gt=0, description="weight of a tree")
+    leaves: int = Field(31, ge=2, description="leaves of a tree")
+    least_rows: int = Field(50, ge=1, description="rows in a leaf, at least")
+    row_share: float = Field(0.8, gt=0, le=1, description="share of the rows that a tree sees")
+    column_share: float = Field(0.5, gt=0, le=1, description="share of the features that a tree sees")
 
 
-class MultitaskConfig(TowersConfig):
-    """One set of encoders for watches and labels; it is both stages."""
-
-    kind: Literal["multitask"] = "multitask"
-    tasks: tuple[TaskConfig, ...] = Field(
-        (TaskConfig(column="rating", utility=0.1),), min_length=1, description="what is learned beside watches"
-    )
-    watch_weight: float = Field(1.0, ge=0, description="of the mean loss of watches; 0: labels alone are learned")
-    schedule: Literal["joint", "sequential"] = Field(
-        "joint", description="all tasks in every step, or watches first and labels after them"
-    )
-    finetune_rate: float = Field(
-        0.0, ge=0, le=1, description="of the learning rate, for the shared weights under labels after watches; 0: held"
-    )
-    batch_raters: int = Field(
-        128, ge=1, description="users with labels in a step, beside batch_users for watches, however few there are"
-    )
-    sharing: SharingKind = Field(
-        "bottom", description="the same embeddings for all tasks; gated shared experts (mmoe); or own ones too (ple)"
-    )
-    n_experts: int = Field(3, ge=1, description="shared experts on each side and level, under mmoe and ple")
-    n_own_experts: int = Field(1, ge=1, description="experts of each task on each side and level, under ple")
-    n_levels: int = Field(1, ge=1, le=4, description="levels of experts, under mmoe and ple")
-    expert_width: int = Field(64, ge=1, description="hidden units of an expert")
-    balancing: BalancingKind = Field(
-        "fixed",
-        description="weights as given; learned ones (uncertainty); or gradients without conflicts (pcgrad)",
-    )
-    n_traits: int = Field(16, ge=1, le=1024, description="traits of an item that users differ in their taste for")
-    label_rate: float = Field(0.02, gt=0, description="learning rate of what tasks do not share, as learning_rate")
-    trait_l2: float = Field(120.0, ge=0, description="penalty on the squares of traits, per number of labels")
-    slope_l2: float = Field(40.0, ge=0, description="the same, of what embeddings and features say")
-    item_l2: float = Field(20.0, ge=0, description="the same, of the biases of items")
-    taste_precision: float = Field(4.0, gt=0, description="labels that the expected taste of a user weighs as much as")
-
-    @field_validator("tasks")
-    @classmethod
-    def _tasks_add_up(cls, tasks: tuple[TaskConfig, ...]) -> tuple[TaskConfig, ...]:
-        names = [task.column for task in tasks]
-        if len(set(names)) < len(names):
-            raise ValueError(f"columns are {names}; each is one task")
-        if (total := sum(task.utility for task in tasks)) > 1:
-            raise ValueError(f"utilities add up to {total:g}; the share of the watch would be negative")
-        return tasks
-
-
-class MultitaskRankerConfig(BaseModel):
-    """The heads of a multitask model that is the first source: nothing more is trained."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    kind: Literal["multitask"] = "multitask"
+NetworkConfig: TypeAlias = (
+    DeepRankerConfig
+    | CrossRankerConfig
+    | WideDeepRankerConfig
+    | NeuralMfRankerConfig
+    | AttentionRankerConfig
+    | TransformerRankerConfig
+)
+ListConfig: TypeAlias = NetworkConfig | LightGbmRankerConfig
+RankerConfig: TypeAlias = ListConfig | MultitaskRankerConfig

@@ -1,157 +1,180 @@
-"""DeepRanker: cross layers and an MLP over pair features, trained on whole candidate lists."""
+"""DeepRanker: a network of any kind, or several of different seeds, trained on whole candidate lists."""
 
 import json
-import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import TypeAdapter
 
 from dataset.errors import DivergenceError
 from layers.backend import Tensor, keras, tf
-from layers.blocks import cross_layers, mlp
 from layers.export import export_onnx
-from layers.losses import MASKED, softmax_over_candidates
-from ranking.base import Matrix, Scores
-from ranking.config import DeepRankerConfig
+from layers.list_losses import list_loss
+from layers.training import train_epochs
+from ranking.base import Scores
+from ranking.config import NetworkConfig
+from ranking.example_store import ExampleSource
 from ranking.examples import Examples
+from ranking.lists import Lists
+from ranking.networks import Inputs, RankerNetwork, Sizes, empty_inputs, make_network
+from ranking.serving import GRAPH_FILE
 
-WEIGHTS_FILE = "ranker.weights.h5"
-_ROWS_PER_BLOCK = 1 << 16
+CONFIG_FILE = "ranker.json"
 
-log = logging.getLogger(__name__)
+_CONFIG: TypeAdapter[NetworkConfig] = TypeAdapter(NetworkConfig)
 
 
 class DeepRanker:
-    """One logit for each row of pair features."""
+    """One logit for each candidate: the mean of the members' logits."""
 
-    def __init__(self, config: DeepRankerConfig) -> None:
+    def __init__(self, config: NetworkConfig) -> None:
         self.config = config
+        self._members: list[RankerNetwork] = []
 
     def fit(
         self,
-        examples: Examples,
+        examples: ExampleSource,
         *,
         seed: int,
         validation: Examples,
+        n_users: int,
+        n_items: int,
         progress: Callable[[int, int], None] = lambda done, total: None,
-    ) -> "DeepRanker":
-        """Train from nothing on `examples`, keep the weights of the epoch best on `validation`, return itself.
+    ) -> Self:
+        """Train from nothing on `examples`, each member with its own seed, and return itself.
+
+        Of each member the weights of the epoch with the best NDCG@10 on `validation` are kept. Users and items are
+        numbered from 1 to `n_users` and `n_items`.
 
         Raises:
             DivergenceError: a feature or the loss is not finite; the message names it.
         """
         config = self.config
-        bad = np.flatnonzero(~np.isfinite(examples.pairs).all(axis=0))
-        if len(bad):
-            raise DivergenceError(f"ranker: feature {examples.names[bad[0]]!r} is not finite in some rows")
-        generator = np.random.default_rng(seed)
-        keras.utils.set_random_seed(seed)
         self.names = examples.names
-        self._layers = _RankerLayers(len(examples.names), config)
-        self._layers.adapt(examples.pairs)
-        n_steps = -(-len(examples) // config.batch_lists) * config.epochs
-        schedule = keras.optimizers.schedules.CosineDecay(config.learning_rate, n_steps)
-        step = self._make_step(keras.optimizers.Adam(schedule))
-        lengths = np.diff(examples.starts)
-        places = np.arange(int(lengths.max()))
-        best_score, best_weights = -np.inf, self._layers.get_weights()
-        for epoch in range(1, config.epochs + 1):
-            order = generator.permutation(len(examples))
-            losses = []
-            for first in range(0, len(order), config.batch_lists):
-                lists = order[first : first + config.batch_lists]
-                present = places < lengths[lists, None]  # [n_lists, longest]
-                rows = np.where(present, examples.starts[lists, None] + places, 0)
-                losses.append(step(examples.pairs[rows], examples.labels[rows] * present, present))
-            loss = float(np.mean(losses))
-            if not np.isfinite(loss):
-                raise DivergenceError(f"ranker: loss is {loss} in epoch {epoch}; lower ranker.learning_rate")
-            score = float(validation.ndcg(self.score_pairs(validation.pairs)).mean())
-            log.info("ranker: epoch %d, loss %.4f, validation NDCG@10 %.4f", epoch, loss, score)
-            if score > best_score:
-                best_score, best_weights = score, self._layers.get_weights()
-            progress(epoch, config.epochs)
-        self._layers.set_weights(best_weights)
+        self._sizes = Sizes(len(self.names), n_users, n_items)
+        mean, deviation = _moments(examples)
+        n_epochs = min(config.epochs, -(-config.max_steps // -(-len(examples) // config.batch_lists)))
+        self._members = []
+        for member in range(config.members):
+            done_before = member * n_epochs
+            keras.utils.set_random_seed(seed + member)
+            network = make_network(config, self._sizes)
+            network.adapt(mean, deviation)
+            train_epochs(
+                network,
+                _epochs(network, examples, config, n_epochs, np.random.default_rng(seed + member)),
+                name="ranker",
+                n_epochs=n_epochs,
+                validate=partial(_ndcg, network, validation),
+                patience=n_epochs,
+                progress=lambda done, total, before=done_before: progress(before + done, config.members * total),  # type: ignore[misc]
+            )
+            self._members.append(network)
         return self
 
-    def score_pairs(self, pairs: Matrix) -> Scores:
+    def score_lists(self, lists: Lists) -> Scores:
         """[n_rows] float32 logits."""
-        blocks = [np.zeros(0, np.float32)]
-        for first in range(0, len(pairs), _ROWS_PER_BLOCK):
-            blocks.append(self._layers(pairs[first : first + _ROWS_PER_BLOCK], training=False).numpy())
-        return np.concatenate(blocks)
+        return _score(self._members, lists)
 
     def save(self, directory: Path) -> None:
         directory.mkdir(parents=True, exist_ok=True)
-        text = json.dumps({"config": self.config.model_dump(mode="json"), "names": self.names}, indent=2)
-        (directory / "ranker.json").write_text(text)
-        self._layers.save_weights(directory / WEIGHTS_FILE)
+        saved = {"config": self.config.model_dump(mode="json"), "names": self.names, "sizes": self._sizes._asdict()}
+        (directory / CONFIG_FILE).write_text(json.dumps(saved, indent=2))
+        for number, network in enumerate(self._members):
+            network.save_weights(directory / _weights_file(number))
 
     @classmethod
-    def load(cls, directory: Path) -> "DeepRanker":
+    def load(cls, directory: Path) -> Self:
         """What `save` wrote: built from its config, then filled with weights."""
-        saved = json.loads((directory / "ranker.json").read_text())
-        model = cls(DeepRankerConfig(**saved["config"]))
-        model.names = tuple(saved["names"])
-        model._layers = _RankerLayers(len(model.names), model.config)
-        model._layers.load_weights(directory / WEIGHTS_FILE)
+        saved = json.loads((directory / CONFIG_FILE).read_text())
+        model = cls(_CONFIG.validate_python(saved["config"]))
+        model.names, model._sizes = tuple(saved["names"]), Sizes(**saved["sizes"])
+        for number in range(model.config.members):
+            network = make_network(model.config, model._sizes)
+            network.load_weights(directory / _weights_file(number))
+            model._members.append(network)
         return model
 
-    def export(self, path: Path) -> None:
-        """Write the ranker as an ONNX graph: `pairs` [n, n_features] float32 in, `score` [n] float32 out."""
+    def export(self, directory: Path) -> None:
+        """Write all members as one ONNX graph; its inputs are those of `Lists.padded` that the network reads."""
         export_onnx(
-            lambda inputs: self._layers(inputs["pairs"], training=False),
-            {"pairs": np.zeros((1, len(self.names)), np.float32)},
-            path,
+            lambda inputs: _mean_logit(self._members, inputs),
+            empty_inputs(len(self.names), self._members[0].reads),
+            directory / GRAPH_FILE,
             output="score",
         )
 
-    def _make_step(self, optimizer: keras.optimizers.Optimizer) -> Callable[..., Tensor]:
-        layers, objective = self._layers, self.config.objective
 
-        @tf.function(autograph=False, reduce_retracing=True)  # type: ignore[untyped-decorator]
-        def step(pairs: Tensor, labels: Tensor, present: Tensor) -> Tensor:
-            """`pairs` [n_lists, longest, n_features], `labels` and `present` [n_lists, longest]."""
-            with tf.GradientTape() as tape:
-                flat = tf.reshape(pairs, [-1, pairs.shape[-1]])
-                logits = tf.reshape(layers(flat, training=True), tf.shape(labels))
-                if objective == "softmax":
-                    loss = softmax_over_candidates(tf.where(present, logits, MASKED), labels)
-                else:
-                    losses = tf.nn.sigmoid_cross_entropy_with_logits(tf.cast(labels, tf.float32), logits)
-                    loss = tf.reduce_mean(tf.boolean_mask(losses, present))
-            gradients = tape.gradient(loss, layers.trainable_variables)
-            optimizer.apply_gradients(zip(gradients, layers.trainable_variables, strict=True))
-            return loss
-
-        return step  # type: ignore[no-any-return]
+def _weights_file(number: int) -> str:
+    return f"member{number}.weights.h5"
 
 
-class _RankerLayers(keras.Model):  # type: ignore[misc]
-    """Standardised features and their signed logs -> cross layers -> MLP -> logit."""
+def _mean_logit(members: list[RankerNetwork], inputs: Inputs) -> Tensor:
+    return tf.add_n([network(inputs, training=False) for network in members]) / len(members)
 
-    def __init__(self, n_features: int, config: DeepRankerConfig) -> None:
-        super().__init__(name="ranker")
-        self.centre = self.add_weight(name="centre", shape=(n_features,), trainable=False, initializer="zeros")
-        self.scale = self.add_weight(name="scale", shape=(n_features,), trainable=False, initializer="ones")
-        self.cross = cross_layers(config.cross_layers, projection_size=config.projection_size)
-        self.mlp = mlp(config.widths, dropout=config.dropout, name="mlp")
-        self.head = keras.layers.Dense(1, name="head")
-        self(np.zeros((1, n_features), np.float32))  # makes the weights
 
-    def adapt(self, pairs: Matrix) -> None:
-        """Take centre and scale of the features from the examples."""
-        deviation: npt.NDArray[np.float32] = pairs.std(axis=0)
-        self.centre.assign(pairs.mean(axis=0))
-        self.scale.assign(np.where(deviation > 1e-6, deviation, 1))
+def _score(members: list[RankerNetwork], lists: Lists) -> Scores:
+    parts = [np.zeros(0, np.float32)]
+    for block in lists.blocks():
+        inputs, _, present = lists.padded(block)
+        parts.append(_mean_logit(members, inputs).numpy()[present])
+    return np.concatenate(parts)
 
-    def call(self, pairs: Tensor, training: bool = False) -> Tensor:
-        """[n] float32; `pairs` [n, n_features] float32."""
-        standard = tf.clip_by_value((pairs - self.centre) / self.scale, -6.0, 6.0)
-        inputs = tf.concat([standard, tf.sign(standard) * tf.math.log(1.0 + tf.abs(standard))], axis=1)
-        crossed = inputs
-        for layer in self.cross:
-            crossed = layer(inputs, crossed)
-        return tf.squeeze(self.head(self.mlp(crossed, training=training)), axis=1)
+
+def _ndcg(network: RankerNetwork, validation: Examples) -> float:
+    return float(validation.ndcg(_score([network], validation.lists)).mean())
+
+
+def _moments(examples: ExampleSource) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Mean and standard deviation of each feature, both [n_features].
+
+    Raises:
+        DivergenceError: names the first feature that is not finite somewhere.
+    """
+    n_rows, total, squares = 0, np.zeros(len(examples.names)), np.zeros(len(examples.names))
+    for block in examples.blocks(np.random.default_rng(0)):
+        pairs = block.lists.pairs
+        bad = np.flatnonzero(~np.isfinite(pairs).all(axis=0))
+        if len(bad):
+            raise DivergenceError(f"ranker: feature {examples.names[bad[0]]!r} is not finite in some rows")
+        n_rows += len(pairs)
+        total += pairs.sum(axis=0, dtype=np.float64)
+        squares += np.einsum("ij,ij->j", pairs, pairs, dtype=np.float64)
+    mean = total / n_rows
+    deviation = np.sqrt(np.maximum(squares / n_rows - mean**2, 0))
+    return mean.astype(np.float32), deviation.astype(np.float32)
+
+
+def _epochs(
+    network: RankerNetwork,
+    examples: ExampleSource,
+    config: NetworkConfig,
+    n_epochs: int,
+    generator: np.random.Generator,
+) -> Callable[[], Iterator[Tensor]]:
+    """What trains for one epoch and gives the loss of each step."""
+    n_steps = -(-len(examples) // config.batch_lists) * n_epochs
+    optimizer = keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(config.learning_rate, n_steps))
+
+    @tf.function(autograph=False, reduce_retracing=True)  # type: ignore[untyped-decorator]
+    def step(inputs: dict[str, Tensor], labels: Tensor, present: Tensor) -> Tensor:
+        with tf.GradientTape() as tape:
+            logits = network(inputs, training=True)
+            loss = list_loss(config.objective, logits, labels, present)
+        gradients = tape.gradient(loss, network.trainable_variables)
+        optimizer.apply_gradients(zip(gradients, network.trainable_variables, strict=True))
+        return loss
+
+    def run_epoch() -> Iterator[Tensor]:
+        for block in examples.blocks(generator):
+            order = generator.permutation(len(block))
+            for first in range(0, len(order), config.batch_lists):
+                inputs, rows, present = block.lists.padded(order[first : first + config.batch_lists])
+                read = {name: inputs[name] for name in network.reads}
+                yield step(read, block.labels[rows] * present, present)
+
+    return run_epoch

@@ -1,93 +1,108 @@
 """Examples: candidates that retrieval brought, labelled by what users did later. Negatives come from the candidates."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from dataset.candidates import Candidates
-from dataset.interactions import Positions, SeenItems
+from dataset.interactions import Interactions, Positions
 from dataset.vocabulary import Numbers
-from ranking.base import Matrix
+from ranking.base import Scores
+from ranking.lists import Lists, concatenate_lists
+
+Label: TypeAlias = Literal["watched", "liked", "rating"]
 
 
 @dataclass(frozen=True)
 class Examples:
-    """Lists of candidates with features and labels; only lists that hold a positive and a negative are kept.
+    """Described lists with labels; only lists that hold a row above 0 and a row of 0 are kept.
 
     A later event that retrieval missed is in no list: the ranker cannot learn from it, but `n_relevant` counts it.
     """
 
-    pairs: Matrix  # [n_rows, n_features]
-    names: tuple[str, ...]  # of the features
-    labels: npt.NDArray[np.float32]  # [n_rows], 1 = watched later
-    starts: Positions  # [n_lists + 1]
-    users: Numbers  # [n_lists]
-    n_relevant: Positions  # [n_lists] later events of the user, among the candidates or not
+    lists: Lists
+    labels: npt.NDArray[np.float32]  # [n_rows] 0 = not watched later; else 1, or the rating's share of the range
+    n_relevant: Positions  # [n_lists] later events of the user with a label, among the candidates or not
 
     def __len__(self) -> int:
         """Count of lists."""
-        return len(self.users)
+        return len(self.lists)
 
     def select(self, lists: Positions) -> "Examples":
         """The lists at these positions, in this order."""
-        counts = np.diff(self.starts)[lists]
-        starts = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-        rows = np.arange(starts[-1]) - np.repeat(starts[:-1], counts) + np.repeat(self.starts[lists], counts)
-        return Examples(
-            self.pairs[rows], self.names, self.labels[rows], starts, self.users[lists], self.n_relevant[lists]
-        )
+        return Examples(self.lists.select(lists), self.labels[self.lists.rows_of(lists)], self.n_relevant[lists])
 
-    def ndcg(self, score: npt.NDArray[np.float32], n: int = 10) -> npt.NDArray[np.float64]:
-        """[n_lists] NDCG@n of sorting every list by `score` [n_rows]; ties by the order of the rows."""
-        row_list = np.repeat(np.arange(len(self)), np.diff(self.starts))
+    def blocks(self, generator: np.random.Generator) -> Iterator["Examples"]:
+        """Everything once, in parts that fit into memory: here, one."""
+        yield self
+
+    def ndcg(self, score: Scores, n: int = 10) -> npt.NDArray[np.float64]:
+        """[n_lists] NDCG@n of sorting every list by `score` [n_rows], any label above 0 a hit; ties by row order."""
+        starts, row_list = self.lists.starts, self.lists.row_list
         order = np.lexsort((-score, row_list))
-        place = np.arange(len(score)) - self.starts[row_list]
-        gain = np.where(place < n, self.labels[order] / np.log2(place + 2), 0)
+        place = np.arange(len(score)) - starts[row_list]
+        gain = np.where(place < n, (self.labels[order] > 0) / np.log2(place + 2), 0)
         best = np.cumsum(1 / np.log2(np.arange(n) + 2))
         ideal = best[np.minimum(self.n_relevant, n) - 1]
         values: npt.NDArray[np.float64] = np.bincount(row_list, gain, minlength=len(self)) / ideal
         return values
 
 
-def make_examples(candidates: Candidates, pairs: Matrix, names: tuple[str, ...], later: SeenItems) -> Examples:
+def make_examples(lists: Lists, later: Interactions, label: Label = "watched", *, liked_from: float = 0) -> Examples:
     """Label candidates by what their users did later.
 
     Args:
-        candidates: from a history that ends before `later`, or leaves it out.
-        pairs: [n_rows, n_features] of the candidates.
-        later: by user number.
+        lists: from a history that ends before `later`, or leaves it out.
+        label: "watched": 1 for every later event. "liked": 1 where it is rated `liked_from` or more. "rating": where
+            the rating stands between 0 and 1 from just under the lowest later rating to the highest. Events without a
+            rating count as liked, and half.
     """
-    labels = later.contains(candidates.user_num, candidates.item_num)
-    examples = Examples(
-        pairs,
-        names,
-        labels.astype(np.float32),
-        candidates.starts,
-        candidates.users,
-        later.count(candidates.users),
-    )
-    n_positives = np.add.reduceat(np.append(labels, False), candidates.starts)[:-1] * (np.diff(candidates.starts) > 0)
-    return examples.select(np.flatnonzero((n_positives > 0) & (n_positives < np.diff(candidates.starts))))
+    value = _values(later, label, liked_from)
+    later = later.select(value > 0)
+    seen = later.seen_items
+    users = np.repeat(lists.users, lists.lengths)
+    places = seen.positions(users, lists.items)
+    best = np.zeros(len(seen.item_num) + 1, np.float32)  # the last is that of no event
+    np.maximum.at(best, seen.positions(later.user_num, later.item_num), value[value > 0])
+    labels = best[places]
+    labels[places < 0] = 0
+    examples = Examples(lists, labels, seen.count(lists.users))
+    n_positives = np.bincount(lists.row_list, labels > 0, minlength=len(lists))
+    return examples.select(np.flatnonzero((n_positives > 0) & (n_positives < lists.lengths)))
+
+
+def _values(later: Interactions, label: Label, liked_from: float) -> npt.NDArray[np.float32]:
+    """[n_events] what each later event is worth, 0 for nothing."""
+    rating = later.rating
+    if label == "watched" or rating is None or not np.isfinite(rating).any():
+        return np.ones(len(later), np.float32)
+    rated = np.isfinite(rating)
+    if label == "liked":
+        return (~rated | (rating >= liked_from)).astype(np.float32)
+    low, high = float(rating[rated].min()), float(rating[rated].max())
+    share = (rating - low + 1) / (high - low + 1)
+    values: npt.NDArray[np.float32] = np.where(rated, share, 0.5).astype(np.float32)
+    return values
 
 
 def concatenate(parts: list[Examples]) -> Examples:
     """The lists of all parts; the features must be the same."""
-    counts = np.concatenate([np.diff(part.starts) for part in parts])
     return Examples(
-        np.concatenate([part.pairs for part in parts]),
-        parts[0].names,
+        concatenate_lists([part.lists for part in parts]),
         np.concatenate([part.labels for part in parts]),
-        np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
-        np.concatenate([part.users for part in parts]),
         np.concatenate([part.n_relevant for part in parts]),
     )
 
 
-def split_by_user(examples: Examples, *, share: float, seed: int) -> tuple[Examples, Examples]:
-    """(to learn from, to validate on): a `share` of the users, with all their lists, goes to validation."""
-    users = np.unique(examples.users)
-    n_held_back = max(1, round(len(users) * share))
-    held_back = np.random.default_rng(seed).permutation(users)[:n_held_back]
-    is_held_back = np.isin(examples.users, held_back)
+def validation_users(users: Numbers, *, share: float, seed: int) -> Numbers:
+    """A `share` of the distinct users, at least one: with all their lists they go to validation."""
+    distinct = np.unique(users)
+    return np.sort(np.random.default_rng(seed).permutation(distinct)[: max(1, round(len(distinct) * share))])
+
+
+def split_by_user(examples: Examples, held_back: Numbers) -> tuple[Examples, Examples]:
+    """(to learn from, to validate on): the lists of users other than `held_back`, and theirs."""
+    is_held_back = np.isin(examples.lists.users, held_back)
     return examples.select(np.flatnonzero(~is_held_back)), examples.select(np.flatnonzero(is_held_back))

@@ -10,7 +10,7 @@ from dataset.candidates import Candidates
 from dataset.features import FeatureTables
 from layers.labelled import LabelRows
 from ranking.base import Matrix, Scores
-from ranking.config import MultitaskConfig
+from ranking.multitask_config import MultitaskConfig
 from ranking.taste import TasteTable
 
 HEADS_FILE = "heads.npz"

@@ -23,8 +23,8 @@ from layers.tower_network import Embeddings
 from layers.training import train_epochs
 from layers.watches import WatchTraining, check_watches, watch_tensors
 from ranking.base import Matrix, Scores
-from ranking.config import MultitaskConfig
 from ranking.heads import Heads
+from ranking.multitask_config import MultitaskConfig
 from ranking.multitask_network import MultitaskNetwork, make_step
 from ranking.taste_layer import LabelScale
 

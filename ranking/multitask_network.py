@@ -12,7 +12,7 @@ from layers.labelled import LabelledBatch
 from layers.sharing import ProgressiveExtraction, SharedBottom, Sharing
 from layers.tower_network import TowerNetwork, all_items, bag_matrices, is_cold, times
 from layers.watches import WatchTensors, WatchTraining
-from ranking.config import MultitaskConfig
+from ranking.multitask_config import MultitaskConfig
 from ranking.taste import TasteTable, log_count
 from ranking.taste_layer import LabelScale, LabelTensors, TasteLayer
 

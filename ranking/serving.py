@@ -1,24 +1,45 @@
-"""OnnxScorer: the ranker's network in its serving form. No TensorFlow."""
+"""Rankers in their serving form. No TensorFlow."""
 
 from pathlib import Path
 
 import numpy as np
 
 from layers.sessions import open_session
-from ranking.base import Matrix, Scores
+from ranking.base import ListScorer, Scores
+from ranking.boosted import read_trees, score_by_trees
+from ranking.config import LightGbmRankerConfig, ListConfig
+from ranking.lists import Lists
 
-_ROWS_PER_BLOCK = 1 << 16
+GRAPH_FILE = "ranker.onnx"
 
 
-class OnnxScorer:
-    """Meets the protocol `PairScorer` out of an exported network."""
+class OnnxRanker:
+    """Meets the protocol `ListScorer` out of an exported network."""
 
-    def __init__(self, network: Path) -> None:
-        self._session = open_session(network)
+    def __init__(self, graph: Path) -> None:
+        self._session = open_session(graph)
+        self._reads = [wanted.name for wanted in self._session.get_inputs()]
 
-    def score_pairs(self, pairs: Matrix) -> Scores:
+    def score_lists(self, lists: Lists) -> Scores:
         """[n_rows] float32."""
-        blocks = [np.zeros(0, np.float32)]
-        for first in range(0, len(pairs), _ROWS_PER_BLOCK):
-            blocks.append(self._session.run(None, {"pairs": pairs[first : first + _ROWS_PER_BLOCK]})[0])
-        return np.concatenate(blocks)
+        parts = [np.zeros(0, np.float32)]
+        for block in lists.blocks():
+            inputs, _, present = lists.padded(block)
+            parts.append(self._session.run(None, {name: inputs[name] for name in self._reads})[0][present])
+        return np.concatenate(parts)
+
+
+class TreeRanker:
+    """Meets the protocol `ListScorer` out of exported trees; needs LightGBM."""
+
+    def __init__(self, directory: Path) -> None:
+        self._booster = read_trees(directory)
+
+    def score_lists(self, lists: Lists) -> Scores:
+        """[n_rows] float32."""
+        return score_by_trees(self._booster, lists)
+
+
+def load_scorer(directory: Path, config: ListConfig) -> ListScorer:
+    """What the `export` of a ranker of this kind wrote."""
+    return TreeRanker(directory) if isinstance(config, LightGbmRankerConfig) else OnnxRanker(directory / GRAPH_FILE)

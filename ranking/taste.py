@@ -16,7 +16,7 @@ import numpy.typing as npt
 from dataset.features import FeatureTables
 from dataset.vocabulary import Numbers
 from layers.labelled import LabelRows
-from ranking.config import TaskKind
+from ranking.multitask_config import TaskKind
 
 Matrix: TypeAlias = npt.NDArray[np.float32]
 

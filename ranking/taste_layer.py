@@ -13,7 +13,7 @@ from layers.backend import Tensor, keras, tf
 from layers.item_encoder import ItemInputs
 from layers.labelled import label_column
 from layers.ridge import FeatureMatrix
-from ranking.config import MultitaskConfig, TaskConfig
+from ranking.multitask_config import MultitaskConfig, TaskConfig
 from ranking.taste import TasteTable
 
 MOST_LEVELS = 20

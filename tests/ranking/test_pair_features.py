@@ -12,7 +12,8 @@ from dataset.history import even_weights, recency_weights
 from dataset.interactions import Interactions
 from dataset.similarity import cosine_neighbours, ease_weights
 from ranking.config import PairFeaturesConfig
-from ranking.pair_features import DAY_S, WINDOWS_DAYS, PairFeatures
+from ranking.pair_features import PairFeatures
+from ranking.times import DAY_S, WINDOWS_DAYS
 
 NOTHING = FeatureColumns()
 CONFIG = PairFeaturesConfig(n_neighbours=4, shrink=1.0)

@@ -1,0 +1,116 @@
+"""Lists: candidate lists described in numbers, which is all that a ranker reads; and their padded batches."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from dataset.candidates import Candidates
+from dataset.history import history_windows
+from dataset.interactions import Interactions, Mask, Positions, stretches
+from dataset.vocabulary import Numbers
+from ranking.base import Matrix
+
+HISTORY_LENGTH = 50  # newest events of a user that a network may attend to
+_ROWS_PER_BLOCK = 1 << 16
+
+Inputs: TypeAlias = dict[str, npt.NDArray[np.generic]]  # of a network, by name
+
+
+@dataclass(frozen=True)
+class Lists:
+    """Lists of candidates, one after another."""
+
+    pairs: Matrix  # [n_rows, n_features]
+    names: tuple[str, ...]  # of the features
+    items: Numbers  # [n_rows]
+    starts: Positions  # [n_lists + 1]
+    users: Numbers  # [n_lists]
+    history: Numbers  # [n_lists, HISTORY_LENGTH] newest items of each user, oldest first, padded in front with 0
+
+    @classmethod
+    def describe(cls, candidates: Candidates, pairs: Matrix, names: tuple[str, ...], history: Interactions) -> "Lists":
+        """Candidates with their features; `history` is the one that both were made from."""
+        users = candidates.users
+        windows = history_windows(history, users, length=HISTORY_LENGTH).item_num
+        return cls(pairs, names, candidates.item_num, candidates.starts, users, windows)
+
+    def __len__(self) -> int:
+        """Count of lists."""
+        return len(self.users)
+
+    @property
+    def lengths(self) -> Positions:
+        """[n_lists]"""
+        return np.diff(self.starts)
+
+    @property
+    def row_list(self) -> Positions:
+        """[n_rows] the list of each row."""
+        return np.repeat(np.arange(len(self)), self.lengths)
+
+    def column(self, name: str) -> npt.NDArray[np.float32]:
+        """[n_rows] one feature."""
+        column: npt.NDArray[np.float32] = self.pairs[:, self.names.index(name)]
+        return column
+
+    def rows_of(self, lists: Positions) -> Positions:
+        """Rows of the lists at these positions, one list after another."""
+        return stretches(self.starts[lists], self.lengths[lists])
+
+    def select(self, lists: Positions) -> "Lists":
+        """The lists at these positions, in this order."""
+        rows = self.rows_of(lists)
+        starts = np.concatenate([[0], np.cumsum(self.lengths[lists])]).astype(np.int64)
+        return replace(
+            self,
+            pairs=self.pairs[rows],
+            items=self.items[rows],
+            starts=starts,
+            users=self.users[lists],
+            history=self.history[lists],
+        )
+
+    def blocks(self) -> Iterator[Positions]:
+        """Positions of lists, in order, in blocks of some 65,000 rows: what is scored at once."""
+        first, stop = 0, len(self)
+        while first < stop:
+            last = int(np.searchsorted(self.starts, self.starts[first] + _ROWS_PER_BLOCK, "right")) - 1
+            last = min(max(last, first + 1), stop)
+            yield np.arange(first, last)
+            first = last
+
+    def padded(self, lists: Positions) -> tuple[Inputs, Positions, Mask]:
+        """Some lists as a network's inputs, padded behind to the longest of them.
+
+        Returns:
+            `pairs` [n, longest, n_features], `item` [n, longest], `user` [n], `history` [n, HISTORY_LENGTH] and
+            `present` [n, longest]; the rows, [n, longest], 0 where padded; and which are not padded, [n, longest].
+        """
+        lengths = self.lengths[lists]
+        places = np.arange(int(lengths.max(initial=0)))
+        present = places < lengths[:, None]
+        rows = np.where(present, self.starts[lists, None] + places, 0)
+        inputs: Inputs = {
+            "pairs": self.pairs[rows],
+            "item": self.items[rows] * present,
+            "user": self.users[lists],
+            "history": self.history[lists],
+            "present": present,
+        }
+        return inputs, rows, present
+
+
+def concatenate_lists(parts: list[Lists]) -> Lists:
+    """The lists of all parts, of which there is at least one; the features must be the same."""
+    lengths = np.concatenate([part.lengths for part in parts])
+    return Lists(
+        np.concatenate([part.pairs for part in parts]),
+        parts[0].names,
+        np.concatenate([part.items for part in parts]),
+        np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+        np.concatenate([part.users for part in parts]),
+        np.concatenate([part.history for part in parts]),
+    )
