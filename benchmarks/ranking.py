@@ -236,9 +236,9 @@ def page(folder: Path, seeds: Sequence[int]) -> str:
             f"Written by `make benchmark-ranking` from measurements of {', '.join(sorted(days))}; {shown}.",
             "",
             "Full ranking over the whole catalogue, seen items removed, means over users. All rankers of a seed",
-            "learned from the same examples, held back on the train part, and order the same candidates; `validation`",
-            "is NDCG@10 over the lists that the gate sees. Brackets: 95% bootstrap intervals over users. Times are wall",
-            "time on shared cores; pairs/s are of CPU time, one thread: the serving form / computing the features.",
+            "learned from the same examples, held back on the train part, and order the same candidates.",
+            "`validation` is NDCG@10 over the lists that the gate sees. Brackets: 95% bootstrap over users.",
+            "Wall time on shared cores; pairs/s of CPU time, one thread: the serving form / computing the features.",
             "",
             *sections,
         ]

@@ -97,6 +97,7 @@ def _hash_of(data: Data) -> str:
     event_columns = [events.user_num, events.item_num, events.timestamp_s, events.rating, events.weight]
     if events.shown is not None:
         event_columns += [events.shown.user_num, events.shown.item_num, events.shown.first_s]
+    event_columns += [values for _, values in sorted(events.labels.items())]
     for column in event_columns:
         digest.update(b"-" if column is None else np.ascontiguousarray(column).tobytes())
     for features in (data.users, data.items):

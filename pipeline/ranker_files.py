@@ -11,6 +11,8 @@ from pipeline.config import PipelineConfig
 from pipeline.run_files import load_arrays
 from ranking.base import Ranker
 from ranking.featured import FeaturedRanker
+from ranking.multitask_config import MultitaskConfig, MultitaskRankerConfig
+from ranking.multitask_serving import OnnxMultitask
 from ranking.opinion import Opinion
 from ranking.pair_features import PairFeatures
 from ranking.serving import load_scorer
@@ -30,7 +32,10 @@ def save_second_stage(second: "SecondStage", pair_features: PairFeatures, folder
 
 
 def load_second_stage(folder: Path, config: PipelineConfig) -> Ranker:
-    """What `save_second_stage` wrote, of a run with this config."""
+    """What `save_second_stage` wrote, or the first source where it has heads, of a run with this config."""
+    if isinstance(config.ranker, MultitaskRankerConfig):
+        assert isinstance(config.retrieval, MultitaskConfig)  # the config was checked
+        return OnnxMultitask(folder, config.retrieval)
     assert config.ranker is not None  # else nothing was saved
     saved = json.loads((folder / _OPINION).read_text())
     names = tuple(saved.pop("names"))

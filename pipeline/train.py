@@ -3,15 +3,17 @@
 from dataclasses import dataclass
 from functools import partial
 
-from pipeline.config import Holdout, PipelineConfig, cold_weight_of
+from pipeline.config import Holdout, PipelineConfig, cold_weight_of, has_heads
 from pipeline.data import Data
 from pipeline.first_stage import FirstStage, Tuning, fit_first_stage, measure
+from pipeline.heads import HeadsJudge, heads_of
 from pipeline.holdout import make_folds
 from pipeline.progress import Progress, silent
 from pipeline.second_stage import ExampleCollector, Gate, SecondStage, train_ranker
 from pipeline.sources import keep_usable
 from pipeline.stages import Stages
 from ranking.base import Ranker
+from ranking.config import ListConfig
 from ranking.example_store import ExampleStore
 from ranking.pair_features import PairFeatures
 from retrieval.index.measure import IndexMeasurement
@@ -49,22 +51,23 @@ def train(data: Data, config: PipelineConfig, *, holdout: Holdout, seed: int, pr
     second, gate = None, Gate(False, "the preset has no second stage")
     with ExampleStore(limit_bytes=EXAMPLE_BYTES) as store:
         tuning, examples = fit_folds(data, config, store, holdout=holdout, seed=seed, progress=progress)
-        if config.ranker and examples:
+        if isinstance(examples, HeadsJudge):
+            gate = examples.gate
+        elif examples and isinstance(config.ranker, ListConfig):
             second, gate = train_ranker(examples, config.ranker, data, seed=seed, progress=partial(progress, "ranking"))
     first = fit_first_stage(
         data, data.interactions, config, seed=seed, tuning=tuning, progress=progress, part="on everything"
     )
     pair_features = PairFeatures.fit(first.features, config.pair_features) if second else None
-    stages = put_together(
-        first, config, second.on(pair_features) if second and pair_features and gate.is_open else None
-    )
+    ranker = heads_of(first) if has_heads(config) else second.on(pair_features) if second and pair_features else None
+    stages = put_together(first, config, ranker if gate.is_open else None)
     measurement = measure(first, top_k=config.n_candidates, seed=seed)
     return Trained(first, config, left_out, measurement, pair_features, second, gate, stages)
 
 
 def fit_folds(
     data: Data, config: PipelineConfig, store: ExampleStore, *, holdout: Holdout, seed: int, progress: Progress = silent
-) -> tuple[Tuning | None, ExampleCollector | None]:
+) -> tuple[Tuning | None, ExampleCollector | HeadsJudge | None]:
     """First stages on parts of the history: what they decide for the last one, and examples of what they held back.
 
     Args:
@@ -72,15 +75,17 @@ def fit_folds(
         store: takes the examples; they are there as long as it is open.
 
     Returns:
-        None where no part was needed; None where there is no ranker.
+        None where no part was needed; None where there is no ranker, and where it is trained already, its judge.
     """
     tuning, folds = None, []
     if config.ranker or any(source.weight is None for source in config.sources):
         folds = make_folds(data.interactions, holdout, n_folds=config.folds, seed=seed)
     if not config.ranker:
         folds = folds[:1]  # it teaches the weights
-    examples = None
-    if config.ranker:
+    examples: ExampleCollector | HeadsJudge | None = None
+    if has_heads(config):
+        examples = HeadsJudge(config, seed=seed)
+    elif isinstance(config.ranker, ListConfig):
         examples = ExampleCollector(data, config, config.ranker, store, n_folds=len(folds), seed=seed)
     for number, fold in enumerate(folds):
         stage = fit_first_stage(

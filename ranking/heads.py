@@ -13,6 +13,8 @@ from ranking.base import Matrix, Scores
 from ranking.multitask_config import MultitaskConfig
 from ranking.taste import TasteTable
 
+QUERY_TOWER_FILE = "query_tower.onnx"  # as `retrieval.serving` reads it
+TASK_QUERIES_FILE = "task_queries.onnx"
 HEADS_FILE = "heads.npz"
 _ROWS_PER_BLOCK = 1 << 16
 

@@ -23,13 +23,11 @@ from layers.tower_network import Embeddings
 from layers.training import train_epochs
 from layers.watches import WatchTraining, check_watches, watch_tensors
 from ranking.base import Matrix, Scores
-from ranking.heads import Heads
+from ranking.heads import QUERY_TOWER_FILE, TASK_QUERIES_FILE, Heads
 from ranking.multitask_config import MultitaskConfig
 from ranking.multitask_network import MultitaskNetwork, make_step
 from ranking.taste_layer import LabelScale
 
-QUERY_TOWER_FILE = "query_tower.onnx"  # as `retrieval.serving` reads it
-TASK_QUERIES_FILE = "task_queries.onnx"
 _MODEL_FILE, _WEIGHTS_FILE, _LOG_FILE = "config.json", "weights.h5", "training.json"
 
 log = logging.getLogger(__name__)

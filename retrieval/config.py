@@ -183,6 +183,6 @@ def kinds_of(union: object) -> dict[str, type[BaseModel]]:
     return {config.model_fields["kind"].default: config for config in get_args(union)}
 
 
-def reads_history(config: ModelConfig) -> bool:
+def reads_history(config: ModelConfig | TowersConfig) -> bool:
     """Whether lists follow the user's history as it is when asked; otherwise the system knows users by their id."""
     return not isinstance(config, ReportConfig | FeedForwardMFConfig)
