@@ -57,6 +57,7 @@ class WatchTraining:
         is_bounded = config.objective == "softmax"
         self.loss_limit = _DIVERGED * float(np.log(len(history.items) + 1)) if is_bounded else np.inf
         self.plan = BatchPlan(**{name: getattr(config, name) for name in BatchPlan.__dataclass_fields__})
+        self.n_watches = len(history)
         self._history, self._l2 = history, config.l2 / len(history) ** 0.5
 
     def batches(self, generator: np.random.Generator, mined: Numbers | None = None) -> Iterator[RetrievalBatch]:

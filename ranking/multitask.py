@@ -85,37 +85,61 @@ class MultitaskModel:
         """
         self.check(history, features)
         keras.utils.set_random_seed(seed)
-        scales = [LabelScale.of(history, task) for task in self.config.tasks]
-        self._fitted = MultitaskNetwork(features, self.config, scales)
-        self._kept_heads, self.epoch_logs = None, []
-        watches = WatchTraining(history, self.config)
+        self.epoch_logs = []
+        self._start(history, features)
+        watches, generator = WatchTraining(history, self.config), np.random.default_rng(seed)
         for encoder in self._network.towers.item_encoders:
             encoder.start_ids(watches.draw.has_events)
-        generator = np.random.default_rng(seed)
-        is_joint = self.config.schedule == "joint"
-        n_watch_epochs = min(epochs or watches.n_epochs, watches.n_epochs)
-        n_all = n_watch_epochs + (0 if is_joint else watches.n_epochs)
+        is_joint = self.config.schedule == "joint" and self.config.watch_weight > 0
+        n_epochs = min(epochs or watches.n_epochs, watches.n_epochs) if self.config.watch_weight else 0
+        n_all = n_epochs + (0 if is_joint else watches.n_epochs)
         self.epochs_trained = train_epochs(
             self._network,
             self._epochs(history, features, watches, generator, watch=True, labels=is_joint),
             name="multitask",
-            n_epochs=n_watch_epochs,
+            n_epochs=n_epochs,
             loss_limit=watches.loss_limit,
             validate=None if validate is None else lambda: validate(self),
             look_every=watches.look_every,
             patience=self.config.patience,
             progress=lambda done, _: progress(done, n_all),
         )
+        self._place_new(features)
         if not is_joint:
-            train_epochs(
-                self._network,
-                self._epochs(history, features, watches, generator, watch=False, labels=True),
-                name="multitask, labels",
-                n_epochs=watches.n_epochs,
-                progress=lambda done, _: progress(n_watch_epochs + done, n_all),
-            )
-        towers = self._network.towers
-        place_new(towers.item_encoders, towers.bias, features, optimism=self.config.new_item_optimism)
+            self.fit_labels(history, features, seed=seed, progress=lambda done, _: progress(n_epochs + done, n_all))
+        return self
+
+    def fit_labels(
+        self,
+        history: Interactions,
+        features: FeatureTables,
+        *,
+        seed: int,
+        progress: Callable[[int, int], None] = lambda done, total: None,
+    ) -> Self:
+        """Learn the tasks anew on top of what the encoders know, and return itself: sequential transfer.
+
+        The encoders follow at `finetune_rate` of their learning rate; at 0 the towers stay as they are.
+
+        Args:
+            history: the labels to learn from, over the users and items that the encoders were fitted on.
+        """
+        self.check(history, features)
+        keras.utils.set_random_seed(seed)
+        known = self._network.encoder_weights
+        self._start(history, features)
+        for weight, value in zip(self._network.encoder_weights, known, strict=True):
+            weight.assign(value)
+        watches = WatchTraining(history, self.config)
+        train_epochs(
+            self._network,
+            self._epochs(history, features, watches, np.random.default_rng(seed), watch=False, labels=True),
+            name="multitask",
+            n_epochs=watches.n_epochs,
+            progress=progress,
+        )
+        if self.config.finetune_rate:
+            self._place_new(features)
         return self
 
     def encode_queries(self, users: Numbers, features: FeatureTables) -> Embeddings:
@@ -128,8 +152,12 @@ class MultitaskModel:
 
     def score(self, candidates: Candidates, features: FeatureTables) -> Scores:
         """[n_rows] the utility of each candidate; see `Heads.score`."""
+        return self.score_with(self.heads(features), candidates, features)
+
+    def score_with(self, heads: Heads, candidates: Candidates, features: FeatureTables) -> Scores:
+        """The same by `heads` of another config, such as other utilities."""
         users = candidates.users
-        return self.heads(features).score(
+        return heads.score(
             candidates, features, self.encode_queries(users, features), self._task_queries(users, features)
         )
 
@@ -175,6 +203,15 @@ class MultitaskModel:
         tasks, example = self._network.towers.traced_query(features, self._network.task_queries)
         export_onnx(tasks, example, directory / TASK_QUERIES_FILE, output="task_queries")
         self.heads(features).save(directory)
+
+    def _start(self, history: Interactions, features: FeatureTables) -> None:
+        """Fresh weights for these labels."""
+        scales = [LabelScale.of(history, task) for task in self.config.tasks]
+        self._fitted, self._kept_heads = MultitaskNetwork(features, self.config, scales), None
+
+    def _place_new(self, features: FeatureTables) -> None:
+        towers, self._kept_heads = self._network.towers, None
+        place_new(towers.item_encoders, towers.bias, features, optimism=self.config.new_item_optimism)
 
     def _epochs(
         self,

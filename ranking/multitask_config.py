@@ -20,7 +20,9 @@ class TaskConfig(BaseModel):
     kind: TaskKind = Field(
         "regression", description="a number; an ordered scale of few values (ordinal); or 0 and 1 (binary)"
     )
-    weight: float = Field(1.0, gt=0, description="of its mean loss, that of the watch task having watch_weight")
+    weight: float = Field(
+        0.03, gt=0, description="how much a label counts beside a watch, for the encoders; its head learns in any case"
+    )
     utility: float = Field(
         0.0, ge=0, le=1, description="share of its expected value in the score of a candidate; the rest is the watch's"
     )
@@ -41,7 +43,7 @@ class MultitaskConfig(TowersConfig):
         0.0, ge=0, le=1, description="of the learning rate, for the shared weights under labels after watches; 0: held"
     )
     batch_raters: int = Field(
-        128, ge=1, description="users with labels in a step, beside batch_users for watches, however few there are"
+        64, ge=1, description="users with labels in a step, beside batch_users for watches, however few there are"
     )
     sharing: SharingKind = Field(
         "bottom", description="the same embeddings for all tasks; gated shared experts (mmoe); or own ones too (ple)"

@@ -51,6 +51,11 @@ class MultitaskNetwork(keras.Model):  # type: ignore[misc]
         towers = [weight for weight in self.towers.trainable_variables if id(weight) not in own]
         return [*towers, *self.query_sharing.shared_weights, *self.candidate_sharing.shared_weights]
 
+    @property
+    def encoder_weights(self) -> list[Tensor]:
+        """All weights but those of the tasks."""
+        return [*self.towers.weights, *self.query_sharing.weights, *self.candidate_sharing.weights]
+
     def label_losses(self, step: LabelTensors) -> list[tuple[Tensor, Tensor]]:
         """The mean loss and the penalty of each task."""
         tables = self.towers.history_table(step.read)
@@ -116,7 +121,8 @@ def make_step(
     shared_weights = network.shared_weights
     is_shared = {id(weight) for weight in shared_weights}
     own_weights = [weight for weight in network.trainable_variables if id(weight) not in is_shared]
-    task_weights = (config.watch_weight, *(task.weight for task in config.tasks))
+    label_weights = [task.task.weight * task.label_scale.n_labels / watches.n_watches for task in network.tasks]
+    task_weights = (config.watch_weight, *label_weights)
 
     @tf.function(autograph=False, reduce_retracing=True)  # type: ignore[untyped-decorator]
     def step(watch: WatchTensors | None, labelled: LabelTensors | None) -> tuple[Tensor, Tensor]:
@@ -124,12 +130,12 @@ def make_step(
             parts = [(tf.zeros(()), tf.zeros(()))] if watch is None else [watches.loss(network.towers, watch)]
             absent = [(tf.zeros(()), tf.zeros(()))] * len(network.tasks)
             parts += absent if labelled is None else network.label_losses(labelled)
-            objectives = [
-                weight * (loss + penalty) for weight, (loss, penalty) in zip(task_weights, parts, strict=True)
-            ]
+            plain = [loss + penalty for loss, penalty in parts]
+            objectives = [weight * objective for weight, objective in zip(task_weights, plain, strict=True)]
+            total = tf.add_n(plain)  # what a task does not share learns alike at any weight
             if balance is not None:
                 objectives = balance(objectives)
-            total = tf.add_n(objectives)
+                total += tf.add_n(objectives)
         gradients = [
             [tf.convert_to_tensor(g) for g in tape.gradient(objective, shared_weights, unconnected_gradients="zero")]
             for objective in objectives
