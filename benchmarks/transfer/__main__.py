@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import numpy.typing as npt
 
+from benchmarks.transfer.gains import rmse
 from benchmarks.transfer.page import write_page
 from benchmarks.transfer.parts import Parts
 from benchmarks.transfer.systems import CONFIGS, SEQUENTIAL, fit_all, judge, judge_lists, keep_ratings
@@ -76,7 +77,7 @@ def run_movielens(data: Data, seed: int, parts: Parts) -> None:
             }
         parts.save(f"{seed}-{share:g}", found)
         print(
-            f"seed {seed}, share {share:g}:", {name: round(found[name].rmse, 4) for name in fitted.predict}, flush=True
+            f"seed {seed}, share {share:g}:", {name: round(rmse(found[name]), 4) for name in fitted.predict}, flush=True
         )
 
 
@@ -90,7 +91,7 @@ def run_generated(seed: int, parts: Parts) -> None:
     fitted = fit_all(world.data, history, watched, seed=seed)
     found = {name: judge(predict, world.split.test, world.truth) for name, predict in fitted.predict.items()}
     parts.save(f"generated-{seed}", found)
-    print(f"generated, seed {seed}:", {name: round(errors.rmse, 4) for name, errors in found.items()}, flush=True)
+    print(f"generated, seed {seed}:", {name: round(rmse(errors), 4) for name, errors in found.items()}, flush=True)
 
 
 if __name__ == "__main__":

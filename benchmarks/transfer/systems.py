@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from benchmarks.transfer.gains import Errors
 from benchmarks.transfer.peers import BIAS_L2, SVD_SETTINGS, Predict, Ratings, fit_biases, fit_svd, tuned
 from dataset.candidates import Candidates
 from dataset.interactions import Interactions
@@ -26,20 +27,6 @@ CONFIGS = {
     SEQUENTIAL: MultitaskConfig(schedule="sequential"),
     JOINT: MultitaskConfig(),
 }
-
-
-@dataclass(frozen=True)
-class Errors:
-    """How one system's predictions miss, by user number: [n_users + 1] each."""
-
-    squares: PerUser  # sum over the user's test ratings
-    distances: PerUser  # the same of absolute errors
-    counts: PerUser
-    pairs: PerUser  # share of pairs of unequal ratings that are put in the right order; NaN where there is none
-
-    @property
-    def rmse(self) -> float:
-        return float(np.sqrt(self.squares.sum() / self.counts.sum()))
 
 
 @dataclass(frozen=True)
