@@ -33,7 +33,7 @@ def write_page(parts: Parts, *, shares: Sequence[float], n_seeds: int, generated
         f"Written by `make benchmark-transfer` on {datetime.now(UTC):%Y-%m-%d}. MovieLens 100K, random 80/20, seeds",
         f"0 to {n_seeds - 1}. All watches of the train part stay; of their ratings a share r stays. Judged on every",
         "rating of the test part. `rating only` is the multitask model without watches: it sees the rated rows alone,",
-        "in the same architecture. The bias model and the SVD (scikit-surprise) are tuned for every seed and share on a",
+        "in the same architecture. The bias model and the SVD (scikit-surprise) are tuned for each seed and share on a",
         "fifth of their ratings. `sequential` learns watches, then ratings on encoders that are held; `joint` learns",
         "both at once. How far the settings of the multitask model are free of these tests, docs/multitask.md says.",
         "",
