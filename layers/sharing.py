@@ -100,8 +100,8 @@ class _Level(keras.layers.Layer):  # type: ignore[misc]
         self.own = [
             [_Expert(size, width, dropout, f"{name}_task{task}_{i}") for i in range(n_own)] for task in range(n_tasks)
         ]
-        self.gates = [_gate(size, n_experts + n_own, f"{name}_gate{task}") for task in range(n_tasks)]
-        self.shared_gate = _gate(size, n_experts + n_tasks * n_own, f"{name}_shared_gate") if passes_on else None
+        self.gates = [_gate(n_experts + n_own, f"{name}_gate{task}") for task in range(n_tasks)]
+        self.shared_gate = _gate(n_experts + n_tasks * n_own, f"{name}_shared_gate") if passes_on else None
 
     def call(self, inputs: tuple[Tensor, ...], training: bool = False) -> tuple[Tensor, ...]:
         """One output per task, and what the shared experts of a next level read."""
@@ -125,17 +125,13 @@ class _Expert(keras.layers.Layer):  # type: ignore[misc]
         self.inner = keras.layers.Dense(width, activation="swish", name=f"{name}_inner")
         self.drop = keras.layers.Dropout(dropout)
         self.outer = keras.layers.Dense(size, kernel_initializer="zeros", name=f"{name}_outer")
-        self.inner.build((None, size))
-        self.outer.build((None, width))
 
     def call(self, inputs: Tensor, training: bool = False) -> Tensor:
         return inputs + self.outer(self.drop(self.inner(inputs), training=training))
 
 
-def _gate(size: int, n_experts: int, name: str) -> keras.layers.Layer:
-    gate = keras.layers.Dense(n_experts, activation="softmax", name=name)
-    gate.build((None, size))
-    return gate
+def _gate(n_experts: int, name: str) -> keras.layers.Layer:
+    return keras.layers.Dense(n_experts, activation="softmax", name=name)
 
 
 def _mix(shares: Tensor, outputs: list[Tensor]) -> Tensor:

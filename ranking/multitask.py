@@ -239,7 +239,7 @@ class MultitaskModel:
         labelled = labelled_batches(history, names, plan, generator)
 
         def run_epoch() -> Iterator[Tensor]:
-            logs = []
+            logs, self._kept_heads = [], None
             watched = watches.batches(generator) if watch else iter([None] * watches.n_steps)
             for batch in watched:
                 losses, norms = step(
