@@ -1,6 +1,7 @@
 """TasteTable: what a task has learned, as arrays, and how it predicts. NumPy alone: training and answering share it.
 
-A prediction is what an item gets from anybody, and the product of the item's traits with the user's taste for them.
+A prediction is what an item gets from anybody, a share of the affinity that the watch history shows for it, and the
+product of the item's traits with the user's taste for them.
 The taste is a posterior mean: the watch history says what to expect of the user, the user's own labels correct it, and
 each correction is a ridge regression of a few numbers. So a user without labels has a taste too, and nothing of a user
 but their history is known by heart.
@@ -27,8 +28,10 @@ class TasteTable:
 
     base: Matrix  # [n_items + 1] what an item gets from anybody, but for its count
     traits: Matrix  # [n_items + 1, n_traits + 1], the first 1
+    embeddings: Matrix  # [n_items + 1, query_size] the product with a query is the affinity
     counts: Matrix  # [n_items + 1] users who watched the item
     count_slope: Matrix  # []
+    affinity_slope: Matrix  # []
     query_slopes: Matrix  # [query_size, n_traits + 1] what the watch history says of the taste
     feature_slopes: Matrix  # [n_user_features, n_traits + 1]
     activity_slopes: Matrix  # [n_traits + 1] of the log of the length of the history
@@ -41,7 +44,7 @@ class TasteTable:
     steepness: Matrix  # [] under ordinal and binary
 
     def tastes(self, queries: Matrix, users: Numbers, features: FeatureTables, said: LabelRows, task: int) -> Matrix:
-        """[n_users, n_traits + 1].
+        """[n_users, n_traits + 1 + query_size] for the traits of an item, and for its embedding.
 
         Args:
             queries: [n_users, query_size] of the watch histories.
@@ -58,17 +61,19 @@ class TasteTable:
             traits = self.traits[items]
             labels = (said.values[task, row, there] - self.centre) / self.scale
             rest = labels - self._base_of(items, self.counts[items] - 1) - traits @ taste[row]
+            rest -= self.affinity_slope * (self.embeddings[items] @ queries[row])
             taste[row] += np.linalg.solve(traits.T @ traits + np.diag(self.precision), traits.T @ rest)
-        return np.asarray(taste, np.float32)
+        return np.concatenate([taste, self.affinity_slope * queries], axis=1).astype(np.float32)
 
     def predict(self, tastes: Matrix, items: Numbers, kind: TaskKind) -> Matrix:
         """[n_rows] the expected label, inside the range of the labels learned from.
 
         Args:
-            tastes: [n_rows, n_traits + 1].
+            tastes: [n_rows, n_traits + 1 + query_size].
             items: [n_rows].
         """
-        latent = self._base_of(items, self.counts[items]) + np.einsum("ij,ij->i", self.traits[items], tastes)
+        of_items = np.concatenate([self.traits[items], self.embeddings[items]], axis=1)
+        latent = self._base_of(items, self.counts[items]) + np.einsum("ij,ij->i", of_items, tastes)
         if kind == "regression":
             return np.asarray(np.clip(self.centre + self.scale * latent, *self.levels), np.float32)
         above = 1 / (1 + np.exp(-self.steepness * (latent[:, np.newaxis] - self.thresholds)))  # [n_rows, n_levels - 1]

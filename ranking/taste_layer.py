@@ -112,6 +112,7 @@ class TasteLayer(keras.layers.Layer):  # type: ignore[misc]
         self.base_slopes = self._weight("base_slopes", size, 1)
         self.base_feature_slopes = self._weight("base_feature_slopes", n_item_features, 1)
         self.count_slope = self._weight("count_slope")
+        self.affinity_slope = self._weight("affinity_slope")
         self.item_traits = self._weight("item_traits", n_items, n_traits, spread=0.02)
         self.trait_slopes = self._weight("trait_slopes", size, n_traits, spread=0.2)
         self.trait_feature_slopes = self._weight("trait_feature_slopes", n_item_features, n_traits, spread=0.2)
@@ -143,8 +144,11 @@ class TasteLayer(keras.layers.Layer):  # type: ignore[misc]
         Source: Allen, The relationship between variable selection and data augmentation (PRESS), 1974.
         """
         scale, there, target = self.label_scale, step.is_there[self.number], step.is_target * step.is_there[self.number]
-        of_item = tf.gather(self._items(candidates, step.judged), step.place)  # [n_users, length, n_traits + 2]
-        base, traits = of_item[..., 0] + self.count_slope * step.log_count, of_item[..., 1:]
+        embeddings = self.candidate_scale(candidates)
+        of_item = tf.gather(self._items(embeddings, step.judged), step.place)  # [n_users, length, n_traits + 2]
+        affinity = tf.gather(tf.matmul(queries, embeddings, transpose_b=True), step.place, batch_dims=1)
+        base = of_item[..., 0] + self.count_slope * step.log_count + self.affinity_slope * affinity
+        traits = of_item[..., 1:]
         taste = self._expected_taste(queries, step)
         labels = (step.values[self.number] - scale.centre) / scale.scale
         rest = labels - base - tf.linalg.matvec(traits, taste)
@@ -160,12 +164,15 @@ class TasteLayer(keras.layers.Layer):  # type: ignore[misc]
 
     def table(self, candidates: Tensor, items: ItemInputs, counts: np.ndarray) -> TasteTable:
         """The task in its serving form; `candidates` [n_items + 1, embedding_size] of all items, the unknown first."""
-        of_item, kind, scale = self._items(candidates, items).numpy(), self.task.kind, self.label_scale
+        embeddings, kind, scale = self.candidate_scale(candidates), self.task.kind, self.label_scale
+        of_item = self._items(embeddings, items).numpy()
         return TasteTable(
             base=of_item[:, 0],
             traits=of_item[:, 1:],
+            embeddings=embeddings.numpy(),
             counts=counts.astype(np.float32),
             count_slope=self.count_slope.numpy(),
+            affinity_slope=self.affinity_slope.numpy(),
             query_slopes=self.query_slopes.numpy(),
             feature_slopes=self.feature_slopes.numpy() * self.user_feature_scale,
             activity_slopes=self.activity_slopes.numpy(),
@@ -178,9 +185,8 @@ class TasteLayer(keras.layers.Layer):  # type: ignore[misc]
             steepness=np.array(1 if kind == "regression" else np.exp(self.log_steepness.numpy()), np.float32),
         )
 
-    def _items(self, candidates: Tensor, items: ItemInputs) -> Tensor:
+    def _items(self, embeddings: Tensor, items: ItemInputs) -> Tensor:
         """[n_items, n_traits + 2] what an item gets from anybody; 1; its traits."""
-        embeddings = self.candidate_scale(candidates)
         bias, own = tf.gather(self.item_bias, items.ids), tf.gather(self.item_traits, items.ids)
         base = tf.matmul(embeddings, self.base_slopes) + bias
         traits = tf.matmul(embeddings, self.trait_slopes) + own
@@ -211,7 +217,7 @@ class TasteLayer(keras.layers.Layer):  # type: ignore[misc]
             (config.item_l2, (self.item_bias,)),
             (config.slope_l2, (self.base_slopes, self.base_feature_slopes, self.query_slopes, self.feature_slopes)),
             (config.trait_l2, (self.item_traits, self.trait_slopes, self.trait_feature_slopes)),
-            (1.0, (self.activity_slopes,)),
+            (1.0, (self.activity_slopes, self.affinity_slope)),
         )
         return tf.add_n([l2 * tf.reduce_sum(weight**2) for l2, weights in penalised for weight in weights])
 

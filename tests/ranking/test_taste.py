@@ -39,8 +39,12 @@ def test_the_error_of_a_label_is_that_of_predicting_it_without_itself() -> None:
     candidates = np.random.default_rng(3).normal(size=(len(step.judged.ids), TINY.embedding_size)).astype(np.float32)
     loss, _ = layer(queries, candidates, step)
 
-    of_item = layer._items(candidates, step.judged).numpy()[step.place.numpy()]
+    place = step.place.numpy()
+    embeddings = layer.candidate_scale(candidates)
+    of_item = layer._items(embeddings, step.judged).numpy()[place]
+    affinity = np.einsum("ij,ikj->ik", queries, embeddings.numpy()[place])
     base = of_item[..., 0] + layer.count_slope.numpy() * step.log_count.numpy()
+    base += layer.affinity_slope.numpy() * affinity
     expected = layer._expected_taste(queries, step).numpy()
     labels = (step.values[0].numpy() - layer.label_scale.centre) / layer.label_scale.scale
     squares = []
@@ -79,8 +83,10 @@ def test_an_expected_label_of_an_ordinal_task_by_hand() -> None:
     table = TasteTable(
         base=np.zeros(2, np.float32),
         traits=np.ones((2, 1), np.float32),
+        embeddings=np.zeros((2, 1), np.float32),
         counts=np.zeros(2, np.float32),
         count_slope=zero,
+        affinity_slope=zero,
         query_slopes=np.zeros((1, 1), np.float32),
         feature_slopes=np.zeros((0, 1), np.float32),
         activity_slopes=np.zeros(1, np.float32),
@@ -92,7 +98,7 @@ def test_an_expected_label_of_an_ordinal_task_by_hand() -> None:
         thresholds=np.array([0, 1], np.float32),
         steepness=np.array(2, np.float32),
     )
-    predicted = table.predict(np.zeros((1, 1), np.float32), np.array([1], np.int32), "ordinal")
+    predicted = table.predict(np.zeros((1, 2), np.float32), np.array([1], np.int32), "ordinal")
     assert predicted.tolist() == pytest.approx([1 + 0.5 * 1 + 3 / (1 + np.exp(2))])
 
 
