@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: install run test test-all benchmark-accuracy benchmark-retrieval benchmark-training clean
+.PHONY: install run test test-all benchmark-ranking benchmark-retrieval benchmark-training clean
 
 install: $(INSTALLED)
 
@@ -30,8 +30,8 @@ test: $(VENV)/.tested  ## lint, types and the plain tests; with BELFRY_DATA also
 test-all: $(VENV)/.tested  ## every test; needs BELFRY_DATA
 	$(BIN)/pytest -m ""
 
-benchmark-accuracy: $(VENV)/.tested  ## the figures of docs/results/accuracy.md; needs BELFRY_DATA
-	$(BIN)/python -m benchmarks.accuracy
+benchmark-ranking: $(VENV)/.tested  ## the figures of docs/results/ranking.md, hours; needs BELFRY_DATA
+	$(BIN)/python -m benchmarks.ranking --rankers all
 
 benchmark-retrieval: $(VENV)/.tested  ## the leaderboard of docs/results/retrieval.md, hours; needs BELFRY_DATA
 	$(BIN)/python -m benchmarks.leaderboard

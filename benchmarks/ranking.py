@@ -66,15 +66,17 @@ PEERS = {  # the best that others measured on such a split, NDCG@10, and what th
 }
 RANKERS: Mapping[str, ListConfig] = {
     "deep": DeepRankerConfig(),
-    "deep, no blending": DeepRankerConfig(retrieval_weight=0),
     "lightgbm": LightGbmRankerConfig(),
-    "cross": CrossRankerConfig(),
-    "wide_deep": WideDeepRankerConfig(),
-    "attention": AttentionRankerConfig(),
-    "transformer": TransformerRankerConfig(),
-    "neural_mf": NeuralMfRankerConfig(),
+    "deep, no blending": DeepRankerConfig(retrieval_weight=0),
+    "deep, 1 member": DeepRankerConfig(members=1),
+    "deep, 4 members": DeepRankerConfig(members=4),
+    "cross": CrossRankerConfig(members=1),
+    "wide_deep": WideDeepRankerConfig(members=1),
+    "attention": AttentionRankerConfig(members=1),
+    "transformer": TransformerRankerConfig(members=1),
+    "neural_mf": NeuralMfRankerConfig(members=1),
     **{
-        f"deep, {objective}": DeepRankerConfig(objective=objective)
+        f"deep, {objective}": DeepRankerConfig(objective=objective, members=1)
         for objective in ("binary", "bpr", "margin", "approx_ndcg", "lambda")
     },
 }

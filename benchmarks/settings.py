@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.accuracy import CASES
+from benchmarks.leaderboard.splits import CASES
+from benchmarks.ranking import HOLDOUTS
 from dataset.candidates import Candidates
 from dataset.similarity import ease_weights
 from dataset.sources.open import read_data
@@ -43,18 +44,19 @@ def main() -> None:
     parser.add_argument("--data-folder", type=Path, help="where ml-100k.zip lies [BELFRY_DATA]")
     arguments = parser.parse_args()
     data = prepare(check(read_data("ml-100k", arguments.data_folder))[0])
+    cases = {HOLDOUTS[case.name]: case for case in CASES if case.data == "ml-100k"}
     lines = [
         "# Settings of the default towers",
         "",
         f"Written by `python -m benchmarks.settings` on {datetime.now(UTC):%Y-%m-%d}. MovieLens 100K, one fold of the",
         "train part of each split (seed 0): recall@100 / NDCG@10 on what the fold holds back.",
         "",
-        f"| setting | {' | '.join(case.holdout for case in CASES)} |",
-        f"|---|{'---|' * len(CASES)}",
+        f"| setting | {' | '.join(cases)} |",
+        f"|---|{'---|' * len(cases)}",
     ]
     folds = {
-        case.holdout: make_folds(case.make(data.interactions, 0).train, case.holdout, n_folds=5, seed=0)[0]
-        for case in CASES
+        holdout: make_folds(case.split(data.interactions, 0).train, holdout, n_folds=5, seed=0)[0]
+        for holdout, case in cases.items()
     }
     for setting in VARIED:
         cells = []

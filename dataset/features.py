@@ -222,6 +222,7 @@ def _add_categorical(
         log.info("feature column %r tells no rows apart and is left out", name)
         return
     numbers = _category_numbers(values, categories)
+    _log_unknown(name, values.null_count, int((numbers == UNKNOWN).sum()) - values.null_count)
     encoded.categorical[name] = rows.spread(numbers)
     encoded.sizes[name] = len(categories) + 1
 
@@ -238,6 +239,7 @@ def _add_multi_valued(
         log.info("feature column %r tells no rows apart and is left out", name)
         return
     numbers = _category_numbers(flat, categories)
+    _log_unknown(name, values.null_count, int((numbers == UNKNOWN).sum()) - flat.null_count)
     parents = np.asarray(pc.list_parent_indices(values), np.int64)[numbers > 0]
     numbers = numbers[numbers > 0]
     counts = np.bincount(parents, minlength=len(values))
@@ -248,6 +250,17 @@ def _add_multi_valued(
     padded[parents[kept], slots[kept]] = numbers[kept]
     encoded.multi_valued[name] = rows.spread(padded)
     encoded.sizes[name] = len(categories) + 1
+
+
+def _log_unknown(name: str, n_missing: int, n_rare: int) -> None:
+    if n_missing or n_rare:
+        log.info(
+            "feature column %r: %d missing values and %d of categories with fewer than %d rows count as unknown",
+            name,
+            n_missing,
+            n_rare,
+            MIN_COUNT,
+        )
 
 
 def _add_numeric(
@@ -261,6 +274,8 @@ def _add_numeric(
     if len(np.unique(raw[finite])) < 2:
         log.info("feature column %r tells no rows apart and is left out", name)
         return
+    if n_missing := int((~finite).sum()):
+        log.info("feature column %r: %d missing or infinite values count as the mean", name, n_missing)
     mean, deviation = raw[finite].mean(), raw[finite].std()
     encoded.numeric[name] = rows.spread(np.where(finite, (raw - mean) / deviation, 0).astype(np.float32))
     edges = np.unique(np.quantile(raw[finite], np.linspace(0, 1, N_BUCKETS + 1)[1:-1]))

@@ -67,6 +67,8 @@ class Interactions:
     ) -> "Interactions":
         """Number a table that `dataset.validation.check` has passed; vocabularies are made where none is given.
 
+        A column of ratings that are all missing counts as none; a part of the events, as `select` gives it, keeps its
+        ratings even so, which is how all parts of one table come to be described by the same features.
         Every row of `table` is a watch: `dataset.relations.watches_and_shown` tells them from the rows of `shown`.
         """
         users = Vocabulary(table[columns.USER_ID]) if users is None else users
@@ -77,6 +79,7 @@ class Interactions:
             timestamp_s = table[columns.TIMESTAMP_S].to_numpy().astype(np.int64)
         if columns.RATING in names:
             rating = table[columns.RATING].to_numpy(zero_copy_only=False).astype(np.float32)
+            rating = rating if np.isfinite(rating).any() else None
         if columns.WEIGHT in names:
             weight = table[columns.WEIGHT].to_numpy().astype(np.float32)
         return cls(

@@ -78,6 +78,12 @@ def ndcg(hits: Mask, n_relevant: Counts) -> PerUser:
     return np.asarray(hits @ discounts / ideal)
 
 
+def ndcg_of_best_order(n_found: Counts, n_relevant: Counts, n: int) -> PerUser:
+    """NDCG@n of a list that has its `n_found` [n_users] test items in front: what no order of it can surpass."""
+    gains = np.append(0, _discounts(n).cumsum())
+    return np.asarray(gains[np.minimum(n_found, n)] / gains[np.minimum(n_relevant, n)])
+
+
 def weighted_recall(gains: PerUser, total: PerUser) -> PerUser:
     """Gain of the hits / gain of all test items; NaN where there is none to be had.
 

@@ -3,12 +3,14 @@
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
 from dataset.errors import InputError
+from evaluation.attribution import Attribution, attribution_lines
 from evaluation.intervals import LEVEL, N_RESAMPLES, Interval, paired_intervals
+from evaluation.reliability import Reliability
 from evaluation.systems import LeftOut, SystemResult
 
 FORMAT = "belfry-evaluation"
@@ -35,6 +37,8 @@ class EvaluationReport:
     left_out: tuple[LeftOut, ...]
     systems: tuple[SystemResult, ...]
     difference: Difference | None
+    attribution: Attribution | None = None  # of the final lists; a table of anybody's lists has no candidates
+    reliability: Reliability | None = None  # where final scores are probabilities
 
 
 def make_report(
@@ -45,6 +49,8 @@ def make_report(
     seen_removed: bool,
     compared: tuple[str, str] | None = None,
     left_out: Sequence[LeftOut] = (),
+    attribution: Attribution | None = None,
+    reliability: Reliability | None = None,
     seed: int,
 ) -> EvaluationReport:
     """Put `systems` side by side, in this order.
@@ -56,6 +62,8 @@ def make_report(
         seen_removed: whether items of the history were kept out of the lists.
         compared: names of baseline and system for the paired difference, e.g. ("retrieval", "both stages").
         left_out: users that the caller left out before, beside those whom the evaluation itself left out.
+        attribution: of the loss of the last system to its stages.
+        reliability: of the scores of the last system.
         seed: of the resamples of the difference.
 
     Raises:
@@ -76,6 +84,8 @@ def make_report(
         left_out=(*left_out, *first.left_out),
         systems=tuple(systems),
         difference=_difference(systems, compared, seed=seed) if compared else None,
+        attribution=attribution,
+        reliability=reliability,
     )
 
 
@@ -101,7 +111,14 @@ def to_json(report: EvaluationReport) -> str:
      "left_out": [{"reason": str, "n_users": int}],
      "interval": {"kind": "bootstrap percentile over users", "level": 0.95, "n_resamples": 2000},
      "systems": [{"name": str, "metrics": {"ndcg@10": ESTIMATE, ...}}],
-     "difference": null | {"baseline": str, "system": str, "metrics": {"ndcg@10": ESTIMATE, ...}}}
+     "difference": null | {"baseline": str, "system": str, "metrics": {"ndcg@10": ESTIMATE, ...}},
+     "attribution": null | {"n": int, "depth": int,      places of the list; candidates of a user, at most
+        "reached": ESTIMATE,                             NDCG@n of the final lists; it and both losses add up to 1
+        "lost_by_retrieval": ESTIMATE, "lost_by_ranking": ESTIMATE,
+        "candidate_recall": ESTIMATE},                   share of a user's test items among the candidates
+     "reliability": null | {"n_rows": int, "observed": float,           candidates; share of them in the test part
+        "calibration_error": float, "brier": float, "brier_of_constant": float,
+        "bins": [{"predicted": float, "observed": float, "n_rows": int}]}}
     ESTIMATE = {"mean": float | null, "low": float | null, "high": float | null, "n_users": int}
     ```
 
@@ -124,6 +141,8 @@ def to_json(report: EvaluationReport) -> str:
             "system": difference.system,
             "metrics": _estimates(difference.metrics),
         },
+        "attribution": report.attribution and _attribution(report.attribution),
+        "reliability": report.reliability and _reliability(report.reliability),
     }
     return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
@@ -163,8 +182,59 @@ def to_markdown(report: EvaluationReport) -> str:
         "",
         *([f"- {_count(left.n_users)}: {left.reason}." for left in report.left_out] or ["Nobody."]),
         "",
+        *(_attribution_section(report.attribution) if report.attribution else ()),
+        *(_reliability_section(report.reliability) if report.reliability else ()),
     ]
     return "\n".join(lines)
+
+
+def _attribution_section(attribution: Attribution) -> list[str]:
+    n = attribution.n
+    return [
+        "## Where the loss is",
+        "",
+        *attribution_lines(attribution),
+        "",
+        _row(["part", "mean over users"]),
+        _row(["---", "---:"]),
+        _row([f"NDCG@{n} reached", _cell(attribution.reached)]),
+        _row(["lost by retrieval", _cell(attribution.lost_by_retrieval)]),
+        _row(["lost by ranking", _cell(attribution.lost_by_ranking)]),
+        _row(["share of test items among the candidates", _cell(attribution.candidate_recall)]),
+        "",
+    ]
+
+
+def _reliability_section(reliability: Reliability) -> list[str]:
+    return [
+        "## Can the scores be taken for probabilities?",
+        "",
+        "The score of an item in a final list is the probability that a part held back as in training holds it. In a "
+        "longer test part more comes true than was said, in a shorter one less. Rows are all candidates of the judged "
+        "users, in tenths by score.",
+        "",
+        _row(["mean score", "share in the test part", "rows"]),
+        _row(["---:"] * 3),
+        *(_row([f"{part.predicted:.4f}", f"{part.observed:.4f}", f"{part.n_rows:,}"]) for part in reliability.bins),
+        "",
+        f"Expected calibration error {reliability.calibration_error:.4f}: the mean distance of the two columns. Brier "
+        f"score {reliability.brier:.4f}; {reliability.brier_of_constant:.4f} for saying {reliability.observed:.4f}, "
+        "the share over all rows, of every one.",
+        "",
+    ]
+
+
+def _attribution(attribution: Attribution) -> dict[str, object]:
+    parts = {
+        name: getattr(attribution, name)
+        for name in ("reached", "lost_by_retrieval", "lost_by_ranking", "candidate_recall")
+    }
+    return {"n": attribution.n, "depth": attribution.depth, **_estimates(parts)}
+
+
+def _reliability(reliability: Reliability) -> dict[str, object]:
+    names = ("n_rows", "observed", "calibration_error", "brier", "brier_of_constant")
+    return {name: getattr(reliability, name) for name in names} | {"bins": [asdict(part) for part in reliability.bins]}
 
 
 def _estimates(metrics: dict[str, Interval]) -> dict[str, dict[str, float | int | None]]:

@@ -6,10 +6,11 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pipeline.answers import Explanation, Recommendation, SimilarItem, SimilarUser
     from pipeline.comparison import compare
-    from pipeline.recommender import Recommendation, Recommender, SimilarItem, SimilarUser, recommend
+    from pipeline.recommender import Recommender, recommend
 
-__all__ = ["Recommendation", "Recommender", "SimilarItem", "SimilarUser", "compare", "recommend"]
+__all__ = ["Explanation", "Recommendation", "Recommender", "SimilarItem", "SimilarUser", "compare", "recommend"]
 
 
 def __getattr__(name: str) -> object:

@@ -13,7 +13,6 @@ import typer
 from pipeline.console import errors_as_exit_codes
 
 if TYPE_CHECKING:
-    from evaluation.report import EvaluationReport
     from pipeline.progress import Progress
 
 app = typer.Typer(
@@ -22,8 +21,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-
-WIDTH_OF_INTERVALS = 150  # columns of a terminal
 
 HoldoutName = Literal["time", "last", "random"]
 Artifacts = Annotated[
@@ -58,6 +55,7 @@ def run(
     """The main job: data -> both stages -> run folder -> recommendation table -> evaluation."""
     from pipeline.artifacts import default_artifacts
     from pipeline.main_job import run_main_job
+    from pipeline.shown import show_report
 
     with _told(quiet, verbose) as progress:
         job = run_main_job(
@@ -71,7 +69,7 @@ def run(
             artifacts=artifacts or default_artifacts(),
             progress=progress,
         )
-    _show(job.report)
+    show_report(job.report)
     for line in job.lines():
         typer.echo(line)
 
@@ -95,7 +93,9 @@ def train(
     """Train on all of the interactions and publish a run folder."""
     from dataset.sources.tabular import read_tables
     from pipeline.artifacts import default_artifacts
+    from pipeline.gate import gate_line
     from pipeline.main_job import train_tables
+    from pipeline.manifest import MANIFEST, read_manifest
 
     with _told(quiet, verbose) as progress:
         published = train_tables(
@@ -107,6 +107,7 @@ def train(
             artifacts=artifacts or default_artifacts(),
             progress=progress,
         )
+    typer.echo(gate_line(read_manifest(published / MANIFEST)))
     typer.echo(f"published {published}")
 
 
@@ -115,18 +116,20 @@ def recommend(
     users: Annotated[list[str], typer.Argument(help="user ids")],
     n: Annotated[int, typer.Option("-n", "--n", min=1, help="length of a list")] = 10,
     strict: Strict = False,
+    explain: Annotated[bool, typer.Option("--explain", help="say what carried each item")] = False,
     artifacts: Artifacts = None,
 ) -> None:
     """Lists for a few users, with titles."""
     from pipeline import Recommender
+    from pipeline.shown import HOW_TO_READ_REASONS, lines_of_list
 
     recommender = Recommender.load(artifacts)
     for text in users:
-        answers = recommender.recommend(recommender.users.parse(text), n, strict=strict)
-        status = " (cold: popular now)" if any(answer.is_cold for answer in answers) else ""
-        typer.echo(f"user {text}{status}" if answers else f"user {text}: nothing left to recommend")
-        for answer in answers:
-            typer.echo(f"{answer.rank:4}  {answer.item_id}  {answer.title or ''}  {answer.score:.3f}  {answer.origin}")
+        answers = recommender.recommend(recommender.users.parse(text), n, strict=strict, explain=explain)
+        for line in lines_of_list(text, answers):
+            typer.echo(line)
+    if explain:
+        typer.echo(HOW_TO_READ_REASONS.rstrip())
 
 
 @app.command()
@@ -174,6 +177,7 @@ def evaluate(
     """Metrics by stage, beside popularity and ItemKNN; or, with --recommendations, those of any table."""
     from pipeline.artifacts import default_artifacts
     from pipeline.main_job import evaluate_lists_of_anybody, evaluate_published
+    from pipeline.shown import show_report
 
     if recommendations is None:
         report, folder = evaluate_published(
@@ -192,7 +196,7 @@ def evaluate(
             seed=seed,
             out=out,
         )
-    _show(report)
+    show_report(report)
     typer.echo(f"written to {folder}")
 
 
@@ -296,27 +300,6 @@ def _told(quiet: bool, verbose: bool) -> Iterator["Progress"]:
     logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(message)s")
     with progress(quiet=quiet or verbose) as bars:
         yield on_bars(bars)
-
-
-def _show(report: "EvaluationReport") -> None:
-    """The report as a table in the terminal; a narrow one has no room for the intervals."""
-    from rich.console import Console
-    from rich.table import Table
-
-    from evaluation.report import to_rows
-
-    console = Console()
-    is_narrow = console.width < WIDTH_OF_INTERVALS
-    head, *rows = to_rows(report)
-    table = Table(
-        title=f"{report.run}, {report.split} split, {report.n_users:,} users",
-        caption="95% intervals over users are in evaluation.md" if is_narrow else None,
-    )
-    for place, name in enumerate(head):
-        table.add_column(name, justify="right" if place else "left", no_wrap=not place)
-    for row in rows:
-        table.add_row(*(cell.partition(" [")[0] if is_narrow else cell for cell in row))
-    console.print(table)
 
 
 if __name__ == "__main__":

@@ -81,7 +81,13 @@ class PipelineConfig(BaseModel):
     n_candidates: int = Field(
         200, ge=1, description="candidates for a user, of all sources; as many may the first source propose"
     )
-    folds: int = Field(5, ge=2, le=50, description="cross-fitted parts of a random holdout, windows of a time holdout")
+    folds: int = Field(
+        5,
+        ge=2,
+        le=50,
+        description="cross-fitted parts of a random holdout, windows of a time holdout; "
+        "no more of them are trained on than most_lists asks for",
+    )
     pair_features: PairFeaturesConfig = PairFeaturesConfig()
     most_lists: int = Field(10_000, ge=1, description="candidate lists that the ranker learns from, over all folds")
     ranker: RankerConfig | None = Field(DeepRankerConfig(), discriminator="kind")

@@ -19,7 +19,9 @@ from dataset.split import test_users as users_to_judge
 from dataset.tables import Tables
 from dataset.validation import check_later
 from dataset.vocabulary import UNKNOWN, Numbers, Vocabulary, as_id_type
+from evaluation.attribution import attribute_loss
 from evaluation.foreign_table import candidates_of_table
+from evaluation.reliability import measure_reliability
 from evaluation.report import EvaluationReport, make_report, to_json, to_markdown
 from evaluation.systems import LeftOut, SystemResult, evaluate_lists
 from pipeline.data import prepare
@@ -27,6 +29,7 @@ from pipeline.disk import write_together
 from pipeline.manifest import MANIFEST
 from pipeline.recommender import Recommender
 from pipeline.stages import Stage, Stages
+from ranking.featured import FeaturedRanker
 from retrieval.dense import stack
 from retrieval.item_knn import ItemKNN
 from retrieval.popularity import Popularity
@@ -89,8 +92,9 @@ def evaluate_stages(
 ) -> EvaluationReport:
     """Retrieval alone and both stages, beside popularity and ItemKNN: full ranking, seen items kept out.
 
-    The final lists are as long as they can be without the ranker being handed more candidates than in production.
-    All lists of one system are in memory at once: some 10 kB for each user at a depth of 500.
+    The final lists hold all that the ranker is handed in production, so that they also tell what each stage loses, and
+    what its probabilities are worth. All lists of one system are in memory at once: some 10 kB for each user at a depth
+    of 500.
 
     Args:
         test: later events, over the vocabularies of the stages; rows of unknown items or users count for nothing.
@@ -107,25 +111,27 @@ def evaluate_stages(
     exclude = history.seen_items
     judged = _Judged.of(history, test, exclude, min_history)
     depth = max(n, min(depth, len(history.items)))
-    final_depth = max(n, min(depth, stages.n_candidates))
+    final_depth = max(n, min(stages.n_candidates, len(history.items)))
 
-    def by_stage(name: str, stage: Stage, top_k: int) -> SystemResult:
+    def lists_of(stage: Stage, top_k: int) -> Candidates:
         starts = range(0, len(judged.users), USERS_PER_BLOCK)
         blocks = (judged.users[start : start + USERS_PER_BLOCK] for start in starts)
         nothing = np.zeros(0, np.int32)
-        lists = stack([stages.lists(users, n=top_k, stage=stage, exclude=exclude, blocked=nothing) for users in blocks])
-        return judged.evaluate(name, lists, top_k, n, seed)
+        return stack([stages.lists(users, n=top_k, stage=stage, exclude=exclude, blocked=nothing) for users in blocks])
 
+    final = lists_of("final", final_depth)
     systems = [
         *judged.baselines(stages.features, exclude, depth, n, seed),
-        by_stage(RETRIEVAL, "retrieval", depth),
-        by_stage(BOTH_STAGES, "final", final_depth),
+        judged.evaluate(RETRIEVAL, lists_of("retrieval", depth), depth, n, seed),
+        judged.evaluate(BOTH_STAGES, final, final_depth, n, seed),
     ]
     return make_report(
         systems,
         run=run,
         split=split,
         seen_removed=True,
+        attribution=attribute_loss(final, judged.users, judged.test, n=n, seed=seed),
+        reliability=measure_reliability(final, judged.test) if isinstance(stages.ranker, FeaturedRanker) else None,
         compared=(RETRIEVAL, BOTH_STAGES),
         left_out=(*left_out, *judged.left_out),
         seed=seed,

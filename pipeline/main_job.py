@@ -23,7 +23,9 @@ from pipeline.data import Data, prepare
 from pipeline.disk import check_writable
 from pipeline.evaluate import evaluate_run, evaluate_stages, evaluate_table, read_test, save_report
 from pipeline.figures import write_test_accuracy
+from pipeline.gate import gate_line
 from pipeline.holdout import default_holdout
+from pipeline.manifest import MANIFEST, read_manifest
 from pipeline.progress import Progress, silent
 from pipeline.publish import train_and_publish
 from pipeline.recommender import Recommender
@@ -47,7 +49,7 @@ class MainJob:
     examples: pa.Table  # user_id, rank, title (or item_id) of a few users
 
     def lines(self) -> list[str]:
-        """A few lists by title, then where everything is."""
+        """A few lists by title, what the gate decided, then where everything is."""
         lines = []
         for row in self.examples.to_pylist():
             if row[columns.RANK] == 1:
@@ -56,6 +58,7 @@ class MainJob:
         return [
             *lines,
             "",
+            gate_line(read_manifest(self.run / MANIFEST)),
             f"run         {self.run}",
             f"table       {self.table.path}",
             f"evaluation  {self.run / 'evaluation.md'}",

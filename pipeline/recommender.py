@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -16,48 +16,20 @@ from dataset.candidates import Candidates
 from dataset.errors import InputError, UnknownUserError
 from dataset.interactions import SeenItems
 from dataset.vocabulary import UNKNOWN, Id, Numbers, as_id_type
+from pipeline.answers import Effect, Explanation, Recommendation, SimilarItem, SimilarUser, Watched
 from pipeline.artifacts import Run, current_run, default_artifacts, open_run
 from pipeline.config import PipelineConfig
+from pipeline.gate import gate_is_open
 from pipeline.invariants import check_lists
+from pipeline.reasons import Reason, reasons_for
 from pipeline.run_files import load_tables
 from pipeline.serving import load_serving
 from pipeline.similar import Neighbourhood
-from pipeline.stages import COLD, Stage, Stages
+from pipeline.stages import Limits, Stage, Stages
 from pipeline.visitor import VISITOR, tables_of_visitor
 from retrieval.config import reads_history
 
 PathLike: TypeAlias = str | os.PathLike[str]
-
-
-class Recommendation(NamedTuple):
-    """One place of a list."""
-
-    rank: int  # 1-based
-    item_id: Id
-    title: str | None
-    score: float  # comparable within one list only; falls with rank
-    origin: str  # the source that brought the item; "cold" where nothing is known of the user's taste
-
-    @property
-    def is_cold(self) -> bool:
-        return self.origin == COLD
-
-
-class SimilarItem(NamedTuple):
-    """An item and how like it is to the one asked for."""
-
-    rank: int  # 1-based
-    item_id: Id
-    title: str | None
-    similarity: float  # -1 to 1
-
-
-class SimilarUser(NamedTuple):
-    """A user and how like their taste is to that of the one asked for."""
-
-    rank: int  # 1-based
-    user_id: Id
-    similarity: float  # -1 to 1
 
 
 class Recommender:
@@ -68,7 +40,7 @@ class Recommender:
         self.run = run
         config = PipelineConfig.model_validate(run.manifest.config)
         self.features, self._titles = load_tables(run.folder)
-        self.stages = load_serving(run.path("serving"), self.features, config, gate_is_open=_gate_is_open(run))
+        self.stages = load_serving(run.path("serving"), self.features, config, gate_is_open=gate_is_open(run.manifest))
         self.users, self.items = self.features.history.users, self.features.history.items
         self.relations = config.relations
         self._reads_history = all(reads_history(source.model) for source in config.named_sources.values())
@@ -95,6 +67,7 @@ class Recommender:
         exclude: Collection[Id] = (),
         only: Collection[Id] | None = None,
         strict: bool = False,
+        explain: bool = False,
     ) -> list[Recommendation]:
         """At most `n` items for one user, best first; fewer where no more are left, never filler.
 
@@ -109,6 +82,7 @@ class Recommender:
             exclude: further items to leave out; ids outside the catalogue are ignored.
             only: where given, the items to choose from.
             strict: refuse an unknown user instead.
+            explain: fill in `because`, which takes a scoring of the candidates for each group of features.
 
         Raises:
             UnknownUserError: the user is unknown and `strict` is set.
@@ -120,14 +94,17 @@ class Recommender:
         users, stages = np.array([number], np.int32), self.stages
         if len(fresh := self._item_numbers(history, "history")):
             users, stages = VISITOR, self._stages_of_visitor(number, fresh)
-        lists = self._lists(stages, users, n, "final", exclude_seen, exclude, only)
+        limits = self._limits(stages, n, exclude_seen, exclude, only)
+        lists = self._lists(stages, users, "final", limits)
+        because: list[Explanation | None] = [None] * len(lists)
+        if explain:
+            reasons = reasons_for(stages, lists, limits, lambda: self._item_neighbourhood)
+            because = [self._explanation(reason) for reason in reasons]
         item_ids = self.items.take(lists.item_num).to_pylist()
         titles = self._titles.take(pa.array(lists.item_num - 1)).to_pylist()
-        rows = zip(lists.rank.tolist(), item_ids, titles, lists.score.tolist(), lists.origin, strict=True)
-        return [
-            Recommendation(rank, item_id, title, score, lists.origins[origin])
-            for rank, item_id, title, score, origin in rows
-        ]
+        origins = [lists.origins[origin] for origin in lists.origin]
+        rows = zip(lists.rank.tolist(), item_ids, titles, lists.score.tolist(), origins, because, strict=True)
+        return [Recommendation(*row) for row in rows]
 
     def recommend_many(
         self,
@@ -151,7 +128,8 @@ class Recommender:
             InputError: a user is asked for twice or is no id, `n` is below 1, or `stage` is neither.
         """
         ids = _check_ids(users)
-        lists = self._lists(self.stages, self.users.numbers(ids), n, stage, exclude_seen, exclude, only)
+        limits = self._limits(self.stages, n, exclude_seen, exclude, only)
+        lists = self._lists(self.stages, self.users.numbers(ids), stage, limits)
         return pa.table(
             {
                 columns.USER_ID: ids.take(pa.array(lists.row_user)),
@@ -217,31 +195,30 @@ class Recommender:
             )
         return replace(self.stages, features=tables_of_visitor(self.features, number, fresh))
 
-    def _lists(
-        self,
-        stages: Stages,
-        users: Numbers,
-        n: int,
-        stage: Stage,
-        exclude_seen: bool,
-        exclude: Collection[Id],
-        only: Collection[Id] | None,
-    ) -> Candidates:
-        n = _check_n(n)
-        if stage not in ("final", "retrieval"):
-            raise InputError(f"stage={stage!r}: wanted 'final' or 'retrieval'")
-        seen = stages.features.history.seen_items if exclude_seen else self._nothing_seen
-        blocked = self._item_numbers(exclude, "exclude")
-        lists = stages.lists(
-            users,
-            n=min(n, len(self.items)),
-            stage=stage,
-            exclude=seen,
-            blocked=blocked,
+    def _limits(
+        self, stages: Stages, n: int, exclude_seen: bool, exclude: Collection[Id], only: Collection[Id] | None
+    ) -> Limits:
+        return Limits(
+            n=min(_check_n(n), len(self.items)),
+            exclude=stages.features.history.seen_items if exclude_seen else self._nothing_seen,
+            blocked=self._item_numbers(exclude, "exclude"),
             only=None if only is None else self._item_numbers(only, "only"),
         )
-        check_lists(lists, n=n, n_items=len(self.items), seen=seen, blocked=blocked)
+
+    def _lists(self, stages: Stages, users: Numbers, stage: Stage, limits: Limits) -> Candidates:
+        if stage not in ("final", "retrieval"):
+            raise InputError(f"stage={stage!r}: wanted 'final' or 'retrieval'")
+        lists = stages.lists(users, stage=stage, **limits)
+        seen, blocked = limits["exclude"], limits["blocked"]
+        check_lists(lists, n=limits["n"], n_items=len(self.items), seen=seen, blocked=blocked)
         return lists
+
+    def _explanation(self, reason: Reason) -> Explanation:
+        numbers = np.array([number for number, _ in reason.watched], np.int32)
+        ids, titles = self.items.take(numbers).to_pylist(), self._titles.take(pa.array(numbers - 1)).to_pylist()
+        shares = [share for _, share in reason.watched]
+        watched = tuple(Watched(*row) for row in zip(ids, titles, shares, strict=True))
+        return Explanation(watched, tuple(Effect(*effect) for effect in reason.features))
 
     def _item_numbers(self, ids: Collection[Id], argument: str) -> Numbers:
         if isinstance(ids, str | int):
@@ -273,11 +250,6 @@ def _check_ids(users: Sequence[Id] | pa.Array | pa.ChunkedArray) -> pa.Array:
     return ids
 
 
-def _gate_is_open(run: Run) -> bool:
-    gate = run.manifest.notes.get("gate")
-    return isinstance(gate, dict) and gate.get("is_open") is True
-
-
 _loaded: dict[Path, Recommender] = {}  # artifacts folder -> its current run; guarded by the lock
 _lock = threading.Lock()
 
@@ -292,6 +264,7 @@ def recommend(
     exclude: Collection[Id] = (),
     only: Collection[Id] | None = None,
     strict: bool = False,
+    explain: bool = False,
 ) -> list[Recommendation]:
     """As `Recommender.recommend`, from the run that is current in `artifacts` at the time of the call.
 
@@ -299,7 +272,7 @@ def recommend(
     """
     folder = Path(artifacts) if artifacts is not None else default_artifacts()
     return _current(folder).recommend(
-        user, n, history=history, exclude_seen=exclude_seen, exclude=exclude, only=only, strict=strict
+        user, n, history=history, exclude_seen=exclude_seen, exclude=exclude, only=only, strict=strict, explain=explain
     )
 
 

@@ -27,6 +27,13 @@ class Neighbourhood:
     def __contains__(self, number: int) -> bool:
         return bool(np.isin(number, self._members))
 
+    def cosines(self, numbers: Numbers, others: Numbers) -> npt.NDArray[np.float32]:
+        """[n_numbers, n_others] between members."""
+        places = (np.searchsorted(self._members, chosen) for chosen in (numbers, others))
+        first, second = (self._directions[place] for place in places)
+        cosines: npt.NDArray[np.float32] = first @ second.T
+        return cosines
+
     def nearest(self, number: int, n: int) -> tuple[Numbers, npt.NDArray[np.float32]]:
         """The `n` members nearest to member `number`, without itself, and their cosines; ties by number."""
         place = int(np.searchsorted(self._members, number))

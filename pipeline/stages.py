@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, TypedDict, Unpack
 
 import numpy as np
 
@@ -18,6 +18,15 @@ from retrieval.popularity import Popularity
 Stage: TypeAlias = Literal["final", "retrieval"]
 COLD = "cold"
 COLD_DEPTH = 500  # popular items that the towers may put in another order; shorter lists begin alike
+
+
+class Limits(TypedDict):
+    """What may be in a list."""
+
+    n: int  # items, at most
+    exclude: SeenItems  # items not to come back, by user
+    blocked: Numbers  # items that nobody gets
+    only: Numbers | None  # where given, the items to choose from
 
 
 @dataclass(frozen=True)
@@ -42,51 +51,56 @@ class Stages:
 
         Args:
             users: user numbers, each at most once; 0 and users without a history are cold.
-            exclude: items not to come back, by user.
-            blocked: items that nobody gets.
-            only: where given, the items to choose from.
+            n, exclude, blocked, only: see `Limits`.
         """
+        limits = Limits(n=n, exclude=exclude, blocked=blocked, only=only)
         is_cold = self.features.history.seen_items.count(users) == 0
         known, cold = np.flatnonzero(~is_cold), np.flatnonzero(is_cold)
         if not len(cold):
-            return self._known_lists(users, n, stage, exclude, blocked, only)
+            return self._known_lists(users, stage, limits)
         if not len(known):
-            return self._cold_lists(users, n, exclude, blocked, only)
-        parts = [
-            self._known_lists(users[known], n, stage, exclude, blocked, only),
-            self._cold_lists(users[cold], n, exclude, blocked, only),
-        ]
+            return self._cold_lists(users, limits)
+        parts = [self._known_lists(users[known], stage, limits), self._cold_lists(users[cold], limits)]
         return _interleave(users, [known, cold], parts)
 
-    def _known_lists(
-        self, users: Numbers, n: int, stage: Stage, exclude: SeenItems, blocked: Numbers, only: Numbers | None
-    ) -> Candidates:
-        top_k = max(self.n_candidates, n) + len(blocked) if only is None else len(self.features.history.items)
-        candidates = self.retriever.retrieve(users, self.features, top_k=top_k, exclude=exclude, only=only)
-        candidates = _without(candidates, blocked)
-        if stage == "retrieval" or self.ranker is None or not len(candidates):
-            return _sort(candidates, candidates.score, n)
-        return _sort(candidates, self.ranker.score(candidates, self.features), n)
+    def candidates(self, users: Numbers, **limits: Unpack[Limits]) -> Candidates:
+        """What the ranker is handed for lists of users with a history, in retrieval's order."""
+        blocked, only = limits["blocked"], limits["only"]
+        n_items = len(self.features.history.items)
+        top_k = max(self.n_candidates, limits["n"]) + len(blocked) if only is None else n_items
+        found = self.retriever.retrieve(users, self.features, top_k=top_k, exclude=limits["exclude"], only=only)
+        return _without(found, blocked)
 
-    def _cold_lists(
-        self, users: Numbers, n: int, exclude: SeenItems, blocked: Numbers, only: Numbers | None
-    ) -> Candidates:
-        depth = max(n + len(blocked), COLD_DEPTH)
-        answer = self.popularity.retrieve(users, self.features, top_k=depth, exclude=exclude, only=only)
-        answer = _without(answer, blocked)
-        score = answer.score
-        if self.cold_weight and self.popularity.tells_users_apart:
-            score = (score + self.cold_weight * self._tower_scores(answer)).astype(np.float32)
-        return replace(_sort(answer, score, n), origins=(COLD,))
+    def popular(self, users: Numbers, **limits: Unpack[Limits]) -> Candidates:
+        """What lists of cold users are made of, by popularity in their groups."""
+        depth = max(limits["n"] + len(limits["blocked"]), COLD_DEPTH)
+        found = self.popularity.retrieve(
+            users, self.features, top_k=depth, exclude=limits["exclude"], only=limits["only"]
+        )
+        return _without(found, limits["blocked"])
 
-    def _tower_scores(self, candidates: Candidates) -> Scores:
-        """[n_rows] what the towers of the first source say of each row."""
-        queries = self.towers.encode_queries(candidates.users, self.features)
-        scores = np.empty(len(candidates), np.float32)
-        for rows in blocks(len(candidates), queries.shape[1]):
-            of_user, of_item = candidates.row_user[rows], candidates.item_num[rows]
+    def tower_scores(self, popular: Candidates) -> Scores | None:
+        """[n_rows] what the towers of the first source add to the score of each row; None where they have no word."""
+        if not self.cold_weight or not self.popularity.tells_users_apart:
+            return None
+        queries = self.towers.encode_queries(popular.users, self.features)
+        scores = np.empty(len(popular), np.float32)
+        for rows in blocks(len(popular), queries.shape[1]):
+            of_user, of_item = popular.row_user[rows], popular.item_num[rows]
             scores[rows] = np.einsum("ij,ij->i", queries[of_user], self.vectors[of_item])
-        return scores
+        return self.cold_weight * scores
+
+    def _known_lists(self, users: Numbers, stage: Stage, limits: Limits) -> Candidates:
+        candidates = self.candidates(users, **limits)
+        if stage == "retrieval" or self.ranker is None or not len(candidates):
+            return _sort(candidates, candidates.score, limits["n"])
+        return _sort(candidates, self.ranker.score(candidates, self.features), limits["n"])
+
+    def _cold_lists(self, users: Numbers, limits: Limits) -> Candidates:
+        popular = self.popular(users, **limits)
+        word = self.tower_scores(popular)
+        score = popular.score if word is None else (popular.score + word).astype(np.float32)
+        return replace(_sort(popular, score, limits["n"]), origins=(COLD,))
 
 
 def _without(candidates: Candidates, blocked: Numbers) -> Candidates:

@@ -1,13 +1,14 @@
 """Train both stages: checks -> folds -> first stages -> examples -> ranker and gate -> first stage on everything."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from pipeline.config import Holdout, PipelineConfig, cold_weight_of, has_heads
 from pipeline.data import Data
-from pipeline.first_stage import FirstStage, Tuning, fit_first_stage, measure
+from pipeline.first_stage import FirstStage, Tuning, fit_first_stage, measure, users_to_ask
 from pipeline.heads import HeadsJudge, heads_of
-from pipeline.holdout import make_folds
+from pipeline.holdout import Fold, make_folds
 from pipeline.progress import Progress, silent
 from pipeline.second_stage import ExampleCollector, Gate, SecondStage, train_ranker
 from pipeline.sources import keep_usable
@@ -80,8 +81,7 @@ def fit_folds(
     tuning, folds = None, []
     if config.ranker or any(source.weight is None for source in config.sources):
         folds = make_folds(data.interactions, holdout, n_folds=config.folds, seed=seed)
-    if not config.ranker:
-        folds = folds[:1]  # it teaches the weights
+    folds = folds[: _n_needed(folds, config)]
     examples: ExampleCollector | HeadsJudge | None = None
     if has_heads(config):
         examples = HeadsJudge(config, seed=seed)
@@ -102,6 +102,18 @@ def fit_folds(
         if examples:
             examples.add(fold, stage)
     return tuning, examples
+
+
+def _n_needed(folds: Sequence[Fold], config: PipelineConfig) -> int:
+    """How many folds give the ranker its lists, two at least; without a ranker one teaches the weights.
+
+    Heads learn nothing from lists: two folds are for the gate alone.
+    """
+    if not config.ranker or not folds:
+        return 1
+    if has_heads(config):
+        return 2
+    return max(2, -(-config.most_lists // max(1, len(users_to_ask(folds[0])))))
 
 
 def put_together(first: FirstStage, config: PipelineConfig, ranker: Ranker | None) -> Stages:

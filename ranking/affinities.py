@@ -90,8 +90,8 @@ def neighbour_columns(
 
 
 def has_ratings(features: FeatureTables) -> bool:
-    rating = features.history.rating
-    return rating is not None and bool(np.isfinite(rating).any())
+    """Whether there is such a column, be it all missing in this part of a history: every part has the same features."""
+    return features.history.rating is not None
 
 
 def _by_taste(features: FeatureTables) -> "tuple[sp.csr_matrix[np.float32], sp.csr_matrix[np.float32]]":

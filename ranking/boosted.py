@@ -59,9 +59,11 @@ class LightGbmRanker:
 
         Raises:
             InputError: LightGBM is not installed.
+            DivergenceError: a feature is not finite; the message names it.
         """
         lgb, config = import_lightgbm(), self.config
         learned = concatenate(list(examples.blocks(np.random.default_rng(seed))))
+        learned.lists.check_finite()
         parameters = {
             "objective": config.objective,
             "metric": "ndcg",

@@ -57,13 +57,14 @@ class NetworkRankerConfig(ListRankerConfig):
         description="pointwise: binary, squared; pairwise: bpr, margin; listwise: softmax, approx_ndcg, lambda",
     )
     members: int = Field(
-        1, ge=1, le=32, description="networks of different seeds whose logits are averaged; each costs a whole training"
+        2, ge=1, le=32, description="networks of different seeds whose logits are averaged; each costs a whole training"
     )
     dropout: float = Field(0.3, ge=0, lt=1, description="dropout after each dense layer")
-    learning_rate: float = Field(2e-3, gt=0, description="of Adam, at the start of its cosine decay")
+    learning_rate: float = Field(4e-3, gt=0, description="of Adam, at the start of its cosine decay")
     batch_lists: int = Field(64, ge=1, description="lists in a training step")
-    epochs: int = Field(12, ge=1, description="passes over the lists, at most")
-    max_steps: int = Field(2000, ge=1, description="steps of training, at most: many lists make fewer epochs")
+    epochs: int = Field(6, ge=1, description="passes over the lists")
+    least_steps: int = Field(400, ge=1, description="steps of training, at least: few lists make more epochs")
+    max_steps: int = Field(1000, ge=1, description="steps of training, at most: many lists make fewer epochs")
 
     @model_validator(mode="after")
     def _graded_labels_suit(self) -> Self:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import TypeAdapter
 
-from dataset.errors import DivergenceError
+from dataset.errors import InputError
 from layers.backend import Tensor, keras, tf
 from layers.export import export_onnx
 from layers.list_losses import list_loss
@@ -57,16 +57,19 @@ class DeepRanker:
         self.names = examples.names
         self._sizes = Sizes(len(self.names), n_users, n_items)
         mean, deviation = _moments(examples)
-        n_epochs = min(config.epochs, -(-config.max_steps // -(-len(examples) // config.batch_lists)))
+        steps_of_epoch = -(-len(examples) // config.batch_lists)
+        n_steps = int(np.clip(steps_of_epoch * config.epochs, config.least_steps, config.max_steps))
+        n_epochs = -(-n_steps // steps_of_epoch)
         self._members = []
         for member in range(config.members):
             done_before = member * n_epochs
-            keras.utils.set_random_seed(seed + member)
+            own_seed = seed * config.members + member  # no two seeds share a member
+            keras.utils.set_random_seed(own_seed)
             network = make_network(config, self._sizes)
             network.adapt(mean, deviation)
             train_epochs(
                 network,
-                _epochs(network, examples, config, n_epochs, np.random.default_rng(seed + member)),
+                _epochs(network, examples, config, n_epochs, np.random.default_rng(own_seed)),
                 name="ranker",
                 n_epochs=n_epochs,
                 validate=partial(_ndcg, network, validation),
@@ -78,13 +81,14 @@ class DeepRanker:
 
     def score_lists(self, lists: Lists) -> Scores:
         """[n_rows] float32 logits."""
-        return _score(self._members, lists)
+        return _score(self._fitted, lists)
 
     def save(self, directory: Path) -> None:
+        members = self._fitted
         directory.mkdir(parents=True, exist_ok=True)
         saved = {"config": self.config.model_dump(mode="json"), "names": self.names, "sizes": self._sizes._asdict()}
         (directory / CONFIG_FILE).write_text(json.dumps(saved, indent=2))
-        for number, network in enumerate(self._members):
+        for number, network in enumerate(members):
             network.save_weights(directory / _weights_file(number))
 
     @classmethod
@@ -101,12 +105,19 @@ class DeepRanker:
 
     def export(self, directory: Path) -> None:
         """Write all members as one ONNX graph; its inputs are those of `Lists.padded` that the network reads."""
+        members = self._fitted
         export_onnx(
-            lambda inputs: _mean_logit(self._members, inputs),
-            empty_inputs(len(self.names), self._members[0].reads),
+            lambda inputs: _mean_logit(members, inputs),
+            empty_inputs(len(self.names), members[0].reads),
             directory / GRAPH_FILE,
             output="score",
         )
+
+    @property
+    def _fitted(self) -> list[RankerNetwork]:
+        if not self._members:
+            raise InputError("ranker: not fitted; call fit() or load() first")
+        return self._members
 
 
 def _weights_file(number: int) -> str:
@@ -130,17 +141,11 @@ def _ndcg(network: RankerNetwork, validation: Examples) -> float:
 
 
 def _moments(examples: ExampleSource) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Mean and standard deviation of each feature, both [n_features].
-
-    Raises:
-        DivergenceError: names the first feature that is not finite somewhere.
-    """
+    """Mean and standard deviation of each feature, both [n_features]; raises as `Lists.check_finite`."""
     n_rows, total, squares = 0, np.zeros(len(examples.names)), np.zeros(len(examples.names))
     for block in examples.blocks(np.random.default_rng(0)):
+        block.lists.check_finite()
         pairs = block.lists.pairs
-        bad = np.flatnonzero(~np.isfinite(pairs).all(axis=0))
-        if len(bad):
-            raise DivergenceError(f"ranker: feature {examples.names[bad[0]]!r} is not finite in some rows")
         n_rows += len(pairs)
         total += pairs.sum(axis=0, dtype=np.float64)
         squares += np.einsum("ij,ij->j", pairs, pairs, dtype=np.float64)

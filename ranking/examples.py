@@ -9,7 +9,6 @@ import numpy.typing as npt
 
 from dataset.interactions import Interactions, Positions
 from dataset.vocabulary import Numbers
-from ranking.base import Scores
 from ranking.lists import Lists, concatenate_lists
 
 Label: TypeAlias = Literal["watched", "liked", "rating"]
@@ -30,6 +29,11 @@ class Examples:
         """Count of lists."""
         return len(self.lists)
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the features."""
+        return self.lists.names
+
     def select(self, lists: Positions) -> "Examples":
         """The lists at these positions, in this order."""
         return Examples(self.lists.select(lists), self.labels[self.lists.rows_of(lists)], self.n_relevant[lists])
@@ -38,7 +42,7 @@ class Examples:
         """Everything once, in parts that fit into memory: here, one."""
         yield self
 
-    def ndcg(self, score: Scores, n: int = 10) -> npt.NDArray[np.float64]:
+    def ndcg(self, score: npt.NDArray[np.floating], n: int = 10) -> npt.NDArray[np.float64]:
         """[n_lists] NDCG@n of sorting every list by `score` [n_rows], any label above 0 a hit; ties by row order."""
         starts, row_list = self.lists.starts, self.lists.row_list
         order = np.lexsort((-score, row_list))

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dataset.candidates import Candidates
+from dataset.errors import DivergenceError
 from dataset.history import history_windows
 from dataset.interactions import Interactions, Mask, Positions, stretches
 from dataset.vocabulary import Numbers
@@ -56,6 +57,16 @@ class Lists:
         column: npt.NDArray[np.float32] = self.pairs[:, self.names.index(name)]
         return column
 
+    def check_finite(self) -> None:
+        """Refuse features that a ranker cannot learn from.
+
+        Raises:
+            DivergenceError: names the first feature that is not finite in some row.
+        """
+        bad = np.flatnonzero(~np.isfinite(self.pairs).all(axis=0))
+        if len(bad):
+            raise DivergenceError(f"ranker: feature {self.names[bad[0]]!r} is not finite in some rows")
+
     def rows_of(self, lists: Positions) -> Positions:
         """Rows of the lists at these positions, one list after another."""
         return stretches(self.starts[lists], self.lengths[lists])
@@ -74,13 +85,14 @@ class Lists:
         )
 
     def blocks(self) -> Iterator[Positions]:
-        """Positions of lists, in order, in blocks of some 65,000 rows: what is scored at once."""
-        first, stop = 0, len(self)
-        while first < stop:
-            last = int(np.searchsorted(self.starts, self.starts[first] + _ROWS_PER_BLOCK, "right")) - 1
-            last = min(max(last, first + 1), stop)
-            yield np.arange(first, last)
-            first = last
+        """Positions of the lists that hold rows, in order, in blocks of some 65,000 rows when padded, to be scored."""
+        filled = np.flatnonzero(self.lengths)
+        while len(filled):
+            longest = np.maximum.accumulate(self.lengths[filled[:_ROWS_PER_BLOCK]])
+            n_rows = longest * np.arange(1, len(longest) + 1)  # of the first 1, 2, ... lists, padded
+            stop = max(int(np.searchsorted(n_rows, _ROWS_PER_BLOCK, "right")), 1)
+            yield filled[:stop]
+            filled = filled[stop:]
 
     def padded(self, lists: Positions) -> tuple[Inputs, Positions, Mask]:
         """Some lists as a network's inputs, padded behind to the longest of them.

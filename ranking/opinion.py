@@ -35,27 +35,33 @@ class Opinion:
 
         Source of the calibration: Platt, Probabilistic outputs for support vector machines, 1999.
         """
-        unit = float(scores.std()) or 1.0
-        standard = validation.lists.column(RETRIEVAL)
+        unit = _deviation(scores)
         if retrieval_weight is None:
-            worth = [
-                validation.ndcg((scores + weight * unit * standard).astype(np.float32)).mean() for weight in WEIGHTS
-            ]
+            worth = [validation.ndcg(_blend(scores, weight * unit, validation.lists)).mean() for weight in WEIGHTS]
             retrieval_weight = WEIGHTS[int(np.argmax(worth))]
-        slope, intercept = _calibrate(scores + retrieval_weight * unit * standard, validation.labels > 0)
-        return cls(retrieval_weight * unit, slope, intercept)
+        blended = _blend(scores, retrieval_weight * unit, validation.lists)
+        return cls(retrieval_weight * unit, *_calibrate(blended, validation.labels > 0))
 
     def __call__(self, scores: Scores, lists: Lists) -> Scores:
         """[n_rows] float32 from 0 to 1: how probable it is that what was held back held this candidate."""
-        blended = scores + self.retrieval_weight * lists.column(RETRIEVAL)
+        blended = _blend(scores, self.retrieval_weight, lists)
         probabilities: Scores = expit(self.slope * blended + self.intercept).astype(np.float32)
         return probabilities
 
 
-def _calibrate(scores: npt.NDArray[np.float32], is_positive: npt.NDArray[np.bool_]) -> tuple[float, float]:
-    """(slope, intercept) of the logistic regression of `is_positive` on `scores`; the slope is above 0."""
-    values = scores.astype(np.float64)
-    centre, unit = values.mean(), values.std() or 1.0
+def _blend(scores: Scores, retrieval_weight: float, lists: Lists) -> npt.NDArray[np.float64]:
+    """[n_rows] in double precision: scores that hardly differ weigh retrieval by hardly more than nothing."""
+    return scores.astype(np.float64) + retrieval_weight * lists.column(RETRIEVAL)
+
+
+def _deviation(values: npt.NDArray[np.floating]) -> float:
+    """Standard deviation, or 1 where all are alike."""
+    return float(values.std(dtype=np.float64)) if np.ptp(values) else 1.0
+
+
+def _calibrate(values: npt.NDArray[np.float64], is_positive: npt.NDArray[np.bool_]) -> tuple[float, float]:
+    """(slope, intercept) of the logistic regression of `is_positive` on `values`; the slope is above 0."""
+    centre, unit = values.mean(), _deviation(values)
     standard = (values - centre) / unit
     n_positives, n_negatives = is_positive.sum(), (~is_positive).sum()
     target = np.where(is_positive, (n_positives + 1) / (n_positives + 2), 1 / (n_negatives + 2))

@@ -128,6 +128,17 @@ class Popularity:
         row_user, item_num, score = map(np.concatenate, zip(*parts, strict=True))
         return take_top_k(users, row_user, item_num, score, top_k=top_k, origins=("popularity",))
 
+    def parts(self, user: int, items: Numbers, features: FeatureTables) -> dict[str, npt.NDArray[np.float32]]:
+        """Log of the watches of `items`, under "", and what each group of the user adds, under its column; [n_items].
+
+        Where users are told apart the score is their sum.
+        """
+        score = self._fitted()[items]
+        parts = {"": score if self._lifts else np.log(score + np.float32(A_TRACE))}
+        return parts | {
+            name: lifts[features.users.categorical[name][user], items] for name, lifts in self._lifts.items()
+        }
+
     def _score_kinds(self, kinds: Numbers) -> ScoreTable:
         """[n_kinds, n_items + 1] for users of these groups [n_kinds, n_columns]."""
         scores = np.tile(self._fitted(), (len(kinds), 1))

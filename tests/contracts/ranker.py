@@ -1,129 +1,183 @@
-"""What every trained ranker promises. A new one adds a subclass named Test..., which says how it is made."""
+"""What every ranker of lists promises. A new one adds a subclass named Test..., which declares what it cannot do."""
 
-from itertools import pairwise
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from dataset.errors import DivergenceError
+from dataset.errors import DivergenceError, InputError
+from ranking.base import Matrix, Scores
 from ranking.examples import Examples
+from ranking.lists import HISTORY_LENGTH, Lists
+from ranking.serving import load_scorer
 
 NAMES = ("noise", "signal", "constant", "scale")
+N_USERS, N_ITEMS = 100, 30
 
 
 def taught_examples(n_lists: int = 60, *, seed: int = 0, noise: float = 0.0) -> Examples:
-    """Lists of unequal length whose positives are the rows of the highest `signal`; other columns say nothing."""
+    """Lists of unequal length whose positives are their best items, as `signal` says too; other columns say nothing."""
     generator = np.random.default_rng(seed)
-    counts = generator.integers(4, 12, n_lists)
-    starts = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    n_rows = int(starts[-1])
-    signal = generator.normal(size=n_rows)
-    labels = np.zeros(n_rows, np.float32)
-    for start, stop in pairwise(starts):
-        truth = signal[start:stop] + noise * generator.normal(size=stop - start)
-        labels[start + np.argsort(-truth)[: 1 + (stop - start > 8)]] = 1
-    columns = [generator.normal(size=n_rows), signal, np.full(n_rows, 3.0), 1e5 + 1e4 * generator.normal(size=n_rows)]
-    n_relevant = np.add.reduceat(labels, starts[:-1]).astype(np.int64)
-    users = np.arange(1, n_lists + 1, dtype=np.int32)
-    return Examples(np.stack(columns, axis=1).astype(np.float32), NAMES, labels, starts, users, n_relevant)
+    worth = np.random.default_rng(99).normal(size=N_ITEMS + 1)  # of an item, in every list
+    lengths = generator.integers(4, 12, n_lists)
+    items = np.concatenate([generator.permutation(N_ITEMS)[:length] + 1 for length in lengths]).astype(np.int32)
+    row_list, signal = np.repeat(np.arange(n_lists), lengths), worth[items]
+    starts = np.append(0, np.cumsum(lengths))
+    best_first = np.lexsort((-signal - noise * generator.normal(size=len(items)), row_list))
+    place = np.arange(len(items)) - starts[row_list]
+    labels = np.zeros(len(items), np.float32)
+    labels[best_first] = place < 1 + (lengths > 8)[row_list]
+    columns = [
+        generator.normal(size=len(items)),
+        signal,
+        np.full(len(items), 3.0),
+        1e5 + 1e4 * generator.normal(size=len(items)),
+    ]
+    history = generator.integers(1, N_ITEMS + 1, (n_lists, HISTORY_LENGTH), dtype=np.int32)
+    history[np.arange(HISTORY_LENGTH) < generator.integers(0, HISTORY_LENGTH + 1, (n_lists, 1))] = 0
+    return Examples(
+        Lists(
+            pairs=np.stack(columns, axis=1).astype(np.float32),
+            names=NAMES,
+            items=items,
+            starts=starts,
+            users=(np.arange(n_lists, dtype=np.int32) % N_USERS + 1),
+            history=history,
+        ),
+        labels,
+        n_relevant=np.bincount(row_list, labels).astype(np.int64),
+    )
+
+
+def with_pairs(examples: Examples, pairs: Matrix) -> Examples:
+    """The same lists, otherwise described."""
+    return replace(examples, lists=replace(examples.lists, pairs=pairs))
+
+
+def fitted(ranker: Any, examples: Examples, *, seed: int = 0, validation: Examples | None = None) -> Any:
+    return ranker.fit(examples, seed=seed, validation=validation or VALIDATION, n_users=N_USERS, n_items=N_ITEMS)
 
 
 LEARNED, VALIDATION = taught_examples(), taught_examples(20, seed=1)
+LISTS = LEARNED.lists
 
 
-class RankerPromises:
-    learns_from_examples = True  # sorts by a column that tells positives from negatives
-    exports = True  # has a serving form
+class ListRankerPromises:
+    scores_alone = True  # a row's score does not depend on what else its list holds
+    reads_features = True  # not ids alone
+    suffixes = frozenset({".json", ".h5"})  # of the files that it saves
 
     @classmethod
     def unfitted(cls) -> Any:
         raise NotImplementedError
 
-    def served(self, graph: Path) -> Any:
-        """The serving form of an exported graph."""
-        raise NotImplementedError
-
-    def diverging(self) -> Any:
-        """Unfitted, with a learning rate some million times too high."""
-        raise NotImplementedError
-
     @pytest.fixture(scope="class")
     @classmethod
     def ranker(cls) -> Any:
-        return cls.unfitted().fit(LEARNED, seed=0, validation=VALIDATION)
+        return fitted(cls.unfitted(), LEARNED)
 
     def test_one_finite_score_per_row(self, ranker: Any) -> None:
-        scores = ranker.score_pairs(LEARNED.pairs)
-        assert scores.shape == (len(LEARNED.pairs),)
-        assert scores.dtype == np.float32
-        assert np.isfinite(scores).all()
-        assert ranker.score_pairs(LEARNED.pairs[:0]).shape == (0,)
+        nobody = LISTS.select(np.zeros(0, np.int64))
+        empty = replace(nobody, users=LISTS.users[:2], history=LISTS.history[:2], starts=np.zeros(3, np.int64))
+        for lists in (LISTS, LISTS.select(np.array([5])), nobody, empty):
+            scores = ranker.score_lists(lists)
+            assert scores.shape == (len(lists.pairs),)
+            assert scores.dtype == np.float32
+            assert np.isfinite(scores).all()
 
     def test_scores_follow_their_rows(self, ranker: Any) -> None:
-        order = np.random.default_rng(0).permutation(len(LEARNED.pairs))
-        scores = ranker.score_pairs(LEARNED.pairs)
-        np.testing.assert_allclose(ranker.score_pairs(LEARNED.pairs[order]), scores[order], atol=1e-5)
-        np.testing.assert_allclose(ranker.score_pairs(LEARNED.pairs[7:8]), scores[7:8], atol=1e-5)
+        order = np.lexsort((np.random.default_rng(0).random(len(LISTS.items)), LISTS.row_list))
+        turned = replace(LISTS, pairs=LISTS.pairs[order], items=LISTS.items[order])
+        np.testing.assert_allclose(ranker.score_lists(turned), ranker.score_lists(LISTS)[order], atol=1e-5)
 
-    def test_values_never_met_before_give_finite_scores(self, ranker: Any) -> None:
-        extreme = np.repeat(LEARNED.pairs[:1], 3, axis=0) * np.array([[-1e12], [0], [1e12]], np.float32)
-        assert np.isfinite(ranker.score_pairs(extreme)).all()
+    def test_scores_follow_their_lists(self, ranker: Any) -> None:
+        order = np.random.default_rng(0).permutation(len(LISTS))
+        expected = ranker.score_lists(LISTS)[LISTS.rows_of(order)]
+        np.testing.assert_allclose(ranker.score_lists(LISTS.select(order)), expected, atol=1e-5)
+
+    def test_padding_changes_nothing(self, ranker: Any) -> None:
+        """Alone a list is not padded, among longer ones it is; empty lists stand in nobody's way."""
+        alone = [ranker.score_lists(LISTS.select(np.array([place]))) for place in range(8)]
+        np.testing.assert_allclose(ranker.score_lists(LISTS.select(np.arange(8))), np.concatenate(alone), atol=1e-5)
+        spread = replace(
+            LISTS.select(np.array([0, 0, 1, 2, 2])), starts=np.array([0, 0, *LISTS.starts[1:3], *[LISTS.starts[2]] * 2])
+        )
+        spread = replace(spread, pairs=LISTS.pairs[: LISTS.starts[2]], items=LISTS.items[: LISTS.starts[2]])
+        np.testing.assert_allclose(ranker.score_lists(spread), np.concatenate(alone[:2]), atol=1e-5)
+
+    def test_an_item_scored_alone(self, ranker: Any) -> None:
+        """Lists of one row each, in place of the whole; who looks at the list says otherwise of some row."""
+        rows = np.arange(len(LISTS.items))
+        single = replace(
+            LISTS,
+            starts=np.append(rows, len(rows)),
+            users=LISTS.users[LISTS.row_list],
+            history=LISTS.history[LISTS.row_list],
+        )
+        alone, together = ranker.score_lists(single), ranker.score_lists(LISTS)
+        if self.scores_alone:
+            np.testing.assert_allclose(alone, together, atol=1e-5)
+        else:
+            assert np.abs(alone - together).max() > 1e-3
+
+    @pytest.mark.parametrize("value", [-3e38, -1e12, 0, 1e12, 3e38])
+    def test_values_never_met_before_give_finite_scores(self, ranker: Any, value: float) -> None:
+        extreme = replace(LISTS, pairs=np.full_like(LISTS.pairs, value))
+        assert np.isfinite(ranker.score_lists(extreme)).all()
+
+    def test_unknown_users_and_items_are_scored(self, ranker: Any) -> None:
+        unknown = replace(
+            LISTS,
+            users=np.zeros_like(LISTS.users),
+            items=np.zeros_like(LISTS.items),
+            history=np.zeros_like(LISTS.history),
+        )
+        assert np.isfinite(ranker.score_lists(unknown)).all()
 
     def test_learns_what_is_plain_to_see(self, ranker: Any) -> None:
-        if not self.learns_from_examples:
-            pytest.skip("declared: does not learn")
-        by_noise = VALIDATION.ndcg(VALIDATION.pairs[:, 0]).mean()
-        by_ranker = VALIDATION.ndcg(ranker.score_pairs(VALIDATION.pairs)).mean()
+        by_noise = VALIDATION.ndcg(VALIDATION.lists.column("noise")).mean()
+        by_ranker = VALIDATION.ndcg(ranker.score_lists(VALIDATION.lists)).mean()
         assert by_noise < 0.7
         assert by_ranker > 0.9
 
+    def test_reads_what_it_says(self, ranker: Any) -> None:
+        turned = replace(LISTS, pairs=LISTS.pairs[::-1])
+        assert np.array_equal(ranker.score_lists(turned), ranker.score_lists(LISTS)) != self.reads_features
+
     def test_reading_does_not_train(self, ranker: Any) -> None:
-        before = ranker.score_pairs(LEARNED.pairs)
-        np.testing.assert_array_equal(ranker.score_pairs(LEARNED.pairs), before)
+        np.testing.assert_array_equal(ranker.score_lists(LISTS), ranker.score_lists(LISTS))
 
-    def test_refit_equals_fresh_fit(self, ranker: Any) -> None:
-        other = taught_examples(10, seed=5)
-        refitted = self.unfitted().fit(other, seed=3, validation=other).fit(LEARNED, seed=0, validation=VALIDATION)
-        np.testing.assert_array_equal(refitted.score_pairs(LEARNED.pairs), ranker.score_pairs(LEARNED.pairs))
-
-    def test_another_seed_gives_another_ranker(self, ranker: Any) -> None:
-        other = self.unfitted().fit(LEARNED, seed=1, validation=VALIDATION)
-        assert not np.allclose(other.score_pairs(LEARNED.pairs), ranker.score_pairs(LEARNED.pairs), atol=1e-3)
+    def test_the_seed_decides_and_a_second_fit_forgets_the_first(self, ranker: Any) -> None:
+        expected = ranker.score_lists(LISTS)
+        other = fitted(self.unfitted(), LEARNED, seed=7)
+        assert not np.allclose(other.score_lists(LISTS), expected, atol=1e-3)
+        np.testing.assert_array_equal(fitted(other, LEARNED).score_lists(LISTS), expected)
 
     def test_save_and_load_keep_scores(self, ranker: Any, tmp_path: Path) -> None:
         ranker.save(tmp_path / "model")
         loaded = type(ranker).load(tmp_path / "model")
-        assert (loaded.config, loaded.names) == (ranker.config, ranker.names)
-        np.testing.assert_array_equal(loaded.score_pairs(LEARNED.pairs), ranker.score_pairs(LEARNED.pairs))
-        suffixes = {path.suffix for path in (tmp_path / "model").iterdir()}
-        assert suffixes <= {".json", ".h5", ".npz", ".npy", ".safetensors"}  # nothing that could run code
+        assert loaded.config == ranker.config
+        np.testing.assert_array_equal(loaded.score_lists(LISTS), ranker.score_lists(LISTS))
+        assert {path.suffix for path in (tmp_path / "model").iterdir()} == self.suffixes  # nothing that could run code
 
     def test_the_serving_form_gives_the_same_scores(self, ranker: Any, tmp_path: Path) -> None:
-        if not self.exports:
-            pytest.skip("declared: has no serving form")
-        ranker.export(tmp_path / "ranker.onnx")
-        served = self.served(tmp_path / "ranker.onnx")
-        for rows in (slice(None), slice(3, 4), slice(0, 0)):
-            scores = served.score_pairs(LEARNED.pairs[rows])
+        ranker.export(tmp_path)
+        served = load_scorer(tmp_path, ranker.config)
+        for lists in (LISTS, LISTS.select(np.array([9, 3])), LISTS.select(np.zeros(0, np.int64))):
+            scores: Scores = served.score_lists(lists)
             assert scores.dtype == np.float32
-            np.testing.assert_allclose(scores, ranker.score_pairs(LEARNED.pairs[rows]), atol=1e-5)
+            np.testing.assert_allclose(scores, ranker.score_lists(lists), atol=1e-5)
 
     @pytest.mark.parametrize("value", [np.nan, np.inf])
     def test_a_feature_that_is_not_finite_is_named(self, value: float) -> None:
-        pairs = LEARNED.pairs.copy()
+        pairs = LISTS.pairs.copy()
         pairs[17, 1] = value
-        broken = Examples(pairs, NAMES, LEARNED.labels, LEARNED.starts, LEARNED.users, LEARNED.n_relevant)
         with pytest.raises(DivergenceError, match="feature 'signal' is not finite"):
-            self.unfitted().fit(broken, seed=0, validation=VALIDATION)
+            fitted(self.unfitted(), with_pairs(LEARNED, pairs))
 
-    def test_a_learning_rate_far_too_high(self) -> None:
-        """Training stops and says why, or ends with scores that are numbers."""
-        try:
-            ranker = self.diverging().fit(LEARNED, seed=0, validation=VALIDATION)
-        except DivergenceError as error:
-            assert "ranker: loss is" in str(error)
-            assert "lower ranker.learning_rate" in str(error)
-        else:
-            assert np.isfinite(ranker.score_pairs(LEARNED.pairs)).all()
+    def test_reading_before_fit_is_refused(self, tmp_path: Path) -> None:
+        for read in (lambda ranker: ranker.score_lists(LISTS), lambda ranker: ranker.export(tmp_path)):
+            with pytest.raises(InputError, match=r"not fitted; call fit\(\) or load\(\) first"):
+                read(self.unfitted())

@@ -37,6 +37,28 @@ def test_rare_categories_are_unknown() -> None:
     assert columns.sizes == {"it": 3}
 
 
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (["a", "a", "a", "rare", None, "b", "b", "b"], "1 missing values and 1 of categories with fewer than 3 rows"),
+        ([["a"], ["a"], ["a", "rare", "odd", None], None, [], ["b"], ["b"], ["b"]], "1 missing values and 2 of categ"),
+        ([1.0, np.nan, np.inf, None, 5, 6, 7, 8], "3 missing or infinite values count as the mean"),
+    ],
+)
+def test_what_is_unknown_is_counted_in_the_log(values: list, said: str, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        encoded(values)
+    (message,) = caplog.messages
+    assert message.startswith(f"feature column 'it': {said}")
+
+
+def test_nothing_unknown_is_no_line_of_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        encoded(["a", "b"] * 4)
+        encoded([float(value) for value in range(8)])
+    assert not caplog.messages
+
+
 def test_booleans_are_categories() -> None:
     columns = encoded([True, False, None, True, False, True, False, True])
     assert columns.categorical["it"].tolist() == [0, 2, 1, 0, 2, 1, 2, 1, 2]

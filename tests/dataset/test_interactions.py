@@ -37,6 +37,13 @@ def test_an_unrated_watch_is_nan(interactions):
     assert np.isnan(interactions.rating).tolist() == [False, True, False, False, True, True]
 
 
+def test_ratings_that_are_all_missing_count_as_none(interactions):
+    """In the table; a part of it that has none keeps the column."""
+    unrated = TABLE.set_column(TABLE.column_names.index("rating"), "rating", pa.nulls(6, pa.float32()))
+    assert Interactions.from_table(unrated).rating is None
+    assert np.isnan(interactions.select(np.array([1, 4])).rating).all()
+
+
 def test_given_vocabularies_are_used_even_when_empty():
     nobody = Vocabulary(pa.array([], pa.string()))
     interactions = Interactions.from_table(TABLE, users=nobody, items=Vocabulary.from_values([10]))

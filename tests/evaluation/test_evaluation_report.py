@@ -2,12 +2,15 @@
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from dataset.errors import InputError
+from evaluation.attribution import attribute_loss
 from evaluation.intervals import Interval
+from evaluation.reliability import measure_reliability
 from evaluation.report import make_report, to_json, to_markdown, to_rows
 from evaluation.systems import LeftOut, SystemResult, evaluate_lists
 
@@ -24,8 +27,13 @@ def report(events, lists):
         listed = {user: generator.permutation(items)[:length].tolist() for user in asked}
         return evaluate_lists(name, lists(listed), test, history, top_k=top_k, seed=1)
 
+    users_num = np.array(users, np.int32)
+    candidates = lists({user: generator.permutation(items)[:12].tolist() for user in users})
+    probable = replace(candidates, score=generator.random(len(candidates)).astype(np.float32))
     return make_report(
         [judge("retrieval", 30, 50), judge("both | stages", 10, 10)],
+        attribution=attribute_loss(candidates, users_num, test, n=10, seed=1),
+        reliability=measure_reliability(probable, test),
         run="run-1",
         split="random",
         seen_removed=True,
@@ -57,6 +65,8 @@ def test_json_keeps_its_schema(report):
         "interval",
         "systems",
         "difference",
+        "attribution",
+        "reliability",
     ]
     assert (document["format"], document["format_version"]) == ("belfry-evaluation", 1)
     assert document["n_users"] == 40
@@ -79,6 +89,19 @@ def test_json_keeps_its_schema(report):
     assert document["difference"]["system"] == "both | stages"
 
 
+def test_json_of_what_is_lost_and_of_probabilities(report):
+    document = json.loads(to_json(report))
+    attribution, reliability = document["attribution"], document["reliability"]
+    names = ["n", "depth", "reached", "lost_by_retrieval", "lost_by_ranking", "candidate_recall"]
+    assert list(attribution) == names
+    assert (attribution["n"], attribution["depth"]) == (10, 12)
+    assert sum(attribution[name]["mean"] for name in names[2:5]) == pytest.approx(1)
+    assert attribution["lost_by_ranking"]["low"] == report.attribution.lost_by_ranking.low
+    assert list(reliability) == ["n_rows", "observed", "calibration_error", "brier", "brier_of_constant", "bins"]
+    assert reliability["n_rows"] == 40 * 12 == sum(part["n_rows"] for part in reliability["bins"])
+    assert list(reliability["bins"][0]) == ["predicted", "observed", "n_rows"]
+
+
 def test_rows_hold_one_cell_per_system(report):
     head, *rows = to_rows(report)
     assert head == ["metric", "retrieval", "both | stages", "both | stages minus retrieval"]
@@ -95,9 +118,19 @@ def test_markdown_says_who_was_left_out(report):
     assert "40 users of split `random`; items that a user had already seen were kept out of the lists." in text
     assert "- 1 user: not known to the run." in text
     assert "- 1 user: asked for, but without a known item in the test part." in text
-    table = [line for line in text.splitlines() if line.startswith("|")]
+    table = [line for line in text.partition("## Who")[0].splitlines() if line.startswith("|")]
     assert len(table) == len(to_rows(report)) + 1
     assert {line.replace("\\|", "").count("|") for line in table} == {5}
+
+
+def test_markdown_says_where_the_loss_is_and_what_scores_are(report):
+    text = to_markdown(report)
+    lost = report.attribution.lost_by_retrieval
+    assert f"| lost by retrieval | {lost.mean:.4f} [{lost.low:.4f}, {lost.high:.4f}] |" in text
+    assert f"Retrieval loses {lost.mean:.3f}: what it did not put among its candidates" in text
+    for part in report.reliability.bins:
+        assert f"| {part.predicted:.4f} | {part.observed:.4f} | {part.n_rows:,} |" in text
+    assert f"Brier score {report.reliability.brier:.4f}; " in text
 
 
 def system(name, users, **metrics):
@@ -110,10 +143,11 @@ def test_one_system_needs_no_difference():
         [system("table", [1], **{"novelty@10": nothing})], run="t", split="time", seen_removed=False, seed=0
     )
     assert to_rows(report) == [["metric", "table"], ["novelty@10", "-"]]
-    assert "could appear in the lists" in to_markdown(report)
-    assert "Nobody." in to_markdown(report)
+    text = to_markdown(report)
+    assert "could appear in the lists" in text
     document = json.loads(to_json(report), parse_constant=pytest.fail)
-    assert document["difference"] is None
+    assert document["difference"] is document["attribution"] is document["reliability"] is None
+    assert text.rstrip().endswith("Nobody.")
     assert document["systems"][0]["metrics"]["novelty@10"]["mean"] is None
 
 

@@ -1,6 +1,7 @@
 """The console script: bad input ends in exit code 2 and one message; a whole way from a table to lists."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 
 from pipeline import cli
 from pipeline.artifacts import open_run
+from pipeline.gate import gate_line
 
 ROOT = Path(__file__).parent.parent.parent
 QUICK = (
@@ -239,6 +241,19 @@ def test_recommend(belfry: Callable[..., Done], tiny_run: Path) -> None:
     assert [line.split()[0] for line in lines[1:4]] == ["1", "2", "3"]
 
 
+def test_recommend_with_reasons(belfry: Callable[..., Done], tiny_run: Path) -> None:
+    user = pq.read_table(tiny_run / "history.parquet")["user_num"][0].as_py() + 1000
+    done = belfry("recommend", user, "99", "-n", "2", "--explain", "--artifacts", tiny_run)
+    assert (done.code, done.err) == (0, "")
+    known, cold = done.out.split("user 99 (cold: popular now)\n")
+    places = known.splitlines()[1:]
+    assert [line.split()[0] for line in places] == ["1", "watched", "features", "2", "watched", "features"]
+    assert re.search(r"features  likeness to what was watched [+-]\d\.\d\d", known)
+    assert re.search(r"watched   \S.* \(\d{4}\) \d+%, ", known)
+    assert [line.split()[0] for line in cold.splitlines()[:4]] == ["1", "features", "2", "features"]
+    assert "log-odds" in cold
+
+
 def test_a_user_with_nothing_left(belfry: Callable[..., Done], tiny_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pipeline.Recommender.recommend", lambda *arguments, **options: [])
     done = belfry("recommend", "1001", "--artifacts", tiny_run)
@@ -256,8 +271,10 @@ def test_an_id_of_another_type(belfry: Callable[..., Done], tiny_run: Path) -> N
 
 
 def test_a_damaged_run(belfry: Callable[..., Done], artifacts: Path, tiny_run: Path) -> None:
-    (artifacts / tiny_run.name / "serving" / "ranker.onnx").write_bytes(b"")
-    assert_refused(belfry("recommend", "1001", "--artifacts", artifacts), "file 'serving/ranker.onnx' has 0 bytes")
+    (artifacts / tiny_run.name / "serving" / "ranker" / "ranker.onnx").write_bytes(b"")
+    assert_refused(
+        belfry("recommend", "1001", "--artifacts", artifacts), "file 'serving/ranker/ranker.onnx' has 0 bytes"
+    )
 
 
 @pytest.mark.parametrize("n", ["0", "-1", "ten"])
@@ -336,7 +353,7 @@ def test_from_two_columns_to_lists(belfry: Callable[..., Done], tmp_path: Path) 
     done = belfry("train", "--interactions", train, "--artifacts", artifacts, "--quiet", *QUICK)
     assert done.code == 0, done
     run = open_run(artifacts)
-    assert done.out == f"published {run.folder}\n"
+    assert done.out == f"{gate_line(run.manifest)}\npublished {run.folder}\n"
     assert done.err == ""
     assert run.manifest.holdout == "random"
     assert (artifacts / "current").read_text() == f"{run.name}\n"
@@ -367,6 +384,7 @@ def test_from_two_columns_to_lists(belfry: Callable[..., Done], tmp_path: Path) 
     assert done.code == 0, done
     for name in ("popularity", "ItemKNN", "retrieval", "both stages"):
         assert name in done.out
+    assert "Retrieval loses 0." in done.out
     assert json.loads((tmp_path / "report" / "evaluation.json").read_text())["run"] == run.name
     assert "both stages" in (tmp_path / "report" / "evaluation.md").read_text()
 

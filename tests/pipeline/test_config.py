@@ -7,7 +7,7 @@ import pytest
 
 from dataset.errors import InputError
 from pipeline.config import Holdout, PipelineConfig, describe, load_config, preset_names
-from ranking.config import DeepRankerConfig
+from ranking.config import DeepRankerConfig, RankerConfig
 from retrieval.config import ReportConfig, TowerConfig, TwoTowerConfig, kinds_of
 
 HOLDOUTS: tuple[Holdout, ...] = ("time", "last", "random")
@@ -91,6 +91,39 @@ def test_every_kind_of_towers_can_be_set(kind: str, holdout: Holdout) -> None:
     found = load_config("default", holdout=holdout, settings=[f"retrieval.kind={kind}"]).retrieval
     assert found.kind == kind
     assert getattr(found, "targets", None) in ({"any", "next"} if kind == "two_tower" else {None})
+
+
+@pytest.mark.parametrize("kind", kinds_of(RankerConfig))
+def test_every_kind_of_ranker_can_be_set(kind: str) -> None:
+    config = load_config("default", holdout="random", settings=[f"ranker.kind={kind}", "ranker.label=liked"])
+    assert config.ranker is not None
+    assert (config.ranker.kind, config.ranker.label) == (kind, "liked")
+    assert PipelineConfig.model_validate_json(config.model_dump_json()) == config
+
+
+def test_there_are_the_rankers_that_are_promised() -> None:
+    promised = {"deep", "cross", "wide_deep", "neural_mf", "attention", "transformer", "lightgbm"}
+    assert promised <= set(kinds_of(RankerConfig))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (["kind=forest"], r"ranker: .*forest"),
+        (["kind=deep", "cross_layers=2"], r"ranker\.cross_layers: Extra inputs are not permitted"),
+        (["kind=lightgbm", "members=2"], r"ranker\.members: Extra inputs are not permitted"),
+        (["kind=lightgbm", "objective=softmax"], r"ranker\.objective: Input should be 'lambdarank' or 'binary'"),
+        (["kind=transformer", "size=30"], "ranker: .*heads=4 does not divide size=30"),
+        (["label=rating", "objective=bpr"], "ranker: .*objective=bpr knows positives and negatives alone"),
+        (["label=rating", "objective=margin"], "ranker: .*objective=margin knows positives and negatives alone"),
+        (["retrieval_weight=-1"], r"ranker\.retrieval_weight: .* greater than or equal to 0"),
+        (["members=0"], r"ranker\.members: .* greater than or equal to 1"),
+        (["validation_share=1"], r"ranker\.validation_share: .* less than 1"),
+    ],
+)
+def test_what_a_ranker_cannot_be(settings: list[str], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        load_config("default", holdout="random", settings=[f"ranker.{setting}" for setting in settings])
 
 
 def test_the_last_of_two_settings_holds() -> None:

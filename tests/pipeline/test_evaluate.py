@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -60,6 +61,24 @@ class TestRun:
         assert means(report)["retrieval"]["mrr@3"] >= 0.5
         assert (report.difference.baseline, report.difference.system) == ("retrieval", "both stages")
         assert report.left_out == ()
+
+    def test_the_loss_by_hand(self, recommender):
+        """The first candidate of one user at its place, the last of another: all is found, and one is misplaced."""
+        lists = recommender.recommend_many([1, 2], 12)
+        first, second = (
+            lists.filter(pa.compute.equal(lists["user_id"], user))["item_id"].to_pylist() for user in (1, 2)
+        )
+        report = evaluate_run(recommender, events([(1, first[0]), (2, second[-1])]), n=3, seed=0)
+        found = report.attribution
+        assert (found.n, found.depth) == (3, max(len(first), len(second)))
+        parts = (found.reached, found.lost_by_retrieval, found.lost_by_ranking, found.candidate_recall)
+        assert [part.mean for part in parts] == [0.5, 0, 0.5, 1]
+        assert report.reliability is None  # this ranker's scores are no probabilities
+
+    def test_what_retrieval_cannot_bring_is_its_loss(self, recommender):
+        last = recommender.items.ids[-1].as_py()  # has no neighbours
+        found = evaluate_run(recommender, events([(1, last)]), n=3, seed=0).attribution
+        assert (found.lost_by_retrieval.mean, found.candidate_recall.mean) == (1, 0)
 
     def test_blocks_change_nothing(self, recommender, monkeypatch):
         test = events([(user, item) for user in range(10, 40) for item in unseen(recommender, user)[:2]])
@@ -150,6 +169,20 @@ class TestTrainedRun:
         assert "recall@50" not in figures["both stages"]
         assert "recall@100" in figures["popularity"]
 
+    def test_loss_and_probabilities(self, trained_report, trained, tiny_split):
+        loss, reliability = trained_report.attribution, trained_report.reliability
+        assert loss.reached.mean == pytest.approx(means(trained_report)["both stages"]["ndcg@10"])
+        assert loss.reached.mean + loss.lost_by_retrieval.mean + loss.lost_by_ranking.mean == pytest.approx(1)
+        assert loss.depth == 40
+        assert reliability.n_rows <= 40 * trained_report.n_users
+        assert reliability.brier < reliability.brier_of_constant
+        closed = evaluate_stages(
+            replace(trained.stages, ranker=None), tiny_split.test, run="closed", split="test", seed=0
+        )
+        assert closed.reliability is None
+        assert closed.attribution.lost_by_retrieval == loss.lost_by_retrieval  # the same candidates in another order
+        assert closed.attribution.candidate_recall == loss.candidate_recall
+
     def test_final_figures_are_those_of_the_lists_that_are_given_out(self, trained_report, trained, tiny_split):
         train = Tables(tiny_split.train.to_table(), pa.table({"item_id": trained.items.ids}))
         lists = trained.recommend_many(trained.users.ids, 10)
@@ -178,6 +211,7 @@ class TestTable:
         assert [system.name for system in report.systems] == ["popularity", "ItemKNN", "mine"]
         assert (report.difference.baseline, report.difference.system) == ("ItemKNN", "mine")
         assert report.n_users == 3
+        assert report.attribution is None  # nobody knows its candidates
         assert means(report)["mine"]["ndcg@1"] == pytest.approx(2 / 3)  # user 3 has no list and counts with 0
         assert means(report)["popularity"]["ndcg@1"] == 1  # only one item is left for each
 

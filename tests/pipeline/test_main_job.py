@@ -9,6 +9,7 @@ import pytest
 
 from dataset.sources.demo import generate
 from dataset.split import load_split
+from pipeline.gate import gate_line
 from pipeline.main_job import MainJob, run_main_job
 from pipeline.recommender import Recommender
 
@@ -48,6 +49,7 @@ def test_both_stages(folder: Path, tmp_path: Path) -> None:
     assert len(split.train) == len(recommender.features.history)
     table = pq.read_table(job.table.path)
     assert table["rank"].to_pylist()[:2] == [1, 2]
+    assert gate_line(recommender.run.manifest) in job.lines()
     assert job.lines()[-1] == f"evaluation  {job.run / 'evaluation.md'}"
 
 

@@ -1,56 +1,63 @@
-"""Examples: labels, lists that teach, the split by user, NDCG."""
+"""Examples: labels of three kinds, lists that teach, the split by user, NDCG."""
 
 import numpy as np
 import pytest
 
-from dataset.candidates import Candidates
-from dataset.interactions import SeenItems
+from dataset.candidates import take_top_k
+from dataset.interactions import Interactions
+from dataset.vocabulary import Vocabulary
 from evaluation.metrics import hits, lists_of, ndcg
-from ranking.examples import Examples, concatenate, make_examples, split_by_user
+from ranking.examples import Examples, concatenate, make_examples, split_by_user, validation_users
+from ranking.lists import HISTORY_LENGTH, Lists
 
 NAMES = ("score", "constant")
+N_ITEMS = 40
 
 
-def later_items(items_by_user: dict[int, list[int]], n_users: int) -> SeenItems:
-    items = [sorted(items_by_user.get(user, [])) for user in range(n_users + 1)]
-    starts = np.concatenate([[0], np.cumsum([len(row) for row in items])])
-    return SeenItems(starts.astype(np.int64), np.array([item for row in items for item in row], np.int32))
-
-
-def lists(users: list[int], items: list[list[int]]) -> Candidates:
-    counts = [len(row) for row in items]
-    rank = np.concatenate([np.arange(1, count + 1) for count in counts])
-    return Candidates(
-        users=np.array(users, np.int32),
-        row_user=np.repeat(np.arange(len(users)), counts),
-        item_num=np.array([item for row in items for item in row], np.int32),
-        score=(-rank).astype(np.float32),
-        rank=rank.astype(np.int32),
-        origin=np.zeros(sum(counts), np.int8),
-        origins=("test",),
+def later_events(rows: list[tuple[int, int, float | None]], n_users: int = 40) -> Interactions:
+    """Events (user, item, rating); ids equal numbers. Ratings are left out where all are None."""
+    users, items, ratings = zip(*rows, strict=True) if rows else ((), (), ())
+    return Interactions(
+        Vocabulary.from_values(range(1, n_users + 1)),
+        Vocabulary.from_values(range(1, N_ITEMS + 1)),
+        np.array(users, np.int32),
+        np.array(items, np.int32),
+        rating=None if set(ratings) <= {None} else np.array(ratings, np.float32),  # None becomes NaN
     )
 
 
-def examples_of(candidates: Candidates, later: SeenItems) -> Examples:
-    pairs = np.stack([candidates.score, np.ones(len(candidates), np.float32)], axis=1)
-    return make_examples(candidates, pairs, NAMES, later)
+def watched(items_by_user: dict[int, list[int]]) -> Interactions:
+    return later_events([(user, item, None) for user, items in items_by_user.items() for item in items])
+
+
+def lists_for(users: list[int], items: list[list[int]]) -> Lists:
+    """`score` falls along each list from -1."""
+    counts = [len(row) for row in items]
+    score = -np.concatenate([np.arange(1, count + 1) for count in [*counts, 0]])
+    return Lists(
+        pairs=np.stack([score, np.ones(len(score))], axis=1).astype(np.float32),
+        names=NAMES,
+        items=np.array([item for row in items for item in row], np.int32),
+        starts=np.append(0, np.cumsum(counts)).astype(np.int64),
+        users=np.array(users, np.int32),
+        history=np.zeros((len(users), HISTORY_LENGTH), np.int32),
+    )
 
 
 @pytest.fixture
 def examples() -> Examples:
     """Users 2 and 5 teach; 3 has no positive, 4 no negative, 1 no candidates. One that user 5 watched was missed."""
-    candidates = lists([2, 3, 1, 4, 5], [[10, 11, 12], [10, 11], [], [12], [12, 10, 11, 13]])
-    later = later_items({2: [11], 3: [14], 4: [12], 5: [9, 11, 12]}, n_users=6)
-    return examples_of(candidates, later)
+    lists = lists_for([2, 3, 1, 4, 5], [[10, 11, 12], [10, 11], [], [12], [12, 10, 11, 13]])
+    return make_examples(lists, watched({2: [11], 3: [14], 4: [12], 5: [9, 11, 12]}))
 
 
 def test_labels_and_lists_that_teach(examples: Examples) -> None:
-    assert examples.users.tolist() == [2, 5]
+    assert examples.lists.users.tolist() == [2, 5]
     assert len(examples) == 2
-    assert examples.starts.tolist() == [0, 3, 7]
+    assert examples.lists.starts.tolist() == [0, 3, 7]
     assert examples.labels.tolist() == [0, 1, 0, 1, 0, 1, 0]
     assert examples.labels.dtype == np.float32
-    assert examples.pairs[:, 0].tolist() == [-1, -2, -3, -1, -2, -3, -4]
+    assert examples.lists.column("score").tolist() == [-1, -2, -3, -1, -2, -3, -4]
     assert examples.names == NAMES
 
 
@@ -58,70 +65,123 @@ def test_a_later_event_that_retrieval_missed_counts(examples: Examples) -> None:
     assert examples.n_relevant.tolist() == [1, 3]
 
 
+RATED = [(1, 10, 1.0), (1, 11, None), (1, 12, 4.0), (1, 13, 3.5), (1, 20, 5.0), (2, 10, 2.0), (2, 11, 3.0)]
+
+
+@pytest.mark.parametrize(
+    ("label", "expected", "n_relevant"),
+    [
+        ("watched", [1, 1, 1, 1, 0, 1, 1, 0], [5, 2]),
+        # From 4 on; of user 2 nothing is liked, whose list so teaches nothing.
+        ("liked", [0, 1, 1, 0, 0], [3]),
+        # (rating - 1 + 1) / (5 - 1 + 1), and half where there is no rating.
+        ("rating", [0.2, 0.5, 0.8, 0.7, 0, 0.4, 0.6, 0], [5, 2]),
+    ],
+)
+def test_labels_of_rated_events(label: str, expected: list[float], n_relevant: list[int]) -> None:
+    made = make_examples(
+        lists_for([1, 2], [[10, 11, 12, 13, 14], [10, 11, 12]]), later_events(RATED), label, liked_from=4
+    )
+    np.testing.assert_allclose(made.labels, expected, rtol=1e-6)
+    assert made.labels.dtype == np.float32
+    assert made.n_relevant.tolist() == n_relevant
+
+
+@pytest.mark.parametrize("label", ["watched", "liked", "rating"])
+@pytest.mark.parametrize("has_column", [True, False])
+def test_without_any_rating_every_label_is_watched(label: str, has_column: bool) -> None:
+    later = later_events([(1, 10, np.nan if has_column else None), (1, 12, np.nan if has_column else None)])
+    assert (later.rating is not None) == has_column
+    made = make_examples(lists_for([1], [[10, 11, 12]]), later, label, liked_from=4)
+    assert made.labels.tolist() == [1, 0, 1]
+
+
+def test_one_rating_for_all_is_the_highest() -> None:
+    made = make_examples(lists_for([1], [[10, 11]]), later_events([(1, 10, 3.0), (1, 12, 3.0)]), "rating")
+    assert made.labels.tolist() == [1, 0]
+
+
+@pytest.mark.parametrize("first", [2.0, 5.0])
+def test_of_repeated_events_the_best_counts_once(first: float) -> None:
+    later = later_events([(1, 10, first), (1, 10, 7 - first), (1, 11, 1.0)])
+    made = make_examples(lists_for([1], [[12, 10, 11]]), later, "rating")
+    np.testing.assert_allclose(made.labels, [0, 1, 0.2])
+    assert made.n_relevant.tolist() == [2]
+
+
+def test_an_event_of_an_unknown_user_or_item_labels_nothing() -> None:
+    later = later_events([(1, 11, None), (0, 10, None), (1, 0, None), (0, 0, None)])
+    made = make_examples(lists_for([1, 0], [[10, 11, 0], [10, 11]]), later)
+    assert made.lists.users.tolist() == [1]
+    assert made.labels.tolist() == [0, 1, 0]
+    assert made.n_relevant.tolist() == [1]
+
+
 @pytest.mark.parametrize(
     ("users", "items"),
     [([1, 2], [[], [10, 11]]), ([2, 1], [[10, 11], []]), ([1, 2, 3, 4], [[], [10, 11], [], []])],
 )
 def test_users_without_candidates_stand_in_nobodys_way(users: list[int], items: list[list[int]]) -> None:
-    made = examples_of(lists(users, items), later_items({1: [10], 2: [11], 4: [11]}, n_users=4))
-    assert made.users.tolist() == [2]
+    made = make_examples(lists_for(users, items), watched({1: [10], 2: [11], 4: [11]}))
+    assert made.lists.users.tolist() == [2]
     assert made.labels.tolist() == [0, 1]
 
 
 @pytest.mark.parametrize("items", [[[]], [[10]], [[11, 12]]])
-def test_nothing_that_teaches(items: list[list[int]]) -> None:
-    made = examples_of(lists([1], items), later_items({1: [10]}, n_users=1))
-    assert len(made) == len(made.pairs) == len(made.labels) == 0
-    assert made.starts.tolist() == [0]
+@pytest.mark.parametrize("later", [watched({1: [10]}), watched({})])
+def test_nothing_that_teaches(items: list[list[int]], later: Interactions) -> None:
+    made = make_examples(lists_for([1], items), later)
+    assert len(made) == len(made.lists.pairs) == len(made.labels) == 0
+    assert made.lists.starts.tolist() == [0]
+    assert made.lists.names == NAMES
 
 
 def test_select_takes_lists_in_the_order_asked(examples: Examples) -> None:
     turned = examples.select(np.array([1, 0]))
-    assert turned.users.tolist() == [5, 2]
-    assert turned.starts.tolist() == [0, 4, 7]
+    assert turned.lists.users.tolist() == [5, 2]
+    assert turned.lists.starts.tolist() == [0, 4, 7]
     assert turned.labels.tolist() == [1, 0, 1, 0, 0, 1, 0]
     assert turned.n_relevant.tolist() == [3, 1]
 
 
 def test_concatenate(examples: Examples) -> None:
     both = concatenate([examples, examples.select(np.array([1]))])
-    assert both.users.tolist() == [2, 5, 5]
-    assert both.starts.tolist() == [0, 3, 7, 11]
+    assert both.lists.users.tolist() == [2, 5, 5]
+    assert both.lists.starts.tolist() == [0, 3, 7, 11]
     assert both.labels[7:].tolist() == [1, 0, 1, 0]
     assert both.n_relevant.tolist() == [1, 3, 3]
-    assert len(both.pairs) == 11
+
+
+def test_in_memory_there_is_one_block(examples: Examples) -> None:
+    assert list(examples.blocks(np.random.default_rng(0))) == [examples]
 
 
 @pytest.mark.parametrize("share", [0.01, 0.15, 0.5])
 def test_the_split_keeps_all_lists_of_a_user_together(share: float) -> None:
     users = np.random.default_rng(0).integers(1, 21, 60).tolist()
-    made = examples_of(lists(users, [[10, 11]] * 60), later_items({user: [11] for user in range(1, 21)}, n_users=20))
-    learned, validation = split_by_user(made, share=share, seed=0)
-    assert not set(learned.users) & set(validation.users)
-    assert sorted([*learned.users, *validation.users]) == sorted(users)
-    assert len(set(validation.users)) == max(1, round(len(set(users)) * share))
-    assert set(split_by_user(made, share=share, seed=0)[1].users) == set(validation.users)
+    made = make_examples(lists_for(users, [[10, 11]] * 60), watched({user: [11] for user in range(1, 21)}))
+    held_back = validation_users(made.lists.users, share=share, seed=0)
+    learned, validation = split_by_user(made, held_back)
+    assert len(held_back) == max(1, round(len(set(users)) * share))
+    assert set(validation.lists.users) == set(held_back)
+    assert not set(learned.lists.users) & set(held_back)
+    assert sorted([*learned.lists.users, *validation.lists.users]) == sorted(users)
 
 
-def test_the_split_depends_on_the_seed() -> None:
-    made = examples_of(
-        lists(list(range(1, 41)), [[10, 11]] * 40), later_items({user: [11] for user in range(1, 41)}, 40)
-    )
-    assert set(split_by_user(made, share=0.2, seed=0)[1].users) != set(split_by_user(made, share=0.2, seed=1)[1].users)
-
-
-def test_one_user_leaves_nothing_to_learn_from() -> None:
-    made = examples_of(lists([1], [[10, 11]]), later_items({1: [11]}, n_users=1))
-    assert [len(part) for part in split_by_user(made, share=0.15, seed=0)] == [0, 1]
+def test_who_validates_depends_on_the_seed_and_not_on_the_rows() -> None:
+    users = np.arange(1, 41, dtype=np.int32)
+    first = validation_users(users, share=0.2, seed=0)
+    assert first.tolist() == validation_users(np.repeat(users[::-1], 3), share=0.2, seed=0).tolist()
+    assert first.tolist() != validation_users(users, share=0.2, seed=1).tolist()
 
 
 def test_ndcg_by_hand(examples: Examples) -> None:
     """By its own order: user 2 has a hit at rank 2 of one; user 5 at ranks 1 and 3 of three."""
     ideal = 1 + 1 / np.log2(3) + 1 / np.log2(4)
-    expected = [1 / np.log2(3), (1 + 1 / np.log2(4)) / ideal]
-    np.testing.assert_allclose(examples.ndcg(examples.pairs[:, 0]), expected)
+    score = examples.lists.column("score")
+    np.testing.assert_allclose(examples.ndcg(score), [1 / np.log2(3), (1 + 1 / np.log2(4)) / ideal])
     np.testing.assert_allclose(examples.ndcg(examples.labels), [1, (1 + 1 / np.log2(3)) / ideal])
-    np.testing.assert_allclose(examples.ndcg(-examples.pairs[:, 0], n=1), [0, 0])
+    np.testing.assert_allclose(examples.ndcg(-score, n=1), [0, 0])
 
 
 def test_ties_keep_the_order_of_the_rows(examples: Examples) -> None:
@@ -136,14 +196,10 @@ def test_ndcg_agrees_with_the_evaluation(n: int) -> None:
     generator = np.random.default_rng(0)
     users = list(range(1, 31))
     items = [(generator.permutation(25)[: generator.integers(2, 20)] + 1).tolist() for _ in users]
-    later = later_items({user: (generator.permutation(40)[:6] + 1).tolist() for user in users}, n_users=30)
-    made = examples_of(lists(users, items), later)
+    later = watched({user: (generator.permutation(N_ITEMS)[:6] + 1).tolist() for user in users})
+    made = make_examples(lists_for(users, items), later)
     assert 10 < len(made) <= 30
     score = generator.normal(size=len(made.labels)).astype(np.float32)
-    ordered = [
-        [items[user - 1][place] for place in np.argsort(-score[start:stop])]
-        for user, start, stop in zip(made.users, made.starts[:-1], made.starts[1:], strict=True)
-    ]
-    ranked = lists(made.users.tolist(), ordered)
-    expected = ndcg(hits(lists_of(ranked, n), made.users, later), made.n_relevant)
+    ranked = take_top_k(made.lists.users, made.lists.row_list, made.lists.items, score, top_k=25, origins=("test",))
+    expected = ndcg(hits(lists_of(ranked, n), made.lists.users, later.seen_items), made.n_relevant)
     np.testing.assert_allclose(made.ndcg(score, n), expected, atol=1e-12)

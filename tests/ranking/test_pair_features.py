@@ -191,11 +191,14 @@ def test_ids_alone() -> None:
     assert not [name for name in columns if name.startswith(("near_", "lift_", "item_", "user_", "segment_", "idle"))]
 
 
-def test_ratings_that_are_all_missing_count_as_none() -> None:
+def test_a_history_whose_ratings_are_all_missing_keeps_their_columns() -> None:
+    """Part of a table that has ratings elsewhere: they say nothing, and the features are those of the other parts."""
     world = random_world()
     unrated = replace(world.history, rating=np.full(len(world.history), np.nan, np.float32))
     columns = matrix_of(FeatureTables(unrated, world.users, world.items), candidates_for(world, [1, 30]))
-    assert not {"item_rating", "user_rating", "cosine_rated", "ease_rated"} & columns.keys()
+    assert columns.keys() == matrix_of(world, candidates_for(world, [1])).keys()
+    for name in ("item_rating", "user_rating", "cosine_rated", "ease_rated"):
+        assert not columns[name].any(), name
 
 
 def test_large_catalogues_do_without_ease() -> None:

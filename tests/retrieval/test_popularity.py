@@ -108,6 +108,19 @@ def lists_by_segment(users: list[int], config: PopularityConfig = BY_SEGMENT) ->
     return list(zip(found.item_num.tolist(), found.score.tolist(), strict=True))
 
 
+def test_the_parts_of_a_score_add_up_to_it() -> None:
+    history, features = grouped_watches()
+    model = Popularity(BY_SEGMENT).fit(history, features, seed=0)
+    for user in (1, 4, 10):
+        found = model.retrieve(np.array([user], np.int32), features, top_k=9, exclude=history.seen_items)
+        parts = model.parts(user, found.item_num, features)
+        assert list(parts) == ["", "group"]
+        np.testing.assert_allclose(sum(parts.values()), found.score, rtol=1e-6)
+    plain = Popularity().fit(history, features, seed=0)
+    assert list(plain.parts(1, np.array([2], np.int32), features)) == [""]
+    np.testing.assert_allclose(plain.parts(1, np.array([2], np.int32), features)[""], np.log(9), rtol=1e-6)
+
+
 class TestPopularityBySegmentPromises(TestPopularityPromises):
     learns_checkerboard = True  # where it is told who is even
 

@@ -1,0 +1,63 @@
+"""Data with every kind of column, and a first stage over them that is there in milliseconds."""
+
+import numpy as np
+import pyarrow as pa
+
+from dataset.interactions import Interactions
+from dataset.tables import Tables
+from pipeline.config import Holdout, PipelineConfig, load_config
+from pipeline.data import Data, prepare
+from pipeline.first_stage import FirstStage, Tuning
+from pipeline.holdout import Fold, make_folds
+from retrieval.combined import Source, combine
+from retrieval.item_knn import ItemKNN
+from retrieval.popularity import Popularity, PopularityConfig
+
+N_USERS, N_ITEMS, N_EVENTS, DAY_S = 40, 30, 500, 86_400
+N_LATE = 3  # items that only the newest tenth of the events holds
+SETTINGS = ("retrieval.embedding_size=4", "retrieval.epochs=1", "n_candidates=12", "folds=3")
+
+
+def small_data() -> Data:
+    """Times, ratings, and user and item columns, one of each hot; events from the oldest on."""
+    generator = np.random.default_rng(0)
+    n_early = N_ITEMS - N_LATE
+    cells = generator.permutation(N_USERS * n_early)[:N_EVENTS]
+    items, n_newest = cells % n_early + 1, N_EVENTS // 10
+    items[-n_newest::2] = generator.integers(n_early + 1, N_ITEMS + 1, n_newest // 2)
+    interactions = pa.table(
+        {
+            "user_id": cells // n_early + 1,
+            "item_id": items,
+            "timestamp_s": 1_700_000_000 + np.sort(generator.integers(0, 90 * DAY_S, N_EVENTS)),
+            "rating": generator.integers(1, 6, N_EVENTS).astype(np.float32),
+        }
+    )
+    item_table = pa.table(
+        {
+            "item_id": np.arange(1, N_ITEMS + 1),
+            "genres": [[f"g{number}" for number in generator.permutation(5)[:2]] for _ in range(N_ITEMS)],
+            "year": generator.integers(1950, 2020, N_ITEMS),
+            "n_plays": np.bincount(items, minlength=N_ITEMS + 1)[1:],
+        }
+    )
+    users = np.arange(1, N_USERS + 1)
+    user_table = pa.table({"user_id": users, "group": [f"c{user % 4}" for user in users], "n_visits": users**2})
+    return prepare(Tables(interactions, item_table, user_table, hot_columns=("n_visits", "n_plays")))
+
+
+def config_of(holdout: Holdout, *settings: str) -> PipelineConfig:
+    return load_config("default", holdout=holdout, settings=[*SETTINGS, *settings])
+
+
+def folds_of(data: Data, holdout: Holdout) -> list[Fold]:
+    return make_folds(data.interactions, holdout, n_folds=3, seed=0)
+
+
+def quick_stage(data: Data, history: Interactions) -> FirstStage:
+    """Item neighbours and popularity; no towers."""
+    features = data.features(history)
+    popularity = Popularity(PopularityConfig(half_life_days=14, segment_smoothing=2)).fit(history, features, seed=0)
+    neighbours = ItemKNN().fit(history, features, seed=0)
+    retriever = combine([Source("item_knn", neighbours, 12, 1.0), Source("popularity", popularity, 6, 1.0)])
+    return FirstStage(features, {}, Tuning({}, {}), popularity, retriever)

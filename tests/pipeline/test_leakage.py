@@ -1,0 +1,254 @@
+"""Leakage: nothing that the ranker reads of a fold depends on what the fold holds back.
+
+A fold is looked at twice, the second time with other events held back, and all that is described for the ranker must
+be what it was: candidates, features, histories. Deliberate leaks show that the look can fail.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from dataset.features import FeatureTables
+from dataset.interactions import Interactions
+from pipeline.config import Holdout, PipelineConfig
+from pipeline.data import Data
+from pipeline.first_stage import FirstStage, Tuning, fit_first_stage
+from pipeline.holdout import Fold, make_folds
+from pipeline.progress import silent
+from pipeline.second_stage import ExampleCollector
+from pipeline.sources import SearchedTowers
+from pipeline.train import train
+from ranking.example_store import ExampleStore
+from ranking.examples import make_examples
+from ranking.lists import Lists, concatenate_lists
+from ranking.pair_features import PairFeatures
+from retrieval.item_knn import ItemKNN
+from tests.pipeline.small_world import (
+    DAY_S,
+    N_EVENTS,
+    N_ITEMS,
+    N_LATE,
+    N_USERS,
+    config_of,
+    folds_of,
+    quick_stage,
+    small_data,
+)
+
+HOLDOUTS: tuple[Holdout, ...] = ("time", "last", "random")
+StageOf = Callable[[Data, Interactions], FirstStage]
+Leak = Callable[[pytest.MonkeyPatch, Data], None]
+
+
+@pytest.fixture(scope="module")
+def data() -> Data:
+    return small_data()
+
+
+# The same history, and other events held back.
+
+
+def replaced(data: Data, fold: Fold) -> tuple[Data, Fold]:
+    """Other items, other ratings, at other times."""
+    later = fold.later
+    assert later.timestamp_s is not None
+    assert later.rating is not None
+    other = replace(
+        later, item_num=N_ITEMS + 1 - later.item_num, rating=6 - later.rating, timestamp_s=later.timestamp_s + 7 * DAY_S
+    )
+    return replace(data, interactions=joined(fold.history, other)), Fold(fold.history, other)
+
+
+def removed(data: Data, fold: Fold) -> tuple[Data, Fold]:
+    """Every second event is gone."""
+    other = fold.later.select(np.arange(len(fold.later)) % 2 == 0)
+    return replace(data, interactions=joined(fold.history, other)), Fold(fold.history, other)
+
+
+def added(data: Data, fold: Fold) -> tuple[Data, Fold]:
+    """Every user watches the newest items too."""
+    users = np.arange(1, N_USERS + 1, dtype=np.int32)
+    more = joined(
+        fold.later, replace(fold.later.select(np.zeros(N_USERS, np.int64)), user_num=users, item_num=30 - users % 9)
+    )
+    return replace(data, interactions=joined(fold.history, more)), Fold(fold.history, more)
+
+
+def joined(first: Interactions, second: Interactions) -> Interactions:
+    """The events of both."""
+    names = ("user_num", "item_num", "timestamp_s", "rating")
+    return replace(first, **{name: np.concatenate([getattr(first, name), getattr(second, name)]) for name in names})
+
+
+# What the ranker is given to read.
+
+
+def no_leak(patch: pytest.MonkeyPatch, data: Data) -> None:
+    pass
+
+
+def lists_shown(
+    data: Data, fold: Fold, holdout: Holdout, *, stage_of: StageOf = quick_stage, leak: Leak = no_leak
+) -> Lists:
+    """Everything that is described for the ranker, by the code that training runs, before any of it is labelled."""
+    config = config_of(holdout)
+    assert config.ranker is not None
+    lists: list[Lists] = []
+
+    def look(described: Lists, *arguments, **options):
+        lists.append(described)
+        return make_examples(described, *arguments, **options)
+
+    with pytest.MonkeyPatch.context() as patch, ExampleStore(limit_bytes=1 << 30) as store:
+        patch.setattr("pipeline.second_stage.make_examples", look)
+        leak(patch, data)
+        collector = ExampleCollector(data, config, config.ranker, store, n_folds=1, seed=0)
+        collector.add(fold, stage_of(data, fold.history))
+    return concatenate_lists(lists)
+
+
+def differences(one: Lists, other: Lists) -> set[str]:
+    """What is not the same in the lists of the users of both."""
+    both = np.intersect1d(one.users, other.users)
+    assert len(both) >= 10
+    one, other = (lists.select(np.searchsorted(lists.users, both)) for lists in (one, other))
+    assert one.names == other.names
+    if one.starts.tolist() != other.starts.tolist() or one.items.tolist() != other.items.tolist():
+        return {"candidates"}
+    unlike = {name for name in one.names if not np.array_equal(one.column(name), other.column(name))}
+    return unlike | ({"history"} if not np.array_equal(one.history, other.history) else set())
+
+
+@pytest.mark.parametrize("change", [replaced, removed, added])
+@pytest.mark.parametrize("holdout", HOLDOUTS)
+def test_what_is_held_back_cannot_be_seen(data: Data, holdout: Holdout, change) -> None:
+    for fold in folds_of(data, holdout):
+        before = lists_shown(data, fold, holdout)
+        after = lists_shown(*change(data, fold), holdout)
+        assert differences(before, after) == set()
+
+
+def trained_stage(data: Data, history: Interactions) -> FirstStage:
+    """As training makes it for every fold but the first, which decides on epochs and weights by what it holds back."""
+    tuning = Tuning({"two_tower": 1}, {"two_tower": 1.0, "popularity": 0.5})
+    return fit_first_stage(data, history, config_of("time"), seed=0, tuning=tuning, progress=silent, part="a test")
+
+
+def test_nor_by_towers(data: Data) -> None:
+    fold = folds_of(data, "time")[1]
+    before = lists_shown(data, fold, "time", stage_of=trained_stage)
+    after = lists_shown(*replaced(data, fold), "time", stage_of=trained_stage)
+    assert differences(before, after) == set()
+    leaking = lists_shown(data, fold, "time", stage_of=lambda data, history: trained_stage(data, data.interactions))
+    assert differences(before, leaking)
+
+
+@pytest.mark.parametrize("holdout", HOLDOUTS)
+def test_training_hands_each_stage_the_history_of_its_fold(
+    data: Data, holdout: Holdout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only the first may look at what is held back, to tune; the last, which answers, knows everything."""
+    handed = []
+
+    def fit(data: Data, history: Interactions, config: PipelineConfig, **options) -> FirstStage:
+        handed.append((history, options.get("validate_on")))
+        return replace(quick_stage(data, history), sources={"none": SearchedTowers(None, None, None)})
+
+    monkeypatch.setattr("pipeline.train.fit_first_stage", fit)
+    monkeypatch.setattr("pipeline.train.measure", lambda stage, **options: None)
+    config = config_of(holdout, "ranker.kind=lightgbm", "ranker.trees=5", "ranker.least_rows=5")
+    trained = train(data, config, holdout=holdout, seed=0)
+
+    folds = folds_of(data, holdout)
+    for (history, _), expected in zip(handed, [*(fold.history for fold in folds), data.interactions], strict=True):
+        assert history.user_num.tolist() == expected.user_num.tolist()
+        assert history.item_num.tolist() == expected.item_num.tolist()
+    first, *others = (validate_on for _, validate_on in handed)
+    assert first.later.item_num.tolist() == folds[0].later.item_num.tolist()
+    assert others == [None] * len(folds)
+    assert trained.pair_features is not None
+    assert trained.pair_features.arrays["count"].tolist() == data.interactions.item_counts.tolist()
+
+
+# Deliberate leaks: the check above sees each of them.
+
+
+def features_of_all_events(patch: pytest.MonkeyPatch, data: Data) -> None:
+    fit = PairFeatures.fit
+    patch.setattr(PairFeatures, "fit", lambda features, config: fit(data.features(data.interactions), config))
+
+
+def candidates_of_all_events(patch: pytest.MonkeyPatch, data: Data) -> None:
+    fit = ItemKNN.fit
+    patch.setattr(
+        ItemKNN, "fit", lambda self, history, features, *, seed: fit(self, data.interactions, features, seed=seed)
+    )
+
+
+def history_of_all_events(patch: pytest.MonkeyPatch, data: Data) -> None:
+    describe = Lists.describe
+    patch.setattr(
+        Lists,
+        "describe",
+        lambda candidates, pairs, names, history: describe(candidates, pairs, names, data.interactions),
+    )
+
+
+@pytest.mark.parametrize("holdout", HOLDOUTS)
+@pytest.mark.parametrize(
+    ("leak", "seen"),
+    [
+        (features_of_all_events, {"popularity", "item_rating", "segment_group", "near_3d", "cosine_even", "ease_even"}),
+        (candidates_of_all_events, {"candidates"}),
+        (history_of_all_events, {"history"}),
+    ],
+)
+def test_a_leak_would_be_seen(data: Data, holdout: Holdout, leak: Leak, seen: set[str]) -> None:
+    fold = folds_of(data, holdout)[0]
+    before = lists_shown(data, fold, holdout, leak=leak)
+    after = lists_shown(*replaced(data, fold), holdout, leak=leak)
+    assert seen <= differences(before, after)
+
+
+# Windows of time.
+
+
+def test_the_history_of_a_window_ends_before_it_starts(data: Data) -> None:
+    shown = data.interactions.select(np.arange(0, N_EVENTS, 3)).to_table()
+    ids = {"users": data.interactions.users, "items": data.interactions.items}
+    events = Interactions.from_table(data.interactions.to_table(), **ids, shown=shown)
+    for fold in make_folds(events, "time", n_folds=3, seed=0):
+        assert fold.later.timestamp_s is not None
+        start_s = fold.later.timestamp_s.min()
+        stage = quick_stage(data, fold.history)
+        arrays = PairFeatures.fit(stage.features, config_of("time").pair_features).arrays
+        assert stage.features.now_s < start_s
+        assert arrays["start_s"] + arrays["time"].max() < start_s
+        assert arrays["start_s"] + arrays["first"].max() < start_s
+        assert fold.history.shown is not None
+        assert fold.history.shown.first_s is not None
+        assert fold.history.shown.first_s.max() < start_s
+
+
+# Hot columns, which use has made.
+
+
+def hot_values(features: FeatureTables) -> np.ndarray:
+    """[n_items + 1, 2] what is known of each item by its plays."""
+    items = features.items
+    return np.stack([items.numeric["n_plays"], items.categorical["n_plays_bucket"]], axis=1)
+
+
+def test_hot_columns_are_hidden_where_the_history_has_no_events(data: Data) -> None:
+    late = np.arange(N_ITEMS - N_LATE + 1, N_ITEMS + 1)
+    assert hot_values(data.features(data.interactions))[late].any(axis=1).all()
+    for fold in folds_of(data, "time"):
+        assert not np.isin(late, fold.history.item_num).any()
+        features = data.features(fold.history)
+        assert not hot_values(features)[late].any()
+        assert hot_values(features)[1:-N_LATE].any()
+        assert features.items.numeric["year"][late].all()
+        plain = replace(data, items=replace(data.items, hot=frozenset()))
+        assert hot_values(plain.features(fold.history))[late].any()
