@@ -37,6 +37,7 @@ log = logging.getLogger(__name__)
 class EpochLog:
     """Means over the steps of an epoch; the watch first, then the tasks in their order. 0: not learned in it."""
 
+    names: tuple[str, ...]
     losses: tuple[float, ...]
     gradient_norms: tuple[float, ...]  # of each task's weighed loss, on the shared weights
 
@@ -249,8 +250,9 @@ class MultitaskModel:
                 logs.append((losses.numpy(), norms.numpy()))
                 yield tf.reduce_sum(losses)
             means = np.mean(logs, axis=0)
-            self.epoch_logs.append(EpochLog(*(tuple(map(float, row)) for row in means)))
-            log.debug("multitask: epoch %d, losses %s, gradient norms %s", len(self.epoch_logs), *means)
+            entry = EpochLog(("watch", *names), *(tuple(map(float, row)) for row in means))
+            self.epoch_logs.append(entry)
+            log.debug("multitask: epoch %d, %s", len(self.epoch_logs), entry)
 
         return run_epoch
 

@@ -52,6 +52,7 @@ def test_one_model_is_both_stages(tables: Tables, tmp_path: Path, monkeypatch: p
     [(n_lists, scores)] = judged
     assert n_lists > 50
     assert np.isfinite(scores).all()
+    assert (recommender.run.folder / "training" / "figures" / "tasks.png").exists()
     ranker = recommender.stages.ranker
     assert isinstance(ranker, OnnxMultitask)
     known = recommender.features.history
