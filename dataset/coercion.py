@@ -61,6 +61,11 @@ def as_numbers(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return without_nan(wide.cast(pa.float32(), safe=False))
 
 
+def as_labels(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """As `as_numbers`, and false and true as 0 and 1."""
+    return as_numbers(column.cast(pa.int8()) if pa.types.is_boolean(column.type) else column)
+
+
 def as_seconds(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """Times as int64 seconds since 1970 in UTC.
 

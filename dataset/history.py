@@ -62,6 +62,22 @@ def history_bags(history: Interactions, users: Numbers, *, half_life: float, max
     return make_bags(history.item_num[by_user.order[stretches(stops - counts, counts)]], counts, half_life=half_life)
 
 
+def padded_bags(
+    history: Interactions, users: Numbers, *, half_life: float, max_length: int
+) -> dict[str, npt.NDArray[np.int32] | Weights]:
+    """The bags of `users` as exported query towers read them: `history`, `even`, `recent`, each [n_users, length].
+
+    The length is that of the longest, and 1 at least; padding is 0.
+    """
+    bags = history_bags(history, users, half_life=half_life, max_length=max_length)
+    counts = np.bincount(bags.row, minlength=len(users))
+    slots = np.arange(len(bags.row)) - np.repeat(np.cumsum(counts) - counts, counts)
+    shape = (len(users), max(int(counts.max(initial=0)), 1))
+    items, even, recent = np.zeros(shape, np.int32), np.zeros(shape, np.float32), np.zeros(shape, np.float32)
+    items[bags.row, slots], even[bags.row, slots], recent[bags.row, slots] = bags.item_num, bags.even, bags.recent
+    return {"history": items, "even": even, "recent": recent}
+
+
 def history_windows(history: Interactions, users: Numbers, *, length: int) -> HistoryWindows:
     """[n_users, length] the newest events of `users`; padding alone for an unknown user."""
     starts = history.by_user.starts

@@ -1,6 +1,7 @@
 """Interactions: the checked, numbered table of events. SeenItems: what a user must not get again."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TypeAlias
 
@@ -50,6 +51,9 @@ class Interactions:
     rating: npt.NDArray[np.float32] | None = None  # [n_events], NaN = watched and not rated
     weight: npt.NDArray[np.float32] | None = None  # [n_events], above 0, how much a watch counts; none: all 1
     shown: "SeenItems | None" = None  # pairs of events that only showed an item; pairs also watched may be among them
+    labels: Mapping[str, npt.NDArray[np.float32]] = field(
+        default_factory=dict
+    )  # name of a further column -> [n_events], NaN = nothing said
 
     @classmethod
     def from_table(
@@ -59,6 +63,7 @@ class Interactions:
         users: Vocabulary | None = None,
         items: Vocabulary | None = None,
         shown: pa.Table | None = None,
+        labels: Iterable[str] = (),
     ) -> "Interactions":
         """Number a table that `dataset.validation.check` has passed; vocabularies are made where none is given.
 
@@ -86,6 +91,7 @@ class Interactions:
             rating,
             None if weight is None or (weight == 1).all() else weight,
             SeenItems.from_table(shown, users, items) if shown is not None and len(shown) else None,
+            {name: table[name].to_numpy(zero_copy_only=False).astype(np.float32) for name in labels},
         )
 
     def to_table(self) -> pa.Table:
@@ -100,6 +106,7 @@ class Interactions:
             data[columns.TIMESTAMP_S] = pa.array(self.timestamp_s)
         if self.weight is not None:
             data[columns.WEIGHT] = pa.array(self.weight)
+        data |= {name: pa.array(values, from_pandas=True) for name, values in self.labels.items()}
         return pa.table(data)
 
     def shown_to_table(self) -> pa.Table | None:
@@ -126,6 +133,7 @@ class Interactions:
             timestamp_s=None if self.timestamp_s is None else self.timestamp_s[rows],
             rating=None if self.rating is None else self.rating[rows],
             weight=None if self.weight is None else self.weight[rows],
+            labels={name: values[rows] for name, values in self.labels.items()},
         )
 
     def shown_before(self, moment_s: "int | Times") -> "Interactions":

@@ -142,9 +142,10 @@ def load_split(folder: Path) -> Split:
     ids = [table.select([columns.USER_ID, columns.ITEM_ID]) for table in (train, test, shown) if table is not None]
     everything = pa.concat_tables(ids)
     users, items = Vocabulary(everything[columns.USER_ID]), Vocabulary(everything[columns.ITEM_ID])
+    labels = [name for name in train.column_names if name not in columns.OF_INTERACTIONS]
     return Split(
-        Interactions.from_table(train, users=users, items=items, shown=shown),
-        Interactions.from_table(test, users=users, items=items),
+        Interactions.from_table(train, users=users, items=items, shown=shown, labels=labels),
+        Interactions.from_table(test, users=users, items=items, labels=labels),
     )
 
 

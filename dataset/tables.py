@@ -11,6 +11,7 @@ class Tables:
 
     `text_columns` names the item columns whose words are features (a title); an unnamed string column is categorical.
     `hot_columns` names the columns of items and users that are made by use; all others are known before any use.
+    `label_columns` names further columns of interactions that something is to be learned from.
     """
 
     interactions: pa.Table
@@ -18,3 +19,4 @@ class Tables:
     users: pa.Table | None = None
     text_columns: tuple[str, ...] = ()
     hot_columns: tuple[str, ...] = ()
+    label_columns: tuple[str, ...] = ()

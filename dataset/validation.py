@@ -17,7 +17,7 @@ from dataset.errors import TableError
 from dataset.tables import Tables
 
 YEAR_2200_S = 7_258_118_400
-KNOWN = (columns.USER_ID, columns.ITEM_ID, columns.RATING, columns.TIMESTAMP_S, columns.WEIGHT, columns.EVENT)
+KNOWN = columns.OF_INTERACTIONS
 
 
 class Policy(BaseModel):
@@ -71,13 +71,14 @@ class CheckReport:
 def check(tables: Tables, policy: Policy = DEFAULT_POLICY) -> tuple[Tables, CheckReport]:
     """The tables in Belfry's own types, and what was found and done on the way.
 
-    Interactions keep only the columns that Belfry knows; items and users keep every column, ids first.
+    Interactions keep only the columns that Belfry knows and the labels named; items and users keep every column, ids
+    first.
 
     Raises:
         TableError: something was found that the policy does not mend; the message is the whole report.
     """
     findings: list[Finding] = []
-    interactions = _clean_interactions(tables.interactions, policy, findings)
+    interactions = _clean_interactions(tables.interactions, tables.label_columns, policy, findings)
     items = _clean_features("items", tables.items, columns.ITEM_ID, policy, findings)
     users = _clean_features("users", tables.users, columns.USER_ID, policy, findings)
     _compare_ids(interactions, items, columns.ITEM_ID, "items", findings)
@@ -97,7 +98,7 @@ def check(tables: Tables, policy: Policy = DEFAULT_POLICY) -> tuple[Tables, Chec
         n_errors = len(report.errors)
         title = f"{n_errors} problem{'s' if n_errors > 1 else ''} in the tables (rows counted from 0):"
         raise TableError("\n".join([title, *report.lines()]))
-    return Tables(interactions, items, users, tables.text_columns, tables.hot_columns), report
+    return Tables(interactions, items, users, tables.text_columns, tables.hot_columns, tables.label_columns), report
 
 
 def check_later(table: pa.Table, *, rated_and_timed: bool = False) -> pa.Table:
@@ -130,12 +131,16 @@ def _read_event_and_weight(cleaning: Cleaning, policy: Policy) -> None:
         cleaning.read(columns.EVENT, coercion.as_text)
 
 
-def _clean_interactions(table: pa.Table, policy: Policy, findings: list[Finding]) -> pa.Table:
+def _clean_interactions(table: pa.Table, labels: tuple[str, ...], policy: Policy, findings: list[Finding]) -> pa.Table:
     cleaning = Cleaning("interactions", table, findings)
-    _note_unused(cleaning)
+    _note_unused(cleaning, labels)
     ids_read = [cleaning.read_ids(name, policy.bad_id) for name in (columns.USER_ID, columns.ITEM_ID)]
     _read_rating_and_time(cleaning, policy)
     _read_event_and_weight(cleaning, policy)
+    for name in labels:
+        if cleaning.require(name) and cleaning.read(name, coercion.as_labels):
+            infinite = where(pc.is_inf(cleaning.columns[name]))
+            cleaning.judge("infinite_rating", name, infinite, "has {count} infinite labels", "error", "mend them")
     if not len(table):
         cleaning.note("no_rows", "has no rows; hand in at least a few users' watches", action="error")
     elif all(ids_read):
@@ -152,9 +157,9 @@ def _read_rating_and_time(cleaning: Cleaning, policy: Policy) -> None:
         _judge_times(cleaning, policy)
 
 
-def _note_unused(cleaning: Cleaning) -> None:
+def _note_unused(cleaning: Cleaning, labels: tuple[str, ...]) -> None:
     names = cleaning.table.column_names
-    unused = [name for name in names if name not in KNOWN]
+    unused = [name for name in names if name not in (*KNOWN, *labels)]
     if not unused:
         return
     missing = (name for name in KNOWN[2:] if name not in names)

@@ -29,7 +29,7 @@ class RetrievalBatch:
 
 @dataclass(frozen=True)
 class BatchPlan:
-    """How histories become batches; the fields are those of `TwoTowerConfig`."""
+    """How histories become batches; the fields are those of `TowersConfig`."""
 
     batch_users: int
     targets: str  # "any": a random share of the history is hidden; "next": the items after a random moment

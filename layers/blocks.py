@@ -17,3 +17,11 @@ def mlp(widths: Sequence[int], *, dropout: float, name: str) -> keras.Sequential
 def cross_layers(n_layers: int, *, projection_size: int) -> list[keras.layers.Layer]:
     """Low-rank cross layers; layer i gives interactions of order i + 2. Source: Wang et al., DCN V2, WWW 2021."""
     return [tfrs.layers.dcn.Cross(projection_dim=projection_size) for _ in range(n_layers)]
+
+
+def hidden_layers(widths: Sequence[int], size: int, *, dropout: float, name: str) -> keras.Sequential:
+    """[n, size] to the same: hidden layers and a last one without activation; where there are none, the identity."""
+    block = mlp(widths, dropout=dropout, name=name)
+    block.add(keras.layers.Dense(size) if widths else keras.layers.Activation("linear"))
+    block.build((None, size))
+    return block

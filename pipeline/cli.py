@@ -79,6 +79,7 @@ def train(
     interactions: Annotated[Path, typer.Option(help="CSV, Parquet (file or folder), Arrow: user_id, item_id, ...")],
     items: Annotated[Path | None, typer.Option(help="table of item_id, title and features")] = None,
     users: Annotated[Path | None, typer.Option(help="table of user_id and features")] = None,
+    ratings: Annotated[Path | None, typer.Option(help="further interactions: user_id, item_id, rating, ...")] = None,
     preset: Preset = "default",
     holdout: Annotated[
         HoldoutName | None,
@@ -99,7 +100,7 @@ def train(
 
     with _told(quiet, verbose) as progress:
         published = train_tables(
-            read_tables(interactions, items, users),
+            read_tables(interactions, items, users, ratings=ratings),
             preset=preset,
             holdout=holdout,
             settings=settings or (),

@@ -3,19 +3,24 @@
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, Self, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from dataset import columns
 from dataset.errors import InputError
 from dataset.relations import DEFAULT_RELATIONS, Relations
 from dataset.validation import DEFAULT_POLICY, Policy
+from layers.tower_config import TowersConfig
 from ranking.config import DeepRankerConfig, PairFeaturesConfig, RankerConfig
+from ranking.multitask_config import MultitaskConfig, MultitaskRankerConfig
 from retrieval.config import ModelConfig, RetrieverConfig, TowerConfig, TwoTowerConfig, kinds_of
 from retrieval.index.config import IndexConfig
 from retrieval.popularity import PopularityConfig
 
 Holdout: TypeAlias = Literal["time", "last", "random"]
+SearchedConfig: TypeAlias = TowerConfig | MultitaskConfig  # whatever fills an index
+SourceModelConfig: TypeAlias = ModelConfig | MultitaskConfig
 
 _PRESETS = Path(__file__).parent / "presets"
 
@@ -29,7 +34,9 @@ class SourceConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    model: ModelConfig = Field(discriminator="kind", description="any kind of retrieval, with its settings: see below")
+    model: SourceModelConfig = Field(
+        discriminator="kind", description="any kind of retrieval, with its settings: see below"
+    )
     quota: int = Field(100, ge=1, description="items that it may propose to a list")
     weight: float | None = Field(
         None,
@@ -55,7 +62,7 @@ class PipelineConfig(BaseModel):
         DEFAULT_RELATIONS,
         description="names in the column `event`, best first, and how much each counts as a watch; 0: only shown",
     )
-    retrieval: TowerConfig = Field(TwoTowerConfig(), discriminator="kind")
+    retrieval: SearchedConfig = Field(TwoTowerConfig(), discriminator="kind")
     sources: tuple[SourceConfig, ...] = Field(
         (SourceConfig(model=PopularityConfig(half_life_days=14, segment_smoothing=20), quota=50, optional=True),),
         description="further sources of candidates, beside the first, which is `retrieval`",
@@ -86,6 +93,19 @@ class PipelineConfig(BaseModel):
     ranker: RankerConfig | None = Field(DeepRankerConfig(), discriminator="kind")
 
     @property
+    def label_columns(self) -> tuple[str, ...]:
+        """Columns of the interactions that tasks learn from, the rating apart."""
+        models = [source.model for source in self.named_sources.values()]
+        named = [task.column for model in models if isinstance(model, MultitaskConfig) for task in model.tasks]
+        return tuple(dict.fromkeys(name for name in named if name != columns.RATING))
+
+    @model_validator(mode="after")
+    def _heads_have_a_model(self) -> Self:
+        if isinstance(self.ranker, MultitaskRankerConfig) and not isinstance(self.retrieval, MultitaskConfig):
+            raise ValueError("ranker.kind=multitask scores with the model of retrieval.kind=multitask; set both")
+        return self
+
+    @property
     def named_sources(self) -> dict[str, SourceConfig]:
         """All sources, the first one first, each by its kind; a second of a kind is `<kind>_2`."""
         first = SourceConfig(model=self.retrieval, quota=self.n_candidates, weight=1)
@@ -98,7 +118,12 @@ class PipelineConfig(BaseModel):
 
 def cold_weight_of(config: PipelineConfig) -> float:
     """`cold_weight`, or 0 where the first source makes nothing of a user's features alone."""
-    return config.cold_weight if isinstance(config.retrieval, TwoTowerConfig) else 0.0
+    return config.cold_weight if isinstance(config.retrieval, TowersConfig) else 0.0
+
+
+def has_heads(config: PipelineConfig) -> bool:
+    """Whether the first source scores its candidates itself, and no ranker is trained."""
+    return isinstance(config.ranker, MultitaskRankerConfig)
 
 
 def preset_names() -> list[str]:
@@ -146,7 +171,7 @@ def _apply_holdout(tree: dict[str, Any], holdout: Holdout) -> None:
     retrieval.setdefault("kind", "two_tower")
     if isinstance(ranker := tree.get("ranker"), dict):
         ranker.setdefault("kind", "deep")
-    kind = kinds_of(TowerConfig).get(retrieval["kind"])
+    kind = kinds_of(SearchedConfig).get(retrieval["kind"])
     if kind and "targets" in kind.model_fields:
         retrieval.setdefault("targets", _TARGETS[holdout])
 
@@ -230,7 +255,7 @@ def _components() -> list[tuple[str, str, BaseModel]]:
         ("pipeline", "", config),
         ("data", "data.", config.data),
         ("each of sources", "", SourceConfig(model=config.retrieval)),
-        *((f'retrieval (kind = "{kind}")', "retrieval.", model()) for kind, model in kinds_of(TowerConfig).items()),
+        *((f'retrieval (kind = "{kind}")', "retrieval.", model()) for kind, model in kinds_of(SearchedConfig).items()),
         *((f'model (kind = "{kind}")', "model.", model()) for kind, model in kinds_of(RetrieverConfig).items()),
         ("index", "index.", config.index),
         ("popularity", "popularity.", config.popularity),

@@ -42,7 +42,7 @@ def prepare(tables: Tables, relations: Relations = DEFAULT_RELATIONS) -> Data:
     watches, shown = watches_and_shown(tables.interactions, relations)
     hot = tables.hot_columns
     return Data(
-        Interactions.from_table(watches, users=users, items=items, shown=shown),
+        Interactions.from_table(watches, users=users, items=items, shown=shown, labels=tables.label_columns),
         encode_features(tables.users, users, id_column=columns.USER_ID, hot_columns=hot),
         encode_features(
             tables.items, items, id_column=columns.ITEM_ID, text_columns=tables.text_columns, hot_columns=hot

@@ -1,4 +1,4 @@
-"""The figures of the report's training, as files; towers of another kind leave none."""
+"""The figures of training, as files: those of the report, and of tasks that share encoders; other towers leave none."""
 
 import csv
 from collections.abc import Sequence
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from dataset.interactions import Interactions
 
 if TYPE_CHECKING:
+    from ranking.multitask import EpochLog
     from retrieval.base import TowerModel
     from retrieval.report import EpochRecord
 
@@ -21,7 +22,10 @@ FIGURES = {  # the report's figures 2 to 5
 
 
 def write_training_figures(towers: "TowerModel", folder: Path) -> None:
-    """`training.csv` with a row per epoch, and a PNG over the epochs for the loss and for top-1, top-5 and top-10."""
+    """The report's towers: `training.csv`, and PNGs of the loss and of top-1, top-5 and top-10; tasks: `tasks.png`."""
+    if tasks := getattr(towers, "epoch_logs", None):
+        folder.mkdir(parents=True, exist_ok=True)
+        _draw_tasks(tasks, folder / "tasks.png")
     if not (records := getattr(towers, "epochs", None)):
         return
     folder.mkdir(parents=True, exist_ok=True)
@@ -40,6 +44,23 @@ def _write_csv(path: Path, columns: Sequence[str], records: Sequence[object]) ->
         writer = csv.writer(file)
         writer.writerow(columns)
         writer.writerows([getattr(record, name) for name in columns] for record in records)
+
+
+def _draw_tasks(logs: "Sequence[EpochLog]", path: Path) -> None:
+    """Mean loss and length of the gradient on the shared weights, for each task over the epochs."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    titles = {"losses": "Mean loss", "gradient_norms": "Gradient on the shared weights"}
+    for axes, (name, title) in zip(figure.subplots(1, 2), titles.items(), strict=True):
+        curves = zip(logs[0].names, zip(*(getattr(log, name) for log in logs), strict=True), strict=True)
+        for task, values in curves:
+            axes.plot(range(1, len(logs) + 1), values, label=task)
+        axes.set_yscale("symlog", linthresh=1e-4)  # a task that an epoch does not learn is at 0
+        axes.set(title=title, xlabel="Epoch", ylim=(0, None))
+        axes.grid(alpha=0.3)
+        axes.legend()
+    figure.savefig(path, dpi=120)
 
 
 def _draw(records: "Sequence[EpochRecord]", folder: Path) -> None:

@@ -147,7 +147,9 @@ def _prepare(
     settings = list(settings)
     config = load_config(preset, holdout=holdout or "random", settings=settings)
     text_columns = tuple(dict.fromkeys((*tables.text_columns, *config.text_columns)))
-    named = replace(tables, text_columns=text_columns, hot_columns=config.hot_columns)
+    named = replace(
+        tables, text_columns=text_columns, hot_columns=config.hot_columns, label_columns=config.label_columns
+    )
     checked, report = check(named, config.data)
     for line in report.lines():
         log.warning("%s", line)

@@ -2,7 +2,7 @@
 
 run/
 ├── users.parquet, items.parquet      ids in the order of their numbers; items with titles
-├── history.parquet                   user_num, item_num and, where there are any, timestamp_s, rating, weight
+├── history.parquet                   user_num, item_num and, where there are any, times, ratings, weights, labels
 ├── user_features.npz, item_features.npz
 ├── serving/                          sources.json, sources/<name>/, popularity/, ranker/
 └── training/                         configs and weights of all towers and the ranker, to go on from
@@ -21,6 +21,7 @@ from dataset.interactions import Interactions
 from dataset.vocabulary import Vocabulary
 
 USER_NUM, ITEM_NUM = "user_num", "item_num"
+_LABEL = "label/"  # before the name of a further column
 
 
 def save_tables(features: FeatureTables, titles: pa.Array, folder: Path) -> None:
@@ -35,6 +36,7 @@ def save_tables(features: FeatureTables, titles: pa.Array, folder: Path) -> None
         events[columns.RATING] = history.rating
     if history.weight is not None:
         events[columns.WEIGHT] = history.weight
+    events |= {_LABEL + name: values for name, values in history.labels.items()}
     pq.write_table(pa.table(events), folder / "history.parquet")
     np.savez(folder / "user_features.npz", **features.users.to_arrays())  # type: ignore[arg-type]
     np.savez(folder / "item_features.npz", **features.items.to_arrays())  # type: ignore[arg-type]
@@ -53,6 +55,7 @@ def load_tables(folder: Path) -> tuple[FeatureTables, pa.Array]:
         events.get(columns.TIMESTAMP_S),
         events.get(columns.RATING),
         events.get(columns.WEIGHT),
+        labels={name.removeprefix(_LABEL): values for name, values in events.items() if name.startswith(_LABEL)},
     )
     features = FeatureTables(
         history,

@@ -7,12 +7,11 @@ import numpy as np
 from pydantic import TypeAdapter
 
 from dataset.features import FeatureTables
-from pipeline.config import PipelineConfig, SourceConfig, cold_weight_of
+from pipeline.config import PipelineConfig, SearchedConfig, SourceConfig, cold_weight_of, has_heads
 from pipeline.ranker_files import load_second_stage, save_second_stage
 from pipeline.stages import Stages
 from retrieval.base import Embeddings, Retriever, Towers
 from retrieval.combined import Source, combine
-from retrieval.config import TowerConfig
 from retrieval.index.choose import load_index
 from retrieval.indexed import IndexedRetriever
 from retrieval.popularity import Popularity
@@ -38,8 +37,7 @@ def save_serving(trained: "Trained", folder: Path) -> None:
     }
     (folder / "sources.json").write_bytes(_SOURCES.dump_json(weighed, indent=2))
     first.popularity.save(folder / "popularity")
-    if trained.second and trained.pair_features:
-        save_second_stage(trained.second, trained.pair_features, folder / "ranker")
+    save_second_stage(trained, folder / "ranker")
 
 
 def load_serving(folder: Path, features: FeatureTables, config: PipelineConfig, *, gate_is_open: bool) -> Stages:
@@ -50,7 +48,7 @@ def load_serving(folder: Path, features: FeatureTables, config: PipelineConfig, 
     for name, source in named.items():
         place = folder / "sources" / name
         retriever: Retriever
-        if isinstance(source.model, TowerConfig):
+        if isinstance(source.model, SearchedConfig):
             vectors = np.load(place / "vectors.npy", mmap_mode="r")
             towers = load_towers(place, source.model, vectors)
             searched.append((towers, vectors))
@@ -61,7 +59,10 @@ def load_serving(folder: Path, features: FeatureTables, config: PipelineConfig, 
         sources.append(Source(name, retriever, source.quota, source.weight))
     first_towers, first_vectors = searched[0]
     popularity = Popularity.load(folder / "popularity")
-    ranker = load_second_stage(folder / "ranker", config) if gate_is_open else None
+    ranker = None
+    if gate_is_open:
+        place = folder / "sources" / next(iter(named)) if has_heads(config) else folder / "ranker"
+        ranker = load_second_stage(place, config, features)
     return Stages(
         features=features,
         towers=first_towers,

@@ -12,10 +12,11 @@ from dataset.errors import InputError
 from dataset.features import FeatureTables
 from dataset.interactions import Interactions
 from dataset.vocabulary import Numbers
-from pipeline.config import PipelineConfig
+from pipeline.config import PipelineConfig, SearchedConfig, SourceModelConfig
 from pipeline.data import Data
+from ranking.multitask import MultitaskModel
+from ranking.multitask_config import MultitaskConfig
 from retrieval.base import Embeddings, Retriever, RetrieverModel, TowerModel, Towers
-from retrieval.config import ModelConfig, TowerConfig
 from retrieval.index.base import CandidateIndex
 from retrieval.index.choose import build_index
 from retrieval.index.config import IndexConfig
@@ -58,13 +59,18 @@ def keep_usable(config: PipelineConfig, data: Data) -> tuple[PipelineConfig, dic
     return config.model_copy(update={"sources": tuple(kept[1:])}), left_out  # the first is never optional
 
 
-def make_model(config: ModelConfig) -> TowerModel | RetrieverModel:
+def make_model(config: SourceModelConfig) -> TowerModel | RetrieverModel:
     """An untrained system of any kind."""
-    return make_towers(config) if isinstance(config, TowerConfig) else make_retriever(config)
+    return make_searched(config) if isinstance(config, SearchedConfig) else make_retriever(config)
+
+
+def make_searched(config: SearchedConfig) -> TowerModel:
+    """Untrained towers, be they of retrieval or of a model that is both stages."""
+    return MultitaskModel(config) if isinstance(config, MultitaskConfig) else make_towers(config)
 
 
 def fit_source(
-    config: ModelConfig,
+    config: SourceModelConfig,
     history: Interactions,
     features: FeatureTables,
     index: IndexConfig,
@@ -75,9 +81,11 @@ def fit_source(
     progress: Callable[[int, int], None],
 ) -> TrainedSource:
     """A system trained on `history`; towers with an index, the rest as in `NeuralTowers.fit`."""
-    if not isinstance(config, TowerConfig):
+    if not isinstance(config, SearchedConfig):
         return make_retriever(config).fit(history, features, seed=seed)
-    towers = make_towers(config).fit(history, features, seed=seed, epochs=epochs, validate=validate, progress=progress)
+    towers = make_searched(config).fit(
+        history, features, seed=seed, epochs=epochs, validate=validate, progress=progress
+    )
     items = all_items(features)
     vectors = towers.encode_candidates(items, features)
     return SearchedTowers(towers, vectors, build_index(vectors[1:], items[1:], index))

@@ -6,13 +6,14 @@ from pathlib import Path
 import numpy as np
 
 from dataset.features import FeatureTables
-from dataset.history import history_bags, history_windows
+from dataset.history import history_windows, padded_bags
 from dataset.vocabulary import Numbers
 from layers.sessions import open_session
+from layers.tower_config import TowersConfig
 from retrieval.als import ALS, ALSConfig
 from retrieval.autorec import AutoRec, AutoRecConfig
 from retrieval.base import Embeddings, Retriever, Towers
-from retrieval.config import AutoencoderConfig, RBMConfig, RetrieverConfig, TowerConfig, TwoTowerConfig
+from retrieval.config import AutoencoderConfig, RBMConfig, RetrieverConfig, TowerConfig
 from retrieval.ease import EASE, EASEConfig
 from retrieval.item2vec import Item2Vec, Item2VecConfig
 from retrieval.item_knn import ItemKNN, ItemKNNConfig
@@ -25,7 +26,7 @@ _USERS_PER_BLOCK = 256
 _BAG_INPUTS = frozenset({"history", "even", "recent"})
 
 
-def load_towers(directory: Path, config: TowerConfig, vectors: Embeddings) -> Towers:
+def load_towers(directory: Path, config: TowerConfig | TowersConfig, vectors: Embeddings) -> Towers:
     """What `TowerModel.export` wrote into `directory`, beside its candidate embeddings [n_items + 1, dim]."""
     match config:
         case ALSConfig():
@@ -41,7 +42,7 @@ def load_towers(directory: Path, config: TowerConfig, vectors: Embeddings) -> To
         case AutoencoderConfig() | RBMConfig():  # they read whole histories, and no recency
             return OnnxTowers(directory / QUERY_TOWER_FILE, vectors, half_life=1.0, max_history=sys.maxsize)
         case _:
-            reading = config if isinstance(config, TwoTowerConfig) else TwoTowerConfig()
+            reading = config if isinstance(config, TowersConfig) else TowersConfig()
             return OnnxTowers(
                 directory / QUERY_TOWER_FILE, vectors, half_life=reading.half_life, max_history=reading.max_history
             )
@@ -86,19 +87,9 @@ class OnnxTowers:
         """What the query tower reads, by the names of its inputs."""
         inputs: dict[str, np.ndarray] = {"user": users, **features.users.take(users)}
         if self._inputs & _BAG_INPUTS:
-            inputs |= self._bags(users, features)
+            inputs |= padded_bags(features.history, users, half_life=self._half_life, max_length=self._max_history)
         if "window" in self._inputs:
             windows = history_windows(features.history, users, length=self._window_length)
             inputs |= {"window": windows.item_num, "window_s": windows.time_s}
             inputs["request_s"] = np.full(len(users), features.now_s)
         return inputs
-
-    def _bags(self, users: Numbers, features: FeatureTables) -> dict[str, np.ndarray]:
-        """Histories and their weights, padded to the longest."""
-        bags = history_bags(features.history, users, half_life=self._half_life, max_length=self._max_history)
-        counts = np.bincount(bags.row, minlength=len(users))
-        slots = np.arange(len(bags.row)) - np.repeat(np.cumsum(counts) - counts, counts)
-        shape = (len(users), max(int(counts.max(initial=0)), 1))
-        history, even, recent = np.zeros(shape, np.int32), np.zeros(shape, np.float32), np.zeros(shape, np.float32)
-        history[bags.row, slots], even[bags.row, slots], recent[bags.row, slots] = bags.item_num, bags.even, bags.recent
-        return {"history": history, "even": even, "recent": recent}

@@ -27,15 +27,18 @@ SUFFIXES = CSV_SUFFIXES + PARQUET_SUFFIXES + ARROW_SUFFIXES
 INTEGER_ID = r"^(0|-?[1-9]\d{0,18})$"
 ID_COLUMNS = (columns.USER_ID, columns.ITEM_ID)
 ROWS_PER_PART = 1 << 20
+_RATED = "rated"  # as the setting `relations` names it
 
 
-def read_tables(interactions: Source, items: Source | None = None, users: Source | None = None) -> Tables:
-    """The raw tables, each from any source that `read_table` takes.
+def read_tables(
+    interactions: Source, items: Source | None = None, users: Source | None = None, *, ratings: Source | None = None
+) -> Tables:
+    """The raw tables, each from any source that `read_table` takes; `ratings` are further interactions, named `rated`.
 
     A CSV file does not say whether ids are numbers: where one table's ids are strings and those of another, a CSV
     file, look like integers, the latter are read as strings too.
     """
-    sources = {"interactions": interactions, "items": items, "users": users}
+    sources = {"interactions": interactions, "items": items, "users": users, "ratings": ratings}
     tables = {name: read_table(source) for name, source in sources.items() if source is not None}
     for column in ID_COLUMNS:
         types = [table.schema.field(column).type for table in tables.values() if _has_one(table, column)]
@@ -44,7 +47,20 @@ def read_tables(interactions: Source, items: Source | None = None, users: Source
                 if _is_csv(sources[name]) and _has_one(table, column):
                     position = table.schema.get_field_index(column)
                     tables[name] = table.set_column(position, column, table[column].cast(pa.string()))
-    return Tables(tables["interactions"], tables.get("items"), tables.get("users"))
+    events = tables["interactions"]
+    if "ratings" in tables:
+        events = _with_ratings(events, tables["ratings"])
+    return Tables(events, tables.get("items"), tables.get("users"))
+
+
+def _with_ratings(interactions: pa.Table, ratings: pa.Table) -> pa.Table:
+    """Both tables, one behind the other; which of two events of a pair stays, `dataset.relations` decides."""
+    if columns.EVENT not in ratings.column_names:
+        ratings = ratings.append_column(columns.EVENT, pa.array([_RATED] * len(ratings)))
+    try:
+        return pa.concat_tables([interactions, ratings], promote_options="permissive")
+    except pa.ArrowException as error:
+        raise TableError(f"ratings: cannot stand below the interactions: {error}; give both the same types") from error
 
 
 @dataclass(frozen=True)

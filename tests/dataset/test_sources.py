@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from dataset.errors import InputError, TableError
+from dataset.relations import watches_and_shown
 from dataset.sources.movielens import is_movielens, read_movielens
 from dataset.sources.open import read_data
 from dataset.sources.tabular import read_table, read_tables
@@ -349,3 +350,26 @@ def test_real_movielens_1m_watches() -> None:
     assert (len(tables.interactions), len(tables.items), len(tables.users)) == (1_000_209, 3883, 6040)
     assert tables.interactions.column_names == ["user_id", "item_id"]
     assert tables.items["release_year"].null_count == 0
+
+
+def test_ratings_of_their_own_table_join_the_watches() -> None:
+    """A watch and its rating at one time are one event, a rating of what was not watched is another."""
+    watches = pa.table({"user_id": [1, 1, 2], "item_id": [5, 6, 5], "timestamp_s": [10, 20, 30]})
+    ratings = pa.table({"user_id": [1, 2], "item_id": [6, 7], "timestamp_s": [20, 40], "rating": [4.0, 2.0]})
+    tables, _ = check(read_tables(watches, ratings=ratings))
+    joined, _ = watches_and_shown(tables.interactions)
+    rows = joined.select(["user_id", "item_id", "rating"]).to_pylist()
+    assert len(rows) == 4
+    assert {(row["user_id"], row["item_id"], row["rating"]) for row in rows} == {
+        (1, 5, None),
+        (1, 6, 4.0),
+        (2, 5, None),
+        (2, 7, 2.0),
+    }
+
+
+def test_ratings_of_other_ids_are_refused() -> None:
+    watches = pa.table({"user_id": [1, 2], "item_id": [5, 6]})
+    ratings = pa.table({"user_id": ["a"], "item_id": [5], "rating": [4.0]})
+    with pytest.raises(TableError, match=r"ratings: cannot stand below the interactions: .* give both the same types"):
+        read_tables(watches, ratings=ratings)

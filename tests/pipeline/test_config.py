@@ -7,7 +7,7 @@ import pytest
 
 from dataset.errors import InputError
 from pipeline.config import Holdout, PipelineConfig, describe, load_config, preset_names
-from ranking.config import DeepRankerConfig, RankerConfig
+from ranking.config import DeepRankerConfig, ListConfig, RankerConfig
 from retrieval.config import ReportConfig, TowerConfig, TwoTowerConfig, kinds_of
 
 HOLDOUTS: tuple[Holdout, ...] = ("time", "last", "random")
@@ -93,7 +93,7 @@ def test_every_kind_of_towers_can_be_set(kind: str, holdout: Holdout) -> None:
     assert getattr(found, "targets", None) in ({"any", "next"} if kind == "two_tower" else {None})
 
 
-@pytest.mark.parametrize("kind", kinds_of(RankerConfig))
+@pytest.mark.parametrize("kind", kinds_of(ListConfig))
 def test_every_kind_of_ranker_can_be_set(kind: str) -> None:
     config = load_config("default", holdout="random", settings=[f"ranker.kind={kind}", "ranker.label=liked"])
     assert config.ranker is not None

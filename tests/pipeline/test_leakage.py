@@ -22,6 +22,7 @@ from pipeline.sources import SearchedTowers
 from pipeline.train import train
 from ranking.example_store import ExampleStore
 from ranking.examples import make_examples
+from ranking.featured import FeaturedRanker
 from ranking.lists import Lists, concatenate_lists
 from ranking.pair_features import PairFeatures
 from retrieval.item_knn import ItemKNN
@@ -168,8 +169,8 @@ def test_training_hands_each_stage_the_history_of_its_fold(
     first, *others = (validate_on for _, validate_on in handed)
     assert first.later.item_num.tolist() == folds[0].later.item_num.tolist()
     assert others == [None] * len(folds)
-    assert trained.pair_features is not None
-    assert trained.pair_features.arrays["count"].tolist() == data.interactions.item_counts.tolist()
+    assert isinstance(trained.ranker, FeaturedRanker)
+    assert trained.ranker.pair_features.arrays["count"].tolist() == data.interactions.item_counts.tolist()
 
 
 # Deliberate leaks: the check above sees each of them.

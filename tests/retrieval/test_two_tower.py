@@ -11,6 +11,7 @@ import pytest
 
 from dataset.errors import DivergenceError, InputError
 from dataset.features import FeatureColumns, FeatureTables
+from dataset.history import history_bags
 from dataset.interactions import Interactions
 from dataset.vocabulary import Numbers
 from retrieval.config import TwoTowerConfig
@@ -148,7 +149,7 @@ def test_users_in_many_blocks(
     towers: TwoTower, board: Checkerboard, features: FeatureTables, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = towers.encode_queries(board.users, features)
-    monkeypatch.setattr("retrieval.two_tower._USERS_PER_BLOCK", 7)
+    monkeypatch.setattr("layers.tower_network._USERS_PER_BLOCK", 7)
     np.testing.assert_allclose(towers.encode_queries(board.users, features), whole, atol=1e-5)
 
 
@@ -199,7 +200,9 @@ def test_the_exported_query_tower_answers_alike(
     towers.export(tmp_path, features)
     session = onnxruntime.InferenceSession(tmp_path / "query_tower.onnx")
     for users in (np.array([7, 0, 2, 3], np.int32), np.array([2], np.int32), np.array([0], np.int32)):
-        bags = towers.bags(users, later)
+        bags = history_bags(
+            later.history, users, half_life=towers.config.half_life, max_length=towers.config.max_history
+        )
         shape = (len(users), 1 + max(np.bincount(bags.row, minlength=1)))  # one slot of padding at least
         padded = {
             "history": np.zeros(shape, np.int32),

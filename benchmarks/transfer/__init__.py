@@ -1,0 +1,1 @@
+"""Do plentiful watches help scarce ratings? Watches kept whole, ratings thinned out; written to docs/results."""

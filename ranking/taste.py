@@ -1,0 +1,95 @@
+"""TasteTable: what a task has learned, as arrays, and how it predicts. NumPy alone: training and answering share it.
+
+A prediction is what an item gets from anybody, a share of the affinity that the watch history shows for it, and the
+product of the item's traits with the user's taste for them.
+The taste is a posterior mean: the watch history says what to expect of the user, the user's own labels correct it, and
+each correction is a ridge regression of a few numbers. So a user without labels has a taste too, and nothing of a user
+but their history is known by heart.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from dataset.features import FeatureTables
+from dataset.vocabulary import Numbers
+from layers.labelled import LabelRows
+from ranking.multitask_config import TaskKind
+
+Matrix: TypeAlias = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class TasteTable:
+    """One task in its serving form. Labels and predictions are standardised inside: `centre` and `scale` undo that."""
+
+    base: Matrix  # [n_items + 1] what an item gets from anybody, but for its count
+    traits: Matrix  # [n_items + 1, n_traits + 1], the first 1
+    embeddings: Matrix  # [n_items + 1, query_size] the product with a query is the affinity
+    counts: Matrix  # [n_items + 1] users who watched the item
+    count_slope: Matrix  # []
+    affinity_slope: Matrix  # []
+    query_slopes: Matrix  # [query_size, n_traits + 1] what the watch history says of the taste
+    feature_slopes: Matrix  # [n_user_features, n_traits + 1]
+    activity_slopes: Matrix  # [n_traits + 1] of the log of the length of the history
+    prior: Matrix  # [n_traits + 1] the taste of nobody in particular
+    precision: Matrix  # [n_traits + 1] of the prior, in labels
+    levels: Matrix  # [n_levels] values that labels take, rising; regression: the lowest and the highest
+    centre: Matrix  # []
+    scale: Matrix  # []
+    thresholds: Matrix  # [n_levels - 1] under ordinal and binary
+    steepness: Matrix  # [] under ordinal and binary
+
+    def tastes(self, queries: Matrix, users: Numbers, features: FeatureTables, said: LabelRows, task: int) -> Matrix:
+        """[n_users, n_traits + 1 + query_size] for the traits of an item, and for its embedding.
+
+        Args:
+            queries: [n_users, query_size] of the watch histories.
+            said: the labels of these users, this task's being number `task`.
+        """
+        taste = self.prior + queries @ self.query_slopes
+        length = np.diff(features.history.by_user.starts)[users] * (users > 0)
+        taste += np.outer(log_count(length), self.activity_slopes)
+        if features.users.matrix.shape[1]:
+            taste += features.users.matrix[users] @ self.feature_slopes
+        for row in np.flatnonzero(said.is_there[task].any(axis=1)):
+            there = said.is_there[task, row]
+            items = said.item_num[row, there]
+            traits = self.traits[items]
+            labels = (said.values[task, row, there] - self.centre) / self.scale
+            rest = labels - self._base_of(items, self.counts[items] - 1) - traits @ taste[row]
+            rest -= self.affinity_slope * (self.embeddings[items] @ queries[row])
+            taste[row] += np.linalg.solve(traits.T @ traits + np.diag(self.precision), traits.T @ rest)
+        return np.concatenate([taste, self.affinity_slope * queries], axis=1).astype(np.float32)
+
+    def predict(self, tastes: Matrix, items: Numbers, kind: TaskKind) -> Matrix:
+        """[n_rows] the expected label, inside the range of the labels learned from.
+
+        Args:
+            tastes: [n_rows, n_traits + 1 + query_size].
+            items: [n_rows].
+        """
+        of_items = np.concatenate([self.traits[items], self.embeddings[items]], axis=1)
+        latent = self._base_of(items, self.counts[items]) + np.einsum("ij,ij->i", of_items, tastes)
+        if kind == "regression":
+            return np.asarray(np.clip(self.centre + self.scale * latent, *self.levels), np.float32)
+        above = 1 / (1 + np.exp(-self.steepness * (latent[:, np.newaxis] - self.thresholds)))  # [n_rows, n_levels - 1]
+        return np.asarray(self.levels[0] + above @ np.diff(self.levels), np.float32)
+
+    def _base_of(self, items: Numbers, counts: Matrix) -> Matrix:
+        return np.asarray(self.base[items] + self.count_slope * log_count(counts), np.float32)
+
+    def arrays(self) -> dict[str, Matrix]:
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    @classmethod
+    def of(cls, arrays: Mapping[str, Matrix]) -> "TasteTable":
+        return cls(**{field.name: arrays[field.name] for field in fields(cls)})
+
+
+def log_count(counts: npt.ArrayLike) -> Matrix:
+    """log(1 + count), brought near the spread of a standardised column."""
+    return (np.log1p(np.maximum(counts, 0)) - 3).astype(np.float32) / np.float32(1.5)
