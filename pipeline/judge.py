@@ -1,4 +1,4 @@
-"""Rankers that learn nothing from lists: the heads of a first source, and rankers by rating; the gate judges them too."""
+"""Rankers that learn nothing from lists: heads of a first source, and rankers by rating; the gate judges them too."""
 
 from collections.abc import Callable
 from functools import partial
