@@ -14,7 +14,8 @@ from pipeline.second_stage import ExampleCollector, Gate, SecondStage, train_ran
 from pipeline.sources import keep_usable
 from pipeline.stages import Stages
 from ranking.base import Ranker
-from ranking.config import ListConfig
+from ranking.boosted import import_lightgbm
+from ranking.config import LightGbmRankerConfig, ListConfig
 from ranking.example_store import ExampleStore
 from retrieval.index.measure import IndexMeasurement
 
@@ -48,6 +49,8 @@ def train(data: Data, config: PipelineConfig, *, holdout: Holdout, seed: int, pr
         DivergenceError: a loss or a feature is not finite.
     """
     config, left_out = keep_usable(config, data)
+    if isinstance(config.ranker, LightGbmRankerConfig):
+        import_lightgbm()  # says what to do where it is missing, before the long training
     second, gate = None, Gate(False, "the preset has no second stage")
     ranker_of: RankerOf | None = None
     with ExampleStore(limit_bytes=EXAMPLE_BYTES) as store:
