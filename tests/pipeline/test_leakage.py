@@ -201,7 +201,7 @@ def history_of_all_events(patch: pytest.MonkeyPatch, data: Data) -> None:
 @pytest.mark.parametrize(
     ("leak", "seen"),
     [
-        (features_of_all_events, {"popularity", "item_rating", "segment_group", "near_3d", "cosine_even", "ease_even"}),
+        (features_of_all_events, {"popularity", "item_rating", "segment.group", "near_3d", "cosine_even", "ease_even"}),
         (candidates_of_all_events, {"candidates"}),
         (history_of_all_events, {"history"}),
     ],

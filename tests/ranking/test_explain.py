@@ -13,7 +13,7 @@ from ranking.lists import HISTORY_LENGTH, Lists
 from ranking.pair_features import PairFeatures
 from tests.ranking.test_pair_features import CONFIG, random_world
 
-NAMES = ("score", "standard_score", "genres_even", "popularity", "history_length")
+NAMES = ("score", "standard_score", "category.genres.even", "popularity", "history_length")
 
 
 @dataclass
@@ -99,10 +99,10 @@ def test_no_candidates() -> None:
         ("watches in those days", ["near_1d", "lift_30d", "standard_near_3d", "log_rank_near_3d"]),
         ("time since its first watch", ["item_age"]),
         ("ratings", ["item_rating", "user_rating"]),
-        ("users of the same age", ["segment_age_bucket"]),
-        ("users of the same occupation", ["segment_occupation"]),
-        ("release_year", ["item_release_year", "distance_release_year", "release_year_bucket_even"]),
-        ("genres", ["genres_even", "genres_recent"]),
+        ("users of the same age", ["segment.age_bucket"]),
+        ("users of the same occupation", ["segment.occupation"]),
+        ("release_year", ["item.release_year", "distance.release_year", "category.release_year_bucket.even"]),
+        ("genres", ["category.genres.even", "category.genres.recent"]),
         ("something new", ["something_new"]),
     ],
 )
