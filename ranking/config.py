@@ -57,8 +57,12 @@ class NetworkRankerConfig(ListRankerConfig):
         "softmax",
         description="pointwise: binary, squared; pairwise: bpr, margin; listwise: softmax, approx_ndcg, lambda",
     )
-    members: int = Field(
-        2, ge=1, le=32, description="networks of different seeds whose logits are averaged; each costs a whole training"
+    members: int | None = Field(
+        None,
+        ge=1,
+        le=32,
+        description="networks of different seeds whose logits are averaged; each costs a whole training; "
+        "none: 2, or 4 where there are fewer than 2,000 lists to learn from",
     )
     dropout: float = Field(0.3, ge=0, lt=1, description="dropout after each dense layer")
     learning_rate: float = Field(4e-3, gt=0, description="of Adam, at the start of its cosine decay")

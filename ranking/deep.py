@@ -24,6 +24,7 @@ from ranking.networks import Inputs, RankerNetwork, Sizes, empty_inputs, make_ne
 from ranking.serving import GRAPH_FILE
 
 CONFIG_FILE = "ranker.json"
+FEW_LISTS = 2_000  # below it members are many: they are cheap to train, and alone they differ much
 
 _CONFIG: TypeAdapter[NetworkConfig] = TypeAdapter(NetworkConfig)
 
@@ -60,10 +61,11 @@ class DeepRanker:
         steps_of_epoch = -(-len(examples) // config.batch_lists)
         n_steps = int(np.clip(steps_of_epoch * config.epochs, config.least_steps, config.max_steps))
         n_epochs = -(-n_steps // steps_of_epoch)
+        n_members = config.members or (4 if len(examples) < FEW_LISTS else 2)
         self._members = []
-        for member in range(config.members):
+        for member in range(n_members):
             done_before = member * n_epochs
-            own_seed = seed * config.members + member  # no two seeds share a member
+            own_seed = seed * n_members + member  # no two seeds share a member
             keras.utils.set_random_seed(own_seed)
             network = make_network(config, self._sizes)
             network.adapt(mean, deviation)
@@ -74,7 +76,7 @@ class DeepRanker:
                 n_epochs=n_epochs,
                 validate=partial(_ndcg, network, validation),
                 patience=n_epochs,
-                progress=lambda done, total, before=done_before: progress(before + done, config.members * total),  # type: ignore[misc]
+                progress=lambda done, total, before=done_before: progress(before + done, n_members * total),  # type: ignore[misc]
             )
             self._members.append(network)
         return self
@@ -86,7 +88,12 @@ class DeepRanker:
     def save(self, directory: Path) -> None:
         members = self._fitted
         directory.mkdir(parents=True, exist_ok=True)
-        saved = {"config": self.config.model_dump(mode="json"), "names": self.names, "sizes": self._sizes._asdict()}
+        saved = {
+            "config": self.config.model_dump(mode="json"),
+            "names": self.names,
+            "sizes": self._sizes._asdict(),
+            "members": len(members),
+        }
         (directory / CONFIG_FILE).write_text(json.dumps(saved, indent=2))
         for number, network in enumerate(members):
             network.save_weights(directory / _weights_file(number))
@@ -97,7 +104,7 @@ class DeepRanker:
         saved = json.loads((directory / CONFIG_FILE).read_text())
         model = cls(_CONFIG.validate_python(saved["config"]))
         model.names, model._sizes = tuple(saved["names"]), Sizes(**saved["sizes"])
-        for number in range(model.config.members):
+        for number in range(saved["members"]):
             network = make_network(model.config, model._sizes)
             network.load_weights(directory / _weights_file(number))
             model._members.append(network)

@@ -191,3 +191,19 @@ def test_a_learning_rate_far_too_high() -> None:
         assert "ranker: loss is" in str(error)
     else:
         assert np.isfinite(ranker.score_lists(LISTS)).all()
+
+
+def test_few_lists_make_more_members(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[tuple[int, int]] = []
+    config = TINY.model_copy(update={"members": None, "epochs": 1})
+    for few, n_members in ((61, 4), (60, 2)):
+        monkeypatch.setattr("ranking.deep.FEW_LISTS", few)
+        DeepRanker(config).fit(
+            LEARNED,
+            seed=0,
+            validation=VALIDATION,
+            n_users=N_USERS,
+            n_items=N_ITEMS,
+            progress=lambda *at: told.append(at),
+        )
+        assert told[-1] == (n_members, n_members)
