@@ -224,9 +224,9 @@ def _head(n_seeds: int) -> str:
             "users, each drawn with all rows. Ratings are whole stars, so the absolute error falls by rounding.",
             "",
             "Settings were chosen on validation parts of u1.base, drawn as the two that stand first here are, those of",
-            "the hybrid on a fifth of the train part of seed 0 of the random split. u1.test chose nothing; the random test",
-            "parts share rows with these validation parts. The settings of SVD (Surprise) are the best of all tried on a",
-            "tenth of the train part; its training time includes the search.",
+            "the hybrid on a fifth of the train part of seed 0 of the random split. u1.test chose nothing; the random",
+            "test parts share rows with these validation parts. The settings of SVD (Surprise) are the best of all",
+            "tried on a tenth of the train part; its training time includes the search.",
             "",
             "",
         ]
