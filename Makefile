@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: install run test test-all benchmark-transfer benchmark-ranking benchmark-retrieval benchmark-training clean
+.PHONY: install run test test-all benchmark-ranking benchmark-ratings benchmark-retrieval benchmark-transfer benchmark-training clean
 
 install: $(INSTALLED)
 
@@ -38,6 +38,10 @@ benchmark-retrieval: $(VENV)/.tested  ## the leaderboard of docs/results/retriev
 
 benchmark-training: $(VENV)/.tested  ## the figures of docs/results/training-speed.md; needs BELFRY_DATA
 	$(BIN)/python -m benchmarks.training_speed
+
+benchmark-ratings: $(VENV)/.tested  ## the figures of docs/results/ratings.md; needs BELFRY_DATA
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[peers]"
+	$(BIN)/python -m benchmarks.ratings
 
 benchmark-transfer: $(VENV)/.tested  ## the figures of docs/results/transfer.md; needs BELFRY_DATA
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[peers]"

@@ -140,6 +140,10 @@ class Interactions:
         """The same watches, and of what was shown only what was so before a moment, or each user's [n_users + 1]."""
         return self if self.shown is None else replace(self, shown=self.shown.before(moment_s))
 
+    def shown_without(self, later: "Interactions") -> "Interactions":
+        """The same watches, and of what was shown only what was not watched in `later`: an impression would tell."""
+        return self if self.shown is None else replace(self, shown=self.shown.without(later.seen_items))
+
     @cached_property
     def by_user(self) -> UserRows:
         """Rows grouped by user, each user's oldest first; ties (and tables without times) keep the source's order."""
@@ -207,6 +211,14 @@ class SeenItems:
         kept = self.first_s < np.broadcast_to(moment_s, len(self.starts) - 1)[self.user_num]
         starts = np.append(0, np.cumsum(kept))[self.starts]
         return SeenItems(starts.astype(np.int64), self.item_num[kept], self.first_s[kept])
+
+    def without(self, others: "SeenItems") -> "SeenItems":
+        """The pairs that are none of `others`."""
+        kept = ~others.contains(self.user_num, self.item_num)
+        starts = np.append(0, np.cumsum(kept))[self.starts]
+        return SeenItems(
+            starts.astype(np.int64), self.item_num[kept], None if self.first_s is None else self.first_s[kept]
+        )
 
     def of(self, user_num: int) -> Numbers:
         """Rising numbers of the items that this user has watched."""

@@ -158,8 +158,8 @@ def _read(path: Path) -> pa.Table:
 
 def _split(interactions: Interactions, is_test: Mask, how: str, begins_s: int | Times | None = None) -> Split:
     """The two sides; `begins_s`, where test has a beginning, is its moment, or that of each user [n_users + 1]."""
-    train = interactions.select(~is_test)
-    split = Split(train if begins_s is None else train.shown_before(begins_s), interactions.select(is_test))
+    train, test = interactions.select(~is_test), interactions.select(is_test)
+    split = Split(train.shown_without(test) if begins_s is None else train.shown_before(begins_s), test)
     if not len(split.train) or not len(split.test):
         raise InputError(
             f"split by {how}: {len(split.train)} of {len(interactions)} interactions fall in train, "

@@ -54,10 +54,11 @@ def make_folds(interactions: Interactions, holdout: Holdout, *, n_folds: int, se
 
 def _cross_folds(interactions: Interactions, n_folds: int, seed: int) -> list[Fold]:
     fold_of_row = folds(interactions, n_folds=n_folds, seed=seed)
-    return [
-        Fold(interactions.select(fold_of_row != number), interactions.select(fold_of_row == number))
-        for number in range(n_folds)
-    ]
+    made = []
+    for number in range(n_folds):
+        later = interactions.select(fold_of_row == number)
+        made.append(Fold(interactions.select(fold_of_row != number).shown_without(later), later))
+    return made
 
 
 def _last_fold(interactions: Interactions) -> list[Fold]:

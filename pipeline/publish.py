@@ -17,6 +17,7 @@ from pipeline.doctor import installed_versions
 from pipeline.figures import write_training_figures
 from pipeline.manifest import RunInfo
 from pipeline.progress import Progress, silent
+from pipeline.ranker_files import save_trained_ranker
 from pipeline.run_files import save_tables
 from pipeline.serving import save_serving
 
@@ -81,8 +82,7 @@ def _save_training(trained: "Trained", folder: Path) -> None:
         if isinstance(source, SearchedTowers):  # the others' serving form is all that there is
             source.model.save(folder / "sources" / name)
     write_training_figures(trained.first.towers.model, folder / "figures")
-    if trained.second:
-        trained.second.ranker.save(folder / "ranker")
+    save_trained_ranker(trained, folder / "ranker")
 
 
 def _notes_of_sources(tuning: "Tuning") -> JsonValue:

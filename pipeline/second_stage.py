@@ -14,7 +14,7 @@ from pipeline.data import Data
 from pipeline.first_stage import FirstStage, some, users_to_ask
 from pipeline.holdout import Fold
 from ranking.base import ListRanker, Scores
-from ranking.config import ListConfig
+from ranking.config import ListConfig, PairFeaturesConfig
 from ranking.example_store import ExampleStore
 from ranking.examples import Examples, concatenate, make_examples, split_by_user, validation_users
 from ranking.featured import FeaturedRanker
@@ -59,8 +59,9 @@ class SecondStage:
     opinion: Opinion
     names: tuple[str, ...]  # of the features that it reads
 
-    def on(self, pair_features: PairFeatures) -> FeaturedRanker:
-        """As it answers, with the statistics of a history."""
+    def after(self, config: PairFeaturesConfig, stage: FirstStage) -> FeaturedRanker:
+        """As it answers, with the statistics of the history that a first stage knows."""
+        pair_features = PairFeatures.fit(stage.features, config)
         return FeaturedRanker(pair_features, self.ranker, self.opinion, self.names)
 
 

@@ -37,8 +37,7 @@ def save_serving(trained: "Trained", folder: Path) -> None:
     }
     (folder / "sources.json").write_bytes(_SOURCES.dump_json(weighed, indent=2))
     first.popularity.save(folder / "popularity")
-    if trained.second and trained.pair_features:
-        save_second_stage(trained.second, trained.pair_features, folder / "ranker")
+    save_second_stage(trained, folder / "ranker")
 
 
 def load_serving(folder: Path, features: FeatureTables, config: PipelineConfig, *, gate_is_open: bool) -> Stages:
@@ -63,7 +62,7 @@ def load_serving(folder: Path, features: FeatureTables, config: PipelineConfig, 
     ranker = None
     if gate_is_open:
         place = folder / "sources" / next(iter(named)) if has_heads(config) else folder / "ranker"
-        ranker = load_second_stage(place, config)
+        ranker = load_second_stage(place, config, features)
     return Stages(
         features=features,
         towers=first_towers,

@@ -4,19 +4,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from pipeline.config import Holdout, PipelineConfig, cold_weight_of, has_heads
+from pipeline.config import Holdout, PipelineConfig, cold_weight_of
 from pipeline.data import Data
 from pipeline.first_stage import FirstStage, Tuning, fit_first_stage, measure, users_to_ask
-from pipeline.heads import HeadsJudge, heads_of
 from pipeline.holdout import Fold, make_folds
+from pipeline.judge import RankerJudge, RankerOf, ranker_of_stage
 from pipeline.progress import Progress, silent
 from pipeline.second_stage import ExampleCollector, Gate, SecondStage, train_ranker
 from pipeline.sources import keep_usable
 from pipeline.stages import Stages
 from ranking.base import Ranker
-from ranking.config import ListConfig
+from ranking.boosted import import_lightgbm
+from ranking.config import LightGbmRankerConfig, ListConfig
 from ranking.example_store import ExampleStore
-from ranking.pair_features import PairFeatures
 from retrieval.index.measure import IndexMeasurement
 
 EXAMPLE_BYTES = 1 << 30  # of features of examples in memory; what is more waits on disk
@@ -30,8 +30,8 @@ class Trained:
     config: PipelineConfig  # without the sources that were left out
     left_out: dict[str, str]  # optional source -> why the data do not allow it
     measurement: IndexMeasurement
-    pair_features: PairFeatures | None
-    second: SecondStage | None
+    second: SecondStage | None  # of a ranker that learned from lists
+    ranker: Ranker | None  # on everything, be the gate open or not
     gate: Gate
     stages: Stages
 
@@ -49,26 +49,30 @@ def train(data: Data, config: PipelineConfig, *, holdout: Holdout, seed: int, pr
         DivergenceError: a loss or a feature is not finite.
     """
     config, left_out = keep_usable(config, data)
+    if isinstance(config.ranker, LightGbmRankerConfig):
+        import_lightgbm()  # says what to do where it is missing, before the long training
     second, gate = None, Gate(False, "the preset has no second stage")
+    ranker_of: RankerOf | None = None
     with ExampleStore(limit_bytes=EXAMPLE_BYTES) as store:
         tuning, examples = fit_folds(data, config, store, holdout=holdout, seed=seed, progress=progress)
-        if isinstance(examples, HeadsJudge):
+        if isinstance(examples, RankerJudge):
             gate = examples.gate
+            ranker_of = examples.ranker_of if gate.is_open else None  # nothing is trained to lie unused
         elif examples and isinstance(config.ranker, ListConfig):
             second, gate = train_ranker(examples, config.ranker, data, seed=seed, progress=partial(progress, "ranking"))
+            ranker_of = partial(second.after, config.pair_features) if second else None
     first = fit_first_stage(
         data, data.interactions, config, seed=seed, tuning=tuning, progress=progress, part="on everything"
     )
-    pair_features = PairFeatures.fit(first.features, config.pair_features) if second else None
-    ranker = heads_of(first) if has_heads(config) else second.on(pair_features) if second and pair_features else None
+    ranker = ranker_of(first) if ranker_of else None
     stages = put_together(first, config, ranker if gate.is_open else None)
     measurement = measure(first, top_k=config.n_candidates, seed=seed)
-    return Trained(first, config, left_out, measurement, pair_features, second, gate, stages)
+    return Trained(first, config, left_out, measurement, second, ranker, gate, stages)
 
 
 def fit_folds(
     data: Data, config: PipelineConfig, store: ExampleStore, *, holdout: Holdout, seed: int, progress: Progress = silent
-) -> tuple[Tuning | None, ExampleCollector | HeadsJudge | None]:
+) -> tuple[Tuning | None, ExampleCollector | RankerJudge | None]:
     """First stages on parts of the history: what they decide for the last one, and examples of what they held back.
 
     Args:
@@ -76,15 +80,16 @@ def fit_folds(
         store: takes the examples; they are there as long as it is open.
 
     Returns:
-        None where no part was needed; None where there is no ranker, and where it is trained already, its judge.
+        None where no part was needed; None where there is no ranker, and the judge of one that learns from no list.
     """
+    ranker_of = ranker_of_stage(config, data, seed=seed, progress=progress)
     tuning, folds = None, []
     if config.ranker or any(source.weight is None for source in config.sources):
         folds = make_folds(data.interactions, holdout, n_folds=config.folds, seed=seed)
     folds = folds[: _n_needed(folds, config)]
-    examples: ExampleCollector | HeadsJudge | None = None
-    if has_heads(config):
-        examples = HeadsJudge(config, seed=seed)
+    examples: ExampleCollector | RankerJudge | None = None
+    if ranker_of:
+        examples = RankerJudge(config, ranker_of, seed=seed)
     elif isinstance(config.ranker, ListConfig):
         examples = ExampleCollector(data, config, config.ranker, store, n_folds=len(folds), seed=seed)
     for number, fold in enumerate(folds):
@@ -107,11 +112,11 @@ def fit_folds(
 def _n_needed(folds: Sequence[Fold], config: PipelineConfig) -> int:
     """How many folds give the ranker its lists, two at least; without a ranker one teaches the weights.
 
-    Heads learn nothing from lists: two folds are for the gate alone.
+    Two are enough for the gate of a ranker that learns nothing from lists.
     """
     if not config.ranker or not folds:
         return 1
-    if has_heads(config):
+    if not isinstance(config.ranker, ListConfig):
         return 2
     return max(2, -(-config.most_lists // max(1, len(users_to_ask(folds[0])))))
 

@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ranking.multitask_config import MultitaskRankerConfig
+from ranking.rating_config import RatingConfig
 
 Width: TypeAlias = Annotated[int, Field(ge=1)]
 
@@ -158,4 +159,4 @@ NetworkConfig: TypeAlias = (
     | TransformerRankerConfig
 )
 ListConfig: TypeAlias = NetworkConfig | LightGbmRankerConfig
-RankerConfig: TypeAlias = ListConfig | MultitaskRankerConfig
+RankerConfig: TypeAlias = ListConfig | RatingConfig | MultitaskRankerConfig

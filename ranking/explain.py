@@ -12,7 +12,7 @@ from ranking.base import ListScorer, Matrix
 from ranking.lists import Lists
 from ranking.user_history import Arrays
 
-_ABOUT_ANOTHER = re.compile(r"^(?:standard|log_rank)_(?!in_)|_bucket(?=$|_even$|_recent$)")  # said of another column
+_ABOUT_ANOTHER = re.compile(r"^(?:standard|log_rank)_(?!in_)|_bucket(?=$|\.even$|\.recent$)")  # said of another column
 _CLOSE_TO_ONE = 1 - 1e-7  # float32 probabilities have no finite log-odds beyond
 
 # Pattern of a column -> what its group is called; the first that fits counts.
@@ -21,13 +21,15 @@ _GROUPS = tuple(
     for pattern, words in (
         (r"score|log_rank", "retrieval's order"),
         (r"(?:score|log_rank_in)_(.+)", r"source \1"),
-        (r"(?:cosine|ease)_.+", "likeness to what was watched"),
+        (r"(?:cosine|ease|svd)_.+", "likeness to what was watched"),
+        (r"companion_.+", "watched in one sitting"),
         (r"(?:near|lift)_\d+d", "watches in those days"),
         (r"item_age", "time since its first watch"),
         (r"item_rating|user_rating", "ratings"),
-        (r"segment_(.+)", r"users of the same \1"),
-        (r"(?:item|distance)_(.+)", r"\1"),
-        (r"(.+)_(?:even|recent)", r"\1"),
+        (r"segment\.(.+)", r"users of the same \1"),
+        (r"(?:item|distance)\.(.+)", r"\1"),
+        (r"category\.(.+)\.(?:even|recent)", r"\1"),
+        (r"user\.(.+)", r"user \1"),
     )
 )
 
@@ -74,7 +76,7 @@ def group_columns(names: tuple[str, ...]) -> dict[str, list[int]]:
 
 def words_for_group(column: str) -> str:
     """What the group is called that a user belongs to by a column of users."""
-    return _words_for(f"segment_{column}")
+    return _words_for(f"segment.{column}")
 
 
 def contributions(arrays: Arrays, watched: Numbers, items: Numbers) -> Matrix:

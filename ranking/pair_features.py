@@ -94,12 +94,12 @@ class PairFeatures:
             columns["user_rating"] = np.full(len(items), history.mean_rating)
         for name, categories in features.users.categorical.items():
             if (lifts := self.arrays.get(f"segment/{name}")) is not None:
-                columns[f"segment_{name}"] = lifts[categories[user], items]
+                columns[f"segment.{name}"] = lifts[categories[user], items]
         for name, values in features.users.numeric.items():
-            columns[f"user_{name}"] = np.full(len(items), values[user])
+            columns[f"user.{name}"] = np.full(len(items), values[user])
         for name, values in features.items.numeric.items():
-            columns[f"item_{name}"] = values[items]
-            columns[f"distance_{name}"] = np.abs(values[items] - mean(values[history.items]))
+            columns[f"item.{name}"] = values[items]
+            columns[f"distance.{name}"] = np.abs(values[items] - mean(values[history.items]))
         columns |= self._category_affinities(history, items, features)
         return columns | _list_context(columns)
 
@@ -118,7 +118,7 @@ class PairFeatures:
                 profile[0] = 0
                 lift = profile / max(profile.sum(), 1e-9) - background if len(weights) else np.zeros(n_categories)
                 lift[0] = 0
-                columns[f"{name}_{kind}"] = lift[asked].sum(axis=1) / n_asked
+                columns[f"category.{name}.{kind}"] = lift[asked].sum(axis=1) / n_asked
         return columns
 
     def _category_shares(self, name: str, values: Numbers, n_categories: int) -> npt.NDArray[np.float64]:

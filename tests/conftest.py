@@ -13,7 +13,9 @@ from dataset.validation import check
 from pipeline.config import load_config
 from pipeline.data import prepare
 
-pytest.register_assert_rewrite("tests.contracts.index", "tests.contracts.ranker", "tests.contracts.retriever")
+pytest.register_assert_rewrite(
+    "tests.contracts.index", "tests.contracts.ranker", "tests.contracts.ratings", "tests.contracts.retriever"
+)
 
 TINY_SETTINGS = (
     "retrieval.epochs=10",

@@ -42,7 +42,9 @@ def small_data() -> Data:
         }
     )
     users = np.arange(1, N_USERS + 1)
-    user_table = pa.table({"user_id": users, "group": [f"c{user % 4}" for user in users], "n_visits": users**2})
+    user_table = pa.table(
+        {"user_id": users, "group": [f"c{user % 4}" for user in users], "age": 20 + users, "n_visits": users**2}
+    )
     return prepare(Tables(interactions, item_table, user_table, hot_columns=("n_visits", "n_plays")))
 
 

@@ -182,3 +182,18 @@ def test_users_of_one_event_each(holdout: Holdout) -> None:
 def test_all_at_one_time_cannot_be_cut() -> None:
     with pytest.raises(InputError, match="too few events to hold any back by holdout 'time'"):
         folds_of(watches(n_times=1), "time")
+
+
+def test_what_a_random_fold_holds_back_was_not_shown() -> None:
+    """Logs with an impression for each watch: an item shown and not watched would tell that it was held back."""
+    events = watches()
+    table = events.to_table()
+    never_watched = pa.table({"user_id": [0, 1], "item_id": [29, 29]})
+    pairs = table.select(["user_id", "item_id"])
+    shown = pa.concat_tables([pairs, never_watched.cast(pairs.schema)])
+    logged = Interactions.from_table(table, users=events.users, items=events.items, shown=shown)
+    for fold in make_folds(logged, "random", n_folds=4, seed=0):
+        assert fold.history.shown is not None
+        told = fold.history.shown.contains(fold.later.user_num, fold.later.item_num)
+        assert not told.any()
+        assert fold.history.shown.contains(fold.history.user_num, fold.history.item_num).all()

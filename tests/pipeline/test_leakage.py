@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dataset.features import FeatureTables
+from dataset.features import FeatureColumns
 from dataset.interactions import Interactions
 from pipeline.config import Holdout, PipelineConfig
 from pipeline.data import Data
@@ -22,6 +22,7 @@ from pipeline.sources import SearchedTowers
 from pipeline.train import train
 from ranking.example_store import ExampleStore
 from ranking.examples import make_examples
+from ranking.featured import FeaturedRanker
 from ranking.lists import Lists, concatenate_lists
 from ranking.pair_features import PairFeatures
 from retrieval.item_knn import ItemKNN
@@ -168,8 +169,8 @@ def test_training_hands_each_stage_the_history_of_its_fold(
     first, *others = (validate_on for _, validate_on in handed)
     assert first.later.item_num.tolist() == folds[0].later.item_num.tolist()
     assert others == [None] * len(folds)
-    assert trained.pair_features is not None
-    assert trained.pair_features.arrays["count"].tolist() == data.interactions.item_counts.tolist()
+    assert isinstance(trained.ranker, FeaturedRanker)
+    assert trained.ranker.pair_features.arrays["count"].tolist() == data.interactions.item_counts.tolist()
 
 
 # Deliberate leaks: the check above sees each of them.
@@ -200,7 +201,7 @@ def history_of_all_events(patch: pytest.MonkeyPatch, data: Data) -> None:
 @pytest.mark.parametrize(
     ("leak", "seen"),
     [
-        (features_of_all_events, {"popularity", "item_rating", "segment_group", "near_3d", "cosine_even", "ease_even"}),
+        (features_of_all_events, {"popularity", "item_rating", "segment.group", "near_3d", "cosine_even", "ease_even"}),
         (candidates_of_all_events, {"candidates"}),
         (history_of_all_events, {"history"}),
     ],
@@ -235,20 +236,22 @@ def test_the_history_of_a_window_ends_before_it_starts(data: Data) -> None:
 # Hot columns, which use has made.
 
 
-def hot_values(features: FeatureTables) -> np.ndarray:
-    """[n_items + 1, 2] what is known of each item by its plays."""
-    items = features.items
-    return np.stack([items.numeric["n_plays"], items.categorical["n_plays_bucket"]], axis=1)
+def hot_values(columns: FeatureColumns, name: str) -> np.ndarray:
+    """[n + 1, 2] what is known of each user or item by a column that use has made."""
+    return np.stack([columns.numeric[name], columns.categorical[f"{name}_bucket"]], axis=1)
 
 
-def test_hot_columns_are_hidden_where_the_history_has_no_events(data: Data) -> None:
-    late = np.arange(N_ITEMS - N_LATE + 1, N_ITEMS + 1)
-    assert hot_values(data.features(data.interactions))[late].any(axis=1).all()
+@pytest.mark.parametrize(("side", "name", "cold"), [("items", "n_plays", "year"), ("users", "n_visits", "age")])
+def test_hot_columns_are_hidden_where_the_history_has_no_events(data: Data, side: str, name: str, cold: str) -> None:
+    """Of items that only the held-back events hold, and of a user who had not come yet."""
+    late = {"items": np.arange(N_ITEMS - N_LATE + 1, N_ITEMS + 1), "users": np.array([1])}[side]
     for fold in folds_of(data, "time"):
-        assert not np.isin(late, fold.history.item_num).any()
-        features = data.features(fold.history)
-        assert not hot_values(features)[late].any()
-        assert hot_values(features)[1:-N_LATE].any()
-        assert features.items.numeric["year"][late].all()
-        plain = replace(data, items=replace(data.items, hot=frozenset()))
-        assert hot_values(plain.features(fold.history))[late].any()
+        history = fold.history.select(fold.history.user_num != 1)
+        assert not np.isin(late, {"items": history.item_num, "users": history.user_num}[side]).any()
+        columns = getattr(data.features(history), side)
+        values = hot_values(columns, name)
+        assert not values[late].any()
+        assert np.delete(values, late, axis=0).any()
+        assert columns.numeric[cold][late].all()
+        plain = replace(data, **{side: replace(getattr(data, side), hot=frozenset())})
+        assert hot_values(getattr(plain.features(history), side), name)[late].any(axis=1).all()

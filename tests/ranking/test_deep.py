@@ -32,7 +32,14 @@ from tests.contracts.ranker import (
     with_pairs,
 )
 
-FAST = {"epochs": 10, "least_steps": 1, "batch_lists": 64, "learning_rate": 0.05, "dropout": 0.1}  # one step each
+FAST = {
+    "members": 1,
+    "epochs": 10,  # of one step each
+    "least_steps": 1,
+    "batch_lists": 64,
+    "learning_rate": 0.05,
+    "dropout": 0.1,
+}
 TINY = DeepRankerConfig(widths=(8,), **FAST)
 
 
@@ -111,22 +118,18 @@ def test_members_are_rankers_of_their_own_seed() -> None:
     assert told == [(done, 6) for done in range(1, 7)]
 
 
-@pytest.mark.parametrize(("max_steps", "n_epochs"), [(1, 1), (5, 2), (1000, 10)])
-def test_many_lists_make_fewer_epochs(max_steps: int, n_epochs: int) -> None:
+@pytest.mark.parametrize(
+    ("bounds", "n_epochs"),
+    [({"max_steps": 1}, 1), ({"max_steps": 5}, 2), ({"max_steps": 1000}, 10), ({"least_steps": 47}, 12)],
+)
+def test_few_lists_make_more_epochs_and_many_fewer(bounds: dict[str, int], n_epochs: int) -> None:
     """60 lists are four steps of 16."""
     told: list[tuple[int, int]] = []
-    config = TINY.model_copy(update={"batch_lists": 16, "max_steps": max_steps})
+    config = TINY.model_copy(update={"batch_lists": 16, **bounds})
     DeepRanker(config).fit(
         LEARNED, seed=0, validation=VALIDATION, n_users=N_USERS, n_items=N_ITEMS, progress=lambda *at: told.append(at)
     )
     assert told[-1] == (n_epochs, n_epochs)
-
-
-def test_few_lists_make_more_epochs() -> None:
-    told: list[tuple[int, int]] = []
-    config = TINY.model_copy(update={"batch_lists": 16, "least_steps": 47})
-    fitted(DeepRanker(config), LEARNED, progress=lambda *at: told.append(at))
-    assert told[-1] == (12, 12)
 
 
 def test_a_refit_takes_other_features_and_ids() -> None:

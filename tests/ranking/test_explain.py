@@ -13,7 +13,7 @@ from ranking.lists import HISTORY_LENGTH, Lists
 from ranking.pair_features import PairFeatures
 from tests.ranking.test_pair_features import CONFIG, random_world
 
-NAMES = ("score", "standard_score", "genres_even", "popularity", "history_length")
+NAMES = ("score", "standard_score", "category.genres.even", "popularity", "history_length")
 
 
 @dataclass
@@ -92,16 +92,17 @@ def test_no_candidates() -> None:
         ("source popularity", ["score_popularity", "log_rank_in_popularity"]),
         (
             "likeness to what was watched",
-            ["cosine_even", "cosine_nearest", "ease_rated", "standard_ease_recent", "log_rank_cosine_even"],
+            ["cosine_even", "cosine_nearest", "ease_rated", "svd_16", "standard_ease_recent", "log_rank_cosine_even"],
         ),
+        ("watched in one sitting", ["companion_even", "companion_nearest"]),
         ("popularity", ["popularity", "standard_popularity", "log_rank_popularity"]),
         ("watches in those days", ["near_1d", "lift_30d", "standard_near_3d", "log_rank_near_3d"]),
         ("time since its first watch", ["item_age"]),
         ("ratings", ["item_rating", "user_rating"]),
-        ("users of the same age", ["segment_age_bucket"]),
-        ("users of the same occupation", ["segment_occupation"]),
-        ("release_year", ["item_release_year", "distance_release_year", "release_year_bucket_even"]),
-        ("genres", ["genres_even", "genres_recent"]),
+        ("users of the same age", ["segment.age_bucket"]),
+        ("users of the same occupation", ["segment.occupation"]),
+        ("release_year", ["item.release_year", "distance.release_year", "category.release_year_bucket.even"]),
+        ("genres", ["category.genres.even", "category.genres.recent"]),
         ("something new", ["something_new"]),
     ],
 )
@@ -109,12 +110,17 @@ def test_columns_that_belong_together(words: str, names: list[str]) -> None:
     assert group_columns(tuple(names)) == {words: list(range(len(names)))}
 
 
-def test_every_column_of_pair_features_is_in_one_group() -> None:
+def test_every_column_of_pair_features_has_words() -> None:
     features = random_world()
     names = PairFeatures.fit(features, CONFIG).names(features, ("a", "in_b"))
     groups = group_columns(names)
     assert sorted(column for columns in groups.values() for column in columns) == list(range(len(names)))
-    assert {"source a", "source in_b", "country", "genres", "year", "users of the same group"} <= groups.keys()
+    assert groups.keys() == {
+        *("retrieval's order", "source a", "source in_b", "likeness to what was watched", "watched in one sitting"),
+        *("popularity", "watches in those days", "time since its first watch", "ratings"),
+        *("country", "genres", "year", "users of the same group"),
+        *("history length", "history popularity", "idle days", "user age"),  # alike for a whole list
+    }
 
 
 @pytest.mark.parametrize("ease_max_items", [0, 100])

@@ -188,7 +188,7 @@ def test_ids_alone() -> None:
     columns = matrix_of(features, candidates_for(features, [0, 1, 3], n=3))
     assert all(np.isfinite(column).all() for column in columns.values())
     assert {"score", "log_rank", "cosine_even", "cosine_recent", "ease_even", "popularity"} <= columns.keys()
-    assert not [name for name in columns if name.startswith(("near_", "lift_", "item_", "user_", "segment_", "idle"))]
+    assert not [name for name in columns if name.startswith(("near_", "lift_", "item", "user", "segment", "idle"))]
 
 
 def test_a_history_whose_ratings_are_all_missing_keeps_their_columns() -> None:
@@ -201,6 +201,20 @@ def test_a_history_whose_ratings_are_all_missing_keeps_their_columns() -> None:
         assert not columns[name].any(), name
 
 
+def test_columns_of_any_name_stand_beside_our_own() -> None:
+    """An item column `age` is not the item's age; a user column `rating` is not the user's rating."""
+    world = random_world()
+    zeros = np.zeros(len(world.history.items) + 1, np.float32)
+    items = replace(world.items, numeric={"age": zeros, "rating": zeros})
+    users = replace(world.users, numeric={"rating": np.zeros(len(world.history.users) + 1, np.float32)})
+    asked = candidates_for(world, [1, 2])
+    plain, named = matrix_of(world, asked), matrix_of(FeatureTables(world.history, users, items), asked)
+    for name in ("item_age", "item_rating", "user_rating"):
+        np.testing.assert_array_equal(named[name], plain[name])
+        assert plain[name].any()
+    assert not named["item.age"].any()
+
+
 def test_large_catalogues_do_without_ease() -> None:
     world = random_world()
     config = CONFIG.model_copy(update={"ease_max_items": 19})
@@ -210,7 +224,7 @@ def test_large_catalogues_do_without_ease() -> None:
 def test_user_columns_of_many_categories_make_no_segments() -> None:
     world = random_world()
     config = CONFIG.model_copy(update={"max_categories": 3})
-    assert "segment_group" not in matrix_of(world, candidates_for(world, [1]), config)
+    assert "segment.group" not in matrix_of(world, candidates_for(world, [1]), config)
 
 
 @pytest.mark.parametrize("moment", ["user_last", "history_end"])
@@ -220,7 +234,7 @@ def test_a_user_without_a_history(moment: str) -> None:
     config = PairFeaturesConfig(moment=moment)
     columns = matrix_of(world, candidates_for(world, [30, 0]), config)
     assert all(np.isfinite(column).all() for column in columns.values())
-    for name in ("cosine_even", "cosine_recent", "cosine_nearest", "ease_even", "cosine_rated", "genres_even"):
+    for name in ("cosine_even", "cosine_recent", "cosine_nearest", "ease_even", "cosine_rated", "category.genres.even"):
         assert not columns[name].any(), name
     for name in ("history_length", "history_popularity", "user_rating", "idle_days"):
         assert not columns[name].any(), name
@@ -384,7 +398,7 @@ def test_windows_are_counts_of_events_near_the_moment(world: FeatureTables, aske
 def test_segment_lift(world: FeatureTables, asked: Candidates, columns: dict[str, np.ndarray]) -> None:
     group_of = world.users.categorical["group"]
     share = (world.history.item_counts + 1) / (len(world.history) + 21)
-    lifts = columns["segment_group"]
+    lifts = columns["segment.group"]
     for row, (user, item) in enumerate(zip(asked.user_num, asked.item_num, strict=True)):
         in_group = group_of[world.history.user_num] == group_of[user]
         n = (in_group & (world.history.item_num == item)).sum()
@@ -407,11 +421,11 @@ def test_item_and_user_rating(world: FeatureTables, asked: Candidates, columns: 
 
 
 def test_features_of_user_and_item(world: FeatureTables, asked: Candidates, columns: dict[str, np.ndarray]) -> None:
-    np.testing.assert_array_equal(columns["user_age"], world.users.numeric["age"][asked.user_num])
+    np.testing.assert_array_equal(columns["user.age"], world.users.numeric["age"][asked.user_num])
     year = world.items.numeric["year"]
-    np.testing.assert_array_equal(columns["item_year"], year[asked.item_num])
+    np.testing.assert_array_equal(columns["item.year"], year[asked.item_num])
     means = [year[world.history.item_num[world.history.user_num == user]].mean() for user in asked.user_num]
-    np.testing.assert_allclose(columns["distance_year"], abs(year[asked.item_num] - means), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(columns["distance.year"], abs(year[asked.item_num] - means), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["genres", "country"])
@@ -429,7 +443,7 @@ def test_category_lift(world: FeatureTables, asked: Candidates, columns: dict[st
         lift = shares(world.history.item_num[world.history.user_num == user]) - background
         mine = values[item][values[item] > 0]
         expected = lift[mine].mean() if len(mine) else 0
-        assert columns[f"{name}_even"][row] == pytest.approx(expected, rel=1e-4, abs=1e-6)
+        assert columns[f"category.{name}.even"][row] == pytest.approx(expected, rel=1e-4, abs=1e-6)
 
 
 def test_context_is_of_the_list(asked: Candidates, columns: dict[str, np.ndarray]) -> None:
