@@ -33,7 +33,7 @@ class MultitaskConfig(TowersConfig):
 
     kind: Literal["multitask"] = "multitask"
     tasks: tuple[TaskConfig, ...] = Field(
-        (TaskConfig(column="rating", utility=0.1),), min_length=1, description="what is learned beside watches"
+        (TaskConfig(column="rating", utility=0.4),), min_length=1, description="what is learned beside watches"
     )
     watch_weight: float = Field(1.0, ge=0, description="of the mean loss of watches; 0: labels alone are learned")
     schedule: Literal["joint", "sequential"] = Field(

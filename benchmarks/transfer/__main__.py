@@ -17,7 +17,7 @@ from benchmarks.transfer.page import write_page
 from benchmarks.transfer.parts import Parts
 from benchmarks.transfer.systems import CONFIGS, SEQUENTIAL, fit_all, judge, judge_lists, keep_ratings
 from benchmarks.transfer.truth import known_world
-from benchmarks.transfer.utility import trade_off
+from benchmarks.transfer.utility import PRESETS, judge_preset, trade_off
 from dataset.sources.open import read_data
 from dataset.split import Split, split_random
 from dataset.validation import check
@@ -48,6 +48,8 @@ def main() -> None:
         for seed in range(N_SEEDS):
             run_generated(seed, parts)
             run_movielens(data, seed, parts)
+        for preset in PRESETS:
+            run_preset(data, preset, parts)
         write_page(parts, shares=SHARES, n_seeds=N_SEEDS, generated_share=GENERATED_SHARE)
 
 
@@ -92,6 +94,13 @@ def run_generated(seed: int, parts: Parts) -> None:
     found = {name: judge(predict, world.split.test, world.truth) for name, predict in fitted.predict.items()}
     parts.save(f"generated-{seed}", found)
     print(f"generated, seed {seed}:", {name: round(rmse(errors), 4) for name, errors in found.items()}, flush=True)
+
+
+def run_preset(data: Data, preset: str, parts: Parts) -> None:
+    """The final lists of a preset on the split of seed 0."""
+    if f"preset-{preset}" not in parts:
+        split = split_random(data.interactions, seed=0)
+        parts.save(f"preset-{preset}", {"lists": judge_preset(data, split, preset, seed=0)})
 
 
 if __name__ == "__main__":

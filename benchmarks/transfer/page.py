@@ -10,7 +10,8 @@ import numpy as np
 from benchmarks.transfer.gains import Errors, absolute_errors, mean_and_interval, pair_accuracy, relative_gain, rmse
 from benchmarks.transfer.parts import Arrays, Parts
 from benchmarks.transfer.systems import JOINT, PEERS, SYSTEMS
-from benchmarks.transfer.utility import UTILITIES
+from benchmarks.transfer.utility import PRESETS, UTILITIES
+from ranking.multitask_config import MultitaskConfig
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -60,6 +61,10 @@ def write_page(parts: Parts, *, shares: Sequence[float], n_seeds: int, generated
         "![NDCG@10 and mean rating by the weight of the expected rating](transfer-utility.svg)",
         "",
         *_utility_table(loaded[1.0]),
+        "",
+        "The presets themselves, both stages and the gate, on the split of seed 0:",
+        "",
+        *_preset_table(parts, loaded[1.0][0]),
         "",
         "## How the tasks train",
         "",
@@ -146,6 +151,19 @@ def _utility_table(seeds: Sequence[dict[str, Arrays]]) -> list[str]:
         "|---|---|---|",
         *(f"| {utility:g} | {one:.4f} | {other:.3f} |" for utility, one, other in rows),
     ]
+
+
+def _preset_table(parts: Parts, seed_0: dict[str, Arrays]) -> list[str]:
+    """Each preset's lists, and those of the joint model alone at its default utility."""
+    utility = UTILITIES.index(MultitaskConfig().tasks[0].utility)
+    alone = {name: values[utility : utility + 1] for name, values in seed_0["joint/utility"].items()}
+    rows = {f"`{preset}`": parts.load(f"preset-{preset}")["lists"] for preset in PRESETS}
+    rows[f"joint model alone, utility {UTILITIES[utility]:g}"] = alone
+    lines = ["| lists of | NDCG@10 | mean rating of hits | hits |", "|---|---|---|---|"]
+    for name, found in rows.items():
+        rating = found["rating_sums"].sum() / found["rated"].sum()
+        lines.append(f"| {name} | {found['ndcg'].mean():.4f} | {rating:.3f} | {found['rated'].sum():.0f} |")
+    return lines
 
 
 def _draw_curves(loaded: dict[float, list[dict[str, Arrays]]]) -> None:

@@ -10,12 +10,15 @@ from dataset.candidates import Candidates, order_by
 from dataset.split import Split
 from dataset.vocabulary import Numbers
 from evaluation.metrics import PerUser, hits, lists_of, ndcg
+from pipeline.config import load_config
 from pipeline.data import Data
 from pipeline.sources import all_items
+from pipeline.train import train
 from ranking.multitask import MultitaskModel
 from retrieval.index.exact import ExactIndex
 from retrieval.indexed import IndexedRetriever
 
+PRESETS = ("default", "multitask")
 UTILITIES = (0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 N, N_CANDIDATES = 10, 200
 
@@ -42,6 +45,17 @@ def trade_off(model: MultitaskModel, data: Data, split: Split, utilities: Sequen
         score = model.score_with(heads, candidates, features)
         rows.append(judge_order(order_by(candidates, score, top_k=N), users, split))
     return TradeOff(*(np.stack(column) for column in zip(*rows, strict=True)))
+
+
+def judge_preset(data: Data, split: Split, preset: str, *, seed: int) -> TradeOff:
+    """The final lists of a preset, gate included, trained on the train part alone; one row."""
+    config = load_config(preset, holdout="random")
+    trained = train(replace(data, interactions=split.train), config, holdout="random", seed=seed)
+    users = np.unique(split.test.user_num)
+    lists = trained.stages.lists(
+        users, n=N, stage="final", exclude=split.train.seen_items, blocked=np.zeros(0, np.int32)
+    )
+    return TradeOff(*(column[np.newaxis] for column in judge_order(lists, users, split)))
 
 
 def judge_order(lists: Candidates, users: Numbers, split: Split) -> tuple[PerUser, PerUser, PerUser]:
