@@ -6,22 +6,16 @@ of a history alone. Both answer as a `Ranker`.
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, Self, TypeAlias
-
-import numpy as np
-import numpy.typing as npt
+from typing import Protocol, Self
 
 from dataset.candidates import Candidates
 from dataset.features import FeatureTables
 from dataset.interactions import Interactions
-
-if TYPE_CHECKING:
-    from ranking.example_store import ExampleSource
-    from ranking.examples import Examples
-    from ranking.lists import Lists
-
-Scores: TypeAlias = npt.NDArray[np.float32]
-Matrix: TypeAlias = npt.NDArray[np.float32]
+from ranking.example_store import ExampleSource
+from ranking.examples import Examples
+from ranking.lists import Lists
+from ranking.lists import Matrix as Matrix
+from ranking.lists import Scores as Scores
 
 
 class Ranker(Protocol):
@@ -35,7 +29,7 @@ class Ranker(Protocol):
 class ListScorer(Protocol):
     """What scores described lists, in training form or serving form."""
 
-    def score_lists(self, lists: "Lists") -> Scores:
+    def score_lists(self, lists: Lists) -> Scores:
         """[n_rows] float32, higher is better; comparable within a list."""
         ...
 
@@ -45,10 +39,10 @@ class ListRanker(ListScorer, Protocol):
 
     def fit(
         self,
-        examples: "ExampleSource",
+        examples: ExampleSource,
         *,
         seed: int,
-        validation: "Examples",
+        validation: Examples,
         n_users: int,
         n_items: int,
         progress: Callable[[int, int], None] = ...,

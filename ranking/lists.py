@@ -12,11 +12,12 @@ from dataset.errors import DivergenceError
 from dataset.history import history_windows
 from dataset.interactions import Interactions, Mask, Positions, stretches
 from dataset.vocabulary import Numbers
-from ranking.base import Matrix
 
 HISTORY_LENGTH = 50  # newest events of a user that a network may attend to
 _ROWS_PER_BLOCK = 1 << 16
 
+Scores: TypeAlias = npt.NDArray[np.float32]
+Matrix: TypeAlias = npt.NDArray[np.float32]
 Inputs: TypeAlias = dict[str, npt.NDArray[np.generic]]  # of a network, by name
 
 
