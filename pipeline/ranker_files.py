@@ -11,6 +11,7 @@ from dataset.features import FeatureTables
 from pipeline.config import PipelineConfig
 from pipeline.run_files import load_arrays
 from ranking.base import EventRanker, Ranker
+from ranking.config import ListConfig
 from ranking.featured import FeaturedRanker
 from ranking.multitask_config import MultitaskConfig, MultitaskRankerConfig
 from ranking.multitask_serving import OnnxMultitask
@@ -21,21 +22,26 @@ from ranking.rating_serving import load_rating_ranker
 from ranking.serving import load_scorer
 
 if TYPE_CHECKING:
+    from pipeline.second_stage import SecondStage
     from pipeline.train import Trained
 
 _FEATURES, _OPINION = "pair_features.npz", "opinion.json"
 
 
 def save_second_stage(trained: "Trained", folder: Path) -> None:
-    """The serving form: a graph or trees, arrays, and a few numbers; heads are kept with their source."""
-    ranker, second = trained.ranker, trained.second
-    if second and isinstance(ranker, FeaturedRanker):
-        folder.mkdir()
-        np.savez(folder / _FEATURES, **ranker.pair_features.arrays)  # type: ignore[arg-type]  # the stub takes one for allow_pickle
-        second.ranker.export(folder)
-        (folder / _OPINION).write_text(json.dumps({"names": second.names, **asdict(second.opinion)}, indent=2))
-    elif ranker and isinstance(trained.config.ranker, RatingConfig):
-        cast(EventRanker, ranker).export(folder, trained.first.features)
+    """The serving form; heads are kept with their source."""
+    if trained.second and isinstance(trained.ranker, FeaturedRanker):
+        save_featured(trained.second, trained.ranker.pair_features, folder)
+    elif trained.ranker and isinstance(trained.config.ranker, RatingConfig):
+        cast(EventRanker, trained.ranker).export(folder, trained.first.features)
+
+
+def save_featured(second: "SecondStage", pair_features: PairFeatures, folder: Path) -> None:
+    """A graph or trees, arrays, and a few numbers."""
+    folder.mkdir()
+    np.savez(folder / _FEATURES, **pair_features.arrays)  # type: ignore[arg-type]  # the stub takes one for allow_pickle
+    second.ranker.export(folder)
+    (folder / _OPINION).write_text(json.dumps({"names": second.names, **asdict(second.opinion)}, indent=2))
 
 
 def save_trained_ranker(trained: "Trained", folder: Path) -> None:
@@ -51,9 +57,14 @@ def load_second_stage(folder: Path, config: PipelineConfig, features: FeatureTab
     if isinstance(config.ranker, MultitaskRankerConfig):
         assert isinstance(config.retrieval, MultitaskConfig)  # the config was checked
         return OnnxMultitask(folder, config.retrieval)
-    assert config.ranker is not None  # else nothing was saved
     if isinstance(config.ranker, RatingConfig):
         return load_rating_ranker(folder, config.ranker, features)
+    return load_featured(folder, config)
+
+
+def load_featured(folder: Path, config: PipelineConfig) -> FeaturedRanker:
+    """What `save_featured` wrote."""
+    assert isinstance(config.ranker, ListConfig)  # else nothing was saved
     saved = json.loads((folder / _OPINION).read_text())
     names = tuple(saved.pop("names"))
     pair_features = PairFeatures(config.pair_features, load_arrays(folder / _FEATURES))

@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.config import PipelineConfig
 from pipeline.data import Data
-from pipeline.ranker_files import load_second_stage, save_second_stage
+from pipeline.ranker_files import load_featured, save_featured
 from pipeline.second_stage import ExampleCollector, Gate, SecondStage, train_ranker
 from ranking.base import Scores
 from ranking.example_store import ExampleStore, write_examples
@@ -148,12 +148,12 @@ class Refuse:
 sys.meta_path.insert(0, Refuse())
 import numpy as np
 from pipeline.config import PipelineConfig
-from pipeline.ranker_files import load_second_stage
+from pipeline.ranker_files import load_featured
 from ranking.example_store import read_examples
 
 folder = Path(sys.argv[1])
 config = PipelineConfig.model_validate_json((folder / "config.json").read_text())
-ranker = load_second_stage(folder / "ranker", config)
+ranker = load_featured(folder / "ranker", config)
 scores = ranker.score_lists(read_examples(folder / "examples").lists)
 np.testing.assert_allclose(scores, np.load(folder / "scores.npy"), atol=1e-5)
 """
@@ -167,10 +167,10 @@ def test_a_saved_second_stage_answers_alike_and_without_tensorflow(
     second = trained(data, config)
     stage = quick_stage(data, data.interactions)
     pair_features = PairFeatures.fit(stage.features, config.pair_features)
-    save_second_stage(second, pair_features, tmp_path / "ranker")
+    save_featured(second, pair_features, tmp_path / "ranker")
     users = np.arange(41, dtype=np.int32)
     candidates = stage.retriever.retrieve(users, stage.features, top_k=12, exclude=stage.features.history.seen_items)
-    before, after = second.on(pair_features), load_second_stage(tmp_path / "ranker", config)
+    before, after = second.after(config.pair_features, stage), load_featured(tmp_path / "ranker", config)
     scores: Scores = before.score(candidates, stage.features)
     np.testing.assert_allclose(after.score(candidates, stage.features), scores, atol=1e-5)
     assert len(np.unique(scores)) > 100

@@ -67,7 +67,9 @@ def test_nobody_asked(world: FeatureTables, ranker: FeaturedRanker) -> None:
 
 def test_missing_columns_are_named(world: FeatureTables, ranker: FeaturedRanker) -> None:
     poorer = replace(world, items=without(world.items, "year"))
-    message = r"ranker: features 'item_year', 'distance_year' are missing; hand in the columns that it was trained with"
+    message = (
+        r"ranker: features 'item\.year', 'distance\.year' are missing; hand in the columns that it was trained with"
+    )
     with pytest.raises(InputError, match=message):
         ranker.score(candidates_for(world, [1]), poorer)
 
@@ -75,7 +77,7 @@ def test_missing_columns_are_named(world: FeatureTables, ranker: FeaturedRanker)
 def test_new_columns_are_named(world: FeatureTables, ranker: FeaturedRanker) -> None:
     height = {"height": np.zeros(31, np.float32)}
     richer = replace(world, users=replace(world.users, numeric=world.users.numeric | height))
-    with pytest.raises(InputError, match="ranker: features 'user_height' are new; hand in the columns"):
+    with pytest.raises(InputError, match=r"ranker: features 'user\.height' are new; hand in the columns"):
         ranker.score(candidates_for(world, [1]), richer)
 
 
@@ -84,7 +86,10 @@ def test_a_column_that_changed_its_type_is_missing_and_new(world: FeatureTables,
     years = np.ones(21, np.int32)
     columns = without(world.items, "year")
     columns.categorical["year"], columns.sizes["year"] = years, 2
-    message = "features 'item_year', 'distance_year' are missing, features 'year_even', 'year_recent' are new"
+    message = (
+        r"features 'item\.year', 'distance\.year' are missing, "
+        r"features 'category\.year\.even', 'category\.year\.recent' are new"
+    )
     with pytest.raises(InputError, match=message):
         ranker.score(candidates_for(world, [1]), replace(world, items=columns))
 
