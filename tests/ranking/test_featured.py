@@ -67,9 +67,7 @@ def test_nobody_asked(world: FeatureTables, ranker: FeaturedRanker) -> None:
 
 def test_missing_columns_are_named(world: FeatureTables, ranker: FeaturedRanker) -> None:
     poorer = replace(world, items=without(world.items, "year"))
-    message = (
-        r"ranker: features 'item\.year', 'distance\.year' are missing; hand in the columns that it was trained with"
-    )
+    message = r"ranker: features 'item\.year', 'distance\.year' are missing; hand in the columns"
     with pytest.raises(InputError, match=message):
         ranker.score(candidates_for(world, [1]), poorer)
 
