@@ -78,9 +78,21 @@ class FeatureColumns:
 
     @cached_property
     def matrix(self) -> "sp.csr_matrix[np.float32]":
-        """[n + 1, n_features] a column for each category but 0 and for each numeric column; no rows without columns.
+        """[n + 1, n_features] `categories`, then a column for each numeric one; no rows without columns."""
+        blocks = [self.categories] if self.category_sizes else []
+        blocks += [sp.csr_matrix(values[:, np.newaxis]) for values in self.numeric.values()]
+        return sp.csr_matrix(sp.hstack(blocks) if blocks else np.zeros((0, 0), np.float32))
 
-        A row holds 1 at its categories, 1 / n at each of the n values of a multi-valued column, and the numbers.
+    @property
+    def category_sizes(self) -> list[int]:
+        """Categories but 0 of each column that has some, in the order in which they stand in `categories`."""
+        return [self.sizes[name] - 1 for name in (*self.categorical, *self.multi_valued)]
+
+    @cached_property
+    def categories(self) -> "sp.csr_matrix[np.float32]":
+        """[n + 1, n_categories] a column for each category but 0; no rows without columns.
+
+        A row holds 1 at its categories, and 1 / n at each of the n values of a multi-valued column.
         """
         blocks = []
         for name, values in (*self.categorical.items(), *self.multi_valued.items()):
@@ -89,7 +101,6 @@ class FeatureColumns:
             share = (1 / np.maximum((numbers > 0).sum(axis=1), 1)).astype(np.float32)
             cells = (share[row], (row, numbers[row, column] - 1))
             blocks.append(sp.csr_matrix(cells, shape=(len(numbers), self.sizes[name] - 1)))
-        blocks += [sp.csr_matrix(values[:, np.newaxis]) for values in self.numeric.values()]
         return sp.csr_matrix(sp.hstack(blocks) if blocks else np.zeros((0, 0), np.float32))
 
     def to_arrays(self) -> dict[str, npt.NDArray[np.generic]]:

@@ -10,6 +10,7 @@ from dataset.candidates import Candidates
 from dataset.features import FeatureTables
 from layers.labelled import LabelRows
 from ranking.base import Matrix, Scores
+from ranking.category_lifts import CategoryLifts
 from ranking.multitask_config import MultitaskConfig
 from ranking.taste import TasteTable
 
@@ -26,6 +27,7 @@ class Heads:
     config: MultitaskConfig
     tables: Sequence[TasteTable]
     vectors: Matrix  # [n_items + 1, embedding_size + 1] candidate embeddings of the watch task
+    category_shares: Matrix  # [n_categories] as `CategoryLifts` takes them
 
     def expected(self, candidates: Candidates, features: FeatureTables, task_queries: Matrix) -> Matrix:
         """[n_rows, n_tasks] each task's expected label, on the scale of the labels learned from.
@@ -36,13 +38,18 @@ class Heads:
         names = [task.column for task in self.config.tasks]
         said = LabelRows.of(features.history, names, candidates.users, most=self.config.max_history)
         queries = np.split(task_queries, len(names), axis=1)
+        lifts = CategoryLifts(features, candidates.users, self.category_shares)
+        tastes = [
+            table.tastes(queries[number], candidates.users, features, lifts, said, number)
+            for number, table in enumerate(self.tables)
+        ]
         expected = np.empty((len(candidates), len(names)), np.float32)
-        for number, (task, table) in enumerate(zip(self.config.tasks, self.tables, strict=True)):
-            tastes = table.tastes(queries[number], candidates.users, features, said, number)
-            for first in range(0, len(candidates), _ROWS_PER_BLOCK):
-                rows = slice(first, first + _ROWS_PER_BLOCK)
-                of_rows = tastes[candidates.row_user[rows]]
-                expected[rows, number] = table.predict(of_rows, candidates.item_num[rows], task.kind)
+        for first in range(0, len(candidates), _ROWS_PER_BLOCK):
+            rows = slice(first, first + _ROWS_PER_BLOCK)
+            row_user, items = candidates.row_user[rows], candidates.item_num[rows]
+            of_pairs = lifts(row_user, items, are_watched=False)
+            for number, (task, table) in enumerate(zip(self.config.tasks, self.tables, strict=True)):
+                expected[rows, number] = table.predict(tastes[number][row_user], of_pairs, items, task.kind)
         return expected
 
     def score(
@@ -70,7 +77,8 @@ class Heads:
         arrays: dict[str, Matrix] = {}
         for number, table in enumerate(self.tables):
             arrays |= {f"{number}/{name}": values for name, values in table.arrays().items()}
-        np.savez(directory / HEADS_FILE, vectors=self.vectors, **arrays)  # type: ignore[arg-type]  # the stub takes one for allow_pickle
+        arrays |= {"vectors": self.vectors, "category_shares": self.category_shares}
+        np.savez(directory / HEADS_FILE, **arrays)  # type: ignore[arg-type]  # the stub takes one for allow_pickle
 
     @classmethod
     def load(cls, directory: Path, config: MultitaskConfig) -> "Heads":
@@ -81,4 +89,4 @@ class Heads:
             prefix = f"{number}/"
             of_task = {key.removeprefix(prefix): value for key, value in arrays.items() if key.startswith(prefix)}
             tables.append(TasteTable.of(of_task))
-        return cls(config, tables, arrays["vectors"])
+        return cls(config, tables, arrays["vectors"], arrays["category_shares"])

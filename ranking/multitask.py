@@ -169,8 +169,9 @@ class MultitaskModel:
     def heads(self, features: FeatureTables) -> Heads:
         """The serving form of the tasks; computed once for the same features."""
         if self._kept_heads is None or self._kept_heads[0] is not features:
-            items = np.arange(len(features.history.items) + 1, dtype=np.int32)
-            heads = Heads(self.config, self._network.tables(features), self.encode_candidates(items, features))
+            items, network = np.arange(len(features.history.items) + 1, dtype=np.int32), self._network
+            vectors = self.encode_candidates(items, features)
+            heads = Heads(self.config, network.tables(features), vectors, network.category_shares.numpy())
             self._kept_heads = features, heads
         return self._kept_heads[1]
 

@@ -12,6 +12,7 @@ from layers.labelled import LabelledBatch
 from layers.sharing import ProgressiveExtraction, SharedBottom, Sharing
 from layers.tower_network import TowerNetwork, all_items, bag_matrices, is_cold, times
 from layers.watches import WatchTensors, WatchTraining
+from ranking.category_lifts import CategoryLifts, category_shares
 from ranking.multitask_config import MultitaskConfig
 from ranking.taste import TasteTable, log_count
 from ranking.taste_layer import LabelScale, LabelTensors, TasteLayer
@@ -40,6 +41,11 @@ class MultitaskNetwork(keras.Model):  # type: ignore[misc]
             name="item_counts", shape=(len(features.history.items) + 1,), trainable=False, initializer="zeros"
         )
         self.item_counts.assign(features.history.item_counts)
+        shares = category_shares(features.items, features.history.item_counts)
+        self.category_shares = self.add_weight(
+            name="category_shares", shape=shares.shape, trainable=False, initializer="zeros"
+        )
+        self.category_shares.assign(shares)
         for sharing in (self.query_sharing, self.candidate_sharing):
             sharing(tf.zeros((1, config.embedding_size)))
         self.built = True
@@ -85,10 +91,14 @@ class MultitaskNetwork(keras.Model):  # type: ignore[misc]
         places = np.searchsorted(read, batch.bags.item_num).astype(np.int32)
         even, recent = bag_matrices(batch.bags, len(batch.users), places, len(read))
         length = np.diff(features.history.by_user.starts)[batch.users]
+        shape = batch.labels.item_num.shape
+        lifts = CategoryLifts(features, batch.users, self.category_shares.numpy())
+        of_labels = np.repeat(np.arange(len(batch.users)), shape[1]), batch.labels.item_num.ravel()
         dense = (
             log_count(length),
             np.searchsorted(judged, batch.labels.item_num).astype(np.int32),
             log_count(self.item_counts.numpy()[batch.labels.item_num] - 1),
+            lifts(*of_labels, are_watched=True).reshape(*shape, -1),
             batch.labels.values,
             batch.labels.is_there.astype(np.float32),
             batch.is_target.astype(np.float32),

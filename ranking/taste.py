@@ -1,7 +1,7 @@
 """TasteTable: what a task has learned, as arrays, and how it predicts. NumPy alone: training and answering share it.
 
-A prediction is what an item gets from anybody, a share of the affinity that the watch history shows for it, and the
-product of the item's traits with the user's taste for them.
+A prediction is what an item gets from anybody, a share of the affinity that the watch history shows for it and of how
+often its categories are in there, and the product of the item's traits with the user's taste for them.
 The taste is a posterior mean: the watch history says what to expect of the user, the user's own labels correct it, and
 each correction is a ridge regression of a few numbers. So a user without labels has a taste too, and nothing of a user
 but their history is known by heart.
@@ -17,6 +17,7 @@ import numpy.typing as npt
 from dataset.features import FeatureTables
 from dataset.vocabulary import Numbers
 from layers.labelled import LabelRows
+from ranking.category_lifts import CategoryLifts
 from ranking.multitask_config import TaskKind
 
 Matrix: TypeAlias = npt.NDArray[np.float32]
@@ -32,6 +33,7 @@ class TasteTable:
     counts: Matrix  # [n_items + 1] users who watched the item
     count_slope: Matrix  # []
     affinity_slope: Matrix  # []
+    lift_slopes: Matrix  # [n_columns] of what `CategoryLifts` says
     query_slopes: Matrix  # [query_size, n_traits + 1] what the watch history says of the taste
     feature_slopes: Matrix  # [n_user_features, n_traits + 1]
     activity_slopes: Matrix  # [n_traits + 1] of the log of the length of the history
@@ -43,11 +45,20 @@ class TasteTable:
     thresholds: Matrix  # [n_levels - 1] under ordinal and binary
     steepness: Matrix  # [] under ordinal and binary
 
-    def tastes(self, queries: Matrix, users: Numbers, features: FeatureTables, said: LabelRows, task: int) -> Matrix:
+    def tastes(
+        self,
+        queries: Matrix,
+        users: Numbers,
+        features: FeatureTables,
+        lifts: CategoryLifts,
+        said: LabelRows,
+        task: int,
+    ) -> Matrix:
         """[n_users, n_traits + 1 + query_size] for the traits of an item, and for its embedding.
 
         Args:
             queries: [n_users, query_size] of the watch histories.
+            lifts: of the same histories.
             said: the labels of these users, this task's being number `task`.
         """
         taste = self.prior + queries @ self.query_slopes
@@ -62,18 +73,21 @@ class TasteTable:
             labels = (said.values[task, row, there] - self.centre) / self.scale
             rest = labels - self._base_of(items, self.counts[items] - 1) - traits @ taste[row]
             rest -= self.affinity_slope * (self.embeddings[items] @ queries[row])
+            rest -= lifts(np.full(len(items), row), items, are_watched=True) @ self.lift_slopes
             taste[row] += np.linalg.solve(traits.T @ traits + np.diag(self.precision), traits.T @ rest)
         return np.concatenate([taste, self.affinity_slope * queries], axis=1).astype(np.float32)
 
-    def predict(self, tastes: Matrix, items: Numbers, kind: TaskKind) -> Matrix:
+    def predict(self, tastes: Matrix, lifts: Matrix, items: Numbers, kind: TaskKind) -> Matrix:
         """[n_rows] the expected label, inside the range of the labels learned from.
 
         Args:
-            tastes: [n_rows, n_traits + 1 + query_size].
-            items: [n_rows].
+            tastes: [n_rows, n_traits + 1 + query_size]
+            lifts: [n_rows, n_columns]
+            items: [n_rows]
         """
         of_items = np.concatenate([self.traits[items], self.embeddings[items]], axis=1)
-        latent = self._base_of(items, self.counts[items]) + np.einsum("ij,ij->i", of_items, tastes)
+        latent = self._base_of(items, self.counts[items]) + lifts @ self.lift_slopes
+        latent += np.einsum("ij,ij->i", of_items, tastes)
         if kind == "regression":
             return np.asarray(np.clip(self.centre + self.scale * latent, *self.levels), np.float32)
         above = 1 / (1 + np.exp(-self.steepness * (latent[:, np.newaxis] - self.thresholds)))  # [n_rows, n_levels - 1]

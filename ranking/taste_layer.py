@@ -68,6 +68,7 @@ class LabelTensors(NamedTuple):
     activity: Tensor  # [n_users] log of the length of the history
     place: Tensor  # [n_users, length] of each label's item among `judged`
     log_count: Tensor  # [n_users, length] of the item's other watchers
+    lifts: Tensor  # [n_users, length, n_columns] of the item's categories in the rest of the history
     values: Tensor  # [n_tasks, n_users, length]
     is_there: Tensor  # [n_tasks, n_users, length] float32
     is_target: Tensor  # [n_users, length] float32
@@ -113,6 +114,7 @@ class TasteLayer(keras.layers.Layer):  # type: ignore[misc]
         self.base_feature_slopes = self._weight("base_feature_slopes", n_item_features, 1)
         self.count_slope = self._weight("count_slope")
         self.affinity_slope = self._weight("affinity_slope")
+        self.lift_slopes = self._weight("lift_slopes", len(features.items.category_sizes))
         self.item_traits = self._weight("item_traits", n_items, n_traits, spread=0.02)
         self.trait_slopes = self._weight("trait_slopes", size, n_traits, spread=0.2)
         self.trait_feature_slopes = self._weight("trait_feature_slopes", n_item_features, n_traits, spread=0.2)
@@ -148,6 +150,7 @@ class TasteLayer(keras.layers.Layer):  # type: ignore[misc]
         of_item = tf.gather(self._items(embeddings, step.judged), step.place)  # [n_users, length, n_traits + 2]
         affinity = tf.gather(tf.matmul(queries, embeddings, transpose_b=True), step.place, batch_dims=1)
         base = of_item[..., 0] + self.count_slope * step.log_count + self.affinity_slope * affinity
+        base += tf.linalg.matvec(step.lifts, self.lift_slopes)
         traits = of_item[..., 1:]
         taste = self._expected_taste(queries, step)
         labels = (step.values[self.number] - scale.centre) / scale.scale
@@ -173,6 +176,7 @@ class TasteLayer(keras.layers.Layer):  # type: ignore[misc]
             counts=counts.astype(np.float32),
             count_slope=self.count_slope.numpy(),
             affinity_slope=self.affinity_slope.numpy(),
+            lift_slopes=self.lift_slopes.numpy(),
             query_slopes=self.query_slopes.numpy(),
             feature_slopes=self.feature_slopes.numpy() * self.user_feature_scale,
             activity_slopes=self.activity_slopes.numpy(),
@@ -217,7 +221,7 @@ class TasteLayer(keras.layers.Layer):  # type: ignore[misc]
             (config.item_l2, (self.item_bias,)),
             (config.slope_l2, (self.base_slopes, self.base_feature_slopes, self.query_slopes, self.feature_slopes)),
             (config.trait_l2, (self.item_traits, self.trait_slopes, self.trait_feature_slopes)),
-            (1.0, (self.activity_slopes, self.affinity_slope)),
+            (1.0, (self.activity_slopes, self.affinity_slope, self.lift_slopes)),
         )
         return tf.add_n([l2 * tf.reduce_sum(weight**2) for l2, weights in penalised for weight in weights])
 

@@ -27,6 +27,7 @@ from ranking.multitask import MultitaskModel
 SHARES = (0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0)
 GENERATED_SHARE = 0.05
 N_SEEDS = 5
+WORLDS = range(5, 10)  # seeds of generated worlds; the first five were looked at while the head was chosen
 
 
 @dataclass(frozen=True)
@@ -45,12 +46,13 @@ def main() -> None:
     data = prepare(check(read_data("ml-100k", arguments.data_folder))[0])
     with TemporaryDirectory() as aside:
         parts = Parts(arguments.parts or Path(aside))
-        for seed in range(N_SEEDS):
+        for seed in WORLDS:
             run_generated(seed, parts)
+        for seed in range(N_SEEDS):
             run_movielens(data, seed, parts)
         for preset in PRESETS:
             run_preset(data, preset, parts)
-        write_page(parts, shares=SHARES, n_seeds=N_SEEDS, generated_share=GENERATED_SHARE)
+        write_page(parts, shares=SHARES, n_seeds=N_SEEDS, worlds=WORLDS, generated_share=GENERATED_SHARE)
 
 
 def run_movielens(data: Data, seed: int, parts: Parts) -> None:

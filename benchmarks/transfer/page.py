@@ -21,10 +21,12 @@ RESULTS = Path(__file__).parent.parent.parent / "docs" / "results"
 MEASURES = {"RMSE": rmse, "MAE": absolute_errors, "pairs in the right order": pair_accuracy}
 
 
-def write_page(parts: Parts, *, shares: Sequence[float], n_seeds: int, generated_share: float) -> None:
+def write_page(
+    parts: Parts, *, shares: Sequence[float], n_seeds: int, worlds: Sequence[int], generated_share: float
+) -> None:
     """The page and its three figures; the first seeds without a gap are what there is to tell of."""
     loaded = {share: [parts.load(f"{seed}-{share:g}") for seed in range(n_seeds)] for share in shares}
-    generated = [parts.load(f"generated-{seed}") for seed in range(n_seeds)]
+    generated = [parts.load(f"generated-{seed}") for seed in worlds]
     _draw_curves(loaded)
     _draw_trade_off(loaded[1.0])
     _draw_epochs(loaded[1.0][0]["joint/epochs"])
@@ -126,8 +128,8 @@ def _generated_lines(seeds: Sequence[dict[str, Arrays]], share: float) -> list[s
     best = _best_peer(seeds)
     cells = [f"{np.mean([rmse(errors) for errors in _errors(seeds, name)]):.4f}" for name in SYSTEMS]
     return [
-        f"The generated world, {share:.0%} of its ratings, {len(seeds)} seeds: RMSE to the rating that the user would",
-        "give on average, over all watches of the test part.",
+        f"Generated worlds of {len(seeds)} seeds that were not looked at before, {share:.0%} of their ratings: RMSE to the",
+        "rating that the user would give on average, over all watches of the test part.",
         "",
         f"| {' | '.join(SYSTEMS)} | gain of joint | over |",
         f"|{'---|' * (len(SYSTEMS) + 2)}",

@@ -1,5 +1,6 @@
 """The multitask model as towers and as a ranker, on the checkerboard and on a world whose ratings follow a plan."""
 
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -94,7 +95,7 @@ def test_the_utility_mixes_watch_and_rating() -> None:
     def score(utility: float) -> np.ndarray:
         task = RATING.model_copy(update={"utility": utility})
         config = TINY.model_copy(update={"tasks": (task,)})
-        return model.score_with(type(heads)(config, heads.tables, heads.vectors), asked, features)
+        return model.score_with(replace(heads, config=config), asked, features)
 
     np.testing.assert_allclose(score(1.0), model.expected(asked, features)[:, 0], atol=1e-5)
     np.testing.assert_allclose(score(0.5), (score(0.0) + score(1.0)) / 2, atol=1e-4)

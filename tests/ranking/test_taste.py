@@ -7,6 +7,7 @@ from dataset.errors import InputError
 from layers.backend import keras
 from layers.labelled import LabelRows, label_column, labelled_batches
 from layers.watches import WatchTraining
+from ranking.category_lifts import CategoryLifts
 from ranking.multitask_config import TaskConfig
 from ranking.multitask_network import MultitaskNetwork
 from ranking.taste import TasteTable
@@ -44,7 +45,7 @@ def test_the_error_of_a_label_is_that_of_predicting_it_without_itself() -> None:
     of_item = layer._items(embeddings, step.judged).numpy()[place]
     affinity = np.einsum("ij,ikj->ik", queries, embeddings.numpy()[place])
     base = of_item[..., 0] + layer.count_slope.numpy() * step.log_count.numpy()
-    base += layer.affinity_slope.numpy() * affinity
+    base += layer.affinity_slope.numpy() * affinity + step.lifts.numpy() @ layer.lift_slopes.numpy()
     expected = layer._expected_taste(queries, step).numpy()
     labels = (step.values[0].numpy() - layer.label_scale.centre) / layer.label_scale.scale
     squares = []
@@ -67,8 +68,10 @@ def test_a_prediction_stays_inside_the_labels(kind: str) -> None:
     asked = pairs(np.repeat(np.arange(4, dtype=np.int32), 20), np.tile(np.arange(1, 21, dtype=np.int32), 4))
     said = LabelRows.of(features.history, (task.column,), asked.users, most=100)
     queries = 50 * np.random.default_rng(0).normal(size=(4, TINY.embedding_size)).astype(np.float32)
-    tastes = table.tastes(queries, asked.users, features, said, 0)
-    predicted = table.predict(tastes[asked.row_user], asked.item_num, task.kind)
+    lifts = CategoryLifts(features, asked.users, network.category_shares.numpy())
+    tastes = table.tastes(queries, asked.users, features, lifts, said, 0)
+    of_pairs = lifts(asked.row_user, asked.item_num, are_watched=False)
+    predicted = table.predict(tastes[asked.row_user], of_pairs, asked.item_num, task.kind)
     labels = label_column(features.history, task.column, slice(None))
     low, high = (np.rint(labels.min()), np.rint(labels.max())) if kind == "ordinal" else (labels.min(), labels.max())
     assert predicted.dtype == np.float32
@@ -87,6 +90,7 @@ def test_an_expected_label_of_an_ordinal_task_by_hand() -> None:
         counts=np.zeros(2, np.float32),
         count_slope=zero,
         affinity_slope=zero,
+        lift_slopes=np.zeros(0, np.float32),
         query_slopes=np.zeros((1, 1), np.float32),
         feature_slopes=np.zeros((0, 1), np.float32),
         activity_slopes=np.zeros(1, np.float32),
@@ -98,7 +102,8 @@ def test_an_expected_label_of_an_ordinal_task_by_hand() -> None:
         thresholds=np.array([0, 1], np.float32),
         steepness=np.array(2, np.float32),
     )
-    predicted = table.predict(np.zeros((1, 2), np.float32), np.array([1], np.int32), "ordinal")
+    nothing = np.zeros((1, 0), np.float32)
+    predicted = table.predict(np.zeros((1, 2), np.float32), nothing, np.array([1], np.int32), "ordinal")
     assert predicted.tolist() == pytest.approx([1 + 0.5 * 1 + 3 / (1 + np.exp(2))])
 
 
@@ -111,10 +116,12 @@ def test_what_a_user_said_moves_the_prediction_towards_it() -> None:
     said = LabelRows.of(features.history, ("rating",), user, most=100)
     silent = LabelRows(said.item_num, said.values, np.zeros_like(said.is_there))
     items = said.item_num[0]
+    lifts = CategoryLifts(features, user, network.category_shares.numpy())
+    of_pairs = lifts(np.zeros(len(items), np.int64), items, are_watched=True)
     errors = []
     for rows in (silent, said):
-        tastes = table.tastes(queries, user, features, rows, 0)
-        predicted = table.predict(np.repeat(tastes, len(items), axis=0), items, "regression")
+        tastes = table.tastes(queries, user, features, lifts, rows, 0)
+        predicted = table.predict(np.repeat(tastes, len(items), axis=0), of_pairs, items, "regression")
         errors.append(np.abs(predicted - said.values[0, 0]).mean())
     assert errors[1] < 0.9 * errors[0]
 
