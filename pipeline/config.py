@@ -121,11 +121,6 @@ def cold_weight_of(config: PipelineConfig) -> float:
     return config.cold_weight if isinstance(config.retrieval, TowersConfig) else 0.0
 
 
-def has_heads(config: PipelineConfig) -> bool:
-    """Whether the first source scores its candidates itself, and no ranker is trained."""
-    return isinstance(config.ranker, MultitaskRankerConfig)
-
-
 def preset_names() -> list[str]:
     """Names that `load_config` knows."""
     return sorted(path.name.removesuffix(".toml") for path in _PRESETS.iterdir())

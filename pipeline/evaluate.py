@@ -29,7 +29,6 @@ from pipeline.disk import write_together
 from pipeline.manifest import MANIFEST
 from pipeline.recommender import Recommender
 from pipeline.stages import Stage, Stages
-from ranking.featured import FeaturedRanker
 from retrieval.dense import stack
 from retrieval.item_knn import ItemKNN
 from retrieval.popularity import Popularity
@@ -131,7 +130,7 @@ def evaluate_stages(
         split=split,
         seen_removed=True,
         attribution=attribute_loss(final, judged.users, judged.test, n=n, seed=seed),
-        reliability=measure_reliability(final, judged.test) if isinstance(stages.ranker, FeaturedRanker) else None,
+        reliability=measure_reliability(final, judged.test) if stages.ranker else None,
         compared=(RETRIEVAL, BOTH_STAGES),
         left_out=(*left_out, *judged.left_out),
         seed=seed,

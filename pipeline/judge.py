@@ -6,22 +6,25 @@ from typing import TypeAlias
 
 import numpy as np
 
-from pipeline.config import PipelineConfig, has_heads
+from pipeline.config import PipelineConfig
 from pipeline.data import Data
 from pipeline.first_stage import FirstStage, some, users_to_ask
 from pipeline.holdout import Fold
 from pipeline.progress import Progress
-from pipeline.second_stage import MOST_VALIDATION_USERS, Gate
+from pipeline.second_stage import MOST_VALIDATION_USERS, Gate, candidates_for
 from ranking.base import EventRanker, Ranker
+from ranking.blended import BlendedRanker, standard_scores
 from ranking.examples import Examples, concatenate, make_examples
 from ranking.lists import Lists
 from ranking.multitask import MultitaskModel
+from ranking.multitask_config import MultitaskRankerConfig
+from ranking.opinion import RETRIEVAL, Opinion
 from ranking.rating_config import RatingConfig
 from ranking.systems import make_event_ranker
 
 RankerOf: TypeAlias = Callable[[FirstStage], Ranker]
 
-_COLUMNS = ("score", "opinion")  # retrieval's of a candidate, and the ranker's
+_COLUMNS = (RETRIEVAL, "standard_own")  # standard scores of a candidate: retrieval's, and the ranker's
 
 
 class RankerJudge:
@@ -29,28 +32,35 @@ class RankerJudge:
 
     def __init__(self, config: PipelineConfig, ranker_of: RankerOf, *, seed: int) -> None:
         """`ranker_of` gives the ranker that knows what a first stage knows."""
-        self.ranker_of = ranker_of
+        self._ranker_of = ranker_of
+        assert config.ranker  # else there is nothing to judge
+        self._retrieval_weight = config.ranker.retrieval_weight
         self._config, self._seed = config, seed
         self._lists: list[Examples] = []
 
     def add(self, fold: Fold, stage: FirstStage) -> None:
         """What retrieval brings for users of a fold, labelled by what it holds back."""
         users = some(users_to_ask(fold), MOST_VALIDATION_USERS, self._seed)
-        candidates = stage.retriever.retrieve(
-            users, stage.features, top_k=self._config.n_candidates, exclude=fold.history.seen_items
-        )
-        opinion = self.ranker_of(stage).score(candidates, stage.features)
-        pairs = np.stack([candidates.score, opinion], axis=1)
-        examples = make_examples(Lists.describe(candidates, pairs, _COLUMNS, fold.history), fold.later)
-        if len(examples):
-            self._lists.append(examples)
+        ranker = self._ranker_of(stage)
+        for candidates in candidates_for(users, fold, stage, self._config):
+            own, retrieval = ranker.score(candidates, stage.features), candidates.score
+            pairs = np.stack([standard_scores(candidates, scores) for scores in (retrieval, own)], axis=1)
+            examples = make_examples(Lists.describe(candidates, pairs, _COLUMNS, fold.history), fold.later)
+            if len(examples):
+                self._lists.append(examples)
 
-    @property
-    def gate(self) -> Gate:
+    def decide(self) -> tuple[RankerOf | None, Gate]:
+        """How the blended ranker comes out of a first stage; None where it orders lists no better than retrieval does.
+
+        The same lists decide how much retrieval's opinion counts, which favours the ranker by a little.
+        """
         if not self._lists:
-            return Gate(False, "retrieval brought too few later events to judge by")
-        lists = concatenate(self._lists)
-        return Gate.judge(lists, lists.lists.column("opinion"), seed=self._seed)
+            return None, Gate(False, "retrieval brought too few later events to judge by")
+        examples = concatenate(self._lists)
+        retrieval, own = (examples.lists.column(name) for name in _COLUMNS)
+        opinion = Opinion.fit(own, examples, retrieval_weight=self._retrieval_weight)
+        gate = Gate.judge(examples, opinion(own, retrieval), seed=self._seed)
+        return (lambda stage: BlendedRanker(self._ranker_of(stage), opinion)) if gate.is_open else None, gate
 
 
 def ranker_of_stage(config: PipelineConfig, data: Data, *, seed: int, progress: Progress) -> RankerOf | None:
@@ -59,7 +69,7 @@ def ranker_of_stage(config: PipelineConfig, data: Data, *, seed: int, progress: 
     Raises:
         InputError: the data lack what the ranker learns from.
     """
-    if has_heads(config):
+    if isinstance(config.ranker, MultitaskRankerConfig):
         return _heads_of
     if isinstance(config.ranker, RatingConfig):
         make_event_ranker(config.ranker).check(data.interactions, data.features(data.interactions))

@@ -11,9 +11,10 @@ from dataset.features import FeatureTables
 from pipeline.config import PipelineConfig
 from pipeline.run_files import load_arrays
 from ranking.base import EventRanker, Ranker
+from ranking.blended import BlendedRanker
 from ranking.config import ListConfig
 from ranking.featured import FeaturedRanker
-from ranking.multitask_config import MultitaskConfig, MultitaskRankerConfig
+from ranking.multitask_config import MultitaskConfig
 from ranking.multitask_serving import OnnxMultitask
 from ranking.opinion import Opinion
 from ranking.pair_features import PairFeatures
@@ -29,11 +30,14 @@ _FEATURES, _OPINION = "pair_features.npz", "opinion.json"
 
 
 def save_second_stage(trained: "Trained", folder: Path) -> None:
-    """The serving form; heads are kept with their source."""
+    """The serving form; of heads, which are kept with their source, the opinion alone."""
     if trained.second and isinstance(trained.ranker, FeaturedRanker):
         save_featured(trained.second, trained.ranker.pair_features, folder)
-    elif trained.ranker and isinstance(trained.config.ranker, RatingConfig):
-        cast(EventRanker, trained.ranker).export(folder, trained.first.features)
+    elif isinstance(trained.ranker, BlendedRanker):
+        folder.mkdir()
+        (folder / _OPINION).write_text(json.dumps(asdict(trained.ranker.opinion), indent=2))
+        if isinstance(trained.config.ranker, RatingConfig):
+            cast(EventRanker, trained.ranker.ranker).export(folder, trained.first.features)
 
 
 def save_featured(second: "SecondStage", pair_features: PairFeatures, folder: Path) -> None:
@@ -48,18 +52,19 @@ def save_trained_ranker(trained: "Trained", folder: Path) -> None:
     """The training form, where there is one of its own."""
     if trained.second:
         trained.second.ranker.save(folder)
-    elif trained.ranker and isinstance(trained.config.ranker, RatingConfig):
-        cast(EventRanker, trained.ranker).save(folder)
+    elif isinstance(trained.ranker, BlendedRanker) and isinstance(trained.config.ranker, RatingConfig):
+        cast(EventRanker, trained.ranker.ranker).save(folder)
 
 
-def load_second_stage(folder: Path, config: PipelineConfig, features: FeatureTables) -> Ranker:
-    """What `save_second_stage` wrote, or the first source where it has heads, of a run with this config."""
-    if isinstance(config.ranker, MultitaskRankerConfig):
-        assert isinstance(config.retrieval, MultitaskConfig)  # the config was checked
-        return OnnxMultitask(folder, config.retrieval)
+def load_second_stage(folder: Path, source: Path, config: PipelineConfig, features: FeatureTables) -> Ranker:
+    """What `save_second_stage` wrote for a run with this config; `source` is the folder of the first source."""
+    if isinstance(config.ranker, ListConfig):
+        return load_featured(folder, config)
+    opinion = Opinion(**json.loads((folder / _OPINION).read_text()))
     if isinstance(config.ranker, RatingConfig):
-        return load_rating_ranker(folder, config.ranker, features)
-    return load_featured(folder, config)
+        return BlendedRanker(load_rating_ranker(folder, config.ranker, features), opinion)
+    assert isinstance(config.retrieval, MultitaskConfig)  # the config was checked
+    return BlendedRanker(OnnxMultitask(source, config.retrieval), opinion)
 
 
 def load_featured(folder: Path, config: PipelineConfig) -> FeaturedRanker:

@@ -7,6 +7,7 @@ from typing import Self
 
 import numpy as np
 
+from dataset.candidates import Candidates
 from dataset.vocabulary import Numbers
 from evaluation.intervals import Interval, paired_intervals
 from pipeline.config import PipelineConfig
@@ -19,7 +20,7 @@ from ranking.example_store import ExampleStore
 from ranking.examples import Examples, concatenate, make_examples, split_by_user, validation_users
 from ranking.featured import FeaturedRanker
 from ranking.lists import Lists
-from ranking.opinion import Opinion
+from ranking.opinion import RETRIEVAL, Opinion
 from ranking.pair_features import PairFeatures
 from ranking.systems import make_list_ranker
 
@@ -43,7 +44,7 @@ class Gate:
     @classmethod
     def judge(cls, validation: Examples, scores: Scores, *, seed: int) -> Self:
         """By NDCG@10 of validation lists in retrieval's order and by `scores` [n_rows]."""
-        before, after = validation.ndcg(validation.lists.column("score")), validation.ndcg(scores)
+        before, after = validation.ndcg(validation.lists.column(RETRIEVAL)), validation.ndcg(scores)
         difference = paired_intervals(before[:, None], after[:, None], seed=seed)[0]
         is_open = bool(difference.mean > 0)
         reason = f"the ranker is {'better' if is_open else 'no better'} than retrieval's order on validation users"
@@ -96,17 +97,20 @@ class ExampleCollector:
 
     def _examples(self, fold: Fold, stage: FirstStage, users: Numbers) -> Iterator[Examples]:
         pair_features = PairFeatures.fit(stage.features, self._config.pair_features)
-        for first in range(0, len(users), USERS_PER_BLOCK):
-            candidates = stage.retriever.retrieve(
-                users[first : first + USERS_PER_BLOCK].astype(np.int32),
-                stage.features,
-                top_k=self._config.n_candidates,
-                exclude=fold.history.seen_items,
-            )
+        for candidates in candidates_for(users, fold, stage, self._config):
             pairs = pair_features.matrix(candidates, stage.features)
             names = pair_features.names(stage.features, candidates.sources)
             lists = Lists.describe(candidates, pairs, names, fold.history)
             yield make_examples(lists, fold.later, self._ranker.label, liked_from=self._ranker.liked_from)
+
+
+def candidates_for(users: Numbers, fold: Fold, stage: FirstStage, config: PipelineConfig) -> Iterator[Candidates]:
+    """What a ranker will be handed, from a first stage that knows the history of a fold; some users at a time."""
+    for first in range(0, len(users), USERS_PER_BLOCK):
+        block = users[first : first + USERS_PER_BLOCK].astype(np.int32)
+        yield stage.retriever.retrieve(
+            block, stage.features, top_k=config.n_candidates, exclude=fold.history.seen_items
+        )
 
 
 def train_ranker(
@@ -130,5 +134,5 @@ def train_ranker(
     )
     scores = ranker.score_lists(validation.lists)
     opinion = Opinion.fit(scores, validation, retrieval_weight=config.retrieval_weight)
-    gate = Gate.judge(validation, opinion(scores, validation.lists), seed=seed)
+    gate = Gate.judge(validation, opinion(scores, validation.lists.column(RETRIEVAL)), seed=seed)
     return SecondStage(ranker, opinion, validation.lists.names), gate

@@ -7,7 +7,7 @@ import numpy as np
 from pydantic import TypeAdapter
 
 from dataset.features import FeatureTables
-from pipeline.config import PipelineConfig, SearchedConfig, SourceConfig, cold_weight_of, has_heads
+from pipeline.config import PipelineConfig, SearchedConfig, SourceConfig, cold_weight_of
 from pipeline.ranker_files import load_second_stage, save_second_stage
 from pipeline.stages import Stages
 from retrieval.base import Embeddings, Retriever, Towers
@@ -61,8 +61,8 @@ def load_serving(folder: Path, features: FeatureTables, config: PipelineConfig, 
     popularity = Popularity.load(folder / "popularity")
     ranker = None
     if gate_is_open:
-        place = folder / "sources" / next(iter(named)) if has_heads(config) else folder / "ranker"
-        ranker = load_second_stage(place, config, features)
+        first = folder / "sources" / next(iter(named))
+        ranker = load_second_stage(folder / "ranker", first, config, features)
     return Stages(
         features=features,
         towers=first_towers,

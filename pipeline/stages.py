@@ -39,7 +39,7 @@ class Stages:
     retriever: Retriever
     popularity: Popularity
     cold_weight: float  # of the towers in the order for cold users
-    ranker: Ranker | None  # None: the gate closed, or the preset has no second stage
+    ranker: Ranker | None  # gives probabilities; None: the gate closed, or the preset has no second stage
     n_candidates: int
 
     def lists(

@@ -56,8 +56,7 @@ def train(data: Data, config: PipelineConfig, *, holdout: Holdout, seed: int, pr
     with ExampleStore(limit_bytes=EXAMPLE_BYTES) as store:
         tuning, examples = fit_folds(data, config, store, holdout=holdout, seed=seed, progress=progress)
         if isinstance(examples, RankerJudge):
-            gate = examples.gate
-            ranker_of = examples.ranker_of if gate.is_open else None  # nothing is trained to lie unused
+            ranker_of, gate = examples.decide()
         elif examples and isinstance(config.ranker, ListConfig):
             second, gate = train_ranker(examples, config.ranker, data, seed=seed, progress=partial(progress, "ranking"))
             ranker_of = partial(second.after, config.pair_features) if second else None

@@ -5,7 +5,7 @@ from dataset.errors import InputError
 from dataset.features import FeatureTables
 from ranking.base import ListScorer, Scores
 from ranking.lists import Lists
-from ranking.opinion import Opinion
+from ranking.opinion import RETRIEVAL, Opinion
 from ranking.pair_features import PairFeatures
 
 _N_NAMED = 5  # in a message
@@ -41,7 +41,7 @@ class FeaturedRanker:
 
     def score_lists(self, lists: Lists) -> Scores:
         """[n_rows] float32 from 0 to 1."""
-        return self._opinion(self._scorer.score_lists(lists), lists)
+        return self._opinion(self._scorer.score_lists(lists), lists.column(RETRIEVAL))
 
 
 def _difference(trained: tuple[str, ...], found: tuple[str, ...]) -> str:

@@ -5,6 +5,7 @@ from typing import Literal, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from layers.tower_config import TowersConfig
+from ranking.blended_config import BlendedConfig
 
 TaskKind: TypeAlias = Literal["regression", "ordinal", "binary"]
 SharingKind: TypeAlias = Literal["bottom", "mmoe", "ple"]
@@ -74,9 +75,7 @@ class MultitaskConfig(TowersConfig):
         return tasks
 
 
-class MultitaskRankerConfig(BaseModel):
+class MultitaskRankerConfig(BlendedConfig):
     """The heads of a multitask model that is the first source: nothing more is trained."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     kind: Literal["multitask"] = "multitask"

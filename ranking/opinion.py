@@ -10,7 +10,6 @@ from scipy.special import expit
 
 from ranking.base import Scores
 from ranking.examples import Examples
-from ranking.lists import Lists
 
 RETRIEVAL = "standard_score"  # the feature that says where retrieval puts a candidate within its list
 WEIGHTS = (0.0, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5)
@@ -30,28 +29,36 @@ class Opinion:
 
         Args:
             scores: [n_rows] of the ranker, of any scale.
-            retrieval_weight: in standard deviations of `scores` for each of retrieval's; None takes the best of
-                `WEIGHTS`, the smallest of equal ones.
+            retrieval_weight: in standard deviations of `scores` for each of retrieval's; None takes the smallest of
+                `WEIGHTS` that is no more than a standard error worse than the best.
 
-        Source of the calibration: Platt, Probabilistic outputs for support vector machines, 1999.
+        Sources: Breiman et al., Classification and regression trees, 1984 (the rule of one standard error); Platt,
+        Probabilistic outputs for support vector machines, 1999 (the calibration).
         """
-        unit = _deviation(scores)
+        unit, retrieval = _deviation(scores), validation.lists.column(RETRIEVAL)
         if retrieval_weight is None:
-            worth = [validation.ndcg(_blend(scores, weight * unit, validation.lists)).mean() for weight in WEIGHTS]
-            retrieval_weight = WEIGHTS[int(np.argmax(worth))]
-        blended = _blend(scores, retrieval_weight * unit, validation.lists)
+            worth = np.stack([validation.ndcg(_blend(scores, weight * unit, retrieval)) for weight in WEIGHTS])
+            loss = worth[worth.mean(axis=1).argmax()] - worth  # [n_weights, n_lists]
+            is_good = loss.mean(axis=1) <= loss.std(axis=1) / np.sqrt(len(validation))
+            retrieval_weight = WEIGHTS[int(np.argmax(is_good))]
+        blended = _blend(scores, retrieval_weight * unit, retrieval)
         return cls(retrieval_weight * unit, *_calibrate(blended, validation.labels > 0))
 
-    def __call__(self, scores: Scores, lists: Lists) -> Scores:
-        """[n_rows] float32 from 0 to 1: how probable it is that what was held back held this candidate."""
-        blended = _blend(scores, self.retrieval_weight, lists)
+    def __call__(self, scores: Scores, retrieval: Scores) -> Scores:
+        """[n_rows] float32 from 0 to 1: how probable it is that what was held back held this candidate.
+
+        Args:
+            scores: [n_rows] of the ranker.
+            retrieval: [n_rows] standard scores within each list.
+        """
+        blended = _blend(scores, self.retrieval_weight, retrieval)
         probabilities: Scores = expit(self.slope * blended + self.intercept).astype(np.float32)
         return probabilities
 
 
-def _blend(scores: Scores, retrieval_weight: float, lists: Lists) -> npt.NDArray[np.float64]:
+def _blend(scores: Scores, retrieval_weight: float, retrieval: Scores) -> npt.NDArray[np.float64]:
     """[n_rows] in double precision: scores that hardly differ weigh retrieval by hardly more than nothing."""
-    return scores.astype(np.float64) + retrieval_weight * lists.column(RETRIEVAL)
+    return scores.astype(np.float64) + retrieval_weight * retrieval
 
 
 def _deviation(values: npt.NDArray[np.floating]) -> float:

@@ -2,13 +2,13 @@
 
 from typing import Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from ranking.blended_config import BlendedConfig
 
 
-class _RegressorConfig(BaseModel):
+class _RegressorConfig(BlendedConfig):
     """What networks that learn ratings share."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     loss: Literal["absolute", "squared"] = Field("absolute", description="error of a rating that training lowers")
     embedding_size: int = Field(64, ge=1, le=4096, description="dimensions of a user and of an item")
@@ -47,10 +47,8 @@ class HybridRegressorConfig(DeepRegressorConfig):
 RegressorConfig: TypeAlias = DotRegressorConfig | DeepRegressorConfig | HybridRegressorConfig
 
 
-class BayesianFactorisationConfig(BaseModel):
+class BayesianFactorisationConfig(BlendedConfig):
     """Ratings by factors of users and items, averaged over draws."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     kind: Literal["bayesian_factorisation"] = "bayesian_factorisation"
     factors: int = Field(12, ge=1, le=256, description="dimensions that users and items share, without the biases")

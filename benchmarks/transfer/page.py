@@ -128,8 +128,8 @@ def _generated_lines(seeds: Sequence[dict[str, Arrays]], share: float) -> list[s
     best = _best_peer(seeds)
     cells = [f"{np.mean([rmse(errors) for errors in _errors(seeds, name)]):.4f}" for name in SYSTEMS]
     return [
-        f"Generated worlds of {len(seeds)} seeds that were not looked at before, {share:.0%} of their ratings: RMSE to the",
-        "rating that the user would give on average, over all watches of the test part.",
+        f"Generated worlds of {len(seeds)} seeds that were not looked at before, {share:.0%} of their ratings: RMSE to",
+        "the rating that the user would give on average, over all watches of the test part.",
         "",
         f"| {' | '.join(SYSTEMS)} | gain of joint | over |",
         f"|{'---|' * (len(SYSTEMS) + 2)}",

@@ -73,7 +73,6 @@ class TestRun:
         assert (found.n, found.depth) == (3, max(len(first), len(second)))
         parts = (found.reached, found.lost_by_retrieval, found.lost_by_ranking, found.candidate_recall)
         assert [part.mean for part in parts] == [0.5, 0, 0.5, 1]
-        assert report.reliability is None  # this ranker's scores are no probabilities
 
     def test_what_retrieval_cannot_bring_is_its_loss(self, recommender):
         last = recommender.items.ids[-1].as_py()  # has no neighbours

@@ -15,6 +15,7 @@ from pipeline.second_stage import ExampleCollector, Gate, SecondStage, train_ran
 from ranking.base import Scores
 from ranking.example_store import ExampleStore, write_examples
 from ranking.examples import Examples, concatenate
+from ranking.opinion import RETRIEVAL
 from ranking.pair_features import PairFeatures
 from tests.contracts.ranker import VALIDATION
 from tests.pipeline.small_world import config_of, folds_of, quick_stage, small_data
@@ -96,17 +97,17 @@ def test_ratings_of_late_make_no_fold_and_no_answer_another(data: Data, n_rated:
 
 
 def test_the_gate_opens_for_a_better_order_only() -> None:
-    lists = replace(VALIDATION.lists, names=("score", *VALIDATION.lists.names[1:]))  # retrieval's order is noise
+    lists = replace(VALIDATION.lists, names=(RETRIEVAL, *VALIDATION.lists.names[1:]))  # retrieval's order is noise
     validation = replace(VALIDATION, lists=lists)
     better = Gate.judge(validation, lists.column("signal"), seed=0)
     assert better.is_open
     assert better.ranker_ndcg == 1
-    assert better.retrieval_ndcg == pytest.approx(validation.ndcg(lists.column("score")).mean())
+    assert better.retrieval_ndcg == pytest.approx(validation.ndcg(lists.column(RETRIEVAL)).mean())
     assert better.n_lists == 20
     assert better.difference is not None
     assert better.difference.low > 0
     assert "is better than retrieval's order on validation users" in better.reason
-    for scores in (lists.column("score"), -lists.column("signal")):  # the same is not better
+    for scores in (lists.column(RETRIEVAL), -lists.column("signal")):  # the same is not better
         gate = Gate.judge(validation, scores, seed=0)
         assert not gate.is_open
         assert "is no better than retrieval's order" in gate.reason

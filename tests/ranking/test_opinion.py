@@ -55,7 +55,7 @@ def test_two_that_know_something_are_blended() -> None:
     opinion = Opinion.fit(scores, validation, retrieval_weight=None)
     assert 0.5 <= opinion.retrieval_weight / scores.std() <= 1.5
     fresh_scores, fresh = world(score_noise=0.7, retrieval_noise=0.7, seed=1)
-    blended = fresh.ndcg(opinion(fresh_scores, fresh.lists)).mean()
+    blended = fresh.ndcg(opinion(fresh_scores, fresh.lists.column(RETRIEVAL))).mean()
     assert blended > fresh.ndcg(fresh_scores).mean() + 0.02
     assert blended > fresh.ndcg(fresh.lists.column(RETRIEVAL)).mean() + 0.02
 
@@ -76,7 +76,7 @@ def test_calibration_finds_a_known_logistic_truth(slope: float, intercept: float
     opinion = Opinion.fit(scores, examples_of(np.zeros(logits.shape), labels), retrieval_weight=0.0)
     assert opinion.slope == pytest.approx(slope, rel=0.05)
     np.testing.assert_allclose(opinion.slope * scores + opinion.intercept, logits.ravel(), atol=0.25)
-    probabilities = opinion(scores, examples_of(np.zeros(logits.shape), labels).lists)
+    probabilities = opinion(scores, examples_of(np.zeros(logits.shape), labels).lists.column(RETRIEVAL))
     order = np.argsort(probabilities)
     for tenth in np.array_split(order, 10):  # the reliability table
         assert probabilities[tenth].mean() == pytest.approx(labels.ravel()[tenth].mean(), abs=0.02)
@@ -95,7 +95,7 @@ def test_a_higher_score_is_no_lower_probability(values: list[float], seed: int) 
     opinion = Opinion.fit(scores, validation, retrieval_weight=None)
     assert opinion.slope > 0
     assert np.isfinite([opinion.slope, opinion.intercept, opinion.retrieval_weight]).all()
-    probabilities = opinion(scores, validation.lists)
+    probabilities = opinion(scores, validation.lists.column(RETRIEVAL))
     assert probabilities.dtype == np.float32
     assert ((probabilities >= 0) & (probabilities <= 1)).all()
     assert (np.diff(probabilities[np.argsort(scores)]) >= 0).all()
@@ -106,7 +106,7 @@ def test_the_order_of_lists_is_that_of_the_blend(score_noise: float) -> None:
     scores, validation = world(score_noise=score_noise, retrieval_noise=0.5)
     opinion = Opinion.fit(scores, validation, retrieval_weight=None)
     blend = scores + opinion.retrieval_weight * validation.lists.column(RETRIEVAL)
-    probabilities = opinion(scores, validation.lists)
+    probabilities = opinion(scores, validation.lists.column(RETRIEVAL))
     for start, stop in zip(validation.lists.starts[:-1], validation.lists.starts[1:], strict=True):
         assert (
             np.argsort(-probabilities[start:stop], kind="stable").tolist()
@@ -120,12 +120,11 @@ def test_scores_that_are_all_alike(value: float) -> None:
     _, validation = world(score_noise=0.0, retrieval_noise=0.0)
     scores = np.full(len(validation.labels), value, np.float32)
     opinion = Opinion.fit(scores, validation, retrieval_weight=0.0)
-    np.testing.assert_allclose(opinion(scores, validation.lists), 0.1, atol=0.01)
+    np.testing.assert_allclose(opinion(scores, validation.lists.column(RETRIEVAL)), 0.1, atol=0.01)
     opinion = Opinion.fit(scores, validation, retrieval_weight=None)
-    assert validation.ndcg(opinion(scores, validation.lists)).mean() > 0.99
+    assert validation.ndcg(opinion(scores, validation.lists.column(RETRIEVAL))).mean() > 0.99
 
 
 def test_nobody_asked() -> None:
     scores, validation = world(score_noise=0.5, retrieval_noise=0.5)
-    nothing = validation.select(np.zeros(0, np.int64)).lists
-    assert Opinion.fit(scores, validation, retrieval_weight=None)(scores[:0], nothing).shape == (0,)
+    assert Opinion.fit(scores, validation, retrieval_weight=None)(scores[:0], scores[:0]).shape == (0,)
