@@ -1,30 +1,33 @@
 """Rankers that learn nothing from lists: heads of a first source, and rankers by rating; the gate judges them too."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TypeAlias
 
 import numpy as np
 
+from dataset import columns
+from layers.labelled import label_column
 from pipeline.config import PipelineConfig
 from pipeline.data import Data
 from pipeline.first_stage import FirstStage, some, users_to_ask
 from pipeline.holdout import Fold
 from pipeline.progress import Progress
 from pipeline.second_stage import MOST_VALIDATION_USERS, Gate, candidates_for
-from ranking.base import EventRanker, Ranker
-from ranking.blended import BlendedRanker, standard_scores
 from ranking.examples import Examples, concatenate, make_examples
 from ranking.lists import Lists
 from ranking.multitask import MultitaskModel
-from ranking.multitask_config import MultitaskRankerConfig
+from ranking.multitask_config import MultitaskConfig, MultitaskRankerConfig
 from ranking.opinion import RETRIEVAL, Opinion
 from ranking.rating_config import RatingConfig
 from ranking.systems import make_event_ranker
+from ranking.utility import RatingLabels, UtilityRanker, standard_scores
 
-RankerOf: TypeAlias = Callable[[FirstStage], Ranker]
+RankerOf: TypeAlias = Callable[[FirstStage], UtilityRanker]
 
-_COLUMNS = (RETRIEVAL, "standard_own")  # standard scores of a candidate: retrieval's, and the ranker's
+_UTILITY = "utility"
+_TOLERANCE = 1.0  # standard errors of NDCG@10 that the labels may cost
 
 
 class RankerJudge:
@@ -32,10 +35,7 @@ class RankerJudge:
 
     def __init__(self, config: PipelineConfig, ranker_of: RankerOf, *, seed: int) -> None:
         """`ranker_of` gives the ranker that knows what a first stage knows."""
-        self._ranker_of = ranker_of
-        assert config.ranker  # else there is nothing to judge
-        self._retrieval_weight = config.ranker.retrieval_weight
-        self._config, self._seed = config, seed
+        self._ranker_of, self._config, self._seed = ranker_of, config, seed
         self._lists: list[Examples] = []
 
     def add(self, fold: Fold, stage: FirstStage) -> None:
@@ -43,24 +43,22 @@ class RankerJudge:
         users = some(users_to_ask(fold), MOST_VALIDATION_USERS, self._seed)
         ranker = self._ranker_of(stage)
         for candidates in candidates_for(users, fold, stage, self._config):
-            own, retrieval = ranker.score(candidates, stage.features), candidates.score
-            pairs = np.stack([standard_scores(candidates, scores) for scores in (retrieval, own)], axis=1)
-            examples = make_examples(Lists.describe(candidates, pairs, _COLUMNS, fold.history), fold.later)
-            if len(examples):
+            pairs = np.stack([standard_scores(candidates), ranker.utility(candidates, stage.features)], axis=1)
+            lists = Lists.describe(candidates, pairs, (RETRIEVAL, _UTILITY), fold.history)
+            if len(examples := make_examples(lists, fold.later)):
                 self._lists.append(examples)
 
     def decide(self) -> tuple[RankerOf | None, Gate]:
-        """How the blended ranker comes out of a first stage; None where it orders lists no better than retrieval does.
-
-        The same lists decide how much retrieval's opinion counts, which favours the ranker by a little.
-        """
+        """How the calibrated ranker comes out of a first stage; None where it costs watches, by more than chance."""
         if not self._lists:
             return None, Gate(False, "retrieval brought too few later events to judge by")
         examples = concatenate(self._lists)
-        retrieval, own = (examples.lists.column(name) for name in _COLUMNS)
-        opinion = Opinion.fit(own, examples, retrieval_weight=self._retrieval_weight)
-        gate = Gate.judge(examples, opinion(own, retrieval), seed=self._seed)
-        return (lambda stage: BlendedRanker(self._ranker_of(stage), opinion)) if gate.is_open else None, gate
+        utilities = examples.lists.column(_UTILITY)
+        gate = Gate.judge(examples, utilities, seed=self._seed, tolerance=_TOLERANCE)
+        if not gate.is_open:
+            return None, gate
+        opinion = Opinion.fit(utilities, examples, retrieval_weight=0)
+        return lambda stage: replace(self._ranker_of(stage), opinion=opinion), gate
 
 
 def ranker_of_stage(config: PipelineConfig, data: Data, *, seed: int, progress: Progress) -> RankerOf | None:
@@ -70,20 +68,36 @@ def ranker_of_stage(config: PipelineConfig, data: Data, *, seed: int, progress: 
         InputError: the data lack what the ranker learns from.
     """
     if isinstance(config.ranker, MultitaskRankerConfig):
-        return _heads_of
+        assert isinstance(config.retrieval, MultitaskConfig)  # the config was checked
+        spreads = _spreads(data, [task.column for task in config.retrieval.tasks])
+        return partial(_heads_of, config.retrieval.utilities, spreads)
     if isinstance(config.ranker, RatingConfig):
         make_event_ranker(config.ranker).check(data.interactions, data.features(data.interactions))
-        return partial(_fit_on, config.ranker, seed=seed, progress=partial(progress, "ranking"))
+        spreads = _spreads(data, [columns.RATING])
+        return partial(_fit_on, config.ranker, spreads, seed=seed, progress=partial(progress, "ranking"))
     return None
 
 
-def _heads_of(stage: FirstStage) -> Ranker:
+def _spreads(data: Data, names: Sequence[str]) -> tuple[float, ...]:
+    """Standard deviations of labels; 1 where all are alike."""
+    return tuple(float(np.nanstd(label_column(data.interactions, name, slice(None)))) or 1.0 for name in names)
+
+
+def _heads_of(shares: tuple[float, ...], spreads: tuple[float, ...], stage: FirstStage) -> UtilityRanker:
     """The heads of the first source, in training form."""
     model = stage.towers.model
-    assert isinstance(model, MultitaskModel)  # the config was checked
-    return model
+    assert isinstance(model, MultitaskModel)
+    return UtilityRanker(model, shares, spreads)
 
 
-def _fit_on(config: RatingConfig, stage: FirstStage, *, seed: int, progress: Callable[[int, int], None]) -> EventRanker:
+def _fit_on(
+    config: RatingConfig,
+    spreads: tuple[float, ...],
+    stage: FirstStage,
+    *,
+    seed: int,
+    progress: Callable[[int, int], None],
+) -> UtilityRanker:
     features = stage.features
-    return make_event_ranker(config).fit(features.history, features, seed=seed, progress=progress)
+    ranker = make_event_ranker(config).fit(features.history, features, seed=seed, progress=progress)
+    return UtilityRanker(RatingLabels(ranker), (config.utility,), spreads)

@@ -11,7 +11,6 @@ from dataset.features import FeatureTables
 from pipeline.config import PipelineConfig
 from pipeline.run_files import load_arrays
 from ranking.base import EventRanker, Ranker
-from ranking.blended import BlendedRanker
 from ranking.config import ListConfig
 from ranking.featured import FeaturedRanker
 from ranking.multitask_config import MultitaskConfig
@@ -21,6 +20,7 @@ from ranking.pair_features import PairFeatures
 from ranking.rating_config import RatingConfig
 from ranking.rating_serving import load_rating_ranker
 from ranking.serving import load_scorer
+from ranking.utility import RatingLabels, UtilityRanker
 
 if TYPE_CHECKING:
     from pipeline.second_stage import SecondStage
@@ -33,11 +33,12 @@ def save_second_stage(trained: "Trained", folder: Path) -> None:
     """The serving form; of heads, which are kept with their source, the opinion alone."""
     if trained.second and isinstance(trained.ranker, FeaturedRanker):
         save_featured(trained.second, trained.ranker.pair_features, folder)
-    elif isinstance(trained.ranker, BlendedRanker):
+    elif isinstance(trained.ranker, UtilityRanker):
         folder.mkdir()
-        (folder / _OPINION).write_text(json.dumps(asdict(trained.ranker.opinion), indent=2))
-        if isinstance(trained.config.ranker, RatingConfig):
-            cast(EventRanker, trained.ranker.ranker).export(folder, trained.first.features)
+        saved = {"spreads": trained.ranker.spreads, **asdict(trained.ranker.opinion)}
+        (folder / _OPINION).write_text(json.dumps(saved, indent=2))
+        if isinstance(trained.ranker.labels, RatingLabels):
+            cast(EventRanker, trained.ranker.labels.ranker).export(folder, trained.first.features)
 
 
 def save_featured(second: "SecondStage", pair_features: PairFeatures, folder: Path) -> None:
@@ -52,19 +53,21 @@ def save_trained_ranker(trained: "Trained", folder: Path) -> None:
     """The training form, where there is one of its own."""
     if trained.second:
         trained.second.ranker.save(folder)
-    elif isinstance(trained.ranker, BlendedRanker) and isinstance(trained.config.ranker, RatingConfig):
-        cast(EventRanker, trained.ranker.ranker).save(folder)
+    elif isinstance(trained.ranker, UtilityRanker) and isinstance(trained.ranker.labels, RatingLabels):
+        cast(EventRanker, trained.ranker.labels.ranker).save(folder)
 
 
 def load_second_stage(folder: Path, source: Path, config: PipelineConfig, features: FeatureTables) -> Ranker:
     """What `save_second_stage` wrote for a run with this config; `source` is the folder of the first source."""
     if isinstance(config.ranker, ListConfig):
         return load_featured(folder, config)
-    opinion = Opinion(**json.loads((folder / _OPINION).read_text()))
+    saved = json.loads((folder / _OPINION).read_text())
+    spreads, opinion = tuple(saved.pop("spreads")), Opinion(**saved)
     if isinstance(config.ranker, RatingConfig):
-        return BlendedRanker(load_rating_ranker(folder, config.ranker, features), opinion)
+        rating = load_rating_ranker(folder, config.ranker, features)
+        return UtilityRanker(RatingLabels(rating), (config.ranker.utility,), spreads, opinion)
     assert isinstance(config.retrieval, MultitaskConfig)  # the config was checked
-    return BlendedRanker(OnnxMultitask(source, config.retrieval), opinion)
+    return UtilityRanker(OnnxMultitask(source, config.retrieval), config.retrieval.utilities, spreads, opinion)
 
 
 def load_featured(folder: Path, config: PipelineConfig) -> FeaturedRanker:

@@ -42,12 +42,18 @@ class Gate:
     difference: Interval | None = None
 
     @classmethod
-    def judge(cls, validation: Examples, scores: Scores, *, seed: int) -> Self:
-        """By NDCG@10 of validation lists in retrieval's order and by `scores` [n_rows]."""
+    def judge(cls, validation: Examples, scores: Scores, *, seed: int, tolerance: float = 0) -> Self:
+        """By NDCG@10 of validation lists in retrieval's order and by `scores` [n_rows].
+
+        Args:
+            tolerance: standard errors of the difference that `scores` may cost, for what else they are worth.
+        """
         before, after = validation.ndcg(validation.lists.column(RETRIEVAL)), validation.ndcg(scores)
         difference = paired_intervals(before[:, None], after[:, None], seed=seed)[0]
-        is_open = bool(difference.mean > 0)
-        reason = f"the ranker is {'better' if is_open else 'no better'} than retrieval's order on validation users"
+        allowed = tolerance * (after - before).std() / np.sqrt(len(validation))
+        is_open = bool(difference.mean > -allowed)
+        verdict = "better" if difference.mean > 0 else "not clearly worse" if is_open else "no better"
+        reason = f"the ranker is {verdict} than retrieval's order on validation users"
         log.info("gate: %s, NDCG@10 %.4f, was %.4f (%d lists)", reason, after.mean(), before.mean(), len(validation))
         return cls(is_open, reason, len(validation), float(before.mean()), float(after.mean()), difference)
 

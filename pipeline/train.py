@@ -1,6 +1,6 @@
 """Train both stages: checks -> folds -> first stages -> examples -> ranker and gate -> first stage on everything."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -8,7 +8,7 @@ from pipeline.config import Holdout, PipelineConfig, cold_weight_of
 from pipeline.data import Data
 from pipeline.first_stage import FirstStage, Tuning, fit_first_stage, measure, users_to_ask
 from pipeline.holdout import Fold, make_folds
-from pipeline.judge import RankerJudge, RankerOf, ranker_of_stage
+from pipeline.judge import RankerJudge, ranker_of_stage
 from pipeline.progress import Progress, silent
 from pipeline.second_stage import ExampleCollector, Gate, SecondStage, train_ranker
 from pipeline.sources import keep_usable
@@ -52,7 +52,7 @@ def train(data: Data, config: PipelineConfig, *, holdout: Holdout, seed: int, pr
     if isinstance(config.ranker, LightGbmRankerConfig):
         import_lightgbm()  # says what to do where it is missing, before the long training
     second, gate = None, Gate(False, "the preset has no second stage")
-    ranker_of: RankerOf | None = None
+    ranker_of: Callable[[FirstStage], Ranker] | None = None
     with ExampleStore(limit_bytes=EXAMPLE_BYTES) as store:
         tuning, examples = fit_folds(data, config, store, holdout=holdout, seed=seed, progress=progress)
         if isinstance(examples, RankerJudge):

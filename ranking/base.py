@@ -26,6 +26,14 @@ class Ranker(Protocol):
         ...
 
 
+class LabelRanker(Protocol):
+    """What expects labels of candidates, such as ratings."""
+
+    def expected(self, candidates: Candidates, features: FeatureTables) -> Matrix:
+        """[n_rows, n_tasks] on the scale of the labels."""
+        ...
+
+
 class ListScorer(Protocol):
     """What scores described lists, in training form or serving form."""
 

@@ -4,7 +4,6 @@ from typing import Annotated, Literal, Self, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from ranking.blended_config import BlendedConfig
 from ranking.multitask_config import MultitaskRankerConfig
 from ranking.rating_config import RatingConfig
 
@@ -34,8 +33,10 @@ class PairFeaturesConfig(BaseModel):
     max_categories: int = Field(100, ge=2, description="user columns with more categories make no segments")
 
 
-class ListRankerConfig(BlendedConfig):
+class ListRankerConfig(BaseModel):
     """What every ranker that learns from candidate lists has."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     label: Literal["watched", "liked", "rating"] = Field(
         "watched", description="what is a positive: any later event, one rated liked_from or more, or by its rating"
@@ -43,6 +44,9 @@ class ListRankerConfig(BlendedConfig):
     liked_from: float = Field(4.0, description="the lowest rating that is liked, under label=liked")
     validation_share: float = Field(
         0.15, gt=0, lt=1, description="share of users kept for early stopping, blending, calibration and the gate"
+    )
+    retrieval_weight: float | None = Field(
+        None, ge=0, description="of retrieval's opinion in the final order, in deviations of both; none: learned"
     )
 
 

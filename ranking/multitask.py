@@ -23,11 +23,13 @@ from layers.tower_network import Embeddings
 from layers.training import train_epochs
 from layers.watches import WatchTraining, check_watches, watch_tensors
 from ranking.base import Matrix, Scores
-from ranking.heads import QUERY_TOWER_FILE, TASK_QUERIES_FILE, Heads
+from ranking.heads import TASK_QUERIES_FILE, Heads, row_blocks
 from ranking.multitask_config import MultitaskConfig
 from ranking.multitask_network import MultitaskNetwork, make_step
 from ranking.taste_layer import LabelScale
+from ranking.utility import utility
 
+_QUERY_TOWER_FILE = "query_tower.onnx"  # as `retrieval.serving` reads it
 _MODEL_FILE, _WEIGHTS_FILE, _LOG_FILE = "config.json", "weights.h5", "training.json"
 
 log = logging.getLogger(__name__)
@@ -152,15 +154,19 @@ class MultitaskModel:
         return self._network.towers.encode_candidates(items, features)
 
     def score(self, candidates: Candidates, features: FeatureTables) -> Scores:
-        """[n_rows] the utility of each candidate; see `Heads.score`."""
-        return self.score_with(self.heads(features), candidates, features)
+        """[n_rows] the utility of each candidate by this model alone.
 
-    def score_with(self, heads: Heads, candidates: Candidates, features: FeatureTables) -> Scores:
-        """The same by `heads` of another config, such as other utilities."""
-        users = candidates.users
-        return heads.score(
-            candidates, features, self.encode_queries(users, features), self._task_queries(users, features)
-        )
+        The watch's part is the log of its probability among all items, up to a constant of the user.
+        """
+        queries = self.encode_queries(candidates.users, features)
+        items, place = np.unique(candidates.item_num, return_inverse=True)
+        vectors = self.encode_candidates(items, features)
+        watch = np.empty(len(candidates), np.float32)
+        for rows in row_blocks(len(candidates)):
+            watch[rows] = np.einsum("ij,ij->i", queries[candidates.row_user[rows]], vectors[place[rows]])
+        spreads = [task.label_scale.scale for task in self._network.tasks]
+        expected = self.expected(candidates, features)
+        return utility(watch / self.config.temperature, expected, self.config.utilities, spreads)
 
     def expected(self, candidates: Candidates, features: FeatureTables) -> Matrix:
         """[n_rows, n_tasks] each task's expected label."""
@@ -169,9 +175,8 @@ class MultitaskModel:
     def heads(self, features: FeatureTables) -> Heads:
         """The serving form of the tasks; computed once for the same features."""
         if self._kept_heads is None or self._kept_heads[0] is not features:
-            items, network = np.arange(len(features.history.items) + 1, dtype=np.int32), self._network
-            vectors = self.encode_candidates(items, features)
-            heads = Heads(self.config, network.tables(features), vectors, network.category_shares.numpy())
+            network = self._network
+            heads = Heads(self.config, network.tables(features), network.category_shares.numpy())
             self._kept_heads = features, heads
         return self._kept_heads[1]
 
@@ -201,7 +206,7 @@ class MultitaskModel:
         """
         directory.mkdir(parents=True, exist_ok=True)
         query, example = self._network.towers.traced_query(features)
-        export_onnx(query, example, directory / QUERY_TOWER_FILE, output="query")
+        export_onnx(query, example, directory / _QUERY_TOWER_FILE, output="query")
         tasks, example = self._network.towers.traced_query(features, self._network.task_queries)
         export_onnx(tasks, example, directory / TASK_QUERIES_FILE, output="task_queries")
         self.heads(features).save(directory)

@@ -5,7 +5,6 @@ from typing import Literal, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from layers.tower_config import TowersConfig
-from ranking.blended_config import BlendedConfig
 
 TaskKind: TypeAlias = Literal["regression", "ordinal", "binary"]
 SharingKind: TypeAlias = Literal["bottom", "mmoe", "ple"]
@@ -25,7 +24,7 @@ class TaskConfig(BaseModel):
         0.03, gt=0, description="how much a label counts beside a watch, for the encoders; its head learns in any case"
     )
     utility: float = Field(
-        0.0, ge=0, le=1, description="share of its expected value in the score of a candidate; the rest is the watch's"
+        0.0, ge=0, le=1, description="share of its expected value in the order of a list; the rest is the watch's"
     )
 
 
@@ -64,6 +63,11 @@ class MultitaskConfig(TowersConfig):
     item_l2: float = Field(20.0, ge=0, description="the same, of the biases of items")
     taste_precision: float = Field(4.0, gt=0, description="labels that the expected taste of a user weighs as much as")
 
+    @property
+    def utilities(self) -> tuple[float, ...]:
+        """Of the tasks."""
+        return tuple(task.utility for task in self.tasks)
+
     @field_validator("tasks")
     @classmethod
     def _tasks_add_up(cls, tasks: tuple[TaskConfig, ...]) -> tuple[TaskConfig, ...]:
@@ -75,7 +79,9 @@ class MultitaskConfig(TowersConfig):
         return tasks
 
 
-class MultitaskRankerConfig(BlendedConfig):
+class MultitaskRankerConfig(BaseModel):
     """The heads of a multitask model that is the first source: nothing more is trained."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     kind: Literal["multitask"] = "multitask"

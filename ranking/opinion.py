@@ -29,18 +29,15 @@ class Opinion:
 
         Args:
             scores: [n_rows] of the ranker, of any scale.
-            retrieval_weight: in standard deviations of `scores` for each of retrieval's; None takes the smallest of
-                `WEIGHTS` that is no more than a standard error worse than the best.
+            retrieval_weight: in standard deviations of `scores` for each of retrieval's; None takes the best of
+                `WEIGHTS`, the smallest of equal ones.
 
-        Sources: Breiman et al., Classification and regression trees, 1984 (the rule of one standard error); Platt,
-        Probabilistic outputs for support vector machines, 1999 (the calibration).
+        Source of the calibration: Platt, Probabilistic outputs for support vector machines, 1999.
         """
         unit, retrieval = _deviation(scores), validation.lists.column(RETRIEVAL)
         if retrieval_weight is None:
-            worth = np.stack([validation.ndcg(_blend(scores, weight * unit, retrieval)) for weight in WEIGHTS])
-            loss = worth[worth.mean(axis=1).argmax()] - worth  # [n_weights, n_lists]
-            is_good = loss.mean(axis=1) <= loss.std(axis=1) / np.sqrt(len(validation))
-            retrieval_weight = WEIGHTS[int(np.argmax(is_good))]
+            worth = [validation.ndcg(_blend(scores, weight * unit, retrieval)).mean() for weight in WEIGHTS]
+            retrieval_weight = WEIGHTS[int(np.argmax(worth))]
         blended = _blend(scores, retrieval_weight * unit, retrieval)
         return cls(retrieval_weight * unit, *_calibrate(blended, validation.labels > 0))
 

@@ -2,12 +2,20 @@
 
 from typing import Literal, TypeAlias
 
-from pydantic import Field
-
-from ranking.blended_config import BlendedConfig
+from pydantic import BaseModel, ConfigDict, Field
 
 
-class _RegressorConfig(BlendedConfig):
+class _RatingRankerConfig(BaseModel):
+    """What all rankers that learn ratings have."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    utility: float = Field(
+        0.4, ge=0, le=1, description="share of the expected rating in the order of a list; the rest is retrieval's"
+    )
+
+
+class _RegressorConfig(_RatingRankerConfig):
     """What networks that learn ratings share."""
 
     loss: Literal["absolute", "squared"] = Field("absolute", description="error of a rating that training lowers")
@@ -47,7 +55,7 @@ class HybridRegressorConfig(DeepRegressorConfig):
 RegressorConfig: TypeAlias = DotRegressorConfig | DeepRegressorConfig | HybridRegressorConfig
 
 
-class BayesianFactorisationConfig(BlendedConfig):
+class BayesianFactorisationConfig(_RatingRankerConfig):
     """Ratings by factors of users and items, averaged over draws."""
 
     kind: Literal["bayesian_factorisation"] = "bayesian_factorisation"

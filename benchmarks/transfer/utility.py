@@ -15,6 +15,7 @@ from pipeline.data import Data
 from pipeline.sources import all_items
 from pipeline.train import train
 from ranking.multitask import MultitaskModel
+from ranking.utility import standard_scores, utility
 from retrieval.index.exact import ExactIndex
 from retrieval.indexed import IndexedRetriever
 
@@ -32,17 +33,18 @@ class TradeOff:
     rated: npt.NDArray[np.float64]  # how many those are
 
 
-def trade_off(model: MultitaskModel, data: Data, split: Split, utilities: Sequence[float] = UTILITIES) -> TradeOff:
+def trade_off(model: MultitaskModel, data: Data, split: Split, shares: Sequence[float] = UTILITIES) -> TradeOff:
     """The same candidates of one model, put in order by each utility."""
-    features, users = data.features(split.train), np.unique(split.test.user_num)
+    features, users, rating = data.features(split.train), np.unique(split.test.user_num), split.train.rating
+    assert rating is not None
     items = all_items(features)[1:]
     retriever = IndexedRetriever(model, ExactIndex.build(model.encode_candidates(items, features), items))
     candidates = retriever.retrieve(users, features, top_k=N_CANDIDATES, exclude=split.train.seen_items)
+    watch, expected = standard_scores(candidates), model.expected(candidates, features)
+    spread = float(np.nanstd(rating))
     rows = []
-    for utility in utilities:
-        tasks = (model.config.tasks[0].model_copy(update={"utility": utility}), *model.config.tasks[1:])
-        heads = replace(model.heads(features), config=model.config.model_copy(update={"tasks": tasks}))
-        score = model.score_with(heads, candidates, features)
+    for share in shares:
+        score = utility(watch, expected, (share,), (spread,))
         rows.append(judge_order(order_by(candidates, score, top_k=N), users, split))
     return TradeOff(*(np.stack(column) for column in zip(*rows, strict=True)))
 

@@ -1,6 +1,5 @@
 """The gate of rankers that learn nothing from lists, and a ranker by rating from tables to lists."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +9,13 @@ from dataset.candidates import Candidates
 from dataset.features import FeatureTables
 from dataset.sources.demo import generate
 from pipeline.data import Data
-from pipeline.judge import RankerJudge
+from pipeline.judge import RankerJudge, RankerOf
 from pipeline.main_job import train_tables
 from pipeline.recommender import Recommender
 from pipeline.second_stage import Gate
-from ranking.base import Scores
-from ranking.blended import BlendedRanker
+from ranking.base import Matrix, Scores
 from ranking.examples import Examples
+from ranking.utility import UtilityRanker
 from tests.pipeline.small_world import config_of, folds_of, quick_stage, small_data
 
 
@@ -26,51 +25,47 @@ def data() -> Data:
 
 
 class Knowing:
-    """Scores a candidate by whether it was watched at any time, times `sign`."""
+    """Expects 1 of what was watched at any time and 0 of the rest."""
 
-    def __init__(self, data: Data, sign: float) -> None:
-        self._watched, self._sign = data.interactions.seen_items, sign
+    def __init__(self, data: Data) -> None:
+        self._watched = data.interactions.seen_items
 
-    def score(self, candidates: Candidates, features: FeatureTables) -> Scores:
-        watched = self._watched.contains(candidates.user_num, candidates.item_num)
-        return (self._sign * watched).astype(np.float32)
+    def expected(self, candidates: Candidates, features: FeatureTables) -> Matrix:
+        return self._watched.contains(candidates.user_num, candidates.item_num).astype(np.float32)[:, np.newaxis]
 
 
-def judged(data: Data, ranker: Knowing, *settings: str) -> tuple[Callable | None, Gate]:
-    judge = RankerJudge(config_of("random", "ranker.kind=dot_regressor", *settings), lambda _: ranker, seed=0)
+def judged(data: Data, share: float) -> tuple[RankerOf | None, Gate]:
+    ranker = UtilityRanker(Knowing(data), (share,), (1.0,))
+    judge = RankerJudge(config_of("random", "ranker.kind=dot_regressor"), lambda _: ranker, seed=0)
     for fold in folds_of(data, "random"):
         judge.add(fold, quick_stage(data, fold.history))
     return judge.decide()
 
 
 def test_who_knows_more_than_retrieval_opens_the_gate(data: Data) -> None:
-    ranker_of, gate = judged(data, Knowing(data, 1))
+    ranker_of, gate = judged(data, 1)
     assert gate.is_open
+    assert gate.ranker_ndcg is not None
+    assert gate.retrieval_ndcg is not None
     assert gate.ranker_ndcg > gate.retrieval_ndcg + 0.1
     assert ranker_of is not None
     ranker = ranker_of(quick_stage(data, data.interactions))
-    assert isinstance(ranker, BlendedRanker)
-    assert ranker.opinion.retrieval_weight == 0  # nothing to add
-    assert ranker.opinion.slope > 0
+    assert ranker.shares == (1,)
+    assert ranker.opinion.slope > 1
+    assert ranker.opinion.retrieval_weight == 0
 
 
-@pytest.mark.parametrize("sign", [0, -1])
-def test_who_knows_no_more_keeps_it_closed(data: Data, sign: float) -> None:
-    ranker_of, gate = judged(data, Knowing(data, sign))
+@pytest.mark.parametrize("share", [0, -1])
+def test_who_knows_no_more_keeps_it_closed(data: Data, share: float) -> None:
+    """The labels say nothing, or the opposite."""
+    ranker_of, gate = judged(data, share)
     assert not gate.is_open
     assert ranker_of is None
 
 
-def test_a_weight_that_is_given_is_taken(data: Data) -> None:
-    ranker_of, _ = judged(data, Knowing(data, 1), "ranker.retrieval_weight=0.25")
-    assert ranker_of is not None
-    opinion = ranker_of(quick_stage(data, data.interactions)).opinion
-    assert opinion.retrieval_weight == pytest.approx(0.25, rel=0.2)  # lists where all are alike have no deviation
-
-
 def test_nothing_to_judge_by_keeps_it_closed(data: Data) -> None:
-    judge = RankerJudge(config_of("random", "ranker.kind=dot_regressor"), lambda _: Knowing(data, 1), seed=0)
-    ranker_of, gate = judge.decide()
+    ranker = UtilityRanker(Knowing(data), (1,), (1.0,))
+    ranker_of, gate = RankerJudge(config_of("random"), lambda _: ranker, seed=0).decide()
     assert ranker_of is None
     assert not gate.is_open
     assert "too few later events to judge by" in gate.reason
@@ -79,7 +74,7 @@ def test_nothing_to_judge_by_keeps_it_closed(data: Data) -> None:
 def test_a_ranker_by_rating_serves_probabilities(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Little training on little data, so the gate is held open."""
 
-    def judge(validation: Examples, scores: Scores, *, seed: int) -> Gate:
+    def judge(validation: Examples, scores: Scores, *, seed: int, tolerance: float) -> Gate:
         return Gate(True, "held open")
 
     monkeypatch.setattr(Gate, "judge", judge)
@@ -93,7 +88,7 @@ def test_a_ranker_by_rating_serves_probabilities(tmp_path: Path, monkeypatch: py
         artifacts=tmp_path,
     )
     recommender = Recommender.load(published)
-    assert isinstance(recommender.stages.ranker, BlendedRanker)
+    assert isinstance(recommender.stages.ranker, UtilityRanker)
     scores = [answer.score for answer in recommender.recommend(recommender.users.ids[0].as_py(), 5)]
     assert len(scores) == 5
     assert scores == sorted(scores, reverse=True)

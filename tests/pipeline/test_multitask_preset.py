@@ -16,10 +16,10 @@ from pipeline.main_job import train_tables
 from pipeline.recommender import Recommender
 from pipeline.second_stage import Gate
 from ranking.base import Scores
-from ranking.blended import BlendedRanker
 from ranking.examples import Examples
 from ranking.multitask_config import MultitaskConfig, MultitaskRankerConfig
 from ranking.multitask_serving import OnnxMultitask
+from ranking.utility import UtilityRanker
 
 QUICK = ("retrieval.epochs=3", "retrieval.embedding_size=8", "retrieval.n_traits=2", "n_candidates=15", "sources=[]")
 TWO_TASKS = 'retrieval.tasks=[{column="rating", utility=0.3}, {column="finished", kind="binary", utility=0.1}]'
@@ -44,7 +44,7 @@ def test_one_model_is_both_stages(tables: Tables, tmp_path: Path, monkeypatch: p
     """Three epochs teach little, so the gate is held open."""
     judged = []
 
-    def judge(validation: Examples, scores: Scores, *, seed: int) -> Gate:
+    def judge(validation: Examples, scores: Scores, *, seed: int, tolerance: float) -> Gate:
         judged.append((len(validation), scores))
         return Gate(True, "held open")
 
@@ -55,8 +55,8 @@ def test_one_model_is_both_stages(tables: Tables, tmp_path: Path, monkeypatch: p
     assert np.isfinite(scores).all()
     assert (recommender.run.folder / "training" / "figures" / "tasks.png").exists()
     ranker = recommender.stages.ranker
-    assert isinstance(ranker, BlendedRanker)
-    assert isinstance(ranker.ranker, OnnxMultitask)
+    assert isinstance(ranker, UtilityRanker)
+    assert isinstance(ranker.labels, OnnxMultitask)
     known = recommender.features.history
     assert known.labels["finished"].tolist() == tables.interactions["finished"].to_numpy().astype(float).tolist()
     users = np.arange(1, 9, dtype=np.int32)

@@ -113,6 +113,21 @@ def test_the_gate_opens_for_a_better_order_only() -> None:
         assert "is no better than retrieval's order" in gate.reason
 
 
+def test_a_tolerant_gate_opens_for_what_is_not_clearly_worse() -> None:
+    """One list in twenty loses its order: a standard error below, or less."""
+    lists = replace(VALIDATION.lists, names=("noise", RETRIEVAL))  # retrieval's order is the best there is
+    validation = replace(VALIDATION, lists=lists)
+    scores = lists.column(RETRIEVAL).copy()
+    scores[lists.row_list == 0] *= -1
+    loss = (validation.ndcg(lists.column(RETRIEVAL)) - validation.ndcg(scores)).mean()
+    strict, tolerant = (Gate.judge(validation, scores, seed=0, tolerance=tolerance) for tolerance in (0, 1.2))
+    assert (strict.is_open, tolerant.is_open) == (False, True)
+    assert "is not clearly worse than retrieval's order" in tolerant.reason
+    assert tolerant.difference.mean == pytest.approx(-loss)
+    assert not Gate.judge(validation, -lists.column(RETRIEVAL), seed=0, tolerance=1.2).is_open
+    assert not Gate.judge(validation, lists.column(RETRIEVAL), seed=0, tolerance=1.2).is_open  # the same is no better
+
+
 def test_too_little_to_learn_from_closes_the_gate(data: Data) -> None:
     """One user alone: nobody else has watched anything to propose."""
     alone = replace(data, interactions=data.interactions.select(data.interactions.user_num == 1))

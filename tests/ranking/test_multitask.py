@@ -1,6 +1,5 @@
 """The multitask model as towers and as a ranker, on the checkerboard and on a world whose ratings follow a plan."""
 
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -90,18 +89,12 @@ def test_one_score_per_row_in_row_order() -> None:
 
 def test_the_utility_mixes_watch_and_rating() -> None:
     model, features = fitted()
-    asked, heads = unwatched(features), model.heads(features)
-
-    def score(utility: float) -> np.ndarray:
-        task = RATING.model_copy(update={"utility": utility})
-        config = TINY.model_copy(update={"tasks": (task,)})
-        return model.score_with(replace(heads, config=config), asked, features)
-
-    np.testing.assert_allclose(score(1.0), model.expected(asked, features)[:, 0], atol=1e-5)
-    np.testing.assert_allclose(score(0.5), (score(0.0) + score(1.0)) / 2, atol=1e-4)
+    asked = unwatched(features)
     queries = model.encode_queries(asked.users, features)[asked.row_user]
-    watch = (queries * model.encode_candidates(asked.item_num, features)).sum(axis=1)
-    np.testing.assert_allclose(score(0.0), watch, atol=1e-4)
+    watch = (queries * model.encode_candidates(asked.item_num, features)).sum(axis=1) / TINY.temperature
+    mixed = 0.5 * watch + 0.5 * model.expected(asked, features)[:, 0] / features.history.rating.std()
+    assert RATING.utility == 0.5
+    np.testing.assert_allclose(model.score(asked, features), mixed, atol=1e-4)
 
 
 def test_the_unknown_user_and_the_unknown_item_have_scores() -> None:
@@ -126,7 +119,7 @@ def test_the_serving_form_gives_the_same_scores_and_queries(sharing: str, tmp_pa
     model.export(tmp_path, features)
     asked = unwatched(features)
     served = OnnxMultitask(tmp_path, model.config)
-    np.testing.assert_allclose(served.score(asked, features), model.score(asked, features), atol=1e-4)
+    np.testing.assert_allclose(served.expected(asked, features), model.expected(asked, features), atol=1e-4)
     items = np.arange(len(features.history.items) + 1, dtype=np.int32)
     vectors = model.encode_candidates(items, features)
     towers = OnnxTowers(tmp_path / "query_tower.onnx", vectors, half_life=TINY.half_life, max_history=TINY.max_history)
