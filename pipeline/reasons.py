@@ -55,8 +55,9 @@ def reasons_for(
     watched = np.unique(events[-ranker.pair_features.config.max_history :])
     shares = _shares(contributions(ranker.pair_features.arrays, watched, items), watched, items)
     candidates = stages.candidates(answer.users, **limits)
-    effects = occlude(ranker, ranker.describe(candidates, stages.features))
-    features = _strongest(_rows_of(effects, candidates.item_num, items))
+    ranked = candidates.select(stages.is_ranked(candidates, **limits))
+    effects = occlude(ranker, ranker.describe(ranked, stages.features))
+    features = _strongest(_rows_of(effects, ranked.item_num, items))
     return [Reason(*found) for found in zip(_speaking(shares, watched), features, strict=True)]
 
 
@@ -72,10 +73,11 @@ def _cold_effects(stages: Stages, answer: Candidates, limits: Limits) -> Effects
 
 
 def _rows_of(effects: Effects, candidates: Numbers, items: Numbers) -> Effects:
-    """The effects on `items`, which are among the `candidates` of one list."""
+    """The effects on `items`, none on those that are not among the `candidates` of one list."""
     order = np.argsort(candidates)
-    rows = order[np.searchsorted(candidates, items, sorter=order)]
-    return Effects(effects.groups, effects.changes[:, rows])
+    places = np.minimum(np.searchsorted(candidates, items, sorter=order), len(candidates) - 1)
+    changes = effects.changes[:, order[places]]
+    return Effects(effects.groups, np.where(candidates[order[places]] == items, changes, 0))
 
 
 def _strongest(effects: Effects) -> list[list[tuple[str, float]]]:

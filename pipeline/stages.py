@@ -8,7 +8,7 @@ import numpy as np
 
 from dataset.candidates import Candidates, order_by
 from dataset.features import FeatureTables
-from dataset.interactions import SeenItems
+from dataset.interactions import Mask, SeenItems
 from dataset.vocabulary import Numbers
 from ranking.base import Ranker, Scores
 from retrieval.base import Embeddings, Retriever, Towers
@@ -47,7 +47,8 @@ class Stages:
     ) -> Candidates:
         """At most `n` items for each of `users`, in final order.
 
-        The known are answered by both stages; the cold by popularity in their groups, with a word from the towers.
+        The known are answered by both stages, and behind the first `n_candidates` by retrieval alone; the cold by
+        popularity in their groups, with a word from the towers.
 
         Args:
             users: user numbers, each at most once; 0 and users without a history are cold.
@@ -64,12 +65,16 @@ class Stages:
         return _interleave(users, [known, cold], parts)
 
     def candidates(self, users: Numbers, **limits: Unpack[Limits]) -> Candidates:
-        """What the ranker is handed for lists of users with a history, in retrieval's order."""
+        """What lists of users with a history are made of, in retrieval's order."""
         blocked, only = limits["blocked"], limits["only"]
         n_items = len(self.features.history.items)
         top_k = max(self.n_candidates, limits["n"]) + len(blocked) if only is None else n_items
         found = self.retriever.retrieve(users, self.features, top_k=top_k, exclude=limits["exclude"], only=only)
         return _without(found, blocked)
+
+    def is_ranked(self, candidates: Candidates, **limits: Unpack[Limits]) -> Mask:
+        """[n_rows] whether the ranker is handed a row of `candidates`: the depth that it has learned to order."""
+        return np.asarray(candidates.rank <= self.n_candidates + len(limits["blocked"]))
 
     def popular(self, users: Numbers, **limits: Unpack[Limits]) -> Candidates:
         """What lists of cold users are made of, by popularity in their groups."""
@@ -94,7 +99,16 @@ class Stages:
         candidates = self.candidates(users, **limits)
         if stage == "retrieval" or self.ranker is None or not len(candidates):
             return _sort(candidates, candidates.score, limits["n"])
-        return _sort(candidates, self.ranker.score(candidates, self.features), limits["n"])
+        is_ranked = self.is_ranked(candidates, **limits)
+        ranked = candidates.select(is_ranked)
+        score = np.empty(len(candidates), np.float32)
+        score[is_ranked] = self.ranker.score(ranked, self.features)
+        if not is_ranked.all():  # the rest follows in retrieval's order
+            lowest = np.full(len(users), np.inf, np.float32)
+            np.minimum.at(lowest, ranked.row_user, score[is_ranked])
+            rest = ~is_ranked
+            score[rest] = lowest[candidates.row_user[rest]] * self.n_candidates / candidates.rank[rest]
+        return _sort(candidates, score, limits["n"])
 
     def _cold_lists(self, users: Numbers, limits: Limits) -> Candidates:
         popular = self.popular(users, **limits)

@@ -58,8 +58,8 @@ class CombinedRetriever:
         self, users: Numbers, features: FeatureTables, *, top_k: int, exclude: SeenItems, only: Numbers | None = None
     ) -> Candidates:
         """The union of all lists, that of the first source at least `top_k` long; by item, not yet in order."""
-        lists = []
-        for place, (source, quota) in enumerate(zip(self.sources, self._quotas(only), strict=True)):
+        lists, quotas = [], self._quotas(only)
+        for place, (source, quota) in enumerate(zip(self.sources, quotas, strict=True)):
             depth = quota if place else max(quota, top_k)
             lists.append(source.retriever.retrieve(users, features, top_k=depth, exclude=exclude, only=only))
         stride = len(features.history.items) + 1
@@ -70,6 +70,8 @@ class CombinedRetriever:
         for column, (found, cell) in enumerate(zip(lists, cells, strict=True)):
             rows = np.searchsorted(union, cell)
             score[rows, column], rank[rows, column] = found.score, found.rank
+        is_deeper = (rank[:, 0] > quotas[0]) & (rank[:, 1:] > 0).any(axis=1)
+        score[is_deeper, 0], rank[is_deeper, 0] = np.nan, 0  # as in a list that is no longer than what is proposed
         best = np.where(rank > 0, rank, np.iinfo(np.int32).max).argmin(axis=1)
         return Candidates(
             users=users,

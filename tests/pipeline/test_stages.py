@@ -220,3 +220,22 @@ def test_a_cold_list_begins_alike_however_long(served: Stages) -> None:
     users = cold_users(served)
     short, long = (lists_of(served, users, n=n) for n in (5, 60))
     assert short.item_num.tolist() == long.item_num[long.rank <= 5].tolist()
+
+
+def test_long_lists_begin_as_short_ones_and_end_as_retrieval_does(served: Stages, everybody: Numbers) -> None:
+    """The ranker is handed the depth that it has learned to order."""
+    shallow = replace(served, n_candidates=12)
+    known = everybody[served.features.history.seen_items.count(everybody) > 0]
+    blocked = np.array([3], np.int32)
+    short, long, retrieval = (
+        lists_of(shallow, known, n=n, stage=stage, blocked=blocked)
+        for n, stage in ((8, "final"), (40, "final"), (40, "retrieval"))
+    )
+    for place in range(len(known)):
+        items, brought = list_at(long, place), list_at(retrieval, place)
+        assert items[:8] == list_at(short, place)
+        assert set(items[:11]) <= set(brought[:13])
+        assert items[13:] == brought[13:]
+        scores = long.score[slice(*long.starts[place : place + 2])]
+        assert (np.diff(scores) <= 0).all()
+        assert scores.min() > 0
