@@ -17,7 +17,7 @@ from benchmarks.transfer.page import write_page
 from benchmarks.transfer.parts import Parts
 from benchmarks.transfer.systems import CONFIGS, SEQUENTIAL, fit_all, judge, judge_lists, keep_ratings
 from benchmarks.transfer.truth import known_world
-from benchmarks.transfer.utility import PRESETS, judge_preset, trade_off
+from benchmarks.transfer.utility import PRESET_SEEDS, PRESETS, judge_preset, trade_off
 from dataset.sources.open import read_data
 from dataset.split import Split, split_random
 from dataset.validation import check
@@ -51,7 +51,8 @@ def main() -> None:
         for seed in range(N_SEEDS):
             run_movielens(data, seed, parts)
         for preset in PRESETS:
-            run_preset(data, preset, parts)
+            for seed in PRESET_SEEDS:
+                run_preset(data, preset, seed, parts)
         write_page(parts, shares=SHARES, n_seeds=N_SEEDS, worlds=WORLDS, generated_share=GENERATED_SHARE)
 
 
@@ -98,11 +99,11 @@ def run_generated(seed: int, parts: Parts) -> None:
     print(f"generated, seed {seed}:", {name: round(rmse(errors), 4) for name, errors in found.items()}, flush=True)
 
 
-def run_preset(data: Data, preset: str, parts: Parts) -> None:
-    """The final lists of a preset on the split of seed 0."""
-    if f"preset-{preset}" not in parts:
-        split = split_random(data.interactions, seed=0)
-        parts.save(f"preset-{preset}", {"lists": judge_preset(data, split, preset, seed=0)})
+def run_preset(data: Data, preset: str, seed: int, parts: Parts) -> None:
+    """The final lists of a preset on one random split."""
+    if f"preset-{preset}-{seed}" not in parts:
+        split = split_random(data.interactions, seed=seed)
+        parts.save(f"preset-{preset}-{seed}", {"lists": judge_preset(data, split, preset, seed=seed)})
 
 
 if __name__ == "__main__":

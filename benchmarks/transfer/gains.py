@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from benchmarks.transfer.parts import Arrays
 from evaluation.intervals import LEVEL, N_RESAMPLES
 from evaluation.metrics import PerUser
 
@@ -44,6 +45,26 @@ def relative_gain(baseline: Sequence[Errors], system: Sequence[Errors]) -> str:
     drawn = [gain(weight) for weight in _resamples(counts.shape[1])]
     low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return f"{gain(np.ones(counts.shape[1])):+.1f}% [{low:+.1f}, {high:+.1f}]"
+
+
+def rating_difference(baseline: Sequence[Arrays], system: Sequence[Arrays]) -> str:
+    """How much higher the mean rating of hits is, mean over seeds, with its interval; seeds are drawn each for itself.
+
+    Args:
+        baseline, system: `TradeOff` of one row, by seed; a seed's two have the same users.
+    """
+    sums, hits = (
+        [np.stack([one[field][0], other[field][0]]) for one, other in zip(baseline, system, strict=True)]
+        for field in ("rating_sums", "rated")
+    )
+
+    def difference(weights: Sequence[PerUser]) -> float:
+        means = [s @ weight / (n @ weight) for s, n, weight in zip(sums, hits, weights, strict=True)]  # [2] each
+        return float(np.mean([after - before for before, after in means]))
+
+    drawn = [difference(weights) for weights in zip(*(_resamples(n.shape[1]) for n in hits), strict=True)]
+    low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return f"{difference([np.ones(n.shape[1]) for n in hits]):+.3f} [{low:+.3f}, {high:+.3f}]"
 
 
 def mean_and_interval(differences: Sequence[PerUser]) -> str:

@@ -7,10 +7,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchmarks.transfer.gains import Errors, absolute_errors, mean_and_interval, pair_accuracy, relative_gain, rmse
+from benchmarks.transfer.gains import (
+    Errors,
+    absolute_errors,
+    mean_and_interval,
+    pair_accuracy,
+    rating_difference,
+    relative_gain,
+    rmse,
+)
 from benchmarks.transfer.parts import Arrays, Parts
 from benchmarks.transfer.systems import JOINT, PEERS, SYSTEMS
-from benchmarks.transfer.utility import PRESETS, UTILITIES
+from benchmarks.transfer.utility import PRESET_SEEDS, PRESETS, UTILITIES
 from ranking.multitask_config import MultitaskConfig
 
 if TYPE_CHECKING:
@@ -64,9 +72,10 @@ def write_page(
         "",
         *_utility_table(loaded[1.0]),
         "",
-        "The presets themselves, both stages and the gate, on the split of seed 0:",
+        f"The presets themselves, both stages and the gate, means over seeds {PRESET_SEEDS[0]} to {PRESET_SEEDS[-1]}; the",
+        "interval of 95% is a bootstrap over users:",
         "",
-        *_preset_table(parts, loaded[1.0][0]),
+        *_preset_table(parts, loaded[1.0]),
         "",
         "## How the tasks train",
         "",
@@ -155,16 +164,24 @@ def _utility_table(seeds: Sequence[dict[str, Arrays]]) -> list[str]:
     ]
 
 
-def _preset_table(parts: Parts, seed_0: dict[str, Arrays]) -> list[str]:
+def _preset_table(parts: Parts, seeds: Sequence[dict[str, Arrays]]) -> list[str]:
     """Each preset's lists, and those of the joint model alone at its default utility."""
     utility = UTILITIES.index(MultitaskConfig().tasks[0].utility)
-    alone = {name: values[utility : utility + 1] for name, values in seed_0["joint/utility"].items()}
-    rows = {f"`{preset}`": parts.load(f"preset-{preset}")["lists"] for preset in PRESETS}
-    rows[f"joint model alone, utility {UTILITIES[utility]:g}"] = alone
-    lines = ["| lists of | NDCG@10 | mean rating of hits | hits |", "|---|---|---|---|"]
+    rows = {
+        f"`{preset}`": [parts.load(f"preset-{preset}-{seed}")["lists"] for seed in PRESET_SEEDS] for preset in PRESETS
+    }
+    rows[f"joint model alone, utility {UTILITIES[utility]:g}"] = [
+        {name: values[utility : utility + 1] for name, values in seeds[seed]["joint/utility"].items()}
+        for seed in PRESET_SEEDS
+    ]
+    baseline = rows[f"`{PRESETS[0]}`"]
+    lines = [f"| lists of | NDCG@10 | mean rating of hits | minus `{PRESETS[0]}` | hits |", "|---|---|---|---|---|"]
     for name, found in rows.items():
-        rating = found["rating_sums"].sum() / found["rated"].sum()
-        lines.append(f"| {name} | {found['ndcg'].mean():.4f} | {rating:.3f} | {found['rated'].sum():.0f} |")
+        ndcg = np.mean([seed["ndcg"].mean() for seed in found])
+        rating = np.mean([seed["rating_sums"].sum() / seed["rated"].sum() for seed in found])
+        minus = "" if found is baseline else rating_difference(baseline, found)
+        hits = np.mean([seed["rated"].sum() for seed in found])
+        lines.append(f"| {name} | {ndcg:.4f} | {rating:.3f} | {minus} | {hits:.0f} |")
     return lines
 
 

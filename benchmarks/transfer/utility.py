@@ -20,6 +20,7 @@ from retrieval.index.exact import ExactIndex
 from retrieval.indexed import IndexedRetriever
 
 PRESETS = ("default", "multitask")
+PRESET_SEEDS = range(3)
 UTILITIES = (0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 N, N_CANDIDATES = 10, 200
 
