@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.transfer.gains import rmse
+from benchmarks.transfer.gains import mean_of, rmse
 from benchmarks.transfer.page import write_page
 from benchmarks.transfer.parts import Parts
 from benchmarks.transfer.systems import CONFIGS, SEQUENTIAL, fit_all, judge, judge_lists, keep_ratings
@@ -82,7 +82,9 @@ def run_movielens(data: Data, seed: int, parts: Parts) -> None:
             }
         parts.save(f"{seed}-{share:g}", found)
         print(
-            f"seed {seed}, share {share:g}:", {name: round(rmse(found[name]), 4) for name in fitted.predict}, flush=True
+            f"seed {seed}, share {share:g}:",
+            {name: round(mean_of(rmse, [found[name]]), 4) for name in fitted.predict},
+            flush=True,
         )
 
 
@@ -96,7 +98,8 @@ def run_generated(seed: int, parts: Parts) -> None:
     fitted = fit_all(world.data, history, watched, seed=seed)
     found = {name: judge(predict, world.split.test, world.truth) for name, predict in fitted.predict.items()}
     parts.save(f"generated-{seed}", found)
-    print(f"generated, seed {seed}:", {name: round(rmse(errors), 4) for name, errors in found.items()}, flush=True)
+    rounded = {name: round(mean_of(rmse, [errors]), 4) for name, errors in found.items()}
+    print(f"generated, seed {seed}:", rounded, flush=True)
 
 
 def run_preset(data: Data, preset: str, seed: int, parts: Parts) -> None:

@@ -10,14 +10,16 @@ import numpy as np
 from benchmarks.transfer.gains import (
     Errors,
     absolute_errors,
+    difference,
     mean_and_interval,
+    mean_of,
     pair_accuracy,
     rating_difference,
     relative_gain,
     rmse,
 )
 from benchmarks.transfer.parts import Arrays, Parts
-from benchmarks.transfer.systems import JOINT, PEERS, SYSTEMS
+from benchmarks.transfer.systems import JOINT, PEERS, RATING_ONLY, SYSTEMS
 from benchmarks.transfer.utility import PRESET_SEEDS, PRESETS, UTILITIES
 from ranking.multitask_config import MultitaskConfig
 
@@ -94,25 +96,25 @@ def _errors(seeds: Sequence[dict[str, Arrays]], system: str) -> list[Errors]:
 
 def _best_peer(seeds: Sequence[dict[str, Arrays]]) -> str:
     """Of the systems without watches, the one of the lowest mean RMSE: chosen on the test part, which favours it."""
-    return min(PEERS, key=lambda name: float(np.mean([rmse(errors) for errors in _errors(seeds, name)])))
+    return min(PEERS, key=lambda name: mean_of(rmse, _errors(seeds, name)))
 
 
 def _error_table(loaded: dict[float, list[dict[str, Arrays]]]) -> list[str]:
     lines = [f"| r | {' | '.join(SYSTEMS)} | gain of joint | over |", f"|---|{'---|' * (len(SYSTEMS) + 2)}"]
     for share, seeds in loaded.items():
-        means = {name: np.mean([rmse(errors) for errors in _errors(seeds, name)]) for name in SYSTEMS}
         best = _best_peer(seeds)
         gain = relative_gain(_errors(seeds, best), _errors(seeds, JOINT))
-        cells = [f"{means[name]:.4f}" for name in SYSTEMS]
+        cells = [f"{mean_of(rmse, _errors(seeds, name)):.4f}" for name in SYSTEMS]
         lines.append(f"| {share:.0%} | {' | '.join(cells)} | {gain} | {best} |")
     return lines
 
 
 def _measure_table(loaded: dict[float, list[dict[str, Arrays]]], name: str) -> list[str]:
     measure = MEASURES[name]
-    lines = [f"| r | {' | '.join(SYSTEMS)} |", f"|---|{'---|' * len(SYSTEMS)}"]
+    lines = [f"| r | {' | '.join(SYSTEMS)} | joint minus {RATING_ONLY} |", f"|---|{'---|' * (len(SYSTEMS) + 1)}"]
     for share, seeds in loaded.items():
-        cells = [f"{np.mean([measure(errors) for errors in _errors(seeds, system)]):.4f}" for system in SYSTEMS]
+        cells = [f"{mean_of(measure, _errors(seeds, system)):.4f}" for system in SYSTEMS]
+        cells.append(difference(measure, _errors(seeds, RATING_ONLY), _errors(seeds, JOINT)))
         lines.append(f"| {share:.0%} | {' | '.join(cells)} |")
     return lines
 
@@ -135,7 +137,7 @@ def _list_table(loaded: dict[float, list[dict[str, Arrays]]]) -> list[str]:
 
 def _generated_lines(seeds: Sequence[dict[str, Arrays]], share: float) -> list[str]:
     best = _best_peer(seeds)
-    cells = [f"{np.mean([rmse(errors) for errors in _errors(seeds, name)]):.4f}" for name in SYSTEMS]
+    cells = [f"{mean_of(rmse, _errors(seeds, name)):.4f}" for name in SYSTEMS]
     return [
         f"Generated worlds of {len(seeds)} seeds that were not looked at before, {share:.0%} of their ratings: RMSE to",
         "the rating that the user would give on average, over all watches of the test part.",
@@ -190,7 +192,9 @@ def _draw_curves(loaded: dict[float, list[dict[str, Arrays]]]) -> None:
     shares = np.array(list(loaded)) * 100
     for axes, (name, measure) in zip(figure.subplots(1, len(MEASURES)), MEASURES.items(), strict=True):
         for system in SYSTEMS:
-            values = np.array([[measure(errors) for errors in _errors(seeds, system)] for seeds in loaded.values()])
+            values = np.array(
+                [[mean_of(measure, [errors]) for errors in _errors(seeds, system)] for seeds in loaded.values()]
+            )
             axes.plot(shares, values.mean(axis=1), marker="o", markersize=3, label=system)
             axes.fill_between(shares, values.min(axis=1), values.max(axis=1), alpha=0.15)
         axes.set(xscale="log", xlabel="ratings kept, %", title=name)
