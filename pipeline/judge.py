@@ -15,11 +15,12 @@ from pipeline.first_stage import FirstStage, some, users_to_ask
 from pipeline.holdout import Fold
 from pipeline.progress import Progress
 from pipeline.second_stage import MOST_VALIDATION_USERS, Gate, candidates_for
+from ranking.calibration import Calibration
 from ranking.examples import Examples, concatenate, make_examples
 from ranking.lists import Lists
 from ranking.multitask import MultitaskModel
 from ranking.multitask_config import MultitaskConfig, MultitaskRankerConfig
-from ranking.opinion import RETRIEVAL, Opinion
+from ranking.opinion import RETRIEVAL
 from ranking.rating_config import RatingConfig
 from ranking.systems import make_event_ranker
 from ranking.utility import RatingLabels, UtilityRanker, standard_scores
@@ -57,8 +58,8 @@ class RankerJudge:
         gate = Gate.judge(examples, utilities, seed=self._seed, tolerance=_TOLERANCE)
         if not gate.is_open:
             return None, gate
-        opinion = Opinion.fit(utilities, examples, retrieval_weight=0)
-        return lambda stage: replace(self._ranker_of(stage), opinion=opinion), gate
+        calibration = Calibration.fit(utilities, examples.labels > 0)
+        return lambda stage: replace(self._ranker_of(stage), calibration=calibration), gate
 
 
 def ranker_of_stage(config: PipelineConfig, data: Data, *, seed: int, progress: Progress) -> RankerOf | None:

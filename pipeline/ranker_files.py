@@ -11,6 +11,7 @@ from dataset.features import FeatureTables
 from pipeline.config import PipelineConfig
 from pipeline.run_files import load_arrays
 from ranking.base import EventRanker, Ranker
+from ranking.calibration import Calibration
 from ranking.config import ListConfig
 from ranking.featured import FeaturedRanker
 from ranking.multitask_config import MultitaskConfig
@@ -26,17 +27,17 @@ if TYPE_CHECKING:
     from pipeline.second_stage import SecondStage
     from pipeline.train import Trained
 
-_FEATURES, _OPINION = "pair_features.npz", "opinion.json"
+_FEATURES, _OPINION, _UTILITY = "pair_features.npz", "opinion.json", "utility.json"
 
 
 def save_second_stage(trained: "Trained", folder: Path) -> None:
-    """The serving form; of heads, which are kept with their source, the opinion alone."""
+    """The serving form; of heads, which are kept with their source, what is made of their labels."""
     if trained.second and isinstance(trained.ranker, FeaturedRanker):
         save_featured(trained.second, trained.ranker.pair_features, folder)
     elif isinstance(trained.ranker, UtilityRanker):
         folder.mkdir()
-        saved = {"spreads": trained.ranker.spreads, **asdict(trained.ranker.opinion)}
-        (folder / _OPINION).write_text(json.dumps(saved, indent=2))
+        saved = {"spreads": trained.ranker.spreads, **asdict(trained.ranker.calibration)}
+        (folder / _UTILITY).write_text(json.dumps(saved, indent=2))
         if isinstance(trained.ranker.labels, RatingLabels):
             cast(EventRanker, trained.ranker.labels.ranker).export(folder, trained.first.features)
 
@@ -46,7 +47,9 @@ def save_featured(second: "SecondStage", pair_features: PairFeatures, folder: Pa
     folder.mkdir()
     np.savez(folder / _FEATURES, **pair_features.arrays)  # type: ignore[arg-type]  # the stub takes one for allow_pickle
     second.ranker.export(folder)
-    (folder / _OPINION).write_text(json.dumps({"names": second.names, **asdict(second.opinion)}, indent=2))
+    opinion = second.opinion
+    saved = {"names": second.names, "retrieval_weight": opinion.retrieval_weight, **asdict(opinion.calibration)}
+    (folder / _OPINION).write_text(json.dumps(saved, indent=2))
 
 
 def save_trained_ranker(trained: "Trained", folder: Path) -> None:
@@ -61,19 +64,20 @@ def load_second_stage(folder: Path, source: Path, config: PipelineConfig, featur
     """What `save_second_stage` wrote for a run with this config; `source` is the folder of the first source."""
     if isinstance(config.ranker, ListConfig):
         return load_featured(folder, config)
-    saved = json.loads((folder / _OPINION).read_text())
-    spreads, opinion = tuple(saved.pop("spreads")), Opinion(**saved)
+    saved = json.loads((folder / _UTILITY).read_text())
+    spreads, calibration = tuple(saved.pop("spreads")), Calibration(**saved)
     if isinstance(config.ranker, RatingConfig):
         rating = load_rating_ranker(folder, config.ranker, features)
-        return UtilityRanker(RatingLabels(rating), (config.ranker.utility,), spreads, opinion)
+        return UtilityRanker(RatingLabels(rating), (config.ranker.utility,), spreads, calibration)
     assert isinstance(config.retrieval, MultitaskConfig)  # the config was checked
-    return UtilityRanker(OnnxMultitask(source, config.retrieval), config.retrieval.utilities, spreads, opinion)
+    return UtilityRanker(OnnxMultitask(source, config.retrieval), config.retrieval.utilities, spreads, calibration)
 
 
 def load_featured(folder: Path, config: PipelineConfig) -> FeaturedRanker:
     """What `save_featured` wrote."""
     assert isinstance(config.ranker, ListConfig)  # else nothing was saved
     saved = json.loads((folder / _OPINION).read_text())
-    names = tuple(saved.pop("names"))
+    names, retrieval_weight = tuple(saved.pop("names")), saved.pop("retrieval_weight")
+    opinion = Opinion(retrieval_weight, Calibration(**saved))
     pair_features = PairFeatures(config.pair_features, load_arrays(folder / _FEATURES))
-    return FeaturedRanker(pair_features, load_scorer(folder, config.ranker), Opinion(**saved), names)
+    return FeaturedRanker(pair_features, load_scorer(folder, config.ranker), opinion, names)

@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Gate:
-    """Whether the ranker may order the lists: only where it beats retrieval's order on validation users."""
+    """Whether the ranker may order the lists: only where it does well beside retrieval's order on validation users."""
 
     is_open: bool
     reason: str

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from dataset.candidates import Candidates
 from dataset.features import FeatureTables
 from ranking.base import LabelRanker, Matrix, Ranker, Scores
-from ranking.opinion import Opinion
+from ranking.calibration import Calibration
 
 _LEAST_SPREAD = 1e-6
 
@@ -21,11 +21,11 @@ class UtilityRanker:
     labels: LabelRanker
     shares: tuple[float, ...]  # of each label in the utility
     spreads: tuple[float, ...]  # standard deviation of each label
-    opinion: Opinion = field(default_factory=Opinion)
+    calibration: Calibration = field(default_factory=Calibration)
 
     def score(self, candidates: Candidates, features: FeatureTables) -> Scores:
         """[n_rows] float32 from 0 to 1; a row's depends on which others are in its list."""
-        return self.opinion(self.utility(candidates, features), standard_scores(candidates))
+        return self.calibration(self.utility(candidates, features))
 
     def utility(self, candidates: Candidates, features: FeatureTables) -> Scores:
         """[n_rows] the standard score that retrieval gives within the list stands for the log of a watch's probability.

@@ -51,8 +51,7 @@ def test_who_knows_more_than_retrieval_opens_the_gate(data: Data) -> None:
     assert ranker_of is not None
     ranker = ranker_of(quick_stage(data, data.interactions))
     assert ranker.shares == (1,)
-    assert ranker.opinion.slope > 1
-    assert ranker.opinion.retrieval_weight == 0
+    assert ranker.calibration.slope > 1
 
 
 @pytest.mark.parametrize("share", [0, -1])

@@ -8,13 +8,14 @@ import pytest
 from dataset.errors import InputError
 from dataset.features import FeatureColumns, FeatureTables
 from ranking.base import Scores
+from ranking.calibration import Calibration
 from ranking.featured import FeaturedRanker
 from ranking.lists import Lists
 from ranking.opinion import Opinion
 from ranking.pair_features import PairFeatures
 from tests.ranking.test_pair_features import CONFIG, candidates_for, random_world
 
-OPINION = Opinion(retrieval_weight=0.5, slope=2.0, intercept=-1.0)
+OPINION = Opinion(0.5, Calibration(slope=2.0, intercept=-1.0))
 
 
 class ByPopularity:

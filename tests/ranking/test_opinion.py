@@ -74,8 +74,10 @@ def test_calibration_finds_a_known_logistic_truth(slope: float, intercept: float
     labels = generator.random(logits.shape) < expit(logits)
     scores = ((logits - intercept) / slope).ravel().astype(np.float32)
     opinion = Opinion.fit(scores, examples_of(np.zeros(logits.shape), labels), retrieval_weight=0.0)
-    assert opinion.slope == pytest.approx(slope, rel=0.05)
-    np.testing.assert_allclose(opinion.slope * scores + opinion.intercept, logits.ravel(), atol=0.25)
+    assert opinion.calibration.slope == pytest.approx(slope, rel=0.05)
+    np.testing.assert_allclose(
+        opinion.calibration.slope * scores + opinion.calibration.intercept, logits.ravel(), atol=0.25
+    )
     probabilities = opinion(scores, examples_of(np.zeros(logits.shape), labels).lists.column(RETRIEVAL))
     order = np.argsort(probabilities)
     for tenth in np.array_split(order, 10):  # the reliability table
@@ -93,8 +95,8 @@ def test_a_higher_score_is_no_lower_probability(values: list[float], seed: int) 
     labels[0, np.random.default_rng(seed).permutation(len(scores))[: len(scores) // 2]] = 1
     validation = examples_of(np.zeros(labels.shape), labels)
     opinion = Opinion.fit(scores, validation, retrieval_weight=None)
-    assert opinion.slope > 0
-    assert np.isfinite([opinion.slope, opinion.intercept, opinion.retrieval_weight]).all()
+    assert opinion.calibration.slope > 0
+    assert np.isfinite([opinion.calibration.slope, opinion.calibration.intercept, opinion.retrieval_weight]).all()
     probabilities = opinion(scores, validation.lists.column(RETRIEVAL))
     assert probabilities.dtype == np.float32
     assert ((probabilities >= 0) & (probabilities <= 1)).all()

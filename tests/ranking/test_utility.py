@@ -6,7 +6,7 @@ import pytest
 from dataset.candidates import Candidates
 from dataset.features import FeatureTables
 from ranking.base import Scores
-from ranking.opinion import Opinion
+from ranking.calibration import Calibration
 from ranking.utility import RatingLabels, UtilityRanker, standard_scores, utility
 from tests.ranking.multitask_world import pairs, world
 
@@ -46,7 +46,7 @@ def test_the_mix_by_hand() -> None:
 
 def test_scores_are_the_calibrated_utility() -> None:
     features, candidates = world(), asked([1, 2, 3], [9, 4], scores=[3, 5, 4, 0, 10])
-    ranker = UtilityRanker(RatingLabels(ByNumber()), (0.4,), (0.5,), Opinion(0, 2.0, -1.0))
+    ranker = UtilityRanker(RatingLabels(ByNumber()), (0.4,), (0.5,), Calibration(2.0, -1.0))
     mixed = 0.6 * standard_scores(candidates) + 0.4 * candidates.item_num / 10 / 0.5
     np.testing.assert_allclose(ranker.utility(candidates, features), mixed, rtol=1e-5)
     np.testing.assert_allclose(ranker.score(candidates, features), 1 / (1 + np.exp(1 - 2 * mixed)), rtol=1e-5)
