@@ -20,7 +20,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.doctor import installed_versions
+from belfry.pipeline.runs.versions import installed_versions
 
 RESULT = Path(__file__).parent.parent / "docs" / "results" / "ab-scale.md"
 N_ITEMS, N_TRAIN, N_TEST, DEPTH = 50_000, 20, 5, 100
@@ -125,7 +125,14 @@ def distinct(generator: np.random.Generator, n_rows: int, n: int) -> np.ndarray:
 
 def run(folder: Path) -> tuple[float, float, float, str]:
     """Seconds by the clock and of the processor, the most memory in MiB, and the verdict."""
-    command = [sys.executable, "-m", "pipeline.cli", "compare", folder / "a.parquet", folder / "b.parquet"]
+    command = [
+        sys.executable,
+        "-m",
+        "belfry.pipeline.cli.commands",
+        "compare",
+        folder / "a.parquet",
+        folder / "b.parquet",
+    ]
     for option in ("train", "test", "items", "users"):
         command += [f"--{option}", folder / f"{option}.parquet"]
     command += ["--out", folder / "out"]

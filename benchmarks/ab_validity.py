@@ -21,13 +21,15 @@ import numpy as np
 import pyarrow as pa
 from scipy import optimize, stats
 
-from dataset.candidates import Candidates
-from dataset.interactions import Interactions
-from dataset.similarity import ease_weights
-from dataset.sources.open import read_data
-from dataset.split import Split, split_random
-from dataset.validation import check
-from evaluation.compare.inference import (
+from belfry.dataset.candidates import Candidates
+from belfry.dataset.interactions import Interactions
+from belfry.dataset.prepare import Data, prepare
+from belfry.dataset.similarity import ease_weights
+from belfry.dataset.sources.open import read_data
+from belfry.dataset.split import Split, split_random
+from belfry.dataset.validation.check import check
+from belfry.evaluation.engine import ACCURACY, Plan, score_table
+from belfry.evaluation.inference import (
     ALPHA,
     N_FLIPS,
     N_RESAMPLES,
@@ -37,14 +39,12 @@ from evaluation.compare.inference import (
     correct,
     smallest_detectable,
 )
-from evaluation.compare.metrics import ACCURACY, Plan, score_table
-from evaluation.compare.tables import TableLists
-from pipeline.compared_data import read_compare_data
-from pipeline.compared_systems import open_system
-from pipeline.data import Data, prepare
-from pipeline.doctor import installed_versions
-from retrieval.dense import top_candidates
-from retrieval.item_knn import ItemKNN
+from belfry.evaluation.table_lists import TableLists
+from belfry.pipeline.jobs.compared_data import read_compare_data
+from belfry.pipeline.jobs.compared_systems import open_system
+from belfry.pipeline.runs.versions import installed_versions
+from belfry.retrieval.dense import top_candidates
+from belfry.retrieval.models.item_knn import ItemKNN
 
 RESULT = Path(__file__).parent.parent / "docs" / "results" / "ab-validity.md"
 CUTOFFS = (5, 10)
@@ -175,14 +175,16 @@ def per_user_differences(data_folder: Path | None) -> np.ndarray:
     data = prepare(check(read_data("ml-100k", data_folder))[0])
     split = split_random(data.interactions, seed=0)
     systems = [open_system(table, label) for table, label in zip(lists(data, split), "AB", strict=True)]
-    world = read_compare_data(
+    context = read_compare_data(
         split.train.to_table(), split.test.to_table(), None, None, systems, seen_allowed=False, liked_from=None
     )
     scores = []
     for system in systems:
         with tempfile.TemporaryDirectory() as folder:
-            source = system.parts[0].source(world, max(CUTOFFS), Path(folder))
-            scores.append(score_table(TableLists(source, world.world, Path(folder)), world.world, Plan(10, CUTOFFS)))
+            source = system.parts[0].source(context, max(CUTOFFS), Path(folder))
+            scores.append(
+                score_table(TableLists(source, context.context, Path(folder)), context.context, Plan(10, CUTOFFS))
+            )
     knn, ease = (np.column_stack([one.per_user[name] for name in METRICS]) for one in scores)
     return ease - knn
 

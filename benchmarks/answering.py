@@ -16,16 +16,16 @@ from time import perf_counter
 
 import numpy as np
 
-from pipeline import Recommender
-from pipeline.config import load_config
-from pipeline.data import prepare
-from pipeline.doctor import installed_versions
-from pipeline.publish import train_and_publish
+from belfry import Recommender
+from belfry.dataset.prepare import prepare
+from belfry.pipeline.config import load_config
+from belfry.pipeline.runs.versions import installed_versions
+from belfry.pipeline.training.publish import train_and_publish
 
 RESULT = Path(__file__).parent.parent / "docs" / "results" / "answering.md"
 N_CALLS = 1000
 N_COLD = 5
-COLD = "from pipeline import recommend; import sys; recommend({user!r}, 10); assert 'tensorflow' not in sys.modules"
+COLD = "from belfry import recommend; import sys; recommend({user!r}, 10); assert 'tensorflow' not in sys.modules"
 
 
 def main() -> None:
@@ -64,8 +64,8 @@ def main() -> None:
 
 def _train(artifacts: Path, data_folder: Path | None) -> Path:
     """A quick run: how well it ranks does not matter here."""
-    from dataset.sources.open import read_data
-    from dataset.validation import check
+    from belfry.dataset.sources.open import read_data
+    from belfry.dataset.validation.check import check
 
     artifacts.mkdir()
     config = load_config("default", holdout="time", settings=["retrieval.epochs=5", "folds=2"])

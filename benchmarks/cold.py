@@ -11,17 +11,17 @@ from pathlib import Path
 
 import numpy as np
 
-from dataset.candidates import Candidates
-from dataset.sources.open import read_data
-from dataset.split import Split, split_time
-from dataset.validation import check
-from evaluation.metrics import PerUser, hits, lists_of, ndcg
-from pipeline.config import PipelineConfig, load_config
-from pipeline.data import Data, prepare
-from pipeline.sources import all_items
-from pipeline.stages import Stages
-from retrieval.popularity import Popularity, PopularityConfig
-from retrieval.systems import make_towers
+from belfry.dataset.candidates import Candidates
+from belfry.dataset.prepare import Data, prepare
+from belfry.dataset.sources.open import read_data
+from belfry.dataset.split import Split, split_time
+from belfry.dataset.validation.check import check
+from belfry.evaluation.metrics import PerUser, hits, lists_of, ndcg
+from belfry.pipeline.config import PipelineConfig, load_config
+from belfry.pipeline.serving.two_stage import Stages
+from belfry.pipeline.training.sources import all_items
+from belfry.retrieval.popularity import Popularity, PopularityConfig
+from belfry.retrieval.registry import make_towers
 
 RESULT = Path(__file__).parent.parent / "docs" / "results" / "cold.md"
 EARLIER_CUTS = np.linspace(0.5, 0.85, 15)  # shares of the train part

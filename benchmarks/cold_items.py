@@ -9,19 +9,19 @@ from pathlib import Path
 
 import numpy as np
 
-from dataset.candidates import Candidates
-from dataset.interactions import Interactions
-from dataset.sources.open import read_data
-from dataset.split import split_random
-from dataset.validation import check
-from dataset.vocabulary import Numbers
-from evaluation.metrics import PerUser, hits, lists_of, recall
-from pipeline.data import Data, prepare
-from pipeline.doctor import installed_versions
-from retrieval.config import TwoTowerConfig
-from retrieval.index.exact import ExactIndex
-from retrieval.indexed import IndexedRetriever
-from retrieval.two_tower import TwoTower
+from belfry.dataset.candidates import Candidates
+from belfry.dataset.interactions import Interactions
+from belfry.dataset.prepare import Data, prepare
+from belfry.dataset.sources.open import read_data
+from belfry.dataset.split import split_random
+from belfry.dataset.validation.check import check
+from belfry.dataset.vocabulary import Numbers
+from belfry.evaluation.metrics import PerUser, hits, lists_of, recall
+from belfry.pipeline.runs.versions import installed_versions
+from belfry.retrieval.config import TwoTowerConfig
+from belfry.retrieval.index.exact import ExactIndex
+from belfry.retrieval.indexed import IndexedRetriever
+from belfry.retrieval.two_tower import TwoTower
 
 RESULT = Path(__file__).parent.parent / "docs" / "results" / "cold-items.md"
 SEEDS = range(3)

@@ -19,21 +19,23 @@ from time import perf_counter, process_time
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from benchmarks.leaderboard.splits import CASES, Case
-from dataset.candidates import Candidates, order_by
-from dataset.interactions import SeenItems
-from dataset.split import test_users
-from evaluation.intervals import paired_intervals
-from evaluation.systems import evaluate_lists
-from pipeline.config import Holdout, PipelineConfig, load_config
-from pipeline.data import Data
-from pipeline.doctor import installed_versions
-from pipeline.first_stage import FirstStage, fit_first_stage
-from pipeline.progress import silent
-from pipeline.second_stage import train_ranker
-from pipeline.sources import keep_usable
-from pipeline.train import EXAMPLE_BYTES, fit_folds
-from ranking.config import (
+from belfry.dataset.candidates import Candidates, order_by
+from belfry.dataset.folds import Holdout
+from belfry.dataset.interactions import SeenItems
+from belfry.dataset.prepare import Data
+from belfry.dataset.split import test_users
+from belfry.evaluation.intervals import paired_intervals
+from belfry.evaluation.systems import evaluate_lists
+from belfry.pipeline.config import PipelineConfig, load_config
+from belfry.pipeline.progress import silent
+from belfry.pipeline.runs.versions import installed_versions
+from belfry.pipeline.training.ranker_stage import train_ranker
+from belfry.pipeline.training.retrieval_stage import FirstStage, fit_first_stage
+from belfry.pipeline.training.sources import keep_usable
+from belfry.pipeline.training.train import EXAMPLE_BYTES, fit_folds
+from belfry.ranking.example_store import ExampleStore
+from belfry.ranking.features.pair_features import PairFeatures
+from belfry.ranking.listwise.config import (
     AttentionRankerConfig,
     CrossRankerConfig,
     DeepRankerConfig,
@@ -43,11 +45,10 @@ from ranking.config import (
     TransformerRankerConfig,
     WideDeepRankerConfig,
 )
-from ranking.example_store import ExampleStore
-from ranking.featured import FeaturedRanker
-from ranking.pair_features import PairFeatures
-from ranking.serving import load_scorer
-from retrieval.ease import EASE, EASEConfig
+from belfry.ranking.listwise.feature_ranker import FeaturedRanker
+from belfry.ranking.listwise.serving import load_scorer
+from belfry.retrieval.models.ease import EASE, EASEConfig
+from benchmarks.leaderboard.splits import CASES, Case
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "results" / "ranking.md"
@@ -77,7 +78,7 @@ RANKERS: Mapping[str, ListConfig] = {
     "neural_mf": NeuralMfRankerConfig(members=1),
     **{
         f"deep, {objective}": DeepRankerConfig(objective=objective, members=1)
-        for objective in ("binary", "bpr", "margin", "approx_ndcg", "lambda")
+        for objective in ("binary", "bpr", "hinge", "approx_ndcg", "lambda")
     },
 }
 ALWAYS = ("deep", "lightgbm")

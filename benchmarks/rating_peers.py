@@ -5,12 +5,12 @@ from typing import Self
 
 import numpy as np
 
-from dataset.candidates import Candidates
-from dataset.errors import InputError
-from dataset.features import FeatureTables
-from dataset.interactions import Interactions
-from dataset.split import split_random
-from ranking.base import Scores
+from belfry.dataset.candidates import Candidates
+from belfry.dataset.errors import InputError
+from belfry.dataset.features import FeatureTables
+from belfry.dataset.interactions import Interactions
+from belfry.dataset.split import split_random
+from belfry.ranking.base import Scores
 
 _L2 = 4.0  # worth so many ratings
 _ROUNDS = 20

@@ -15,26 +15,26 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from benchmarks.rating_peers import Biases, TunedSVD
-from dataset.candidates import Candidates
-from dataset.features import FeatureColumns
-from dataset.interactions import Interactions
-from dataset.sources.archive import SafeZip
-from dataset.sources.download import find
-from dataset.sources.movielens import read_movielens
-from dataset.split import Split, split_random
-from dataset.validation import check
-from evaluation.intervals import LEVEL, N_RESAMPLES
-from pipeline.data import Data, prepare
-from pipeline.doctor import installed_versions
-from ranking.bayesian import BayesianFactorisation
-from ranking.rating_config import (
+from belfry.dataset.candidates import Candidates
+from belfry.dataset.features import FeatureColumns
+from belfry.dataset.interactions import Interactions
+from belfry.dataset.prepare import Data, prepare
+from belfry.dataset.sources.archive import SafeZip
+from belfry.dataset.sources.download import find
+from belfry.dataset.sources.movielens import read_movielens
+from belfry.dataset.split import Split, split_random
+from belfry.dataset.validation.check import check
+from belfry.evaluation.intervals import LEVEL, N_RESAMPLES
+from belfry.pipeline.runs.versions import installed_versions
+from belfry.ranking.ratings.bayesian import BayesianFactorisation
+from belfry.ranking.ratings.config import (
     BayesianFactorisationConfig,
     DeepRegressorConfig,
     DotRegressorConfig,
     HybridRegressorConfig,
 )
-from ranking.regressor import RatingRegressor
+from belfry.ranking.ratings.regressor import RatingRegressor
+from benchmarks.rating_peers import Biases, TunedSVD
 
 RESULT = Path(__file__).parent.parent / "docs" / "results" / "ratings.md"
 SYSTEMS: dict[str, Callable[[], Any]] = {
@@ -47,8 +47,8 @@ SYSTEMS: dict[str, Callable[[], Any]] = {
 }
 VARIED = [
     BayesianFactorisationConfig(),  # the default, to compare with
-    BayesianFactorisationConfig(factors=6),
-    BayesianFactorisationConfig(factors=20),
+    BayesianFactorisationConfig(embedding_size=6),
+    BayesianFactorisationConfig(embedding_size=20),
     BayesianFactorisationConfig(watch_vectors=16),
     BayesianFactorisationConfig(noise_freedom=1e6),
 ]

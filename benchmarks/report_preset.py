@@ -12,18 +12,18 @@ from time import perf_counter
 
 import numpy as np
 
-from dataset.sources.open import read_data
-from dataset.split import split_random, test_users
-from dataset.validation import check
-from evaluation.systems import evaluate_lists
-from pipeline.data import Data, prepare
-from pipeline.doctor import installed_versions
-from retrieval.base import Retriever
-from retrieval.config import ReportConfig
-from retrieval.index.exact import ExactIndex
-from retrieval.indexed import IndexedRetriever
-from retrieval.popularity import Popularity
-from retrieval.report import ReportTwoTower, TopKAccuracy
+from belfry.dataset.prepare import Data, prepare
+from belfry.dataset.sources.open import read_data
+from belfry.dataset.split import split_random, test_users
+from belfry.dataset.validation.check import check
+from belfry.evaluation.systems import evaluate_lists
+from belfry.pipeline.runs.versions import installed_versions
+from belfry.retrieval.base import Retriever
+from belfry.retrieval.config import ReportConfig
+from belfry.retrieval.index.exact import ExactIndex
+from belfry.retrieval.indexed import IndexedRetriever
+from belfry.retrieval.models.neural.report import ReportTwoTower, TopKAccuracy
+from belfry.retrieval.popularity import Popularity
 
 RESULT = Path(__file__).parent.parent / "docs" / "results" / "report-preset.md"
 # Means over three seeds of a plain TensorFlow Recommenders script of the same recipe; its spread is not on record.
@@ -91,7 +91,7 @@ def main() -> None:
     arguments = parser.parse_args()
     data = prepare(check(read_data("ml-100k", arguments.data_folder))[0])
     sections = []
-    for config in (ReportConfig(objective="softmax"), ReportConfig(objective="sigmoid")):
+    for config in (ReportConfig(objective="softmax"), ReportConfig(objective="binary")):
         measured = []
         for seed in range(arguments.seeds):
             measured.append(measure(data, config, seed=seed))
@@ -105,7 +105,7 @@ def _section(config: ReportConfig, measured: Sequence[Measured]) -> str:
     is_compared = config.objective == "softmax"
     titles = {
         "softmax": "## softmax: what the report's code ran",
-        "sigmoid": "## sigmoid: the equation that the report prints",
+        "binary": "## sigmoid: the equation that the report prints",
     }
     lines = [
         titles[config.objective],

@@ -10,19 +10,19 @@ from pathlib import Path
 
 import numpy as np
 
+from belfry.dataset.candidates import Candidates
+from belfry.dataset.folds import Fold, make_folds
+from belfry.dataset.prepare import prepare
+from belfry.dataset.similarity import ease_weights
+from belfry.dataset.sources.open import read_data
+from belfry.dataset.validation.check import check
+from belfry.evaluation.metrics import hits, lists_of, ndcg, recall
+from belfry.pipeline.config import load_config
+from belfry.pipeline.progress import silent
+from belfry.pipeline.training.retrieval_stage import fit_first_stage, users_to_ask
+from belfry.retrieval.dense import top_candidates
 from benchmarks.leaderboard.splits import CASES
 from benchmarks.ranking import HOLDOUTS
-from dataset.candidates import Candidates
-from dataset.similarity import ease_weights
-from dataset.sources.open import read_data
-from dataset.validation import check
-from evaluation.metrics import hits, lists_of, ndcg, recall
-from pipeline.config import load_config
-from pipeline.data import prepare
-from pipeline.first_stage import fit_first_stage, users_to_ask
-from pipeline.holdout import Fold, make_folds
-from pipeline.progress import silent
-from retrieval.dense import top_candidates
 
 RESULT = Path(__file__).parent.parent / "docs" / "results" / "settings.md"
 VARIED = [

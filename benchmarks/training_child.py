@@ -14,16 +14,16 @@ from time import perf_counter
 import numpy as np
 import pyarrow as pa
 
-from dataset.interactions import Interactions
-from dataset.sources.open import read_data
-from dataset.split import split_random
-from dataset.tables import Tables
-from dataset.validation import check
-from layers.batches import BatchPlan, retrieval_batches
-from layers.negatives import CandidateDraw
-from pipeline.data import prepare
-from retrieval.config import ReportConfig, TowerConfig, TwoTowerConfig
-from retrieval.systems import make_towers
+from belfry.dataset.interactions import Interactions
+from belfry.dataset.prepare import prepare
+from belfry.dataset.sources.open import read_data
+from belfry.dataset.split import split_random
+from belfry.dataset.tables import Tables
+from belfry.dataset.validation.check import check
+from belfry.layers.batches import BatchPlan, retrieval_batches
+from belfry.layers.negatives import NegativeSampler
+from belfry.retrieval.config import ReportConfig, TowerConfig, TwoTowerConfig
+from belfry.retrieval.registry import make_towers
 
 CONFIGS: dict[str, TowerConfig] = {
     "report": ReportConfig(),
@@ -64,7 +64,7 @@ def _n_targets(history: Interactions) -> float:
     """Watches that the default towers must predict in an epoch; the others are read, or left out by dropout."""
     config = TwoTowerConfig()
     plan = BatchPlan(**{name: getattr(config, name) for name in BatchPlan.__dataclass_fields__})
-    draw, generator = CandidateDraw(history, config.negatives, config.n_candidates), np.random.default_rng(0)
+    draw, generator = NegativeSampler(history, config.negatives, config.n_candidates), np.random.default_rng(0)
     batches = retrieval_batches(history, plan, draw, generator)
     return float(sum(np.count_nonzero(batch.target_weight) for batch in batches))
 

@@ -21,11 +21,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dataset.sources.open import read_data
-from dataset.split import split_random
-from dataset.validation import check
-from pipeline.data import prepare
-from pipeline.doctor import installed_versions
+from belfry.dataset.prepare import prepare
+from belfry.dataset.sources.open import read_data
+from belfry.dataset.split import split_random
+from belfry.dataset.validation.check import check
+from belfry.pipeline.runs.versions import installed_versions
 
 ROOT = Path(__file__).parent.parent
 RESULT = ROOT / "docs" / "results" / "training-speed.md"

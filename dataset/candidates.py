@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from dataset.interactions import Positions
-from dataset.vocabulary import Numbers
+from belfry.dataset.interactions import Positions
+from belfry.dataset.vocabulary import ItemNums, Numbers, UserNums
 
 
 @dataclass(frozen=True)
@@ -19,9 +19,9 @@ class Candidates:
     do without: its score and rank are those of the row.
     """
 
-    users: Numbers  # [n_asked] user numbers, 0 for an unknown one
+    users: UserNums  # [n_asked] user numbers, 0 for an unknown one
     row_user: Positions  # [n_rows] position in `users`, never falling
-    item_num: Numbers  # [n_rows]
+    item_num: ItemNums  # [n_rows]
     score: npt.NDArray[np.float32]  # [n_rows], higher is better
     rank: Numbers  # [n_rows] 1-based within a user
     origin: npt.NDArray[np.int8]  # [n_rows] position in `origins`: the source that brought the row
@@ -75,9 +75,9 @@ def order_by(candidates: Candidates, score: npt.NDArray[np.float32], *, top_k: i
 
 
 def take_top_k(
-    users: Numbers,
+    users: UserNums,
     row_user: Positions,
-    item_num: Numbers,
+    item_num: ItemNums,
     score: npt.NDArray[np.float32],
     *,
     top_k: int,

@@ -13,9 +13,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import scipy.sparse as sp
 
-from dataset import columns
-from dataset.interactions import Interactions, Mask
-from dataset.vocabulary import UNKNOWN, Numbers, Vocabulary
+from belfry.dataset import columns
+from belfry.dataset.interactions import Interactions, Mask
+from belfry.dataset.vocabulary import UNKNOWN, Numbers, Vocabulary
 
 FloatColumn: TypeAlias = npt.NDArray[np.float32]
 ColumnType = TypeVar("ColumnType", np.int32, np.float32)
@@ -33,33 +33,33 @@ class FeatureColumns:
     """Features of users (or items), row i belonging to number i; row 0 is the unknown's.
 
     A category 0 means unknown or missing; numeric columns are standardised, a missing value is 0, the mean. A column
-    is cold, known before its user (or item) comes, or hot, made by use: a count, the last login.
+    is content, known before its user (or item) comes, or usage, made by use: a count, the last login.
     """
 
     categorical: dict[str, Numbers] = field(default_factory=dict)  # name -> [n + 1] category numbers
     numeric: dict[str, FloatColumn] = field(default_factory=dict)  # name -> [n + 1]
     multi_valued: dict[str, Numbers] = field(default_factory=dict)  # name -> [n + 1, n_values], padded with 0
     sizes: dict[str, int] = field(default_factory=dict)  # rows that an embedding of a column's categories needs
-    hot: frozenset[str] = frozenset()  # names
+    usage: frozenset[str] = frozenset()  # names
 
     @property
-    def cold(self) -> "FeatureColumns":
+    def content(self) -> "FeatureColumns":
         """The cold columns alone: all that is known of who, or what, has no events."""
         return FeatureColumns(
-            categorical={name: values for name, values in self.categorical.items() if name not in self.hot},
-            numeric={name: values for name, values in self.numeric.items() if name not in self.hot},
-            multi_valued={name: values for name, values in self.multi_valued.items() if name not in self.hot},
-            sizes={name: size for name, size in self.sizes.items() if name not in self.hot},
+            categorical={name: values for name, values in self.categorical.items() if name not in self.usage},
+            numeric={name: values for name, values in self.numeric.items() if name not in self.usage},
+            multi_valued={name: values for name, values in self.multi_valued.items() if name not in self.usage},
+            sizes={name: size for name, size in self.sizes.items() if name not in self.usage},
         )
 
-    def hide_hot(self, has_events: Mask) -> "FeatureColumns":
-        """The same, hot columns missing for the numbers without events; `has_events` [n + 1]."""
-        if not self.hot:
+    def hide_usage(self, has_events: Mask) -> "FeatureColumns":
+        """The same, usage columns missing for the numbers without events; `has_events` [n + 1]."""
+        if not self.usage:
             return self
 
         def hidden(columns: dict[str, npt.NDArray[ColumnType]]) -> dict[str, npt.NDArray[ColumnType]]:
             columns = dict(columns)
-            for name in self.hot & columns.keys():
+            for name in self.usage & columns.keys():
                 columns[name] = columns[name].copy()
                 columns[name][~has_events] = 0
             return columns
@@ -109,7 +109,7 @@ class FeatureColumns:
         for kind in ("categorical", "numeric", "multi_valued"):
             arrays |= {f"{kind}/{name}": values for name, values in getattr(self, kind).items()}
         arrays |= {f"size/{name}": np.array(size) for name, size in self.sizes.items()}
-        return arrays | {f"hot/{name}": np.array(True) for name in sorted(self.hot)}
+        return arrays | {f"usage/{name}": np.array(True) for name in sorted(self.usage)}
 
     @classmethod
     def from_arrays(cls, arrays: dict[str, npt.NDArray[np.generic]]) -> "FeatureColumns":
@@ -121,7 +121,7 @@ class FeatureColumns:
             numeric=of_kind("numeric"),  # type: ignore[arg-type]
             multi_valued=of_kind("multi_valued"),  # type: ignore[arg-type]
             sizes={name: int(size) for name, size in of_kind("size").items()},
-            hot=frozenset(of_kind("hot")),
+            usage=frozenset(of_kind("usage")),
         )
 
 
@@ -147,7 +147,7 @@ def encode_features(
     *,
     id_column: str,
     text_columns: Iterable[str] = (),
-    hot_columns: Iterable[str] = (),
+    usage_columns: Iterable[str] = (),
 ) -> FeatureColumns:
     """Feature columns of a checked users or items table, in the order of `vocabulary`.
 
@@ -175,8 +175,8 @@ def encode_features(
             _add_numeric(encoded, name, values, rows)
         else:
             _add_categorical(encoded, name, values.cast(pa.string()), rows)
-    hot = {made for name in hot_columns for made in (name, _bucket_of(name))}
-    return replace(encoded, hot=frozenset(hot & encoded.take(np.zeros(0, np.int32)).keys()))
+    usage = {made for name in usage_columns for made in (name, _bucket_of(name))}
+    return replace(encoded, usage=frozenset(usage & encoded.take(np.zeros(0, np.int32)).keys()))
 
 
 def title_numbers(titles: pa.Array) -> Numbers:

@@ -6,8 +6,8 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from dataset.interactions import Interactions, Positions, Times, stretches
-from dataset.vocabulary import Numbers
+from belfry.dataset.interactions import Interactions, Positions, Times, stretches
+from belfry.dataset.vocabulary import ItemNums, UserNums
 
 Weights: TypeAlias = npt.NDArray[np.float32]
 
@@ -17,20 +17,20 @@ class HistoryBags:
     """Items of many histories, those of one history together, each with two weights of unit length per history."""
 
     row: Positions  # [n_entries] which history; never falling
-    item_num: Numbers  # [n_entries], oldest first within a history
-    even: Weights  # [n_entries] 1 / sqrt(length)
-    recent: Weights  # [n_entries] falling by half every `half_life` items back
+    item_num: ItemNums  # [n_entries], oldest first within a history
+    uniform: Weights  # [n_entries] 1 / sqrt(length)
+    recency: Weights  # [n_entries] falling by half every `half_life` items back
 
 
 @dataclass(frozen=True)
 class HistoryWindows:
     """Stretches of histories, oldest first, each ending in the last column; shorter ones are padded in front."""
 
-    item_num: Numbers  # [n_windows, length], 0 where padded
+    item_num: ItemNums  # [n_windows, length], 0 where padded
     time_s: Times  # [n_windows, length] UTC, 0 where padded and in a history without times
 
 
-def even_weights(counts: Positions) -> Weights:
+def uniform_weights(counts: Positions) -> Weights:
     """[sum(counts)] float32: every entry of a history of length n weighs 1 / sqrt(n)."""
     return np.repeat(1 / np.sqrt(np.maximum(counts, 1)), counts).astype(np.float32)
 
@@ -44,17 +44,17 @@ def recency_weights(counts: Positions, half_life: float) -> Weights:
     return weights
 
 
-def make_bags(items: Numbers, counts: Positions, *, half_life: float) -> HistoryBags:
+def make_bags(items: ItemNums, counts: Positions, *, half_life: float) -> HistoryBags:
     """Bags of histories that stand one after another, each oldest first; `counts` [n_histories] are their lengths."""
     return HistoryBags(
         row=np.repeat(np.arange(len(counts)), counts),
         item_num=items,
-        even=even_weights(counts),
-        recent=recency_weights(counts, half_life),
+        uniform=uniform_weights(counts),
+        recency=recency_weights(counts, half_life),
     )
 
 
-def history_bags(history: Interactions, users: Numbers, *, half_life: float, max_length: int) -> HistoryBags:
+def history_bags(history: Interactions, users: UserNums, *, half_life: float, max_length: int) -> HistoryBags:
     """Bags of what `users` watched, their newest `max_length` events; empty for an unknown user."""
     by_user = history.by_user
     stops = by_user.starts[users + 1]
@@ -63,9 +63,9 @@ def history_bags(history: Interactions, users: Numbers, *, half_life: float, max
 
 
 def padded_bags(
-    history: Interactions, users: Numbers, *, half_life: float, max_length: int
+    history: Interactions, users: UserNums, *, half_life: float, max_length: int
 ) -> dict[str, npt.NDArray[np.int32] | Weights]:
-    """The bags of `users` as exported query towers read them: `history`, `even`, `recent`, each [n_users, length].
+    """The bags of `users` as exported query towers read them: `history`, `uniform`, `recency`, each [n_users, length].
 
     The length is that of the longest, and 1 at least; padding is 0.
     """
@@ -73,12 +73,16 @@ def padded_bags(
     counts = np.bincount(bags.row, minlength=len(users))
     slots = np.arange(len(bags.row)) - np.repeat(np.cumsum(counts) - counts, counts)
     shape = (len(users), max(int(counts.max(initial=0)), 1))
-    items, even, recent = np.zeros(shape, np.int32), np.zeros(shape, np.float32), np.zeros(shape, np.float32)
-    items[bags.row, slots], even[bags.row, slots], recent[bags.row, slots] = bags.item_num, bags.even, bags.recent
-    return {"history": items, "even": even, "recent": recent}
+    items, uniform, recency = np.zeros(shape, np.int32), np.zeros(shape, np.float32), np.zeros(shape, np.float32)
+    items[bags.row, slots], uniform[bags.row, slots], recency[bags.row, slots] = (
+        bags.item_num,
+        bags.uniform,
+        bags.recency,
+    )
+    return {"history": items, "uniform": uniform, "recency": recency}
 
 
-def history_windows(history: Interactions, users: Numbers, *, length: int) -> HistoryWindows:
+def history_windows(history: Interactions, users: UserNums, *, length: int) -> HistoryWindows:
     """[n_users, length] the newest events of `users`; padding alone for an unknown user."""
     starts = history.by_user.starts
     return windows_between(history, starts[users], np.where(users > 0, starts[users + 1], starts[users]), length=length)

@@ -10,8 +10,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import scipy.sparse as sp
 
-from dataset import columns
-from dataset.vocabulary import Numbers, Vocabulary
+from belfry.dataset import columns
+from belfry.dataset.vocabulary import ItemNums, Numbers, UserNums, Vocabulary
 
 Mask: TypeAlias = npt.NDArray[np.bool_]
 Positions: TypeAlias = npt.NDArray[np.int64]
@@ -45,12 +45,14 @@ class Interactions:
 
     users: Vocabulary
     items: Vocabulary
-    user_num: Numbers  # [n_events]
-    item_num: Numbers  # [n_events]
+    user_num: UserNums  # [n_events]
+    item_num: ItemNums  # [n_events]
     timestamp_s: Times | None = None  # [n_events], UTC
     rating: npt.NDArray[np.float32] | None = None  # [n_events], NaN = watched and not rated
     weight: npt.NDArray[np.float32] | None = None  # [n_events], above 0, how much a watch counts; none: all 1
-    shown: "SeenItems | None" = None  # pairs of events that only showed an item; pairs also watched may be among them
+    impressions: "SeenItems | None" = (
+        None  # pairs of events that only showed an item; pairs also watched may be among them
+    )
     labels: Mapping[str, npt.NDArray[np.float32]] = field(
         default_factory=dict
     )  # name of a further column -> [n_events], NaN = nothing said
@@ -62,14 +64,14 @@ class Interactions:
         *,
         users: Vocabulary | None = None,
         items: Vocabulary | None = None,
-        shown: pa.Table | None = None,
+        impressions: pa.Table | None = None,
         labels: Iterable[str] = (),
     ) -> "Interactions":
-        """Number a table that `dataset.validation.check` has passed; vocabularies are made where none is given.
+        """Number a table that `belfry.dataset.validation.check.check` has passed; vocabularies are made where none is given.
 
         A column of ratings that are all missing counts as none; a part of the events, as `select` gives it, keeps its
         ratings even so, which is how all parts of one table come to be described by the same features.
-        Every row of `table` is a watch: `dataset.relations.watches_and_shown` tells them from the rows of `shown`.
+        Every row of `table` is a watch: `belfry.dataset.event_weights.watches_and_impressions` tells them from the rows of `shown`.
         """
         users = Vocabulary(table[columns.USER_ID]) if users is None else users
         items = Vocabulary(table[columns.ITEM_ID]) if items is None else items
@@ -90,7 +92,7 @@ class Interactions:
             timestamp_s,
             rating,
             None if weight is None or (weight == 1).all() else weight,
-            SeenItems.from_table(shown, users, items) if shown is not None and len(shown) else None,
+            SeenItems.from_table(impressions, users, items) if impressions is not None and len(impressions) else None,
             {name: table[name].to_numpy(zero_copy_only=False).astype(np.float32) for name in labels},
         )
 
@@ -109,16 +111,16 @@ class Interactions:
         data |= {name: pa.array(values, from_pandas=True) for name, values in self.labels.items()}
         return pa.table(data)
 
-    def shown_to_table(self) -> pa.Table | None:
+    def impressions_to_table(self) -> pa.Table | None:
         """The pairs that were shown, with the caller's ids and, where there are any, times; None where none was."""
-        if self.shown is None:
+        if self.impressions is None:
             return None
         data = {
-            columns.USER_ID: self.users.take(self.shown.user_num),
-            columns.ITEM_ID: self.items.take(self.shown.item_num),
+            columns.USER_ID: self.users.take(self.impressions.user_num),
+            columns.ITEM_ID: self.items.take(self.impressions.item_num),
         }
-        if self.shown.first_s is not None:
-            data[columns.TIMESTAMP_S] = pa.array(self.shown.first_s)
+        if self.impressions.first_s is not None:
+            data[columns.TIMESTAMP_S] = pa.array(self.impressions.first_s)
         return pa.table(data)
 
     def __len__(self) -> int:
@@ -136,13 +138,15 @@ class Interactions:
             labels={name: values[rows] for name, values in self.labels.items()},
         )
 
-    def shown_before(self, moment_s: "int | Times") -> "Interactions":
+    def impressions_before(self, moment_s: "int | Times") -> "Interactions":
         """The same watches, and of what was shown only what was so before a moment, or each user's [n_users + 1]."""
-        return self if self.shown is None else replace(self, shown=self.shown.before(moment_s))
+        return self if self.impressions is None else replace(self, impressions=self.impressions.before(moment_s))
 
-    def shown_without(self, later: "Interactions") -> "Interactions":
+    def impressions_without(self, later: "Interactions") -> "Interactions":
         """The same watches, and of what was shown only what was not watched in `later`: an impression would tell."""
-        return self if self.shown is None else replace(self, shown=self.shown.without(later.seen_items))
+        return (
+            self if self.impressions is None else replace(self, impressions=self.impressions.without(later.seen_items))
+        )
 
     @cached_property
     def by_user(self) -> UserRows:
@@ -178,7 +182,7 @@ class SeenItems:
     """Items each user has watched, or was shown, as compressed rows."""
 
     starts: Positions  # [n_users + 2]
-    item_num: Numbers  # [n_pairs], rising within a user
+    item_num: ItemNums  # [n_pairs], rising within a user
     first_s: Times | None = None  # [n_pairs], UTC, when this first happened; kept of what was shown
 
     @classmethod
@@ -224,20 +228,20 @@ class SeenItems:
         """Rising numbers of the items that this user has watched."""
         return self.item_num[self.starts[user_num] : self.starts[user_num + 1]]
 
-    def count(self, users: Numbers) -> npt.NDArray[np.int64]:
+    def count(self, users: UserNums) -> npt.NDArray[np.int64]:
         """[n_users] items each has watched."""
         return self.starts[users + 1] - self.starts[users]
 
-    def rows_of(self, users: Numbers) -> tuple[Positions, Numbers]:
+    def rows_of(self, users: UserNums) -> tuple[Positions, Numbers]:
         """Seen pairs of many users: position in `users`, item number; both [n_pairs]."""
         counts = self.count(users)
         return np.repeat(np.arange(len(users)), counts), self.item_num[stretches(self.starts[users], counts)]
 
-    def contains(self, user_num: Numbers, item_num: Numbers) -> Mask:
+    def contains(self, user_num: UserNums, item_num: ItemNums) -> Mask:
         """Whether each (user, item) pair is one of these; both of one shape, which the answer has too."""
         return self.positions(user_num, item_num) >= 0
 
-    def positions(self, user_num: Numbers, item_num: Numbers) -> Positions:
+    def positions(self, user_num: UserNums, item_num: ItemNums) -> Positions:
         """Where each (user, item) pair is in `item_num`, -1 where it is not; both of one shape."""
         wanted = user_num.astype(np.int64) * _KEY_STRIDE + item_num
         found = np.searchsorted(self._keys[:-1], wanted)

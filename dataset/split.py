@@ -9,14 +9,14 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dataset import columns
-from dataset.errors import InputError
-from dataset.interactions import Interactions, Mask, Times
-from dataset.vocabulary import Numbers, Vocabulary
+from belfry.dataset import columns
+from belfry.dataset.errors import InputError
+from belfry.dataset.interactions import Interactions, Mask, Times
+from belfry.dataset.vocabulary import Numbers, Vocabulary
 
 TRAIN_FILE = "train.parquet"
 TEST_FILE = "test.parquet"
-SHOWN_FILE = "shown.parquet"
+IMPRESSIONS_FILE = "impressions.parquet"
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ def folds(interactions: Interactions, *, n_folds: int, seed: int) -> npt.NDArray
 def save_split(split: Split, folder: Path) -> None:
     """Write train.parquet and test.parquet, with the caller's ids; `folder` appears whole or not at all.
 
-    Both hold watches alone; what was shown to the users of train, if anything was, goes to shown.parquet.
+    Both hold watches alone; what was shown to the users of train, if anything was, goes to impressions.parquet.
 
     Raises:
         InputError: `folder` exists and is not empty.
@@ -126,8 +126,8 @@ def save_split(split: Split, folder: Path) -> None:
         written.mkdir()
         pq.write_table(split.train.to_table(), written / TRAIN_FILE)
         pq.write_table(split.test.to_table(), written / TEST_FILE)
-        if (shown := split.train.shown_to_table()) is not None:
-            pq.write_table(shown, written / SHOWN_FILE)
+        if (impressions := split.train.impressions_to_table()) is not None:
+            pq.write_table(impressions, written / IMPRESSIONS_FILE)
         written.rename(folder)
 
 
@@ -138,13 +138,15 @@ def load_split(folder: Path) -> Split:
         InputError: a table is missing or cannot be read.
     """
     train, test = _read(folder / TRAIN_FILE), _read(folder / TEST_FILE)
-    shown = _read(folder / SHOWN_FILE) if (folder / SHOWN_FILE).exists() else None
-    ids = [table.select([columns.USER_ID, columns.ITEM_ID]) for table in (train, test, shown) if table is not None]
+    impressions = _read(folder / IMPRESSIONS_FILE) if (folder / IMPRESSIONS_FILE).exists() else None
+    ids = [
+        table.select([columns.USER_ID, columns.ITEM_ID]) for table in (train, test, impressions) if table is not None
+    ]
     everything = pa.concat_tables(ids)
     users, items = Vocabulary(everything[columns.USER_ID]), Vocabulary(everything[columns.ITEM_ID])
     labels = [name for name in train.column_names if name not in columns.OF_INTERACTIONS]
     return Split(
-        Interactions.from_table(train, users=users, items=items, shown=shown, labels=labels),
+        Interactions.from_table(train, users=users, items=items, impressions=impressions, labels=labels),
         Interactions.from_table(test, users=users, items=items, labels=labels),
     )
 
@@ -159,7 +161,7 @@ def _read(path: Path) -> pa.Table:
 def _split(interactions: Interactions, is_test: Mask, how: str, begins_s: int | Times | None = None) -> Split:
     """The two sides; `begins_s`, where test has a beginning, is its moment, or that of each user [n_users + 1]."""
     train, test = interactions.select(~is_test), interactions.select(is_test)
-    split = Split(train.shown_without(test) if begins_s is None else train.shown_before(begins_s), test)
+    split = Split(train.impressions_without(test) if begins_s is None else train.impressions_before(begins_s), test)
     if not len(split.train) or not len(split.test):
         raise InputError(
             f"split by {how}: {len(split.train)} of {len(interactions)} interactions fall in train, "

@@ -10,7 +10,7 @@ class Tables:
     """The three tables of design: only `interactions` is needed; `items` and `users` carry features.
 
     `text_columns` names the item columns whose words are features (a title); an unnamed string column is categorical.
-    `hot_columns` names the columns of items and users that are made by use; all others are known before any use.
+    `usage_columns` names the columns of items and users that are made by use; all others are known before any use.
     `label_columns` names further columns of interactions that something is to be learned from.
     """
 
@@ -18,5 +18,5 @@ class Tables:
     items: pa.Table | None = None
     users: pa.Table | None = None
     text_columns: tuple[str, ...] = ()
-    hot_columns: tuple[str, ...] = ()
+    usage_columns: tuple[str, ...] = ()
     label_columns: tuple[str, ...] = ()

@@ -10,10 +10,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dataset.errors import InputError
+from belfry.dataset.errors import InputError
 
 Id: TypeAlias = str | int
 Numbers: TypeAlias = npt.NDArray[np.int32]
+UserNums: TypeAlias = Numbers  # numbers of users, 0 = unknown
+ItemNums: TypeAlias = Numbers  # numbers of items, 0 = unknown
 
 UNKNOWN = 0
 

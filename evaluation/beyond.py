@@ -9,9 +9,9 @@ import numpy.typing as npt
 import scipy.sparse as sp
 from scipy import special
 
-from dataset.interactions import Interactions, Mask
-from dataset.vocabulary import Numbers
-from evaluation.metrics import Counts, Lists, PerUser
+from belfry.dataset.interactions import Interactions, Mask
+from belfry.dataset.vocabulary import ItemNums, UserNums
+from belfry.evaluation.metrics import Counts, Lists, PerUser
 
 _MIXED = 0.01  # share of the history in the list's shares, for finite divergences
 _WORDS_PER_BLOCK = 1 << 22  # 32 MiB of watcher bits at a time
@@ -52,26 +52,26 @@ def mean_popularity(lists: Lists, history: Interactions) -> PerUser:
     return _mean_of_list(lists, history.item_counts.astype(np.float64))
 
 
-def popularity_lift(lists: Lists, users: Numbers, history: Interactions) -> PerUser:
+def popularity_lift(lists: Lists, users: UserNums, history: Interactions) -> PerUser:
     """[n_users] mean popularity of the list / what these users' own histories hold on average; 1 is neither way.
 
     The divisor is one number, the mean over users of their history's mean popularity. So the mean over users is the
     source's ratio of group averages (its delta GAP, plus 1), and a user with an obscure history cannot outweigh all.
     Source: Abdollahpouri et al., The unfairness of popularity bias in recommendation, RMSE workshop, RecSys 2019.
     """
-    own = taste_popularity(users, history)
+    own = history_popularity(users, history)
     if np.isnan(own).all():
         return np.full(len(users), np.nan)
     return mean_popularity(lists, history) / float(np.nanmean(own))
 
 
-def taste_popularity(users: Numbers, history: Interactions) -> PerUser:
+def history_popularity(users: UserNums, history: Interactions) -> PerUser:
     """[n_users] mean popularity of what each user has watched, in users; NaN for a user without a history."""
     rows, seen = history.seen_items.rows_of(users)
     return _mean_by_row(rows, history.item_counts[seen].astype(np.float64), len(users))
 
 
-def serendipity(lists: Lists, hits: Mask, users: Numbers, history: Interactions) -> PerUser:
+def serendipity(lists: Lists, hits: Mask, users: UserNums, history: Interactions) -> PerUser:
     """[n_users] hits that a list of the most popular items the user has not seen would have lacked / length of list.
 
     Source: Ge, Delgado-Battenfeld and Jannach, Beyond accuracy, RecSys 2010, with popularity as the primitive system.
@@ -88,7 +88,7 @@ def serendipity(lists: Lists, hits: Mask, users: Numbers, history: Interactions)
     return np.asarray(np.bincount(row[is_surprise], minlength=len(users)) / n)
 
 
-def miscalibration(lists: Lists, users: Numbers, history: Interactions, shares: PerUser) -> PerUser:
+def miscalibration(lists: Lists, users: UserNums, history: Interactions, shares: PerUser) -> PerUser:
     """[n_users] how far the categories of the list are from those of the history: 0 alike, higher further, in nats.
 
     The divergence of Kullback and Leibler from the history's shares to the list's, the latter mixed with 1% of the
@@ -126,7 +126,7 @@ def intra_list_diversity(lists: Lists, history: Interactions) -> PerUser:
     return 1 - _mean_by_row(row, similarity, len(lists))
 
 
-def _sum_by_row(row: npt.NDArray[np.int64], item: Numbers, shares: PerUser, n_rows: int) -> PerUser:
+def _sum_by_row(row: npt.NDArray[np.int64], item: ItemNums, shares: PerUser, n_rows: int) -> PerUser:
     """[n_rows, n_categories] the shares of each row's items, summed."""
     members = sp.csr_matrix((np.ones(len(row)), (row, item)), shape=(n_rows, len(shares)))
     return np.asarray(members @ shares)

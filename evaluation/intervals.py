@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from evaluation.metrics import PerUser
+from belfry.evaluation.metrics import PerUser
 
 LEVEL = 0.95
 N_RESAMPLES = 2000

@@ -11,9 +11,9 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from dataset.candidates import Candidates
-from dataset.interactions import Mask, SeenItems
-from dataset.vocabulary import Numbers
+from belfry.dataset.candidates import Candidates
+from belfry.dataset.interactions import Mask, SeenItems
+from belfry.dataset.vocabulary import UserNums
 
 Lists: TypeAlias = npt.NDArray[np.int32]  # [n_users, n] item numbers by rank, padded with 0
 PerUser: TypeAlias = npt.NDArray[np.float64]  # [n_users], NaN where a metric is not defined for a user
@@ -28,7 +28,7 @@ def lists_of(candidates: Candidates, n: int) -> Lists:
     return lists
 
 
-def hits(lists: Lists, users: Numbers, test: SeenItems) -> Mask:
+def hits(lists: Lists, users: UserNums, test: SeenItems) -> Mask:
     """[n_users, n] whether each listed item is one of its user's test items; padding never is."""
     return test.contains(np.broadcast_to(users[:, None], lists.shape), lists)
 

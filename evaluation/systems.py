@@ -5,13 +5,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from dataset.candidates import Candidates
-from dataset.errors import InputError
-from dataset.interactions import Interactions, SeenItems
-from dataset.vocabulary import UNKNOWN, Numbers
-from evaluation import beyond, metrics
-from evaluation.intervals import Interval, mean_intervals
-from evaluation.metrics import PerUser
+from belfry.dataset.candidates import Candidates
+from belfry.dataset.errors import InputError
+from belfry.dataset.interactions import Interactions, SeenItems
+from belfry.dataset.vocabulary import UNKNOWN, UserNums
+from belfry.evaluation import beyond, metrics
+from belfry.evaluation.intervals import Interval, mean_intervals
+from belfry.evaluation.metrics import PerUser
 
 CUTOFFS = (10, 50, 100, 500)
 
@@ -30,7 +30,7 @@ class SystemResult:
 
     name: str
     metrics: dict[str, Interval]  # "ndcg@10" -> mean over users with interval
-    users: Numbers = field(repr=False)  # [n_users] the evaluated ones, rising
+    users: UserNums = field(repr=False)  # [n_users] the evaluated ones, rising
     per_user: dict[str, PerUser] = field(repr=False)  # metric -> [n_users], rows as in `users`
     left_out: tuple[LeftOut, ...] = ()
 
@@ -105,7 +105,7 @@ def evaluate_lists(
     )
 
 
-def _left_out(asked: Numbers, test: SeenItems) -> tuple[LeftOut, ...]:
+def _left_out(asked: UserNums, test: SeenItems) -> tuple[LeftOut, ...]:
     n_without_test = int(np.count_nonzero(test.count(asked) == 0))
     with_test = np.flatnonzero(np.diff(test.starts))
     n_not_asked = len(np.setdiff1d(with_test, np.append(asked, UNKNOWN)))

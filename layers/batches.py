@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from dataset.history import HistoryBags, make_bags
-from dataset.interactions import Interactions, Mask, Positions, stretches
-from dataset.vocabulary import Numbers
-from layers.negatives import CandidateDraw
+from belfry.dataset.history import HistoryBags, make_bags
+from belfry.dataset.interactions import Interactions, Mask, Positions, stretches
+from belfry.dataset.vocabulary import ItemNums, Numbers, UserNums
+from belfry.layers.negatives import NegativeSampler
 
 _KEY_STRIDE = 1 << 32  # item numbers are int32
 
@@ -18,10 +18,10 @@ _KEY_STRIDE = 1 << 32  # item numbers are int32
 class RetrievalBatch:
     """One step of tower training."""
 
-    users: Numbers  # [n_queries]
+    users: UserNums  # [n_queries]
     bags: HistoryBags  # what each query may read
     age: npt.NDArray[np.float32]  # [n_queries] of the targets, in spans of the history; 0 where the end is asked for
-    candidates: Numbers  # [n_candidates] unique item numbers, rising
+    candidates: ItemNums  # [n_candidates] unique item numbers, rising
     log_q: npt.NDArray[np.float32]  # [n_candidates] log of the chance that the candidate is among `candidates`
     target_weight: npt.NDArray[np.float32]  # [n_queries, n_candidates] how much a target counts, 0 for others
     negative_weight: npt.NDArray[np.float32]  # [n_queries, n_candidates] how much a negative counts, 0 for others
@@ -39,15 +39,15 @@ class BatchPlan:
     cold_share: float
     half_life: float
     max_history: int
-    shown_weight: float
+    impression_weight: float
 
 
 def retrieval_batches(
     history: Interactions,
     plan: BatchPlan,
-    draw: CandidateDraw,
+    sampler: NegativeSampler,
     generator: np.random.Generator,
-    mined: Numbers | None = None,
+    mined: ItemNums | None = None,
 ) -> Iterator[RetrievalBatch]:
     """One epoch: every user with two events or more, once, in random order.
 
@@ -71,15 +71,17 @@ def retrieval_batches(
         is_read = _newest(is_read, row, counts, plan.max_history)
         dropout = np.where(generator.random(len(chosen)) < plan.cold_share, 1.0, plan.history_dropout)
         is_read &= generator.random(len(row)) >= dropout[row]
-        shown_row, shown = _shown(history, chosen)
-        candidates = draw(
-            items[is_target], np.concatenate([shown, *([] if mined is None else [_named(mined[chosen])])]), generator
+        impression_row, impressions = _impressions(history, chosen)
+        candidates = sampler(
+            items[is_target],
+            np.concatenate([impressions, *([] if mined is None else [_named(mined[chosen])])]),
+            generator,
         )
         numbers = candidates.item_num
         negative_weight = np.broadcast_to(candidates.is_negative, (len(chosen), len(numbers))).astype(np.float32)
         if mined is not None:
             _set(negative_weight, np.repeat(np.arange(len(chosen)), mined.shape[1]), mined[chosen].ravel(), numbers, 1)
-        _set(negative_weight, shown_row, shown, numbers, plan.shown_weight)
+        _set(negative_weight, impression_row, impressions, numbers, plan.impression_weight)
         _set(negative_weight, row, items, numbers, 0)
         target_weight = np.zeros_like(negative_weight)
         weight = np.ones(1, np.float32) if history.weight is None else history.weight[events[is_target]]
@@ -115,21 +117,21 @@ def _newest(is_read: Mask, row: Positions, counts: Positions, most: int) -> Mask
     return is_read & (n_read[np.cumsum(counts) - 1][row] - n_read < most)
 
 
-def _shown(history: Interactions, users: Numbers) -> tuple[Positions, Numbers]:
-    if history.shown is None:
+def _impressions(history: Interactions, users: UserNums) -> tuple[Positions, Numbers]:
+    if history.impressions is None:
         return np.zeros(0, np.int64), np.zeros(0, np.int32)
-    return history.shown.rows_of(users)
+    return history.impressions.rows_of(users)
 
 
-def _named(items: Numbers) -> Numbers:
+def _named(items: ItemNums) -> Numbers:
     return items[items > 0]
 
 
 def _set(
     weights: npt.NDArray[np.float32],
     row: Positions,
-    items: Numbers,
-    candidates: Numbers,
+    items: ItemNums,
+    candidates: ItemNums,
     value: float | npt.NDArray[np.float32],
 ) -> None:
     """Write `value` at the items that are candidates; `weights` [n_rows, n_candidates]."""

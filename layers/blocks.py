@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from layers.backend import keras, tfrs
+from belfry.layers.backend import keras, tfrs
 
 
 def mlp(widths: Sequence[int], *, dropout: float, name: str) -> keras.Sequential:

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
-from dataset.features import FeatureColumns
-from layers.backend import Tensor, keras, tf
+from belfry.dataset.features import FeatureColumns
+from belfry.layers.backend import Tensor, keras, tf
 
 
 class FeatureEncoder(keras.layers.Layer):  # type: ignore[misc]

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
-from layers.backend import Tensor, quiet_stderr, tf
+from belfry.layers.backend import Tensor, quiet_stderr, tf
 
 OPSET = 17
 

@@ -1,6 +1,6 @@
 """Losses over one row of candidates per query: sampling correction, and what tells targets from negatives."""
 
-from layers.backend import Tensor, tf
+from belfry.layers.backend import Tensor, tf
 
 MASKED = -1e9  # a logit no softmax sees; used before the softmax only, never on a score that sorts a list
 
@@ -38,7 +38,7 @@ def keep_hardest(logits: Tensor, negative_weight: Tensor, n_negatives: int) -> T
     return tf.where(scores >= worst_kept, negative_weight, 0.0)
 
 
-def contrast(
+def sampled_loss(
     logits: Tensor,
     target_weight: Tensor,
     negative_weight: Tensor,
@@ -57,7 +57,7 @@ def contrast(
         negative_weight: [n_queries, n_candidates] float32, how much a negative counts, 0 at all others: a query's
             targets and what else it has watched.
         objective: "softmax": -log of a target's share among itself, the query's other targets and its negatives.
-            "sigmoid": -log sigmoid(s) of a target, and `n_negatives` times the mean of -log sigmoid(-s) of negatives.
+            "binary": -log sigmoid(s) of a target, and `n_negatives` times the mean of -log sigmoid(-s) of negatives.
             The others compare a target with `n_negatives` drawn negatives of its query, the chance to be drawn going by
             weight: "bpr" -log sigmoid(s - s'); "hinge" max(0, margin - s + s'); "triplet"
             max(0, margin + d^2 - d'^2).
@@ -72,7 +72,7 @@ def contrast(
         log_weight = tf.maximum(tf.math.log(negative_weight), MASKED)
         return softmax_over_candidates(tf.where(target_weight > 0, logits, logits + log_weight), target_weight)
     n_targets = tf.maximum(tf.reduce_sum(target_weight), 1e-9)
-    if objective == "sigmoid":
+    if objective == "binary":
         missed = tf.reduce_sum(target_weight * tf.nn.softplus(-logits)) / n_targets
         n_all = tf.maximum(tf.reduce_sum(negative_weight), 1e-9)
         return missed + n_negatives * tf.reduce_sum(negative_weight * tf.nn.softplus(logits)) / n_all

@@ -6,8 +6,8 @@ from typing import Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from dataset.interactions import Interactions
-from dataset.vocabulary import UNKNOWN, Numbers
+from belfry.dataset.interactions import Interactions
+from belfry.dataset.vocabulary import UNKNOWN, ItemNums, UserNums
 
 Negatives: TypeAlias = Literal["all", "in_batch", "uniform", "popularity", "mixed", "hard"]
 
@@ -15,15 +15,15 @@ _POPULARITY_POWER = 0.75  # Mikolov et al., Distributed representations of words
 
 
 @dataclass(frozen=True)
-class Candidates:
+class SampledCandidates:
     """The items of one step."""
 
-    item_num: Numbers  # [n_candidates] unique, rising
+    item_num: ItemNums  # [n_candidates] unique, rising
     log_q: npt.NDArray[np.float32]  # [n_candidates] log of the chance that the item is here
     is_negative: npt.NDArray[np.bool_]  # [n_candidates] a negative of every query that has not watched it
 
 
-class CandidateDraw:
+class NegativeSampler:
     """Draws the candidates of each step; an item without events is never among them, for nothing is known of it.
 
     `negatives` says what the targets of a step are told from: "in_batch" the targets of all its queries; "uniform"
@@ -38,8 +38,8 @@ class CandidateDraw:
         counts = np.bincount(history.item_num, minlength=len(history.items) + 1).astype(np.float64)
         counts[UNKNOWN] = 0
         self.has_events = counts > 0  # [n_items + 1] watched or shown by anyone
-        if history.shown is not None:
-            self.has_events[history.shown.item_num] = True
+        if history.impressions is not None:
+            self.has_events[history.impressions.item_num] = True
         self._share = counts / max(counts.sum(), 1)
         self._in_batch = negatives not in ("uniform", "popularity")
         self._n_drawn = 0 if negatives == "in_batch" else n_candidates
@@ -48,7 +48,7 @@ class CandidateDraw:
         self._drawn_edges = np.cumsum(self._drawn_share)[:-1]
         self.is_whole = negatives in ("all", "hard") and np.count_nonzero(self.has_events) <= n_candidates
 
-    def __call__(self, targets: Numbers, asked: Numbers, generator: np.random.Generator) -> Candidates:
+    def __call__(self, targets: ItemNums, asked: UserNums, generator: np.random.Generator) -> SampledCandidates:
         """The candidates of one step.
 
         Args:
@@ -57,7 +57,9 @@ class CandidateDraw:
         """
         if self.is_whole:
             everything = np.flatnonzero(self.has_events).astype(np.int32)
-            return Candidates(everything, np.zeros(len(everything), np.float32), np.ones(len(everything), np.bool_))
+            return SampledCandidates(
+                everything, np.zeros(len(everything), np.float32), np.ones(len(everything), np.bool_)
+            )
         certain = np.unique(asked[self.has_events[asked]])
         n_drawn = self._n_drawn
         if n_drawn and self._in_batch:  # targets and draws share the room, and some are drawn whatever the targets
@@ -72,4 +74,4 @@ class CandidateDraw:
             is_negative |= np.isin(items, targets)
         log_q = np.log(np.maximum(-np.expm1(log_missed), 1e-30))
         log_q[np.isin(items, certain)] = 0
-        return Candidates(items, log_q.astype(np.float32), is_negative)
+        return SampledCandidates(items, log_q.astype(np.float32), is_negative)

@@ -11,7 +11,7 @@ FeatureMatrix: TypeAlias = "sp.csr_matrix[np.float32]"
 Weights: TypeAlias = npt.NDArray[np.float64]
 
 _L2 = 5.0  # worth so many rows of mean weight
-_MOST_STEPS = 100
+_MAX_STEPS = 100
 _SETTLED = 1e-4
 
 
@@ -33,7 +33,7 @@ def ridge(features: FeatureMatrix, targets: Table, weights: Weights) -> Table:
     residual = np.asarray(rows.T @ (weight * targets[used]))
     direction, square = residual.copy(), (residual**2).sum(axis=0)
     enough = _SETTLED**2 * square
-    for _ in range(_MOST_STEPS):
+    for _ in range(_MAX_STEPS):
         if (square <= enough).all():
             break
         ahead = rows.T @ (weight * (rows @ direction)) + np.float32(_L2) * direction
@@ -45,7 +45,7 @@ def ridge(features: FeatureMatrix, targets: Table, weights: Weights) -> Table:
     return slopes
 
 
-def biases_of_new(features: FeatureMatrix, biases: Table, weights: Weights) -> Table:
+def impute_biases(features: FeatureMatrix, biases: Table, weights: Weights) -> Table:
     """[n_rows, 1] the `biases` of rows with weights, and for the others what their features suggest.
 
     A row of which nothing is known gets the lowest bias.

@@ -5,8 +5,8 @@ nothing but itself, so that the padding before a first event is the start token:
 for a history that is empty. Plain operators only, so that every encoder has an ONNX form.
 """
 
-from layers.backend import Tensor, keras, tf
-from layers.losses import MASKED
+from belfry.layers.backend import Tensor, keras, tf
+from belfry.layers.losses import MASKED
 
 _HOUR_S, _DAY_S = 3600, 86400
 AGE_EDGES_S = (60, 600, _HOUR_S, 6 * _HOUR_S, *(days * _DAY_S for days in (1, 3, 7, 14, 30, 60, 120, 365, 730, 1460)))

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from dataset.errors import DivergenceError
-from layers.backend import Tensor, keras
+from belfry.dataset.errors import DivergenceError
+from belfry.layers.backend import Tensor, keras
 
 log = logging.getLogger(__name__)
 
@@ -19,7 +19,7 @@ def train_epochs(
     n_epochs: int,
     loss_limit: float = np.inf,
     validate: Callable[[], float] | None = None,
-    look_every: int = 1,
+    evaluate_every: int = 1,
     patience: int = 1,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> int:
@@ -31,8 +31,8 @@ def train_epochs(
         n_epochs: at most.
         loss_limit: a step's loss at or above it is divergence.
         validate: higher is better; the weights of the best look are kept. Without it training runs to its end.
-        look_every: epochs between looks; the last epoch always gets one.
-        patience: looks without a gain before training stops.
+        evaluate_every: epochs between looks; the last epoch always gets one.
+        patience: evaluations without a gain before training stops.
         progress: told of (epochs done, epochs at most).
 
     Raises:
@@ -50,13 +50,13 @@ def train_epochs(
                 )
             losses.append(loss)
         progress(epoch, n_epochs)
-        if validate is None or (epoch % look_every and epoch != n_epochs):
+        if validate is None or (epoch % evaluate_every and epoch != n_epochs):
             continue
         score = validate()
         log.info("%s: epoch %d, loss %.4f, validation %.4f", name, epoch, np.mean(losses), score)
         if score > best_score:
             best_score, best_weights, best_epoch = score, model.get_weights(), epoch
-        elif epoch - best_epoch >= patience * look_every:
+        elif epoch - best_epoch >= patience * evaluate_every:
             break
     if validate is None:
         return n_epochs

@@ -3,22 +3,22 @@
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal, Self, TypeAlias
+from typing import Any, Self, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from dataset import columns
-from dataset.errors import InputError
-from dataset.relations import DEFAULT_RELATIONS, Relations
-from dataset.validation import DEFAULT_POLICY, Policy
-from layers.tower_config import TowersConfig
-from ranking.config import DeepRankerConfig, PairFeaturesConfig, RankerConfig
-from ranking.multitask_config import MultitaskConfig, MultitaskRankerConfig
-from retrieval.config import ModelConfig, RetrieverConfig, TowerConfig, TwoTowerConfig, kinds_of
-from retrieval.index.config import IndexConfig
-from retrieval.popularity import PopularityConfig
+from belfry.dataset import columns
+from belfry.dataset.errors import InputError
+from belfry.dataset.event_weights import DEFAULT_EVENT_WEIGHTS, EventWeights
+from belfry.dataset.folds import Holdout
+from belfry.dataset.validation.check import DEFAULT_POLICY, Policy
+from belfry.layers.towers.config import TowersConfig
+from belfry.ranking.listwise.config import DeepRankerConfig, PairFeaturesConfig, RankerConfig
+from belfry.ranking.multitask.config import MultitaskConfig, MultitaskRankerConfig
+from belfry.retrieval.config import ModelConfig, RetrieverConfig, TowerConfig, TwoTowerConfig, kinds_of
+from belfry.retrieval.index.config import IndexConfig
+from belfry.retrieval.popularity import PopularityConfig
 
-Holdout: TypeAlias = Literal["time", "last", "random"]
 SearchedConfig: TypeAlias = TowerConfig | MultitaskConfig  # whatever fills an index
 SourceModelConfig: TypeAlias = ModelConfig | MultitaskConfig
 
@@ -26,7 +26,7 @@ _PRESETS = Path(__file__).parent / "presets"
 
 # What a holdout means for the components; a preset says nothing of it, `--set` may overrule it.
 _TARGETS = {"random": "any", "last": "next", "time": "next"}  # of retrieval models that have such a setting
-_MOMENTS = {"random": "user_last", "last": "user_last", "time": "history_end"}
+_REQUEST_TIMES = {"random": "user_last", "last": "user_last", "time": "history_end"}
 
 
 class SourceConfig(BaseModel):
@@ -55,11 +55,11 @@ class PipelineConfig(BaseModel):
 
     data: Policy = Field(DEFAULT_POLICY, description="what to do with each kind of problem in the tables")
     text_columns: tuple[str, ...] = Field((), description="item columns whose words are features, e.g. title")
-    hot_columns: tuple[str, ...] = Field(
+    usage_columns: tuple[str, ...] = Field(
         (), description="columns of items and users that are made by use, e.g. n_visits; all others are known before"
     )
-    relations: Relations = Field(
-        DEFAULT_RELATIONS,
+    event_weights: EventWeights = Field(
+        DEFAULT_EVENT_WEIGHTS,
         description="names in the column `event`, best first, and how much each counts as a watch; 0: only shown",
     )
     retrieval: SearchedConfig = Field(TwoTowerConfig(), discriminator="kind")
@@ -86,10 +86,10 @@ class PipelineConfig(BaseModel):
         ge=2,
         le=50,
         description="cross-fitted parts of a random holdout, windows of a time holdout; "
-        "no more of them are trained on than most_lists asks for",
+        "no more of them are trained on than max_lists asks for",
     )
     pair_features: PairFeaturesConfig = PairFeaturesConfig()
-    most_lists: int = Field(10_000, ge=1, description="candidate lists that the ranker learns from, over all folds")
+    max_lists: int = Field(10_000, ge=1, description="candidate lists that the ranker learns from, over all folds")
     ranker: RankerConfig | None = Field(DeepRankerConfig(), discriminator="kind")
 
     @property
@@ -162,7 +162,7 @@ def _apply_holdout(tree: dict[str, Any], holdout: Holdout) -> None:
     for name, section in (("retrieval", retrieval), ("pair_features", pair_features)):
         if not isinstance(section, dict):
             raise InputError(f"config: {name} is {section!r}; wanted a table [{name}]")
-    pair_features.setdefault("moment", _MOMENTS[holdout])
+    pair_features.setdefault("request_time", _REQUEST_TIMES[holdout])
     retrieval.setdefault("kind", "two_tower")
     if isinstance(ranker := tree.get("ranker"), dict):
         ranker.setdefault("kind", "deep")
@@ -212,13 +212,13 @@ def _parse(text: str) -> object:
 
 
 def describe() -> str:
-    """Every setting as Markdown: docs/config.md, written by `python -m pipeline.config`."""
+    """Every setting as Markdown: docs/config.md, written by `python -m belfry.pipeline.config`."""
     lines = [
         "# Settings",
         "",
-        "Every key that a preset's TOML file may hold, or `--set key=value`. Written by `python -m pipeline.config`.",
+        "Every key that a preset's TOML file may hold, or `--set key=value`. Written by `python -m belfry.pipeline.config`.",
         "",
-        "`--holdout` sets `retrieval.targets` and `pair_features.moment`; `none` means no value.",
+        "`--holdout` sets `retrieval.targets` and `pair_features.request_time`; `none` means no value.",
         "",
         "Sources are named all at once. The default is recent popularity:",
         "",
@@ -260,4 +260,4 @@ def _components() -> list[tuple[str, str, BaseModel]]:
 
 
 if __name__ == "__main__":
-    Path(__file__).parent.parent.joinpath("docs", "config.md").write_text(describe())
+    Path(__file__).resolve().parent.parent.joinpath("docs", "config.md").write_text(describe())

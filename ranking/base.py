@@ -8,14 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol, Self
 
-from dataset.candidates import Candidates
-from dataset.features import FeatureTables
-from dataset.interactions import Interactions
-from ranking.example_store import ExampleSource
-from ranking.examples import Examples
-from ranking.lists import Lists
-from ranking.lists import Matrix as Matrix
-from ranking.lists import Scores as Scores
+from belfry.dataset.candidates import Candidates
+from belfry.dataset.features import FeatureTables
+from belfry.dataset.interactions import Interactions
+from belfry.ranking.example_store import ExampleSource
+from belfry.ranking.examples import Examples
+from belfry.ranking.lists import Lists
+from belfry.ranking.lists import Matrix as Matrix
+from belfry.ranking.lists import Scores as Scores
 
 
 class Ranker(Protocol):
@@ -63,7 +63,7 @@ class ListRanker(ListScorer, Protocol):
         ...
 
     def export(self, directory: Path) -> None:
-        """The serving form, which `ranking.serving` reads without TensorFlow."""
+        """The serving form, which `belfry.ranking.listwise.serving` reads without TensorFlow."""
         ...
 
 

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from scipy.optimize import minimize
 from scipy.special import expit
 
-from ranking.base import Scores
+from belfry.ranking.base import Scores
 
 
 @dataclass(frozen=True)

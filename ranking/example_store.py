@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ranking.examples import Examples, concatenate
-from ranking.lists import Lists
+from belfry.ranking.examples import Examples, concatenate
+from belfry.ranking.lists import Lists
 
 _LISTS, _ROWS = "lists.parquet", "rows.parquet"
 _N_RELEVANT, _LENGTH, _USER, _HISTORY, _ITEM, _LABEL = "n_relevant", "length", "user", "history", "item", "label"

@@ -7,9 +7,9 @@ from typing import Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from dataset.interactions import Interactions, Positions
-from dataset.vocabulary import Numbers
-from ranking.lists import Lists, concatenate_lists
+from belfry.dataset.interactions import Interactions, Positions
+from belfry.dataset.vocabulary import Numbers, UserNums
+from belfry.ranking.lists import Lists, concatenate_lists
 
 Label: TypeAlias = Literal["watched", "liked", "rating"]
 
@@ -100,13 +100,13 @@ def concatenate(parts: list[Examples]) -> Examples:
     )
 
 
-def validation_users(users: Numbers, *, share: float, seed: int) -> Numbers:
+def validation_users(users: UserNums, *, share: float, seed: int) -> Numbers:
     """A `share` of the distinct users, at least one: with all their lists they go to validation."""
     distinct = np.unique(users)
     return np.sort(np.random.default_rng(seed).permutation(distinct)[: max(1, round(len(distinct) * share))])
 
 
-def split_by_user(examples: Examples, held_back: Numbers) -> tuple[Examples, Examples]:
+def split_by_user(examples: Examples, held_back: UserNums) -> tuple[Examples, Examples]:
     """(to learn from, to validate on): the lists of users other than `held_back`, and theirs."""
     is_held_back = np.isin(examples.lists.users, held_back)
     return examples.select(np.flatnonzero(~is_held_back)), examples.select(np.flatnonzero(is_held_back))

@@ -7,12 +7,14 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import logit
 
-from dataset.vocabulary import Numbers
-from ranking.base import ListScorer, Matrix
-from ranking.lists import Lists
-from ranking.user_history import Arrays
+from belfry.dataset.vocabulary import ItemNums
+from belfry.ranking.base import ListScorer, Matrix
+from belfry.ranking.features.user_history import Arrays
+from belfry.ranking.lists import Lists
 
-_ABOUT_ANOTHER = re.compile(r"^(?:standard|log_rank)_(?!in_)|_bucket(?=$|\.even$|\.recent$)")  # said of another column
+_ABOUT_ANOTHER = re.compile(
+    r"^(?:standard|log_rank)_(?!in_)|_bucket(?=$|\.uniform$|\.recency$)"
+)  # said of another column
 _CLOSE_TO_ONE = 1 - 1e-7  # float32 probabilities have no finite log-odds beyond
 
 # Pattern of a column -> what its group is called; the first that fits counts.
@@ -21,14 +23,14 @@ _GROUPS = tuple(
     for pattern, words in (
         (r"score|log_rank", "retrieval's order"),
         (r"(?:score|log_rank_in)_(.+)", r"source \1"),
-        (r"(?:cosine|ease|svd)_.+", "likeness to what was watched"),
-        (r"companion_.+", "watched in one sitting"),
+        (r"(?:cosine|ease|svd)_.+", "similarity to what was watched"),
+        (r"cooccurrence_.+", "watched in one sitting"),
         (r"(?:near|lift)_\d+d", "watches in those days"),
         (r"item_age", "time since its first watch"),
         (r"item_rating|user_rating", "ratings"),
         (r"segment\.(.+)", r"users of the same \1"),
         (r"(?:item|distance)\.(.+)", r"\1"),
-        (r"category\.(.+)\.(?:even|recent)", r"\1"),
+        (r"category\.(.+)\.(?:uniform|recency)", r"\1"),
         (r"user\.(.+)", r"user \1"),
     )
 )
@@ -79,7 +81,7 @@ def words_for_group(column: str) -> str:
     return _words_for(f"segment.{column}")
 
 
-def contributions(arrays: Arrays, watched: Numbers, items: Numbers) -> Matrix:
+def contributions(arrays: Arrays, watched: ItemNums, items: ItemNums) -> Matrix:
     """[n_items, n_watched] what each watched item adds to each item: EASE's weight, else the cosine of co-watching.
 
     Args:

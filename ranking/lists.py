@@ -7,11 +7,11 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from dataset.candidates import Candidates
-from dataset.errors import DivergenceError
-from dataset.history import history_windows
-from dataset.interactions import Interactions, Mask, Positions, stretches
-from dataset.vocabulary import Numbers
+from belfry.dataset.candidates import Candidates
+from belfry.dataset.errors import DivergenceError
+from belfry.dataset.history import history_windows
+from belfry.dataset.interactions import Interactions, Mask, Positions, stretches
+from belfry.dataset.vocabulary import ItemNums, Numbers, UserNums
 
 HISTORY_LENGTH = 50  # newest events of a user that a network may attend to
 _ROWS_PER_BLOCK = 1 << 16
@@ -27,9 +27,9 @@ class Lists:
 
     pairs: Matrix  # [n_rows, n_features]
     names: tuple[str, ...]  # of the features
-    items: Numbers  # [n_rows]
+    items: ItemNums  # [n_rows]
     starts: Positions  # [n_lists + 1]
-    users: Numbers  # [n_lists]
+    users: UserNums  # [n_lists]
     history: Numbers  # [n_lists, HISTORY_LENGTH] newest items of each user, oldest first, padded in front with 0
 
     @classmethod

@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from dataset.candidates import Candidates
-from dataset.features import FeatureTables
-from ranking.base import LabelRanker, Matrix, Ranker, Scores
-from ranking.calibration import Calibration
+from belfry.dataset.candidates import Candidates
+from belfry.dataset.features import FeatureTables
+from belfry.ranking.base import LabelRanker, Matrix, Ranker, Scores
+from belfry.ranking.calibration import Calibration
 
-_LEAST_SPREAD = 1e-6
+_EPSILON = 1e-6
 
 
 @dataclass(frozen=True)
@@ -69,5 +69,5 @@ def standard_scores(candidates: Candidates) -> Scores:
         return means[candidates.row_user]
 
     centred = score - list_mean(score)
-    standard: Scores = (centred / np.maximum(np.sqrt(list_mean(centred**2)), _LEAST_SPREAD)).astype(np.float32)
+    standard: Scores = (centred / np.maximum(np.sqrt(list_mean(centred**2)), _EPSILON)).astype(np.float32)
     return standard

@@ -7,10 +7,10 @@ from typing import Protocol, Self, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from dataset.candidates import Candidates
-from dataset.features import FeatureTables
-from dataset.interactions import Interactions, SeenItems
-from dataset.vocabulary import Numbers
+from belfry.dataset.candidates import Candidates
+from belfry.dataset.features import FeatureTables
+from belfry.dataset.interactions import Interactions, SeenItems
+from belfry.dataset.vocabulary import ItemNums, UserNums
 
 Embeddings: TypeAlias = npt.NDArray[np.float32]  # [n, embedding_size]
 
@@ -18,11 +18,11 @@ Embeddings: TypeAlias = npt.NDArray[np.float32]  # [n, embedding_size]
 class Towers(Protocol):
     """Two encoders into one space, where the dot product says how well an item fits a user."""
 
-    def encode_queries(self, users: Numbers, features: FeatureTables) -> Embeddings:
+    def encode_queries(self, users: UserNums, features: FeatureTables) -> Embeddings:
         """[n_users, embedding_size]; number 0 is an unknown user and gets a vector too."""
         ...
 
-    def encode_candidates(self, items: Numbers, features: FeatureTables) -> Embeddings:
+    def encode_candidates(self, items: ItemNums, features: FeatureTables) -> Embeddings:
         """[n_items, embedding_size]."""
         ...
 
@@ -31,14 +31,14 @@ class Retriever(Protocol):
     """The first stage as a whole: never a seen item, and fewer than `top_k` rather than filler."""
 
     def retrieve(
-        self, users: Numbers, features: FeatureTables, *, top_k: int, exclude: SeenItems, only: Numbers | None = None
+        self, users: UserNums, features: FeatureTables, *, top_k: int, exclude: SeenItems, only: ItemNums | None = None
     ) -> Candidates:
         """Each user's best `top_k` items; `only`, where given, are the items to choose from."""
         ...
 
 
 class TowerModel(Towers, Protocol):
-    """Towers in training form; `retrieval.neural.NeuralTowers.fit` says what the arguments mean."""
+    """Towers in training form; `belfry.retrieval.neural_towers.NeuralTowers.fit` says what the arguments mean."""
 
     @property
     def epochs_trained(self) -> int:

@@ -4,15 +4,15 @@ from typing import Annotated, Literal, Self, TypeAlias, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from layers.tower_config import Optimism, TowersConfig, Width
-from retrieval.als import ALSConfig
-from retrieval.autorec import AutoRecConfig
-from retrieval.ease import EASEConfig
-from retrieval.item2vec import Item2VecConfig
-from retrieval.item_knn import ItemKNNConfig
-from retrieval.logistic_mf import LogisticMFConfig
-from retrieval.popularity import PopularityConfig
-from retrieval.pure_svd import PureSVDConfig
+from belfry.layers.towers.config import Optimism, TowersConfig, Width
+from belfry.retrieval.models.als import ALSConfig
+from belfry.retrieval.models.autorec import AutoRecConfig
+from belfry.retrieval.models.ease import EASEConfig
+from belfry.retrieval.models.item2vec import Item2VecConfig
+from belfry.retrieval.models.item_knn import ItemKNNConfig
+from belfry.retrieval.models.logistic_mf import LogisticMFConfig
+from belfry.retrieval.models.pure_svd import PureSVDConfig
+from belfry.retrieval.popularity import PopularityConfig
 
 
 class TwoTowerConfig(TowersConfig):
@@ -29,10 +29,10 @@ class ReportConfig(BaseModel):
 
     kind: Literal["report"] = "report"
     embedding_size: int = Field(32, ge=1, le=4096, description="dimensions that both towers share")
-    objective: Literal["softmax", "sigmoid"] = Field(
+    objective: Literal["softmax", "binary"] = Field(
         "softmax", description="what the report's code ran, or the equation that it prints"
     )
-    n_negatives: int = Field(1, ge=1, description="unseen titles drawn for each watch under objective=sigmoid")
+    n_negatives: int = Field(1, ge=1, description="unseen titles drawn for each watch under objective=binary")
     learning_rate: float = Field(0.1, gt=0, description="of Adagrad")
     batch_size: int = Field(8192, ge=2, description="watches in a training step")
     epochs: int = Field(10, ge=1, description="passes over the watches")
@@ -66,8 +66,10 @@ class FeedForwardMFConfig(BaseModel):
     learning_rate: float = Field(0.02, gt=0, description="of Adam, at the start of its cosine decay")
     epochs: int = Field(60, ge=1, description="passes over the users, at most")
     max_steps: int = Field(4500, ge=1, description="steps of training, at most: many users make fewer epochs")
-    looks: int = Field(10, ge=1, description="looks at validation that early stopping takes in a whole training")
-    patience: int = Field(3, ge=1, description="looks without a gain before training stops")
+    evaluations: int = Field(
+        10, ge=1, description="evaluations on what a fold holds back, in a whole training, for early stopping"
+    )
+    patience: int = Field(3, ge=1, description="evaluations without a gain before training stops")
 
 
 class SequenceConfig(BaseModel):
@@ -81,7 +83,7 @@ class SequenceConfig(BaseModel):
     )
     context: bool = Field(False, description="user columns, hour and weekday enter each step")
     time: bool = Field(
-        False, description="gaps between events, their age when asked and the moment of asking enter the query"
+        False, description="gaps between events, their age when asked and the time of the request enter the query"
     )
     embedding_size: int = Field(64, ge=1, le=4096, description="dimensions that both towers share, without the bias")
     max_length: int = Field(50, ge=2, le=1000, description="newest events of a history that are read")
@@ -103,8 +105,10 @@ class SequenceConfig(BaseModel):
     learning_rate: float = Field(0.003, gt=0, description="of Adam, at the start of its cosine decay")
     epochs: int = Field(16, ge=1, description="passes over the windows, at most")
     max_steps: int = Field(4500, ge=1, description="steps of training, at most: many windows make fewer epochs")
-    looks: int = Field(8, ge=1, description="looks at validation that early stopping takes in a whole training")
-    patience: int = Field(3, ge=1, description="looks without a gain before training stops")
+    evaluations: int = Field(
+        8, ge=1, description="evaluations on what a fold holds back, in a whole training, for early stopping"
+    )
+    patience: int = Field(3, ge=1, description="evaluations without a gain before training stops")
 
     @model_validator(mode="after")
     def _heads_divide(self) -> Self:
@@ -122,8 +126,10 @@ class ProfileConfig(BaseModel):
     batch_users: int = Field(128, ge=1, description="profiles in a step")
     epochs: int = Field(60, ge=1, description="passes over the users, at most")
     max_steps: int = Field(3000, ge=1, description="steps of training, at most: many users make fewer epochs")
-    looks: int = Field(8, ge=1, description="looks at validation that early stopping takes in a whole training")
-    patience: int = Field(3, ge=1, description="looks without a gain before training stops")
+    evaluations: int = Field(
+        8, ge=1, description="evaluations on what a fold holds back, in a whole training, for early stopping"
+    )
+    patience: int = Field(3, ge=1, description="evaluations without a gain before training stops")
     max_items: int = Field(50_000, ge=1, description="larger catalogues are refused: a step scores all for each user")
 
 

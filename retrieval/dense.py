@@ -6,9 +6,9 @@ from typing import TypeAlias, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from dataset.candidates import Candidates, take_top_k
-from dataset.interactions import Positions, SeenItems
-from dataset.vocabulary import UNKNOWN, Numbers
+from belfry.dataset.candidates import Candidates, take_top_k
+from belfry.dataset.interactions import Positions, SeenItems
+from belfry.dataset.vocabulary import UNKNOWN, ItemNums, UserNums
 
 ScoreTable: TypeAlias = npt.NDArray[np.float32]
 Table = TypeVar("Table", npt.NDArray[np.float32], npt.NDArray[np.int32])
@@ -47,12 +47,12 @@ def best_columns(scores: ScoreTable, top_k: int) -> Positions:
 
 
 def top_candidates(
-    users: Numbers,
+    users: UserNums,
     scores: ScoreTable,
     exclude: SeenItems,
     top_k: int,
     origin: str,
-    only: Numbers | None = None,
+    only: ItemNums | None = None,
 ) -> Candidates:
     """Each user's best unseen items out of a score for every item.
 
@@ -76,7 +76,7 @@ def top_candidates(
 
 
 def masked_candidates(
-    users: Numbers,
+    users: UserNums,
     item_num: Positions,
     score: ScoreTable,
     kept: npt.NDArray[np.bool_],

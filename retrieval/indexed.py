@@ -3,13 +3,13 @@
 import numpy as np
 import numpy.typing as npt
 
-from dataset.candidates import Candidates, take_top_k
-from dataset.features import FeatureTables
-from dataset.interactions import SeenItems
-from dataset.vocabulary import UNKNOWN, Numbers
-from retrieval.base import Embeddings, Towers
-from retrieval.dense import blocks
-from retrieval.index.base import CandidateIndex
+from belfry.dataset.candidates import Candidates, take_top_k
+from belfry.dataset.features import FeatureTables
+from belfry.dataset.interactions import SeenItems
+from belfry.dataset.vocabulary import UNKNOWN, ItemNums, UserNums
+from belfry.retrieval.base import Embeddings, Towers
+from belfry.retrieval.dense import blocks
+from belfry.retrieval.index.base import CandidateIndex
 
 
 class IndexedRetriever:
@@ -26,7 +26,7 @@ class IndexedRetriever:
         self._origin = origin
 
     def retrieve(
-        self, users: Numbers, features: FeatureTables, *, top_k: int, exclude: SeenItems, only: Numbers | None = None
+        self, users: UserNums, features: FeatureTables, *, top_k: int, exclude: SeenItems, only: ItemNums | None = None
     ) -> Candidates:
         queries = self._towers.encode_queries(users, features)
         if only is not None:
@@ -46,11 +46,11 @@ class IndexedRetriever:
     def _score(
         self,
         queries: Embeddings,
-        users: Numbers,
+        users: UserNums,
         features: FeatureTables,
         top_k: int,
         exclude: SeenItems,
-        items: Numbers,
+        items: ItemNums,
     ) -> Candidates:
         """The best of a few `items` by their dot products: the index is not asked."""
         vectors = self._towers.encode_candidates(items, features)
@@ -64,7 +64,7 @@ class IndexedRetriever:
         return take_top_k(users, row_user, item_nums, scores, top_k=top_k, origins=(self._origin,))
 
 
-def _seen(users: Numbers, item_num: Numbers, exclude: SeenItems) -> npt.NDArray[np.bool_]:
+def _seen(users: UserNums, item_num: ItemNums, exclude: SeenItems) -> npt.NDArray[np.bool_]:
     """Which cells of `item_num` [n_users, n_columns] that row's user has seen."""
     rows, seen = exclude.rows_of(users)
     stride = 1 + max(int(item_num.max(initial=0)), int(seen.max(initial=0)))

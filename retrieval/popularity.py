@@ -7,17 +7,17 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
-from dataset.candidates import Candidates, take_top_k
-from dataset.errors import InputError
-from dataset.features import FeatureTables
-from dataset.interactions import Interactions, SeenItems
-from dataset.vocabulary import UNKNOWN, Numbers
-from retrieval.dense import ScoreTable, best_columns, blocks
+from belfry.dataset.candidates import Candidates, take_top_k
+from belfry.dataset.errors import InputError
+from belfry.dataset.features import FeatureTables
+from belfry.dataset.interactions import Interactions, SeenItems
+from belfry.dataset.vocabulary import UNKNOWN, ItemNums, Numbers, UserNums
+from belfry.retrieval.dense import ScoreTable, best_columns, blocks
 
 Watches: TypeAlias = npt.NDArray[np.float64]
 
 SECONDS_PER_DAY = 86_400
-A_TRACE = 1e-6  # of a watch: keeps the log of none finite, and below all that were watched
+EPSILON = 1e-6  # of a watch: keeps the log of none finite, and below all that were watched
 
 
 class PopularityConfig(BaseModel):
@@ -84,7 +84,7 @@ class Popularity:
                     cells = group_of[history.user_num].astype(np.int64) * len(score) + history.item_num
                     counts = _sum_by(cells, weights, n_groups * len(score)).reshape(n_groups, -1)
                     self._lifts[name] = _log_lifts(counts, score, smoothing)
-        self._score = (np.log(score + A_TRACE) if self._lifts else score).astype(np.float32)
+        self._score = (np.log(score + EPSILON) if self._lifts else score).astype(np.float32)
         return self
 
     @property
@@ -93,7 +93,7 @@ class Popularity:
         return bool(self._lifts)
 
     def retrieve(
-        self, users: Numbers, features: FeatureTables, *, top_k: int, exclude: SeenItems, only: Numbers | None = None
+        self, users: UserNums, features: FeatureTables, *, top_k: int, exclude: SeenItems, only: ItemNums | None = None
     ) -> Candidates:
         """Users of the same groups have the same order, so each order is made once."""
         n_items = len(self._fitted()) - 1
@@ -128,13 +128,13 @@ class Popularity:
         row_user, item_num, score = map(np.concatenate, zip(*parts, strict=True))
         return take_top_k(users, row_user, item_num, score, top_k=top_k, origins=("popularity",))
 
-    def parts(self, user: int, items: Numbers, features: FeatureTables) -> dict[str, npt.NDArray[np.float32]]:
+    def parts(self, user: int, items: ItemNums, features: FeatureTables) -> dict[str, npt.NDArray[np.float32]]:
         """Log of the watches of `items`, under "", and what each group of the user adds, under its column; [n_items].
 
         Where users are told apart the score is their sum.
         """
         score = self._fitted()[items]
-        parts = {"": score if self._lifts else np.log(score + np.float32(A_TRACE))}
+        parts = {"": score if self._lifts else np.log(score + np.float32(EPSILON))}
         return parts | {
             name: lifts[features.users.categorical[name][user], items] for name, lifts in self._lifts.items()
         }

@@ -5,29 +5,29 @@ from pathlib import Path
 
 import numpy as np
 
-from dataset.features import FeatureTables
-from dataset.interactions import Interactions
-from dataset.vocabulary import Numbers
-from layers.backend import Tensor, keras, tf
-from layers.export import export_onnx
-from layers.item_encoder import place_new
-from layers.tower_network import TowerNetwork
-from layers.watches import WatchTensors, WatchTraining, check_watches, watch_tensors
-from retrieval.base import Embeddings
-from retrieval.config import TwoTowerConfig
-from retrieval.index.choose import build_index
-from retrieval.index.config import IndexConfig
-from retrieval.indexed import IndexedRetriever
-from retrieval.item2vec import Item2VecConfig, item_vectors
-from retrieval.neural import NeuralTowers, TrainingPlan
-from retrieval.serving import QUERY_TOWER_FILE
+from belfry.dataset.features import FeatureTables
+from belfry.dataset.interactions import Interactions
+from belfry.dataset.vocabulary import ItemNums, Numbers, UserNums
+from belfry.layers.backend import Tensor, keras, tf
+from belfry.layers.export import export_onnx
+from belfry.layers.towers.item_encoder import impute_cold_items
+from belfry.layers.towers.network import TowerNetwork
+from belfry.layers.towers.watch_task import WatchTensors, WatchTraining, check_watches, watch_tensors
+from belfry.retrieval.base import Embeddings
+from belfry.retrieval.config import TwoTowerConfig
+from belfry.retrieval.index.choose import build_index
+from belfry.retrieval.index.config import IndexConfig
+from belfry.retrieval.indexed import IndexedRetriever
+from belfry.retrieval.models.item2vec import Item2VecConfig, item_vectors
+from belfry.retrieval.neural_towers import NeuralTowers, TrainingPlan
+from belfry.retrieval.onnx_towers import QUERY_TOWER_FILE
 
 
 class TwoTower(NeuralTowers[TwoTowerConfig, TowerNetwork]):
-    """query = even + recent bag of the history, or user features where there is none; candidate = id + features + bias.
+    """query = uniform + recency-weighted history, or user features where there is none; candidate = id + features + bias.
 
     User features beside a history would let the query tower recognise its users and learn their lists by heart, so
-    they speak for cold users only; the ranker reads them for everybody. The recent bag is read where the targets are
+    they speak for cold users only; the ranker reads them for everybody. The recency-weighted history is read where the targets are
     the next items. The bias rides in a last dimension that is 1 in every query, so that a plain dot product is the
     whole score.
     """
@@ -39,11 +39,11 @@ class TwoTower(NeuralTowers[TwoTowerConfig, TowerNetwork]):
         """A history of one event cannot predict anything."""
         check_watches(history)
 
-    def encode_queries(self, users: Numbers, features: FeatureTables) -> Embeddings:
+    def encode_queries(self, users: UserNums, features: FeatureTables) -> Embeddings:
         """[n_users, embedding_size + 1]; see the class for the last dimension."""
         return self._network.encode_queries(users, features)
 
-    def encode_candidates(self, items: Numbers, features: FeatureTables) -> Embeddings:
+    def encode_candidates(self, items: ItemNums, features: FeatureTables) -> Embeddings:
         """[n_items, embedding_size + 1]."""
         return self._network.encode_candidates(items, features)
 
@@ -68,23 +68,25 @@ class TwoTower(NeuralTowers[TwoTowerConfig, TowerNetwork]):
             start_seed = int(generator.integers(1 << 31))
             vectors = item_vectors(history, Item2VecConfig(embedding_size=config.embedding_size), seed=start_seed)
         for encoder in network.item_encoders:
-            encoder.start_ids(watches.draw.has_events, vectors)
+            encoder.start_ids(watches.sampler.has_events, vectors)
 
         def run_epoch() -> Iterator[Tensor]:
-            mined = self._mine(features) if config.negatives == "hard" and not watches.draw.is_whole else None
+            mined = self._mine(features) if config.negatives == "hard" and not watches.sampler.is_whole else None
             for batch in watches.batches(generator, mined):
                 yield step(watch_tensors(batch, features))
 
         return TrainingPlan(
             run_epoch=run_epoch,
             n_epochs=watches.n_epochs,
-            look_every=watches.look_every,
+            evaluate_every=watches.evaluate_every,
             patience=config.patience,
             loss_limit=watches.loss_limit,
         )
 
-    def _place_new(self, features: FeatureTables) -> None:
-        place_new(self._network.item_encoders, self._network.bias, features, optimism=self.config.new_item_optimism)
+    def _impute_cold_items(self, features: FeatureTables) -> None:
+        impute_cold_items(
+            self._network.item_encoders, self._network.bias, features, optimism=self.config.new_item_optimism
+        )
 
     def _mine(self, features: FeatureTables) -> Numbers:
         """[n_users + 1, n_negatives] the unwatched items that the towers as they are rank highest, 0 where fewer."""

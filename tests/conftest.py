@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import pytest
 
-from dataset.sources.demo import generate
-from dataset.split import split_time
-from dataset.validation import check
-from pipeline.config import load_config
-from pipeline.data import prepare
+from belfry.dataset.prepare import prepare
+from belfry.dataset.sources.demo import generate
+from belfry.dataset.split import split_time
+from belfry.dataset.validation.check import check
+from belfry.pipeline.config import load_config
 
 pytest.register_assert_rewrite(
     "tests.contracts.index", "tests.contracts.ranker", "tests.contracts.ratings", "tests.contracts.retriever"
@@ -42,7 +42,7 @@ def tiny_split(tiny_data):
 @pytest.fixture(scope="session")
 def tiny_published(tiny_data, tiny_split, tmp_path_factory):
     """(run folder, its stages in training form) of both stages, trained in some ten seconds; only to be read."""
-    from pipeline.publish import train_and_publish
+    from belfry.pipeline.training.publish import train_and_publish
 
     trained = []
     folder = train_and_publish(

@@ -11,17 +11,27 @@ import pyarrow.parquet as pq
 import pytest
 
 ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "belfry"
 
-# A folder -> the folders of ours that it may import, besides itself.
+# A room -> the rooms that it may import, besides itself. A module belongs to the longest name that it starts with.
+_DOMAIN = {"dataset", "layers", "retrieval", "ranking", "evaluation"}
+_SERVING = _DOMAIN | {"pipeline", "pipeline.runs", "pipeline.serving"}
+_JOBS = _SERVING | {"pipeline.training", "pipeline.jobs"}
 ARROWS = {
     "dataset": set(),
     "layers": {"dataset"},
     "evaluation": {"dataset"},
     "retrieval": {"dataset", "layers"},
     "ranking": {"dataset", "layers"},
-    "pipeline": {"dataset", "layers", "retrieval", "ranking", "evaluation"},
+    "pipeline": {"dataset", "layers", "retrieval", "ranking"},  # the config of all, and how work tells its progress
+    "pipeline.runs": {"dataset", "pipeline"},
+    "pipeline.serving": _SERVING - {"pipeline.serving", "evaluation"},
+    "pipeline.training": _SERVING,
+    "pipeline.jobs": _JOBS - {"pipeline.jobs"},
+    "pipeline.cli": _JOBS,
 }
-# Prefix of a module -> the only files that may import it. The rest says `from layers.backend import`.
+MAX_FILES = 13  # of a room: beyond it is a drawer
+# Prefix of a module -> the only files that may import it. The rest says `from belfry.layers.backend import`.
 KEEPERS = {
     "tensorflow": {"layers/backend.py"},
     "tf_keras": {"layers/backend.py"},
@@ -33,7 +43,7 @@ KEEPERS = {
     "joblib": set(),
 }
 # What `dataset` may load before anything is asked of it. The demo's world is made with pandas, and imported on demand.
-DATASET_LOADS = {"dataset", "numpy", "scipy", "pyarrow", "pydantic"} | sys.stdlib_module_names
+DATASET_LOADS = {"belfry", "numpy", "scipy", "pyarrow", "pydantic"} | sys.stdlib_module_names
 DATASET_EXCEPTIONS = {("dataset/sources/demo_films.py", "pandas")}
 HEAVY = ("numpy", "pandas", "pyarrow", "scipy", "onnxruntime", "scann", "tensorflow", "tf_keras", "matplotlib")
 
@@ -73,16 +83,40 @@ def _imports_in(body: list[ast.stmt], scope: str) -> Iterator[tuple[int, str, st
                 yield from _imports_in(branch.body, inner)
 
 
+def files_of_ours() -> dict[str, Path]:
+    """Module -> file; `belfry` holds a link for each room."""
+    found = {}
+    for room in sorted({name.partition(".")[0] for name in ARROWS}):
+        for path in sorted((ROOT / room).rglob("*.py")):
+            parts = path.relative_to(ROOT).with_suffix("").parts
+            found[".".join(("belfry", *parts)).removesuffix(".__init__")] = path
+    return found
+
+
+MODULES = files_of_ours()
+
+
 def all_imports() -> list[Import]:
     found = []
-    for folder in ARROWS:
-        for path in sorted((ROOT / folder).rglob("*.py")):
-            relative = path.relative_to(ROOT).as_posix()
-            tree = ast.parse(path.read_text(encoding="utf-8"))
-            for line, module, scope, level in _imports_in(tree.body, "module"):
-                assert level == 0, f"{relative}:{line} imports relatively; write the folder's name"
-                found.append(Import(relative, line, module, scope))
+    for path in MODULES.values():
+        relative = path.relative_to(ROOT).as_posix()
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        for line, module, scope, level in _imports_in(tree.body, "module"):
+            assert level == 0, f"{relative}:{line} imports relatively; write the whole name"
+            found.append(Import(relative, line, module, scope))
     return found
+
+
+def module_of(imported: str) -> str | None:
+    """The module of ours that `belfry.room.module.name` is in; None for others' modules."""
+    while imported and imported not in MODULES:
+        imported = imported.rpartition(".")[0]
+    return imported or None
+
+
+def room_of(module: str) -> str:
+    name = module.removeprefix("belfry.")
+    return max((room for room in ARROWS if name == room or name.startswith(f"{room}.")), key=len)
 
 
 IMPORTS = all_imports()
@@ -110,18 +144,60 @@ class K:
     assert found == {*expected.items(), ("g", "module"), ("h.i", "function")}
 
 
-def test_every_folder_is_looked_at() -> None:
-    assert {entry.file.partition("/")[0] for entry in IMPORTS} == set(ARROWS)
+def test_every_room_is_looked_at_and_linked() -> None:
+    assert {room_of(module) for module in MODULES} == set(ARROWS)
+    links = {path.name: path.readlink().as_posix() for path in PACKAGE.iterdir() if path.is_symlink()}
+    assert links == {room: f"../{room}" for room in ARROWS if "." not in room}
 
 
-@pytest.mark.parametrize("folder", ARROWS)
-def test_imports_point_one_way(folder: str) -> None:
+@pytest.mark.parametrize("room", ARROWS)
+def test_imports_point_one_way(room: str) -> None:
     wrong = [
         str(entry)
         for entry in IMPORTS
-        if entry.file.startswith(f"{folder}/") and entry.top in ARROWS.keys() - ARROWS[folder] - {folder}
+        if room_of(_module_in(entry.file)) == room
+        and (target := module_of(entry.module)) is not None
+        and room_of(target) not in ARROWS[room] | {room}
     ]
     assert not wrong
+
+
+def test_no_import_runs_in_a_circle() -> None:
+    """Those of types count too: what two modules need of one another lies in a third."""
+    arrows: dict[str, set[str]] = {module: set() for module in MODULES}
+    for entry in IMPORTS:
+        target = module_of(entry.module)
+        if target is not None and target != _module_in(entry.file):
+            arrows[_module_in(entry.file)].add(target)
+    while leaves := {module for module, targets in arrows.items() if not targets & arrows.keys()}:
+        for module in leaves:
+            del arrows[module]
+    assert not arrows
+
+
+def test_no_room_is_a_drawer() -> None:
+    folders = {path.parent for path in MODULES.values()}
+    sizes = {
+        folder.relative_to(ROOT).as_posix(): sum(path.name != "__init__.py" for path in folder.glob("*.py"))
+        for folder in folders
+    }
+    assert not {folder: size for folder, size in sizes.items() if size > MAX_FILES}
+
+
+def test_everything_of_ours_is_imported_as_belfry() -> None:
+    """A file under two names would be two modules, with two sets of classes."""
+    assert not [str(entry) for entry in IMPORTS if entry.top in {room.partition(".")[0] for room in ARROWS}]
+    rooms = [room for room in ARROWS if "." not in room]
+    program = f"""
+import sys
+import belfry.pipeline.cli.commands, belfry.pipeline.jobs.run
+print([room for room in {rooms} if room in sys.modules])
+"""
+    assert run_python(program).strip() == "[]"
+
+
+def _module_in(file: str) -> str:
+    return ".".join(("belfry", *Path(file).with_suffix("").parts)).removesuffix(".__init__")
 
 
 def test_nothing_imports_the_tests_or_benchmarks() -> None:
@@ -155,7 +231,7 @@ def test_verbs_that_only_talk_load_nothing_heavy(arguments: list[str]) -> None:
     program = f"""
 import sys
 from typer.testing import CliRunner
-from pipeline.cli import app
+from belfry.pipeline.cli.commands import app
 result = CliRunner().invoke(app, sys.argv[1:])
 assert result.output, result
 print([name for name in {HEAVY!r} if name in sys.modules])
@@ -165,7 +241,7 @@ print([name for name in {HEAVY!r} if name in sys.modules])
 
 def test_training_is_what_loads_tensorflow() -> None:
     """Else the tests below would pass because nothing loads it at all."""
-    program = "import sys; import pipeline.train; print('tensorflow' in sys.modules)"
+    program = "import sys; import belfry.pipeline.training.train; print('tensorflow' in sys.modules)"
     command = [sys.executable, "-c", program]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=120, check=True)
     assert done.stdout.strip() == "True"
@@ -185,9 +261,9 @@ class Refuse:
 
 sys.meta_path.insert(0, Refuse())
 run, table, batch_table = map(Path, sys.argv[1:])
-from pipeline import Recommender, recommend
-from pipeline.batch import write_batch
-from pipeline.cli import app
+from belfry import Recommender, recommend
+from belfry.pipeline.jobs.batch import write_batch
+from belfry.pipeline.cli.commands import app
 
 recommender = Recommender.load(run)
 user, *others = recommender.users.ids.to_pylist()[:4]

@@ -12,12 +12,12 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
+from belfry.dataset.errors import BelfryError
+from belfry.dataset.prepare import Data
 from benchmarks.leaderboard.page import page
 from benchmarks.leaderboard.results import ROOT, VALIDATION, Chosen, Result, Store, seed_name
 from benchmarks.leaderboard.splits import CASES, Case
 from benchmarks.leaderboard.systems import ENTRIES, Combination, Entry, Peer, System
-from dataset.errors import BelfryError
-from pipeline.data import Data
 
 PAGE = ROOT / "docs" / "results" / "retrieval.md"
 RESULTS = ROOT / "artifacts" / "leaderboard"

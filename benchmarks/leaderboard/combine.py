@@ -4,20 +4,20 @@ from time import perf_counter
 
 import numpy as np
 
+from belfry.dataset.candidates import Candidates
+from belfry.dataset.errors import InputError
+from belfry.dataset.features import FeatureTables
+from belfry.dataset.folds import Fold
+from belfry.dataset.interactions import SeenItems
+from belfry.dataset.prepare import Data
+from belfry.dataset.split import Split
+from belfry.dataset.vocabulary import Numbers
+from belfry.pipeline.training.source_weights import learn_weights
+from belfry.retrieval.blend import CombinedRetriever, Source
 from benchmarks.leaderboard.measure import TOP_K, judge, mean_recall
 from benchmarks.leaderboard.results import VALIDATION, Chosen, Result, Store, seed_name
 from benchmarks.leaderboard.splits import Case
 from benchmarks.leaderboard.systems import BY_NAME, Combination
-from dataset.candidates import Candidates
-from dataset.errors import InputError
-from dataset.features import FeatureTables
-from dataset.interactions import SeenItems
-from dataset.split import Split
-from dataset.vocabulary import Numbers
-from pipeline.data import Data
-from pipeline.holdout import Fold
-from pipeline.weights import learn_weights
-from retrieval.combined import CombinedRetriever, Source
 
 
 class StoredLists:

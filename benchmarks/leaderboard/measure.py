@@ -10,29 +10,29 @@ from typing import Any
 
 import numpy as np
 
+from belfry.dataset.candidates import Candidates
+from belfry.dataset.features import FeatureTables
+from belfry.dataset.interactions import Interactions
+from belfry.dataset.prepare import Data
+from belfry.dataset.split import Split, test_users
+from belfry.evaluation.intervals import Interval
+from belfry.evaluation.metrics import hits, lists_of, recall
+from belfry.evaluation.systems import evaluate_lists
+from belfry.layers.backend import keras
+from belfry.pipeline.runs.versions import installed_versions
+from belfry.retrieval.base import Retriever, Towers
+from belfry.retrieval.config import ModelConfig, TowerConfig
+from belfry.retrieval.index.exact import ExactIndex
+from belfry.retrieval.indexed import IndexedRetriever
+from belfry.retrieval.registry import make_retriever, make_towers
 from benchmarks.leaderboard.results import Chosen, Estimate, Result, code_state
 from benchmarks.leaderboard.splits import Case
 from benchmarks.leaderboard.systems import Entry, System
-from dataset.candidates import Candidates
-from dataset.features import FeatureTables
-from dataset.interactions import Interactions
-from dataset.split import Split, test_users
-from evaluation.intervals import Interval
-from evaluation.metrics import hits, lists_of, recall
-from evaluation.systems import evaluate_lists
-from layers.backend import keras
-from pipeline.data import Data
-from pipeline.doctor import installed_versions
-from retrieval.base import Retriever, Towers
-from retrieval.config import ModelConfig, TowerConfig
-from retrieval.index.exact import ExactIndex
-from retrieval.indexed import IndexedRetriever
-from retrieval.systems import make_retriever, make_towers
 
 TOP_K = 200
 CUTOFFS = (10, 100, 200)
 VALIDATION_DEPTH = 100
-MOST_VALIDATION_USERS = 2_000
+MAX_VALIDATION_USERS = 2_000
 SHOWN = ("ndcg@10", "recall@10", "recall@100", "recall@200", "coverage@10")
 
 
@@ -70,7 +70,7 @@ def choose(system: System, case: Case, data: Data) -> tuple[Chosen, Candidates]:
     inner = case.validation(case.split(data.interactions, 0).train)
     features = data.features(inner.train)
     users = test_users(inner, min_history=case.min_history)
-    some = np.sort(np.random.default_rng(0).permutation(users)[:MOST_VALIDATION_USERS])
+    some = np.sort(np.random.default_rng(0).permutation(users)[:MAX_VALIDATION_USERS])
 
     def validate(towers: Towers) -> float:
         lists = _searched(towers, features).retrieve(

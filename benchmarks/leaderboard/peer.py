@@ -8,13 +8,13 @@ from pathlib import Path
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from belfry.dataset.prepare import Data
+from belfry.dataset.split import save_split, test_users
+from belfry.evaluation.external_table import candidates_of_table
 from benchmarks.leaderboard.measure import judge
 from benchmarks.leaderboard.results import Result
 from benchmarks.leaderboard.splits import Case
 from benchmarks.leaderboard.systems import Peer
-from dataset.split import save_split, test_users
-from evaluation.foreign_table import candidates_of_table
-from pipeline.data import Data
 
 FOLDER = Path(__file__).parent.parent / "peers"
 

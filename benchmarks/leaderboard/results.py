@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from dataset.candidates import Candidates, take_top_k
+from belfry.dataset.candidates import Candidates, take_top_k
 
 ROOT = Path(__file__).parent.parent.parent
 CODE_FOLDERS = ("dataset", "layers", "retrieval", "evaluation")  # what can change a figure

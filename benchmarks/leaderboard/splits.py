@@ -4,11 +4,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dataset.interactions import Interactions
-from dataset.sources.open import read_data
-from dataset.split import Split, split_last_out, split_random, split_time
-from dataset.validation import check
-from pipeline.data import Data, prepare
+from belfry.dataset.interactions import Interactions
+from belfry.dataset.prepare import Data, prepare
+from belfry.dataset.sources.open import read_data
+from belfry.dataset.split import Split, split_last_out, split_random, split_time
+from belfry.dataset.validation.check import check
 
 INNER_SEED = 100  # of validation parts; no outer split has it
 

@@ -4,10 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from benchmarks.leaderboard.results import key_of
-from retrieval.als import ALSConfig
-from retrieval.autorec import AutoRecConfig
-from retrieval.config import (
+from belfry.retrieval.config import (
     AutoencoderConfig,
     FeedForwardMFConfig,
     ModelConfig,
@@ -17,12 +14,15 @@ from retrieval.config import (
     TowerConfig,
     TwoTowerConfig,
 )
-from retrieval.ease import EASEConfig
-from retrieval.item2vec import Item2VecConfig
-from retrieval.item_knn import ItemKNNConfig
-from retrieval.logistic_mf import LogisticMFConfig
-from retrieval.popularity import PopularityConfig
-from retrieval.pure_svd import PureSVDConfig
+from belfry.retrieval.models.als import ALSConfig
+from belfry.retrieval.models.autorec import AutoRecConfig
+from belfry.retrieval.models.ease import EASEConfig
+from belfry.retrieval.models.item2vec import Item2VecConfig
+from belfry.retrieval.models.item_knn import ItemKNNConfig
+from belfry.retrieval.models.logistic_mf import LogisticMFConfig
+from belfry.retrieval.models.pure_svd import PureSVDConfig
+from belfry.retrieval.popularity import PopularityConfig
+from benchmarks.leaderboard.results import key_of
 
 RANDOM = frozenset({"100k-random"})
 TIMED = frozenset({"100k-last", "100k-time"})
@@ -109,7 +109,7 @@ SYSTEMS = (
     System("two-tower-3-layers", two_tower(query_hidden=(128,) * 3, candidate_hidden=(128,) * 3), RANDOM),
     System("two-tower-item2vec-start", two_tower(item_start="item2vec"), RANDOM),
     System("two-tower-example-age", two_tower(example_age=True), TIMED),
-    System("two-tower-sigmoid", two_tower(objective="sigmoid"), RANDOM),
+    System("two-tower-binary", two_tower(objective="binary"), RANDOM),
     System("two-tower-bpr", two_tower(objective="bpr"), RANDOM),
     System("two-tower-hinge", two_tower(objective="hinge"), RANDOM),
     System("siamese-triplet", two_tower(shares_items=True, similarity="euclidean", objective="triplet"), RANDOM),
@@ -123,7 +123,7 @@ SYSTEMS = (
     System("sequence-context", same(SequenceConfig(context=True)), TIMED),
     System("sequence-time", same(SequenceConfig(time=True)), TIMED),
     System("report", same(ReportConfig()), SMALL),
-    System("report-sigmoid", same(ReportConfig(objective="sigmoid")), RANDOM),
+    System("report-binary", same(ReportConfig(objective="binary")), RANDOM),
 )
 BY_NAME = {system.name: system for system in SYSTEMS}
 COMBINATIONS = (
@@ -136,7 +136,7 @@ COMBINATIONS = (
         (
             "two-tower",
             "two-tower-item2vec-start",
-            "two-tower-sigmoid",
+            "two-tower-binary",
             "als",
             "ease",
             "autorec",

@@ -12,17 +12,17 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import numpy.typing as npt
 
+from belfry.dataset.prepare import Data, prepare
+from belfry.dataset.sources.open import read_data
+from belfry.dataset.split import Split, split_random
+from belfry.dataset.validation.check import check
+from belfry.ranking.multitask.model import MultitaskModel
 from benchmarks.transfer.gains import mean_of, rmse
 from benchmarks.transfer.page import write_page
 from benchmarks.transfer.parts import Parts
 from benchmarks.transfer.systems import CONFIGS, SEQUENTIAL, fit_all, judge, judge_lists, keep_ratings
 from benchmarks.transfer.truth import known_world
 from benchmarks.transfer.utility import PRESET_SEEDS, PRESETS, judge_preset, trade_off
-from dataset.sources.open import read_data
-from dataset.split import Split, split_random
-from dataset.validation import check
-from pipeline.data import Data, prepare
-from ranking.multitask import MultitaskModel
 
 SHARES = (0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0)
 GENERATED_SHARE = 0.05

@@ -7,9 +7,9 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from belfry.evaluation.intervals import LEVEL, N_RESAMPLES
+from belfry.evaluation.metrics import PerUser
 from benchmarks.transfer.parts import Arrays
-from evaluation.intervals import LEVEL, N_RESAMPLES
-from evaluation.metrics import PerUser
 
 
 @dataclass(frozen=True)

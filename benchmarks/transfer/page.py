@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from belfry.ranking.multitask.config import MultitaskConfig
 from benchmarks.transfer.gains import (
     Errors,
     absolute_errors,
@@ -21,7 +22,6 @@ from benchmarks.transfer.gains import (
 from benchmarks.transfer.parts import Arrays, Parts
 from benchmarks.transfer.systems import JOINT, PEERS, RATING_ONLY, SYSTEMS
 from benchmarks.transfer.utility import PRESET_SEEDS, PRESETS, UTILITIES
-from ranking.multitask_config import MultitaskConfig
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -5,19 +5,19 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from belfry.dataset.candidates import Candidates
+from belfry.dataset.interactions import Interactions
+from belfry.dataset.prepare import Data
+from belfry.dataset.split import Split
+from belfry.dataset.vocabulary import Numbers
+from belfry.evaluation.metrics import PerUser, hits, lists_of, ndcg, recall
+from belfry.pipeline.training.sources import all_items
+from belfry.ranking.multitask.config import MultitaskConfig
+from belfry.ranking.multitask.model import MultitaskModel
+from belfry.retrieval.index.exact import ExactIndex
+from belfry.retrieval.indexed import IndexedRetriever
 from benchmarks.transfer.gains import Errors
 from benchmarks.transfer.peers import BIAS_L2, SVD_SETTINGS, Predict, Ratings, fit_biases, fit_svd, tuned
-from dataset.candidates import Candidates
-from dataset.interactions import Interactions
-from dataset.split import Split
-from dataset.vocabulary import Numbers
-from evaluation.metrics import PerUser, hits, lists_of, ndcg, recall
-from pipeline.data import Data
-from pipeline.sources import all_items
-from ranking.multitask import MultitaskModel
-from ranking.multitask_config import MultitaskConfig
-from retrieval.index.exact import ExactIndex
-from retrieval.indexed import IndexedRetriever
 
 RATING_ONLY, BIASES, SVD, SEQUENTIAL, JOINT = SYSTEMS = ("rating only", "biases", "SVD", "sequential", "joint")
 RATINGS = (1.0, 5.0)  # the range, in MovieLens 100K and in the generated world

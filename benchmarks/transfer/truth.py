@@ -5,12 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from dataset.interactions import Interactions
-from dataset.sources.demo import FIRST_USER_ID, generate_world, taste_at
-from dataset.sources.demo_films import FIRST_ITEM_ID, GENRES
-from dataset.split import Split, split_random
-from dataset.validation import check
-from pipeline.data import Data, prepare
+from belfry.dataset.interactions import Interactions
+from belfry.dataset.prepare import Data, prepare
+from belfry.dataset.sources.demo import FIRST_USER_ID, generate_world, taste_at
+from belfry.dataset.sources.demo_films import FIRST_ITEM_ID, GENRES
+from belfry.dataset.split import Split, split_random
+from belfry.dataset.validation.check import check
 
 
 @dataclass(frozen=True)

@@ -6,18 +6,18 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from dataset.candidates import Candidates, order_by
-from dataset.split import Split
-from dataset.vocabulary import Numbers
-from evaluation.metrics import PerUser, hits, lists_of, ndcg
-from pipeline.config import load_config
-from pipeline.data import Data
-from pipeline.sources import all_items
-from pipeline.train import train
-from ranking.multitask import MultitaskModel
-from ranking.utility import standard_scores, utility
-from retrieval.index.exact import ExactIndex
-from retrieval.indexed import IndexedRetriever
+from belfry.dataset.candidates import Candidates, order_by
+from belfry.dataset.prepare import Data
+from belfry.dataset.split import Split
+from belfry.dataset.vocabulary import Numbers
+from belfry.evaluation.metrics import PerUser, hits, lists_of, ndcg
+from belfry.pipeline.config import load_config
+from belfry.pipeline.training.sources import all_items
+from belfry.pipeline.training.train import train
+from belfry.ranking.multitask.model import MultitaskModel
+from belfry.ranking.utility import standard_scores, utility
+from belfry.retrieval.index.exact import ExactIndex
+from belfry.retrieval.indexed import IndexedRetriever
 
 PRESETS = ("default", "multitask")
 PRESET_SEEDS = range(3)

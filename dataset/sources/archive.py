@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import IO
 
-from dataset.errors import InputError
+from belfry.dataset.errors import InputError
 
 MAX_MEMBERS = 10_000
 MAX_BYTES = 8 * 2**30  # of all members together; the largest MovieLens has 2 GiB

@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from dataset import columns
-from dataset.errors import InputError
-from dataset.interactions import Mask, Positions
-from dataset.sources.demo_films import (
+from belfry.dataset import columns
+from belfry.dataset.errors import InputError
+from belfry.dataset.interactions import Mask, Positions
+from belfry.dataset.sources.demo_films import (
     FIRST_ITEM_ID,
     GENRE_LOGITS,
     GENRES,
@@ -27,7 +27,7 @@ from dataset.sources.demo_films import (
     Seconds,
     make_catalogue,
 )
-from dataset.tables import Tables
+from belfry.dataset.tables import Tables
 
 OCCUPATIONS = (
     "student",

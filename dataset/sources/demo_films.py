@@ -9,8 +9,8 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
-from dataset import columns
-from dataset.interactions import Positions
+from belfry.dataset import columns
+from belfry.dataset.interactions import Positions
 
 Floats: TypeAlias = npt.NDArray[np.float32]
 Seconds: TypeAlias = npt.NDArray[np.int64]

@@ -12,7 +12,7 @@ from email.message import Message
 from pathlib import Path
 from typing import IO
 
-from dataset.errors import DownloadError, InputError
+from belfry.dataset.errors import DownloadError, InputError
 
 # Checksums as GroupLens publishes them. The "latest" sets change there: theirs is fetched beside the file.
 MD5_BY_NAME: dict[str, str | None] = {

@@ -13,10 +13,10 @@ from typing import IO, Literal, Protocol, TypeAlias
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dataset import columns
-from dataset.errors import InputError, TableError
-from dataset.sources.archive import SafeZip
-from dataset.tables import Tables
+from belfry.dataset import columns
+from belfry.dataset.errors import InputError, TableError
+from belfry.dataset.sources.archive import SafeZip
+from belfry.dataset.tables import Tables
 
 Layout: TypeAlias = Literal["100K", "1M", "latest"]
 

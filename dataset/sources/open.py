@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from dataset.errors import InputError
-from dataset.sources import download, movielens, tabular
-from dataset.tables import Tables
+from belfry.dataset.errors import InputError
+from belfry.dataset.sources import download, movielens, tabular
+from belfry.dataset.tables import Tables
 
 DEMO = "demo"
 
@@ -16,7 +16,7 @@ def read_data(name_or_path: str, data_folder: Path | None = None) -> Tables:
     other folder is read as one table of interactions in Parquet files.
     """
     if name_or_path == DEMO:
-        from dataset.sources import demo
+        from belfry.dataset.sources import demo
 
         return demo.generate()
     if name_or_path in download.MD5_BY_NAME:

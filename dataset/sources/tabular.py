@@ -1,4 +1,4 @@
-"""Tables from CSV, Parquet, Arrow files, pandas and pyarrow: raw, as they are; `dataset.validation` checks them."""
+"""Tables from CSV, Parquet, Arrow files, pandas and pyarrow: raw, as they are; `belfry.dataset.validation.check` checks them."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias, Union
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dataset import columns
-from dataset.errors import InputError, TableError
-from dataset.tables import Tables
+from belfry.dataset import columns
+from belfry.dataset.errors import InputError, TableError
+from belfry.dataset.tables import Tables
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,7 +27,7 @@ SUFFIXES = CSV_SUFFIXES + PARQUET_SUFFIXES + ARROW_SUFFIXES
 INTEGER_ID = r"^(0|-?[1-9]\d{0,18})$"
 ID_COLUMNS = (columns.USER_ID, columns.ITEM_ID)
 ROWS_PER_PART = 1 << 20
-_RATED = "rated"  # as the setting `relations` names it
+_RATED = "rated"  # as the setting `event_weights` names it
 
 
 def read_tables(
@@ -54,7 +54,7 @@ def read_tables(
 
 
 def _with_ratings(interactions: pa.Table, ratings: pa.Table) -> pa.Table:
-    """Both tables, one behind the other; which of two events of a pair stays, `dataset.relations` decides."""
+    """Both tables, one behind the other; which of two events of a pair stays, `belfry.dataset.event_weights` decides."""
     if columns.EVENT not in ratings.column_names:
         ratings = ratings.append_column(columns.EVENT, pa.array([_RATED] * len(ratings)))
     try:

@@ -6,8 +6,8 @@ from typing import Protocol, Self, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from dataset.errors import InputError
-from dataset.vocabulary import UNKNOWN, Numbers
+from belfry.dataset.errors import InputError
+from belfry.dataset.vocabulary import UNKNOWN, ItemNums, Numbers
 
 Vectors: TypeAlias = npt.NDArray[np.float32]  # [n, dim]
 Found: TypeAlias = tuple[Numbers, npt.NDArray[np.float32]]  # both [n_queries, top_k]
@@ -31,7 +31,7 @@ class CandidateIndex(Protocol):
         ...
 
     @classmethod
-    def build(cls, vectors: Vectors, item_num: Numbers) -> Self:
+    def build(cls, vectors: Vectors, item_num: ItemNums) -> Self:
         """An index of `vectors` [n_items, dim], row i belonging to `item_num[i]`; the order of rows does not matter.
 
         Raises:
@@ -63,7 +63,7 @@ class CandidateIndex(Protocol):
         ...
 
 
-def check_vectors(vectors: Vectors, item_num: Numbers) -> tuple[Vectors, Numbers]:
+def check_vectors(vectors: Vectors, item_num: ItemNums) -> tuple[Vectors, Numbers]:
     """The same vectors as contiguous float32 and their int32 items, in rising order of item number.
 
     Duplicate and zero vectors are fine.

@@ -5,18 +5,18 @@ from pathlib import Path
 
 import numpy as np
 
-from dataset.errors import InputError
-from dataset.vocabulary import Numbers
-from retrieval.index.base import CandidateIndex, Vectors
-from retrieval.index.config import IndexConfig
-from retrieval.index.exact import ExactIndex
-from retrieval.index.files import ITEM_NUM, peek_manifest, read_manifest
-from retrieval.index.scann import DATASET, ScannIndex, scann_problem
+from belfry.dataset.errors import InputError
+from belfry.dataset.vocabulary import ItemNums
+from belfry.retrieval.index.base import CandidateIndex, Vectors
+from belfry.retrieval.index.config import IndexConfig
+from belfry.retrieval.index.exact import ExactIndex
+from belfry.retrieval.index.files import ITEM_NUM, peek_manifest, read_manifest
+from belfry.retrieval.index.scann import DATASET, ScannIndex, scann_problem
 
 log = logging.getLogger(__name__)
 
 
-def build_index(vectors: Vectors, item_num: Numbers, config: IndexConfig) -> CandidateIndex:
+def build_index(vectors: Vectors, item_num: ItemNums, config: IndexConfig) -> CandidateIndex:
     """ScaNN where it is usable, else exact, unless the config decides.
 
     Raises:

@@ -5,10 +5,10 @@ from typing import Self
 
 import numpy as np
 
-from dataset.vocabulary import Numbers
-from retrieval.dense import best_columns, blocks
-from retrieval.index.base import Found, Vectors, check_queries, check_vectors, no_results
-from retrieval.index.files import ITEM_NUM, check_kind, new_folder, read_manifest, write_manifest
+from belfry.dataset.vocabulary import ItemNums
+from belfry.retrieval.dense import best_columns, blocks
+from belfry.retrieval.index.base import Found, Vectors, check_queries, check_vectors, no_results
+from belfry.retrieval.index.files import ITEM_NUM, check_kind, new_folder, read_manifest, write_manifest
 
 VECTORS = "vectors.npy"
 
@@ -19,7 +19,7 @@ class ExactIndex:
     is_exact = True
     mode = "exact"
 
-    def __init__(self, vectors: Vectors, item_num: Numbers) -> None:
+    def __init__(self, vectors: Vectors, item_num: ItemNums) -> None:
         """Takes what `check_vectors` gives; use `build`."""
         self._vectors = vectors
         self._item_num = item_num
@@ -28,7 +28,7 @@ class ExactIndex:
         return len(self._item_num)
 
     @classmethod
-    def build(cls, vectors: Vectors, item_num: Numbers) -> Self:
+    def build(cls, vectors: Vectors, item_num: ItemNums) -> Self:
         return cls(*check_vectors(vectors, item_num))
 
     def search(self, queries: Vectors, top_k: int) -> Found:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from dataset.errors import ArtifactError
-from retrieval.index.config import IndexConfig
+from belfry.dataset.errors import ArtifactError
+from belfry.retrieval.index.config import IndexConfig
 
 MANIFEST = "index.json"
 ITEM_NUM = "item_num.npy"

@@ -5,8 +5,8 @@ from time import perf_counter
 
 import numpy as np
 
-from retrieval.index.base import CandidateIndex, Vectors
-from retrieval.index.exact import ExactIndex
+from belfry.retrieval.index.base import CandidateIndex, Vectors
+from belfry.retrieval.index.exact import ExactIndex
 
 N_TIMED_ALONE = 200
 

@@ -14,11 +14,11 @@ from typing import Any, Literal, Self, TypeAlias
 
 import numpy as np
 
-from dataset.errors import ArtifactError
-from dataset.vocabulary import Numbers
-from retrieval.index.base import Found, Vectors, check_queries, check_vectors, no_results
-from retrieval.index.config import IndexConfig
-from retrieval.index.files import ITEM_NUM, check_kind, new_folder, read_manifest, write_manifest
+from belfry.dataset.errors import ArtifactError
+from belfry.dataset.vocabulary import ItemNums
+from belfry.retrieval.index.base import Found, Vectors, check_queries, check_vectors, no_results
+from belfry.retrieval.index.config import IndexConfig
+from belfry.retrieval.index.files import ITEM_NUM, check_kind, new_folder, read_manifest, write_manifest
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ Mode: TypeAlias = Literal["brute_force", "quantised", "tree"]
 QUANTISED_FROM = 20_000
 TREE_FROM = 100_000
 
-LEAST_RESCORED = 250  # a short list needs more for each result, and they cost next to nothing
+MIN_RESCORED = 250  # a short list needs more for each result, and they cost next to nothing
 
 DATASET = "dataset.npy"  # the vectors themselves, float32, in every mode
 _ASSETS = "scann_assets.pbtxt"
@@ -48,7 +48,7 @@ class ScannIndex:
     default, a random start, differs from build to build.)
     """
 
-    def __init__(self, searcher: Any, item_num: Numbers, dim: int, mode: str, config: IndexConfig) -> None:
+    def __init__(self, searcher: Any, item_num: ItemNums, dim: int, mode: str, config: IndexConfig) -> None:
         """Takes a searcher over vectors in the order of `item_num`; use `build` or `load`."""
         self._searcher = searcher
         self._item_num = item_num
@@ -64,7 +64,7 @@ class ScannIndex:
         return self.mode == "brute_force"
 
     @classmethod
-    def build(cls, vectors: Vectors, item_num: Numbers, config: IndexConfig | None = None) -> Self:
+    def build(cls, vectors: Vectors, item_num: ItemNums, config: IndexConfig | None = None) -> Self:
         vectors, item_num = check_vectors(vectors, item_num)
         n_items, dim = vectors.shape
         mode = pick_mode(n_items)
@@ -86,7 +86,7 @@ class ScannIndex:
         n_found = min(top_k, len(self))
         options = {"final_num_neighbors": n_found}
         if self.mode != "brute_force":
-            n_rescored = max(n_found * self._config.rescored_per_result, LEAST_RESCORED)
+            n_rescored = max(n_found * self._config.rescored_per_result, MIN_RESCORED)
             options["pre_reorder_num_neighbors"] = min(n_rescored, len(self))
         if self.mode == "tree":
             options["leaves_to_search"] = ceil(self._config.leaves_share * _n_leaves(len(self)))

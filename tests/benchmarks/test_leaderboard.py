@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 
+from belfry.dataset.prepare import Data
+from belfry.dataset.split import split_time
+from belfry.retrieval.config import TwoTowerConfig
+from belfry.retrieval.models.ease import EASEConfig
+from belfry.retrieval.popularity import PopularityConfig
 from benchmarks.leaderboard.__main__ import main, measure_missing
 from benchmarks.leaderboard.page import OLDER, page
 from benchmarks.leaderboard.results import Store
 from benchmarks.leaderboard.splits import CASES, Case
 from benchmarks.leaderboard.systems import BY_NAME, ENTRIES, Combination, Peer, System, same
-from dataset.split import split_time
-from pipeline.data import Data
-from retrieval.config import TwoTowerConfig
-from retrieval.ease import EASEConfig
-from retrieval.popularity import PopularityConfig
 
 SPLIT = "tiny-time"
 POPULARITY = System("popularity", same(PopularityConfig(half_life_days=7)), frozenset({SPLIT}))
@@ -65,7 +65,7 @@ def test_other_settings_are_measured_anew(case, store):
 
 
 def test_towers_choose_epochs_before_the_test_part(case, store):
-    towers = System("towers", same(TwoTowerConfig(epochs=3, looks=3, embedding_size=8)))
+    towers = System("towers", same(TwoTowerConfig(epochs=3, evaluations=3, embedding_size=8)))
     assert measure_missing(case, [towers], store, n_seeds=1) == 0
     chosen = store.chosen(SPLIT, "towers", key(towers))
     result = store.result(SPLIT, "towers", 0, key(towers))

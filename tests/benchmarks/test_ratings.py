@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
+from belfry.dataset.prepare import prepare
+from belfry.dataset.sources.download import find
+from belfry.dataset.sources.movielens import read_movielens
+from belfry.dataset.split import split_random
+from belfry.dataset.validation.check import check
 from benchmarks import ratings as benchmark
 from benchmarks.rating_peers import Biases
 from benchmarks.ratings import Errors, measure, pairs_of, split_u1, validation_split
-from dataset.sources.download import find
-from dataset.sources.movielens import read_movielens
-from dataset.split import split_random
-from dataset.validation import check
-from pipeline.data import prepare
 
 
 def test_errors_against_values_worked_by_hand() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import compare
+from belfry import compare
 from tests.ab_tables import make_ab_tables
 
 CHROMIUM = os.environ.get("BELFRY_CHROMIUM") or shutil.which("chromium")

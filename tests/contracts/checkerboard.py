@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from dataset.features import FeatureColumns, FeatureTables
-from dataset.interactions import Interactions
-from dataset.vocabulary import Numbers
+from belfry.dataset.features import FeatureColumns, FeatureTables
+from belfry.dataset.interactions import Interactions
+from belfry.dataset.vocabulary import Numbers
 
 NO_COLUMNS = FeatureColumns({}, {}, {}, {})
 

@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dataset.errors import InputError
-from dataset.features import FeatureTables
-from dataset.interactions import Interactions
-from retrieval.index.exact import ExactIndex
-from retrieval.indexed import IndexedRetriever
-from retrieval.serving import load_towers
-from retrieval.systems import make_towers
+from belfry.dataset.errors import InputError
+from belfry.dataset.features import FeatureTables
+from belfry.dataset.interactions import Interactions
+from belfry.retrieval.index.exact import ExactIndex
+from belfry.retrieval.indexed import IndexedRetriever
+from belfry.retrieval.onnx_towers import load_towers
+from belfry.retrieval.registry import make_towers
 from tests.contracts.checkerboard import Checkerboard, checkerboard, features_of
 from tests.contracts.retriever import RetrieverPromises
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dataset.errors import ArtifactError, InputError
+from belfry.dataset.errors import ArtifactError, InputError
 
 DIM = 8
 

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dataset.errors import DivergenceError, InputError
-from ranking.base import Matrix, Scores
-from ranking.examples import Examples
-from ranking.lists import HISTORY_LENGTH, Lists
-from ranking.serving import load_scorer
+from belfry.dataset.errors import DivergenceError, InputError
+from belfry.ranking.base import Matrix, Scores
+from belfry.ranking.examples import Examples
+from belfry.ranking.lists import HISTORY_LENGTH, Lists
+from belfry.ranking.listwise.serving import load_scorer
 
 NAMES = ("noise", "signal", "constant", "scale")
 N_USERS, N_ITEMS = 100, 30

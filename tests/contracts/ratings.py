@@ -8,12 +8,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from dataset.candidates import Candidates
-from dataset.errors import DivergenceError, InputError
-from dataset.features import FeatureColumns, FeatureTables
-from dataset.interactions import Interactions
-from dataset.vocabulary import Numbers, Vocabulary
-from ranking.rating_serving import load_rating_ranker
+from belfry.dataset.candidates import Candidates
+from belfry.dataset.errors import DivergenceError, InputError
+from belfry.dataset.features import FeatureColumns, FeatureTables
+from belfry.dataset.interactions import Interactions
+from belfry.dataset.vocabulary import Numbers, Vocabulary
+from belfry.ranking.ratings.serving import load_rating_ranker
 from tests.contracts.checkerboard import features_of
 
 N_USERS, N_ITEMS = 40, 30  # that have ratings; one more of each is in the vocabulary and has none
@@ -103,8 +103,8 @@ class RatingRankerPromises:
 
     def test_scores_of_many_blocks(self, ranker: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         ratings = ranker.score(EVERY_PAIR, FEATURES)
-        for module in ("bayesian", "regressor", "rating_serving"):
-            monkeypatch.setattr(f"ranking.{module}.ROWS_PER_BLOCK", 100)
+        for module in ("bayesian", "regressor", "serving"):
+            monkeypatch.setattr(f"belfry.ranking.ratings.{module}.ROWS_PER_BLOCK", 100)
         np.testing.assert_allclose(ranker.score(EVERY_PAIR, FEATURES), ratings, atol=1e-5)
 
     def test_refit_equals_fresh_fit(self, ranker: Any) -> None:

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dataset.candidates import Candidates
-from dataset.features import FeatureTables
-from dataset.interactions import Interactions
+from belfry.dataset.candidates import Candidates
+from belfry.dataset.features import FeatureTables
+from belfry.dataset.interactions import Interactions
 from tests.contracts.checkerboard import Checkerboard, checkerboard
 
 UNKNOWN_USER = np.zeros(1, np.int32)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from dataset.errors import InputError
-from dataset.sources.archive import SafeZip
+from belfry.dataset.errors import InputError
+from belfry.dataset.sources.archive import SafeZip
 
 
 def write_zip(path: Path, members: dict[str, bytes], mode: int = 0) -> Path:

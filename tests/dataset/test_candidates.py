@@ -5,7 +5,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataset.candidates import order_by, take_top_k
+from belfry.dataset.candidates import order_by, take_top_k
 
 scores = st.sampled_from([0.0, -0.0, 0.5, 0.5, 1.0, -2.0, math.inf, -math.inf, math.nan])
 rows = st.lists(st.tuples(st.integers(0, 3), st.integers(1, 9), scores), max_size=40, unique_by=lambda row: row[:2])

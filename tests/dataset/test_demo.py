@@ -7,10 +7,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from dataset.errors import InputError
-from dataset.interactions import Interactions
-from dataset.sources import demo, demo_films
-from dataset.split import split_random
+from belfry.dataset.errors import InputError
+from belfry.dataset.interactions import Interactions
+from belfry.dataset.sources import demo, demo_films
+from belfry.dataset.split import split_random
 
 SMALL = {"n_users": 150, "n_items": 200, "n_watches": 3_000}
 
@@ -56,7 +56,7 @@ def test_tables_have_the_columns_of_the_contract(world):
 
 def test_equal_seeds_give_equal_tables_in_every_process():
     code = (
-        "from dataset.sources import demo; from tests.dataset.test_demo import fingerprint, SMALL;"
+        "from belfry.dataset.sources import demo; from tests.dataset.test_demo import fingerprint, SMALL;"
         "print(fingerprint(demo.generate(**SMALL, seed=3)))"
     )
     environment = os.environ | {"PYTHONHASHSEED": "17", "PYTHONPATH": os.pathsep.join(sys.path)}

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from dataset.errors import DownloadError, InputError
-from dataset.sources import download
-from dataset.sources.download import Publisher, find
+from belfry.dataset.errors import DownloadError, InputError
+from belfry.dataset.sources import download
+from belfry.dataset.sources.download import Publisher, find
 
 ZIP = b"PK the file " * 5000
 MD5 = hashlib.md5(ZIP, usedforsecurity=False).hexdigest()

@@ -4,9 +4,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from dataset.features import MAX_VALUES, FeatureColumns, FeatureTables, encode_features
-from dataset.interactions import Interactions
-from dataset.vocabulary import Vocabulary
+from belfry.dataset.features import MAX_VALUES, FeatureColumns, FeatureTables, encode_features
+from belfry.dataset.interactions import Interactions
+from belfry.dataset.vocabulary import Vocabulary
 
 IDS = [f"i{number}" for number in range(1, 9)]
 VOCABULARY = Vocabulary.from_values(IDS)
@@ -151,7 +151,7 @@ def test_a_column_that_tells_no_rows_apart_is_left_out(values: list, type_: pa.D
 
 
 def test_what_is_left_out_is_logged(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.INFO, "dataset.features"):
+    with caplog.at_level(logging.INFO, "belfry.dataset.features"):
         encoded(["same"] * 8)
     assert caplog.messages == ["feature column 'it' tells no rows apart and is left out"]
 
@@ -234,39 +234,39 @@ def hot_and_cold() -> FeatureColumns:
             "genres": [["a", "b"], ["a"], ["b"], ["a"], [], ["b"], ["a", "b"], ["a"]],
         }
     )
-    return encode_features(table, VOCABULARY, id_column="item_id", hot_columns=HOT)
+    return encode_features(table, VOCABULARY, id_column="item_id", usage_columns=HOT)
 
 
 def test_a_hot_number_is_hot_in_both_of_its_columns() -> None:
     columns = hot_and_cold()
-    assert columns.hot == {"year", "year_bucket", "genres"}
-    assert FeatureColumns.from_arrays(columns.to_arrays()).hot == columns.hot
+    assert columns.usage == {"year", "year_bucket", "genres"}
+    assert FeatureColumns.from_arrays(columns.to_arrays()).usage == columns.usage
 
 
 def test_cold_columns_alone() -> None:
-    cold = hot_and_cold().cold
+    cold = hot_and_cold().content
     assert set(cold.take(np.zeros(1, np.int32))) == {"colour"}
     assert cold.sizes == {"colour": 3}
-    assert not cold.hot
+    assert not cold.usage
 
 
 def test_hot_columns_are_missing_without_events() -> None:
     columns = hot_and_cold()
     numbers = np.arange(len(VOCABULARY) + 1, dtype=np.int32)
     has_events = numbers % 2 == 1
-    before, after = columns.take(numbers), columns.hide_hot(has_events).take(numbers)
+    before, after = columns.take(numbers), columns.hide_usage(has_events).take(numbers)
     assert (after["colour"] == before["colour"]).all()
-    for name in columns.hot:
+    for name in columns.usage:
         assert (after[name][has_events] == before[name][has_events]).all()
         assert not after[name][~has_events].any()
         assert before[name][~has_events].any()
         assert after[name].dtype == before[name].dtype
-    assert columns.hide_hot(has_events).hot == columns.hot
+    assert columns.hide_usage(has_events).usage == columns.usage
 
 
 def test_where_nothing_is_hot_nothing_is_hidden() -> None:
     columns = everything()
-    assert columns.hide_hot(np.zeros(len(VOCABULARY) + 1, np.bool_)) is columns
+    assert columns.hide_usage(np.zeros(len(VOCABULARY) + 1, np.bool_)) is columns
 
 
 @pytest.mark.parametrize(("times", "now_s"), [([30, 50, 40], 50), (None, 0)])

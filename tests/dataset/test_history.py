@@ -4,16 +4,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataset.history import (
+from belfry.dataset.history import (
     HistoryBags,
-    even_weights,
     history_bags,
     history_windows,
     make_bags,
     recency_weights,
+    uniform_weights,
     windows_between,
 )
-from dataset.interactions import Interactions
+from belfry.dataset.interactions import Interactions
 
 COUNTS = st.lists(st.integers(0, 12), min_size=1, max_size=6).map(lambda counts: np.array(counts, np.int64))
 
@@ -24,7 +24,7 @@ def split(values: np.ndarray, counts: np.ndarray) -> list[np.ndarray]:
 
 @given(COUNTS, st.floats(0.3, 100))
 def test_weights_of_a_history_have_unit_length(counts: np.ndarray, half_life: float) -> None:
-    for weights in (even_weights(counts), recency_weights(counts, half_life)):
+    for weights in (uniform_weights(counts), recency_weights(counts, half_life)):
         assert weights.dtype == np.float32
         assert len(weights) == counts.sum()
         lengths = [np.linalg.norm(part) for part in split(weights, counts)]
@@ -44,7 +44,7 @@ def test_half_life_halves_the_weight() -> None:
 
 
 def test_even_weights_are_one_over_the_root_of_the_length() -> None:
-    assert even_weights(np.array([4, 0, 1])).tolist() == [0.5] * 4 + [1]
+    assert uniform_weights(np.array([4, 0, 1])).tolist() == [0.5] * 4 + [1]
 
 
 def test_a_very_long_history_stays_finite() -> None:
@@ -73,7 +73,7 @@ def test_bags_keep_lists_apart_and_in_order() -> None:
 @pytest.mark.parametrize("lists", [[], [[]]])
 def test_nothing_to_read_is_an_empty_bag(lists: list[list[int]]) -> None:
     bags = bags_of(lists)
-    assert len(bags.row) == len(bags.item_num) == len(bags.even) == len(bags.recent) == 0
+    assert len(bags.row) == len(bags.item_num) == len(bags.uniform) == len(bags.recency) == 0
 
 
 @pytest.fixture
@@ -93,13 +93,13 @@ def history() -> Interactions:
 def test_histories_are_read_oldest_first(history: Interactions) -> None:
     bags = history_bags(history, np.array([2, 1, 3, 1], np.int32), half_life=2.0, max_length=99)
     assert as_lists(bags, 4) == [[5], [4, 2, 3, 1], [], [4, 2, 3, 1]]
-    assert bags.recent[bags.row == 1].tolist() == sorted(bags.recent[bags.row == 1])
+    assert bags.recency[bags.row == 1].tolist() == sorted(bags.recency[bags.row == 1])
 
 
 def test_the_newest_are_kept(history: Interactions) -> None:
     bags = history_bags(history, np.array([1, 2], np.int32), half_life=2.0, max_length=2)
     assert as_lists(bags, 2) == [[3, 1], [5]]
-    np.testing.assert_allclose(bags.even, [0.5**0.5, 0.5**0.5, 1])
+    np.testing.assert_allclose(bags.uniform, [0.5**0.5, 0.5**0.5, 1])
 
 
 def test_the_unknown_user_has_no_history(history: Interactions) -> None:

@@ -2,8 +2,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from dataset.interactions import Interactions, SeenItems, stretches
-from dataset.vocabulary import Vocabulary
+from belfry.dataset.interactions import Interactions, SeenItems, stretches
+from belfry.dataset.vocabulary import Vocabulary
 
 TABLE = pa.table(
     {
@@ -116,14 +116,14 @@ def test_weights_come_back_and_are_selected():
 
 
 def test_what_was_shown_is_kept_apart_once_per_pair_with_its_first_time():
-    interactions = Interactions.from_table(TABLE, shown=SHOWN)
-    shown = interactions.shown
+    interactions = Interactions.from_table(TABLE, impressions=SHOWN)
+    shown = interactions.impressions
     assert [shown.of(user_num).tolist() for user_num in range(4)] == [[], [2], [1, 3], []]
     assert shown.first_s.tolist() == [80, 90, 60]
     assert shown.user_num.tolist() == [1, 2, 2]
     assert [interactions.seen_items.of(user_num).tolist() for user_num in range(4)] == [[], [1, 3], [1, 2], [3]]
-    assert interactions.select(np.array([0])).shown is shown
-    assert interactions.shown_to_table().to_pydict() == {
+    assert interactions.select(np.array([0])).impressions is shown
+    assert interactions.impressions_to_table().to_pydict() == {
         "user_id": ["al", "bo", "bo"],
         "item_id": [20, 10, 30],
         "timestamp_s": [80, 90, 60],
@@ -131,21 +131,21 @@ def test_what_was_shown_is_kept_apart_once_per_pair_with_its_first_time():
 
 
 def test_what_was_shown_before_a_moment_of_all_or_of_each():
-    interactions = Interactions.from_table(TABLE, shown=SHOWN)
-    assert interactions.shown_before(80).shown_to_table().to_pydict() == {
+    interactions = Interactions.from_table(TABLE, impressions=SHOWN)
+    assert interactions.impressions_before(80).impressions_to_table().to_pydict() == {
         "user_id": ["bo"],
         "item_id": [30],
         "timestamp_s": [60],
     }
-    each = interactions.shown_before(np.array([0, 81, 60, 0])).shown
+    each = interactions.impressions_before(np.array([0, 81, 60, 0])).impressions
     assert [each.of(user_num).tolist() for user_num in range(4)] == [[], [2], [], []]
-    timeless = Interactions.from_table(TABLE, shown=SHOWN.drop_columns("timestamp_s"))
-    assert timeless.shown_before(0).shown is timeless.shown
-    assert timeless.shown_to_table().column_names == ["user_id", "item_id"]
+    timeless = Interactions.from_table(TABLE, impressions=SHOWN.drop_columns("timestamp_s"))
+    assert timeless.impressions_before(0).impressions is timeless.impressions
+    assert timeless.impressions_to_table().column_names == ["user_id", "item_id"]
 
 
 def test_nothing_shown_is_none():
-    interactions = Interactions.from_table(TABLE, shown=SHOWN.slice(0, 0))
-    assert interactions.shown is None
-    assert interactions.shown_to_table() is None
-    assert interactions.shown_before(5) is interactions
+    interactions = Interactions.from_table(TABLE, impressions=SHOWN.slice(0, 0))
+    assert interactions.impressions is None
+    assert interactions.impressions_to_table() is None
+    assert interactions.impressions_before(5) is interactions

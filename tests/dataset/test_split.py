@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataset import split as splits
-from dataset.errors import InputError
-from dataset.interactions import Interactions
-from dataset.vocabulary import Vocabulary
+from belfry.dataset import split as splits
+from belfry.dataset.errors import InputError
+from belfry.dataset.interactions import Interactions
+from belfry.dataset.vocabulary import Vocabulary
 
 # Few users and times, so that short histories and ties come up all the time.
 events = st.lists(st.tuples(st.integers(1, 5), st.integers(0, 6)), min_size=2, max_size=40)
@@ -164,10 +164,10 @@ def test_train_knows_what_was_shown_until_test_begins():
     shown = pa.table(
         {"user_id": ["a", "a", "b", "b"], "item_id": [3, 4, 4, 5], "timestamp_s": [35, 45, 25, 35]},
     )
-    interactions = Interactions.from_table(table, items=Vocabulary.from_values(range(1, 6)), shown=shown)
+    interactions = Interactions.from_table(table, items=Vocabulary.from_values(range(1, 6)), impressions=shown)
 
     def known(split):
-        return split.train.shown_to_table().to_pydict()["item_id"]
+        return split.train.impressions_to_table().to_pydict()["item_id"]
 
     assert known(splits.split_time(interactions, share=0.5)) == [4]  # test begins at 30
     assert known(splits.split_last_out(interactions)) == [3, 4]  # at 40 for a, at 30 for b
@@ -185,14 +185,14 @@ def test_a_saved_split_keeps_weights_and_what_was_shown(tmp_path):
     )
     shown = pa.table({"user_id": ["a", "c"], "item_id": [9, 1], "timestamp_s": [5, 6]})
     ids = {"users": Vocabulary.from_values(["a", "b", "c"]), "items": Vocabulary.from_values([1, 2, 3, 9])}
-    split = splits.split_time(Interactions.from_table(table, **ids, shown=shown), share=0.5)
+    split = splits.split_time(Interactions.from_table(table, **ids, impressions=shown), share=0.5)
     splits.save_split(split, tmp_path / "split")
     again = splits.load_split(tmp_path / "split")
     assert again.train.to_table().equals(split.train.to_table())
     assert again.train.weight.tolist() == [1, 0.5]
     assert again.test.weight.tolist() == [2, 1]
-    assert again.train.shown_to_table().equals(shown)
-    assert again.test.shown is None
+    assert again.train.impressions_to_table().equals(shown)
+    assert again.test.impressions is None
 
 
 def test_load_split_says_what_is_wrong(tmp_path):

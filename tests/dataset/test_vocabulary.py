@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataset.errors import InputError
-from dataset.vocabulary import UNKNOWN, Vocabulary
+from belfry.dataset.errors import InputError
+from belfry.dataset.vocabulary import UNKNOWN, Vocabulary
 
 strings = st.text(st.characters(codec="utf-8"), max_size=6)
 int64s = st.integers(-(2**63), 2**63 - 1)

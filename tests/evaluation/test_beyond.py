@@ -9,15 +9,15 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from dataset.interactions import Interactions
-from dataset.vocabulary import Vocabulary
-from evaluation import beyond
+from belfry.dataset.interactions import Interactions
+from belfry.dataset.vocabulary import Vocabulary
+from belfry.evaluation import beyond
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "beyond.json").read_text())
 
 
 @pytest.fixture
-def world():
+def context():
     users, items = zip(*GOLDEN["history"], strict=True)
     catalogue = Vocabulary.from_values(GOLDEN["catalogue"])
     table = pa.table({"user_id": users, "item_id": items})
@@ -28,8 +28,8 @@ def world():
     return lists, history
 
 
-def test_hand_worked_values(world):
-    lists, history = world
+def test_hand_worked_values(context):
+    lists, history = context
     users = np.array([1, 2, 3, 4], np.int32)
     assert beyond.coverage(lists, 5) == GOLDEN["coverage"]
     assert beyond.gini(lists, 5) == pytest.approx(GOLDEN["gini"], abs=1e-15)
@@ -50,15 +50,15 @@ def test_gini_of_an_even_and_of_a_single_minded_showing():
     assert np.isnan(beyond.gini(np.zeros((2, 2), np.int32), 4))
 
 
-def test_lift_is_unknown_when_nobody_has_a_history(world):
-    lists, history = world
+def test_lift_is_unknown_when_nobody_has_a_history(context):
+    lists, history = context
     empty = history.select(np.zeros(len(history), np.bool_))
     assert np.isnan(beyond.popularity_lift(lists, np.array([1, 2, 3, 4], np.int32), empty)).all()
     assert beyond.novelty(lists, empty)[0] == 0
 
 
-def test_one_item_has_no_diversity(world):
-    lists, history = world
+def test_one_item_has_no_diversity(context):
+    lists, history = context
     assert np.isnan(beyond.intra_list_diversity(lists[:, :1], history)).all()
 
 

@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dataset.errors import InputError
-from evaluation.attribution import attribute_loss
-from evaluation.intervals import Interval
-from evaluation.reliability import measure_reliability
-from evaluation.report import make_report, to_json, to_markdown, to_rows
-from evaluation.systems import LeftOut, SystemResult, evaluate_lists
+from belfry.dataset.errors import InputError
+from belfry.evaluation.intervals import Interval
+from belfry.evaluation.reports.attribution import attribute_loss
+from belfry.evaluation.reports.evaluation import make_report, to_json, to_markdown, to_rows
+from belfry.evaluation.reports.reliability import measure_reliability
+from belfry.evaluation.systems import LeftOut, SystemResult, evaluate_lists
 
 
 @pytest.fixture

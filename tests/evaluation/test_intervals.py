@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from evaluation.intervals import N_RESAMPLES, mean_intervals, paired_intervals
+from belfry.evaluation.intervals import N_RESAMPLES, mean_intervals, paired_intervals
 
 
 def test_the_interval_covers_the_truth_about_95_times_in_100():

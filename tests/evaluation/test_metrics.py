@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataset.interactions import SeenItems
-from evaluation import metrics
+from belfry.dataset.interactions import SeenItems
+from belfry.evaluation import metrics
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "metrics.json").read_text())
 

@@ -4,7 +4,7 @@ import ir_measures
 import numpy as np
 import pytest
 
-from evaluation.systems import evaluate_lists
+from belfry.evaluation.systems import evaluate_lists
 
 N_USERS, N_ITEMS = 60, 80
 METRICS = ("ndcg", "recall", "precision", "mrr", "map", "hit_rate")

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from dataset.errors import InputError
-from evaluation.systems import LeftOut, evaluate_lists
+from belfry.dataset.errors import InputError
+from belfry.evaluation.systems import LeftOut, evaluate_lists
 
 
 @pytest.fixture

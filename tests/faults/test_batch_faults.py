@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from dataset.errors import BelfryError, InputError
-from pipeline import batch
-from pipeline.batch import write_batch
+from belfry.dataset.errors import BelfryError, InputError
+from belfry.pipeline.jobs import batch
+from belfry.pipeline.jobs.batch import write_batch
 from tests.pipeline.small_recommender import SmallRecommender
 
 ROOT = Path(__file__).parents[2]
@@ -23,7 +23,7 @@ N_USERS, PARTS = 60, 30
 JOB = f"""
 import sys, time
 from pathlib import Path
-from pipeline import batch
+from belfry.pipeline.jobs import batch
 from tests.pipeline.small_recommender import SmallRecommender
 
 class Slow(SmallRecommender):
@@ -47,7 +47,7 @@ DIE_AT_EVERY_STEP = f"""
 import os, shutil, signal, sys
 from pathlib import Path
 import pyarrow.parquet as pq
-from pipeline import batch
+from belfry.pipeline.jobs import batch
 from tests.pipeline.small_recommender import SmallRecommender
 
 batch.USERS_PER_PART = {PARTS}

@@ -7,9 +7,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from dataset.errors import BelfryError, InputError
-from pipeline.artifacts import open_run, publish
-from pipeline.manifest import RunInfo
+from belfry.dataset.errors import BelfryError, InputError
+from belfry.pipeline.runs.manifest import RunInfo
+from belfry.pipeline.runs.store import open_run, publish
 
 INFO = RunInfo(preset="default", seed=0, holdout="time", config={}, versions={}, input_hash="")
 

@@ -6,17 +6,17 @@ import sys
 import time
 from pathlib import Path
 
-from dataset.errors import ArtifactError
-from pipeline.artifacts import current_run, open_run, publish
-from pipeline.manifest import RunInfo
+from belfry.dataset.errors import ArtifactError
+from belfry.pipeline.runs.manifest import RunInfo
+from belfry.pipeline.runs.store import current_run, open_run, publish
 
 INFO = RunInfo(preset="default", seed=0, holdout="time", config={}, versions={}, input_hash="")
 
 PUBLISH_ON_AND_ON = """
 import os, sys
 from pathlib import Path
-from pipeline.artifacts import publish
-from pipeline.manifest import RunInfo
+from belfry.pipeline.runs.store import publish
+from belfry.pipeline.runs.manifest import RunInfo
 
 artifacts, n_runs, info = Path(sys.argv[1]), int(sys.argv[2]), RunInfo.model_validate_json(sys.argv[3])
 print("ready", flush=True)
@@ -31,8 +31,8 @@ for number in range(n_runs):
 DIE_AT_EVERY_STEP = """
 import os, signal, sys
 from pathlib import Path
-from pipeline.artifacts import open_run, publish
-from pipeline.manifest import RunInfo
+from belfry.pipeline.runs.store import open_run, publish
+from belfry.pipeline.runs.manifest import RunInfo
 
 artifacts, info = Path(sys.argv[1]), RunInfo.model_validate_json(sys.argv[2])
 steps_left = -1

@@ -21,18 +21,18 @@ def run(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_tensorflow_imported_first_with_keras_3_is_refused_with_a_remedy() -> None:
-    done = run("import tensorflow\nimport layers.backend")
+    done = run("import tensorflow\nimport belfry.layers.backend")
     last = done.stderr.strip().splitlines()[-1]
     assert done.returncode == 1
     assert last == (
-        "dataset.errors.InputError: TensorFlow was imported before Belfry, with Keras 3; set TF_USE_LEGACY_KERAS=1 "
+        "belfry.dataset.errors.InputError: TensorFlow was imported before Belfry, with Keras 3; set TF_USE_LEGACY_KERAS=1 "
         "in the environment, or import Belfry first"
     )
 
 
 def test_tensorflow_imported_first_with_keras_2_is_welcome_and_its_log_level_stands() -> None:
     done = run(
-        "import os\nimport tensorflow\nfrom layers.backend import keras\n"
+        "import os\nimport tensorflow\nfrom belfry.layers.backend import keras\n"
         "print(keras.__name__, os.environ['TF_CPP_MIN_LOG_LEVEL'])",
         TF_USE_LEGACY_KERAS="1",
         TF_CPP_MIN_LOG_LEVEL="2",
@@ -43,7 +43,7 @@ def test_tensorflow_imported_first_with_keras_2_is_welcome_and_its_log_level_sta
 def test_keras_2_comes_up_quietly_and_the_environment_says_so() -> None:
     done = run(
         "import os\n"
-        "from layers.backend import keras, tf\n"
+        "from belfry.layers.backend import keras, tf\n"
         "import tensorflow_recommenders\n"
         "assert tf.keras.layers.Dense is keras.layers.Dense\n"
         "assert tf.reduce_sum(tf.ones([2, 3])) == 6\n"

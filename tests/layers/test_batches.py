@@ -5,10 +5,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from dataset.interactions import Interactions, SeenItems
-from dataset.vocabulary import Numbers
-from layers.batches import BatchPlan, RetrievalBatch, retrieval_batches
-from layers.negatives import CandidateDraw
+from belfry.dataset.interactions import Interactions, SeenItems
+from belfry.dataset.vocabulary import Numbers
+from belfry.layers.batches import BatchPlan, RetrievalBatch, retrieval_batches
+from belfry.layers.negatives import NegativeSampler
 
 N_USERS, N_ITEMS = 23, 40
 PLAN = BatchPlan(
@@ -20,7 +20,7 @@ PLAN = BatchPlan(
     cold_share=0.0,
     half_life=5.0,
     max_history=1000,
-    shown_weight=1.0,
+    impression_weight=1.0,
 )
 WHOLE, FEW = 1000, 19  # candidates; of 40 items, so that some must be drawn
 
@@ -48,7 +48,7 @@ def batches_of(
     n_candidates: int = WHOLE,
     mined: Numbers | None = None,
 ) -> list[RetrievalBatch]:
-    draw = CandidateDraw(history, "all", n_candidates)
+    draw = NegativeSampler(history, "all", n_candidates)
     return list(retrieval_batches(history, plan, draw, np.random.default_rng(seed), mined))
 
 
@@ -66,7 +66,7 @@ def in_time(history: Interactions, user: int) -> list[int]:
 
 def test_each_user_comes_once_in_an_epoch_and_in_another_order_in_the_next() -> None:
     history, generator = watches(), np.random.default_rng(0)
-    draw = CandidateDraw(history, "all", WHOLE)
+    draw = NegativeSampler(history, "all", WHOLE)
     epochs = [
         np.concatenate([batch.users for batch in retrieval_batches(history, PLAN, draw, generator)]) for _ in range(2)
     ]
@@ -178,7 +178,7 @@ def test_log_q_is_how_often_a_candidate_turns_up() -> None:
     users, items = np.nonzero(generator.random((300, N_ITEMS)) < 0.6 / np.sqrt(np.arange(1, N_ITEMS + 1)))
     history = Interactions.from_table(pa.table({"user_id": users, "item_id": items}))
     n_steps, turned_up, stated = 0, np.zeros(N_ITEMS + 1), np.zeros(N_ITEMS + 1)
-    plan, draw = replace(PLAN, batch_users=5, hidden_share=(0.2, 0.3)), CandidateDraw(history, "mixed", FEW)
+    plan, draw = replace(PLAN, batch_users=5, hidden_share=(0.2, 0.3)), NegativeSampler(history, "mixed", FEW)
     for _ in range(50):
         for batch in retrieval_batches(history, plan, draw, generator):
             n_steps += 1
@@ -219,8 +219,8 @@ def test_what_was_shown_is_a_negative_of_its_user_by_its_own_weight() -> None:
     unseen = {user: sorted(set(range(1, N_ITEMS + 1)) - set(in_time(history, user)))[-2:] for user in range(2, 6)}
     pairs = [(user, item) for user, items in unseen.items() for item in items]
     table = pa.table({"user_id": [user for user, _ in pairs], "item_id": [item for _, item in pairs]})
-    history = replace(history, shown=SeenItems.from_table(table, history.users, history.items))
-    for batch in batches_of(history, replace(PLAN, shown_weight=3.0), n_candidates=FEW):
+    history = replace(history, impressions=SeenItems.from_table(table, history.users, history.items))
+    for batch in batches_of(history, replace(PLAN, impression_weight=3.0), n_candidates=FEW):
         for row, user in enumerate(batch.users):
             shown = np.isin(batch.candidates, unseen.get(int(user), []))
             assert shown.sum() == len(unseen.get(int(user), []))

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from dataset.features import FeatureColumns
-from layers.backend import tf
-from layers.encoders import FeatureEncoder
-from layers.item_encoder import ItemEncoder, item_inputs
+from belfry.dataset.features import FeatureColumns
+from belfry.layers.backend import tf
+from belfry.layers.encoders import FeatureEncoder
+from belfry.layers.towers.item_encoder import ItemEncoder, item_inputs
 
 N_ROWS, SIZE = 4, 3  # rows: the unknown, then numbers 1 to 3
 COLUMNS = FeatureColumns(

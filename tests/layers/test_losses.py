@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from layers.backend import tf
-from layers.losses import contrast, correct_for_sampling, keep_hardest, softmax_over_candidates
+from belfry.layers.backend import tf
+from belfry.layers.losses import correct_for_sampling, keep_hardest, sampled_loss, softmax_over_candidates
 
 moderate = st.floats(-20, 20, width=32, allow_subnormal=False)  # TensorFlow takes those as 0
 
@@ -82,7 +82,7 @@ def test_log_q_of_another_length_is_refused(wrong: int) -> None:
         correct_for_sampling(tf.zeros([2, 3]), tf.zeros([wrong]))
 
 
-OBJECTIVES = ["softmax", "sigmoid", "bpr", "hinge", "triplet"]
+OBJECTIVES = ["softmax", "binary", "bpr", "hinge", "triplet"]
 
 
 def some_case(seed: int = 1) -> tuple[tf.Variable, np.ndarray, np.ndarray]:
@@ -98,12 +98,12 @@ def some_case(seed: int = 1) -> tuple[tf.Variable, np.ndarray, np.ndarray]:
 def test_gradients_raise_targets_lower_negatives_and_leave_the_rest_alone(objective: str) -> None:
     logits, targets, negatives = some_case()
     with tf.GradientTape() as tape:
-        loss = contrast(logits, targets, negatives, objective=objective, n_negatives=9, margin=10.0)
+        loss = sampled_loss(logits, targets, negatives, objective=objective, n_negatives=9, margin=10.0)
     gradient = tape.gradient(loss, logits).numpy()
     assert loss.shape == ()
     assert (gradient[targets > 0] < 0).all()
     has_target = targets.any(axis=1)
-    asked = has_target if objective != "sigmoid" else np.ones(3, np.bool_)  # it lowers negatives without a target too
+    asked = has_target if objective != "binary" else np.ones(3, np.bool_)  # it lowers negatives without a target too
     assert (gradient[asked][negatives[asked] > 0] > 0).all()
     assert (gradient[(targets == 0) & (negatives == 0)] == 0).all()
 
@@ -112,7 +112,7 @@ def test_gradients_raise_targets_lower_negatives_and_leave_the_rest_alone(object
 def test_the_loss_falls_where_targets_lead_by_more(objective: str) -> None:
     logits, targets, negatives = some_case()
     near, far = (
-        contrast(logits + lead * (targets > 0), targets, negatives, objective=objective, n_negatives=9).numpy()
+        sampled_loss(logits + lead * (targets > 0), targets, negatives, objective=objective, n_negatives=9).numpy()
         for lead in (0.0, 50.0)
     )
     assert far < near
@@ -125,20 +125,20 @@ def test_contrast_against_hand_worked_values() -> None:
     leads = np.array([2.0, 1.0])
     expected = {
         "softmax": np.log(1 + np.exp(-leads).sum()),
-        "sigmoid": np.log1p(np.exp(-2)) + 4 * np.log1p(np.exp([0.0, 1.0])).mean(),
+        "binary": np.log1p(np.exp(-2)) + 4 * np.log1p(np.exp([0.0, 1.0])).mean(),
         "bpr": np.log1p(np.exp(-leads)).mean(),
         "hinge": np.maximum(0, 1.5 - leads).mean(),
         "triplet": np.maximum(0, 1.5 - 2 * leads).mean(),
     }
     for objective, value in expected.items():
-        found = contrast(logits, targets, negatives, objective=objective, n_negatives=4, margin=1.5).numpy()
+        found = sampled_loss(logits, targets, negatives, objective=objective, n_negatives=4, margin=1.5).numpy()
         assert found == pytest.approx(value, rel=1e-5), objective
 
 
 def test_a_negative_of_double_weight_stands_for_two() -> None:
     logits, targets = tf.constant([[2.0, 0.5, 0.5]]), tf.constant([[1.0, 0.0, 0.0]])
-    twice = contrast(logits, targets, tf.constant([[0.0, 1.0, 1.0]]), objective="softmax").numpy()
-    heavy = contrast(logits, targets, tf.constant([[0.0, 2.0, 0.0]]), objective="softmax").numpy()
+    twice = sampled_loss(logits, targets, tf.constant([[0.0, 1.0, 1.0]]), objective="softmax").numpy()
+    heavy = sampled_loss(logits, targets, tf.constant([[0.0, 2.0, 0.0]]), objective="softmax").numpy()
     assert heavy == pytest.approx(twice, rel=1e-6)
 
 
@@ -146,7 +146,7 @@ def test_a_negative_of_double_weight_stands_for_two() -> None:
 def test_without_targets_or_negatives_the_loss_is_finite(objective: str) -> None:
     logits, targets, negatives = some_case()
     for left, right in ((targets, 0 * negatives), (0 * targets, negatives), (0 * targets, 0 * negatives)):
-        assert np.isfinite(contrast(logits, left, right, objective=objective, n_negatives=3).numpy())
+        assert np.isfinite(sampled_loss(logits, left, right, objective=objective, n_negatives=3).numpy())
 
 
 def test_drawn_negatives_go_by_weight() -> None:
@@ -155,13 +155,13 @@ def test_drawn_negatives_go_by_weight() -> None:
     n_queries = 4000
     logits = tf.tile([[0.0, 0.0, -1.0]], [n_queries, 1])
     targets, negatives = (np.tile(row, (n_queries, 1)).astype(np.float32) for row in ([1, 0, 0], [0, 1, 9]))
-    loss = contrast(logits, targets, negatives, objective="hinge", n_negatives=1, margin=1.0).numpy()
+    loss = sampled_loss(logits, targets, negatives, objective="hinge", n_negatives=1, margin=1.0).numpy()
     assert loss == pytest.approx(0.1, abs=0.02)  # margin 1 is missed by 1 where the first is drawn, by 0 otherwise
 
 
 def test_an_unknown_objective_is_refused() -> None:
     with pytest.raises(ValueError, match="no objective 'best'"):
-        contrast(*some_case(), objective="best")
+        sampled_loss(*some_case(), objective="best")
 
 
 def test_only_the_hardest_negatives_are_kept() -> None:

@@ -4,28 +4,28 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from dataset.interactions import Interactions, SeenItems
-from layers.negatives import CandidateDraw, Negatives
+from belfry.dataset.interactions import Interactions, SeenItems
+from belfry.layers.negatives import Negatives, NegativeSampler
 
 N_ITEMS = 30
 NOTHING = np.zeros(0, np.int32)
 
 
-def history(*, shown: list[int] | None = None) -> Interactions:
+def history(*, impressions: list[int] | None = None) -> Interactions:
     """Item i is watched by the first 31 - i users; item 30 by nobody, though it is in the catalogue."""
     pairs = [(user, item) for item in range(1, N_ITEMS) for user in range(1, 32 - item)]
     table = pa.table({"user_id": [user for user, _ in pairs], "item_id": [item for _, item in pairs]})
     whole = Interactions.from_table(pa.concat_tables([table, pa.table({"user_id": [1], "item_id": [N_ITEMS]})]))
     watched = whole.select(np.arange(len(table)))
-    if shown is None:
+    if impressions is None:
         return watched
-    rows = pa.table({"user_id": [1] * len(shown), "item_id": shown})
-    return Interactions.from_table(watched.to_table(), users=whole.users, items=whole.items, shown=rows)
+    rows = pa.table({"user_id": [1] * len(impressions), "item_id": impressions})
+    return Interactions.from_table(watched.to_table(), users=whole.users, items=whole.items, impressions=rows)
 
 
 @pytest.mark.parametrize("negatives", ["all", "hard"])
 def test_a_catalogue_that_fits_enters_whole_without_what_nobody_watched(negatives: Negatives) -> None:
-    draw = CandidateDraw(history(), negatives, N_ITEMS - 1)
+    draw = NegativeSampler(history(), negatives, N_ITEMS - 1)
     found = draw(np.array([3, 3], np.int32), NOTHING, np.random.default_rng(0))
     assert draw.is_whole
     assert found.item_num.tolist() == list(range(1, N_ITEMS))
@@ -34,15 +34,15 @@ def test_a_catalogue_that_fits_enters_whole_without_what_nobody_watched(negative
 
 
 def test_what_was_only_shown_is_a_candidate() -> None:
-    events = history(shown=[N_ITEMS])
-    assert isinstance(events.shown, SeenItems)
-    found = CandidateDraw(events, "all", N_ITEMS)(NOTHING, NOTHING, np.random.default_rng(0))
+    events = history(impressions=[N_ITEMS])
+    assert isinstance(events.impressions, SeenItems)
+    found = NegativeSampler(events, "all", N_ITEMS)(NOTHING, NOTHING, np.random.default_rng(0))
     assert found.item_num.tolist() == list(range(1, N_ITEMS + 1))
 
 
 def test_in_batch_negatives_are_the_targets_and_nothing_else() -> None:
     targets = np.array([7, 2, 7, 11], np.int32)
-    found = CandidateDraw(history(), "in_batch", 20)(targets, NOTHING, np.random.default_rng(0))
+    found = NegativeSampler(history(), "in_batch", 20)(targets, NOTHING, np.random.default_rng(0))
     assert found.item_num.tolist() == [2, 7, 11]
     assert found.is_negative.all()
 
@@ -50,7 +50,7 @@ def test_in_batch_negatives_are_the_targets_and_nothing_else() -> None:
 @pytest.mark.parametrize("negatives", ["uniform", "popularity"])
 def test_targets_that_are_not_drawn_are_nobodys_negatives(negatives: Negatives) -> None:
     generator = np.random.default_rng(0)
-    draw = CandidateDraw(history(), negatives, 6)
+    draw = NegativeSampler(history(), negatives, 6)
     n_spared = 0
     for _ in range(50):
         found = draw(np.array([5, 9], np.int32), NOTHING, generator)
@@ -64,13 +64,13 @@ def test_targets_that_are_not_drawn_are_nobodys_negatives(negatives: Negatives) 
 def test_many_targets_leave_room_for_draws(negatives: Negatives) -> None:
     """With 20 targets and room for 8, two items at least are drawn; 9 of 29 are no target."""
     targets = np.arange(1, 21, dtype=np.int32)
-    generator, draw = np.random.default_rng(0), CandidateDraw(history(), negatives, 8)
+    generator, draw = np.random.default_rng(0), NegativeSampler(history(), negatives, 8)
     others = [len(np.setdiff1d(draw(targets, NOTHING, generator).item_num, targets)) for _ in range(500)]
     assert np.mean(others) > 0.4
 
 
 def test_asked_items_are_there_for_certain() -> None:
-    found = CandidateDraw(history(), "mixed", 6)(
+    found = NegativeSampler(history(), "mixed", 6)(
         np.array([5], np.int32), np.array([20, 20, N_ITEMS], np.int32), np.random.default_rng(0)
     )
     assert 20 in found.item_num
@@ -82,7 +82,7 @@ def test_asked_items_are_there_for_certain() -> None:
 def test_the_stated_chance_is_how_often_an_item_is_there(negatives: Negatives) -> None:
     """Targets drawn as events are; head and tail alike."""
     events, generator = history(), np.random.default_rng(0)
-    draw = CandidateDraw(events, negatives, 12)
+    draw = NegativeSampler(events, negatives, 12)
     n_steps, n_targets = 3000, 5
     turned_up, stated = np.zeros(N_ITEMS + 1), np.zeros(N_ITEMS + 1)
     for _ in range(n_steps):
@@ -101,7 +101,7 @@ def test_popularity_draws_the_head_more_often_and_uniform_does_not() -> None:
     counts = {}
     for negatives in ("uniform", "popularity"):
         generator, total = np.random.default_rng(0), np.zeros(N_ITEMS + 1)
-        draw = CandidateDraw(history(), negatives, 4)
+        draw = NegativeSampler(history(), negatives, 4)
         for _ in range(500):
             total[draw(NOTHING, NOTHING, generator).item_num] += 1
         counts[negatives] = total[1:4].sum() / total[20:23].sum()

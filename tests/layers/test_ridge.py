@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from layers.ridge import biases_of_new, ridge
+from belfry.layers.ridge import impute_biases, ridge
 
 
 def some_rows(seed: int = 0) -> tuple[sp.csr_matrix, np.ndarray, np.ndarray]:
@@ -33,7 +33,7 @@ def test_new_biases_follow_features() -> None:
     counts = np.tile([3, 0], 100)
     counts = np.append(0, counts)
     biases = np.append(0, np.repeat([2.0, -1.0], 100))[:, None].astype(np.float32) * (counts[:, None] > 0)
-    found = biases_of_new(features, biases, counts)
+    found = impute_biases(features, biases, counts)
     assert (found[counts > 0] == biases[counts > 0]).all()
     assert found[0] == 0
     for of, bias in ((slice(1, 101), 2.0), (slice(101, 201), -1.0)):
@@ -44,6 +44,6 @@ def test_new_biases_follow_features() -> None:
 def test_a_row_without_features_gets_the_lowest_bias() -> None:
     features = sp.csr_matrix(np.array([[0], [1], [1], [0]], np.float32))
     biases = np.array([[0], [4], [-2], [0]], np.float32)
-    assert biases_of_new(features, biases, np.array([0, 1, 1, 0]))[3] == -2
+    assert impute_biases(features, biases, np.array([0, 1, 1, 0]))[3] == -2
     without = sp.csr_matrix(np.zeros((0, 0), np.float32))
-    assert biases_of_new(without, biases, np.array([0, 1, 1, 0]))[3] == -2
+    assert impute_biases(without, biases, np.array([0, 1, 1, 0]))[3] == -2

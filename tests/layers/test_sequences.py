@@ -6,8 +6,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from layers.backend import keras, tf
-from layers.sequences import AGE_EDGES_S, AttentionEncoder, Calendar, Normalization, RecurrentEncoder, ages, buckets
+from belfry.layers.backend import keras, tf
+from belfry.layers.sequences import (
+    AGE_EDGES_S,
+    AttentionEncoder,
+    Calendar,
+    Normalization,
+    RecurrentEncoder,
+    ages,
+    buckets,
+)
 
 SIZE, LENGTH, HOUR_S = 8, 6, 3600
 

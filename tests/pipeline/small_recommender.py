@@ -8,16 +8,16 @@ from types import SimpleNamespace
 import numpy as np
 import pyarrow as pa
 
-from dataset.candidates import Candidates
-from dataset.features import FeatureColumns, FeatureTables
-from dataset.interactions import Interactions, SeenItems
-from dataset.relations import DEFAULT_RELATIONS
-from dataset.vocabulary import Vocabulary
-from pipeline.recommender import Recommender
-from pipeline.stages import Stages
-from ranking.base import Scores
-from retrieval.item_knn import ItemKNN
-from retrieval.popularity import Popularity
+from belfry.dataset.candidates import Candidates
+from belfry.dataset.event_weights import DEFAULT_EVENT_WEIGHTS
+from belfry.dataset.features import FeatureColumns, FeatureTables
+from belfry.dataset.interactions import Interactions, SeenItems
+from belfry.dataset.vocabulary import Vocabulary
+from belfry.pipeline.serving.recommender import Recommender
+from belfry.pipeline.serving.two_stage import Stages
+from belfry.ranking.base import Scores
+from belfry.retrieval.models.item_knn import ItemKNN
+from belfry.retrieval.popularity import Popularity
 
 SEEN_ALL, SEEN_ODD, NO_HISTORY = 7, 8, 9  # user ids
 
@@ -52,6 +52,6 @@ class SmallRecommender(Recommender):
             ranker=TurnRound(),
             n_candidates=n_items,
         )
-        self.relations = DEFAULT_RELATIONS
+        self.event_weights = DEFAULT_EVENT_WEIGHTS
         self._titles = pa.nulls(n_items, pa.string())
         self._nothing_seen = SeenItems.nothing(n_users)

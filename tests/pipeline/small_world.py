@@ -3,15 +3,15 @@
 import numpy as np
 import pyarrow as pa
 
-from dataset.interactions import Interactions
-from dataset.tables import Tables
-from pipeline.config import Holdout, PipelineConfig, load_config
-from pipeline.data import Data, prepare
-from pipeline.first_stage import FirstStage, Tuning
-from pipeline.holdout import Fold, make_folds
-from retrieval.combined import Source, combine
-from retrieval.item_knn import ItemKNN
-from retrieval.popularity import Popularity, PopularityConfig
+from belfry.dataset.folds import Fold, Holdout, make_folds
+from belfry.dataset.interactions import Interactions
+from belfry.dataset.prepare import Data, prepare
+from belfry.dataset.tables import Tables
+from belfry.pipeline.config import PipelineConfig, load_config
+from belfry.pipeline.training.retrieval_stage import FirstStage, Tuning
+from belfry.retrieval.blend import Source, combine
+from belfry.retrieval.models.item_knn import ItemKNN
+from belfry.retrieval.popularity import Popularity, PopularityConfig
 
 N_USERS, N_ITEMS, N_EVENTS, DAY_S = 40, 30, 500, 86_400
 N_LATE = 3  # items that only the newest tenth of the events holds
@@ -45,7 +45,7 @@ def small_data() -> Data:
     user_table = pa.table(
         {"user_id": users, "group": [f"c{user % 4}" for user in users], "age": 20 + users, "n_visits": users**2}
     )
-    return prepare(Tables(interactions, item_table, user_table, hot_columns=("n_visits", "n_plays")))
+    return prepare(Tables(interactions, item_table, user_table, usage_columns=("n_visits", "n_plays")))
 
 
 def config_of(holdout: Holdout, *settings: str) -> PipelineConfig:

@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
-from dataset.errors import InputError
-from pipeline.config import Holdout, PipelineConfig, describe, load_config, preset_names
-from ranking.config import DeepRankerConfig, ListConfig, RankerConfig
-from retrieval.config import ReportConfig, TowerConfig, TwoTowerConfig, kinds_of
+from belfry.dataset.errors import InputError
+from belfry.dataset.folds import Holdout
+from belfry.pipeline.config import PipelineConfig, describe, load_config, preset_names
+from belfry.ranking.listwise.config import DeepRankerConfig, ListConfig, RankerConfig
+from belfry.retrieval.config import ReportConfig, TowerConfig, TwoTowerConfig, kinds_of
 
 HOLDOUTS: tuple[Holdout, ...] = ("time", "last", "random")
 
@@ -49,14 +50,14 @@ def test_the_report_has_its_settings_and_no_second_stage() -> None:
 def test_a_holdout_sets_what_the_models_aim_at(holdout: Holdout, targets: str, moment: str) -> None:
     config = load_config("default", holdout=holdout)
     assert two_tower(config).targets == targets
-    assert config.pair_features.moment == moment
+    assert config.pair_features.request_time == moment
 
 
 def test_set_overrules_the_holdout() -> None:
-    settings = ["retrieval.targets=any", "pair_features.moment=user_last"]
+    settings = ["retrieval.targets=any", "pair_features.request_time=user_last"]
     config = load_config("default", holdout="time", settings=settings)
     assert two_tower(config).targets == "any"
-    assert config.pair_features.moment == "user_last"
+    assert config.pair_features.request_time == "user_last"
 
 
 @pytest.mark.parametrize(
@@ -113,9 +114,9 @@ def test_there_are_the_rankers_that_are_promised() -> None:
         (["kind=deep", "cross_layers=2"], r"ranker\.cross_layers: Extra inputs are not permitted"),
         (["kind=lightgbm", "members=2"], r"ranker\.members: Extra inputs are not permitted"),
         (["kind=lightgbm", "objective=softmax"], r"ranker\.objective: Input should be 'lambdarank' or 'binary'"),
-        (["kind=transformer", "size=30"], "ranker: .*heads=4 does not divide size=30"),
+        (["kind=transformer", "size=30"], "ranker: .*n_heads=4 does not divide size=30"),
         (["label=rating", "objective=bpr"], "ranker: .*objective=bpr knows positives and negatives alone"),
-        (["label=rating", "objective=margin"], "ranker: .*objective=margin knows positives and negatives alone"),
+        (["label=rating", "objective=hinge"], "ranker: .*objective=hinge knows positives and negatives alone"),
         (["retrieval_weight=-1"], r"ranker\.retrieval_weight: .* greater than or equal to 0"),
         (["members=0"], r"ranker\.members: .* greater than or equal to 1"),
         (["validation_share=1"], r"ranker\.validation_share: .* less than 1"),
@@ -211,7 +212,7 @@ def test_a_file_with_a_value_where_a_component_belongs(tmp_path: Path) -> None:
 
 def test_the_page_of_settings_is_up_to_date() -> None:
     page = Path(__file__).parents[2] / "docs" / "config.md"
-    assert page.read_text() == describe(), "run: python -m pipeline.config"
+    assert page.read_text() == describe(), "run: python -m belfry.pipeline.config"
 
 
 def test_a_rating_range_must_rise() -> None:
@@ -220,9 +221,11 @@ def test_a_rating_range_must_rise() -> None:
 
 
 def test_relations_and_hot_columns_as_text() -> None:
-    settings = ['relations=[["bought", 2.0], ["seen", 0.0]]', 'hot_columns=["n_visits"]']
+    settings = ['event_weights=[["bought", 2.0], ["seen", 0.0]]', 'usage_columns=["n_visits"]']
     config = load_config("default", holdout="random", settings=settings)
-    assert config.relations == (("bought", 2.0), ("seen", 0.0))
-    assert config.hot_columns == ("n_visits",)
-    with pytest.raises(InputError, match=r"relations: .*'seen' counts 0 and 'bought' below it 2; put the best first"):
-        load_config("default", holdout="random", settings=['relations=[["seen", 0.0], ["bought", 2.0]]'])
+    assert config.event_weights == (("bought", 2.0), ("seen", 0.0))
+    assert config.usage_columns == ("n_visits",)
+    with pytest.raises(
+        InputError, match=r"event_weights: .*'seen' counts 0 and 'bought' below it 2; put the best first"
+    ):
+        load_config("default", holdout="random", settings=['event_weights=[["seen", 0.0], ["bought", 2.0]]'])

@@ -10,22 +10,22 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dataset.features import FeatureColumns
-from dataset.interactions import Interactions
-from pipeline.config import Holdout, PipelineConfig
-from pipeline.data import Data
-from pipeline.first_stage import FirstStage, Tuning, fit_first_stage
-from pipeline.holdout import Fold, make_folds
-from pipeline.progress import silent
-from pipeline.second_stage import ExampleCollector
-from pipeline.sources import SearchedTowers
-from pipeline.train import train
-from ranking.example_store import ExampleStore
-from ranking.examples import make_examples
-from ranking.featured import FeaturedRanker
-from ranking.lists import Lists, concatenate_lists
-from ranking.pair_features import PairFeatures
-from retrieval.item_knn import ItemKNN
+from belfry.dataset.features import FeatureColumns
+from belfry.dataset.folds import Fold, Holdout, make_folds
+from belfry.dataset.interactions import Interactions
+from belfry.dataset.prepare import Data
+from belfry.pipeline.config import PipelineConfig
+from belfry.pipeline.progress import silent
+from belfry.pipeline.training.ranker_stage import ExampleCollector
+from belfry.pipeline.training.retrieval_stage import FirstStage, Tuning, fit_first_stage
+from belfry.pipeline.training.sources import SearchedTowers
+from belfry.pipeline.training.train import train
+from belfry.ranking.example_store import ExampleStore
+from belfry.ranking.examples import make_examples
+from belfry.ranking.features.pair_features import PairFeatures
+from belfry.ranking.lists import Lists, concatenate_lists
+from belfry.ranking.listwise.feature_ranker import FeaturedRanker
+from belfry.retrieval.models.item_knn import ItemKNN
 from tests.pipeline.small_world import (
     DAY_S,
     N_EVENTS,
@@ -103,7 +103,7 @@ def lists_shown(
         return make_examples(described, *arguments, **options)
 
     with pytest.MonkeyPatch.context() as patch, ExampleStore(limit_bytes=1 << 30) as store:
-        patch.setattr("pipeline.second_stage.make_examples", look)
+        patch.setattr("belfry.pipeline.training.ranker_stage.make_examples", look)
         leak(patch, data)
         collector = ExampleCollector(data, config, config.ranker, store, n_folds=1, seed=0)
         collector.add(fold, stage_of(data, fold.history))
@@ -157,9 +157,9 @@ def test_training_hands_each_stage_the_history_of_its_fold(
         handed.append((history, options.get("validate_on")))
         return replace(quick_stage(data, history), sources={"none": SearchedTowers(None, None, None)})
 
-    monkeypatch.setattr("pipeline.train.fit_first_stage", fit)
-    monkeypatch.setattr("pipeline.train.measure", lambda stage, **options: None)
-    config = config_of(holdout, "ranker.kind=lightgbm", "ranker.trees=5", "ranker.least_rows=5")
+    monkeypatch.setattr("belfry.pipeline.training.train.fit_first_stage", fit)
+    monkeypatch.setattr("belfry.pipeline.training.train.measure", lambda stage, **options: None)
+    config = config_of(holdout, "ranker.kind=lightgbm", "ranker.trees=5", "ranker.min_rows=5")
     trained = train(data, config, holdout=holdout, seed=0)
 
     folds = folds_of(data, holdout)
@@ -201,7 +201,10 @@ def history_of_all_events(patch: pytest.MonkeyPatch, data: Data) -> None:
 @pytest.mark.parametrize(
     ("leak", "seen"),
     [
-        (features_of_all_events, {"popularity", "item_rating", "segment.group", "near_3d", "cosine_even", "ease_even"}),
+        (
+            features_of_all_events,
+            {"popularity", "item_rating", "segment.group", "near_3d", "cosine_uniform", "ease_uniform"},
+        ),
         (candidates_of_all_events, {"candidates"}),
         (history_of_all_events, {"history"}),
     ],
@@ -219,7 +222,7 @@ def test_a_leak_would_be_seen(data: Data, holdout: Holdout, leak: Leak, seen: se
 def test_the_history_of_a_window_ends_before_it_starts(data: Data) -> None:
     shown = data.interactions.select(np.arange(0, N_EVENTS, 3)).to_table()
     ids = {"users": data.interactions.users, "items": data.interactions.items}
-    events = Interactions.from_table(data.interactions.to_table(), **ids, shown=shown)
+    events = Interactions.from_table(data.interactions.to_table(), **ids, impressions=shown)
     for fold in make_folds(events, "time", n_folds=3, seed=0):
         assert fold.later.timestamp_s is not None
         start_s = fold.later.timestamp_s.min()
@@ -228,9 +231,9 @@ def test_the_history_of_a_window_ends_before_it_starts(data: Data) -> None:
         assert stage.features.now_s < start_s
         assert arrays["start_s"] + arrays["time"].max() < start_s
         assert arrays["start_s"] + arrays["first"].max() < start_s
-        assert fold.history.shown is not None
-        assert fold.history.shown.first_s is not None
-        assert fold.history.shown.first_s.max() < start_s
+        assert fold.history.impressions is not None
+        assert fold.history.impressions.first_s is not None
+        assert fold.history.impressions.first_s.max() < start_s
 
 
 # Hot columns, which use has made.
@@ -253,5 +256,5 @@ def test_hot_columns_are_hidden_where_the_history_has_no_events(data: Data, side
         assert not values[late].any()
         assert np.delete(values, late, axis=0).any()
         assert columns.numeric[cold][late].all()
-        plain = replace(data, **{side: replace(getattr(data, side), hot=frozenset())})
+        plain = replace(data, **{side: replace(getattr(data, side), usage=frozenset())})
         assert hot_values(getattr(plain.features(history), side), name)[late].any(axis=1).all()

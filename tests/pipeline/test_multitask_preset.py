@@ -7,21 +7,21 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from dataset.errors import InputError, TableError
-from dataset.interactions import Interactions
-from dataset.sources.demo import generate
-from dataset.tables import Tables
-from pipeline.config import PipelineConfig, load_config
-from pipeline.main_job import train_tables
-from pipeline.recommender import Recommender
-from pipeline.second_stage import Gate
-from ranking.base import Scores
-from ranking.examples import Examples
-from ranking.multitask_config import MultitaskConfig, MultitaskRankerConfig
-from ranking.multitask_serving import OnnxMultitask
-from ranking.utility import UtilityRanker
+from belfry.dataset.errors import InputError, TableError
+from belfry.dataset.interactions import Interactions
+from belfry.dataset.sources.demo import generate
+from belfry.dataset.tables import Tables
+from belfry.pipeline.config import PipelineConfig, load_config
+from belfry.pipeline.jobs.run import train_tables
+from belfry.pipeline.serving.recommender import Recommender
+from belfry.pipeline.training.ranker_stage import Gate
+from belfry.ranking.base import Scores
+from belfry.ranking.examples import Examples
+from belfry.ranking.multitask.config import MultitaskConfig, MultitaskRankerConfig
+from belfry.ranking.multitask.serving import OnnxMultitask
+from belfry.ranking.utility import UtilityRanker
 
-QUICK = ("retrieval.epochs=3", "retrieval.embedding_size=8", "retrieval.n_traits=2", "n_candidates=15", "sources=[]")
+QUICK = ("retrieval.epochs=3", "retrieval.embedding_size=8", "retrieval.n_factors=2", "n_candidates=15", "sources=[]")
 TWO_TASKS = 'retrieval.tasks=[{column="rating", utility=0.3}, {column="finished", kind="binary", utility=0.1}]'
 
 

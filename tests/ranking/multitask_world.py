@@ -3,17 +3,17 @@
 import numpy as np
 import pyarrow as pa
 
-from dataset.candidates import Candidates
-from dataset.features import FeatureColumns, FeatureTables
-from dataset.interactions import Interactions
-from dataset.vocabulary import Numbers
-from ranking.multitask_config import MultitaskConfig, TaskConfig
+from belfry.dataset.candidates import Candidates
+from belfry.dataset.features import FeatureColumns, FeatureTables
+from belfry.dataset.interactions import Interactions
+from belfry.dataset.vocabulary import Numbers
+from belfry.ranking.multitask.config import MultitaskConfig, TaskConfig
 
 RATING = TaskConfig(column="rating", utility=0.5)
 TINY = MultitaskConfig(
     tasks=(RATING,),
     embedding_size=8,
-    n_traits=3,
+    n_factors=3,
     expert_width=8,
     batch_users=20,
     batch_raters=20,
@@ -21,11 +21,11 @@ TINY = MultitaskConfig(
     dropout=0.1,
     learning_rate=0.03,
     label_rate=0.03,
-    trait_l2=3.0,
+    factor_l2=3.0,
     slope_l2=3.0,
     item_l2=3.0,
     epochs=30,
-    looks=6,
+    evaluations=6,
 )
 
 

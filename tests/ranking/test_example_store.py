@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ranking.example_store import ExampleStore, read_examples, write_examples
-from ranking.examples import Examples, concatenate
+from belfry.ranking.example_store import ExampleStore, read_examples, write_examples
+from belfry.ranking.examples import Examples, concatenate
 from tests.contracts.ranker import taught_examples
 
 PARTS = [taught_examples(n, seed=n) for n in (3, 1, 5)]

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from dataset.candidates import take_top_k
-from dataset.interactions import Interactions
-from dataset.vocabulary import Vocabulary
-from evaluation.metrics import hits, lists_of, ndcg
-from ranking.examples import Examples, concatenate, make_examples, split_by_user, validation_users
-from ranking.lists import HISTORY_LENGTH, Lists
+from belfry.dataset.candidates import take_top_k
+from belfry.dataset.interactions import Interactions
+from belfry.dataset.vocabulary import Vocabulary
+from belfry.evaluation.metrics import hits, lists_of, ndcg
+from belfry.ranking.examples import Examples, concatenate, make_examples, split_by_user, validation_users
+from belfry.ranking.lists import HISTORY_LENGTH, Lists
 
 NAMES = ("score", "constant")
 N_ITEMS = 40

@@ -7,13 +7,13 @@ import numpy.typing as npt
 import pytest
 from scipy.special import expit
 
-from ranking.base import Scores
-from ranking.explain import contributions, group_columns, occlude
-from ranking.lists import HISTORY_LENGTH, Lists
-from ranking.pair_features import PairFeatures
-from tests.ranking.test_pair_features import CONFIG, random_world
+from belfry.ranking.base import Scores
+from belfry.ranking.explain import contributions, group_columns, occlude
+from belfry.ranking.features.pair_features import PairFeatures
+from belfry.ranking.lists import HISTORY_LENGTH, Lists
+from tests.ranking.features.test_pair_features import CONFIG, random_world
 
-NAMES = ("score", "standard_score", "category.genres.even", "popularity", "history_length")
+NAMES = ("score", "standard_score", "category.genres.uniform", "popularity", "history_length")
 
 
 @dataclass
@@ -91,18 +91,25 @@ def test_no_candidates() -> None:
         ("source two_tower", ["score_two_tower", "log_rank_in_two_tower"]),
         ("source popularity", ["score_popularity", "log_rank_in_popularity"]),
         (
-            "likeness to what was watched",
-            ["cosine_even", "cosine_nearest", "ease_rated", "svd_16", "standard_ease_recent", "log_rank_cosine_even"],
+            "similarity to what was watched",
+            [
+                "cosine_uniform",
+                "cosine_nearest",
+                "ease_rated",
+                "svd_16",
+                "standard_ease_recent",
+                "log_rank_cosine_even",
+            ],
         ),
-        ("watched in one sitting", ["companion_even", "companion_nearest"]),
+        ("watched in one sitting", ["cooccurrence_uniform", "cooccurrence_nearest"]),
         ("popularity", ["popularity", "standard_popularity", "log_rank_popularity"]),
         ("watches in those days", ["near_1d", "lift_30d", "standard_near_3d", "log_rank_near_3d"]),
         ("time since its first watch", ["item_age"]),
         ("ratings", ["item_rating", "user_rating"]),
         ("users of the same age", ["segment.age_bucket"]),
         ("users of the same occupation", ["segment.occupation"]),
-        ("release_year", ["item.release_year", "distance.release_year", "category.release_year_bucket.even"]),
-        ("genres", ["category.genres.even", "category.genres.recent"]),
+        ("release_year", ["item.release_year", "distance.release_year", "category.release_year_bucket.uniform"]),
+        ("genres", ["category.genres.uniform", "category.genres.recency"]),
         ("something new", ["something_new"]),
     ],
 )
@@ -116,7 +123,7 @@ def test_every_column_of_pair_features_has_words() -> None:
     groups = group_columns(names)
     assert sorted(column for columns in groups.values() for column in columns) == list(range(len(names)))
     assert groups.keys() == {
-        *("retrieval's order", "source a", "source in_b", "likeness to what was watched", "watched in one sitting"),
+        *("retrieval's order", "source a", "source in_b", "similarity to what was watched", "watched in one sitting"),
         *("popularity", "watches in those days", "time since its first watch", "ratings"),
         *("country", "genres", "year", "users of the same group"),
         *("history length", "history popularity", "idle days", "user age"),  # alike for a whole list

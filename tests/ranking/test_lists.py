@@ -6,10 +6,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from dataset.candidates import Candidates
-from dataset.errors import DivergenceError
-from dataset.interactions import Interactions
-from ranking.lists import HISTORY_LENGTH, Lists, concatenate_lists
+from belfry.dataset.candidates import Candidates
+from belfry.dataset.errors import DivergenceError
+from belfry.dataset.interactions import Interactions
+from belfry.ranking.lists import HISTORY_LENGTH, Lists, concatenate_lists
 
 NAMES = ("place", "half")
 
@@ -124,7 +124,7 @@ def test_concatenate_undoes_select() -> None:
 )
 def test_blocks_hold_every_row_once_and_little_padding(lengths: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     """A list longer than a block stands alone; no block is empty, and none takes more room padded than it may."""
-    monkeypatch.setattr("ranking.lists._ROWS_PER_BLOCK", 7)
+    monkeypatch.setattr("belfry.ranking.lists._ROWS_PER_BLOCK", 7)
     lists = lists_of(lengths)
     blocks = list(lists.blocks())
     rows = [row for block in blocks for row in lists.rows_of(block)]
@@ -136,7 +136,7 @@ def test_blocks_hold_every_row_once_and_little_padding(lengths: list[int], monke
 
 
 def test_as_few_blocks_as_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ranking.lists._ROWS_PER_BLOCK", 12)
+    monkeypatch.setattr("belfry.ranking.lists._ROWS_PER_BLOCK", 12)
     assert [block.tolist() for block in lists_of([3, 4, 4, 4, 2, 2]).blocks()] == [[0, 1, 2], [3, 4, 5]]
 
 

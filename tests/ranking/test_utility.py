@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from dataset.candidates import Candidates
-from dataset.features import FeatureTables
-from ranking.base import Scores
-from ranking.calibration import Calibration
-from ranking.utility import RatingLabels, UtilityRanker, standard_scores, utility
+from belfry.dataset.candidates import Candidates
+from belfry.dataset.features import FeatureTables
+from belfry.ranking.base import Scores
+from belfry.ranking.calibration import Calibration
+from belfry.ranking.utility import RatingLabels, UtilityRanker, standard_scores, utility
 from tests.ranking.multitask_world import pairs, world
 
 

@@ -3,8 +3,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from dataset.interactions import SeenItems
-from retrieval.dense import best_columns, stack, top_candidates
+from belfry.dataset.interactions import SeenItems
+from belfry.retrieval.dense import best_columns, stack, top_candidates
 
 FEW_VALUES = st.sampled_from([-np.inf, -1.0, 0.0, 0.5, 2.0])
 TABLES = arrays(np.float32, st.tuples(st.integers(1, 4), st.integers(1, 12)), elements=FEW_VALUES)

@@ -10,16 +10,16 @@ from typing import Self
 import numpy as np
 import pytest
 
-from dataset.errors import ArtifactError, InputError
-from dataset.vocabulary import Numbers
-from retrieval.index import choose, scann
-from retrieval.index.base import Vectors
-from retrieval.index.choose import build_index, load_index
-from retrieval.index.config import IndexConfig
-from retrieval.index.exact import ExactIndex
-from retrieval.index.files import write_manifest
-from retrieval.index.measure import measure_index
-from retrieval.index.scann import ScannIndex, scann_problem
+from belfry.dataset.errors import ArtifactError, InputError
+from belfry.dataset.vocabulary import Numbers
+from belfry.retrieval.index import choose, scann
+from belfry.retrieval.index.base import Vectors
+from belfry.retrieval.index.choose import build_index, load_index
+from belfry.retrieval.index.config import IndexConfig
+from belfry.retrieval.index.exact import ExactIndex
+from belfry.retrieval.index.files import write_manifest
+from belfry.retrieval.index.measure import measure_index
+from belfry.retrieval.index.scann import ScannIndex, scann_problem
 from tests.contracts.index import IndexPromises, embeddings, numbers
 
 needs_scann = pytest.mark.skipif(scann_problem() is not None, reason=str(scann_problem()))
@@ -211,8 +211,8 @@ def test_problems_are_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
 @needs_scann
 def test_scann_loads_without_tensorflow_and_leaves_the_way_free_for_it() -> None:
     code = (
-        "import sys; from retrieval.index.choose import build_index; assert 'scann' not in sys.modules;"
-        "from retrieval.index.scann import load_scann; load_scann(); assert 'tensorflow' not in sys.modules"
+        "import sys; from belfry.retrieval.index.choose import build_index; assert 'scann' not in sys.modules;"
+        "from belfry.retrieval.index.scann import load_scann; load_scann(); assert 'tensorflow' not in sys.modules"
     )
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
 

@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
 
-from dataset.features import FeatureTables
-from dataset.interactions import Interactions
-from dataset.vocabulary import Numbers
-from retrieval.index.choose import build_index
-from retrieval.index.config import IndexConfig
-from retrieval.index.exact import ExactIndex
-from retrieval.indexed import IndexedRetriever
+from belfry.dataset.features import FeatureTables
+from belfry.dataset.interactions import Interactions
+from belfry.dataset.vocabulary import Numbers
+from belfry.retrieval.index.choose import build_index
+from belfry.retrieval.index.config import IndexConfig
+from belfry.retrieval.index.exact import ExactIndex
+from belfry.retrieval.indexed import IndexedRetriever
 from tests.contracts.checkerboard import checkerboard
 from tests.contracts.retriever import RetrieverPromises
 
@@ -63,7 +63,7 @@ def test_many_blocks_give_what_one_gives(monkeypatch: pytest.MonkeyPatch) -> Non
     board = checkerboard()
     retriever = retriever_of(board)
     whole = retriever.retrieve(board.users, board.features, top_k=4, exclude=board.history.seen_items)
-    monkeypatch.setattr("retrieval.dense.CELLS_PER_BLOCK", 20)
+    monkeypatch.setattr("belfry.retrieval.dense.CELLS_PER_BLOCK", 20)
     parts = retriever.retrieve(board.users, board.features, top_k=4, exclude=board.history.seen_items)
     assert whole.row_user.tolist() == parts.row_user.tolist()
     assert whole.item_num.tolist() == parts.item_num.tolist()

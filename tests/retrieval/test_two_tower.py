@@ -9,20 +9,20 @@ import onnxruntime
 import pyarrow as pa
 import pytest
 
-from dataset.errors import DivergenceError, InputError
-from dataset.features import FeatureColumns, FeatureTables
-from dataset.history import history_bags
-from dataset.interactions import Interactions
-from dataset.vocabulary import Numbers
-from retrieval.config import TwoTowerConfig
-from retrieval.index.exact import ExactIndex
-from retrieval.indexed import IndexedRetriever
-from retrieval.two_tower import TwoTower
+from belfry.dataset.errors import DivergenceError, InputError
+from belfry.dataset.features import FeatureColumns, FeatureTables
+from belfry.dataset.history import history_bags
+from belfry.dataset.interactions import Interactions
+from belfry.dataset.vocabulary import Numbers
+from belfry.retrieval.config import TwoTowerConfig
+from belfry.retrieval.index.exact import ExactIndex
+from belfry.retrieval.indexed import IndexedRetriever
+from belfry.retrieval.two_tower import TwoTower
 from tests.contracts.checkerboard import Checkerboard, checkerboard
 from tests.contracts.retriever import RetrieverPromises
 
 TINY = TwoTowerConfig(
-    embedding_size=8, batch_users=10, history_dropout=0.1, dropout=0.1, learning_rate=0.05, epochs=20, looks=20
+    embedding_size=8, batch_users=10, history_dropout=0.1, dropout=0.1, learning_rate=0.05, epochs=20, evaluations=20
 )
 READS_ORDER = TINY.model_copy(update={"targets": "next"})
 
@@ -106,7 +106,7 @@ class TestDeepPromises(TestTwoTowerPromises):
 @pytest.mark.parametrize(
     "settings",
     [
-        {"objective": "sigmoid"},
+        {"objective": "binary"},
         {"objective": "bpr", "negatives": "popularity", "n_candidates": 8},
         {"objective": "hinge", "negatives": "uniform", "n_candidates": 8},
         {"negatives": "in_batch"},
@@ -149,7 +149,7 @@ def test_users_in_many_blocks(
     towers: TwoTower, board: Checkerboard, features: FeatureTables, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = towers.encode_queries(board.users, features)
-    monkeypatch.setattr("layers.tower_network._USERS_PER_BLOCK", 7)
+    monkeypatch.setattr("belfry.layers.towers.network._USERS_PER_BLOCK", 7)
     np.testing.assert_allclose(towers.encode_queries(board.users, features), whole, atol=1e-5)
 
 
@@ -206,12 +206,12 @@ def test_the_exported_query_tower_answers_alike(
         shape = (len(users), 1 + max(np.bincount(bags.row, minlength=1)))  # one slot of padding at least
         padded = {
             "history": np.zeros(shape, np.int32),
-            "even": np.zeros(shape, np.float32),
-            "recent": np.zeros(shape, np.float32),
+            "uniform": np.zeros(shape, np.float32),
+            "recency": np.zeros(shape, np.float32),
         }
         for row in range(len(users)):
             inside = bags.row == row
-            for name, values in (("history", bags.item_num), ("even", bags.even), ("recent", bags.recent)):
+            for name, values in (("history", bags.item_num), ("uniform", bags.uniform), ("recency", bags.recency)):
                 padded[name][row, : inside.sum()] = values[inside]
         inputs = padded | later.users.take(users)
         names = [entry.name for entry in session.get_inputs()]
@@ -246,7 +246,7 @@ def test_early_stopping_keeps_the_best_weights(board: Checkerboard) -> None:
 def test_validation_is_looked_at_every_so_often_and_at_the_end(board: Checkerboard) -> None:
     kept: list[np.ndarray] = []
     done: list[tuple[int, int]] = []
-    TwoTower(TINY.model_copy(update={"looks": 10})).fit(
+    TwoTower(TINY.model_copy(update={"evaluations": 10})).fit(
         board.history,
         board.features,
         seed=0,

@@ -1,0 +1,35 @@
+"""Two-stage recommender: two towers find candidates, a deep ranker orders them.
+
+`Recommender` and `recommend` answer from a published run, `train` publishes one, `compare` judges runs and tables.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from belfry.pipeline.jobs.compare import compare as compare
+    from belfry.pipeline.serving.recommender import Recommender as Recommender
+    from belfry.pipeline.serving.recommender import recommend as recommend
+    from belfry.pipeline.serving.results import Explanation as Explanation
+    from belfry.pipeline.serving.results import Recommendation as Recommendation
+    from belfry.pipeline.serving.results import SimilarItem as SimilarItem
+    from belfry.pipeline.serving.results import SimilarUser as SimilarUser
+
+_HOMES = {
+    "compare": "belfry.pipeline.jobs.compare",
+    "Recommender": "belfry.pipeline.serving.recommender",
+    "recommend": "belfry.pipeline.serving.recommender",
+    "Explanation": "belfry.pipeline.serving.results",
+    "Recommendation": "belfry.pipeline.serving.results",
+    "SimilarItem": "belfry.pipeline.serving.results",
+    "SimilarUser": "belfry.pipeline.serving.results",
+}
+
+__all__ = list(_HOMES)
+
+
+def __getattr__(name: str) -> object:
+    """Load on first use: `belfry --help` must not wait for what it does not need."""
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'belfry' has no attribute {name!r}")

@@ -1,0 +1,87 @@
+"""What stands in for the future while ranker, early stopping and the gate learn."""
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+
+from belfry.dataset.errors import InputError
+from belfry.dataset.interactions import Interactions
+from belfry.dataset.split import folds, split_last_out
+
+Holdout: TypeAlias = Literal["time", "last", "random"]
+
+MAX_LAST = 5
+WINDOW_SHARE = 0.2
+
+
+@dataclass(frozen=True)
+class Fold:
+    """A history that a retriever may learn from, and what the same users did outside of it."""
+
+    history: Interactions
+    later: Interactions
+
+
+def default_holdout(interactions: Interactions) -> Holdout:
+    """`time` where there are times, and users who come back after a cut; else `random`."""
+    if interactions.timestamp_s is None:
+        return "random"
+    newest = _windows(interactions, 1)[0]
+    return "time" if len(newest.history) and len(newest.later) else "random"
+
+
+def make_folds(interactions: Interactions, holdout: Holdout, *, n_folds: int, seed: int) -> list[Fold]:
+    """Folds of training data; the test part of an evaluation is never among them.
+
+    `random`: cross-fitting, every event is held back once. `last`: each user's last events, up to five, once.
+    `time`: cuts along time, each with the events of the window behind it.
+
+    Raises:
+        InputError: `last` or `time` without times, or too few events to hold any back.
+    """
+    if holdout != "random" and interactions.timestamp_s is None:
+        raise InputError(f"holdout {holdout!r} needs a timestamp_s column in the interactions; use holdout random")
+    if holdout == "random":
+        made = _cross_folds(interactions, n_folds, seed)
+    elif holdout == "last":
+        made = _last_fold(interactions)
+    else:
+        made = _windows(interactions, n_folds)
+    usable = [fold for fold in made if len(fold.history) and len(fold.later)]
+    if not usable:
+        raise InputError(f"interactions: too few events to hold any back by holdout {holdout!r}; add data")
+    return usable
+
+
+def _cross_folds(interactions: Interactions, n_folds: int, seed: int) -> list[Fold]:
+    fold_of_row = folds(interactions, n_folds=n_folds, seed=seed)
+    made = []
+    for number in range(n_folds):
+        later = interactions.select(fold_of_row == number)
+        made.append(Fold(interactions.select(fold_of_row != number).impressions_without(later), later))
+    return made
+
+
+def _last_fold(interactions: Interactions) -> list[Fold]:
+    """As many last events as leave the middle user two thirds of the history."""
+    counts = np.bincount(interactions.user_num)
+    n_last = int(np.clip(np.median(counts[counts > 0]) // 3, 1, MAX_LAST))
+    split = split_last_out(interactions, n_last=n_last)
+    return [Fold(split.train, split.test)]
+
+
+def _windows(interactions: Interactions, n_windows: int) -> list[Fold]:
+    """Newest window first; cuts at even shares of the events from half of them to nine tenths."""
+    assert interactions.timestamp_s is not None
+    times = np.sort(interactions.timestamp_s)
+    windows = []
+    for share in np.linspace(0.9, 0.5, n_windows):
+        start_s = times[int(share * len(times))]
+        stop_s = times[min(int((share + WINDOW_SHARE) * len(times)), len(times) - 1)]
+        is_before = interactions.timestamp_s < start_s
+        has_history = np.zeros(len(interactions.users) + 1, np.bool_)
+        has_history[interactions.user_num[is_before]] = True
+        is_later = ~is_before & (interactions.timestamp_s <= stop_s) & has_history[interactions.user_num]
+        windows.append(Fold(interactions.select(is_before).impressions_before(start_s), interactions.select(is_later)))
+    return windows

@@ -1,0 +1,69 @@
+"""Data: checked tables as numbers and features, ready to train on."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from belfry.dataset import columns
+from belfry.dataset.event_weights import DEFAULT_EVENT_WEIGHTS, EventWeights, watches_and_impressions
+from belfry.dataset.features import FeatureColumns, FeatureTables, encode_features, title_numbers
+from belfry.dataset.interactions import Interactions
+from belfry.dataset.tables import Tables
+from belfry.dataset.vocabulary import Vocabulary
+
+
+@dataclass(frozen=True)
+class Data:
+    """The events, and what is known of users and items beside them."""
+
+    interactions: Interactions
+    users: FeatureColumns
+    items: FeatureColumns
+    titles: pa.Array  # [n_items] string, in the order of the vocabulary; null where an item has none
+
+    def features(self, history: Interactions) -> FeatureTables:
+        """What models may know when `history` is all that has happened: usage features only beside events."""
+        users = self.users.hide_usage(np.diff(history.matrix.indptr) > 0)
+        items = self.items.hide_usage(history.item_counts > 0)
+        return FeatureTables(history, users, items, title_numbers(self.titles))
+
+
+def prepare(tables: Tables, event_weights: EventWeights = DEFAULT_EVENT_WEIGHTS) -> Data:
+    """Number and encode tables that `belfry.dataset.validation.check.check` has passed.
+
+    The catalogue is every item with an event, be it only shown, or a row in the items table; likewise the users.
+
+    Raises:
+        TableError: no event is a watch.
+    """
+    users = _vocabulary(tables.interactions, tables.users, columns.USER_ID)
+    items = _vocabulary(tables.interactions, tables.items, columns.ITEM_ID)
+    watches, impressions = watches_and_impressions(tables.interactions, event_weights)
+    usage = tables.usage_columns
+    return Data(
+        Interactions.from_table(
+            watches, users=users, items=items, impressions=impressions, labels=tables.label_columns
+        ),
+        encode_features(tables.users, users, id_column=columns.USER_ID, usage_columns=usage),
+        encode_features(
+            tables.items, items, id_column=columns.ITEM_ID, text_columns=tables.text_columns, usage_columns=usage
+        ),
+        _titles(tables.items, items),
+    )
+
+
+def _vocabulary(interactions: pa.Table, side: pa.Table | None, id_column: str) -> Vocabulary:
+    chunks = list(interactions[id_column].chunks)
+    if side is not None:
+        chunks += side[id_column].chunks
+    return Vocabulary(pa.chunked_array(chunks))
+
+
+def _titles(items: pa.Table | None, vocabulary: Vocabulary) -> pa.Array:
+    if items is None or columns.TITLE not in items.column_names:
+        return pa.nulls(len(vocabulary), pa.string())
+    titles: list[str | None] = [None] * len(vocabulary)
+    for number, title in zip(vocabulary.numbers(items[columns.ITEM_ID]), items[columns.TITLE].to_pylist(), strict=True):
+        titles[number - 1] = title
+    return pa.array(titles, pa.string())

@@ -1,0 +1,259 @@
+"""Validation: one report with every problem of the raw tables, and the tables cleaned by a stated policy.
+
+Rows are counted from 0, in the table as it was handed in; the header of a file is no row.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, field_validator
+
+from belfry.dataset import columns
+from belfry.dataset.errors import TableError
+from belfry.dataset.tables import Tables
+from belfry.dataset.validation import coercion
+from belfry.dataset.validation.cleaning import Cleaning, Finding, codes_of, nearest, repeats, where
+
+YEAR_2200_S = 7_258_118_400
+KNOWN = columns.OF_INTERACTIONS
+
+
+class Policy(BaseModel):
+    """What to do with each kind of problem: refuse the tables, drop the rows, or clip the values into their range."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    bad_id: Literal["error", "drop"] = Field("error", description="ids that are null, empty or longer than 1000 bytes")
+    repeated_id: Literal["error", "drop"] = Field("error", description="an id twice in items or users; drop keeps one")
+    repeated_event: Literal["error", "drop", "keep"] = Field(
+        "drop", description="rows with the user, item, time and event of an earlier row; without times, of any"
+    )
+    rating_range: tuple[FiniteFloat, FiniteFloat] | None = Field(None, description="lowest and highest rating allowed")
+    rating_out_of_range: Literal["error", "drop", "clip"] = Field("error", description="only where a range is stated")
+    infinite_rating: Literal["error", "drop"] = Field("error", description="ratings of plus or minus infinity")
+    bad_time: Literal["error", "drop"] = Field("error", description="times that are null, before 1970 or after 2199")
+    bad_weight: Literal["error", "drop", "clip"] = Field(
+        "error", description="weights that are null, infinite or negative; clip makes them 0"
+    )
+    unusable_column: Literal["error", "drop"] = Field(
+        "error", description="features of a type without a rule; drop leaves the column out"
+    )
+
+    @field_validator("rating_range")
+    @classmethod
+    def _rising(cls, rating_range: tuple[float, float] | None) -> tuple[float, float] | None:
+        if rating_range and rating_range[0] > rating_range[1]:
+            raise ValueError(f"runs from {rating_range[0]} down to {rating_range[1]}; name the lowest rating first")
+        return rating_range
+
+
+DEFAULT_POLICY = Policy()
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """Everything that `check` found, in the order of the tables."""
+
+    findings: tuple[Finding, ...]
+
+    @property
+    def errors(self) -> tuple[Finding, ...]:
+        return tuple(finding for finding in self.findings if finding.action == "error")
+
+    def lines(self) -> list[str]:
+        """One line per finding, the errors first."""
+        ranked = sorted(self.findings, key=lambda finding: finding.action != "error")
+        return [f"{'error' if finding.action == 'error' else 'note'}: {finding}" for finding in ranked]
+
+
+def check(tables: Tables, policy: Policy = DEFAULT_POLICY) -> tuple[Tables, CheckReport]:
+    """The tables in Belfry's own types, and what was found and done on the way.
+
+    Interactions keep only the columns that Belfry knows and the labels named; items and users keep every column, ids
+    first.
+
+    Raises:
+        TableError: something was found that the policy does not mend; the message is the whole report.
+    """
+    findings: list[Finding] = []
+    interactions = _clean_interactions(tables.interactions, tables.label_columns, policy, findings)
+    items = _clean_features("items", tables.items, columns.ITEM_ID, policy, findings)
+    users = _clean_features("users", tables.users, columns.USER_ID, policy, findings)
+    _compare_ids(interactions, items, columns.ITEM_ID, "items", findings)
+    _compare_ids(interactions, users, columns.USER_ID, "users", findings)
+    for name in tables.text_columns:
+        if items is not None and (name not in items.column_names or items[name].type != pa.string()):
+            wanted = "is named as text, but is no column of strings; correct text_columns"
+            findings.append(Finding("items", "text_column", "error", wanted, name))
+    known_features = {name for table in (items, users) if table is not None for name in table.column_names}
+    for name in sorted(set(tables.usage_columns) - (known_features - {columns.ITEM_ID, columns.USER_ID})):
+        near = nearest(name, sorted(known_features))
+        hint = f"; did you mean {near!r}?" if near else ""
+        wanted = f"is named in usage_columns, but is no feature of items or users: correct usage_columns{hint}"
+        findings.append(Finding("items, users", "usage_column", "error", wanted, name))
+    report = CheckReport(tuple(findings))
+    if report.errors:
+        n_errors = len(report.errors)
+        title = f"{n_errors} problem{'s' if n_errors > 1 else ''} in the tables (rows counted from 0):"
+        raise TableError("\n".join([title, *report.lines()]))
+    return Tables(interactions, items, users, tables.text_columns, tables.usage_columns, tables.label_columns), report
+
+
+def check_later(table: pa.Table, *, rated_and_timed: bool = False) -> pa.Table:
+    """A table of later events with `event` and `weight`, where it has them, in Belfry's own types; ids as they came.
+
+    Args:
+        rated_and_timed: the same for `rating` and `timestamp_s`.
+
+    Raises:
+        TableError: one of the two cannot be used; the message is the whole report.
+    """
+    findings: list[Finding] = []
+    cleaning = Cleaning("test", table, findings)
+    _read_event_and_weight(cleaning, DEFAULT_POLICY)
+    if rated_and_timed:
+        _read_rating_and_time(cleaning, DEFAULT_POLICY)
+    if errors := CheckReport(tuple(findings)).errors:
+        raise TableError("\n".join(map(str, errors)))
+    for name, values in cleaning.columns.items():
+        table = table.set_column(table.column_names.index(name), name, values)
+    return table
+
+
+def _read_event_and_weight(cleaning: Cleaning, policy: Policy) -> None:
+    there = [name for name in (columns.WEIGHT, columns.EVENT) if name in cleaning.table.column_names]
+    optional = {name for name in there if cleaning.require(name)}
+    if columns.WEIGHT in optional and cleaning.read(columns.WEIGHT, coercion.as_numbers):
+        _judge_weights(cleaning, policy)
+    if columns.EVENT in optional:
+        cleaning.read(columns.EVENT, coercion.as_text)
+
+
+def _clean_interactions(table: pa.Table, labels: tuple[str, ...], policy: Policy, findings: list[Finding]) -> pa.Table:
+    cleaning = Cleaning("interactions", table, findings)
+    _note_unused(cleaning, labels)
+    ids_read = [cleaning.read_ids(name, policy.bad_id) for name in (columns.USER_ID, columns.ITEM_ID)]
+    _read_rating_and_time(cleaning, policy)
+    _read_event_and_weight(cleaning, policy)
+    for name in labels:
+        if cleaning.require(name) and cleaning.read(name, coercion.as_labels):
+            infinite = where(pc.is_inf(cleaning.columns[name]))
+            cleaning.judge("infinite_rating", name, infinite, "has {count} infinite labels", "error", "mend them")
+    if not len(table):
+        cleaning.note("no_rows", "has no rows; hand in at least a few users' watches", action="error")
+    elif all(ids_read):
+        _judge_events(cleaning, policy)
+    return cleaning.finish()
+
+
+def _read_rating_and_time(cleaning: Cleaning, policy: Policy) -> None:
+    there = [name for name in (columns.RATING, columns.TIMESTAMP_S) if name in cleaning.table.column_names]
+    optional = {name for name in there if cleaning.require(name)}
+    if columns.RATING in optional and cleaning.read(columns.RATING, coercion.as_numbers):
+        _judge_ratings(cleaning, policy)
+    if columns.TIMESTAMP_S in optional and cleaning.read(columns.TIMESTAMP_S, coercion.as_seconds):
+        _judge_times(cleaning, policy)
+
+
+def _note_unused(cleaning: Cleaning, labels: tuple[str, ...]) -> None:
+    names = cleaning.table.column_names
+    unused = [name for name in names if name not in (*KNOWN, *labels)]
+    if not unused:
+        return
+    missing = (name for name in KNOWN[2:] if name not in names)
+    pairs = ((near, name) for name in missing if (near := nearest(name, unused)))
+    hints = "".join(f"; rename {near!r} to {name!r} if that is what it is" for near, name in pairs)
+    shown = ", ".join(map(repr, unused[:12]))
+    cleaning.note("unused_column", f"left out {len(unused)} columns that are not used: {shown}{hints}")
+
+
+def _judge_ratings(cleaning: Cleaning, policy: Policy) -> None:
+    name, rating = columns.RATING, cleaning.columns[columns.RATING]
+    infinite = where(pc.is_inf(rating))
+    cleaning.judge(
+        "infinite_rating", name, infinite, "has {count} infinite ratings", policy.infinite_rating, "mend them"
+    )
+    if policy.rating_range is None:
+        return
+    low, high = policy.rating_range
+    outside = where(pc.or_(pc.less(rating, low), pc.greater(rating, high))) & ~infinite
+    found = f"has {{count}} ratings outside of {low:g} to {high:g}"
+    cleaning.judge("rating_out_of_range", name, outside, found, policy.rating_out_of_range, "mend them")
+    if policy.rating_out_of_range == "clip":
+        clipped = pc.min_element_wise(pc.max_element_wise(rating, low, skip_nulls=False), high, skip_nulls=False)
+        cleaning.columns[name] = clipped.cast(pa.float32())
+
+
+def _judge_times(cleaning: Cleaning, policy: Policy) -> None:
+    name, seconds = columns.TIMESTAMP_S, cleaning.columns[columns.TIMESTAMP_S]
+    action = policy.bad_time
+    cleaning.judge("bad_time", name, where(pc.is_null(seconds)), "has {count} nulls", action, "drop or fill them")
+    early = where(pc.less(seconds, 0))
+    cleaning.judge("bad_time", name, early, "has {count} times before 1970", action, "drop or mend them")
+    late = where(pc.greater_equal(seconds, YEAR_2200_S))
+    remedy = "mend them; if they are milliseconds, divide by 1000"
+    cleaning.judge("bad_time", name, late, "has {count} times after the year 2199", action, remedy)
+
+
+def _judge_weights(cleaning: Cleaning, policy: Policy) -> None:
+    name, weight = columns.WEIGHT, cleaning.columns[columns.WEIGHT]
+    bad = where(pc.or_kleene(pc.is_null(weight), pc.or_(pc.is_inf(weight), pc.less(weight, 0))))
+    found = "has {count} weights that are null, infinite or negative"
+    cleaning.judge("bad_weight", name, bad, found, policy.bad_weight, "mend them")
+    if policy.bad_weight == "clip":
+        cleaning.columns[name] = pc.if_else(pa.array(bad), pa.scalar(0, pa.float32()), weight)
+
+
+def _judge_events(cleaning: Cleaning, policy: Policy) -> None:
+    """Rows that repeat an earlier one; then whether what is left can teach anything."""
+    names = [name for name in KNOWN if name in cleaning.columns and name not in (columns.RATING, columns.WEIGHT)]
+    keys = [codes_of(cleaning.columns[name]) for name in names]
+    found = f"{{count}} rows repeat {', '.join(map(repr, names))} of an earlier row"
+    cleaning.judge(
+        "repeated_event", None, repeats(keys, cleaning.kept), found, policy.repeated_event, "remove the later ones"
+    )
+    n_kept = int(cleaning.kept.sum())
+    if not n_kept:
+        cleaning.note("no_rows", "has no row left after dropping; mend the rows named above", action="error")
+    for column, codes, one in zip(names, keys[:2], ("user", "item"), strict=False):
+        if n_kept and len(np.unique(codes[cleaning.kept])) == 1:
+            text = f"names one {one} in all {n_kept} rows; there is nothing to learn from one {one}: hand in more"
+            cleaning.note(f"one_{one}", text, column, action="error")
+
+
+def _clean_features(
+    table_name: str, table: pa.Table | None, id_column: str, policy: Policy, findings: list[Finding]
+) -> pa.Table | None:
+    if table is None:
+        return None
+    cleaning = Cleaning(table_name, table, findings)
+    if cleaning.read_ids(id_column, policy.bad_id):
+        ids = cleaning.columns[id_column]
+        repeated = repeats([codes_of(ids)], cleaning.kept & where(pc.is_valid(ids)))
+        found = "repeats an earlier id {count} times"
+        cleaning.judge("repeated_id", id_column, repeated, found, policy.repeated_id, "keep one row per id")
+    for name in dict.fromkeys(table.column_names):
+        if name != id_column and cleaning.require(name):
+            cleaning.read(name, coercion.as_feature, policy.unusable_column)
+    if not cleaning.kept.any():
+        cleaning.note("no_rows", "has no rows; fill it or leave the table out", action="error")
+    return cleaning.finish()
+
+
+def _compare_ids(
+    interactions: pa.Table, others: pa.Table | None, name: str, table_name: str, findings: list[Finding]
+) -> None:
+    if others is None or name not in others.column_names or name not in interactions.column_names:
+        return
+    ids, known = interactions[name], others[name]
+    if ids.type != known.type:
+        text = f"is {known.type}, but {ids.type} in interactions; 1 and '1' are never merged: cast one of the two"
+        findings.append(Finding(table_name, "id_type", "error", text, name))
+        return
+    absent = np.flatnonzero(~where(pc.is_in(ids, value_set=known.combine_chunks())))
+    if len(absent):
+        text = f"has {len(absent)} rows whose id the table {table_name} lacks; kept, without features"
+        findings.append(Finding("interactions", "no_features", "note", text, name, len(absent)))

@@ -1,0 +1,139 @@
+"""Cleaning: one table on its way through the rules, and what is found on the way. `validation` holds the rules."""
+
+import difflib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from belfry.dataset.errors import TableError
+from belfry.dataset.interactions import Mask
+from belfry.dataset.validation import coercion
+
+Action: TypeAlias = Literal["error", "drop", "clip", "keep", "note"]
+
+LONGEST_ID = 1000  # bytes
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One kind of problem in one place."""
+
+    table: str
+    kind: str  # a field of Policy, where there is a choice
+    action: Action
+    text: str
+    column: str | None = None
+    count: int = 0
+    rows: tuple[int, ...] = ()  # the first few
+
+    def __str__(self) -> str:
+        column = "" if self.column is None else f"column {self.column!r} "
+        return f"{self.table}: {column}{self.text}"
+
+
+@dataclass
+class Cleaning:
+    """One table on its way through the rules; masks and row numbers speak of the table as it came."""
+
+    name: str
+    table: pa.Table
+    findings: list[Finding]
+    columns: dict[str, pa.ChunkedArray] = field(default_factory=dict)
+    kept: Mask = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.kept = np.ones(len(self.table), np.bool_)
+
+    def note(self, kind: str, text: str, column: str | None = None, *, action: Action = "note") -> None:
+        self.findings.append(Finding(self.name, kind, action, text, column))
+
+    def require(self, name: str) -> bool:
+        """Whether there is a column of this very name, once."""
+        count = self.table.column_names.count(name)
+        if count == 1:
+            return True
+        if count:
+            self.note("column_twice", f"is there {count} times; keep one", name, action="error")
+            return False
+        there = ", ".join(repr(other) for other in self.table.column_names[:12])
+        near = nearest(name, self.table.column_names)
+        remedy = f"rename {near!r} to {name!r}" if near else "add it, or rename the one that holds it"
+        self.note("missing_column", f"is missing; there are {there or 'none'}: {remedy}", name, action="error")
+        return False
+
+    def read(self, name: str, rule: Callable[[pa.ChunkedArray], pa.ChunkedArray], on_refusal: Action = "error") -> bool:
+        """Take a column over by a rule of `coercion`; False where it is refused."""
+        given = self.table[name]
+        try:
+            self.columns[name] = rule(given)
+        except (TableError, pa.ArrowException) as error:
+            ending = "" if on_refusal == "error" else "; left out"
+            self.note("unusable_column", f"{error}{ending}", name, action=on_refusal)
+            return False
+        if coercion.family(given.type) != coercion.family(self.columns[name].type):
+            self.note("coerced", f"is {given.type}; read as {self.columns[name].type}", name)
+        return True
+
+    def judge(self, kind: str, column: str | None, bad: Mask, found: str, action: Action, remedy: str) -> None:
+        """Report the rows in `bad`, `found` holding a place for their count, and drop them where that is the action."""
+        rows = np.flatnonzero(bad)
+        if not len(rows):
+            return
+        if action == "drop":
+            self.kept &= ~bad
+        choice = f"{remedy}, or set {kind} to 'drop' in the policy"
+        done = {"error": choice, "drop": "these rows are dropped", "clip": "clipped", "keep": "kept"}[action]
+        text = f"{found.format(count=len(rows))} (first in row {rows[0]}); {done}"
+        first = tuple(int(row) for row in rows[:5])
+        self.findings.append(Finding(self.name, kind, action, text, column, len(rows), first))
+
+    def read_ids(self, name: str, action: Action) -> bool:
+        """Take the id column over; False where there is none that can be used."""
+        if not (self.require(name) and self.read(name, coercion.as_ids)):
+            return False
+        ids = self.columns[name]
+        self.judge("bad_id", name, where(pc.is_null(ids)), "has {count} null or empty ids", action, "fill them")
+        if pa.types.is_string(ids.type):
+            long = where(pc.greater(pc.binary_length(ids), LONGEST_ID))
+            found = f"has {{count}} ids longer than {LONGEST_ID} bytes"
+            self.judge("bad_id", name, long, found, action, "shorten them")
+        return True
+
+    def finish(self) -> pa.Table:
+        table = pa.table(self.columns)
+        return table if self.kept.all() else table.filter(pa.array(self.kept))
+
+
+def where(condition: pa.ChunkedArray) -> Mask:
+    """[n_rows] the condition as NumPy, a null as no."""
+    return np.asarray(pc.fill_null(condition, False), dtype=np.bool_)
+
+
+def codes_of(column: pa.ChunkedArray) -> npt.NDArray[np.int64]:
+    """[n_rows] equal numbers for equal values, nulls included."""
+    codes = pc.index_in(column, value_set=pc.unique(column))
+    return np.asarray(codes, dtype=np.int64)
+
+
+def repeats(keys: list[npt.NDArray[np.int64]], among: Mask) -> Mask:
+    """[n_rows] the rows whose keys an earlier row has, looking only at the rows in `among`."""
+    rows = np.flatnonzero(among)
+    order = rows[np.lexsort([key[rows] for key in keys])]
+    same = np.ones(max(len(order) - 1, 0), np.bool_)
+    for key in keys:
+        same &= key[order[1:]] == key[order[:-1]]
+    repeated = np.zeros(len(among), np.bool_)
+    repeated[order[1:][same]] = True
+    return repeated
+
+
+def nearest(wanted: str, names: list[str]) -> str | None:
+    """The name most like `wanted`, whatever its case."""
+    folded = {name.casefold(): name for name in names}
+    matches = difflib.get_close_matches(wanted, folded, n=1, cutoff=0.8)
+    return folded[matches[0]] if matches else None

@@ -1,0 +1,184 @@
+"""Coercion: what each Arrow type becomes, by a written rule; what has none is refused in words.
+
+A message here is a fragment ("is struct<...>; ..."): `validation` puts the table and the column in front of it.
+
+given                       as an id    rating, weight    timestamp_s             feature
+integer                     int64       float32           int64                   int64 (uint64: float64)
+float                       refused     float32           int64, cut to seconds   float32, float64
+string of any width         string      if all parse      if all parse            string
+dictionary                  decoded, then by its values
+decimal                     refused     float32           refused                 float64
+date-time, date             refused     refused           UTC seconds             UTC seconds, int64
+bool                        refused     refused           refused                 string "true", "false"
+list of strings             refused     refused           refused                 list<string>
+union (mixed types), struct, map, binary, extension, anything else: refused everywhere
+"""
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from belfry.dataset.errors import TableError
+
+INTEGER_LITERAL = r"^\s*[-+]?\d{1,18}\s*$"
+NUMBER_LITERAL = r"^\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d{1,3})?\s*$"
+
+
+def as_ids(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Ids as int64 or string; an empty string becomes null, for it names nobody."""
+    column = decoded(column)
+    if pa.types.is_null(column.type):
+        return column.cast(pa.string())
+    if pa.types.is_integer(column.type):
+        return _cast(column, pa.int64(), "pass the ids as strings")
+    if is_text(column.type):
+        text = _cast(column, pa.string(), "are these ids?")
+        return pc.if_else(pc.equal(text, ""), pa.scalar(None, pa.string()), text)
+    if pa.types.is_floating(column.type):
+        raise TableError(
+            f"is {column.type}; as a float 1.0 and 1 would be merged: cast the ids to integers or strings "
+            "(pandas makes floats of integers with gaps: use Int64)"
+        )
+    raise TableError(f"is {_named(column)}; ids are integers or strings: cast the column")
+
+
+def as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Strings of any width as string."""
+    column = decoded(column)
+    if is_text(column.type) or pa.types.is_null(column.type):
+        return _cast(column, pa.string(), "shorten it")
+    raise TableError(f"is {_named(column)}; strings are wanted here")
+
+
+def as_numbers(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Ratings or weights as float32; NaN becomes null, infinities stay for the caller to count."""
+    column = decoded(column)
+    if is_text(column.type):
+        column = _parsed(column, pa.float64(), NUMBER_LITERAL, "numbers")
+    if not (_is_number(column.type) or pa.types.is_decimal(column.type) or pa.types.is_null(column.type)):
+        raise TableError(f"is {_named(column)}; numbers are wanted here")
+    wide = pc.cast(column, pa.float64(), safe=False)
+    return without_nan(wide.cast(pa.float32(), safe=False))
+
+
+def as_labels(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """As `as_numbers`, and false and true as 0 and 1."""
+    return as_numbers(column.cast(pa.int8()) if pa.types.is_boolean(column.type) else column)
+
+
+def as_seconds(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Times as int64 seconds since 1970 in UTC.
+
+    Numbers are taken as seconds. Date-times with a zone are converted, those without one are taken as UTC, a date is
+    its midnight. Fractions of a second are cut off.
+    """
+    column = decoded(column)
+    if is_text(column.type):
+        column = _parsed(column, pa.int64(), INTEGER_LITERAL, "whole seconds")
+    if pa.types.is_date(column.type):
+        column = column.cast(pa.timestamp("ms"))
+    if pa.types.is_timestamp(column.type):
+        return column.cast(pa.timestamp("s", column.type.tz), safe=False).cast(pa.int64())
+    if pa.types.is_float64(column.type):
+        seconds = column.to_numpy(zero_copy_only=False)
+        # Far outside of any calendar, infinities too, so that the check of the range finds them.
+        whole = np.clip(np.nan_to_num(seconds, nan=0), -1e15, 1e15).astype(np.int64)
+        return pa.chunked_array([pa.array(whole, mask=np.isnan(seconds))])
+    if pa.types.is_integer(column.type) or pa.types.is_null(column.type):
+        return _cast(column, pa.int64(), "give seconds since 1970 in UTC")
+    raise TableError(f"is {_named(column)}; give seconds since 1970 in UTC as integers, or date-times")
+
+
+def as_feature(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """A feature as a number (int64, float32, float64), a string, or a list of strings; NaN becomes null."""
+    column = decoded(column)
+    if pa.types.is_integer(column.type):
+        return column.cast(pa.float64() if pa.types.is_uint64(column.type) else pa.int64(), safe=False)
+    if pa.types.is_decimal(column.type):
+        return column.cast(pa.float64())
+    if pa.types.is_float16(column.type):
+        return without_nan(column.cast(pa.float32()))
+    if pa.types.is_floating(column.type):
+        return without_nan(column)
+    if pa.types.is_timestamp(column.type) or pa.types.is_date(column.type):
+        return as_seconds(column)
+    if is_text(column.type) or pa.types.is_boolean(column.type) or pa.types.is_null(column.type):
+        return _cast(column, pa.string(), "shorten or drop it")
+    if _is_list(column.type):
+        values = column.type.value_type
+        if is_text(values.value_type if pa.types.is_dictionary(values) else values):
+            return _cast(column, pa.list_(pa.string()), "pass lists of plain strings")
+    raise TableError(f"is {_named(column)}; a feature is a number, a string or a list of strings: convert or drop it")
+
+
+def decoded(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """The values themselves where `column` is dictionary-encoded."""
+    if not pa.types.is_dictionary(column.type):
+        return column
+    return _cast(column, column.type.value_type, "pass the values instead of a dictionary")
+
+
+def without_nan(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    return pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
+
+
+def is_text(type_: pa.DataType) -> bool:
+    return bool(pa.types.is_string(type_) or pa.types.is_large_string(type_) or pa.types.is_string_view(type_))
+
+
+def family(type_: pa.DataType) -> str:
+    """What a reader calls the type: changes within a family need no note."""
+    if pa.types.is_dictionary(type_):
+        return family(type_.value_type)
+    if is_text(type_) or pa.types.is_null(type_):
+        return "string"
+    if _is_list(type_):
+        return "list"
+    return "number" if _is_number(type_) else str(type_)
+
+
+def _is_number(type_: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(type_) or pa.types.is_floating(type_))
+
+
+def _is_list(type_: pa.DataType) -> bool:
+    # Not list views: casting one to a list damages it, https://github.com/apache/arrow/issues/50994
+    return bool(pa.types.is_list(type_) or pa.types.is_large_list(type_) or pa.types.is_fixed_size_list(type_))
+
+
+def _cast(column: pa.ChunkedArray, type_: pa.DataType, remedy: str) -> pa.ChunkedArray:
+    try:
+        return column.cast(type_)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise TableError(f"is {column.type} and does not fit {type_}; {remedy}") from error
+
+
+def _parsed(column: pa.ChunkedArray, type_: pa.DataType, literal: str, wanted: str) -> pa.ChunkedArray:
+    """Strings read as numbers, an empty one as null, provided that every other one is a literal."""
+    text = pc.utf8_trim_whitespace(_cast(column, pa.string(), f"give {wanted}"))
+    text = pc.if_else(pc.equal(text, ""), pa.scalar(None, pa.string()), text)
+    fits = pc.fill_null(pc.match_substring_regex(text, literal), True).to_numpy()
+    if not fits.all():
+        row = int(np.argmin(fits))
+        raise TableError(
+            f"is text in which {np.sum(~fits)} values are no {wanted} (first in row {row}: "
+            f"{_shortened(text[row].as_py())!r}); mend them or leave them empty"
+        )
+    return _cast(pc.replace_substring_regex(text, r"^\+", ""), type_, f"give {wanted}")
+
+
+def _named(column: pa.ChunkedArray) -> str:
+    """The type as a reader knows it; for a union, how many values there are of each type and where each begins."""
+    if not pa.types.is_union(column.type):
+        return _shortened(str(column.type))
+    codes = np.concatenate([np.asarray(chunk.type_codes) for chunk in column.chunks])
+    parts = []
+    for field, code in zip(column.type, column.type.type_codes, strict=True):
+        rows = np.flatnonzero(codes == code)
+        if len(rows):
+            parts.append(f"{field.name} in {len(rows)} rows (first in row {rows[0]})")
+    return "a mix of types, " + " and ".join(parts)
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= 60 else text[:60] + "..."

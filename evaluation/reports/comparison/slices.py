@@ -1,0 +1,105 @@
+"""Where a difference comes from: the primary metric by kind of user, by kind of test item, and by time."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from belfry.dataset.interactions import Mask
+from belfry.evaluation.context import EvaluationContext, Groups, quarters
+from belfry.evaluation.engine import ACCURACY, SystemScores
+from belfry.evaluation.inference import compare_columns, correct
+from belfry.evaluation.metrics import PerUser
+from belfry.evaluation.reports.comparison.result import Slice
+
+MAX_CATEGORY_SLICES = 20
+_DAY_S = 86_400
+
+
+def slices(
+    context: EvaluationContext,
+    baseline: SystemScores,
+    challenger: SystemScores,
+    primary: str,
+    *,
+    judged: Mask,
+    seed: int,
+) -> tuple[Slice, ...]:
+    """The primary metric in every group with anybody in it, with corrections over all groups.
+
+    Args:
+        judged: [n_judged] bool, who counts.
+        seed: of the resamples and flips.
+    """
+    found: list[Slice] = []
+
+    def differences() -> Iterator[PerUser]:
+        for dimension, group, first, second in _values(context, baseline, challenger, primary):
+            first, second = first[judged], second[judged]
+            defined = ~np.isnan(first) & ~np.isnan(second)
+            if defined.any():
+                sides = (float(side[defined].mean()) for side in (first, second))
+                found.append(Slice(dimension, group, int(defined.sum()), *sides, *[float("nan")] * 6))
+                yield second - first
+
+    tested = compare_columns(differences(), n_users=int(judged.sum()), seed=seed)
+    corrected = correct([one.p_randomisation for one in tested])
+    return tuple(
+        replace(
+            one,
+            difference=test.difference,
+            low=test.low,
+            high=test.high,
+            p=test.p_randomisation,
+            p_holm=float(holm),
+            p_benjamini_hochberg=float(bh),
+        )
+        for one, test, holm, bh in zip(found, tested, corrected.holm, corrected.benjamini_hochberg, strict=True)
+    )
+
+
+def _values(
+    context: EvaluationContext, baseline: SystemScores, challenger: SystemScores, primary: str
+) -> Iterator[tuple[str, str, PerUser, PerUser]]:
+    """(dimension, group, both systems' values [n_judged], NaN for who is not in the group)."""
+    first, second = baseline.per_user[primary], challenger.per_user[primary]
+    for dimension, groups in _dimensions(context):
+        for code, label in enumerate(groups.labels):
+            inside = groups.code == code
+            yield dimension, label, np.where(inside, first, np.nan), np.where(inside, second, np.nan)
+    kind = primary.partition("@")[0]
+    if context.categories is not None and kind in ACCURACY:
+        for category, label in enumerate(context.categories.labels[:MAX_CATEGORY_SLICES]):
+            one, other = (_of_category(context, category, system, kind) for system in (baseline, challenger))
+            yield f"{context.categories.column} of test items", label, one, other
+
+
+def _dimensions(context: EvaluationContext) -> Iterator[tuple[str, Groups]]:
+    users = context.users
+    n_seen = context.history.seen_items.count(users)
+    yield "known or cold", Groups(("known", "cold"), np.where(n_seen > 0, 0, 1))
+    yield "watches before", quarters(np.where(n_seen > 0, n_seen, np.nan).astype(np.float64))
+    yield "popularity of history", quarters(context.history_popularity)
+    for name, groups in context.user_columns.items():
+        yield name, Groups(groups.labels, groups.code[users])
+    if context.time is not None:
+        first_s = np.full(len(users), np.iinfo(np.int64).max)
+        np.minimum.at(first_s, context.test_row, context.time)
+        edges = np.unique(np.quantile(first_s, [1 / 3, 2 / 3]).astype(np.int64))
+        starts = np.append(first_s.min(), edges + 1)
+        unit = "D" if (np.diff(starts) >= _DAY_S).all() else "s"
+        labels = tuple(f"from {np.datetime64(int(start), 's').astype(f'M8[{unit}]')}" for start in starts)
+        yield "first test event", Groups(labels, np.searchsorted(edges, first_s, side="left"))
+
+
+def _of_category(context: EvaluationContext, category: int, system: SystemScores, kind: str) -> PerUser:
+    """[n_judged] the metric at the lists' length as if other test items were none; NaN for users without one."""
+    assert context.categories
+    member = context.categories.shares[:, category] > 0
+    in_test = member[context.test.item_num]
+    n_relevant = np.bincount(context.test_row[in_test], minlength=len(context.users))
+    values = np.full(len(n_relevant), np.nan)
+    rows = np.flatnonzero(n_relevant)
+    hits = system.hits[rows] & member[system.lists[rows]]
+    values[rows] = ACCURACY[kind](hits, n_relevant[rows])
+    return values

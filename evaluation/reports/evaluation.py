@@ -1,0 +1,269 @@
+"""Several systems on the same users, as one report: JSON, Markdown, or rows for a terminal's table."""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from belfry.dataset.errors import InputError
+from belfry.evaluation.intervals import LEVEL, N_RESAMPLES, Interval, paired_intervals
+from belfry.evaluation.reports.attribution import Attribution, attribution_lines
+from belfry.evaluation.reports.reliability import Reliability
+from belfry.evaluation.systems import LeftOut, SystemResult
+
+FORMAT = "belfry-evaluation"
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What `system` adds to `baseline`, user by user."""
+
+    baseline: str
+    system: str
+    metrics: dict[str, Interval]  # metric that both have -> mean of system - baseline
+
+
+@dataclass(frozen=True)
+class EvaluationReport:
+    """Systems judged on the same users of one split."""
+
+    run: str
+    split: str
+    seen_removed: bool  # no list holds an item of its user's history
+    n_users: int  # evaluated
+    left_out: tuple[LeftOut, ...]
+    systems: tuple[SystemResult, ...]
+    difference: Difference | None
+    attribution: Attribution | None = None  # of the final lists; a table of anybody's lists has no candidates
+    reliability: Reliability | None = None  # where final scores are probabilities
+
+
+def make_report(
+    systems: Sequence[SystemResult],
+    *,
+    run: str,
+    split: str,
+    seen_removed: bool,
+    compared: tuple[str, str] | None = None,
+    left_out: Sequence[LeftOut] = (),
+    attribution: Attribution | None = None,
+    reliability: Reliability | None = None,
+    seed: int,
+) -> EvaluationReport:
+    """Put `systems` side by side, in this order.
+
+    Args:
+        systems: at least one, each evaluated on the same users.
+        run: name of the run or of the judged table.
+        split: name of the split.
+        seen_removed: whether items of the history were kept out of the lists.
+        compared: names of baseline and system for the paired difference, e.g. ("retrieval", "both stages").
+        left_out: users that the caller left out before, beside those whom the evaluation itself left out.
+        attribution: of the loss of the last system to its stages.
+        reliability: of the scores of the last system.
+        seed: of the resamples of the difference.
+
+    Raises:
+        InputError: the systems were judged on different users.
+    """
+    first = systems[0]
+    for other in systems[1:]:
+        if not np.array_equal(first.users, other.users):
+            raise InputError(
+                f"report: {first.name!r} was judged on {len(first.users)} users and {other.name!r} on "
+                f"{len(other.users)} users, who are not the same; ask every system for the same users"
+            )
+    return EvaluationReport(
+        run=run,
+        split=split,
+        seen_removed=seen_removed,
+        n_users=len(first.users),
+        left_out=(*left_out, *first.left_out),
+        systems=tuple(systems),
+        difference=_difference(systems, compared, seed=seed) if compared else None,
+        attribution=attribution,
+        reliability=reliability,
+    )
+
+
+def _difference(systems: Sequence[SystemResult], compared: tuple[str, str], *, seed: int) -> Difference:
+    by_name = {system.name: system for system in systems}
+    baseline, system = (by_name[name].per_user for name in compared)
+    shared = [metric for metric in system if metric in baseline]
+    intervals = paired_intervals(
+        np.column_stack([baseline[metric] for metric in shared]),
+        np.column_stack([system[metric] for metric in shared]),
+        seed=seed,
+    )
+    return Difference(*compared, dict(zip(shared, intervals, strict=True)))
+
+
+def to_json(report: EvaluationReport) -> str:
+    """The report for programs. A change of meaning or a removal raises `format_version`; additions do not.
+
+    ```
+    {"format": "belfry-evaluation", "format_version": 1,
+     "run": str, "split": str, "seen_removed": bool,
+     "n_users": int,                                     users evaluated
+     "left_out": [{"reason": str, "n_users": int}],
+     "interval": {"kind": "bootstrap percentile over users", "level": 0.95, "n_resamples": 2000},
+     "systems": [{"name": str, "metrics": {"ndcg@10": ESTIMATE, ...}}],
+     "difference": null | {"baseline": str, "system": str, "metrics": {"ndcg@10": ESTIMATE, ...}},
+     "attribution": null | {"n": int, "depth": int,      places of the list; candidates of a user, at most
+        "reached": ESTIMATE,                             NDCG@n of the final lists; it and both losses add up to 1
+        "lost_by_retrieval": ESTIMATE, "lost_by_ranking": ESTIMATE,
+        "candidate_recall": ESTIMATE},                   share of a user's test items among the candidates
+     "reliability": null | {"n_rows": int, "observed": float,           candidates; share of them in the test part
+        "calibration_error": float, "brier": float, "brier_of_constant": float,
+        "bins": [{"predicted": float, "observed": float, "n_rows": int}]}}
+    ESTIMATE = {"mean": float | null, "low": float | null, "high": float | null, "n_users": int}
+    ```
+
+    A null `mean` is a metric that no user has a value of; null `low` and `high`, one of all lists together.
+    """
+    difference = report.difference
+    document = {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "run": report.run,
+        "split": report.split,
+        "seen_removed": report.seen_removed,
+        "n_users": report.n_users,
+        "left_out": [{"reason": left.reason, "n_users": left.n_users} for left in report.left_out],
+        "interval": {"kind": "bootstrap percentile over users", "level": LEVEL, "n_resamples": N_RESAMPLES},
+        "systems": [{"name": system.name, "metrics": _estimates(system.metrics)} for system in report.systems],
+        "difference": difference
+        and {
+            "baseline": difference.baseline,
+            "system": difference.system,
+            "metrics": _estimates(difference.metrics),
+        },
+        "attribution": report.attribution and _attribution(report.attribution),
+        "reliability": report.reliability and _reliability(report.reliability),
+    }
+    return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def to_rows(report: EvaluationReport) -> list[list[str]]:
+    """Table of text: a head, then one row per metric with one cell per system, last the paired difference if any.
+
+    A cell is "mean [low, high]", the mean alone where there is no interval, "-" where a system has no such metric.
+    """
+    columns = [system.metrics for system in report.systems]
+    head = ["metric", *(system.name for system in report.systems)]
+    if report.difference:
+        columns.append(report.difference.metrics)
+        head.append(f"{report.difference.system} minus {report.difference.baseline}")
+    names = dict.fromkeys(name for system in report.systems for name in system.metrics)
+    return [head, *([name, *(_cell(column.get(name)) for column in columns)] for name in names)]
+
+
+def to_markdown(report: EvaluationReport) -> str:
+    """The report for people: the table of `to_rows`, who was judged, who was left out, how to read it."""
+    head, *rows = ([cell.replace("|", "\\|") for cell in row] for row in to_rows(report))
+    seen = "were kept out of the lists" if report.seen_removed else "could appear in the lists"
+    lines = [
+        f"# Evaluation of {report.run}",
+        "",
+        f"{_count(report.n_users)} of split `{report.split}`; items that a user had already seen {seen}. "
+        "Full ranking: any item of the catalogue could be listed.",
+        "",
+        _row(head),
+        _row(["---", *["---:"] * (len(head) - 1)]),
+        *map(_row, rows),
+        "",
+        f"In brackets: {LEVEL:.0%} bootstrap interval over users ({N_RESAMPLES} resamples). A difference is taken user "
+        "by user; one whose interval leaves out 0 is unlikely to be chance.",
+        "",
+        "## Who was left out",
+        "",
+        *([f"- {_count(left.n_users)}: {left.reason}." for left in report.left_out] or ["Nobody."]),
+        "",
+        *(_attribution_section(report.attribution) if report.attribution else ()),
+        *(_reliability_section(report.reliability) if report.reliability else ()),
+    ]
+    return "\n".join(lines)
+
+
+def _attribution_section(attribution: Attribution) -> list[str]:
+    n = attribution.n
+    return [
+        "## Where the loss is",
+        "",
+        *attribution_lines(attribution),
+        "",
+        _row(["part", "mean over users"]),
+        _row(["---", "---:"]),
+        _row([f"NDCG@{n} reached", _cell(attribution.reached)]),
+        _row(["lost by retrieval", _cell(attribution.lost_by_retrieval)]),
+        _row(["lost by ranking", _cell(attribution.lost_by_ranking)]),
+        _row(["share of test items among the candidates", _cell(attribution.candidate_recall)]),
+        "",
+    ]
+
+
+def _reliability_section(reliability: Reliability) -> list[str]:
+    return [
+        "## Can the scores be taken for probabilities?",
+        "",
+        "The score of an item in a final list is the probability that a part held back as in training holds it. In a "
+        "longer test part more comes true than was said, in a shorter one less. Rows are all candidates of the judged "
+        "users, in tenths by score.",
+        "",
+        _row(["mean score", "share in the test part", "rows"]),
+        _row(["---:"] * 3),
+        *(_row([f"{part.predicted:.4f}", f"{part.observed:.4f}", f"{part.n_rows:,}"]) for part in reliability.bins),
+        "",
+        f"Expected calibration error {reliability.calibration_error:.4f}: the mean distance of the two columns. Brier "
+        f"score {reliability.brier:.4f}; {reliability.brier_of_constant:.4f} for saying {reliability.observed:.4f}, "
+        "the share over all rows, of every one.",
+        "",
+    ]
+
+
+def _attribution(attribution: Attribution) -> dict[str, object]:
+    parts = {
+        name: getattr(attribution, name)
+        for name in ("reached", "lost_by_retrieval", "lost_by_ranking", "candidate_recall")
+    }
+    return {"n": attribution.n, "depth": attribution.depth, **_estimates(parts)}
+
+
+def _reliability(reliability: Reliability) -> dict[str, object]:
+    names = ("n_rows", "observed", "calibration_error", "brier", "brier_of_constant")
+    return {name: getattr(reliability, name) for name in names} | {"bins": [asdict(part) for part in reliability.bins]}
+
+
+def _estimates(metrics: dict[str, Interval]) -> dict[str, dict[str, float | int | None]]:
+    return {
+        name: {
+            "mean": _or_null(interval.mean),
+            "low": _or_null(interval.low),
+            "high": _or_null(interval.high),
+            "n_users": interval.n_users,
+        }
+        for name, interval in metrics.items()
+    }
+
+
+def _or_null(value: float) -> float | None:
+    return None if math.isnan(value) else value
+
+
+def _cell(interval: Interval | None) -> str:
+    if interval is None or math.isnan(interval.mean):
+        return "-"
+    if math.isnan(interval.low):
+        return f"{interval.mean:.4f}"
+    return f"{interval.mean:.4f} [{interval.low:.4f}, {interval.high:.4f}]"
+
+
+def _count(n_users: int) -> str:
+    return f"{n_users:,} user" if n_users == 1 else f"{n_users:,} users"
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"

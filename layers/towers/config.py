@@ -1,0 +1,104 @@
+"""Settings of the two towers that retrieval and the multitask model share; reading them imports no TensorFlow."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from belfry.layers.negatives import Negatives
+
+Share = Annotated[float, Field(gt=0, lt=1)]
+Optimism = Annotated[
+    float,
+    Field(
+        ge=0,
+        le=1,
+        description="how an item without watches is placed by its features: 0 as most items with such features are, "
+        "1 as what most watches of such items are of",
+    ),
+]
+Width = Annotated[int, Field(ge=1, le=16_384)]
+
+
+class SampledLossConfig(BaseModel):
+    """How towers learn to tell targets from negatives; of every kind of towers that steps of gradient train."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    objective: Literal["softmax", "binary", "bpr", "hinge", "triplet"] = Field(
+        "softmax", description="what a step lowers"
+    )
+    negatives: Negatives = Field(
+        "all",
+        description="what targets are told from: the whole catalogue (mixed where n_candidates does not hold it), the "
+        "targets of the other queries, drawn items, both, or of all the hardest",
+    )
+    n_candidates: int = Field(4096, ge=2, description="items told apart in a step")
+    n_negatives: int = Field(
+        20,
+        ge=1,
+        description="negatives of a target under bpr, hinge and triplet; their weight under binary; of a query, those "
+        "that negatives=hard keeps",
+    )
+    margin: float = Field(1.0, gt=0, description="lead that hinge and triplet ask for")
+    impression_weight: float = Field(
+        1.0, ge=0, description="how much an item counts as a negative that was shown to the user and not watched"
+    )
+
+
+class TowersConfig(SampledLossConfig):
+    """Of two towers that read bags of histories: their network, and how it learns from watches."""
+
+    embedding_size: int = Field(64, ge=1, le=4096, description="dimensions that both towers share")
+    query_hidden: tuple[Width, ...] = Field((), description="hidden layers of the query tower, from the history on")
+    candidate_hidden: tuple[Width, ...] = Field((), description="hidden layers of the candidate tower")
+    shares_items: bool = Field(
+        False, description="siamese: an item has one embedding, whether it was watched or is a candidate"
+    )
+    similarity: Literal["dot", "cosine", "euclidean"] = Field(
+        "dot", description="what a score is: the dot product and the item's bias, the cosine, or the distance, lowered"
+    )
+    example_age: bool = Field(
+        False, description="the age of the targets enters the query in training, and 0 when asked; under targets=next"
+    )
+    new_item_optimism: Optimism = 0.0
+    targets: Literal["any", "next"] = Field(
+        "any", description="what a history must predict: a hidden share of itself, or the items that came next"
+    )
+    hidden_share: tuple[Share, Share] = Field((0.2, 0.5), description="range of the share hidden under targets=any")
+    n_next: int = Field(5, ge=1, description="items to predict under targets=next")
+    half_life: float = Field(
+        5.0, gt=0, description="items after which the weight in the recency-weighted history falls by half"
+    )
+    max_history: int = Field(1000, ge=1, description="newest items of a history that are read")
+    history_dropout: float = Field(0.2, ge=0, lt=1, description="share of a history left out in a training step")
+    cold_share: float = Field(
+        0.1, ge=0, lt=1, description="share of histories left out whole, so that user features learn to answer alone"
+    )
+    dropout: float = Field(0.1, ge=0, lt=1, description="dropout on the query embedding")
+    temperature: float = Field(1.0, gt=0, description="logits are divided by it")
+    l2: float = Field(
+        0.008,
+        ge=0,
+        description="penalty on the squares of the embeddings in a step, divided by the root of the number of watches",
+    )
+    batch_users: int = Field(128, ge=1, description="queries in a step")
+    learning_rate: float = Field(0.01, gt=0, description="of Adam, at the start of its cosine decay")
+    epochs: int = Field(90, ge=1, description="passes over the users, at most")
+    max_steps: int = Field(4500, ge=1, description="steps of training, at most: many users make fewer epochs")
+    evaluations: int = Field(
+        9, ge=1, description="evaluations on what a fold holds back, in a whole training, for early stopping"
+    )
+    patience: int = Field(3, ge=1, description="evaluations without a gain before training stops")
+
+    @field_validator("hidden_share")
+    @classmethod
+    def _rising(cls, share: tuple[float, float]) -> tuple[float, float]:
+        if share[0] > share[1]:
+            raise ValueError(f"runs from {share[0]} down to {share[1]}; name the lower share first")
+        return share
+
+    @model_validator(mode="after")
+    def _triplets_have_distances(self) -> Self:
+        if self.objective == "triplet" and self.similarity == "dot":
+            raise ValueError("objective=triplet compares distances: set similarity to euclidean or cosine")
+        return self

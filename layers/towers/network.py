@@ -1,0 +1,175 @@
+"""TowerNetwork: the weights of the default two towers, and how they make queries and candidates of inputs."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from belfry.dataset.features import Column, FeatureTables
+from belfry.dataset.history import HistoryBags, history_bags
+from belfry.dataset.interactions import Mask
+from belfry.dataset.vocabulary import ItemNums, Numbers, UserNums
+from belfry.layers.backend import Tensor, keras, tf
+from belfry.layers.blocks import hidden_layers
+from belfry.layers.encoders import FeatureEncoder
+from belfry.layers.towers.config import TowersConfig
+from belfry.layers.towers.item_encoder import ItemEncoder, ItemInputs, item_inputs
+
+Embeddings: TypeAlias = npt.NDArray[np.float32]  # [n, dim]
+Top: TypeAlias = Callable[..., Tensor]  # [n, embedding_size] to the same; takes `training`
+
+_USERS_PER_BLOCK = 1024
+
+
+class TowerNetwork(keras.Model):  # type: ignore[misc]
+    """Both towers; the last dimension of a query is 1 and takes up the bias of a candidate."""
+
+    def __init__(self, features: FeatureTables, config: TowersConfig, tops: tuple[Top, Top] | None = None) -> None:
+        """`tops` stand where the hidden layers of the query and of the candidate tower would."""
+        super().__init__(name="towers")
+        n_ids, size, items = len(features.history.items) + 1, config.embedding_size, features.items
+        self.config = config
+        self.reads_order = config.targets == "next" and features.history.timestamp_s is not None
+        self.uniform_encoder = ItemEncoder(items, n_ids=n_ids, embedding_size=size, name="uniform_history")
+        self.recency_encoder = ItemEncoder(items, n_ids=n_ids, embedding_size=size, name="recency_history")
+        self.candidate_encoder = (
+            self.uniform_encoder
+            if config.shares_items
+            else ItemEncoder(items, n_ids=n_ids, embedding_size=size, name="candidate")
+        )
+        self.item_encoders = tuple(dict.fromkeys([self.uniform_encoder, self.recency_encoder, self.candidate_encoder]))
+        self.bias = self.add_weight(name="bias", shape=(n_ids, 1), initializer="zeros")
+        cold = features.users.content
+        self.user_encoder = (
+            FeatureEncoder(cold, embedding_size=size, name="user") if cold.take(np.zeros(0, np.int32)) else None
+        )
+        self.age_slopes = (
+            self.add_weight(name="age_slopes", shape=(3, size), initializer="zeros") if config.example_age else None
+        )
+        hidden = (config.query_hidden, config.candidate_hidden)
+        self.query_top, self.candidate_top = tops or tuple(
+            hidden_layers(widths, size, dropout=config.dropout, name=name)
+            for widths, name in zip(hidden, ("query_hidden", "candidate_hidden"), strict=True)
+        )
+        self.drop = keras.layers.Dropout(config.dropout)
+        self.built = True
+
+    def history_table(self, items: ItemInputs) -> tuple[Tensor, Tensor]:
+        """Both [n_items, embedding_size]: what an item adds to a query as part of the uniform and of the recency-weighted history."""
+        uniform = self.uniform_encoder(items)
+        return uniform, self.recency_encoder(items) if self.reads_order else tf.zeros_like(uniform)
+
+    def join(self, bags: Tensor, is_cold: Tensor, user_columns: Mapping[str, Tensor], age: Tensor | None) -> Tensor:
+        """[n_queries, embedding_size] what the top of the query tower reads.
+
+        Args:
+            bags: [n_queries, embedding_size] sum of the history's items by their weights.
+            is_cold: [n_queries, 1] bool, histories without items.
+            user_columns: of the cold columns, [n_queries, ...].
+            age: [n_queries] of the targets; None when asked, which is age 0.
+        """
+        query = bags if self.user_encoder is None else tf.where(is_cold, self.user_encoder(user_columns), bags)
+        if self.age_slopes is not None and age is not None:
+            query += tf.matmul(tf.stack([tf.sqrt(age), age, age**2], axis=1), self.age_slopes)
+        return query
+
+    def query(
+        self, bags: Tensor, is_cold: Tensor, user_columns: Mapping[str, Tensor], age: Tensor | None, *, training: bool
+    ) -> Tensor:
+        """[n_queries, embedding_size + 1]; the arguments are those of `join`."""
+        joined = self.drop(self.join(bags, is_cold, user_columns, age), training=training)
+        query = self.query_top(joined, training=training)
+        if self.config.similarity == "cosine":
+            query = tf.math.l2_normalize(query, axis=1)
+        return tf.concat([query, tf.ones_like(query[:, :1])], axis=1)
+
+    def candidates(self, items: ItemInputs, *, training: bool = False) -> Tensor:
+        """[n_items, embedding_size + 1]."""
+        vectors = self.candidate_top(self.candidate_encoder(items), training=training)
+        bias = tf.gather(self.bias, items.ids)
+        match self.config.similarity:
+            case "cosine":
+                vectors, bias = tf.math.l2_normalize(vectors, axis=1), tf.zeros_like(bias)
+            case "euclidean":  # the product is then -d^2 / 2, but for what the query alone decides
+                bias = -tf.reduce_sum(vectors**2, axis=1, keepdims=True) / 2
+        return tf.concat([vectors, bias], axis=1)
+
+    def encode_queries(self, users: UserNums, features: FeatureTables) -> Embeddings:
+        """[n_users, embedding_size + 1] of the histories in `features`."""
+        blocks = [np.zeros((0, self.config.embedding_size + 1), np.float32)]
+        for bags, is_cold, user_columns in self.user_blocks(users, features):
+            blocks.append(self.query(bags, is_cold, user_columns, None, training=False))
+        return np.concatenate(blocks)
+
+    def user_blocks(
+        self, users: UserNums, features: FeatureTables
+    ) -> Iterator[tuple[Tensor, Mask, Mapping[str, Column]]]:
+        """What `query` reads of the histories in `features`, some users at a time."""
+        uniform_table, recency_table = self.history_table(all_items(features))
+        for first in range(0, len(users), _USERS_PER_BLOCK):
+            block = users[first : first + _USERS_PER_BLOCK]
+            bags = history_bags(
+                features.history, block, half_life=self.config.half_life, max_length=self.config.max_history
+            )
+            uniform, recency = bag_matrices(bags, len(block), bags.item_num, len(uniform_table))
+            total = times(uniform, uniform_table) + times(recency, recency_table)
+            yield total, is_cold(bags, len(block)), features.users.content.take(block)
+
+    def encode_candidates(self, items: ItemNums, features: FeatureTables) -> Embeddings:
+        """[n_items, embedding_size + 1]."""
+        return np.asarray(self.candidates(item_inputs(items, features.items)))
+
+    def traced_query(
+        self, features: FeatureTables, after_join: Callable[[Tensor], Tensor] | None = None
+    ) -> tuple[Callable[[Mapping[str, Tensor]], Tensor], dict[str, Column]]:
+        """The query tower as `export_onnx` takes it, and an example of its inputs; or `join`, and what comes after.
+
+        Inputs: `history` [n, length] int32 padded with 0; `uniform`, `recency` [n, length] float32; the user columns under
+        their names. Output: [n, embedding_size + 1] float32, or that of `after_join`.
+        """
+        # As NumPy, so that the graph holds them as constants rather than asking for them.
+        uniform_table, recency_table = (table.numpy() for table in self.history_table(all_items(features)))
+        columns = features.users.content.take(np.zeros(1, np.int32))
+        example: dict[str, Column] = {
+            "history": np.zeros((1, 1), np.int32),
+            "uniform": np.zeros((1, 1), np.float32),
+            "recency": np.zeros((1, 1), np.float32),
+            **columns,
+        }
+
+        def query(inputs: Mapping[str, Tensor]) -> Tensor:
+            uniform = tf.squeeze(
+                tf.matmul(inputs["uniform"][:, tf.newaxis], tf.gather(uniform_table, inputs["history"])), 1
+            )
+            recency = tf.squeeze(
+                tf.matmul(inputs["recency"][:, tf.newaxis], tf.gather(recency_table, inputs["history"])), 1
+            )
+            is_empty = tf.reduce_sum(inputs["uniform"], axis=1, keepdims=True) <= 0
+            user_columns = {name: inputs[name] for name in columns}
+            if after_join is not None:
+                return after_join(self.join(uniform + recency, is_empty, user_columns, None))
+            return self.query(uniform + recency, is_empty, user_columns, None, training=False)
+
+        return query, example
+
+
+def all_items(features: FeatureTables) -> ItemInputs:
+    return item_inputs(np.arange(len(features.history.items) + 1, dtype=np.int32), features.items)
+
+
+def bag_matrices(bags: HistoryBags, n_bags: int, places: Numbers, n_places: int) -> tuple[Tensor, Tensor]:
+    """Sparse [n_bags, n_places] of the uniform and of the recency weights, each at its entry's place."""
+    cells = np.stack([bags.row, places], axis=1).astype(np.int64)
+    uniform, recency = (tf.SparseTensor(cells, weights, (n_bags, n_places)) for weights in (bags.uniform, bags.recency))
+    return uniform, recency
+
+
+def times(bags: Tensor, table: Tensor) -> Tensor:
+    """Dense [n_bags, dim]: what a sparse matrix of bags sums up of a table."""
+    return tf.sparse.sparse_dense_matmul(bags, table)
+
+
+def is_cold(bags: HistoryBags, n_bags: int) -> Mask:
+    """[n_bags, 1] histories without items."""
+    return np.asarray(np.bincount(bags.row, minlength=n_bags)[:, None] == 0)

@@ -1,0 +1,110 @@
+"""The watch task: how the two towers learn from histories, a hidden part of which the rest must predict."""
+
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from belfry.dataset.errors import InputError
+from belfry.dataset.features import FeatureTables
+from belfry.dataset.interactions import Interactions
+from belfry.dataset.vocabulary import ItemNums
+from belfry.layers.backend import Tensor, tf
+from belfry.layers.batches import BatchPlan, RetrievalBatch, retrieval_batches
+from belfry.layers.losses import correct_for_sampling, keep_hardest, sampled_loss
+from belfry.layers.negatives import NegativeSampler
+from belfry.layers.towers.config import TowersConfig
+from belfry.layers.towers.item_encoder import ItemInputs, item_inputs
+from belfry.layers.towers.network import TowerNetwork, bag_matrices, is_cold, times
+
+_DIVERGED = 10  # times the loss of equal scores; training that works stays below one
+
+
+class WatchTensors(NamedTuple):
+    """What a step takes: only the items that it touches are encoded."""
+
+    uniform: Tensor  # sparse [n_queries, n_read]
+    recency: Tensor  # sparse [n_queries, n_read]
+    read: ItemInputs
+    candidates: ItemInputs
+    is_cold: Tensor  # [n_queries, 1]
+    user_columns: Mapping[str, Tensor]  # [n_queries, ...]
+    age: Tensor  # [n_queries]
+    log_q: Tensor  # [n_candidates]
+    target_weight: Tensor  # [n_queries, n_candidates]
+    negative_weight: Tensor  # [n_queries, n_candidates]
+
+
+def check_watches(history: Interactions) -> None:
+    """A history of one event cannot predict anything.
+
+    Raises:
+        InputError: no user has two.
+    """
+    if not (np.diff(history.by_user.starts)[1:] >= 2).any():
+        raise InputError("interactions: no user has two events, so no history can predict anything; add data")
+
+
+class WatchTraining:
+    """Epochs over one history, and the loss of a step."""
+
+    def __init__(self, history: Interactions, config: TowersConfig) -> None:
+        self.config, self.sampler = config, NegativeSampler(history, config.negatives, config.n_candidates)
+        n_users = int((np.diff(history.by_user.starts)[1:] >= 2).sum())
+        self.n_steps = -(-n_users // config.batch_users)  # of an epoch
+        self.n_epochs = int(np.clip(config.max_steps // max(self.n_steps, 1), 1, config.epochs))
+        self.evaluate_every = max(1, self.n_epochs // config.evaluations)
+        is_bounded = config.objective == "softmax"
+        self.loss_limit = _DIVERGED * float(np.log(len(history.items) + 1)) if is_bounded else np.inf
+        self.plan = BatchPlan(**{name: getattr(config, name) for name in BatchPlan.__dataclass_fields__})
+        self.n_watches = len(history)
+        self._history, self._l2 = history, config.l2 / len(history) ** 0.5
+
+    def batches(self, generator: np.random.Generator, mined: ItemNums | None = None) -> Iterator[RetrievalBatch]:
+        """One epoch; see `retrieval_batches`."""
+        return retrieval_batches(self._history, self.plan, self.sampler, generator, mined)
+
+    def loss(self, network: TowerNetwork, tensors: WatchTensors) -> tuple[Tensor, Tensor]:
+        """The mean loss over the targets of a step, and the penalty on the embeddings that it read; two scalars."""
+        config = self.config
+        tables = network.history_table(tensors.read)
+        bags = times(tensors.uniform, tables[0]) + times(tensors.recency, tables[1])
+        queries = network.query(bags, tensors.is_cold, tensors.user_columns, tensors.age, training=True)
+        candidates = network.candidates(tensors.candidates, training=True)
+        logits = tf.matmul(queries, candidates, transpose_b=True) / config.temperature
+        negative_weight = tensors.negative_weight
+        if config.objective == "softmax":
+            logits = correct_for_sampling(logits, tensors.log_q)
+        if config.negatives == "hard":
+            negative_weight = keep_hardest(logits, negative_weight, config.n_negatives)
+        loss = sampled_loss(
+            logits,
+            tensors.target_weight,
+            negative_weight,
+            objective=config.objective,
+            n_negatives=config.n_negatives,
+            margin=config.margin,
+        )
+        squares = tf.add_n([tf.reduce_sum(part**2) for part in (*tables, candidates[:, :-1])])
+        return loss, self._l2 * squares
+
+
+def watch_tensors(batch: RetrievalBatch, features: FeatureTables) -> WatchTensors:
+    read = np.unique(batch.bags.item_num)
+    places = np.searchsorted(read, batch.bags.item_num).astype(np.int32)
+    uniform, recency = bag_matrices(batch.bags, len(batch.users), places, len(read))
+    dense = (
+        is_cold(batch.bags, len(batch.users)),
+        features.users.content.take(batch.users),
+        batch.age,
+        batch.log_q,
+        batch.target_weight,
+        batch.negative_weight,
+    )
+    return WatchTensors(
+        uniform,
+        recency,
+        item_inputs(read, features.items),
+        item_inputs(batch.candidates, features.items),
+        *tf.nest.map_structure(tf.constant, dense),
+    )

@@ -1,0 +1,307 @@
+"""The console script `belfry`: one short function per verb, which parses, calls and prints.
+
+Nothing heavy is imported before a verb needs it, so that `belfry --help` answers at once.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from belfry.pipeline.cli.console import errors_as_exit_codes
+
+if TYPE_CHECKING:
+    from belfry.pipeline.progress import Progress
+
+app = typer.Typer(
+    help="Two-stage recommender: two towers find candidates, a deep ranker orders them.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+HoldoutName = Literal["time", "last", "random"]
+Artifacts = Annotated[
+    Path | None, typer.Option(help="artifacts folder, or one run in it [BELFRY_ARTIFACTS, else ./artifacts]")
+]
+Preset = Annotated[str, typer.Option(help="default, report, or the path of a .toml file")]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", help="key=value, e.g. retrieval.embedding_size=32; may be repeated")
+]
+Seed = Annotated[int, typer.Option(min=0, help="equal seeds and data give equal lists")]
+DataFolder = Annotated[Path | None, typer.Option(help="where MovieLens files lie [BELFRY_DATA]")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="no progress bars")]
+Verbose = Annotated[bool, typer.Option("--verbose", help="log every step of training")]
+Strict = Annotated[bool, typer.Option("--strict", help="refuse an unknown user instead of a cold answer")]
+Stage = Annotated[Literal["final", "retrieval"], typer.Option(help="retrieval: the first stage's own order")]
+Out = Annotated[Path, typer.Option(help="folder to write to")]
+
+
+@app.command()
+def run(
+    data: Annotated[str, typer.Option(help="demo, ml-100k, ml-1m, ml-latest-small, ..., a folder or a file")] = "demo",
+    preset: Preset = "default",
+    split: Annotated[HoldoutName | None, typer.Option(help="what evaluation holds back [random for report]")] = None,
+    settings: Settings = None,
+    seed: Seed = 0,
+    n: Annotated[int, typer.Option(min=1, help="length of a list")] = 10,
+    artifacts: Artifacts = None,
+    data_folder: DataFolder = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """The main job: data -> both stages -> run folder -> recommendation table -> evaluation."""
+    from belfry.pipeline.cli.formatting import show_report
+    from belfry.pipeline.jobs.run import run_main_job
+    from belfry.pipeline.runs.store import default_artifacts
+
+    with _told(quiet, verbose) as progress:
+        job = run_main_job(
+            data,
+            data_folder=data_folder,
+            preset=preset,
+            split=split,
+            settings=settings or (),
+            seed=seed,
+            n=n,
+            artifacts=artifacts or default_artifacts(),
+            progress=progress,
+        )
+    show_report(job.report)
+    for line in job.lines():
+        typer.echo(line)
+
+
+@app.command()
+def train(
+    interactions: Annotated[Path, typer.Option(help="CSV, Parquet (file or folder), Arrow: user_id, item_id, ...")],
+    items: Annotated[Path | None, typer.Option(help="table of item_id, title and features")] = None,
+    users: Annotated[Path | None, typer.Option(help="table of user_id and features")] = None,
+    ratings: Annotated[Path | None, typer.Option(help="further interactions: user_id, item_id, rating, ...")] = None,
+    preset: Preset = "default",
+    holdout: Annotated[
+        HoldoutName | None,
+        typer.Option(help="what stands in for the future while training [time where there are times, else random]"),
+    ] = None,
+    settings: Settings = None,
+    seed: Seed = 0,
+    artifacts: Artifacts = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Train on all of the interactions and publish a run folder."""
+    from belfry.dataset.sources.tabular import read_tables
+    from belfry.pipeline.jobs.run import train_tables
+    from belfry.pipeline.runs.gate import gate_line
+    from belfry.pipeline.runs.manifest import MANIFEST, read_manifest
+    from belfry.pipeline.runs.store import default_artifacts
+
+    with _told(quiet, verbose) as progress:
+        published = train_tables(
+            read_tables(interactions, items, users, ratings=ratings),
+            preset=preset,
+            holdout=holdout,
+            settings=settings or (),
+            seed=seed,
+            artifacts=artifacts or default_artifacts(),
+            progress=progress,
+        )
+    typer.echo(gate_line(read_manifest(published / MANIFEST)))
+    typer.echo(f"published {published}")
+
+
+@app.command()
+def recommend(
+    users: Annotated[list[str], typer.Argument(help="user ids")],
+    n: Annotated[int, typer.Option("-n", "--n", min=1, help="length of a list")] = 10,
+    strict: Strict = False,
+    explain: Annotated[bool, typer.Option("--explain", help="say what carried each item")] = False,
+    artifacts: Artifacts = None,
+) -> None:
+    """Lists for a few users, with titles."""
+    from belfry import Recommender
+    from belfry.pipeline.cli.formatting import HOW_TO_READ_REASONS, lines_of_list
+
+    recommender = Recommender.load(artifacts)
+    for text in users:
+        answers = recommender.recommend(recommender.users.parse(text), n, strict=strict, explain=explain)
+        for line in lines_of_list(text, answers):
+            typer.echo(line)
+    if explain:
+        typer.echo(HOW_TO_READ_REASONS.rstrip())
+
+
+@app.command()
+def batch(
+    out: Out,
+    users: Annotated[str, typer.Option(help="all, or a Parquet or CSV file with a user_id column")] = "all",
+    n: Annotated[int, typer.Option("--n", "-n", min=1, help="length of a list")] = 10,
+    stage: Annotated[
+        Literal["final", "retrieval"], typer.Option(help="retrieval: the first stage's own order")
+    ] = "final",
+    artifacts: Artifacts = None,
+    quiet: Quiet = False,
+) -> None:
+    """The recommendation table for all users; a job that was stopped goes on where it was."""
+    from belfry import Recommender
+    from belfry.pipeline.jobs.batch import read_users, write_batch
+
+    recommender = Recommender.load(artifacts)
+    asked = None if users == "all" else read_users(Path(users), recommender)
+    with _told(quiet, verbose=False) as progress:
+        result = write_batch(
+            recommender,
+            out,
+            users=asked,
+            n=n,
+            stage=stage,
+            progress=lambda done, total: progress("recommendation table", done, total),
+        )
+    for line in result.lines():
+        typer.echo(line)
+
+
+@app.command()
+def evaluate(
+    test: Annotated[Path, typer.Option(help="table of what the users did later: user_id, item_id")],
+    artifacts: Artifacts = None,
+    recommendations: Annotated[Path | None, typer.Option(help="judge this table, whoever made it")] = None,
+    train: Annotated[Path | None, typer.Option(help="with --recommendations: what was known before")] = None,
+    items: Annotated[Path | None, typer.Option(help="with --recommendations: the catalogue, beside --train")] = None,
+    n: Annotated[int, typer.Option("--n", "-n", min=1, help="length of the final lists")] = 10,
+    min_history: Annotated[int, typer.Option(min=1, help="earlier events that a judged user must have")] = 1,
+    seed: Seed = 0,
+    out: Annotated[Path | None, typer.Option(help="folder for evaluation.json and evaluation.md")] = None,
+) -> None:
+    """Metrics by stage, beside popularity and ItemKNN; or, with --recommendations, those of any table."""
+    from belfry.pipeline.cli.formatting import show_report
+    from belfry.pipeline.jobs.run import evaluate_external_table, evaluate_published
+    from belfry.pipeline.runs.store import default_artifacts
+
+    if recommendations is None:
+        report, folder = evaluate_published(
+            artifacts or default_artifacts(), test, n=n, min_history=min_history, seed=seed, out=out
+        )
+    elif train is None:
+        raise typer.BadParameter("--recommendations needs --train: what was known before, and must not come back")
+    else:
+        report, folder = evaluate_external_table(
+            recommendations,
+            train=train,
+            items=items,
+            test=test,
+            n=n,
+            min_history=min_history,
+            seed=seed,
+            out=out,
+        )
+    show_report(report)
+    typer.echo(f"written to {folder}")
+
+
+@app.command()
+def compare(
+    systems: Annotated[
+        list[str],
+        typer.Argument(
+            help="two or more run folders or tables (user_id, item_id, rank or score), the baseline first; runs of "
+            "training of one system are joined by commas: a0.parquet,a1.parquet"
+        ),
+    ],
+    train: Annotated[Path, typer.Option(help="what was known when the lists were made")],
+    test: Annotated[Path, typer.Option(help="what the users did later: user_id, item_id, ...")],
+    out: Out,
+    items: Annotated[
+        Path | None, typer.Option(help="table of item_id, title, genres, ...; widens the catalogue")
+    ] = None,
+    users: Annotated[Path | None, typer.Option(help="table of user_id and columns that tell groups apart")] = None,
+    name: Annotated[list[str] | None, typer.Option(help="what to call a system, in their order; repeated")] = None,
+    primary: Annotated[str | None, typer.Option(help="the one metric that decides [ndcg@10]")] = None,
+    cutoff: Annotated[list[int] | None, typer.Option(min=1, help="length to measure accuracy at; repeated")] = None,
+    guardrail: Annotated[
+        list[str] | None, typer.Option(help="METRIC@N=CHANGE, e.g. coverage@10=-20%; repeated; replaces the defaults")
+    ] = None,
+    users_without_list: Annotated[
+        Literal["empty", "leave-out"], typer.Option(help="users whom only some tables serve: an empty list, or nobody")
+    ] = "empty",
+    allow_seen: Annotated[bool, typer.Option("--allow-seen", help="lists may repeat what a user has seen")] = False,
+    liked_from: Annotated[float | None, typer.Option(help="rating from which an item is liked [the mean]")] = None,
+    log: Annotated[Path | None, typer.Option(help="shown items: user_id, item_id, reward, propensity")] = None,
+    log_uniform: Annotated[bool, typer.Option("--log-uniform", help="the log showed every item as likely")] = False,
+    seed: Seed = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Is a system better than the first one, for whom, by how much, how sure is that? An offline A/B report."""
+    from belfry.pipeline.jobs.compare import PAGE, compare
+
+    with _told(quiet, verbose=False) as progress:
+        found = compare(
+            *map(_runs_of_training, systems),
+            train=train,
+            test=test,
+            items=items,
+            users=users,
+            out=out,
+            names=name or (),
+            primary=primary,
+            cutoffs=cutoff or (),
+            guardrails=guardrail or (),
+            users_without_list=users_without_list,
+            seen_allowed=allow_seen,
+            liked_from=liked_from,
+            log=log,
+            log_is_uniform=log_uniform,
+            seed=seed,
+            progress=progress,
+        )
+    for challenger in found.challengers:
+        verdict = challenger.verdict
+        for line in (f"{challenger.name}: {verdict.outcome}", verdict.headline, verdict.size, verdict.uncertainty):
+            typer.echo(line)
+        typer.echo(f"{verdict.next_step}\n")
+    for note in found.verification.notes:
+        typer.echo(f"note: {note}")
+    typer.echo(f"written to {out / PAGE}")
+
+
+@app.command()
+def doctor() -> None:
+    """Versions, processor, folders: what is usable, and what to do where something is not."""
+    from belfry.pipeline.cli.doctor import diagnose, exit_code
+
+    checks = diagnose()
+    width = max(len(check.name) for check in checks)
+    for check in checks:
+        remedy = f" -> {check.remedy}" if check.remedy else ""
+        typer.echo(f"{check.status:4}  {check.name:{width}}  {check.found}{remedy}")
+    raise typer.Exit(exit_code(checks))
+
+
+def main() -> None:
+    """Entry point: every failure ends in one message and an exit code."""
+    with errors_as_exit_codes():
+        app()
+
+
+def _runs_of_training(text: str) -> str | list[str]:
+    """A path, or several joined by commas; a path that is there as it stands is one."""
+    return text if Path(text).exists() or "," not in text else text.split(",")
+
+
+@contextmanager
+def _told(quiet: bool, verbose: bool) -> Iterator["Progress"]:
+    """Log to stderr, and progress bars there with the time left."""
+    import logging
+
+    from belfry.pipeline.cli.console import progress
+    from belfry.pipeline.progress import on_bars
+
+    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(message)s")
+    with progress(quiet=quiet or verbose) as bars:
+        yield on_bars(bars)
+
+
+if __name__ == "__main__":
+    main()

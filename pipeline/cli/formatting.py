@@ -1,0 +1,66 @@
+"""What the verbs show of lists and reports, as lines and as a table for the terminal."""
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from belfry.evaluation.reports.evaluation import EvaluationReport
+    from belfry.pipeline.serving.results import Explanation, Recommendation
+
+WIDTH_OF_INTERVALS = 150  # columns of a terminal
+
+HOW_TO_READ_REASONS = """
+watched   what was watched that speaks for the item, and its share of all that does
+features  what moves the item up (+) or down (-) among the candidates: change of the log-odds when it is taken away;
+          in cold lists, of the log of watches. Features that say the same hide one another: nothing here adds up.
+"""
+
+
+def lines_of_list(user: str, answers: Sequence["Recommendation"]) -> Iterator[str]:
+    """The user, then a line for each place, with its reasons below it where there are any."""
+    status = " (cold: popular now)" if any(answer.is_cold for answer in answers) else ""
+    yield f"user {user}{status}" if answers else f"user {user}: nothing left to recommend"
+    for answer in answers:
+        yield f"{answer.rank:4}  {answer.item_id}  {answer.title or ''}  {answer.score:.3f}  {answer.origin}"
+        if answer.because:
+            yield from _lines_of_reasons(answer.because)
+
+
+def _lines_of_reasons(because: "Explanation") -> Iterator[str]:
+    if because.watched:
+        shares = (f"{watched.title or watched.item_id} {watched.share:.0%}" for watched in because.watched)
+        yield f"      watched   {', '.join(shares)}"
+    if because.features:
+        changes = (f"{effect.feature} {effect.change:+.2f}" for effect in because.features)
+        yield f"      features  {', '.join(changes)}"
+
+
+def show_report(report: "EvaluationReport") -> None:
+    """The report as a table, where the loss is, and how far scores are from probabilities.
+
+    A narrow terminal has no room for the intervals.
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    from belfry.evaluation.reports.attribution import attribution_lines
+    from belfry.evaluation.reports.evaluation import to_rows
+
+    console = Console()
+    is_narrow = console.width < WIDTH_OF_INTERVALS
+    head, *rows = to_rows(report)
+    table = Table(
+        title=f"{report.run}, {report.split} split, {report.n_users:,} users",
+        caption="95% intervals over users are in evaluation.md" if is_narrow else None,
+    )
+    for place, name in enumerate(head):
+        table.add_column(name, justify="right" if place else "left", no_wrap=not place)
+    for row in rows:
+        table.add_row(*(cell.partition(" [")[0] if is_narrow else cell for cell in row))
+    console.print(table)
+    lines = ["", *attribution_lines(report.attribution)] if report.attribution else []
+    if report.reliability:
+        error = report.reliability.calibration_error
+        lines.append(f"Scores are probabilities, here off by {error:.4f} on average; evaluation.md says of what.")
+    for line in lines:
+        console.print(line, markup=False, highlight=False)

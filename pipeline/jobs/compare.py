@@ -1,0 +1,235 @@
+"""`compare`: two or more systems, as runs or as tables made by anybody -> one report, offline."""
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from itertools import count
+from pathlib import Path
+from string import ascii_uppercase
+from typing import TYPE_CHECKING, Literal, TypeAlias, Union
+
+import pyarrow as pa
+
+from belfry.dataset.errors import InputError, TableError
+from belfry.dataset.sources.tabular import Source
+from belfry.evaluation.engine import Plan, score_table
+from belfry.evaluation.reports.comparison.assemble import make_comparison
+from belfry.evaluation.reports.comparison.judged import Choices, ScoredSystem
+from belfry.evaluation.reports.comparison.result import Comparison, TableInfo
+from belfry.evaluation.reports.comparison.verdict import Limit, default_limits
+from belfry.evaluation.reports.pages.json import to_json
+from belfry.evaluation.reports.pages.markdown import to_markdown
+from belfry.evaluation.table_lists import TableLists
+from belfry.pipeline.jobs.compared_data import CompareData, read_compare_data, read_log
+from belfry.pipeline.jobs.compared_systems import Opened, open_system
+from belfry.pipeline.progress import Progress, silent
+from belfry.pipeline.runs.disk import check_writable, explain_full_disk, write_together
+from belfry.pipeline.runs.manifest import MANIFEST
+from belfry.pipeline.runs.versions import COMPARING, installed_versions
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# A run folder, an artifacts folder, or a table; several in a sequence are runs of training of one system.
+System: TypeAlias = Union[str, Path, pa.Table, "pd.DataFrame", Sequence[Union[str, Path, pa.Table, "pd.DataFrame"]]]
+
+DEFAULT_CUTOFFS = (5, 10, 20, 50, 100)
+DEFAULT_N = 10
+PAGE, LEADERBOARD, JSON, MARKDOWN = "comparison.html", "leaderboard.html", "comparison.json", "comparison.md"
+
+
+def compare(
+    baseline: System,
+    *challengers: System,
+    train: Source,
+    test: Source,
+    items: Source | None = None,
+    users: Source | None = None,
+    out: Path | str | None = None,
+    names: Sequence[str] = (),
+    primary: str | None = None,
+    cutoffs: Sequence[int] = (),
+    guardrails: Sequence[str] = (),
+    users_without_list: Literal["empty", "leave-out"] = "empty",
+    seen_allowed: bool = False,
+    liked_from: float | None = None,
+    log: Source | None = None,
+    log_is_uniform: bool = False,
+    seed: int = 0,
+    progress: Progress = silent,
+) -> Comparison:
+    """Is a challenger better than the baseline, for whom, by how much, how sure is that, and what does it cost?
+
+    Args:
+        baseline: a run folder, an artifacts folder (its current run), or a table of `user_id`, `item_id` and `rank` or
+            `score` (path, pandas or Arrow), whoever made it; a sequence of them are runs of training of one system.
+        challengers: likewise, at least one.
+        train: what was known when the lists were made; its items, with those of `items`, are the catalogue.
+        test: what the users did later; `rating`, `timestamp_s`, `event` and `weight` are used where they are there.
+        items: titles, and a column of lists such as genres.
+        users: columns to tell groups of users apart.
+        out: folder for comparison.html, .md and .json; a leaderboard too where there are several challengers.
+        names: what to call the systems, the baseline first.
+        primary: the one metric that decides, such as ndcg@10, the default; chosen before looking.
+        cutoffs: list lengths that accuracy is measured at; without, those of 5 to 100 that every table can fill.
+        guardrails: such as "coverage@10=-20%"; without, the five defaults of docs/compare.md.
+        users_without_list: who is in some of the tables only counts with an empty list, or is left out.
+        seen_allowed: lists may hold what a user has seen, and test rows may repeat it.
+        liked_from: the rating from which an item counts as liked; without, the mean rating.
+        log: `user_id`, `item_id`, `reward` and `propensity`, for counterfactual estimates.
+        log_is_uniform: every item of the catalogue was as likely to be shown; `log` needs no propensities.
+        seed: of resamples, flips and groups.
+
+    Raises:
+        InputError: a table is at fault, or the call is; the message names every fault with counts and first rows.
+    """
+    if not challengers:
+        raise InputError("compare: one system is not enough; name at least two")
+    with ExitStack() as stack:
+        folder = Path(out) if out is not None else None
+        if folder is not None:
+            if (folder / MANIFEST).exists():
+                raise InputError(f"{folder}: is a published run, which nothing may be added to; name another folder")
+            check_writable(folder)
+            folder.mkdir(exist_ok=True)
+            stack.enter_context(explain_full_disk(folder))
+        work = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=folder, prefix=".comparing-")))
+        wanted = _Wanted.of(primary, cutoffs, guardrails)
+        opened = _named(
+            [open_system(one, label) for one, label in zip((baseline, *challengers), _labels(), strict=False)], names
+        )
+        data = read_compare_data(train, test, items, users, opened, seen_allowed=seen_allowed, liked_from=liked_from)
+        systems, plan = _score(opened, data, wanted, work, progress)
+        comparison = make_comparison(
+            systems,
+            data.context,
+            Choices(
+                plan,
+                wanted.primary or f"ndcg@{plan.n}",
+                wanted.limits or default_limits(plan.n),
+                users_without_list,
+                seen_allowed,
+                seed,
+            ),
+            left_out=data.left_out,
+            notes=[*data.notes, *wanted.notes(plan)],
+            log=None if log is None else read_log(log, data.context, is_uniform=log_is_uniform),
+            versions=installed_versions(("numpy", "scipy", "pyarrow", *COMPARING)),
+        )
+        if folder is not None:
+            save_comparison(comparison, folder)
+    return comparison
+
+
+def save_comparison(comparison: Comparison, folder: Path) -> None:
+    """Write the page, the Markdown and the JSON into `folder`, and a leaderboard of several challengers."""
+    from belfry.evaluation.reports.pages.page import leaderboard_page, page
+
+    texts = {PAGE: page(comparison), JSON: to_json(comparison), MARKDOWN: to_markdown(comparison)}
+    if len(comparison.challengers) > 1:
+        texts[LEADERBOARD] = leaderboard_page(comparison)
+    write_together(folder, texts)
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """What the caller has decided before anything is read."""
+
+    primary: str | None
+    cutoffs: tuple[int, ...]
+    limits: tuple[Limit, ...]
+
+    @classmethod
+    def of(cls, primary: str | None, cutoffs: Sequence[int], guardrails: Sequence[str]) -> "_Wanted":
+        if primary is not None:
+            _, _, n = primary.partition("@")
+            if not n.isdigit() or int(n) < 1:
+                raise InputError(f"primary metric {primary!r}: wanted METRIC@N, such as ndcg@10")
+        if any(cutoff < 1 for cutoff in cutoffs):
+            raise InputError(f"cutoffs {list(cutoffs)}: wanted whole numbers of at least 1")
+        return cls(primary, tuple(sorted(set(cutoffs))), tuple(map(Limit.parse, guardrails)))
+
+    @property
+    def n(self) -> int | None:
+        return int(self.primary.partition("@")[2]) if self.primary else None
+
+    @property
+    def depth(self) -> int:
+        """Of the lists that runs are asked for."""
+        return max(self.n or DEFAULT_N, *(self.cutoffs or DEFAULT_CUTOFFS))
+
+    def plan(self, longest: int) -> Plan:
+        """`longest`: of the longest list of each table, the shortest."""
+        n = self.n or min(DEFAULT_N, longest)
+        cutoffs = self.cutoffs or tuple(cutoff for cutoff in DEFAULT_CUTOFFS if cutoff <= longest)
+        return Plan(n, tuple(sorted({*cutoffs, n})))
+
+    def notes(self, plan: Plan) -> list[str]:
+        if self.primary or plan.n == DEFAULT_N:
+            return []
+        return [f"No list holds more than {plan.n} items in one of the tables, so the primary metric is ndcg@{plan.n}."]
+
+
+def _labels() -> Iterator[str]:
+    """A, B, ..., Z, system 27, ..."""
+    yield from ascii_uppercase
+    yield from (f"system {place}" for place in count(len(ascii_uppercase) + 1))
+
+
+def _named(opened: list[Opened], names: Sequence[str]) -> list[Opened]:
+    """Systems with names of their own: as given, else by file, else by folder and file, else numbered."""
+    if len(names) > len(opened):
+        raise InputError(f"names: there are {len(names)} for {len(opened)} systems")
+    found = [*names, *(one.name for one in opened[len(names) :])]
+    longer = [name if found.count(name) == 1 else one.long_name for name, one in zip(found, opened, strict=True)]
+    unique = [name if longer.count(name) == 1 else f"{name} ({place})" for place, name in enumerate(longer, 1)]
+    return [replace(one, name=name) for one, name in zip(opened, unique, strict=True)]
+
+
+def _score(
+    opened: Sequence[Opened], data: CompareData, wanted: _Wanted, work: Path, progress: Progress
+) -> tuple[list[ScoredSystem], Plan]:
+    """Every table checked and scored; the errors of all of them in one message."""
+    n_tables = sum(len(one.parts) for one in opened)
+    refused: list[str] = []
+    tables: list[list[TableLists]] = []
+    n_done = 0
+    for one in opened:
+        tables.append([])
+        for part in one.parts:
+            folder = work / str(n_done)
+            folder.mkdir()
+            try:
+                tables[-1].append(TableLists(part.source(data, wanted.depth, folder), data.context, folder))
+            except TableError as error:
+                refused.append(str(error))
+            n_done += 1
+            progress("read", n_done, n_tables)
+    plan = wanted.plan(min((table.longest for runs in tables for table in runs), default=DEFAULT_N))
+    systems, n_done = [], 0
+    for one, runs in zip(opened, tables, strict=True):
+        scores = []
+        for table in runs:
+            try:
+                scores.append(score_table(table, data.context, plan))
+            except TableError as error:
+                refused.append(str(error))
+            n_done += 1
+            progress("judge", n_done, n_tables)
+        systems.append(ScoredSystem(one.name, tuple(scores), tuple(map(_info, runs)), one.costs(data)))
+    if refused:
+        raise TableError("\n".join(refused))
+    return systems, plan
+
+
+def _info(table: TableLists) -> TableInfo:
+    return TableInfo(
+        label=table.label,
+        n_rows=table.n_rows,
+        n_users=table.n_users,
+        longest_list=table.longest,
+        n_users_not_judged=table.n_not_judged,
+        n_users_unknown=table.n_unknown,
+        n_judged_without_list=table.n_without_list,
+    )

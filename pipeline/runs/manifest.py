@@ -1,0 +1,98 @@
+"""Manifest: what a run folder says of itself. Its text is sealed: the run's name is a hash of it."""
+
+import hashlib
+import json
+from pathlib import Path, PurePosixPath
+
+from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError, field_validator
+
+from belfry.dataset.errors import ArtifactError
+
+FORMAT_VERSION = 2
+MANIFEST = "manifest.json"
+
+
+class RunInfo(BaseModel):
+    """What is known of a run before it is trained."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    preset: str
+    seed: int
+    holdout: str
+    config: dict[str, JsonValue]
+    versions: dict[str, str]  # library -> version
+    input_hash: str
+
+
+class FileEntry(BaseModel):
+    """One file as it was published."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    sha256: str
+    size: int  # bytes
+
+
+class Manifest(RunInfo):
+    """What a run folder holds and where it came from."""
+
+    format_version: int
+    name: str
+    created_at: str  # UTC, ISO 8601
+    notes: dict[str, JsonValue]  # what was measured and decided on the way
+    files: dict[str, FileEntry]  # POSIX path inside the folder -> entry
+
+    @field_validator("files")
+    @classmethod
+    def _stay_inside(cls, files: dict[str, FileEntry]) -> dict[str, FileEntry]:
+        for name in files:
+            path = PurePosixPath(name)
+            if path.is_absolute() or ".." in path.parts or "\\" in name or str(path) != name or name in (".", MANIFEST):
+                raise ValueError(f"file name {name!r} is not a plain path inside the run folder")
+        return files
+
+    def sealed(self) -> "Manifest":
+        """The same manifest with its name: the preset and a hash of all that the manifest says."""
+        name = _name(self.preset, self.model_copy(update={"name": ""}).to_json())
+        return self.model_copy(update={"name": name})
+
+    def to_json(self) -> str:
+        return self.model_dump_json(indent=2) + "\n"
+
+
+def read_manifest(path: Path) -> Manifest:
+    """The manifest in the file `path`.
+
+    Raises:
+        ArtifactError: it is no manifest, of another format, or was changed after it was sealed.
+    """
+    try:
+        text = path.read_bytes().decode("utf-8")
+        content = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ArtifactError(f"{path}: not readable as JSON; publish again, or copy the run afresh") from error
+    version = content.get("format_version") if isinstance(content, dict) else None
+    if version != FORMAT_VERSION:
+        raise ArtifactError(
+            f"{path}: the run has format version {version!r}, this Belfry reads {FORMAT_VERSION}; "
+            "train again, or use the Belfry that wrote it"
+        )
+    try:
+        manifest = Manifest.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise ArtifactError(f"{path}: {where}: {first['msg']}; publish again, or copy the run afresh") from error
+    name = _name(manifest.preset, text.replace(f'"name": {json.dumps(manifest.name)}', '"name": ""', 1))
+    if name != manifest.name:
+        raise ArtifactError(
+            f"{path}: was changed after publishing: its content gives the name {name!r}, it says {manifest.name!r}; "
+            "publish again, or copy the run afresh"
+        )
+    return manifest
+
+
+def _name(preset: str, unnamed: str) -> str:
+    """The name of a run whose manifest, with an empty name, has the text `unnamed`."""
+    return f"{preset}-{hashlib.sha256(unnamed.encode()).hexdigest()[:12]}"

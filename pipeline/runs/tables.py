@@ -1,0 +1,76 @@
+"""What a run folder holds: both forms of the models, and the tables to answer from.
+
+run/
+├── users.parquet, items.parquet      ids in the order of their numbers; items with titles
+├── history.parquet                   user_num, item_num and, where there are any, times, ratings, weights, labels
+├── user_features.npz, item_features.npz
+├── serving/                          sources.json, sources/<name>/, popularity/, ranker/
+└── training/                         configs and weights of all towers and the ranker, to go on from
+"""
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from belfry.dataset import columns
+from belfry.dataset.features import FeatureColumns, FeatureTables
+from belfry.dataset.interactions import Interactions
+from belfry.dataset.vocabulary import Vocabulary
+
+USER_NUM, ITEM_NUM = "user_num", "item_num"
+_LABEL = "label/"  # before the name of a further column
+
+
+def save_tables(features: FeatureTables, titles: pa.Array, folder: Path) -> None:
+    """Vocabularies, history and features, as the models that were trained on them know them."""
+    history = features.history
+    pq.write_table(pa.table({columns.USER_ID: history.users.ids}), folder / "users.parquet")
+    pq.write_table(pa.table({columns.ITEM_ID: history.items.ids, columns.TITLE: titles}), folder / "items.parquet")
+    events: dict[str, npt.NDArray[np.generic]] = {USER_NUM: history.user_num, ITEM_NUM: history.item_num}
+    if history.timestamp_s is not None:
+        events[columns.TIMESTAMP_S] = history.timestamp_s
+    if history.rating is not None:
+        events[columns.RATING] = history.rating
+    if history.weight is not None:
+        events[columns.WEIGHT] = history.weight
+    events |= {_LABEL + name: values for name, values in history.labels.items()}
+    pq.write_table(pa.table(events), folder / "history.parquet")
+    np.savez(folder / "user_features.npz", **features.users.to_arrays())  # type: ignore[arg-type]
+    np.savez(folder / "item_features.npz", **features.items.to_arrays())  # type: ignore[arg-type]
+
+
+def load_tables(folder: Path) -> tuple[FeatureTables, pa.Array]:
+    """What `save_tables` wrote: features, titles."""
+    users = Vocabulary(pq.read_table(folder / "users.parquet")[columns.USER_ID])
+    items_table = pq.read_table(folder / "items.parquet")
+    events = {name: column.to_numpy() for name, column in _columns(folder / "history.parquet").items()}
+    history = Interactions(
+        users,
+        Vocabulary(items_table[columns.ITEM_ID]),
+        events[USER_NUM],
+        events[ITEM_NUM],
+        events.get(columns.TIMESTAMP_S),
+        events.get(columns.RATING),
+        events.get(columns.WEIGHT),
+        labels={name.removeprefix(_LABEL): values for name, values in events.items() if name.startswith(_LABEL)},
+    )
+    features = FeatureTables(
+        history,
+        FeatureColumns.from_arrays(load_arrays(folder / "user_features.npz")),
+        FeatureColumns.from_arrays(load_arrays(folder / "item_features.npz")),
+    )
+    return features, items_table[columns.TITLE].combine_chunks()
+
+
+def load_arrays(path: Path) -> dict[str, npt.NDArray[np.generic]]:
+    """All arrays of an .npz file; none can be a pickle."""
+    with np.load(path, allow_pickle=False) as arrays:
+        return dict(arrays)
+
+
+def _columns(path: Path) -> dict[str, pa.ChunkedArray]:
+    table = pq.read_table(path)
+    return dict(zip(table.column_names, table.columns, strict=True))

@@ -1,0 +1,34 @@
+"""What must hold of every list that leaves Belfry, checked on every one of them."""
+
+import numpy as np
+
+from belfry.dataset.candidates import Candidates
+from belfry.dataset.errors import BelfryError
+from belfry.dataset.interactions import SeenItems
+from belfry.dataset.vocabulary import ItemNums
+
+
+def check_lists(lists: Candidates, *, n: int, n_items: int, seen: SeenItems, blocked: ItemNums) -> None:
+    """No seen, blocked or repeated item, ranks 1..m with m <= n, scores not rising, ids of the catalogue.
+
+    Raises:
+        BelfryError: one of them is broken: a defect of Belfry, and the list is not given out.
+    """
+    within = lists.row_user[1:] == lists.row_user[:-1]  # this row and the next are of one list
+    pairs = lists.row_user * (n_items + 1) + lists.item_num
+    first = np.ones(len(lists), np.bool_)
+    first[1:] = ~within
+    broken = {
+        "an item outside the catalogue": (lists.item_num < 1) | (lists.item_num > n_items),
+        "a seen item": seen.contains(lists.user_num, lists.item_num),
+        "a blocked item": np.isin(lists.item_num, blocked),
+        "a score that is no number": np.isnan(lists.score),
+        "a rank beyond n": lists.rank > n,
+        "a list that does not start at rank 1": first & (lists.rank != 1),
+        "a gap in the ranks": within & (np.diff(lists.rank) != 1),
+        "a rising score": within & (np.diff(lists.score) > 0),
+        "an item twice": np.array([len(np.unique(pairs)) < len(pairs)]),
+    }
+    for what, rows in broken.items():
+        if rows.any():
+            raise BelfryError(f"lists: {what} ({int(rows.sum())} rows); this is a defect of Belfry, please report it")

@@ -1,0 +1,43 @@
+"""Neighbourhood: which items, or users, have vectors that point the same way."""
+
+import numpy as np
+import numpy.typing as npt
+
+from belfry.dataset.vocabulary import Numbers
+from belfry.retrieval.base import Embeddings
+
+_EPSILON = 1e-6  # below it a dimension tells nobody apart
+
+
+class Neighbourhood:
+    """Cosines between vectors whose dimensions have been centred and scaled.
+
+    Scaling keeps a single dimension, such as the bias that stands for popularity, from deciding alone.
+    """
+
+    def __init__(self, vectors: Embeddings, members: Numbers) -> None:
+        """`vectors` [n + 1, dim], row i of number i; only `members`, rising, are compared and found."""
+        self._members = members
+        chosen = np.asarray(vectors[members], np.float32)
+        spread = chosen.std(axis=0)
+        kept = spread > _EPSILON
+        scaled = (chosen[:, kept] - chosen[:, kept].mean(axis=0)) / spread[kept]
+        self._directions = scaled / np.maximum(np.linalg.norm(scaled, axis=1, keepdims=True), _EPSILON)
+
+    def __contains__(self, number: int) -> bool:
+        return bool(np.isin(number, self._members))
+
+    def cosines(self, numbers: Numbers, others: Numbers) -> npt.NDArray[np.float32]:
+        """[n_numbers, n_others] between members."""
+        places = (np.searchsorted(self._members, chosen) for chosen in (numbers, others))
+        first, second = (self._directions[place] for place in places)
+        cosines: npt.NDArray[np.float32] = first @ second.T
+        return cosines
+
+    def nearest(self, number: int, n: int) -> tuple[Numbers, npt.NDArray[np.float32]]:
+        """The `n` members nearest to member `number`, without itself, and their cosines; ties by number."""
+        place = int(np.searchsorted(self._members, number))
+        cosines = self._directions @ self._directions[place]
+        cosines[place] = -np.inf
+        order = np.argsort(-cosines, kind="stable")[: min(n, len(self._members) - 1)]
+        return self._members[order], cosines[order]

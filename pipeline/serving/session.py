@@ -1,0 +1,45 @@
+"""A user alone, with what they have done since training: tables so small that they can be made for every call."""
+
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+
+from belfry.dataset.features import FeatureColumns, FeatureTables
+from belfry.dataset.interactions import Interactions
+from belfry.dataset.vocabulary import ItemNums, Vocabulary
+
+SESSION_USER = np.ones(1, np.int32)  # the number of the only user in these tables
+_ONLY_ONE = Vocabulary(pa.array([0]))
+
+
+def session_tables(features: FeatureTables, user: int, fresh: ItemNums) -> FeatureTables:
+    """Tables that hold one user: the known events and then the fresh ones, which happen at `features.now_s`.
+
+    Args:
+        user: number in `features`; 0 for a user who is not in it.
+        fresh: item numbers, oldest first; none is 0.
+    """
+    known = features.history
+    rows = known.by_user.of(user) if user else np.zeros(0, np.int64)
+    item_num = np.concatenate([known.item_num[rows], fresh]).astype(np.int32)
+    timestamp_s, rating = known.timestamp_s, known.rating
+    history = Interactions(
+        users=_ONLY_ONE,
+        items=known.items,
+        user_num=np.ones(len(item_num), np.int32),
+        item_num=item_num,
+        timestamp_s=None if timestamp_s is None else np.append(timestamp_s[rows], np.full(len(fresh), features.now_s)),
+        rating=None if rating is None else np.append(rating[rows], np.full(len(fresh), np.nan, np.float32)),
+    )
+    return FeatureTables(history, _rows(features.users, np.array([0, user])), features.items, features.titles)
+
+
+def _rows(columns: FeatureColumns, numbers: np.ndarray) -> FeatureColumns:
+    """The columns of these numbers, in this order."""
+    return replace(
+        columns,
+        categorical={name: values[numbers] for name, values in columns.categorical.items()},
+        numeric={name: values[numbers] for name, values in columns.numeric.items()},
+        multi_valued={name: values[numbers] for name, values in columns.multi_valued.items()},
+    )

@@ -1,0 +1,108 @@
+"""From data to a published run: train, write both forms, move into place."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from pydantic import JsonValue
+
+from belfry.dataset.folds import Holdout
+from belfry.dataset.prepare import Data
+from belfry.pipeline.config import PipelineConfig
+from belfry.pipeline.progress import Progress, silent
+from belfry.pipeline.runs.disk import check_writable
+from belfry.pipeline.runs.manifest import RunInfo
+from belfry.pipeline.runs.store import publish
+from belfry.pipeline.runs.tables import save_tables
+from belfry.pipeline.runs.versions import installed_versions
+from belfry.pipeline.training.curves import write_training_curves
+from belfry.pipeline.training.files import save_serving, save_trained_ranker
+
+if TYPE_CHECKING:
+    from belfry.pipeline.training.retrieval_stage import Tuning
+    from belfry.pipeline.training.train import Trained
+
+
+def train_and_publish(
+    data: Data,
+    config: PipelineConfig,
+    *,
+    preset: str,
+    holdout: Holdout,
+    seed: int,
+    artifacts: Path,
+    progress: Progress = silent,
+    before_publishing: Callable[["Trained", Path], None] | None = None,
+) -> Path:
+    """Train both stages on `data` and publish them; returns the run's folder. Until then the last run stays current.
+
+    Args:
+        before_publishing: may look at what was trained and add files to the run's folder, such as an evaluation.
+
+    Raises:
+        InputError: nothing can be written to `artifacts`, or the data cannot be learned from.
+        DivergenceError: a loss or a feature is not finite.
+    """
+    check_writable(artifacts)
+    from belfry.pipeline.training.train import (
+        train,  # brings TensorFlow, which takes seconds: all that may be refused comes first
+    )
+
+    info = RunInfo(
+        preset=preset,
+        seed=seed,
+        holdout=holdout,
+        config=config.model_dump(mode="json"),
+        versions=installed_versions(),
+        input_hash=_hash_of(data),
+    )
+    with publish(artifacts, info) as writer:
+        trained = train(data, config, holdout=holdout, seed=seed, progress=progress)
+        save_tables(trained.stages.features, data.titles, writer.folder)
+        save_serving(trained, writer.folder / "serving")
+        _save_training(trained, writer.folder / "training")
+        if before_publishing:
+            before_publishing(trained, writer.folder)
+        writer.notes |= {
+            "gate": asdict(trained.gate),
+            "index": asdict(trained.measurement),
+            "sources": _notes_of_sources(trained.first.tuning),
+            "left_out": dict(trained.left_out),
+        }
+    assert writer.published
+    return writer.published
+
+
+def _save_training(trained: "Trained", folder: Path) -> None:
+    """The weights, for whoever trains on, and how the training went."""
+    from belfry.pipeline.training.sources import SearchedTowers
+
+    for name, source in trained.first.sources.items():
+        if isinstance(source, SearchedTowers):  # the others' serving form is all that there is
+            source.model.save(folder / "sources" / name)
+    write_training_curves(trained.first.towers.model, folder / "figures")
+    save_trained_ranker(trained, folder / "ranker")
+
+
+def _notes_of_sources(tuning: "Tuning") -> JsonValue:
+    """Weight of every source, the first one first, and epochs where it has towers; none where training knows none."""
+    return {name: {"weight": weight, "epochs": tuning.epochs.get(name)} for name, weight in tuning.weights.items()}
+
+
+def _hash_of(data: Data) -> str:
+    """SHA-256 over ids, events and features: equal tables give equal hashes, whatever file they came from."""
+    events = data.interactions
+    digest = hashlib.sha256((events.users.content_hash + events.items.content_hash).encode())
+    event_columns = [events.user_num, events.item_num, events.timestamp_s, events.rating, events.weight]
+    if events.impressions is not None:
+        event_columns += [events.impressions.user_num, events.impressions.item_num, events.impressions.first_s]
+    event_columns += [values for _, values in sorted(events.labels.items())]
+    for column in event_columns:
+        digest.update(b"-" if column is None else np.ascontiguousarray(column).tobytes())
+    for features in (data.users, data.items):
+        for name, values in features.to_arrays().items():
+            digest.update(name.encode() + np.ascontiguousarray(values).tobytes())
+    return digest.hexdigest()

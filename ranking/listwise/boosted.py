@@ -1,0 +1,146 @@
+"""LightGbmRanker: gradient-boosted trees over pair features, the peer of the deep rankers. No TensorFlow.
+
+Source: Ke et al., LightGBM, NIPS 2017; Burges, From RankNet to LambdaRank to LambdaMART, 2010.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from belfry.dataset.errors import InputError
+from belfry.ranking.base import Scores
+from belfry.ranking.example_store import ExampleSource
+from belfry.ranking.examples import Examples, concatenate
+from belfry.ranking.lists import Lists
+from belfry.ranking.listwise.config import LightGbmRankerConfig
+
+if TYPE_CHECKING:
+    import lightgbm
+
+CONFIG_FILE = "ranker.json"
+MODEL_FILE = "ranker.txt"
+_DEPTH = 10  # of the NDCG that lambdarank and early stopping look at
+_GRADES = 100  # labels from 0 to 1 become whole grades, whose gains are their size
+
+
+def import_lightgbm() -> Any:
+    """The library, which is an extra of Belfry.
+
+    Raises:
+        InputError: it is not installed; the message says how to.
+    """
+    try:
+        import lightgbm
+    except ImportError as error:
+        raise InputError(
+            "ranker kind 'lightgbm' needs LightGBM; run: pip install 'belfry-recommender[lightgbm]'"
+        ) from error
+    return lightgbm
+
+
+class LightGbmRanker:
+    """A sum of trees for each candidate. All examples are in memory at once, as the library needs them."""
+
+    def __init__(self, config: LightGbmRankerConfig) -> None:
+        self.config = config
+        self._booster: lightgbm.Booster | None = None
+
+    def fit(
+        self,
+        examples: ExampleSource,
+        *,
+        seed: int,
+        validation: Examples,
+        n_users: int,
+        n_items: int,
+        progress: Callable[[int, int], None] = lambda done, total: None,
+    ) -> Self:
+        """Grow trees until NDCG@10 on `validation` stops rising, and return itself; counts of ids are not used.
+
+        Raises:
+            InputError: LightGBM is not installed.
+            DivergenceError: a feature is not finite; the message names it.
+        """
+        lgb, config = import_lightgbm(), self.config
+        learned = concatenate(list(examples.blocks(np.random.default_rng(seed))))
+        learned.lists.check_finite()
+        parameters = {
+            "objective": config.objective,
+            "metric": "ndcg",
+            "eval_at": [_DEPTH],
+            "lambdarank_truncation_level": 3 * _DEPTH,
+            "learning_rate": config.learning_rate,
+            "num_leaves": config.leaves,
+            "min_data_in_leaf": config.min_rows,
+            "bagging_fraction": config.row_share,
+            "bagging_freq": 1,
+            "feature_fraction": config.column_share,
+            "label_gain": list(range(_GRADES + 1)),
+            "seed": seed,
+            "deterministic": True,
+            "force_row_wise": True,
+            "num_threads": 0,
+            "verbosity": -1,
+        }
+        training = self._dataset(learned)
+        self._booster = lgb.train(
+            parameters,
+            training,
+            num_boost_round=config.trees,
+            valid_sets=[self._dataset(validation, reference=training)],
+            callbacks=[
+                lgb.early_stopping(config.patience, verbose=False),
+                lambda state: progress(state.iteration + 1, config.trees),
+            ],
+        )
+        return self
+
+    def score_lists(self, lists: Lists) -> Scores:
+        """[n_rows] float32 sums of leaves."""
+        return score_by_trees(self._fitted, lists)
+
+    def save(self, directory: Path) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / CONFIG_FILE).write_text(self.config.model_dump_json(indent=2))
+        self.export(directory)
+
+    @classmethod
+    def load(cls, directory: Path) -> Self:
+        """What `save` wrote."""
+        model = cls(LightGbmRankerConfig.model_validate_json((directory / CONFIG_FILE).read_bytes()))
+        model._booster = read_trees(directory)
+        return model
+
+    def export(self, directory: Path) -> None:
+        """Write the trees as the library's text, which is data: nothing in it can run."""
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / MODEL_FILE).write_text(self._fitted.model_to_string(num_iteration=self._fitted.best_iteration))
+
+    @property
+    def _fitted(self) -> "lightgbm.Booster":
+        if self._booster is None:
+            raise InputError("ranker: not fitted; call fit() or load() first")
+        return self._booster
+
+    def _dataset(self, examples: Examples, reference: Any = None) -> Any:
+        labels = examples.labels
+        grades = labels > 0 if self.config.objective == "binary" else np.rint(labels * _GRADES)
+        return import_lightgbm().Dataset(
+            examples.lists.pairs, grades.astype(np.float64), group=examples.lists.lengths, reference=reference
+        )
+
+
+def read_trees(directory: Path) -> "lightgbm.Booster":
+    """What `export` wrote."""
+    booster: lightgbm.Booster = import_lightgbm().Booster(model_str=(directory / MODEL_FILE).read_text())
+    return booster
+
+
+def score_by_trees(booster: "lightgbm.Booster", lists: Lists) -> Scores:
+    """[n_rows] float32."""
+    if not len(lists.pairs):
+        return np.zeros(0, np.float32)
+    scores: Scores = np.asarray(booster.predict(lists.pairs), np.float32)
+    return scores

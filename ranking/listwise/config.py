@@ -1,0 +1,170 @@
+"""Settings of the second stage; kept apart from the models so that reading a config does not import TensorFlow."""
+
+from typing import Annotated, Literal, Self, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from belfry.ranking.multitask.config import MultitaskRankerConfig
+from belfry.ranking.ratings.config import RatingConfig
+
+Width: TypeAlias = Annotated[int, Field(ge=1)]
+
+Objective: TypeAlias = Literal["binary", "squared", "bpr", "hinge", "softmax", "approx_ndcg", "lambda"]
+
+
+class PairFeaturesConfig(BaseModel):
+    """What is computed about a user and a candidate."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    request_time: Literal["user_last", "history_end"] = Field(
+        "user_last", description="the time a list is made for: the user's newest event, or the newest event of all"
+    )
+    half_life: float = Field(
+        5.0, gt=0, description="items after which the weight in the recency-weighted history falls by half"
+    )
+    max_history: int = Field(1000, ge=1, description="newest items of a history that affinities are summed over")
+    n_neighbours: int = Field(100, ge=1, description="neighbours kept for each item")
+    shrink: float = Field(30.0, ge=0, description="added to the divisor of a cosine")
+    ease_max_items: int = Field(5000, ge=0, description="larger catalogues do without EASE affinities")
+    ease_l2: float = Field(6.5, gt=0, description="regularisation of EASE per square root of the number of users")
+    svd_sizes: tuple[Width, ...] = Field((16, 48), description="singular vectors; an affinity for each")
+    session_gap_s: int = Field(
+        60, ge=0, description="seconds between two watches of one session; 0: no columns of co-occurrence in sessions"
+    )
+    session_steps: int = Field(60, ge=1, description="events between two watches of one session, at most")
+    segment_smoothing: float = Field(20.0, gt=0, description="watches that a user segment's lift is shrunk by")
+    max_categories: int = Field(100, ge=2, description="user columns with more categories make no segments")
+
+
+class ListRankerConfig(BaseModel):
+    """What every ranker that learns from candidate lists has."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    label: Literal["watched", "liked", "rating"] = Field(
+        "watched", description="what is a positive: any later event, one rated liked_from or more, or by its rating"
+    )
+    liked_from: float = Field(4.0, description="the lowest rating that is liked, under label=liked")
+    validation_share: float = Field(
+        0.15, gt=0, lt=1, description="share of users kept for early stopping, blending, calibration and the gate"
+    )
+    retrieval_weight: float | None = Field(
+        None, ge=0, description="of retrieval's opinion in the final order, in deviations of both; none: learned"
+    )
+
+
+class NetworkRankerConfig(ListRankerConfig):
+    """What every neural ranker has."""
+
+    objective: Objective = Field(
+        "softmax",
+        description="pointwise: binary, squared; pairwise: bpr, hinge; listwise: softmax, approx_ndcg, lambda",
+    )
+    members: int | None = Field(
+        None,
+        ge=1,
+        le=32,
+        description="networks of different seeds whose logits are averaged; each costs a whole training; "
+        "none: 2, or 4 where there are fewer than 2,000 lists to learn from",
+    )
+    dropout: float = Field(0.3, ge=0, lt=1, description="dropout after each dense layer")
+    learning_rate: float = Field(4e-3, gt=0, description="of Adam, at the start of its cosine decay")
+    batch_lists: int = Field(64, ge=1, description="lists in a training step")
+    epochs: int = Field(6, ge=1, description="passes over the lists")
+    min_steps: int = Field(400, ge=1, description="steps of training, at least: few lists make more epochs")
+    max_steps: int = Field(1000, ge=1, description="steps of training, at most: many lists make fewer epochs")
+
+    @model_validator(mode="after")
+    def _graded_labels_suit(self) -> Self:
+        if self.label == "rating" and self.objective in ("bpr", "hinge"):
+            raise ValueError(f"objective={self.objective} knows positives and negatives alone: set label to watched")
+        return self
+
+
+class DeepRankerConfig(NetworkRankerConfig):
+    """An MLP over pair features."""
+
+    kind: Literal["deep"] = "deep"
+    widths: tuple[Width, ...] = Field((128, 64), min_length=1, description="units of the dense layers")
+
+
+class CrossRankerConfig(NetworkRankerConfig):
+    """Deep & cross network, second version: low-rank cross layers and an MLP over the same inputs."""
+
+    kind: Literal["cross"] = "cross"
+    widths: tuple[Width, ...] = Field((128, 64), min_length=1, description="units of the dense layers")
+    cross_layers: int = Field(2, ge=1, description="cross layers; layer i gives interactions of order i + 2")
+    projection_size: int = Field(32, ge=1, description="rank of a cross layer")
+    embedding_size: int = Field(8, ge=0, description="dimensions of an embedding of the item, beside the features")
+
+
+class WideDeepRankerConfig(NetworkRankerConfig):
+    """Wide & deep: a linear model of features and items, and an MLP that also reads embeddings of user and item."""
+
+    kind: Literal["wide_deep"] = "wide_deep"
+    widths: tuple[Width, ...] = Field((128, 64), min_length=1, description="units of the dense layers")
+    embedding_size: int = Field(16, ge=1, description="dimensions of the embeddings of users and of items")
+
+
+class NeuralMfRankerConfig(NetworkRankerConfig):
+    """Neural matrix factorisation: the product of two embeddings and an MLP over two others; ids alone."""
+
+    kind: Literal["neural_mf"] = "neural_mf"
+    widths: tuple[Width, ...] = Field((64, 32), min_length=1, description="units of the dense layers")
+    embedding_size: int = Field(32, ge=1, description="dimensions of each of the four embeddings")
+
+
+class AttentionRankerConfig(NetworkRankerConfig):
+    """Target attention: each candidate looks at the user's newest events, and an MLP reads what it saw."""
+
+    kind: Literal["attention"] = "attention"
+    widths: tuple[Width, ...] = Field((128, 64), min_length=1, description="units of the dense layers")
+    embedding_size: int = Field(16, ge=1, description="dimensions of the embedding of items")
+    attention_units: int = Field(16, ge=1, description="hidden units of what weighs an event for a candidate")
+
+
+class TransformerRankerConfig(NetworkRankerConfig):
+    """A compact transformer over the list: each candidate is scored in the light of the others."""
+
+    kind: Literal["transformer"] = "transformer"
+    size: int = Field(64, ge=1, description="dimensions of a candidate")
+    n_blocks: int = Field(2, ge=1, description="attention blocks")
+    n_heads: int = Field(4, ge=1, description="attention heads; must divide size")
+    inducing_points: int = Field(
+        16, ge=1, description="summaries that the candidates exchange: cost grows with the list"
+    )
+
+    @model_validator(mode="after")
+    def _heads_divide_size(self) -> Self:
+        if self.size % self.n_heads:
+            raise ValueError(f"n_heads={self.n_heads} does not divide size={self.size}")
+        return self
+
+
+class LightGbmRankerConfig(ListRankerConfig):
+    """Gradient-boosted trees over pair features; needs `pip install belfry-recommender[lightgbm]`."""
+
+    kind: Literal["lightgbm"] = "lightgbm"
+    objective: Literal["lambdarank", "binary"] = Field(
+        "lambdarank", description="listwise, or cross-entropy for each row"
+    )
+    trees: int = Field(600, ge=1, description="trees, at most")
+    patience: int = Field(50, ge=1, description="trees without a gain on validation before training stops")
+    learning_rate: float = Field(0.03, gt=0, description="weight of a tree")
+    leaves: int = Field(31, ge=2, description="leaves of a tree")
+    min_rows: int = Field(50, ge=1, description="rows in a leaf, at least")
+    row_share: float = Field(0.8, gt=0, le=1, description="share of the rows that a tree sees")
+    column_share: float = Field(0.5, gt=0, le=1, description="share of the features that a tree sees")
+
+
+NetworkConfig: TypeAlias = (
+    DeepRankerConfig
+    | CrossRankerConfig
+    | WideDeepRankerConfig
+    | NeuralMfRankerConfig
+    | AttentionRankerConfig
+    | TransformerRankerConfig
+)
+ListConfig: TypeAlias = NetworkConfig | LightGbmRankerConfig
+RankerConfig: TypeAlias = ListConfig | RatingConfig | MultitaskRankerConfig

@@ -1,0 +1,192 @@
+"""DeepRanker: a network of any kind, or several of different seeds, trained on whole candidate lists."""
+
+import json
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import TypeAdapter
+
+from belfry.dataset.errors import InputError
+from belfry.layers.backend import Tensor, keras, tf
+from belfry.layers.export import export_onnx
+from belfry.layers.training import train_epochs
+from belfry.ranking.base import Scores
+from belfry.ranking.example_store import ExampleSource
+from belfry.ranking.examples import Examples
+from belfry.ranking.lists import Lists
+from belfry.ranking.listwise.config import NetworkConfig
+from belfry.ranking.listwise.losses import list_loss
+from belfry.ranking.listwise.networks import Inputs, RankerNetwork, Sizes, empty_inputs, make_network
+from belfry.ranking.listwise.serving import GRAPH_FILE
+
+CONFIG_FILE = "ranker.json"
+FEW_LISTS = 2_000  # below it members are many: they are cheap to train, and alone they differ much
+
+_CONFIG: TypeAdapter[NetworkConfig] = TypeAdapter(NetworkConfig)
+
+
+class DeepRanker:
+    """One logit for each candidate: the mean of the members' logits."""
+
+    def __init__(self, config: NetworkConfig) -> None:
+        self.config = config
+        self._members: list[RankerNetwork] = []
+
+    def fit(
+        self,
+        examples: ExampleSource,
+        *,
+        seed: int,
+        validation: Examples,
+        n_users: int,
+        n_items: int,
+        progress: Callable[[int, int], None] = lambda done, total: None,
+    ) -> Self:
+        """Train from nothing on `examples`, each member with its own seed, and return itself.
+
+        Of each member the weights of the epoch with the best NDCG@10 on `validation` are kept. Users and items are
+        numbered from 1 to `n_users` and `n_items`.
+
+        Raises:
+            DivergenceError: a feature or the loss is not finite; the message names it.
+        """
+        config = self.config
+        self.names = examples.names
+        self._sizes = Sizes(len(self.names), n_users, n_items)
+        mean, deviation = _moments(examples)
+        steps_of_epoch = -(-len(examples) // config.batch_lists)
+        n_steps = int(np.clip(steps_of_epoch * config.epochs, config.min_steps, config.max_steps))
+        n_epochs = -(-n_steps // steps_of_epoch)
+        n_members = config.members or (4 if len(examples) < FEW_LISTS else 2)
+        self._members = []
+        for member in range(n_members):
+            done_before = member * n_epochs
+            own_seed = seed * n_members + member  # no two seeds share a member
+            keras.utils.set_random_seed(own_seed)
+            network = make_network(config, self._sizes)
+            network.adapt(mean, deviation)
+            train_epochs(
+                network,
+                _epochs(network, examples, config, n_epochs, np.random.default_rng(own_seed)),
+                name="ranker",
+                n_epochs=n_epochs,
+                validate=partial(_ndcg, network, validation),
+                patience=n_epochs,
+                progress=lambda done, total, before=done_before: progress(before + done, n_members * total),  # type: ignore[misc]
+            )
+            self._members.append(network)
+        return self
+
+    def score_lists(self, lists: Lists) -> Scores:
+        """[n_rows] float32 logits."""
+        return _score(self._fitted, lists)
+
+    def save(self, directory: Path) -> None:
+        members = self._fitted
+        directory.mkdir(parents=True, exist_ok=True)
+        saved = {
+            "config": self.config.model_dump(mode="json"),
+            "names": self.names,
+            "sizes": self._sizes._asdict(),
+            "members": len(members),
+        }
+        (directory / CONFIG_FILE).write_text(json.dumps(saved, indent=2))
+        for number, network in enumerate(members):
+            network.save_weights(directory / _weights_file(number))
+
+    @classmethod
+    def load(cls, directory: Path) -> Self:
+        """What `save` wrote: built from its config, then filled with weights."""
+        saved = json.loads((directory / CONFIG_FILE).read_text())
+        model = cls(_CONFIG.validate_python(saved["config"]))
+        model.names, model._sizes = tuple(saved["names"]), Sizes(**saved["sizes"])
+        for number in range(saved["members"]):
+            network = make_network(model.config, model._sizes)
+            network.load_weights(directory / _weights_file(number))
+            model._members.append(network)
+        return model
+
+    def export(self, directory: Path) -> None:
+        """Write all members as one ONNX graph; its inputs are those of `Lists.padded` that the network reads."""
+        members = self._fitted
+        export_onnx(
+            lambda inputs: _mean_logit(members, inputs),
+            empty_inputs(len(self.names), members[0].reads),
+            directory / GRAPH_FILE,
+            output="score",
+        )
+
+    @property
+    def _fitted(self) -> list[RankerNetwork]:
+        if not self._members:
+            raise InputError("ranker: not fitted; call fit() or load() first")
+        return self._members
+
+
+def _weights_file(number: int) -> str:
+    return f"member{number}.weights.h5"
+
+
+def _mean_logit(members: list[RankerNetwork], inputs: Inputs) -> Tensor:
+    return tf.add_n([network(inputs, training=False) for network in members]) / len(members)
+
+
+def _score(members: list[RankerNetwork], lists: Lists) -> Scores:
+    parts = [np.zeros(0, np.float32)]
+    for block in lists.blocks():
+        inputs, _, present = lists.padded(block)
+        parts.append(_mean_logit(members, inputs).numpy()[present])
+    return np.concatenate(parts)
+
+
+def _ndcg(network: RankerNetwork, validation: Examples) -> float:
+    return float(validation.ndcg(_score([network], validation.lists)).mean())
+
+
+def _moments(examples: ExampleSource) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Mean and standard deviation of each feature, both [n_features]; raises as `Lists.check_finite`."""
+    n_rows, total, squares = 0, np.zeros(len(examples.names)), np.zeros(len(examples.names))
+    for block in examples.blocks(np.random.default_rng(0)):
+        block.lists.check_finite()
+        pairs = block.lists.pairs
+        n_rows += len(pairs)
+        total += pairs.sum(axis=0, dtype=np.float64)
+        squares += np.einsum("ij,ij->j", pairs, pairs, dtype=np.float64)
+    mean = total / n_rows
+    deviation = np.sqrt(np.maximum(squares / n_rows - mean**2, 0))
+    return mean.astype(np.float32), deviation.astype(np.float32)
+
+
+def _epochs(
+    network: RankerNetwork,
+    examples: ExampleSource,
+    config: NetworkConfig,
+    n_epochs: int,
+    generator: np.random.Generator,
+) -> Callable[[], Iterator[Tensor]]:
+    """What trains for one epoch and gives the loss of each step."""
+    n_steps = -(-len(examples) // config.batch_lists) * n_epochs
+    optimizer = keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(config.learning_rate, n_steps))
+
+    @tf.function(autograph=False, reduce_retracing=True)  # type: ignore[untyped-decorator]
+    def step(inputs: dict[str, Tensor], labels: Tensor, present: Tensor) -> Tensor:
+        with tf.GradientTape() as tape:
+            logits = network(inputs, training=True)
+            loss = list_loss(config.objective, logits, labels, present)
+        gradients = tape.gradient(loss, network.trainable_variables)
+        optimizer.apply_gradients(zip(gradients, network.trainable_variables, strict=True))
+        return loss
+
+    def run_epoch() -> Iterator[Tensor]:
+        for block in examples.blocks(generator):
+            order = generator.permutation(len(block))
+            for first in range(0, len(order), config.batch_lists):
+                inputs, rows, present = block.lists.padded(order[first : first + config.batch_lists])
+                read = {name: inputs[name] for name in network.reads}
+                yield step(read, block.labels[rows] * present, present)
+
+    return run_epoch

@@ -1,0 +1,45 @@
+"""Rankers in their serving form. No TensorFlow."""
+
+from pathlib import Path
+
+import numpy as np
+
+from belfry.layers.onnx import open_session
+from belfry.ranking.base import ListScorer, Scores
+from belfry.ranking.lists import Lists
+from belfry.ranking.listwise.boosted import read_trees, score_by_trees
+from belfry.ranking.listwise.config import LightGbmRankerConfig, ListConfig
+
+GRAPH_FILE = "ranker.onnx"
+
+
+class OnnxRanker:
+    """Meets the protocol `ListScorer` out of an exported network."""
+
+    def __init__(self, graph: Path) -> None:
+        self._session = open_session(graph)
+        self._reads = [wanted.name for wanted in self._session.get_inputs()]
+
+    def score_lists(self, lists: Lists) -> Scores:
+        """[n_rows] float32."""
+        parts = [np.zeros(0, np.float32)]
+        for block in lists.blocks():
+            inputs, _, present = lists.padded(block)
+            parts.append(self._session.run(None, {name: inputs[name] for name in self._reads})[0][present])
+        return np.concatenate(parts)
+
+
+class TreeRanker:
+    """Meets the protocol `ListScorer` out of exported trees; needs LightGBM."""
+
+    def __init__(self, directory: Path) -> None:
+        self._booster = read_trees(directory)
+
+    def score_lists(self, lists: Lists) -> Scores:
+        """[n_rows] float32."""
+        return score_by_trees(self._booster, lists)
+
+
+def load_scorer(directory: Path, config: ListConfig) -> ListScorer:
+    """What the `export` of a ranker of this kind wrote."""
+    return TreeRanker(directory) if isinstance(config, LightGbmRankerConfig) else OnnxRanker(directory / GRAPH_FILE)

@@ -1,0 +1,80 @@
+"""CategoryLifts: how much more of an item's categories a history holds than all histories do. NumPy and SciPy alone."""
+
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse as sp
+
+from belfry.dataset.features import FeatureColumns, FeatureTables
+from belfry.dataset.interactions import Positions, stretches
+from belfry.dataset.vocabulary import ItemNums, UserNums
+from belfry.ranking.lists import Matrix
+
+_SMOOTHING = 10.0  # average watches that each history is filled up with
+
+
+def category_shares(items: FeatureColumns, counts: npt.NDArray[np.int64]) -> Matrix:
+    """[n_categories] share of each category among all watches, within its column; never 0.
+
+    Args:
+        items: the columns of the items.
+        counts: [n_items + 1] users who watched each item.
+    """
+    if not items.category_sizes:
+        return np.zeros(0, np.float32)
+    watches, column = counts @ items.categories + 1, _columns(items)
+    shares: Matrix = (watches / np.bincount(column, watches)[column]).astype(np.float32)
+    return shares
+
+
+class CategoryLifts:
+    """The histories of some users, counted by category, and what they say of any item."""
+
+    def __init__(self, features: FeatureTables, users: UserNums, shares: Matrix) -> None:
+        """`shares` are those of `category_shares`, of the history that a model has learned from."""
+        self._shares, self._column = shares, _columns(features.items)
+        self._n_columns = len(features.items.category_sizes)
+        watched = _watched(features, users)
+        self._items = features.items.categories if self._n_columns else sp.csr_matrix((watched.shape[1], 0))
+        self._watches = sp.csr_matrix(watched @ self._items)
+        self._watches.sort_indices()
+        in_column = (np.ones(len(shares), np.float32), (np.arange(len(shares)), self._column))
+        self._totals = (self._watches @ sp.csr_matrix(in_column, (len(shares), self._n_columns))).toarray()
+
+    def __call__(self, row_user: Positions, items: ItemNums, *, are_watched: bool) -> Matrix:
+        """[n, n_columns] log of the share of the item's categories in the history, over their share in all histories.
+
+        An item of several categories has their mean share; one of none gets 0.
+
+        Args:
+            row_user: [n] places in `users`.
+            items: [n]
+            are_watched: the items are in these histories; each is read as if it were not.
+        """
+        of_items = self._items[items]
+        pair = np.repeat(np.arange(len(items)), np.diff(of_items.indptr))
+        user, category, part = row_user[pair], of_items.indices, of_items.data
+        column = self._column[category]
+        found = np.zeros(0) if not len(pair) else np.asarray(self._watches[user, category], np.float64).ravel()
+        watches, total = found - are_watched * part, self._totals[user, column] - are_watched
+        share = (np.maximum(watches, 0) + _SMOOTHING * self._shares[category]) / (np.maximum(total, 0) + _SMOOTHING)
+        cell, n_cells = pair * self._n_columns + column, len(items) * self._n_columns
+        own, usual = (np.bincount(cell, part * shares, n_cells) for shares in (share, self._shares[category]))
+        lifts: Matrix = np.log(np.divide(own, usual, out=np.ones(n_cells), where=usual > 0)).astype(np.float32)
+        return lifts.reshape(len(items), self._n_columns)
+
+
+def _watched(features: FeatureTables, users: UserNums) -> "sp.csr_matrix[np.float32]":
+    """[n_users, n_items + 1] 1 where one of `users` watched the item."""
+    history = features.history
+    starts = history.by_user.starts
+    counts = np.where(users > 0, starts[users + 1] - starts[users], 0)
+    items = history.item_num[history.by_user.order[stretches(starts[users], counts)]]
+    row = np.repeat(np.arange(len(users)), counts)
+    watched = sp.csr_matrix((np.ones(len(row), np.float32), (row, items)), (len(users), len(history.items) + 1))
+    watched.data[:] = 1  # equal pairs were added up
+    return watched
+
+
+def _columns(items: FeatureColumns) -> Positions:
+    """[n_categories] the column of each category."""
+    return np.repeat(np.arange(len(items.category_sizes)), np.array(items.category_sizes, np.int64))

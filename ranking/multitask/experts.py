@@ -1,0 +1,139 @@
+"""Sharing: what tasks have in common above the embeddings. Each layer turns one input into one output per task.
+
+Experts add to their input rather than replace it, and start from adding nothing: without a reason to differ, every
+task reads the embeddings as they are.
+"""
+
+from belfry.layers.backend import Tensor, keras, tf
+from belfry.layers.blocks import hidden_layers
+
+
+class Sharing(keras.layers.Layer):  # type: ignore[misc]
+    """One input [n, size] to a tuple of one output [n, size] per task."""
+
+    @property
+    def shared_weights(self) -> list[Tensor]:
+        """The weights that several tasks train."""
+        raise NotImplementedError
+
+
+class SharedBottom(Sharing):
+    """The same hidden layers, if any, for every task."""
+
+    def __init__(self, widths: tuple[int, ...], size: int, *, n_tasks: int, dropout: float, name: str) -> None:
+        super().__init__(name=name)
+        self.n_tasks = n_tasks
+        self.bottom = hidden_layers(widths, size, dropout=dropout, name=f"{name}_bottom")
+
+    def call(self, inputs: Tensor, training: bool = False) -> tuple[Tensor, ...]:
+        return (self.bottom(inputs, training=training),) * self.n_tasks
+
+    @property
+    def shared_weights(self) -> list[Tensor]:
+        return list(self.bottom.trainable_variables)
+
+
+class ProgressiveExtraction(Sharing):
+    """Customised gate control, in one level or several: each task mixes shared experts and experts of its own.
+
+    With one level and no experts of its own it is MMoE.
+
+    Sources: Ma et al., Modeling task relationships in multi-task learning with multi-gate mixture-of-experts, KDD
+    2018; Tang et al., Progressive layered extraction (PLE), RecSys 2020.
+    """
+
+    def __init__(
+        self,
+        size: int,
+        *,
+        n_tasks: int,
+        n_experts: int,
+        n_own: int,
+        n_levels: int,
+        width: int,
+        dropout: float,
+        name: str,
+    ) -> None:
+        """`n_experts` shared ones and `n_own` of each task, on each of `n_levels` levels."""
+        super().__init__(name=name)
+        self.levels = [
+            _Level(
+                size,
+                n_tasks=n_tasks,
+                n_experts=n_experts,
+                n_own=n_own,
+                passes_on=number + 1 < n_levels,
+                width=width,
+                dropout=dropout,
+                name=f"{name}_level{number}",
+            )
+            for number in range(n_levels)
+        ]
+        self.n_tasks = n_tasks
+
+    def call(self, inputs: Tensor, training: bool = False) -> tuple[Tensor, ...]:
+        outputs = (inputs,) * (self.n_tasks + 1)  # the last is what the shared experts read
+        for level in self.levels:
+            outputs = level(outputs, training=training)
+        return outputs[: self.n_tasks]
+
+    @property
+    def shared_weights(self) -> list[Tensor]:
+        return [weight for level in self.levels for expert in level.shared for weight in expert.trainable_variables]
+
+
+class _Level(keras.layers.Layer):  # type: ignore[misc]
+    def __init__(
+        self,
+        size: int,
+        *,
+        n_tasks: int,
+        n_experts: int,
+        n_own: int,
+        passes_on: bool,
+        width: int,
+        dropout: float,
+        name: str,
+    ) -> None:
+        super().__init__(name=name)
+        self.shared = [_Expert(size, width, dropout, f"{name}_shared{i}") for i in range(n_experts)]
+        self.own = [
+            [_Expert(size, width, dropout, f"{name}_task{task}_{i}") for i in range(n_own)] for task in range(n_tasks)
+        ]
+        self.gates = [_gate(n_experts + n_own, f"{name}_gate{task}") for task in range(n_tasks)]
+        self.shared_gate = _gate(n_experts + n_tasks * n_own, f"{name}_shared_gate") if passes_on else None
+
+    def call(self, inputs: tuple[Tensor, ...], training: bool = False) -> tuple[Tensor, ...]:
+        """One output per task, and what the shared experts of a next level read."""
+        *of_tasks, common = inputs
+        shared = [expert(common, training=training) for expert in self.shared]
+        own = [
+            [expert(read, training=training) for expert in experts]
+            for read, experts in zip(of_tasks, self.own, strict=True)
+        ]
+        outputs = [
+            _mix(gate(read), shared + experts) for read, gate, experts in zip(of_tasks, self.gates, own, strict=True)
+        ]
+        if self.shared_gate is not None:
+            common = _mix(self.shared_gate(common), shared + [output for experts in own for output in experts])
+        return (*outputs, common)
+
+
+class _Expert(keras.layers.Layer):  # type: ignore[misc]
+    def __init__(self, size: int, width: int, dropout: float, name: str) -> None:
+        super().__init__(name=name)
+        self.inner = keras.layers.Dense(width, activation="swish", name=f"{name}_inner")
+        self.drop = keras.layers.Dropout(dropout)
+        self.outer = keras.layers.Dense(size, kernel_initializer="zeros", name=f"{name}_outer")
+
+    def call(self, inputs: Tensor, training: bool = False) -> Tensor:
+        return inputs + self.outer(self.drop(self.inner(inputs), training=training))
+
+
+def _gate(n_experts: int, name: str) -> keras.layers.Layer:
+    return keras.layers.Dense(n_experts, activation="softmax", name=name)
+
+
+def _mix(shares: Tensor, outputs: list[Tensor]) -> Tensor:
+    """[n, size] of `outputs`, each [n, size], by their `shares` [n, n_outputs]."""
+    return tf.reduce_sum(shares[:, tf.newaxis] * tf.stack(outputs, axis=-1), axis=-1)

@@ -1,0 +1,72 @@
+"""Heads: the labels that a multitask model expects, out of its queries and its arrays. NumPy alone."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from belfry.dataset.candidates import Candidates
+from belfry.dataset.features import FeatureTables
+from belfry.ranking.base import Matrix
+from belfry.ranking.multitask.category_lifts import CategoryLifts
+from belfry.ranking.multitask.config import MultitaskConfig
+from belfry.ranking.multitask.label_batches import LabelRows
+from belfry.ranking.multitask.ridge_head import RidgeHead
+
+TASK_QUERIES_FILE = "task_queries.onnx"
+HEADS_FILE = "heads.npz"
+_ROWS_PER_BLOCK = 1 << 16
+
+
+@dataclass(frozen=True)
+class Heads:
+    """The tasks of a model."""
+
+    config: MultitaskConfig
+    tables: Sequence[RidgeHead]
+    category_shares: Matrix  # [n_categories] as `CategoryLifts` takes them
+
+    def expected(self, candidates: Candidates, features: FeatureTables, task_queries: Matrix) -> Matrix:
+        """[n_rows, n_tasks] each task's expected label, on the scale of the labels learned from.
+
+        Args:
+            task_queries: [n_asked, n_tasks * embedding_size], those of the tasks side by side.
+        """
+        names = [task.column for task in self.config.tasks]
+        observed = LabelRows.of(features.history, names, candidates.users, most=self.config.max_history)
+        queries = np.split(task_queries, len(names), axis=1)
+        lifts = CategoryLifts(features, candidates.users, self.category_shares)
+        user_factors = [
+            table.user_factors(queries[number], candidates.users, features, lifts, observed, number)
+            for number, table in enumerate(self.tables)
+        ]
+        expected = np.empty((len(candidates), len(names)), np.float32)
+        for rows in row_blocks(len(candidates)):
+            row_user, items = candidates.row_user[rows], candidates.item_num[rows]
+            of_pairs = lifts(row_user, items, are_watched=False)
+            for number, (task, table) in enumerate(zip(self.config.tasks, self.tables, strict=True)):
+                expected[rows, number] = table.predict(user_factors[number][row_user], of_pairs, items, task.kind)
+        return expected
+
+    def save(self, directory: Path) -> None:
+        arrays: dict[str, Matrix] = {}
+        for number, table in enumerate(self.tables):
+            arrays |= {f"{number}/{name}": values for name, values in table.arrays().items()}
+        np.savez(directory / HEADS_FILE, category_shares=self.category_shares, **arrays)  # type: ignore[arg-type]  # the stub takes one for allow_pickle
+
+    @classmethod
+    def load(cls, directory: Path, config: MultitaskConfig) -> "Heads":
+        with np.load(directory / HEADS_FILE) as file:
+            arrays = dict(file)
+        tables = []
+        for number in range(len(config.tasks)):
+            prefix = f"{number}/"
+            of_task = {key.removeprefix(prefix): value for key, value in arrays.items() if key.startswith(prefix)}
+            tables.append(RidgeHead.of(of_task))
+        return cls(config, tables, arrays["category_shares"])
+
+
+def row_blocks(n: int) -> Iterator[slice]:
+    """Pairs that are scored at once."""
+    return (slice(first, first + _ROWS_PER_BLOCK) for first in range(0, n, _ROWS_PER_BLOCK))

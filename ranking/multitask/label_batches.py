@@ -1,0 +1,103 @@
+"""Batches of labelled events: observed labels, to be predicted from the rest of what their users did and labelled."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from belfry.dataset import columns
+from belfry.dataset.history import HistoryBags, make_bags
+from belfry.dataset.interactions import Interactions, Mask, Positions, stretches
+from belfry.dataset.vocabulary import ItemNums, UserNums
+from belfry.layers.batches import BatchPlan
+
+Values: TypeAlias = npt.NDArray[np.float32]
+
+_KEY_STRIDE = 1 << 32  # item numbers are int32
+
+
+@dataclass(frozen=True)
+class LabelRows:
+    """Labels of several users, each pair of user and item once; those of a user in one row, padded behind."""
+
+    item_num: ItemNums  # [n_users, length], oldest first, 0 where padded
+    values: Values  # [n_columns, n_users, length], 0 where the label is missing
+    is_there: Mask  # [n_columns, n_users, length]
+
+    @classmethod
+    def of(cls, history: Interactions, names: Sequence[str], users: UserNums, *, most: int) -> "LabelRows":
+        """The newest `most` labelled pairs of each of `users`; of a pair labelled twice the newest event counts.
+
+        A column that the history lacks is missing throughout.
+        """
+        by_user = history.by_user
+        counts = np.where(users > 0, by_user.starts[users + 1] - by_user.starts[users], 0)
+        row = np.repeat(np.arange(len(users)), counts)
+        events = by_user.order[stretches(by_user.starts[users], counts)]
+        values = np.stack([label_column(history, name, events) for name in names])
+        labelled = ~np.isnan(values).all(axis=0) & (history.item_num[events] > 0)
+        keys = (row * _KEY_STRIDE + history.item_num[events])[labelled]
+        _, from_end = np.unique(keys[::-1], return_index=True)
+        kept = np.flatnonzero(labelled)[np.sort(len(keys) - 1 - from_end)]
+        row, items, values = row[kept], history.item_num[events[kept]], values[:, kept]
+        counts = np.bincount(row, minlength=len(users))
+        slot = stretches(np.zeros_like(counts), counts) - np.maximum(counts - most, 0)[row]
+        is_new = slot >= 0
+        row, slot, items, values = row[is_new], slot[is_new], items[is_new], values[:, is_new]
+        shape = (len(users), max(int(np.minimum(counts, most).max(initial=0)), 1))
+        item_num, padded = np.zeros(shape, np.int32), np.full((len(names), *shape), np.nan, np.float32)
+        item_num[row, slot], padded[:, row, slot] = items, values
+        return cls(item_num, np.nan_to_num(padded), ~np.isnan(padded))
+
+
+@dataclass(frozen=True)
+class LabelledBatch:
+    """One step: labels of some users, and the part of their histories that may be read to predict them."""
+
+    users: UserNums  # [n_users]
+    bags: HistoryBags  # what may be read
+    labels: LabelRows
+    is_target: Mask  # [n_users, length] labels of items that are not read
+
+
+def labelled_batches(
+    history: Interactions,
+    names: Sequence[str],
+    plan: BatchPlan,
+    generator: np.random.Generator,
+) -> Iterator[LabelledBatch]:
+    """Users with labels in the columns `names`, again and again, each time all of them in random order.
+
+    Of `plan` are read the number of users, the share of a history that is hidden, so that its labels can be predicted,
+    and the share of the rest that is left out.
+    """
+    by_user = history.by_user
+    is_labelled = [~np.isnan(label_column(history, name, slice(None))) for name in names]
+    raters = np.unique(history.user_num[np.any(is_labelled, axis=0) & (history.user_num > 0)])
+    while True:
+        shuffled = generator.permutation(raters)
+        for first in range(0, len(shuffled), plan.batch_users):
+            users = shuffled[first : first + plan.batch_users]
+            counts = np.minimum(np.diff(by_user.starts)[users], plan.max_history)
+            row = np.repeat(np.arange(len(users)), counts)
+            items = history.item_num[by_user.order[stretches(by_user.starts[users + 1] - counts, counts)]]
+            share = generator.uniform(*plan.hidden_share, len(users))
+            is_read = generator.random(len(row)) >= 1 - (1 - share[row]) * (1 - plan.history_dropout)
+            rows = LabelRows.of(history, names, users, most=plan.max_history)
+            observed = np.arange(len(users))[:, np.newaxis] * _KEY_STRIDE + rows.item_num
+            yield LabelledBatch(
+                users=users,
+                bags=make_bags(
+                    items[is_read], np.bincount(row[is_read], minlength=len(users)), half_life=plan.half_life
+                ),
+                labels=rows,
+                is_target=~np.isin(observed, row[is_read] * _KEY_STRIDE + items[is_read]),
+            )
+
+
+def label_column(history: Interactions, name: str, events: Positions | slice) -> Values:
+    """A column of labels at some events, NaN where there is none."""
+    values = history.rating if name == columns.RATING else history.labels.get(name)
+    return np.full(len(history), np.nan, np.float32)[events] if values is None else values[events]

@@ -1,0 +1,276 @@
+"""MultitaskModel: towers and ranker out of one fit; plentiful watches teach the encoders that scarce labels read."""
+
+import json
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from belfry.dataset.candidates import Candidates
+from belfry.dataset.errors import InputError
+from belfry.dataset.features import FeatureTables
+from belfry.dataset.interactions import Interactions
+from belfry.dataset.vocabulary import ItemNums, UserNums
+from belfry.layers.backend import Tensor, keras, tf
+from belfry.layers.export import export_onnx
+from belfry.layers.towers.item_encoder import impute_cold_items
+from belfry.layers.towers.network import Embeddings
+from belfry.layers.towers.watch_task import WatchTraining, check_watches, watch_tensors
+from belfry.layers.training import train_epochs
+from belfry.ranking.base import Matrix, Scores
+from belfry.ranking.multitask.config import MultitaskConfig
+from belfry.ranking.multitask.heads import TASK_QUERIES_FILE, Heads, row_blocks
+from belfry.ranking.multitask.label_batches import labelled_batches
+from belfry.ranking.multitask.network import MultitaskNetwork, make_step
+from belfry.ranking.multitask.ridge_head_layer import LabelScale
+from belfry.ranking.utility import utility
+
+_QUERY_TOWER_FILE = "query_tower.onnx"  # as `belfry.retrieval.onnx_towers` reads it
+_MODEL_FILE, _WEIGHTS_FILE, _LOG_FILE = "config.json", "weights.h5", "training.json"
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class EpochLog:
+    """Means over the steps of an epoch; the watch first, then the tasks in their order. 0: not learned in it."""
+
+    names: tuple[str, ...]
+    losses: tuple[float, ...]
+    gradient_norms: tuple[float, ...]  # of each task's weighed loss, on the shared weights
+
+
+class MultitaskModel:
+    """Meets retrieval's protocol of towers and this folder's of rankers."""
+
+    def __init__(self, config: MultitaskConfig) -> None:
+        self.config = config
+        self.epochs_trained = 0
+        self.epoch_logs: list[EpochLog] = []
+        self._fitted: MultitaskNetwork | None = None
+        self._kept_heads: tuple[FeatureTables, Heads] | None = None
+
+    def check(self, history: Interactions, features: FeatureTables) -> None:
+        """Refuse data that cannot be learned from: no user with two events, or a task without two different labels.
+
+        Raises:
+            InputError: names the column, what it holds and what to do.
+        """
+        check_watches(history)
+        for task in self.config.tasks:
+            LabelScale.of(history, task)
+
+    def fit(
+        self,
+        history: Interactions,
+        features: FeatureTables,
+        *,
+        seed: int,
+        validate: Callable[["MultitaskModel"], float] | None = None,
+        epochs: int | None = None,
+        progress: Callable[[int, int], None] = lambda done, total: None,
+    ) -> Self:
+        """Train from nothing and return itself.
+
+        Args:
+            history: events to learn from; `features` belong to the same moment.
+            validate: of the towers, higher is better; looked at while watches are learned, the best weights are kept.
+            epochs: stop learning watches after this many; `epochs_trained` of an earlier fit.
+            progress: told of (epochs done, epochs at most).
+
+        Raises:
+            InputError: the data cannot be learned from, see `check`.
+            DivergenceError: a loss is not finite, or many times that of guessing.
+        """
+        self.check(history, features)
+        keras.utils.set_random_seed(seed)
+        self.epoch_logs = []
+        self._start(history, features)
+        watches, generator = WatchTraining(history, self.config), np.random.default_rng(seed)
+        for encoder in self._network.towers.item_encoders:
+            encoder.start_ids(watches.sampler.has_events)
+        is_joint = self.config.schedule == "joint" and self.config.watch_weight > 0
+        n_epochs = min(epochs or watches.n_epochs, watches.n_epochs) if self.config.watch_weight else 0
+        n_all = n_epochs + (0 if is_joint else watches.n_epochs)
+        self.epochs_trained = train_epochs(
+            self._network,
+            self._epochs(history, features, watches, generator, watch=True, labels=is_joint),
+            name="multitask",
+            n_epochs=n_epochs,
+            loss_limit=watches.loss_limit,
+            validate=None if validate is None else lambda: validate(self),
+            evaluate_every=watches.evaluate_every,
+            patience=self.config.patience,
+            progress=lambda done, _: progress(done, n_all),
+        )
+        self._impute_cold_items(features)
+        if not is_joint:
+            self.fit_labels(history, features, seed=seed, progress=lambda done, _: progress(n_epochs + done, n_all))
+        return self
+
+    def fit_labels(
+        self,
+        history: Interactions,
+        features: FeatureTables,
+        *,
+        seed: int,
+        progress: Callable[[int, int], None] = lambda done, total: None,
+    ) -> Self:
+        """Learn the tasks anew on top of what the encoders know, and return itself: sequential transfer.
+
+        The encoders follow at `finetune_rate` of their learning rate; at 0 the towers stay as they are.
+
+        Args:
+            history: the labels to learn from, over the users and items that the encoders were fitted on.
+        """
+        self.check(history, features)
+        keras.utils.set_random_seed(seed)
+        known = self._network.encoder_weights
+        self._start(history, features)
+        for weight, value in zip(self._network.encoder_weights, known, strict=True):
+            weight.assign(value)
+        watches = WatchTraining(history, self.config)
+        train_epochs(
+            self._network,
+            self._epochs(history, features, watches, np.random.default_rng(seed), watch=False, labels=True),
+            name="multitask",
+            n_epochs=watches.n_epochs,
+            progress=progress,
+        )
+        if self.config.finetune_rate:
+            self._impute_cold_items(features)
+        return self
+
+    def encode_queries(self, users: UserNums, features: FeatureTables) -> Embeddings:
+        """[n_users, embedding_size + 1] of the watch task."""
+        return self._network.towers.encode_queries(users, features)
+
+    def encode_candidates(self, items: ItemNums, features: FeatureTables) -> Embeddings:
+        """[n_items, embedding_size + 1] of the watch task."""
+        return self._network.towers.encode_candidates(items, features)
+
+    def score(self, candidates: Candidates, features: FeatureTables) -> Scores:
+        """[n_rows] the utility of each candidate by this model alone.
+
+        The watch's part is the log of its probability among all items, up to a constant of the user.
+        """
+        queries = self.encode_queries(candidates.users, features)
+        items, place = np.unique(candidates.item_num, return_inverse=True)
+        vectors = self.encode_candidates(items, features)
+        watch = np.empty(len(candidates), np.float32)
+        for rows in row_blocks(len(candidates)):
+            watch[rows] = np.einsum("ij,ij->i", queries[candidates.row_user[rows]], vectors[place[rows]])
+        spreads = [task.label_scale.scale for task in self._network.tasks]
+        expected = self.expected(candidates, features)
+        return utility(watch / self.config.temperature, expected, self.config.utilities, spreads)
+
+    def expected(self, candidates: Candidates, features: FeatureTables) -> Matrix:
+        """[n_rows, n_tasks] each task's expected label."""
+        return self.heads(features).expected(candidates, features, self._task_queries(candidates.users, features))
+
+    def heads(self, features: FeatureTables) -> Heads:
+        """The serving form of the tasks; computed once for the same features."""
+        if self._kept_heads is None or self._kept_heads[0] is not features:
+            network = self._network
+            heads = Heads(self.config, network.tables(features), network.category_shares.numpy())
+            self._kept_heads = features, heads
+        return self._kept_heads[1]
+
+    def save(self, directory: Path) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        scales = [task.label_scale.to_dict() for task in self._network.tasks]
+        text = {"config": self.config.model_dump(mode="json"), "scales": scales}
+        (directory / _MODEL_FILE).write_text(json.dumps(text, indent=2))
+        (directory / _LOG_FILE).write_text(json.dumps([vars(entry) for entry in self.epoch_logs]))
+        self._network.save_weights(directory / _WEIGHTS_FILE)
+
+    @classmethod
+    def load(cls, directory: Path, features: FeatureTables) -> Self:
+        """What `save` wrote: built from its config, then filled with weights; `features` give the shapes."""
+        saved = json.loads((directory / _MODEL_FILE).read_bytes())
+        model = cls(MultitaskConfig.model_validate(saved["config"]))
+        scales = [LabelScale(**scale) for scale in saved["scales"]]
+        model._fitted = MultitaskNetwork(features, model.config, scales)
+        model._fitted.load_weights(directory / _WEIGHTS_FILE)
+        return model
+
+    def export(self, directory: Path, features: FeatureTables) -> None:
+        """Write the serving form: the query tower, the graph of the tasks' queries, and the arrays of `Heads`.
+
+        Both graphs read what `TowerNetwork.traced_query` names. Their outputs are `query` [n, embedding_size + 1] and
+        `task_queries` [n, n_tasks * embedding_size].
+        """
+        directory.mkdir(parents=True, exist_ok=True)
+        query, example = self._network.towers.traced_query(features)
+        export_onnx(query, example, directory / _QUERY_TOWER_FILE, output="query")
+        tasks, example = self._network.towers.traced_query(features, self._network.task_queries)
+        export_onnx(tasks, example, directory / TASK_QUERIES_FILE, output="task_queries")
+        self.heads(features).save(directory)
+
+    def _start(self, history: Interactions, features: FeatureTables) -> None:
+        """Fresh weights for these labels."""
+        scales = [LabelScale.of(history, task) for task in self.config.tasks]
+        self._fitted, self._kept_heads = MultitaskNetwork(features, self.config, scales), None
+
+    def _impute_cold_items(self, features: FeatureTables) -> None:
+        towers, self._kept_heads = self._network.towers, None
+        impute_cold_items(towers.item_encoders, towers.bias, features, optimism=self.config.new_item_optimism)
+
+    def _epochs(
+        self,
+        history: Interactions,
+        features: FeatureTables,
+        watches: WatchTraining,
+        generator: np.random.Generator,
+        *,
+        watch: bool,
+        labels: bool,
+    ) -> Callable[[], Iterator[Tensor]]:
+        """What runs an epoch of steps that learn watches, labels or both, and gives the sum of each step's losses."""
+        config, network = self.config, self._network
+        n_steps = watches.n_steps * watches.n_epochs
+        rate = config.learning_rate * (1 if watch else config.finetune_rate)
+        decay = partial(keras.optimizers.schedules.CosineDecay, decay_steps=n_steps)
+        step = make_step(
+            network,
+            watches,
+            shared=keras.optimizers.Adam(decay(rate)) if rate else None,
+            own=keras.optimizers.Adam(decay(config.label_rate)),
+        )
+        names = [task.column for task in config.tasks]
+        plan = replace(watches.plan, batch_users=config.batch_raters)
+        labelled = labelled_batches(history, names, plan, generator)
+
+        def run_epoch() -> Iterator[Tensor]:
+            logs, self._kept_heads = [], None
+            watched = watches.batches(generator) if watch else iter([None] * watches.n_steps)
+            for batch in watched:
+                losses, norms = step(
+                    None if batch is None else watch_tensors(batch, features),
+                    network.label_tensors(next(labelled), features) if labels else None,
+                )
+                logs.append((losses.numpy(), norms.numpy()))
+                yield tf.reduce_sum(losses)
+            means = np.mean(logs, axis=0)
+            entry = EpochLog(("watch", *names), *(tuple(map(float, row)) for row in means))
+            self.epoch_logs.append(entry)
+            log.debug("multitask: epoch %d, %s", len(self.epoch_logs), entry)
+
+        return run_epoch
+
+    def _task_queries(self, users: UserNums, features: FeatureTables) -> Matrix:
+        network = self._network
+        blocks = [np.zeros((0, len(self.config.tasks) * self.config.embedding_size), np.float32)]
+        for bags, is_cold, user_columns in network.towers.user_blocks(users, features):
+            blocks.append(network.task_queries(network.towers.join(bags, is_cold, user_columns, None)).numpy())
+        return np.concatenate(blocks)
+
+    @property
+    def _network(self) -> MultitaskNetwork:
+        if self._fitted is None:
+            raise InputError("multitask: not fitted; call fit() or load() first")
+        return self._fitted

@@ -1,0 +1,248 @@
+"""RatingRegressor: networks that learn ratings: a dot product, dense layers, or both with features beside them."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import TypeAdapter
+
+from belfry.dataset.candidates import Candidates
+from belfry.dataset.errors import InputError
+from belfry.dataset.features import FeatureTables
+from belfry.dataset.interactions import Interactions
+from belfry.dataset.vocabulary import ItemNums, Numbers, UserNums
+from belfry.layers.backend import Tensor, keras, tf
+from belfry.layers.blocks import mlp
+from belfry.layers.export import export_onnx
+from belfry.layers.training import train_epochs
+from belfry.ranking.base import Scores
+from belfry.ranking.ratings.config import DotRegressorConfig, HybridRegressorConfig, RegressorConfig
+from belfry.ranking.ratings.rated_pairs import ROWS_PER_BLOCK, RatedPairs, SideInputs, Table, check_ratings
+from belfry.ranking.ratings.serving import NETWORK_FILE
+
+CONFIG_FILE = "config.json"
+WEIGHTS_FILE = "weights.h5"
+_CONFIG: TypeAdapter[RegressorConfig] = TypeAdapter(RegressorConfig)
+
+
+class RatingRegressor:
+    """rating = a network of the embeddings of user and item, clipped to the range of the ratings learned from.
+
+    dot_regressor: their dot product. deep_regressor: dense layers on both. hybrid_regressor: biases, the dot product
+    and dense layers, where an embedding is the id's own plus what features and watches suggest. The networks learn
+    standardised ratings, so any scale will do; where all ratings are equal, that rating is the answer for every pair.
+    An id without ratings has an embedding of zeros: it is answered by the mean, by the other side, or by its features.
+
+    Source: the first two and the metadata are those of Ollion and Grisel, Deep learning lectures, the notebook Explicit
+    feedback neural recommender systems.
+    """
+
+    def __init__(self, config: RegressorConfig) -> None:
+        self.config = config
+        self._fitted: _Network | None = None
+
+    def check(self, history: Interactions, features: FeatureTables) -> None:
+        """Refuse a history without ratings.
+
+        Raises:
+            InputError: names the column.
+        """
+        check_ratings(history, self.config.kind)
+
+    def fit(
+        self,
+        history: Interactions,
+        features: FeatureTables,
+        *,
+        seed: int,
+        progress: Callable[[int, int], None] = lambda done, total: None,
+    ) -> Self:
+        """Train from nothing, keep the weights of the epoch best on held-back ratings, return itself.
+
+        Args:
+            history: watches and ratings; `features` belong to the same moment.
+            progress: told of (epochs done, epochs at most).
+
+        Raises:
+            InputError: there are no ratings.
+            DivergenceError: a feature or the loss is not finite.
+        """
+        self.check(history, features)
+        config, pairs = self.config, RatedPairs.of(history)
+        generator = np.random.default_rng(seed)
+        keras.utils.set_random_seed(seed)
+        order = generator.permutation(len(pairs))
+        n_held_back = int(len(pairs) * config.validation_share)
+        held_back, learned = order[:n_held_back], order[n_held_back:]
+        users, items = _side_tables(features, config, seed)
+        self._fitted = network = _Network(config, (users.shape, items.shape))
+        network.start(pairs, learned, users, items)
+        step, targets = self._make_step(), pairs.standard.astype(np.float32)
+
+        def run_epoch() -> Iterator[Tensor]:
+            shuffled = generator.permutation(learned)
+            for first in range(0, len(shuffled), config.batch_size):
+                rows = shuffled[first : first + config.batch_size]
+                yield step(*map(tf.constant, (pairs.user_num[rows], pairs.item_num[rows], targets[rows])))
+
+        def accuracy() -> float:
+            errors = self._score(pairs.user_num[held_back], pairs.item_num[held_back]) - pairs.rating[held_back]
+            return -float(np.mean(np.abs(errors) if config.loss == "absolute" else errors**2))
+
+        train_epochs(
+            network,
+            run_epoch,
+            name=config.kind,
+            n_epochs=config.epochs,
+            validate=accuracy if n_held_back else None,
+            patience=config.patience,
+            progress=progress,
+        )
+        return self
+
+    def score(self, candidates: Candidates, features: FeatureTables) -> Scores:
+        """[n_rows] float32 expected ratings, on the scale of the data."""
+        return self._score(candidates.user_num, candidates.item_num)
+
+    def save(self, directory: Path) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        saved = {"config": self.config.model_dump(mode="json"), "shapes": self._network.shapes}
+        (directory / CONFIG_FILE).write_text(json.dumps(saved, indent=2))
+        self._network.save_weights(directory / WEIGHTS_FILE)
+
+    @classmethod
+    def load(cls, directory: Path, features: FeatureTables) -> Self:
+        """What `save` wrote: built from its config, then filled with weights."""
+        saved = json.loads((directory / CONFIG_FILE).read_text())
+        model = cls(_CONFIG.validate_python(saved["config"], strict=False))
+        users, items = saved["shapes"]
+        model._fitted = _Network(model.config, (tuple(users), tuple(items)))
+        model._fitted.load_weights(directory / WEIGHTS_FILE)
+        return model
+
+    def export(self, directory: Path, features: FeatureTables) -> None:
+        """Write an ONNX graph: `user` and `item` [n] int32 in, `rating` [n] float32 out; features are inside."""
+
+        def rating(inputs: Mapping[str, Tensor]) -> Tensor:
+            return self._network.rate(inputs["user"], inputs["item"])
+
+        directory.mkdir(parents=True, exist_ok=True)
+        one = np.ones(2, np.int32)
+        export_onnx(rating, {"user": one, "item": one}, directory / NETWORK_FILE, output="rating")
+
+    def _score(self, users: UserNums, items: ItemNums) -> Scores:
+        blocks = [np.zeros(0, np.float32)]
+        for first in range(0, len(users), ROWS_PER_BLOCK):
+            rows = slice(first, first + ROWS_PER_BLOCK)
+            blocks.append(self._network.rate(tf.constant(users[rows]), tf.constant(items[rows])).numpy())
+        return np.concatenate(blocks)
+
+    def _make_step(self) -> Callable[..., Tensor]:
+        network, config = self._network, self.config
+        optimizer = keras.optimizers.Adam(config.learning_rate)
+        l2 = config.l2 if isinstance(config, HybridRegressorConfig) else 0.0
+
+        @tf.function(autograph=False, reduce_retracing=True)  # type: ignore[untyped-decorator]
+        def step(users: Tensor, items: Tensor, targets: Tensor) -> Tensor:
+            with tf.GradientTape() as tape:
+                errors = network(users, items, training=True) - targets
+                loss = tf.reduce_mean(tf.abs(errors) if config.loss == "absolute" else errors**2)
+                objective = loss + l2 * network.squares(users, items)
+            weights = network.trainable_variables
+            optimizer.apply_gradients(zip(tape.gradient(objective, weights), weights, strict=True))
+            return loss
+
+        return step  # type: ignore[no-any-return]
+
+    @property
+    def _network(self) -> "_Network":
+        if self._fitted is None:
+            raise InputError(f"{self.config.kind}: not fitted; call fit() or load() first")
+        return self._fitted
+
+
+def _side_tables(features: FeatureTables, config: RegressorConfig, seed: int) -> tuple[Table, Table]:
+    """[n_users + 1, width] and [n_items + 1, width] what the network is told of ids; of width 0 but for the hybrid."""
+    if not isinstance(config, HybridRegressorConfig):
+        return np.zeros((len(features.history.users) + 1, 0)), np.zeros((len(features.history.items) + 1, 0))
+    known = SideInputs.of(features, max_categories=config.max_categories, n_vectors=config.watch_vectors, seed=seed)
+    return np.hstack(known.users), np.hstack(known.items)
+
+
+class _Network(keras.Model):  # type: ignore[misc]
+    """Numbers of users and items [n] -> standardised ratings [n]."""
+
+    def __init__(self, config: RegressorConfig, shapes: tuple[tuple[int, int], tuple[int, int]]) -> None:
+        """`shapes` of what is told of users and of items."""
+        super().__init__(name="regressor")
+        self.shapes = shapes
+        self.is_hybrid = isinstance(config, HybridRegressorConfig)
+        size = config.embedding_size + self.is_hybrid  # the bias is last
+        self.users, self.items = (
+            _Side(shape, size, name) for shape, name in zip(shapes, ("user", "item"), strict=True)
+        )
+        # centre, spread, lowest, highest
+        self.scale = self.add_weight(name="scale", shape=(4,), trainable=False, initializer="zeros")
+        self.deep = None
+        if not isinstance(config, DotRegressorConfig):
+            self.deep = keras.Sequential([keras.layers.Dropout(config.dropout)], name="deep")
+            self.deep.add(mlp(config.hidden, dropout=config.dropout, name="hidden"))
+            self.deep.add(keras.layers.Dense(1, name="rating"))
+        self(np.zeros(1, np.int32), np.zeros(1, np.int32))  # makes the weights
+
+    def start(self, pairs: RatedPairs, learned: npt.NDArray[np.int64], users: Table, items: Table) -> None:
+        """Take the scale of ratings and what is told of ids; ids without a rating to learn from start from zeros."""
+        self.scale.assign([pairs.centre, pairs.spread, pairs.lowest, pairs.highest])
+        self.users.start(pairs.user_num[learned], users)
+        self.items.start(pairs.item_num[learned], items)
+
+    def call(self, users: Tensor, items: Tensor, training: bool = False) -> Tensor:
+        user, item = self.users(users), self.items(items)
+        if self.deep is None:
+            return tf.reduce_sum(user * item, axis=1)
+        if not self.is_hybrid:
+            return tf.squeeze(self.deep(tf.concat([user, item], axis=1), training=training), axis=1)
+        biases = user[:, -1] + item[:, -1]
+        user, item = user[:, :-1], item[:, :-1]
+        crossed = tf.concat([user, item, user * item], axis=1)
+        deep = tf.squeeze(self.deep(crossed, training=training), axis=1)
+        return biases + tf.reduce_sum(user * item, axis=1) + deep
+
+    def rate(self, users: Tensor, items: Tensor) -> Tensor:
+        """[n] float32 ratings on the scale of the data."""
+        centre, spread, lowest, highest = tf.unstack(self.scale)
+        return tf.clip_by_value(self(users, items) * spread + centre, lowest, highest)
+
+    def squares(self, users: Tensor, items: Tensor) -> Tensor:
+        """Mean over pairs of the squares of what is drawn on of both."""
+        return tf.reduce_mean(
+            tf.reduce_sum(self.users(users) ** 2, axis=1) + tf.reduce_sum(self.items(items) ** 2, axis=1)
+        )
+
+
+class _Side(keras.layers.Layer):  # type: ignore[misc]
+    """Numbers [n] -> embeddings [n, size]: the id's own, and what is linear in what is told of it."""
+
+    def __init__(self, shape: tuple[int, int], size: int, name: str) -> None:
+        """`shape`: rows and width of what is told."""
+        super().__init__(name=name)
+        n_rows, width = shape
+        self.table = self.add_weight(name="table", shape=(n_rows, size), initializer="uniform")
+        self.told = self.slopes = None
+        if width:
+            self.told = self.add_weight(name="told", shape=shape, trainable=False, initializer="zeros")
+            self.slopes = self.add_weight(name="slopes", shape=(width, size), initializer="zeros")
+
+    def start(self, numbers: Numbers, told: Table) -> None:
+        """Rows of the table but those of `numbers` become zeros."""
+        has_ratings = np.bincount(numbers, minlength=len(told)) > 0
+        self.table.assign(self.table * has_ratings[:, np.newaxis])
+        if self.told is not None:
+            self.told.assign(told)
+
+    def call(self, numbers: Tensor) -> Tensor:
+        embedding = tf.gather(self.table, numbers)
+        return embedding if self.told is None else embedding + tf.matmul(tf.gather(self.told, numbers), self.slopes)

@@ -1,0 +1,263 @@
+"""AutoRec by item: what all users made of an item goes in, through few units, and comes out for every user."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse as sp
+from pydantic import BaseModel, ConfigDict, Field
+
+from belfry.dataset import columns
+from belfry.dataset.errors import DivergenceError, InputError
+from belfry.dataset.features import FeatureTables
+from belfry.dataset.interactions import Interactions
+from belfry.dataset.vocabulary import ItemNums, UserNums
+from belfry.retrieval.base import Embeddings, Towers
+from belfry.retrieval.dense import blocks
+
+_EPSILON = 0.1  # of the weights that training starts from
+
+
+class AutoRecConfig(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    kind: Literal["autorec"] = "autorec"
+    reads: Literal["watches", "ratings"] = Field(
+        "watches", description="ones and zeros in every cell, for lists; or the cells with a rating, for ratings"
+    )
+    embedding_size: int = Field(200, ge=1, le=4096, description="hidden units")
+    l2: float = Field(50.0, gt=0, description="penalty on the squares of the weights on both sides")
+    epochs: int = Field(100, ge=1, description="steps of L-BFGS, each over the whole table, at most")
+    max_cells: int = Field(
+        100_000_000, ge=1, description="larger tables of users times items are refused: a step reads all"
+    )
+
+
+class AutoRec:
+    """score = a user's row of weights, dotted with an item's hidden units; and a 1, which carries the user's bias.
+
+    Given the hidden units, a user's row is a ridge regression of their history on them. So it is solved for from the
+    history that is there when asked, and fresh watches count at once; fresh ratings under reads=ratings, where what
+    was not rated says nothing. An item's units stay as they were at the fit. An empty history gets the mean row.
+
+    Under reads=ratings, scores are ratings less the mean rating: good for predicting ratings, poor for lists, for they
+    do not know what a user would watch.
+
+    Source: Sedhain, Menon, Sanner and Xie, AutoRec: Autoencoders meet collaborative filtering, WWW 2015. There missing
+    ratings are zeros in the input; here they are means.
+    """
+
+    epochs_trained = 0  # training runs to its end
+
+    def __init__(self, config: AutoRecConfig | None = None) -> None:
+        self.config = config or AutoRecConfig()
+        self._arrays: _Arrays | None = None
+
+    def check(self, history: Interactions, features: FeatureTables) -> None:
+        """Refuse a history without ratings under reads=ratings, and a table above the limit.
+
+        Raises:
+            InputError: names the column or the limit.
+        """
+        if self.config.reads == "ratings" and (history.rating is None or np.isnan(history.rating).all()):
+            raise InputError(
+                f"interactions: no {columns.RATING!r} column with a value in it, which autorec learns from under "
+                "reads=ratings; add it, or set reads to watches"
+            )
+        n_users, n_items, most = len(history.users), len(history.items), self.config.max_cells
+        if n_users * n_items > most:
+            raise InputError(
+                f"autorec: a table of {n_users:,} users and {n_items:,} items is above autorec's max_cells={most:,}, "
+                "and each step of training reads all of it; leave this source out, or raise max_cells and wait"
+            )
+
+    def fit(
+        self,
+        history: Interactions,
+        features: FeatureTables,
+        *,
+        seed: int,
+        validate: Callable[[Towers], float] | None = None,
+        epochs: int | None = None,
+        progress: Callable[[int, int], None] = lambda done, total: None,
+    ) -> Self:
+        """Train from nothing and return itself; `features`, `validate` and `epochs` play no part.
+
+        One thread: with more, sums come in another order and equal seeds give other weights.
+        """
+        from scipy.optimize import fmin_l_bfgs_b
+        from threadpoolctl import threadpool_limits
+
+        self.check(history, features)
+        config, size = self.config, self.config.embedding_size
+        mean = 0.0
+        if config.reads == "ratings" and history.rating is not None:
+            mean = float(np.nanmean(history.rating, dtype=np.float64))
+        table = _Table.of(_values(history, config.reads, mean), is_whole=config.reads == "watches")
+        n_done = 0
+
+        def loss_and_slope(flat: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:
+            return _loss_and_slope(_Weights.unflatten(flat, size), table, config.l2)
+
+        def tell(flat: npt.NDArray[np.float64]) -> None:
+            nonlocal n_done
+            n_done += 1
+            progress(n_done, config.epochs)
+
+        with threadpool_limits(1, "blas"):
+            start = _Weights.draw(len(history.users), size, np.random.default_rng(seed)).flatten()
+            flat, loss, _ = fmin_l_bfgs_b(loss_and_slope, start, maxiter=config.epochs, callback=tell)
+            weights = _Weights.unflatten(flat, size)
+            if not np.isfinite(loss):
+                raise DivergenceError(f"autorec: loss is {loss} after {n_done} steps of L-BFGS; raise its l2")
+            units = np.pad(weights.units(table), [(1, 0), (0, 0)])  # zeros for the unknown item
+        self._arrays = _Arrays(units, weights.rows.mean(axis=0, dtype=np.float64).astype(np.float32), mean)
+        return self
+
+    def encode_queries(self, users: UserNums, features: FeatureTables) -> Embeddings:
+        """[n_users, embedding_size + 1], solved for from `features.history`."""
+        fitted = self._fitted()
+        units, penalty = fitted.units, self.config.l2 * np.eye(fitted.units.shape[1], dtype=np.float32)
+        values = _values(features.history, self.config.reads, fitted.mean)[users]
+        queries = np.tile(fitted.mean_row, (len(users), 1))
+        known = np.flatnonzero(np.diff(values.indptr))
+        if self.config.reads == "watches":  # all solve for the same cells
+            queries[known] = np.linalg.solve(fitted.gram + penalty, (values[known] @ units).T).T
+            return queries
+        for row in known:
+            entries = slice(*values.indptr[row : row + 2])
+            rated = units[values.indices[entries]]
+            queries[row] = np.linalg.solve(rated.T @ rated + penalty, rated.T @ values.data[entries])
+        return queries
+
+    def encode_candidates(self, items: ItemNums, features: FeatureTables) -> Embeddings:
+        """[n_items, embedding_size + 1]"""
+        return self._fitted().units[items]
+
+    @property
+    def mean_rating(self) -> float:
+        """What scores under reads=ratings lack to be ratings; else 0."""
+        return self._fitted().mean
+
+    def save(self, directory: Path) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / "config.json").write_text(self.config.model_dump_json(indent=2))
+        fitted = self._fitted()
+        np.savez(directory / "arrays.npz", units=fitted.units, mean_row=fitted.mean_row, mean=np.float64(fitted.mean))
+
+    def export(self, directory: Path, features: FeatureTables) -> None:
+        """What `save` writes is the serving form too."""
+        self.save(directory)
+
+    @classmethod
+    def load(cls, directory: Path) -> Self:
+        model = cls(AutoRecConfig.model_validate_json((directory / "config.json").read_bytes()))
+        with np.load(directory / "arrays.npz") as arrays:
+            model._arrays = _Arrays(arrays["units"], arrays["mean_row"], float(arrays["mean"]))
+        return model
+
+    def _fitted(self) -> "_Arrays":
+        if self._arrays is None:
+            raise InputError("autorec: not fitted; call fit() or load() first")
+        return self._arrays
+
+
+@dataclass(frozen=True)
+class _Arrays:
+    """What is kept of a fit."""
+
+    units: Embeddings  # [n_items + 1, embedding_size + 1] hidden units and a 1; zeros for the unknown item
+    mean_row: npt.NDArray[np.float32]  # [embedding_size + 1] mean of the users' rows
+    mean: float  # rating
+
+    @cached_property
+    def gram(self) -> Embeddings:
+        """[embedding_size + 1, embedding_size + 1]"""
+        return self.units.T @ self.units
+
+
+def _values(history: Interactions, reads: str, mean: float) -> "sp.csr_matrix[np.float32]":
+    """[n_users + 1, n_items + 1] what is learned: ones for watches, or ratings less `mean`, the last where repeated."""
+    if reads == "watches":
+        return history.matrix
+    shape = history.matrix.shape
+    if history.rating is None:
+        return sp.csr_matrix(np.zeros(shape, np.float32))
+    rows = history.by_user.order
+    rows = rows[~np.isnan(history.rating[rows]) & (history.user_num[rows] > 0) & (history.item_num[rows] > 0)]
+    cells = history.user_num[rows].astype(np.int64) * shape[1] + history.item_num[rows]
+    cells, from_end = np.unique(cells[::-1], return_index=True)
+    ratings = history.rating[rows[::-1][from_end]] - np.float32(mean)
+    return sp.csr_matrix((ratings, (cells // shape[1], cells % shape[1])), shape=shape)  # zeros stay stored
+
+
+@dataclass(frozen=True)
+class _Table:
+    """What is reconstructed, without the rows and columns of the unknown."""
+
+    by_user: "sp.csr_matrix[np.float32]"  # [n_users, n_items]
+    by_item: "sp.csr_matrix[np.float32]"  # [n_items, n_users]
+    is_whole: bool  # every cell counts, else those that are stored
+
+    @classmethod
+    def of(cls, values: "sp.csr_matrix[np.float32]", *, is_whole: bool) -> Self:
+        by_user = sp.csr_matrix(values[1:, 1:])
+        return cls(by_user, sp.csr_matrix(by_user.T), is_whole)
+
+    def errors(self, units: Embeddings, rows: Embeddings, items: slice) -> Embeddings:
+        """[n_items, n_users] prediction less value of a few items, 0 where a cell does not count."""
+        errors = units[items] @ rows.T
+        part = self.by_item[items]
+        item = np.repeat(np.arange(part.shape[0]), np.diff(part.indptr))
+        differences = errors[item, part.indices] - part.data
+        if not self.is_whole:
+            errors = np.zeros_like(errors)
+        errors[item, part.indices] = differences
+        return errors
+
+
+@dataclass(frozen=True)
+class _Weights:
+    encoder: Embeddings  # [n_users, size]
+    offset: npt.NDArray[np.float32]  # [size]
+    rows: Embeddings  # [n_users, size + 1] of the decoder, each user's bias last
+
+    @classmethod
+    def draw(cls, n_users: int, size: int, generator: np.random.Generator) -> Self:
+        encoder, rows = (generator.normal(0, _EPSILON, (n_users, width)) for width in (size, size + 1))
+        return cls(encoder.astype(np.float32), np.zeros(size, np.float32), rows.astype(np.float32))
+
+    @classmethod
+    def unflatten(cls, flat: npt.NDArray[np.float64], size: int) -> Self:
+        n_users = (len(flat) - size) // (2 * size + 1)
+        encoder, offset, rows = np.split(flat.astype(np.float32), [n_users * size, (n_users + 1) * size])
+        return cls(encoder.reshape(n_users, size), offset, rows.reshape(n_users, size + 1))
+
+    def flatten(self) -> npt.NDArray[np.float64]:
+        return np.concatenate([self.encoder.ravel(), self.offset, self.rows.ravel()]).astype(np.float64)
+
+    def units(self, table: _Table) -> Embeddings:
+        """[n_items, size + 1] the hidden units of every item, and a 1."""
+        sigmoids = (1 + np.tanh((table.by_item @ self.encoder + self.offset) / 2)) / 2  # exp would overflow
+        return np.concatenate([sigmoids, np.ones((len(sigmoids), 1), np.float32)], axis=1)
+
+
+def _loss_and_slope(weights: _Weights, table: _Table, l2: float) -> tuple[float, npt.NDArray[np.float64]]:
+    """Half of squared errors and penalised squared weights, and what each weight changes of it."""
+    units = weights.units(table)
+    back = np.empty_like(units)
+    of_rows = l2 * weights.rows
+    loss = sum(l2 * float(np.sum(part**2, dtype=np.float64)) for part in (weights.encoder, weights.rows))
+    for items in blocks(len(units), len(weights.rows)):
+        errors = table.errors(units, weights.rows, items)
+        loss += float(np.sum(errors**2, dtype=np.float64))
+        of_rows += errors.T @ units[items]
+        back[items] = errors @ weights.rows
+    hidden = units[:, :-1]
+    of_inputs = back[:, :-1] * hidden * (1 - hidden)
+    of_encoder = table.by_user @ of_inputs + l2 * weights.encoder
+    return loss / 2, _Weights(of_encoder, of_inputs.sum(axis=0), of_rows).flatten()

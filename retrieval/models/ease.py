@@ -1,0 +1,100 @@
+"""EASE: a linear model from items watched to items liked, in closed form."""
+
+from pathlib import Path
+from typing import Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse as sp
+from pydantic import BaseModel, ConfigDict, Field
+
+from belfry.dataset.candidates import Candidates
+from belfry.dataset.errors import InputError
+from belfry.dataset.features import FeatureTables
+from belfry.dataset.history import history_bags
+from belfry.dataset.interactions import Interactions, SeenItems
+from belfry.dataset.similarity import ease_weights
+from belfry.dataset.vocabulary import ItemNums, UserNums
+from belfry.retrieval.dense import blocks, stack, top_candidates
+
+
+class EASEConfig(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    kind: Literal["ease"] = "ease"
+    l2: float = Field(12.0, gt=0, description="penalty on the weights, per square root of the number of users")
+    half_life: float | None = Field(
+        None, gt=0, description="items after which a watch counts half when lists are made; none: all count alike"
+    )
+    max_items: int = Field(20_000, ge=1, description="larger catalogues are refused: cost is cubic, memory square")
+
+
+class EASE:
+    """An item's score is the sum of its weights from the items that the user has watched, newest first if so asked.
+
+    A user without a history gets no list.
+
+    Source: Steck, Embarrassingly shallow autoencoders for sparse data, WWW 2019.
+    """
+
+    def __init__(self, config: EASEConfig | None = None) -> None:
+        self.config = config or EASEConfig()
+        self._weights: npt.NDArray[np.float32] | None = None  # [n_items + 1 watched, n_items + 1 scored]
+
+    def check(self, history: Interactions, features: FeatureTables) -> None:
+        """Refuse a catalogue above the limit, and a half-life without times.
+
+        Raises:
+            InputError: names the limit or the column.
+        """
+        n_items, most = len(history.items), self.config.max_items
+        if n_items > most:
+            raise InputError(
+                f"ease: {n_items:,} items are above ease's max_items={most:,}, its table of all pairs would take "
+                f"{4 * n_items**2 / 2**30:,.0f} GiB; leave this source out, or raise max_items if memory allows"
+            )
+        if self.config.half_life is not None and history.timestamp_s is None:
+            raise InputError("ease: half_life needs a timestamp_s column in the interactions; set half_life to none")
+
+    def fit(self, history: Interactions, features: FeatureTables, *, seed: int) -> Self:
+        """Solves for the weights; `seed` plays no part."""
+        self.check(history, features)
+        self._weights = ease_weights(history.matrix, l2=self.config.l2 * np.sqrt(len(history.users)))
+        return self
+
+    def retrieve(
+        self, users: UserNums, features: FeatureTables, *, top_k: int, exclude: SeenItems, only: ItemNums | None = None
+    ) -> Candidates:
+        """Scores by `features.history`, which may be later than the history of the fit."""
+        weights = self._fitted()
+        parts = []
+        for block in blocks(len(users), len(weights)):
+            read = self._histories(users[block], features)
+            scores = np.asarray(read @ weights)
+            scores[np.diff(read.indptr) == 0] = -np.inf
+            parts.append(top_candidates(users[block], scores, exclude, top_k, "ease", only))
+        return stack(parts)
+
+    def _histories(self, users: UserNums, features: FeatureTables) -> "sp.csr_matrix[np.float32]":
+        """[n_users, n_items + 1] how much each watch counts."""
+        if self.config.half_life is None:
+            return features.history.matrix[users]
+        n_rows, n_columns = len(users), len(features.history.items) + 1
+        bags = history_bags(features.history, users, half_life=self.config.half_life, max_length=n_columns)
+        return sp.csr_matrix((bags.recency, (bags.row, bags.item_num)), shape=(n_rows, n_columns))
+
+    def save(self, directory: Path) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / "config.json").write_text(self.config.model_dump_json(indent=2))
+        np.save(directory / "weights.npy", self._fitted())
+
+    @classmethod
+    def load(cls, directory: Path) -> Self:
+        model = cls(EASEConfig.model_validate_json((directory / "config.json").read_bytes()))
+        model._weights = np.load(directory / "weights.npy", mmap_mode="r")
+        return model
+
+    def _fitted(self) -> npt.NDArray[np.float32]:
+        if self._weights is None:
+            raise InputError("ease: not fitted; call fit() or load() first")
+        return self._weights

@@ -1,0 +1,77 @@
+"""ItemKNN: items like those a user has watched, by who else watched them."""
+
+from pathlib import Path
+from typing import Literal, Self
+
+import numpy as np
+import scipy.sparse as sp
+from pydantic import BaseModel, ConfigDict, Field
+
+from belfry.dataset.candidates import Candidates
+from belfry.dataset.errors import InputError
+from belfry.dataset.features import FeatureTables
+from belfry.dataset.interactions import Interactions, SeenItems
+from belfry.dataset.similarity import cosine_neighbours
+from belfry.dataset.vocabulary import ItemNums, UserNums
+from belfry.retrieval.dense import blocks, stack, top_candidates
+
+
+class ItemKNNConfig(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    kind: Literal["item_knn"] = "item_knn"
+    n_neighbours: int = Field(200, ge=1, description="similar items kept for each item")
+    shrink: float = Field(30.0, ge=0, description="holds back pairs of items that few people have both watched")
+
+
+class ItemKNN:
+    """An item's score is the sum of its cosines with those of its nearest items that the user has watched.
+
+    The nearest are the scored item's: with the nearest of the watched items instead, popular items crowd out the rest
+    (MovieLens 100K, random 80/20, 100 neighbours, shrink 10: NDCG@10 0.34 instead of 0.39). Items without a watched
+    neighbour are not returned, so a user without a history (a cold one) gets none. The defaults did best on validation
+    splits of that data.
+
+    Source: Sarwar et al., Item-based collaborative filtering recommendation algorithms, WWW 2001.
+    """
+
+    def __init__(self, config: ItemKNNConfig | None = None) -> None:
+        self.config = config or ItemKNNConfig()
+        self._cosines: sp.csr_matrix[np.float32] | None = None  # [n_items + 1 watched, n_items + 1 scored]
+
+    def check(self, history: Interactions, features: FeatureTables) -> None:
+        """Everything will do."""
+
+    def fit(self, history: Interactions, features: FeatureTables, *, seed: int) -> Self:
+        """Computes the neighbours; neither `features` nor `seed` plays a part."""
+        neighbours = cosine_neighbours(history.matrix, n_neighbours=self.config.n_neighbours, shrink=self.config.shrink)
+        self._cosines = neighbours.T.tocsr()
+        return self
+
+    def retrieve(
+        self, users: UserNums, features: FeatureTables, *, top_k: int, exclude: SeenItems, only: ItemNums | None = None
+    ) -> Candidates:
+        """Scores by `features.history`, which may be later than the history of the fit."""
+        cosines = self._fitted()
+        parts = []
+        for block in blocks(len(users), cosines.shape[0]):
+            scores = (features.history.matrix[users[block]] @ cosines).toarray()
+            scores[scores == 0] = -np.inf
+            parts.append(top_candidates(users[block], scores, exclude, top_k, "item_knn", only))
+        return stack(parts)
+
+    def save(self, directory: Path) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / "config.json").write_text(self.config.model_dump_json(indent=2))
+        sp.save_npz(directory / "cosines.npz", self._fitted(), compressed=False)
+
+    @classmethod
+    def load(cls, directory: Path) -> Self:
+        model = cls(ItemKNNConfig.model_validate_json((directory / "config.json").read_bytes()))
+        model._cosines = sp.csr_matrix(sp.load_npz(directory / "cosines.npz"))
+        return model
+
+    def _fitted(self) -> "sp.csr_matrix[np.float32]":
+        if self._cosines is None:
+            raise InputError("item_knn: not fitted; call fit() or load() first")
+        return self._cosines

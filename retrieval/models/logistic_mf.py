@@ -1,0 +1,134 @@
+"""LogisticMF: the odds that a user watches an item, factorised; a user is folded in when asked."""
+
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field
+
+from belfry.dataset.errors import DivergenceError
+from belfry.dataset.features import FeatureTables
+from belfry.dataset.interactions import Interactions
+from belfry.dataset.vocabulary import UserNums
+from belfry.retrieval.base import Embeddings
+from belfry.retrieval.models.factors import ITEM_FACTORS, Arrays, FactorTowers, Progress
+
+_NEGATIVE_SHARE = "negative_share"
+_CELLS_PER_BLOCK = 1 << 22  # of the users' weighted item factors
+_MAX_NEGATIVES = 4096  # items that stand for all as negatives of a query
+_DIVERGED = 1e4  # a factor as large is no odds of anything
+_MAX_STEPS = 50
+_FURTHEST = 1.5  # that a step may move a score: up to 1.79 the objective is sure to rise (Bach 2010, proposition 1)
+_SETTLED = 1e-3  # a step that moves no score further is the last
+
+
+class LogisticMFConfig(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    kind: Literal["logistic_mf"] = "logistic_mf"
+    embedding_size: int = Field(
+        60, ge=1, le=4096, description="dimensions that users and items share, without the two biases"
+    )
+    alpha: float = Field(1.0, gt=0, description="how much a watch weighs; a drawn item weighs 1")
+    l2: float = Field(4.0, gt=0, description="penalty on the squares of the factors")
+    n_negatives: int = Field(
+        30, ge=1, description="items drawn by popularity for each watch; for all those of a user, factors + 2 at most"
+    )
+    learning_rate: float = Field(0.5, gt=0, description="of Adagrad")
+    epochs: int = Field(60, ge=1, description="passes over users and items")
+
+
+class LogisticMF(FactorTowers[LogisticMFConfig]):
+    """log odds of a watch = dot product of factors + bias of the item + bias of the user.
+
+    Item factors come from the library `implicit`, on one thread: with more, equal seeds give other factors. A query
+    solves for the factors of its user given those, with the drawn negatives replaced by what they are on average, so
+    fresh watches count at once. An empty history gives the biases of the items alone. An item that nobody has watched
+    gets the lowest bias.
+
+    The last two dimensions of a query are 1 and the user's bias, those of a candidate its bias and 1.
+
+    Source: Johnson, Logistic matrix factorization for implicit feedback data, NIPS workshop 2014.
+    """
+
+    config_type = LogisticMFConfig
+    name = "logistic_mf"
+    array_names = (ITEM_FACTORS, _NEGATIVE_SHARE)
+
+    def encode_queries(self, users: UserNums, features: FeatureTables) -> Embeddings:
+        """[n_users, factors + 2], solved for from `features.history`."""
+        factors, share = self._arrays[ITEM_FACTORS], self._arrays[_NEGATIVE_SHARE]
+        matrix = features.history.matrix[users]
+        queries = np.zeros((len(users), factors.shape[1]), np.float32)
+        n_users = max(1, _CELLS_PER_BLOCK // (np.count_nonzero(share) * factors.shape[1] + 1))
+        for first in range(0, len(users), n_users):
+            block = matrix[first : first + n_users]
+            met = np.union1d(np.flatnonzero(share), block.indices)
+            queries[first : first + n_users] = self._solve(block[:, met].toarray(), factors[met], share[met])
+        return queries
+
+    def _train(self, history: Interactions, *, seed: int, progress: Progress) -> Arrays:
+        from implicit.cpu.lmf import LogisticMatrixFactorization
+
+        config = self.config
+        model = LogisticMatrixFactorization(
+            factors=config.embedding_size,
+            learning_rate=config.learning_rate,
+            regularization=config.l2,
+            iterations=config.epochs,
+            neg_prop=config.n_negatives,
+            num_threads=1,
+            random_state=seed,
+        )
+
+        def after_epoch(epoch: int, seconds: float) -> None:
+            largest = np.abs(model.item_factors).max()
+            if not largest < _DIVERGED:
+                raise DivergenceError(
+                    f"logistic_mf: {ITEM_FACTORS!r} reach {largest:.4g} in epoch {epoch + 1}; lower its learning_rate"
+                )
+            progress(epoch + 1, config.epochs)
+
+        watched = history.matrix[1:, 1:] * np.float32(config.alpha)
+        model.fit(watched, show_progress=False, callback=after_epoch)
+        factors = np.concatenate([np.zeros((1, config.embedding_size + 2), np.float32), model.item_factors])
+        is_watched = history.item_counts > 0
+        factors[1:][~is_watched[1:], -2] = factors[is_watched, -2].min(initial=0)
+        return {ITEM_FACTORS: factors, _NEGATIVE_SHARE: _negative_share(history, seed)}
+
+    def _solve(
+        self, watched: npt.NDArray[np.float32], factors: Embeddings, share: npt.NDArray[np.float32]
+    ) -> Embeddings:
+        """[n_users, factors + 2] that maximise, over a user's watches and n negatives by their `share` [n_items],
+
+            alpha * sum of log sigmoid(score) + n * sum of share * log sigmoid(-score) - l2 / 2 * |query|^2
+
+        by Newton steps, each cut where it would move a score too far. The 1 before the item's bias stays.
+        """
+        config = self.config
+        free = np.arange(factors.shape[1]) != factors.shape[1] - 2
+        moving = factors[:, free]
+        penalty = config.l2 * np.eye(moving.shape[1], dtype=np.float32)
+        n_drawn = np.minimum(config.n_negatives * np.count_nonzero(watched, axis=1), factors.shape[1])
+        positive = config.alpha * watched
+        weight = positive + n_drawn[:, None].astype(np.float32) * share  # [n_users, n_items]
+        queries = np.zeros((len(watched), factors.shape[1]), np.float32)
+        queries[:, ~free] = 1
+        for _ in range(_MAX_STEPS):
+            probability = 0.5 + 0.5 * np.tanh(0.5 * (queries @ factors.T))
+            slope = (positive - weight * probability) @ moving - config.l2 * queries[:, free]
+            curvature = (moving.T * (weight * probability * (1 - probability))[:, None]) @ moving + penalty
+            step = np.linalg.solve(curvature, slope[..., None])[..., 0]
+            furthest = np.abs(step @ moving.T).max(axis=1, keepdims=True, initial=0)
+            queries[:, free] += step * (_FURTHEST / np.maximum(furthest, _FURTHEST))
+            if furthest.max(initial=0) < _SETTLED:
+                break
+        return queries
+
+
+def _negative_share(history: Interactions, seed: int) -> npt.NDArray[np.float32]:
+    """[n_items + 1] each item's share of the watches, or of draws by it where that leaves fewer items to solve with."""
+    share = history.item_counts / max(history.item_counts.sum(), 1)
+    if np.count_nonzero(share) > _MAX_NEGATIVES:
+        share = np.random.default_rng(seed).multinomial(_MAX_NEGATIVES, share) / _MAX_NEGATIVES
+    return np.asarray(share, np.float32)

@@ -1,0 +1,247 @@
+"""ReportTwoTower: the towers of the report that Belfry grew out of, one embedding per user and one per title."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from belfry.dataset.errors import DivergenceError, InputError
+from belfry.dataset.features import FeatureTables
+from belfry.dataset.interactions import Interactions, SeenItems
+from belfry.dataset.vocabulary import ItemNums, Numbers, UserNums
+from belfry.layers.backend import Tensor, keras, tf, tfrs
+from belfry.layers.export import export_onnx
+from belfry.retrieval.base import Embeddings, Towers
+from belfry.retrieval.config import ReportConfig
+from belfry.retrieval.neural_towers import CONFIG_FILE, WEIGHTS_FILE
+from belfry.retrieval.onnx_towers import QUERY_TOWER_FILE
+
+KS = (1, 5, 10, 50, 100)
+TITLES_FILE = "titles.npy"
+_EVALUATION_BATCH = 4096
+
+
+@dataclass(frozen=True)
+class TopKAccuracy:
+    """Share of watches whose title is among the user's k best of all titles; seen ones are not removed."""
+
+    top_1: float
+    top_5: float
+    top_10: float
+    top_50: float
+    top_100: float
+
+
+@dataclass(frozen=True)
+class EpochRecord(TopKAccuracy):
+    """One epoch of training: accuracy on the training watches after it."""
+
+    epoch: int  # from 1
+    loss: float  # mean over the steps of a step's sum
+
+
+class ReportTwoTower:
+    """query = embedding of the user's id, candidate = embedding of the title; nothing else is known of either.
+
+    With objective "softmax" each watch of a batch is told apart from all others of it, as the report's code did, by
+    `tfrs.tasks.Retrieval`. With "binary" a step maximises what the report's equation means,
+    sum over positives log sigmoid(s_ui) + sum over negatives log sigmoid(-s_uj); as printed its second sum lacks the
+    minus before s_uj, which would reward high scores of negatives. Negatives are drawn uniformly among the titles
+    that their user has not watched.
+
+    An unknown user gets the row of the unknown, which training never touches: its lists are chance.
+    """
+
+    def __init__(self, config: ReportConfig) -> None:
+        self.config = config
+        self.epochs: list[EpochRecord] = []  # of the last fit
+        self._fitted: tuple[_Towers, Numbers] | None = None
+
+    @property
+    def epochs_trained(self) -> int:
+        return len(self.epochs)
+
+    def check(self, history: Interactions, features: FeatureTables) -> None:
+        """Everything will do."""
+
+    def fit(
+        self,
+        history: Interactions,
+        features: FeatureTables,
+        *,
+        seed: int,
+        validate: Callable[[Towers], float] | None = None,
+        epochs: int | None = None,
+        progress: Callable[[int, int], None] = lambda done, total: None,
+    ) -> "ReportTwoTower":
+        """Train from nothing and return itself; `epochs` tells how it went.
+
+        Accuracy is taken after each epoch: within the steps, as the report did, it costs more than the training.
+
+        Args:
+            validate, epochs: play no part; the report trains for all epochs.
+            progress: told of (epochs done, epochs in all).
+
+        Raises:
+            DivergenceError: the loss is not finite.
+        """
+        config = self.config
+        generator = np.random.default_rng(seed)
+        keras.utils.set_random_seed(seed)
+        titles = features.titles
+        titles = np.arange(len(history.items) + 1, dtype=np.int32) if titles is None else titles
+        towers = _Towers(len(history.users), int(titles.max()), config.embedding_size)
+        self._fitted, self.epochs = (towers, titles), []
+        users, watched = history.user_num, titles[history.item_num]
+        seen = _seen_titles(users, watched, len(history.users), towers.n_titles)
+        step = _make_step(towers, config)
+        for epoch in range(1, config.epochs + 1):
+            losses = []
+            for rows in _shuffled(len(users), config.batch_size, generator):
+                batch = [users[rows], watched[rows]]
+                if config.objective == "binary":
+                    batch += _draw_negatives(users[rows], config.n_negatives, seen, towers.n_titles, generator)
+                losses.append(float(step(*map(tf.constant, batch))))
+            loss = float(np.mean(losses))
+            if not np.isfinite(loss):
+                raise DivergenceError(f"report: loss is {loss} in epoch {epoch}; lower its learning_rate")
+            accuracy = towers.accuracy(users, watched)
+            self.epochs.append(EpochRecord(**vars(accuracy), epoch=epoch, loss=loss))
+            progress(epoch, config.epochs)
+        return self
+
+    def test_accuracy(self, test: Interactions) -> TopKAccuracy:
+        """Accuracy on events of the vocabularies that the fit had."""
+        return self._towers.accuracy(test.user_num, self._titles[test.item_num])
+
+    def encode_queries(self, users: UserNums, features: FeatureTables) -> Embeddings:
+        """[n_users, embedding_size]."""
+        return np.asarray(self._towers.users(users))
+
+    def encode_candidates(self, items: ItemNums, features: FeatureTables) -> Embeddings:
+        """[n_items, embedding_size]; items of one title share theirs."""
+        return np.asarray(self._towers.titles(self._titles[items]))
+
+    def save(self, directory: Path) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / CONFIG_FILE).write_text(self.config.model_dump_json(indent=2))
+        np.save(directory / TITLES_FILE, self._titles)
+        self._towers.save_weights(directory / WEIGHTS_FILE)
+
+    @classmethod
+    def load(cls, directory: Path, features: FeatureTables) -> "ReportTwoTower":
+        """What `save` wrote: built from its config, then filled with weights; `features` give the count of users."""
+        model = cls(ReportConfig.model_validate_json((directory / CONFIG_FILE).read_bytes()))
+        titles = np.load(directory / TITLES_FILE)
+        towers = _Towers(len(features.history.users), int(titles.max()), model.config.embedding_size)
+        towers.load_weights(directory / WEIGHTS_FILE)
+        model._fitted = towers, titles
+        return model
+
+    def export(self, directory: Path, features: FeatureTables) -> None:
+        """Write the query tower as an ONNX graph: `user` [n] int32 in, `query` [n, embedding_size] float32 out."""
+
+        def query(inputs: Mapping[str, Tensor]) -> Tensor:
+            return tf.gather(self._towers.users.embeddings, inputs["user"])
+
+        export_onnx(query, {"user": np.zeros(1, np.int32)}, directory / QUERY_TOWER_FILE, output="query")
+
+    @property
+    def n_parameters(self) -> tuple[int, int]:
+        """Of the query tower and of the candidate tower."""
+        return self._towers.users.count_params(), self._towers.titles.count_params()
+
+    @property
+    def _towers(self) -> "_Towers":
+        return self._known()[0]
+
+    @property
+    def _titles(self) -> Numbers:
+        return self._known()[1]
+
+    def _known(self) -> "tuple[_Towers, Numbers]":
+        if self._fitted is None:
+            raise InputError("report: not fitted; call fit() or load() first")
+        return self._fitted
+
+
+class _Towers(keras.Model):  # type: ignore[misc]
+    """The weights of both towers; row 0 is the unknown's."""
+
+    def __init__(self, n_users: int, n_titles: int, embedding_size: int) -> None:
+        super().__init__(name="towers")
+        self.n_titles = n_titles
+        self.users = keras.layers.Embedding(n_users + 1, embedding_size, name="query")
+        self.titles = keras.layers.Embedding(n_titles + 1, embedding_size, name="candidate")
+        self.task = tfrs.tasks.Retrieval()
+        for layer in (self.users, self.titles):
+            layer.build(None)
+        self.built = True
+
+    def softmax_loss(self, users: Tensor, watched: Tensor) -> Tensor:
+        """Sum over the batch of -log softmax, where the other rows' titles are the negatives; all are [n_rows]."""
+        return self.task(self.users(users), self.titles(watched), compute_metrics=False)
+
+    def sigmoid_loss(self, users: Tensor, watched: Tensor, negative_users: Tensor, negatives: Tensor) -> Tensor:
+        """Sum over positives and negatives; the first two are [n_rows], the last two [n_negatives]."""
+        positive, negative = self.score(users, watched), self.score(negative_users, negatives)
+        return -tf.reduce_sum(tf.math.log_sigmoid(positive)) - tf.reduce_sum(tf.math.log_sigmoid(-negative))
+
+    def score(self, users: Tensor, titles: Tensor) -> Tensor:
+        """[n_rows]"""
+        return tf.reduce_sum(self.users(users) * self.titles(titles), axis=1)
+
+    def accuracy(self, users: UserNums, watched: ItemNums) -> TopKAccuracy:
+        """By titles' numbers: by scores, TFRS's other way, a title misses where its score is rounded differently."""
+        numbers = tf.range(1, self.n_titles + 1)
+        catalogue = tfrs.layers.factorized_top_k.BruteForce().index(self.titles(numbers), numbers)
+        metric = tfrs.metrics.FactorizedTopK(catalogue, ks=[min(k, self.n_titles) for k in KS])
+        for first in range(0, len(users), _EVALUATION_BATCH):
+            rows = slice(first, first + _EVALUATION_BATCH)
+            metric.update_state(self.users(users[rows]), self.titles(watched[rows]), tf.constant(watched[rows]))
+        return TopKAccuracy(*map(float, metric.result()))
+
+
+def _make_step(towers: _Towers, config: ReportConfig) -> Callable[..., Tensor]:
+    optimizer = keras.optimizers.Adagrad(config.learning_rate)
+    loss_of = towers.softmax_loss if config.objective == "softmax" else towers.sigmoid_loss
+
+    @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
+    def step(*batch: Tensor) -> Tensor:
+        with tf.GradientTape() as tape:
+            loss = loss_of(*batch)
+        weights = towers.trainable_variables
+        optimizer.apply_gradients(zip(tape.gradient(loss, weights), weights, strict=True))
+        return loss
+
+    return step  # type: ignore[no-any-return]
+
+
+def _shuffled(n_rows: int, batch_size: int, generator: np.random.Generator) -> Iterator[np.ndarray]:
+    """Every row once, in random order."""
+    order = generator.permutation(n_rows)
+    for first in range(0, n_rows, batch_size):
+        yield order[first : first + batch_size]
+
+
+def _seen_titles(users: UserNums, watched: ItemNums, n_users: int, n_titles: int) -> SeenItems:
+    """Titles instead of items, for there are items that share one."""
+    n_rows = n_titles + 1
+    pairs = np.unique(users.astype(np.int64) * n_rows + watched)
+    return SeenItems(np.searchsorted(pairs, np.arange(n_users + 2) * n_rows), (pairs % n_rows).astype(np.int32))
+
+
+def _draw_negatives(
+    users: UserNums, n_negatives: int, seen: SeenItems, n_titles: int, generator: np.random.Generator
+) -> tuple[Numbers, Numbers]:
+    """`n_negatives` rows of (user, unseen title) for each of `users`, none where a user has seen everything."""
+    users = np.repeat(users, n_negatives)
+    n_unseen = n_titles - seen.count(users)
+    users, n_unseen = users[n_unseen > 0], n_unseen[n_unseen > 0]
+    place = generator.integers(n_unseen)  # among the unseen titles of the user
+    # A user's i-th seen title stands behind `title - 1 - i` unseen ones; each at or before the place shifts it by one.
+    owners = np.repeat(np.arange(len(seen.starts) - 1), np.diff(seen.starts))
+    behind = seen.item_num - 1 - (np.arange(len(owners)) - seen.starts[owners])
+    n_shifts = np.searchsorted(owners * n_titles + behind, users * np.int64(n_titles) + place, side="right")
+    return users, (1 + place + n_shifts - seen.starts[users]).astype(np.int32)

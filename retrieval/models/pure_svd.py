@@ -1,0 +1,59 @@
+"""PureSVD: the watches' largest singular vectors; a user is the projection of what they have watched."""
+
+from typing import Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+from scipy.sparse.linalg import svds
+
+from belfry.dataset.errors import InputError
+from belfry.dataset.features import FeatureTables
+from belfry.dataset.interactions import Interactions
+from belfry.dataset.vocabulary import UserNums
+from belfry.retrieval.base import Embeddings
+from belfry.retrieval.models.factors import ITEM_FACTORS, Arrays, FactorTowers, Progress
+
+_EPSILON = 1e-6  # of the largest singular value: below it directions are chance
+
+
+class PureSVDConfig(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    kind: Literal["pure_svd"] = "pure_svd"
+    embedding_size: int = Field(15, ge=1, le=4096, description="singular vectors kept; larger tables bear more")
+
+
+class PureSVD(FactorTowers[PureSVDConfig]):
+    """score = the user's row of ones and zeros, projected on the first right singular vectors of the whole table.
+
+    Fresh watches count at once. An empty history gives zeros.
+
+    Source: Cremonesi, Koren and Turrin, Performance of recommender algorithms on top-n recommendation tasks, RecSys
+    2010.
+    """
+
+    config_type = PureSVDConfig
+    name = "pure_svd"
+
+    def check(self, history: Interactions, features: FeatureTables) -> None:
+        """Refuse more factors than the table of users and items can have.
+
+        Raises:
+            InputError: names both numbers.
+        """
+        n_users, n_items, factors = len(history.users), len(history.items), self.config.embedding_size
+        if factors > min(n_users, n_items):
+            raise InputError(
+                f"pure_svd: embedding_size={factors} are more than {n_users:,} users and {n_items:,} items can have; lower it"
+            )
+
+    def encode_queries(self, users: UserNums, features: FeatureTables) -> Embeddings:
+        """[n_users, factors] sums of the factors of what was watched."""
+        return np.asarray(features.history.matrix[users] @ self._arrays[ITEM_FACTORS])
+
+    def _train(self, history: Interactions, *, seed: int, progress: Progress) -> Arrays:
+        matrix = history.matrix.astype(np.float64)
+        start = np.random.default_rng(seed).normal(size=min(matrix.shape))
+        _, values, vectors = svds(matrix, k=self.config.embedding_size, v0=start)
+        vectors[values <= _EPSILON * values.max()] = 0
+        return {ITEM_FACTORS: vectors.T.astype(np.float32)}

@@ -1,0 +1,198 @@
+"""Holdouts: what stands in for the future is in no history, and is refused in words where there is too little."""
+
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from belfry.dataset.errors import InputError
+from belfry.dataset.features import FeatureColumns, FeatureTables
+from belfry.dataset.folds import MAX_LAST, Fold, Holdout, default_holdout, make_folds
+from belfry.dataset.interactions import Interactions
+from belfry.ranking.features.pair_features import PairFeatures
+from belfry.ranking.listwise.config import PairFeaturesConfig
+from belfry.retrieval.popularity import Popularity, PopularityConfig
+
+HOLDOUTS: tuple[Holdout, ...] = ("time", "last", "random")
+NO_COLUMNS = FeatureColumns()
+
+
+def watches(n_users: int = 20, n_items: int = 30, n_events: int = 400, *, n_times: int = 300) -> Interactions:
+    """Pairs once each, many events of equal time; the rating numbers the row."""
+    generator = np.random.default_rng(0)
+    cells = generator.permutation(n_users * n_items)[:n_events]
+    table = {
+        "user_id": cells // n_items,
+        "item_id": cells % n_items,
+        "timestamp_s": 1_000_000 + 3600 * generator.integers(0, n_times, n_events),
+        "rating": np.arange(n_events, dtype=np.float32),
+    }
+    return Interactions.from_table(pa.table(table))
+
+
+def rows(part: Interactions) -> list[int]:
+    assert part.rating is not None
+    return [int(number) for number in part.rating]
+
+
+def times(part: Interactions) -> np.ndarray:
+    assert part.timestamp_s is not None
+    return part.timestamp_s
+
+
+def folds_of(everything: Interactions, holdout: Holdout, *, n_folds: int = 4, seed: int = 0) -> list[Fold]:
+    return make_folds(everything, holdout, n_folds=n_folds, seed=seed)
+
+
+def test_the_default_goes_by_the_times() -> None:
+    assert default_holdout(watches()) == "time"
+    assert default_holdout(replace(watches(), timestamp_s=None)) == "random"
+
+
+@pytest.mark.parametrize("holdout", HOLDOUTS)
+def test_history_and_later_share_no_event_and_no_pair(holdout: Holdout) -> None:
+    for fold in folds_of(watches(), holdout):
+        assert not set(rows(fold.history)) & set(rows(fold.later))
+        assert not fold.history.seen_items.contains(fold.later.user_num, fold.later.item_num).any()
+        assert len(fold.history) and len(fold.later)
+        assert fold.history.users is fold.later.users
+        assert len(fold.history.items) == 30
+
+
+@pytest.mark.parametrize("holdout", HOLDOUTS)
+def test_what_is_later_changes_nothing_that_is_learned(holdout: Holdout) -> None:
+    """Other items and ratings in the events held back: the features of the history stay what they were."""
+    everything = watches()
+    for number, fold in enumerate(folds_of(everything, holdout)):
+        is_history = np.isin(np.arange(len(everything)), rows(fold.history))
+        assert everything.rating is not None
+        other = replace(
+            everything,
+            item_num=np.where(is_history, everything.item_num, 31 - everything.item_num),
+            rating=np.where(is_history, everything.rating, everything.rating + 1000),
+        )
+        again = folds_of(other, holdout)[number]
+        candidates = Popularity(PopularityConfig()).fit(everything, tables_of(everything), seed=0)
+        asked = np.unique(fold.later.user_num)
+        lists = candidates.retrieve(asked, tables_of(everything), top_k=10, exclude=fold.history.seen_items)
+        before, after = (
+            PairFeatures.fit(tables_of(history), PairFeaturesConfig()).matrix(lists, tables_of(history))
+            for history in (fold.history, again.history)
+        )
+        np.testing.assert_array_equal(before, after)
+        assert fold.later.item_num.tolist() != again.later.item_num.tolist()
+
+
+def tables_of(history: Interactions) -> FeatureTables:
+    return FeatureTables(history, NO_COLUMNS, NO_COLUMNS)
+
+
+def test_random_holds_every_event_back_once() -> None:
+    everything = watches()
+    folds = folds_of(everything, "random")
+    assert len(folds) == 4
+    assert sorted(row for fold in folds for row in rows(fold.later)) == list(range(400))
+    assert all(len(fold.history) + len(fold.later) == 400 for fold in folds)
+
+
+def test_random_goes_by_the_seed() -> None:
+    first, again, other = (folds_of(watches(), "random", seed=seed)[0] for seed in (0, 0, 1))
+    assert rows(first.later) == rows(again.later) != rows(other.later)
+
+
+def test_random_needs_no_times() -> None:
+    assert len(folds_of(replace(watches(), timestamp_s=None), "random")) == 4
+
+
+def test_windows_lie_strictly_behind_their_history() -> None:
+    folds = folds_of(watches(), "time")
+    assert len(folds) == 4
+    for fold in folds:
+        assert times(fold.history).max() < times(fold.later).min()
+    cuts = [times(fold.history).max() for fold in folds]
+    assert cuts == sorted(cuts, reverse=True)  # newest first
+    assert len(set(cuts)) == 4
+
+
+def test_windows_hold_users_with_a_history_and_a_fifth_of_the_events_at_most() -> None:
+    everything = watches()
+    for fold in folds_of(everything, "time"):
+        assert np.isin(fold.later.user_num, fold.history.user_num).all()
+        within = (times(everything) > times(fold.history).max()) & (times(everything) <= times(fold.later).max())
+        assert within.sum() <= 0.2 * 400 + 10  # events of equal time stay together
+
+
+def test_the_newest_window_reaches_to_the_end() -> None:
+    everything = watches()
+    newest = folds_of(everything, "time")[0]
+    assert times(newest.later).max() == times(everything).max()
+    assert len(newest.history) == pytest.approx(360, abs=5)
+
+
+def test_last_holds_back_the_newest_of_each_user() -> None:
+    everything = watches()
+    (fold,) = folds_of(everything, "last")
+    for user in range(1, 21):
+        newest = times(fold.history)[fold.history.user_num == user].max()
+        later = times(fold.later)[fold.later.user_num == user]
+        assert 1 <= len(later) <= MAX_LAST
+        assert (later >= newest).all()
+
+
+def test_equal_times_go_by_the_order_of_the_source() -> None:
+    table = {"user_id": [1] * 6, "item_id": range(6), "timestamp_s": [9] * 6, "rating": np.arange(6.0)}
+    (fold,) = folds_of(Interactions.from_table(pa.table(table)), "last")
+    assert rows(fold.later) == [4, 5]
+
+
+@pytest.mark.parametrize(("n_events", "n_last"), [(2, 1), (3, 1), (6, 2), (15, 5), (60, 5)])
+def test_last_leaves_the_middle_user_two_thirds(n_events: int, n_last: int) -> None:
+    table = {"user_id": [1] * n_events, "item_id": range(n_events), "timestamp_s": range(n_events)}
+    (fold,) = folds_of(Interactions.from_table(pa.table(table)), "last")
+    assert len(fold.later) == n_last
+
+
+@pytest.mark.parametrize("holdout", ["last", "time"])
+def test_without_times_only_random_will_do(holdout: Holdout) -> None:
+    with pytest.raises(InputError, match=rf"holdout '{holdout}' needs a timestamp_s column .*; use holdout random"):
+        folds_of(replace(watches(), timestamp_s=None), holdout)
+
+
+@pytest.mark.parametrize("holdout", HOLDOUTS)
+def test_one_event_is_too_few(holdout: Holdout) -> None:
+    with pytest.raises(InputError, match=r"too few events|both need some"):
+        folds_of(watches().select(np.array([0])), holdout)
+
+
+@pytest.mark.parametrize("holdout", HOLDOUTS)
+def test_users_of_one_event_each(holdout: Holdout) -> None:
+    """Nobody has a history and something later: refused, or folds in which nobody can be asked."""
+    table = {"user_id": range(8), "item_id": range(8), "timestamp_s": range(8)}
+    try:
+        folds = folds_of(Interactions.from_table(pa.table(table)), holdout)
+    except InputError as error:
+        assert "too few events to hold any back" in str(error) or "both need some" in str(error)
+    else:
+        assert holdout == "random"
+        assert all(not np.isin(fold.later.user_num, fold.history.user_num).any() for fold in folds)
+
+
+def test_all_at_one_time_cannot_be_cut() -> None:
+    with pytest.raises(InputError, match="too few events to hold any back by holdout 'time'"):
+        folds_of(watches(n_times=1), "time")
+
+
+def test_what_a_random_fold_holds_back_was_not_shown() -> None:
+    """Logs with an impression for each watch: an item shown and not watched would tell that it was held back."""
+    events = watches()
+    table = events.to_table()
+    never_watched = pa.table({"user_id": [0, 1], "item_id": [29, 29]})
+    pairs = table.select(["user_id", "item_id"])
+    shown = pa.concat_tables([pairs, never_watched.cast(pairs.schema)])
+    logged = Interactions.from_table(table, users=events.users, items=events.items, impressions=shown)
+    for fold in make_folds(logged, "random", n_folds=4, seed=0):
+        assert fold.history.impressions is not None
+        told = fold.history.impressions.contains(fold.later.user_num, fold.later.item_num)
+        assert not told.any()
+        assert fold.history.impressions.contains(fold.history.user_num, fold.history.item_num).all()

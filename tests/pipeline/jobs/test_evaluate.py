@@ -1,0 +1,270 @@
+"""Evaluation: who is judged, on what, beside which baselines; checked by hand where the answer is known."""
+
+import json
+import math
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from belfry.dataset.errors import InputError, TableError
+from belfry.dataset.tables import Tables
+from belfry.pipeline.jobs import evaluate
+from belfry.pipeline.jobs.evaluate import evaluate_run, evaluate_stages, evaluate_table, read_test, save_report
+from belfry.pipeline.serving.recommender import Recommender
+from tests.pipeline.small_recommender import NO_HISTORY, SEEN_ALL, SmallRecommender
+
+SYSTEMS = ["popularity", "ItemKNN", "retrieval", "both stages"]
+
+
+@pytest.fixture(scope="module")
+def recommender():
+    return SmallRecommender()
+
+
+def events(pairs):
+    users, items = zip(*pairs, strict=True)
+    return pa.table({"user_id": [*users], "item_id": [*items]})
+
+
+def unseen(recommender, user):
+    """The items that a user has not seen, as ids."""
+    history = recommender.features.history
+    seen = history.seen_items.of(recommender.users.number(user))
+    return recommender.items.take(np.setdiff1d(np.arange(1, len(recommender.items) + 1), seen)).to_pylist()
+
+
+def means(report):
+    return {system.name: {name: found.mean for name, found in system.metrics.items()} for system in report.systems}
+
+
+def left_out(report):
+    return {left.reason: left.n_users for left in report.left_out}
+
+
+class TestRun:
+    def test_figures_by_hand(self, recommender):
+        """What the second stage has at ranks 1 and 3 of one user, and nothing of another."""
+        lists = recommender.recommend_many([1, 2], 12)
+        first = lists.filter(pa.compute.equal(lists["user_id"], 1))["item_id"].to_pylist()
+        last = lists.filter(pa.compute.equal(lists["user_id"], 2))["item_id"].to_pylist()[-1]
+        report = evaluate_run(recommender, events([(1, first[0]), (1, first[2]), (2, last)]), n=3, seed=0)
+        assert [system.name for system in report.systems] == SYSTEMS
+        assert (report.run, report.split, report.seen_removed, report.n_users) == ("small-0", "test", True, 2)
+        figures = means(report)["both stages"]
+        ndcg = (1 + 1 / math.log2(4)) / (1 + 1 / math.log2(3))
+        assert figures["ndcg@3"] == pytest.approx(ndcg / 2)
+        assert figures["recall@3"] == pytest.approx(0.5)
+        assert figures["mrr@3"] == pytest.approx(0.5)
+        # The ranker turns retrieval's lists round: its last is the first there.
+        assert means(report)["retrieval"]["mrr@3"] >= 0.5
+        assert (report.difference.baseline, report.difference.system) == ("retrieval", "both stages")
+        assert report.left_out == ()
+
+    def test_the_loss_by_hand(self, recommender):
+        """The first candidate of one user at its place, the last of another: all is found, and one is misplaced."""
+        lists = recommender.recommend_many([1, 2], 12)
+        first, second = (
+            lists.filter(pa.compute.equal(lists["user_id"], user))["item_id"].to_pylist() for user in (1, 2)
+        )
+        report = evaluate_run(recommender, events([(1, first[0]), (2, second[-1])]), n=3, seed=0)
+        found = report.attribution
+        assert (found.n, found.depth) == (3, max(len(first), len(second)))
+        parts = (found.reached, found.lost_by_retrieval, found.lost_by_ranking, found.candidate_recall)
+        assert [part.mean for part in parts] == [0.5, 0, 0.5, 1]
+
+    def test_what_retrieval_cannot_bring_is_its_loss(self, recommender):
+        last = recommender.items.ids[-1].as_py()  # has no neighbours
+        found = evaluate_run(recommender, events([(1, last)]), n=3, seed=0).attribution
+        assert (found.lost_by_retrieval.mean, found.candidate_recall.mean) == (1, 0)
+
+    def test_blocks_change_nothing(self, recommender, monkeypatch):
+        test = events([(user, item) for user in range(10, 40) for item in unseen(recommender, user)[:2]])
+        whole = evaluate_run(recommender, test, n=3, seed=0)
+        monkeypatch.setattr(evaluate, "USERS_PER_BLOCK", 4)
+        assert means(evaluate_run(recommender, test, n=3, seed=0)) == means(whole)
+
+    def test_who_is_left_out_and_why(self, recommender):
+        fresh, seen = unseen(recommender, 1)[0], unseen(recommender, NO_HISTORY)
+        seen = next(item for item in seen if item not in unseen(recommender, 1))
+        rows = [(1, fresh), (1, seen), (1, "zz"), (2, "zz"), (NO_HISTORY, "a"), (SEEN_ALL, "a")]
+        report = evaluate_run(recommender, events([*rows, (998, "a"), (999, "a"), (999, "zz")]), n=3, seed=0)
+        assert report.n_users == 1
+        assert left_out(report) == {
+            "not in the training data (3 test rows)": 2,
+            "no test row of an item that is known and was not seen before": 2,
+            "fewer than 1 earlier events": 1,
+            "in part: 2 test rows of unknown items": 2,
+            "in part: 2 test rows of items seen before": 2,
+        }
+
+    def test_min_history(self, recommender):
+        counts = recommender.features.history.seen_items.count(np.arange(1, 41, dtype=np.int32))
+        test = events([(user, item) for user in range(1, 41) for item in unseen(recommender, user)[:1]])
+        report = evaluate_run(recommender, test, n=3, min_history=5, seed=0)
+        enough = {user for user in range(1, 41) if counts[user - 1] >= 5} - {SEEN_ALL}
+        assert report.n_users == len(enough)
+        assert left_out(report) == {"fewer than 5 earlier events": 39 - len(enough)}
+
+    def test_nobody_to_judge(self, recommender):
+        with pytest.raises(InputError, match=r"no user can be judged \(it names no known user\)"):
+            evaluate_run(recommender, events([(999, "a")]), seed=0)
+        with pytest.raises(InputError, match=r"no user can be judged \(no test row of an item .* before: 1;"):
+            evaluate_run(recommender, events([(1, "zz")]), seed=0)
+        with pytest.raises(InputError, match="no user can be judged"):
+            evaluate_run(recommender, events([(1, "a")]).slice(1), seed=0)
+
+    @pytest.mark.parametrize(
+        ("test", "match"),
+        [
+            (pa.table({"user": [1], "item_id": ["a"]}), "column 'user_id' is needed once; there are 'user', 'item_id'"),
+            (
+                pa.table({"user_id": ["1"], "item_id": ["a"]}),
+                "column 'user_id' is string, the ids learned from are int64",
+            ),
+            (pa.table({"user_id": [1], "item_id": [1]}), "column 'item_id' is int64, the ids learned from are string"),
+        ],
+    )
+    def test_tables_that_are_refused(self, recommender, test, match):
+        with pytest.raises(TableError, match=match):
+            evaluate_run(recommender, test, seed=0)
+
+    def test_only_watches_are_relevant(self, recommender):
+        item = unseen(recommender, 1)[0]
+        watch = pa.table({"user_id": [1], "item_id": [item]})
+        shown = pa.table({"user_id": [1, 1, 2], "item_id": [item, *unseen(recommender, 1)[1:2], item]})
+        shown = shown.append_column("event", pa.array([None, "shown", "SHOWN"]))
+        assert means(evaluate_run(recommender, shown, seed=0)) == means(evaluate_run(recommender, watch, seed=0))
+        with pytest.raises(TableError, match="test: none of 2 rows is a watch"):
+            evaluate_run(recommender, shown.slice(1), seed=0)
+        with pytest.raises(TableError, match="test: column 'event' is int64; strings are wanted here"):
+            evaluate_run(recommender, watch.append_column("event", pa.array([1])), seed=0)
+
+    def test_csv_ids_become_text_where_the_run_has_text(self, tmp_path):
+        recommender = SmallRecommender(text_ids=True)
+        (tmp_path / "test.csv").write_text("user_id,item_id\n1,a\n")
+        table = read_test(tmp_path / "test.csv", recommender.users, recommender.items)
+        assert table.schema.types == [pa.string(), pa.string()]
+
+
+@pytest.fixture(scope="module")
+def trained(tiny_run):
+    return Recommender.load(tiny_run)
+
+
+@pytest.fixture(scope="module")
+def trained_report(trained, tiny_split):
+    return evaluate_run(trained, tiny_split.test.to_table(), seed=0)
+
+
+class TestTrainedRun:
+    def test_both_stages_stand_beside_the_baselines(self, trained_report):
+        assert [system.name for system in trained_report.systems] == SYSTEMS
+        figures = means(trained_report)
+        assert figures["both stages"]["ndcg@10"] > 0.5 * figures["popularity"]["ndcg@10"] > 0
+        assert figures["retrieval"]["recall@100"] > 0.5
+        # Final lists go no deeper than the candidates that are ranked in production.
+        assert "recall@50" not in figures["both stages"]
+        assert "recall@100" in figures["popularity"]
+
+    def test_loss_and_probabilities(self, trained_report, trained, tiny_split):
+        loss, reliability = trained_report.attribution, trained_report.reliability
+        assert loss.reached.mean == pytest.approx(means(trained_report)["both stages"]["ndcg@10"])
+        assert loss.reached.mean + loss.lost_by_retrieval.mean + loss.lost_by_ranking.mean == pytest.approx(1)
+        assert loss.depth == 40
+        assert reliability.n_rows <= 40 * trained_report.n_users
+        assert reliability.brier < reliability.brier_of_constant
+        closed = evaluate_stages(
+            replace(trained.stages, ranker=None), tiny_split.test, run="closed", split="test", seed=0
+        )
+        assert closed.reliability is None
+        assert closed.attribution.lost_by_retrieval == loss.lost_by_retrieval  # the same candidates in another order
+        assert closed.attribution.candidate_recall == loss.candidate_recall
+
+    def test_final_figures_are_those_of_the_lists_that_are_given_out(self, trained_report, trained, tiny_split):
+        train = Tables(tiny_split.train.to_table(), pa.table({"item_id": trained.items.ids}))
+        lists = trained.recommend_many(trained.users.ids, 10)
+        judged = evaluate_table(lists, train, tiny_split.test.to_table(), seed=0)
+        table, final = means(judged)["table"], means(trained_report)["both stages"]
+        for name in ("ndcg@10", "precision@10", "mrr@10", "hit_rate@10"):
+            assert table[name] == pytest.approx(final[name]), name
+
+    def test_a_run_is_judged_as_its_stages_are(self, trained_report, trained, tiny_split):
+        stages = trained.stages
+        again = evaluate_stages(stages, tiny_split.test, run=trained_report.run, split="test", seed=0)
+        assert means(again) == means(trained_report)
+
+
+class TestTable:
+    TRAIN = events([(1, "a"), (1, "b"), (2, "a"), (2, "c"), (3, "b"), (3, "c"), (4, "a")])
+    TEST = events([(1, "c"), (2, "b"), (3, "a")])
+
+    def lists(self, rows):
+        users, items, ranks = zip(*rows, strict=True)
+        return pa.table({"user_id": [*users], "item_id": [*items], "rank": [*ranks]})
+
+    def test_figures_by_hand(self):
+        lists = self.lists([(1, "c", 1), (2, "b", 1)])
+        report = evaluate_table(lists, Tables(self.TRAIN), self.TEST, name="mine", n=1, seed=0)
+        assert [system.name for system in report.systems] == ["popularity", "ItemKNN", "mine"]
+        assert (report.difference.baseline, report.difference.system) == ("ItemKNN", "mine")
+        assert report.n_users == 3
+        assert report.attribution is None  # nobody knows its candidates
+        assert means(report)["mine"]["ndcg@1"] == pytest.approx(2 / 3)  # user 3 has no list and counts with 0
+        assert means(report)["popularity"]["ndcg@1"] == 1  # only one item is left for each
+
+    def test_seen_items_are_refused_or_allowed_everywhere(self):
+        lists = self.lists([(1, "a", 1), (2, "b", 1), (3, "a", 1)])
+        with pytest.raises(TableError, match=r"1 row with an item that its user has seen \(first in row 0\)"):
+            evaluate_table(lists, Tables(self.TRAIN), self.TEST, n=1, seed=0)
+        report = evaluate_table(lists, Tables(self.TRAIN), self.TEST, n=1, seen_removed=False, seed=0)
+        assert not report.seen_removed
+        assert means(report)["table"]["ndcg@1"] == pytest.approx(2 / 3)
+        assert means(report)["popularity"]["ndcg@1"] == pytest.approx(1 / 3)  # "a" for everybody
+
+    def test_other_users_of_the_table_do_not_count(self):
+        lists = self.lists([(1, "c", 1), (4, "b", 1), (99, "a", 1)])
+        report = evaluate_table(lists, Tables(self.TRAIN), self.TEST, n=1, seed=0)
+        assert report.n_users == 3
+        assert report.left_out == ()
+
+    def test_the_catalogue_takes_in_the_items_table(self):
+        lists = self.lists([(1, "new", 1)])
+        with pytest.raises(TableError, match="an item that the catalogue lacks"):
+            evaluate_table(lists, Tables(self.TRAIN), self.TEST, n=1, seed=0)
+        items = pa.table({"item_id": ["a", "b", "c", "new"]})
+        report = evaluate_table(lists, Tables(self.TRAIN, items), events([(1, "new")]), n=1, seed=0)
+        assert means(report)["table"]["ndcg@1"] == 1
+
+
+@pytest.fixture(scope="module")
+def small_report(recommender):
+    return evaluate_run(recommender, events([(1, unseen(recommender, 1)[0])]), n=3, seed=0)
+
+
+class TestSaveReport:
+    def test_both_files_and_nothing_else(self, small_report, tmp_path):
+        folder = tmp_path / "small.evaluation"
+        for _ in range(2):
+            save_report(small_report, folder)
+            assert sorted(path.name for path in folder.iterdir()) == ["evaluation.json", "evaluation.md"]
+        assert json.loads((folder / "evaluation.json").read_text())["run"] == "small-0"
+        assert (folder / "evaluation.md").read_text().startswith("# Evaluation of small-0\n")
+
+    def test_a_published_run_is_left_alone(self, small_report, tmp_path):
+        (tmp_path / "manifest.json").touch()
+        with pytest.raises(InputError, match="is a published run, which nothing may be added to"):
+            save_report(small_report, tmp_path)
+
+    def test_a_missing_parent(self, small_report, tmp_path):
+        with pytest.raises(InputError, match="its parent"):
+            save_report(small_report, tmp_path / "missing" / "folder")
+
+    def test_a_failure_keeps_the_earlier_report(self, small_report, tmp_path, monkeypatch):
+        save_report(small_report, tmp_path)
+        before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+        monkeypatch.setattr(evaluate, "to_markdown", lambda report: "\udcff")
+        with pytest.raises(UnicodeEncodeError):
+            save_report(small_report, tmp_path)
+        assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before

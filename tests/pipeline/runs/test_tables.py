@@ -1,0 +1,43 @@
+"""Run files: the tables of a run come back as they were."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from belfry.dataset.prepare import prepare
+from belfry.dataset.tables import Tables
+from belfry.pipeline.runs.tables import load_tables, save_tables
+
+EVENTS = pa.table(
+    {
+        "user_id": [1, 1, 2, 3],
+        "item_id": ["a", "b", "a", "b"],
+        "timestamp_s": [1, 2, 3, 4],
+        "event": ["rated", "shown", "watched", "watched"],
+        "rating": pa.array([4, None, None, None], pa.float32()),
+    }
+)
+USERS = pa.table({"user_id": [1, 2, 3], "age": [20, 30, 40], "n_visits": [7, 8, 9]})
+
+
+def test_weights_and_hot_columns_come_back(tmp_path: Path) -> None:
+    tables = Tables(EVENTS, users=USERS, usage_columns=("n_visits",))
+    data = prepare(tables, (("rated", 2.0), ("watched", 1.0), ("shown", 0.0)))
+    features = data.features(data.interactions)
+    save_tables(features, data.titles, tmp_path)
+    again, titles = load_tables(tmp_path)
+    assert again.history.to_table().equals(features.history.to_table())
+    assert again.history.weight is not None
+    assert again.history.weight.tolist() == [2, 1, 1]
+    assert again.users.usage == {"n_visits", "n_visits_bucket"}
+    numbers = np.arange(4, dtype=np.int32)
+    for name, values in features.users.take(numbers).items():
+        assert (again.users.take(numbers)[name] == values).all()
+    assert titles.to_pylist() == [None, None]
+
+
+def test_without_weights_there_are_none(tmp_path: Path) -> None:
+    data = prepare(Tables(EVENTS))
+    save_tables(data.features(data.interactions), data.titles, tmp_path)
+    assert load_tables(tmp_path)[0].history.weight is None

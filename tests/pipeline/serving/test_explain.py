@@ -1,0 +1,177 @@
+"""Reasons of a list: for known users, cold ones, visitors, and where no ranker orders the lists."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from belfry import Explanation, Recommendation, Recommender, recommend
+from belfry.dataset.vocabulary import Id
+from belfry.pipeline.serving.explain import N_SHOWN
+from belfry.pipeline.serving.two_stage import Limits
+from belfry.ranking.explain import occlude
+from belfry.ranking.listwise.feature_ranker import FeaturedRanker
+
+STRANGER = 99
+
+
+@pytest.fixture(scope="module")
+def recommender(tiny_run: Path) -> Recommender:
+    return Recommender.load(tiny_run)
+
+
+@pytest.fixture(scope="module")
+def closed(tiny_run: Path) -> Recommender:
+    """The same run, its gate closed."""
+    recommender = Recommender.load(tiny_run)
+    recommender.stages = replace(recommender.stages, ranker=None)
+    return recommender
+
+
+@pytest.fixture(scope="module")
+def known(recommender: Recommender) -> list[Id]:
+    counts = np.diff(recommender.features.history.by_user.starts)
+    users: list[Id] = recommender.users.take(np.argsort(-counts)[:5]).to_pylist()
+    return users
+
+
+@pytest.fixture(scope="module")
+def cold(recommender: Recommender) -> Id:
+    numbers = np.arange(1, len(recommender.users) + 1)
+    user: Id = recommender.users.take(
+        numbers[recommender.features.history.seen_items.count(numbers) == 0][:1]
+    ).to_pylist()[0]
+    return user
+
+
+def reasons_of(answers: list[Recommendation]) -> list[Explanation]:
+    return [answer.because for answer in answers if answer.because is not None]
+
+
+def assert_well_formed(answers: list[Recommendation], watched: set[Id]) -> None:
+    """Every place has a reason, strongest first; what is said to be watched is, and does not speak for itself."""
+    reasons = reasons_of(answers)
+    assert len(reasons) == len(answers)
+    for answer, because in zip(answers, reasons, strict=True):
+        assert len(because.watched) <= N_SHOWN
+        assert len(because.features) <= N_SHOWN
+        shares = [found.share for found in because.watched]
+        assert shares == sorted(shares, reverse=True)
+        assert all(share > 0 for share in shares)
+        assert sum(shares) <= 1 + 1e-6
+        assert {found.item_id for found in because.watched} <= watched - {answer.item_id}
+        changes = [abs(effect.change) for effect in because.features]
+        assert changes == sorted(changes, reverse=True)
+        assert len({effect.feature for effect in because.features}) == len(changes)
+
+
+def seen_by(recommender: Recommender, user: Id) -> set[Id]:
+    numbers = recommender.features.history.seen_items.of(recommender.users.number(user))
+    return set(recommender.items.take(numbers).to_pylist())
+
+
+@pytest.mark.parametrize("n", [1, 10, 70])
+def test_known_users(recommender: Recommender, known: list[Id], n: int) -> None:
+    for user in known:
+        answers = recommender.recommend(user, n, explain=True)
+        assert_well_formed(answers, seen_by(recommender, user))
+        assert all(because.watched and because.features for because in reasons_of(answers[:10]))
+
+
+def test_asking_for_reasons_changes_no_list(recommender: Recommender, known: list[Id], cold: Id) -> None:
+    for user in [*known, cold, STRANGER]:
+        plain, explained = recommender.recommend(user, 10), recommender.recommend(user, 10, explain=True)
+        assert [answer._replace(because=None) for answer in explained] == plain
+        assert all(answer.because is None for answer in plain)
+
+
+def test_reasons_do_not_depend_on_the_length_of_the_list(recommender: Recommender, known: list[Id]) -> None:
+    short, long = (recommender.recommend(known[0], n, explain=True) for n in (3, 20))
+    assert reasons_of(short) == reasons_of(long)[:3]
+
+
+def test_a_row_of_a_batch_is_explained_as_it_is_alone(recommender: Recommender, known: list[Id]) -> None:
+    stages = recommender.stages
+    ranker = stages.ranker
+    assert isinstance(ranker, FeaturedRanker)
+    users = np.array([recommender.users.number(user) for user in known], np.int32)
+    limits = Limits(n=10, exclude=stages.features.history.seen_items, blocked=np.zeros(0, np.int32), only=None)
+    batch = occlude(ranker, ranker.describe(stages.candidates(users, **limits), stages.features))
+    alone = [
+        occlude(ranker, ranker.describe(stages.candidates(users[[place]], **limits), stages.features))
+        for place in range(len(users))
+    ]
+    assert {one.groups for one in alone} == {batch.groups}
+    np.testing.assert_allclose(batch.changes, np.concatenate([one.changes for one in alone], axis=1), atol=1e-4)
+    for place, user in enumerate(known):
+        answers = recommender.recommend(user, 10, explain=True)
+        rows = stages.candidates(users[[place]], **limits).item_num.tolist()
+        for answer, because in zip(answers, reasons_of(answers), strict=True):
+            row = rows.index(recommender.items.number(answer.item_id))
+            changes = dict(zip(alone[place].groups, alone[place].changes[:, row].tolist(), strict=True))
+            assert {effect.feature: effect.change for effect in because.features}.items() <= changes.items()
+
+
+def test_titles(recommender: Recommender, known: list[Id]) -> None:
+    titles = dict(zip(recommender.items.ids.to_pylist(), recommender.titles.to_pylist(), strict=True))
+    for because in reasons_of(recommender.recommend(known[0], 5, explain=True)):
+        assert [found.title for found in because.watched] == [titles[found.item_id] for found in because.watched]
+
+
+def test_cold_users_are_told_what_is_popular_with_whom(recommender: Recommender, cold: Id) -> None:
+    answers = recommender.recommend(cold, 10, explain=True)
+    assert_well_formed(answers, set())
+    named = {effect.feature for because in reasons_of(answers) for effect in because.features}
+    assert "popularity" in named
+    groups = {f"users of the same {name}" for name in ("age", "gender", "occupation")}
+    assert named <= groups | {"popularity", "the towers"}
+    assert named & groups
+
+
+def test_a_strangers_list_is_popular_with_everybody(recommender: Recommender) -> None:
+    for because in reasons_of(recommender.recommend(STRANGER, 5, explain=True)):
+        assert because.features[0].feature == "popularity"
+        assert because.features[0].change > 0
+
+
+def test_visitors(recommender: Recommender) -> None:
+    history = recommender.items.ids.to_pylist()[:4]
+    answers = recommender.recommend(STRANGER, 10, history=history, explain=True)
+    assert_well_formed(answers, set(history))
+    assert all(because.features for because in reasons_of(answers))
+
+
+def test_without_a_ranker_vectors_tell_what_is_alike(closed: Recommender, known: list[Id], cold: Id) -> None:
+    answers = closed.recommend(known[0], 10, explain=True)
+    assert_well_formed(answers, seen_by(closed, known[0]))
+    for answer, because in zip(answers, reasons_of(answers), strict=True):
+        assert because.features == ()
+        alike = {found.item_id: found.similarity for found in closed.similar_items(answer.item_id, 10_000)}
+        first, *others = (alike[found.item_id] for found in because.watched)
+        assert all(similarity <= first + 1e-6 for similarity in others)
+        assert first == pytest.approx(max(alike[item] for item in seen_by(closed, known[0])), abs=1e-6)
+    assert_well_formed(closed.recommend(cold, 10, explain=True), set())
+
+
+def test_seen_items_are_no_reason_for_themselves(
+    recommender: Recommender, closed: Recommender, known: list[Id]
+) -> None:
+    for run in (recommender, closed):
+        answers = run.recommend(known[0], 120, exclude_seen=False, explain=True)
+        assert_well_formed(answers, seen_by(run, known[0]))
+
+
+def test_items_that_are_chosen_from(recommender: Recommender, known: list[Id]) -> None:
+    some = recommender.items.ids.to_pylist()[::3]
+    answers = recommender.recommend(known[0], 10, only=some, exclude=some[:5], explain=True)
+    assert_well_formed(answers, seen_by(recommender, known[0]))
+    (single,) = recommender.recommend(known[0], 10, only=[answers[0].item_id], explain=True)
+    assert single.because is not None
+    assert single.because.features == ()  # there is nothing that it stands above
+    assert recommender.recommend(known[0], 10, only=[], explain=True) == []
+
+
+def test_the_function_explains_too(recommender: Recommender, known: list[Id], tiny_run: Path) -> None:
+    expected = recommender.recommend(known[0], 3, explain=True)
+    assert recommend(known[0], 3, artifacts=tiny_run, explain=True) == expected

@@ -1,0 +1,77 @@
+"""Fresh watches: a list follows them at once, as if they had been there."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from belfry import Recommender
+from belfry.dataset.errors import InputError
+from belfry.dataset.vocabulary import Id
+from belfry.pipeline.serving.session import SESSION_USER, session_tables
+
+NEWCOMER = 10**9
+
+
+@pytest.fixture(scope="module")
+def recommender(tiny_run: Path) -> Recommender:
+    return Recommender.load(tiny_run)
+
+
+@pytest.fixture(scope="module")
+def user(recommender: Recommender) -> Id:
+    """The user with the longest history."""
+    number = np.argmax(np.diff(recommender.features.history.by_user.starts))
+    return int(recommender.users.take([number])[0].as_py())
+
+
+def test_a_visitor_without_fresh_watches_is_the_user(recommender: Recommender, user: Id) -> None:
+    number = recommender.users.number(user)
+    tables = session_tables(recommender.features, number, np.zeros(0, np.int32))
+    here = recommender.stages.towers.encode_queries(np.array([number], np.int32), recommender.features)
+    there = recommender.stages.towers.encode_queries(SESSION_USER, tables)
+    np.testing.assert_allclose(here, there, atol=1e-6)
+    assert tables.now_s <= recommender.features.now_s
+    for name, values in recommender.features.users.categorical.items():
+        assert tables.users.categorical[name].tolist() == [values[0], values[number]]
+
+
+def test_fresh_watches_come_last_and_now(recommender: Recommender, user: Id) -> None:
+    features, number = recommender.features, recommender.users.number(user)
+    tables = session_tables(features, number, np.array([7, 3], np.int32))
+    assert tables.history.item_num[tables.history.by_user.of(1)][-2:].tolist() == [7, 3]
+    assert tables.now_s == features.now_s
+    assert tables.history.seen_items.of(1).tolist() == sorted({*features.history.seen_items.of(number).tolist(), 3, 7})
+
+
+def test_fresh_watches_count_as_seen_and_move_the_list(recommender: Recommender, user: Id) -> None:
+    before = [answer.item_id for answer in recommender.recommend(user, 10)]
+    after = [answer.item_id for answer in recommender.recommend(user, 10, history=before[:3])]
+    assert not set(after) & set(before[:3])
+    assert len(after) == 10
+    again = recommender.recommend(user, 10, history=before[:3], exclude_seen=False)
+    assert len(again) == 10
+
+
+def test_a_newcomer_with_three_watches_gets_a_personal_list(recommender: Recommender) -> None:
+    items = recommender.items.ids.to_pylist()
+    cold = recommender.recommend(NEWCOMER, 10)
+    lists = [recommender.recommend(NEWCOMER, 10, history=items[first : first + 3]) for first in (0, 60)]
+    assert all(answer.is_cold for answer in cold)
+    assert not any(answer.is_cold for answers in lists for answer in answers)
+    assert [answer.item_id for answer in lists[0]] != [answer.item_id for answer in lists[1]]
+
+
+def test_items_outside_the_catalogue_are_ignored(recommender: Recommender, user: Id) -> None:
+    assert recommender.recommend(user, 5, history=[-5, "x"]) == recommender.recommend(user, 5)
+
+
+def test_a_single_id_is_refused(recommender: Recommender, user: Id) -> None:
+    with pytest.raises(InputError, match="history='50' is one id; pass a list of ids"):
+        recommender.recommend(user, 5, history="50")
+
+
+def test_towers_that_know_ids_alone_say_so(recommender: Recommender, user: Id, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recommender, "_reads_history", False)
+    with pytest.raises(InputError, match="know users by their id alone"):
+        recommender.recommend(user, 5, history=[recommender.items.ids[0].as_py()])

@@ -1,0 +1,29 @@
+import csv
+from pathlib import Path
+from types import SimpleNamespace
+
+from belfry.pipeline.training.curves import write_test_accuracy, write_training_curves
+from belfry.retrieval.models.neural.report import EpochRecord
+
+
+def test_a_row_per_epoch_and_the_reports_four_figures(tmp_path: Path) -> None:
+    records = [
+        EpochRecord(epoch=epoch, loss=5.0 - epoch, top_1=0.1, top_5=0.2, top_10=0.3, top_50=0.4, top_100=0.5)
+        for epoch in (1, 2)
+    ]
+    write_training_curves(SimpleNamespace(epochs=records), tmp_path / "training")
+    with (tmp_path / "training" / "training.csv").open() as file:
+        rows = list(csv.reader(file))
+    assert rows == [
+        ["epoch", "loss", "top_1", "top_5", "top_10", "top_50", "top_100"],
+        ["1", "4.0", "0.1", "0.2", "0.3", "0.4", "0.5"],
+        ["2", "3.0", "0.1", "0.2", "0.3", "0.4", "0.5"],
+    ]
+    for name in ("loss", "top_1", "top_5", "top_10"):
+        assert (tmp_path / "training" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_towers_without_records_leave_no_files(tmp_path: Path) -> None:
+    write_training_curves(SimpleNamespace(), tmp_path / "training")
+    write_test_accuracy(SimpleNamespace(), None, tmp_path)
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,113 @@
+"""FeaturedRanker: what it answers is what its parts say, and features of another world are refused by name."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from belfry.dataset.errors import InputError
+from belfry.dataset.features import FeatureColumns, FeatureTables
+from belfry.ranking.base import Scores
+from belfry.ranking.calibration import Calibration
+from belfry.ranking.features.pair_features import PairFeatures
+from belfry.ranking.lists import Lists
+from belfry.ranking.listwise.feature_ranker import FeaturedRanker
+from belfry.ranking.listwise.score_blend import ScoreBlend
+from tests.ranking.features.test_pair_features import CONFIG, candidates_for, random_world
+
+OPINION = ScoreBlend(0.5, Calibration(slope=2.0, intercept=-1.0))
+
+
+class ByPopularity:
+    def score_lists(self, lists: Lists) -> Scores:
+        return lists.column("popularity")
+
+
+@pytest.fixture(scope="module")
+def world() -> FeatureTables:
+    return random_world()
+
+
+@pytest.fixture(scope="module")
+def pair_features(world: FeatureTables) -> PairFeatures:
+    return PairFeatures.fit(world, CONFIG)
+
+
+@pytest.fixture
+def ranker(world: FeatureTables, pair_features: PairFeatures) -> FeaturedRanker:
+    return FeaturedRanker(pair_features, ByPopularity(), OPINION, pair_features.names(world))
+
+
+def without(columns: FeatureColumns, name: str) -> FeatureColumns:
+    """The columns but one."""
+    return FeatureColumns(
+        **{
+            kind: {key: values for key, values in getattr(columns, kind).items() if key != name}
+            for kind in ("categorical", "numeric", "multi_valued", "sizes")
+        }
+    )
+
+
+def test_scores_are_the_opinion_of_the_scorer(world: FeatureTables, ranker: FeaturedRanker) -> None:
+    """In row order; the lists, too, are what `describe` says of the candidates."""
+    candidates = candidates_for(world, [4, 0, 30, 9])
+    lists = ranker.describe(candidates, world)
+    assert lists.users.tolist() == [4, 0, 30, 9]
+    np.testing.assert_array_equal(lists.items, candidates.item_num)
+    np.testing.assert_array_equal(lists.pairs, ranker.pair_features.matrix(candidates, world))
+    scores = ranker.score(candidates, world)
+    logits = 2 * (lists.column("popularity") + 0.5 * lists.column("standard_score")) - 1
+    np.testing.assert_allclose(scores, 1 / (1 + np.exp(-logits)), rtol=1e-5)
+    assert scores.dtype == np.float32
+
+
+def test_nobody_asked(world: FeatureTables, ranker: FeaturedRanker) -> None:
+    nothing = candidates_for(world, [1]).select(np.zeros(0, np.int64))
+    assert ranker.score(nothing, world).shape == (0,)
+
+
+def test_missing_columns_are_named(world: FeatureTables, ranker: FeaturedRanker) -> None:
+    poorer = replace(world, items=without(world.items, "year"))
+    message = r"ranker: features 'item\.year', 'distance\.year' are missing; hand in the columns"
+    with pytest.raises(InputError, match=message):
+        ranker.score(candidates_for(world, [1]), poorer)
+
+
+def test_new_columns_are_named(world: FeatureTables, ranker: FeaturedRanker) -> None:
+    height = {"height": np.zeros(31, np.float32)}
+    richer = replace(world, users=replace(world.users, numeric=world.users.numeric | height))
+    with pytest.raises(InputError, match=r"ranker: features 'user\.height' are new; hand in the columns"):
+        ranker.score(candidates_for(world, [1]), richer)
+
+
+def test_a_column_that_changed_its_type_is_missing_and_new(world: FeatureTables, ranker: FeaturedRanker) -> None:
+    """A year that is a category now."""
+    years = np.ones(21, np.int32)
+    columns = without(world.items, "year")
+    columns.categorical["year"], columns.sizes["year"] = years, 2
+    message = (
+        r"features 'item\.year', 'distance\.year' are missing, "
+        r"features 'category\.year\.uniform', 'category\.year\.recency' are new"
+    )
+    with pytest.raises(InputError, match=message):
+        ranker.score(candidates_for(world, [1]), replace(world, items=columns))
+
+
+def test_columns_of_a_source_that_is_gone_are_named(world: FeatureTables, pair_features: PairFeatures) -> None:
+    names = pair_features.names(world, ("towers", "ease"))
+    ranker = FeaturedRanker(pair_features, ByPopularity(), OPINION, names)
+    with pytest.raises(InputError, match="features 'score_towers', 'log_rank_in_towers', 'score_ease'"):
+        ranker.score(candidates_for(world, [1]), world)
+
+
+def test_many_names_are_cut_short(world: FeatureTables, pair_features: PairFeatures) -> None:
+    names = (*(f"f{number}" for number in range(9)), *pair_features.names(world))
+    ranker = FeaturedRanker(pair_features, ByPopularity(), OPINION, names)
+    with pytest.raises(InputError, match="features 'f0', 'f1', 'f2', 'f3', 'f4' and others are missing;"):
+        ranker.score(candidates_for(world, [1]), world)
+
+
+def test_another_order_is_refused(world: FeatureTables, pair_features: PairFeatures) -> None:
+    ranker = FeaturedRanker(pair_features, ByPopularity(), OPINION, pair_features.names(world)[::-1])
+    with pytest.raises(InputError, match="ranker: its features stand in another order than in training; hand in"):
+        ranker.score(candidates_for(world, [1]), world)

@@ -1,0 +1,85 @@
+"""Sharing layers: what tasks get of one input, which weights are whose, and that none starts with an opinion."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from belfry.layers.backend import keras, tf
+from belfry.ranking.multitask.experts import ProgressiveExtraction, SharedBottom, Sharing
+
+N_TASKS, SIZE = 3, 5
+
+
+def bottom(widths: tuple[int, ...] = (4,)) -> Sharing:
+    return SharedBottom(widths, SIZE, n_tasks=N_TASKS, dropout=0.0, name="bottom")
+
+
+def mmoe() -> Sharing:
+    return experts(n_own=0, n_levels=1)
+
+
+def ple() -> Sharing:
+    return experts(n_own=2, n_levels=2)
+
+
+def experts(*, n_own: int, n_levels: int) -> Sharing:
+    return ProgressiveExtraction(
+        SIZE, n_tasks=N_TASKS, n_experts=2, n_own=n_own, n_levels=n_levels, width=7, dropout=0.0, name="experts"
+    )
+
+
+@pytest.fixture
+def inputs() -> np.ndarray:
+    keras.utils.set_random_seed(0)
+    return np.random.default_rng(0).normal(size=(4, SIZE)).astype(np.float32)
+
+
+@pytest.mark.parametrize("make", [bottom, mmoe, ple])
+def test_one_output_per_task(make: Callable[[], Sharing], inputs: np.ndarray) -> None:
+    outputs = make()(inputs)
+    assert [output.shape for output in outputs] == [(4, SIZE)] * N_TASKS
+
+
+@pytest.mark.parametrize("make", [lambda: bottom(()), mmoe, ple])
+def test_tasks_start_from_the_embeddings_as_they_are(make: Callable[[], Sharing], inputs: np.ndarray) -> None:
+    for output in make()(inputs):
+        np.testing.assert_allclose(output, inputs, atol=1e-6)
+
+
+def test_a_bottom_is_the_same_for_all(inputs: np.ndarray) -> None:
+    layer = bottom()
+    first, *others = layer(inputs)
+    for other in others:
+        np.testing.assert_array_equal(first, other)
+    assert {id(weight) for weight in layer.shared_weights} == {id(weight) for weight in layer.trainable_variables}
+
+
+@pytest.mark.parametrize("make", [mmoe, ple])
+def test_one_task_trains_shared_experts_and_leaves_those_of_others(
+    make: Callable[[], Sharing], inputs: np.ndarray
+) -> None:
+    layer = make()
+    layer(inputs)
+    for weight in layer.trainable_variables:  # an expert that adds nothing passes no gradient to what is inside
+        weight.assign(np.random.default_rng(1).normal(size=weight.shape, scale=0.5))
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(layer(inputs)[0] ** 2)
+    gradients = tape.gradient(loss, layer.trainable_variables)
+    moved = {id(weight) for weight, g in zip(layer.trainable_variables, gradients, strict=True) if g is not None}
+    last = layer.levels[-1]
+    parts_of_others = [*last.gates[1:], *(expert for own in last.own[1:] for expert in own)]
+    assert {id(weight) for weight in layer.shared_weights} <= moved
+    assert not moved & {id(weight) for part in parts_of_others for weight in part.trainable_variables}
+
+
+def test_an_output_lies_between_its_experts(inputs: np.ndarray) -> None:
+    """Two shared experts that add 1 and 3: each task adds something between, by its own gate."""
+    layer = mmoe()
+    layer(inputs)
+    for expert, added in zip(layer.levels[0].shared, (1.0, 3.0), strict=True):
+        expert.outer.bias.assign(np.full(SIZE, added))
+    added = np.stack([output - inputs for output in layer(inputs)])
+    assert (added > 1).all()
+    assert (added < 3).all()
+    assert not np.allclose(added[0], added[1])

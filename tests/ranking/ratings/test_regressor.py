@@ -1,0 +1,59 @@
+"""RatingRegressor of all three kinds."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from belfry.dataset.errors import DivergenceError
+from belfry.ranking.ratings.config import DeepRegressorConfig, DotRegressorConfig, HybridRegressorConfig
+from belfry.ranking.ratings.regressor import RatingRegressor
+from tests.contracts.checkerboard import features_of
+from tests.contracts.ratings import EVERY_PAIR, FEATURES, HISTORY, RatingRankerPromises
+
+
+class TestDotRegressorPromises(RatingRankerPromises):
+    config = DotRegressorConfig(embedding_size=4, learning_rate=0.04, batch_size=128, epochs=40, patience=40)
+    reads_features = False
+
+    @classmethod
+    def unfitted(cls) -> RatingRegressor:
+        return RatingRegressor(cls.config)
+
+
+class TestDeepRegressorPromises(TestDotRegressorPromises):
+    config = DeepRegressorConfig(
+        embedding_size=4, hidden=(16,), dropout=0.1, learning_rate=0.04, batch_size=128, epochs=40, patience=40
+    )
+
+
+class TestHybridRegressorPromises(TestDotRegressorPromises):
+    config = HybridRegressorConfig(
+        embedding_size=4,
+        hidden=(16,),
+        dropout=0.1,
+        learning_rate=0.04,
+        batch_size=128,
+        epochs=40,
+        patience=40,
+        watch_vectors=4,
+    )
+    reads_features = True
+
+
+@pytest.mark.parametrize(("loss", "expected"), [("absolute", 5.0), ("squared", 4.0)])
+def test_what_each_loss_aims_at(loss: str, expected: float) -> None:
+    """Of three fives and a one, whatever the pair, the median is 5 and the mean 4."""
+    rating = np.where(np.arange(len(HISTORY)) % 4 == 0, 1, 5).astype(np.float32)
+    history = replace(HISTORY, rating=rating)
+    config = DeepRegressorConfig(
+        loss=loss, embedding_size=1, hidden=(4,), dropout=0, learning_rate=0.01, batch_size=64, epochs=40, patience=40
+    )
+    ratings = RatingRegressor(config).fit(history, features_of(history), seed=0).score(EVERY_PAIR, FEATURES)
+    assert np.median(ratings) == pytest.approx(expected, abs=0.4)
+
+
+def test_a_learning_rate_far_too_high() -> None:
+    config = DotRegressorConfig(learning_rate=1e38, epochs=3)
+    with pytest.raises(DivergenceError, match=r"dot_regressor: loss is .* lower its learning_rate"):
+        RatingRegressor(config).fit(HISTORY, FEATURES, seed=0)
