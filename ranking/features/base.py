@@ -33,12 +33,12 @@ class Column(NamedTuple):
 class PairRequest:
     """Candidates of some users and what these users did: all that a group computes from.
 
-    Values of users are [n_users]; `values[request.row_user]` are those of the rows.
+    Where `values` [n_users] belong to the users, `values[request.row_user]` belong to the rows.
     """
 
-    candidates: Candidates  # of `users`, in their order; the rows of one user together
+    candidates: Candidates
     features: FeatureTables
-    histories: UserHistories
+    histories: UserHistories  # of `candidates.users`
 
     @classmethod
     def blocks(
@@ -73,7 +73,7 @@ class FeatureGroup(ABC):
     """A group of pair features, made of what `fit` kept of one history.
 
     A new group is a subclass in a file of its own and a row in `GROUPS` of `belfry.ranking.features.pair_features`.
-    The same code computes it in training and in answering: NumPy and SciPy alone.
+    The same code computes it in training and in answering, so it may use NumPy and SciPy alone.
     """
 
     name: ClassVar[str]  # in the files of a run; no "/"
@@ -83,9 +83,14 @@ class FeatureGroup(ABC):
         self.arrays = arrays
 
     @staticmethod
+    def can_fit(features: FeatureTables, config: PairFeaturesConfig) -> bool:
+        """Whether the data has what the group needs; where not, the group is left out."""
+        return True
+
+    @staticmethod
     @abstractmethod
-    def fit(features: FeatureTables, config: PairFeaturesConfig) -> Arrays | None:
-        """What the group keeps of `features.history`, by name; None where the data lacks what the group needs."""
+    def fit(features: FeatureTables, config: PairFeaturesConfig) -> Arrays:
+        """What the group keeps of `features.history`, by name."""
 
     @abstractmethod
     def columns(self, features: FeatureTables, sources: tuple[str, ...]) -> Sequence[Column]:

@@ -22,7 +22,10 @@ def weightings(features: FeatureTables) -> tuple[str, ...]:
 
 
 def has_ratings(features: FeatureTables) -> bool:
-    """Whether there is a rating column, be it all missing in this part of a history: every part has the same columns."""
+    """Whether there is a rating column, even one without a value in this part of the history.
+
+    Every part of a history so has the same columns.
+    """
     return features.history.rating is not None
 
 
@@ -73,7 +76,7 @@ class UserHistories:
 
 
 def means(values: npt.NDArray[np.floating], starts: Positions) -> npt.NDArray[np.floating]:
-    """[n_stretches] mean of each stretch `starts[i] : starts[i + 1]` of `values`, in their precision; 0 of an empty one."""
+    """[n_stretches] mean of `values[starts[i] : starts[i + 1]]`, in the precision of `values`; 0 of an empty stretch."""
     pairs = pairwise(starts.tolist())
     return np.array([values[start:stop].mean() if start < stop else 0 for start, stop in pairs], values.dtype)
 

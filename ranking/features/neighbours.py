@@ -29,9 +29,12 @@ def neighbour_arrays(matrix: "sp.csr_matrix[np.float32]") -> Arrays:
 
 
 class NeighbourGroup(FeatureGroup):
-    """For candidate c with neighbours N(c) of weight s, and a history h of weights w, for each weighting of it:
+    """Sums over the events h of a history whose items are among the neighbours N(c) of a candidate c.
 
-    `<name>_<weighting>` = sum over h in N(c) of w_h s_hc, and `<name>_nearest` = max over h in N(c) of s_hc.
+    With the weight s_ch of a neighbour, and w_h of an event for each weighting of the history:
+
+    - `<name>_<weighting>` = sum over h in N(c) of w_h s_ch
+    - `<name>_nearest` = max over h in N(c) of s_ch
     """
 
     about: ClassVar[str]

@@ -1,7 +1,7 @@
 """PairFeatures: everything the ranker reads about a user and a candidate, computed with NumPy alone.
 
 The same code runs in training and in answering, so the two cannot drift apart. Columns come in groups; a group whose
-data is missing (no times, no ratings, no features) is left out when fitted, and `columns` says what there is.
+data is missing (no times, no ratings, no features) is left out when fitted; `columns` names what there is.
 """
 
 import numpy as np
@@ -21,7 +21,7 @@ from belfry.ranking.features.groups.ratings import Ratings
 from belfry.ranking.features.groups.retrieval_scores import RetrievalScores
 from belfry.ranking.features.groups.segments import Segments
 from belfry.ranking.features.groups.svd import Svd
-from belfry.ranking.features.groups.times import Times
+from belfry.ranking.features.groups.times import WatchTimes
 from belfry.ranking.features.list_places import list_places
 
 # In the order of their columns. Rankers are initialised and sampled by it: another order is another ranker.
@@ -32,7 +32,7 @@ GROUPS: tuple[type[FeatureGroup], ...] = (
     EaseByRating,
     Svd,
     Popularity,
-    Times,
+    WatchTimes,
     SessionCooccurrence,
     Ratings,
     Segments,
@@ -60,10 +60,9 @@ class PairFeatures:
     @classmethod
     def fit(cls, features: FeatureTables, config: PairFeaturesConfig) -> "PairFeatures":
         """Item statistics of `features.history`; nothing later is looked at."""
-        fitted = {group.name: group.fit(features, config) for group in GROUPS}
-        kept = {name: arrays for name, arrays in fitted.items() if arrays is not None}
-        named = {f"{group}/{name}": array for group, arrays in kept.items() for name, array in arrays.items()}
-        return cls(config, {_FITTED: np.array(list(kept)), **named})
+        fitted = {group.name: group.fit(features, config) for group in GROUPS if group.can_fit(features, config)}
+        named = {f"{group}/{name}": array for group, arrays in fitted.items() for name, array in arrays.items()}
+        return cls(config, {_FITTED: np.array(list(fitted)), **named})
 
     def matrix(self, candidates: Candidates, features: FeatureTables) -> Matrix:
         """[n_rows, n_columns] float32, rows as in `candidates`, columns as in `columns`.

@@ -16,7 +16,7 @@ _EPSILON = 1e-9  # far below any weight of an event: a history of items without 
 
 
 class Categories(FeatureGroup):
-    """`category.<column>.<weighting>` = mean over the candidate's categories of their share in the history - in all.
+    """`category.<column>.<weighting>` = mean over the candidate's categories of (share in the history - share in all).
 
     A category's share in a history is its weight over that of all categories; in all, watches take the place of
     weights. A user without a history has 0.
@@ -25,7 +25,7 @@ class Categories(FeatureGroup):
     name = "categories"
 
     @staticmethod
-    def fit(features: FeatureTables, config: PairFeaturesConfig) -> Arrays | None:
+    def fit(features: FeatureTables, config: PairFeaturesConfig) -> Arrays:
         """The share of each category in all watches, [n_categories] for each column."""
         counts, sizes = features.history.item_counts, features.items.sizes
         columns = _columns_of(features.items)

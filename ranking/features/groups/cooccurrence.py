@@ -22,10 +22,13 @@ class SessionCooccurrence(NeighbourGroup):
     about = "watched in one sitting"
 
     @staticmethod
-    def fit(features: FeatureTables, config: PairFeaturesConfig) -> Arrays | None:
+    def can_fit(features: FeatureTables, config: PairFeaturesConfig) -> bool:
+        """Whether there are times, and sessions are asked for."""
+        return features.history.timestamp_s is not None and config.session_gap_s > 0
+
+    @staticmethod
+    def fit(features: FeatureTables, config: PairFeaturesConfig) -> Arrays:
         """The `n_neighbours` items of the highest weight of each item."""
-        if features.history.timestamp_s is None or not config.session_gap_s:
-            return None
         return neighbour_arrays(_largest(_session_cooccurrence(features, config), config.n_neighbours))
 
 

@@ -18,7 +18,7 @@ class Cosine(NeighbourGroup):
     about = "similarity to what was watched"
 
     @staticmethod
-    def fit(features: FeatureTables, config: PairFeaturesConfig) -> Arrays | None:
+    def fit(features: FeatureTables, config: PairFeaturesConfig) -> Arrays:
         """The `n_neighbours` nearest of each item."""
         matrix = features.history.matrix
         return neighbour_arrays(cosine_neighbours(matrix, n_neighbours=config.n_neighbours, shrink=config.shrink))

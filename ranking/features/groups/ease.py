@@ -30,10 +30,13 @@ class Ease(FeatureGroup):
     name = "ease"
 
     @staticmethod
-    def fit(features: FeatureTables, config: PairFeaturesConfig) -> Arrays | None:
+    def can_fit(features: FeatureTables, config: PairFeaturesConfig) -> bool:
+        """Whether the table of all pairs is small enough."""
+        return len(features.history.items) <= config.ease_max_items
+
+    @staticmethod
+    def fit(features: FeatureTables, config: PairFeaturesConfig) -> Arrays:
         """B, [n_items + 1, n_items + 1]."""
-        if len(features.history.items) > config.ease_max_items:
-            return None
         return {"weights": ease_weights(features.history.matrix, l2=_l2(features, config))}
 
     def columns(self, features: FeatureTables, sources: tuple[str, ...]) -> Sequence[Column]:
@@ -65,10 +68,13 @@ class EaseByRating(FeatureGroup):
     name = "ease_by_rating"
 
     @staticmethod
-    def fit(features: FeatureTables, config: PairFeaturesConfig) -> Arrays | None:
-        """B of what was liked and of what was disliked; half the regularisation, for each holds about half the pairs."""
-        if not has_ratings(features) or len(features.history.items) > config.ease_max_items:
-            return None
+    def can_fit(features: FeatureTables, config: PairFeaturesConfig) -> bool:
+        """Whether there are ratings, and the table of all pairs is small enough."""
+        return has_ratings(features) and Ease.can_fit(features, config)
+
+    @staticmethod
+    def fit(features: FeatureTables, config: PairFeaturesConfig) -> Arrays:
+        """B of what was liked, and of what was disliked: each of about half the pairs, so of half the `ease_l2`."""
         user, item, above = ratings_above_mean(features.history)
         l2 = _l2(features, config) / 2
         chosen = {"liked": above > 0, "disliked": above < 0}

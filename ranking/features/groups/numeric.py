@@ -16,7 +16,7 @@ class NumericColumns(FeatureGroup):
     name = "numeric"
 
     @staticmethod
-    def fit(features: FeatureTables, config: PairFeaturesConfig) -> Arrays | None:
+    def fit(features: FeatureTables, config: PairFeaturesConfig) -> Arrays:
         """Nothing is kept; without numeric columns the group is empty."""
         return {}
 

@@ -16,7 +16,7 @@ class Popularity(FeatureGroup):
     name = "popularity"
 
     @staticmethod
-    def fit(features: FeatureTables, config: PairFeaturesConfig) -> Arrays | None:
+    def fit(features: FeatureTables, config: PairFeaturesConfig) -> Arrays:
         """p, [n_items + 1]."""
         return {"log_count": np.log1p(features.history.item_counts)}
 

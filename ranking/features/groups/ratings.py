@@ -13,15 +13,21 @@ _SHRINK = 5  # ratings of 0 added to an item's own, so that an item with few sta
 
 
 class Ratings(FeatureGroup):
-    """`item_rating` = sum of (rating - its user's mean) / (n_ratings + 5), and the user's mean rating. Needs ratings."""
+    """`item_rating` = sum of (rating - mean of its user) / (n_ratings + 5), and the mean rating of the user.
+
+    Needs ratings.
+    """
 
     name = "ratings"
 
     @staticmethod
-    def fit(features: FeatureTables, config: PairFeaturesConfig) -> Arrays | None:
+    def can_fit(features: FeatureTables, config: PairFeaturesConfig) -> bool:
+        """Whether there are ratings."""
+        return has_ratings(features)
+
+    @staticmethod
+    def fit(features: FeatureTables, config: PairFeaturesConfig) -> Arrays:
         """`item_rating`, [n_items + 1]."""
-        if not has_ratings(features):
-            return None
         _, item, above = ratings_above_mean(features.history)
         n_by_item = np.bincount(item, minlength=len(features.history.items) + 1)
         mean = np.bincount(item, above, minlength=len(n_by_item)) / (n_by_item + _SHRINK)

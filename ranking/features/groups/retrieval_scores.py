@@ -19,7 +19,7 @@ class RetrievalScores(FeatureGroup):
     name = "retrieval_scores"
 
     @staticmethod
-    def fit(features: FeatureTables, config: PairFeaturesConfig) -> Arrays | None:
+    def fit(features: FeatureTables, config: PairFeaturesConfig) -> Arrays:
         """Nothing is kept, and nothing needed."""
         return {}
 
@@ -40,9 +40,9 @@ class RetrievalScores(FeatureGroup):
                 is_brought = rank > 0
                 lowest = np.full(len(candidates.users), np.inf, np.float32)
                 np.minimum.at(lowest, row_user[is_brought], score[is_brought])
-                lowest[np.isinf(lowest)] = 0
                 last = np.zeros(len(candidates.users), np.int32)
                 np.maximum.at(last, row_user, rank)
+                lowest[last == 0] = 0  # the source brought nothing
                 columns.append(np.where(is_brought, score, lowest[row_user]))
                 columns.append(np.log1p(np.where(is_brought, rank, last[row_user] + 1)))
         return columns

@@ -22,11 +22,11 @@ class Segments(FeatureGroup):
     name = "segments"
 
     @staticmethod
-    def fit(features: FeatureTables, config: PairFeaturesConfig) -> Arrays | None:
+    def fit(features: FeatureTables, config: PairFeaturesConfig) -> Arrays:
         """The lifts of each column, [n_categories, n_items + 1]."""
         users = features.users
         suiting = {name: own for name, own in users.categorical.items() if users.sizes[name] <= config.max_categories}
-        return {name: _lifts(features, own, config.segment_smoothing) for name, own in suiting.items()} or None
+        return {name: _lifts(features, own, config.segment_smoothing) for name, own in suiting.items()}
 
     def columns(self, features: FeatureTables, sources: tuple[str, ...]) -> Sequence[Column]:
         """One for each column of users that was fitted."""

@@ -26,11 +26,11 @@ class Svd(FeatureGroup):
     name = "svd"
 
     @staticmethod
-    def fit(features: FeatureTables, config: PairFeaturesConfig) -> Arrays | None:
+    def fit(features: FeatureTables, config: PairFeaturesConfig) -> Arrays:
         """V of each size, [n_items + 1, n_factors]."""
         matrix = features.history.matrix
         sizes = [size for size in config.svd_sizes if size < min(matrix.shape) - 1]
-        return {str(size): _item_factors(matrix, size) for size in sizes} or None
+        return {str(size): _item_factors(matrix, size) for size in sizes}
 
     def columns(self, features: FeatureTables, sources: tuple[str, ...]) -> Sequence[Column]:
         """One for each size."""

@@ -1,4 +1,4 @@
-"""What times say of a candidate: how much it was watched near the request time, how old it is, how idle the user was."""
+"""Watches of a candidate near the request time, its age, and how long the user was idle."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ _PLACED_DAYS = 3  # of the windows, the one whose count gets a place within the 
 _ITEM_SHIFT = 1 << 33  # seconds fit below it: an event is one integer, item first, time second
 
 
-class Times(FeatureGroup):
+class WatchTimes(FeatureGroup):
     """Needs times. For each window of d days on both sides of the request time, and N = items + 1:
 
     - `near_<d>d` = log(1 + n_near), n_near the events of the candidate in the window
@@ -28,15 +28,19 @@ class Times(FeatureGroup):
     name = "times"
 
     @staticmethod
-    def fit(features: FeatureTables, config: PairFeaturesConfig) -> Arrays | None:
+    def can_fit(features: FeatureTables, config: PairFeaturesConfig) -> bool:
+        """Whether there are times."""
+        return features.history.timestamp_s is not None
+
+    @staticmethod
+    def fit(features: FeatureTables, config: PairFeaturesConfig) -> Arrays:
         """Times, in seconds since the first event.
 
         `event`: [n_events] item and time of each as one integer, sorted; `time`: [n_events] all times, sorted;
         `first`: [n_items + 1] each item's first watch; `count`: [n_items + 1] users who watched it.
         """
         history = features.history
-        if history.timestamp_s is None:
-            return None
+        assert history.timestamp_s is not None
         start_s = history.timestamp_s.min()
         since_start = history.timestamp_s - start_s
         first = np.full(len(history.items) + 1, features.now_s - start_s)
