@@ -76,16 +76,18 @@ class UserHistories:
 
 
 def means(values: npt.NDArray[np.floating], starts: Positions) -> npt.NDArray[np.floating]:
-    """[n_stretches] mean of `values[starts[i] : starts[i + 1]]`, in the precision of `values`; 0 of an empty stretch."""
+    """[n_stretches] mean of `values[starts[i] : starts[i + 1]]`, in the precision of `values`; 0 where it is empty."""
     pairs = pairwise(starts.tolist())
     return np.array([values[start:stop].mean() if start < stop else 0 for start, stop in pairs], values.dtype)
 
 
-def ratings_above_mean(history: Interactions) -> tuple[UserNums, ItemNums, npt.NDArray[np.float64]]:
-    """(user, item, rating less the user's mean rating), each [n_rated], of the events of `history` with a rating."""
+def ratings_above_mean(history: Interactions) -> npt.NDArray[np.float64]:
+    """[n_events] rating of each event less the mean of its user; NaN without a rating."""
     assert history.rating is not None
-    is_rated = np.isfinite(history.rating) & (history.user_num > 0) & (history.item_num > 0)
-    user, item, rating = history.user_num[is_rated], history.item_num[is_rated], history.rating[is_rated]
+    is_rated = np.isfinite(history.rating)
+    user, rating = history.user_num[is_rated], history.rating[is_rated]
     n_by_user = np.maximum(np.bincount(user, minlength=len(history.users) + 1), 1)
     mean_by_user = np.bincount(user, rating, minlength=len(n_by_user)) / n_by_user
-    return user, item, rating - mean_by_user[user]
+    above = np.full(len(history), np.nan)
+    above[is_rated] = rating - mean_by_user[user]
+    return above

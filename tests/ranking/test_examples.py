@@ -46,7 +46,7 @@ def lists_for(users: list[int], items: list[list[int]]) -> Lists:
 
 @pytest.fixture
 def examples() -> Examples:
-    """Users 2 and 5 have both labels; 3 has no positive, 4 no negative, 1 no candidates. One watch of user 5 is missed."""
+    """Users 2 and 5 have both labels; 3 has no positive, 4 no negative, 1 no candidates. One watch of 5 is missed."""
     lists = lists_for([2, 3, 1, 4, 5], [[10, 11, 12], [10, 11], [], [12], [12, 10, 11, 13]])
     return make_examples(lists, watched({2: [11], 3: [14], 4: [12], 5: [9, 11, 12]}))
 

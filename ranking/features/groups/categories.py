@@ -52,12 +52,13 @@ class Categories(FeatureGroup):
             cells = (event_user * size + values[histories.item_num]).ravel()  # [n_events * n_values]
             for kind in _WEIGHTINGS:
                 spread = np.repeat(histories.weights[kinds.index(kind)], values.shape[1])
-                profile = np.bincount(cells, spread, minlength=n_users * size).reshape(n_users, size)
+                weight = np.bincount(cells, spread, minlength=n_users * size)
+                profile = weight.astype(np.float64, copy=False).reshape(n_users, size)  # of no events, it is integer
                 profile[:, 0] = 0
-                lift = profile / np.maximum(profile.sum(axis=1, keepdims=True), _EPSILON) - self.arrays[name]
-                lift[~has_history] = 0
-                lift[:, 0] = 0
-                columns.append(lift[request.row_user[:, np.newaxis], asked].sum(axis=1) / n_asked)
+                profile /= np.maximum(profile.sum(axis=1, keepdims=True), _EPSILON)
+                profile -= self.arrays[name]
+                profile[~has_history] = 0
+                columns.append(profile[request.row_user[:, np.newaxis], asked].sum(axis=1) / n_asked)
         return columns
 
 

@@ -7,12 +7,10 @@ X ~ X B. Source: Steck, Embarrassingly shallow autoencoders for sparse data, WWW
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
-import scipy.sparse as sp
 
 from belfry.dataset.features import FeatureTables
 from belfry.dataset.similarity import ease_weights
-from belfry.dataset.vocabulary import ItemNums, UserNums
+from belfry.dataset.vocabulary import ItemNums
 from belfry.ranking.base import Matrix
 from belfry.ranking.features.base import Arrays, Column, FeatureGroup, PairRequest
 from belfry.ranking.features.config import PairFeaturesConfig
@@ -75,10 +73,10 @@ class EaseByRating(FeatureGroup):
     @staticmethod
     def fit(features: FeatureTables, config: PairFeaturesConfig) -> Arrays:
         """B of what was liked, and of what was disliked: each of about half the pairs, so of half the `ease_l2`."""
-        user, item, above = ratings_above_mean(features.history)
-        l2 = _l2(features, config) / 2
+        history, l2 = features.history, _l2(features, config) / 2
+        above = ratings_above_mean(history)
         chosen = {"liked": above > 0, "disliked": above < 0}
-        return {name: ease_weights(_pairs(user[own], item[own], features), l2=l2) for name, own in chosen.items()}
+        return {name: ease_weights(history.select(own).matrix, l2=l2) for name, own in chosen.items()}
 
     def columns(self, features: FeatureTables, sources: tuple[str, ...]) -> Sequence[Column]:
         """Liked, disliked."""
@@ -100,12 +98,3 @@ class EaseByRating(FeatureGroup):
 def _l2(features: FeatureTables, config: PairFeaturesConfig) -> float:
     """The regularisation of a table grows with the root of the number of users, as the noise of its counts does."""
     return config.ease_l2 * float(np.sqrt(len(features.history.users)))
-
-
-def _pairs(user: UserNums, item: ItemNums, features: FeatureTables) -> "sp.csr_matrix[np.float32]":
-    """[n_users + 1, n_items + 1] float32, 1 at each pair."""
-    ones: npt.NDArray[np.float32] = np.ones(len(user), np.float32)
-    matrix = sp.csr_matrix((ones, (user, item)), shape=features.history.matrix.shape)
-    matrix.sum_duplicates()
-    matrix.data[:] = 1
-    return matrix

@@ -28,9 +28,11 @@ class Ratings(FeatureGroup):
     @staticmethod
     def fit(features: FeatureTables, config: PairFeaturesConfig) -> Arrays:
         """`item_rating`, [n_items + 1]."""
-        _, item, above = ratings_above_mean(features.history)
+        above = ratings_above_mean(features.history)
+        is_rated = np.isfinite(above)
+        item = features.history.item_num[is_rated]
         n_by_item = np.bincount(item, minlength=len(features.history.items) + 1)
-        mean = np.bincount(item, above, minlength=len(n_by_item)) / (n_by_item + _SHRINK)
+        mean = np.bincount(item, above[is_rated], minlength=len(n_by_item)) / (n_by_item + _SHRINK)
         return {"item_rating": mean.astype(np.float32)}
 
     def columns(self, features: FeatureTables, sources: tuple[str, ...]) -> Sequence[Column]:
