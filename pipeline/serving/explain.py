@@ -10,7 +10,8 @@ from belfry.dataset.candidates import Candidates
 from belfry.dataset.vocabulary import ItemNums
 from belfry.pipeline.serving.neighbours import Neighbourhood
 from belfry.pipeline.serving.two_stage import Limits, Stages
-from belfry.ranking.explain import Effects, contributions, occlude, words_for_group
+from belfry.ranking.explain import Effects, contributions, occlude
+from belfry.ranking.features.groups.segments import segment_words
 from belfry.ranking.listwise.feature_ranker import FeaturedRanker
 
 N_SHOWN = 3
@@ -53,10 +54,11 @@ def reasons_for(
         shares = _shares(neighbourhood().cosines(items, watched), watched, items)
         return [Reason(found, []) for found in _speaking(shares, watched)]
     watched = np.unique(events[-ranker.pair_features.config.max_history :])
-    shares = _shares(contributions(ranker.pair_features.arrays, watched, items), watched, items)
+    shares = _shares(contributions(ranker.pair_features, watched, items), watched, items)
     candidates = stages.candidates(answer.users, **limits)
     ranked = candidates.select(stages.is_ranked(candidates, **limits))
-    effects = occlude(ranker, ranker.describe(ranked, stages.features))
+    columns = ranker.pair_features.columns(stages.features, ranked.sources)
+    effects = occlude(ranker, ranker.describe(ranked, stages.features), columns)
     features = _strongest(_rows_of(effects, ranked.item_num, items))
     return [Reason(*found) for found in zip(_speaking(shares, watched), features, strict=True)]
 
@@ -65,7 +67,7 @@ def _cold_effects(stages: Stages, answer: Candidates, limits: Limits) -> Effects
     """Parts of the score of a cold list, each against its mean over what is popular."""
     popular = stages.popular(answer.users, **limits)
     by_group = stages.popularity.parts(int(answer.users[0]), popular.item_num, stages.features)
-    parts = {words_for_group(name) if name else "popularity": values for name, values in by_group.items()}
+    parts = {segment_words(name) if name else "popularity": values for name, values in by_group.items()}
     if (word := stages.tower_scores(popular)) is not None:
         parts["the towers"] = word
     effects = np.stack([values - values.mean() for values in parts.values()])

@@ -97,9 +97,11 @@ def test_a_row_of_a_batch_is_explained_as_it_is_alone(recommender: Recommender, 
     assert isinstance(ranker, FeaturedRanker)
     users = np.array([recommender.users.number(user) for user in known], np.int32)
     limits = Limits(n=10, exclude=stages.features.history.seen_items, blocked=np.zeros(0, np.int32), only=None)
-    batch = occlude(ranker, ranker.describe(stages.candidates(users, **limits), stages.features))
+    candidates = stages.candidates(users, **limits)
+    columns = ranker.pair_features.columns(stages.features, candidates.sources)
+    batch = occlude(ranker, ranker.describe(candidates, stages.features), columns)
     alone = [
-        occlude(ranker, ranker.describe(stages.candidates(users[[place]], **limits), stages.features))
+        occlude(ranker, ranker.describe(stages.candidates(users[[place]], **limits), stages.features), columns)
         for place in range(len(users))
     ]
     assert {one.groups for one in alone} == {batch.groups}
