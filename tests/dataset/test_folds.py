@@ -98,7 +98,8 @@ def test_random_holds_every_event_back_once() -> None:
 
 def test_random_goes_by_the_seed() -> None:
     first, again, other = (folds_of(watches(), "random", seed=seed)[0] for seed in (0, 0, 1))
-    assert rows(first.later) == rows(again.later) != rows(other.later)
+    assert rows(first.later) == rows(again.later)
+    assert len(set(rows(first.later)) & set(rows(other.later))) < 50  # 25 of 100 by chance
 
 
 def test_random_needs_no_times() -> None:
@@ -183,16 +184,16 @@ def test_all_at_one_time_cannot_be_cut() -> None:
         folds_of(watches(n_times=1), "time")
 
 
-def test_what_a_random_fold_holds_back_was_not_shown() -> None:
-    """Logs with an impression for each watch: an item shown and not watched would tell that it was held back."""
+def test_a_random_fold_has_no_impressions_of_what_it_holds_back() -> None:
+    """Logs with an impression for each watch: an impression without a watch would give away what was held back."""
     events = watches()
     table = events.to_table()
     never_watched = pa.table({"user_id": [0, 1], "item_id": [29, 29]})
     pairs = table.select(["user_id", "item_id"])
-    shown = pa.concat_tables([pairs, never_watched.cast(pairs.schema)])
-    logged = Interactions.from_table(table, users=events.users, items=events.items, impressions=shown)
+    impressions = pa.concat_tables([pairs, never_watched.cast(pairs.schema)])
+    logged = Interactions.from_table(table, users=events.users, items=events.items, impressions=impressions)
     for fold in make_folds(logged, "random", n_folds=4, seed=0):
         assert fold.history.impressions is not None
-        told = fold.history.impressions.contains(fold.later.user_num, fold.later.item_num)
-        assert not told.any()
+        leaked = fold.history.impressions.contains(fold.later.user_num, fold.later.item_num)
+        assert not leaked.any()
         assert fold.history.impressions.contains(fold.history.user_num, fold.history.item_num).all()

@@ -43,7 +43,7 @@ def test_half_life_halves_the_weight() -> None:
     assert weights[-7] == pytest.approx(weights[-1] / 4)
 
 
-def test_even_weights_are_one_over_the_root_of_the_length() -> None:
+def test_uniform_weights_are_one_over_the_root_of_the_length() -> None:
     assert uniform_weights(np.array([4, 0, 1])).tolist() == [0.5] * 4 + [1]
 
 

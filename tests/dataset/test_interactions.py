@@ -115,14 +115,14 @@ def test_weights_come_back_and_are_selected():
     assert Interactions.from_table(ones).weight is None
 
 
-def test_what_was_shown_is_kept_apart_once_per_pair_with_its_first_time():
+def test_impressions_are_kept_once_per_pair_with_their_first_time():
     interactions = Interactions.from_table(TABLE, impressions=SHOWN)
-    shown = interactions.impressions
-    assert [shown.of(user_num).tolist() for user_num in range(4)] == [[], [2], [1, 3], []]
-    assert shown.first_s.tolist() == [80, 90, 60]
-    assert shown.user_num.tolist() == [1, 2, 2]
+    impressions = interactions.impressions
+    assert [impressions.of(user_num).tolist() for user_num in range(4)] == [[], [2], [1, 3], []]
+    assert impressions.first_s.tolist() == [80, 90, 60]
+    assert impressions.user_num.tolist() == [1, 2, 2]
     assert [interactions.seen_items.of(user_num).tolist() for user_num in range(4)] == [[], [1, 3], [1, 2], [3]]
-    assert interactions.select(np.array([0])).impressions is shown
+    assert interactions.select(np.array([0])).impressions is impressions
     assert interactions.impressions_to_table().to_pydict() == {
         "user_id": ["al", "bo", "bo"],
         "item_id": [20, 10, 30],
@@ -130,7 +130,7 @@ def test_what_was_shown_is_kept_apart_once_per_pair_with_its_first_time():
     }
 
 
-def test_what_was_shown_before_a_moment_of_all_or_of_each():
+def test_impressions_before_one_time_for_all_or_one_per_user():
     interactions = Interactions.from_table(TABLE, impressions=SHOWN)
     assert interactions.impressions_before(80).impressions_to_table().to_pydict() == {
         "user_id": ["bo"],
@@ -144,7 +144,7 @@ def test_what_was_shown_before_a_moment_of_all_or_of_each():
     assert timeless.impressions_to_table().column_names == ["user_id", "item_id"]
 
 
-def test_nothing_shown_is_none():
+def test_no_impressions_are_none():
     interactions = Interactions.from_table(TABLE, impressions=SHOWN.slice(0, 0))
     assert interactions.impressions is None
     assert interactions.impressions_to_table() is None
