@@ -7,7 +7,7 @@ import numpy as np
 from belfry.dataset.features import FeatureTables
 from belfry.layers.backend import Tensor, keras, tf
 from belfry.layers.towers.item_encoder import item_inputs
-from belfry.layers.towers.network import TowerNetwork, all_items, bag_matrices, is_cold, times
+from belfry.layers.towers.network import TowerNetwork, all_items, bag_matrices, is_cold, sum_bags
 from belfry.layers.towers.watch_task import WatchTensors, WatchTraining
 from belfry.ranking.multitask.balancing import Uncertainty, norm, pcgrad
 from belfry.ranking.multitask.category_lifts import CategoryLifts, category_shares
@@ -65,7 +65,7 @@ class MultitaskNetwork(keras.Model):  # type: ignore[misc]
     def label_losses(self, step: LabelTensors) -> list[tuple[Tensor, Tensor]]:
         """The mean loss and the penalty of each task."""
         tables = self.towers.history_table(step.read)
-        bags = times(step.uniform, tables[0]) + times(step.recency, tables[1])
+        bags = sum_bags(step.uniform, tables[0]) + sum_bags(step.recency, tables[1])
         joined = self.towers.join(bags, step.is_cold, step.user_columns, None)
         queries = self.query_sharing(self.towers.drop(joined, training=True), training=True)[1:]
         candidates = self.candidate_sharing(self.towers.candidate_encoder(step.judged), training=True)[1:]
