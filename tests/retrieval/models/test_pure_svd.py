@@ -43,7 +43,7 @@ def test_directions_without_watches_are_no_factors() -> None:
 def test_more_factors_than_the_table_can_have_are_refused() -> None:
     board = checkerboard()
     with pytest.raises(
-        InputError, match="pure_svd: embedding_size=13 are more than 24 users and 12 items can have; lower it"
+        InputError, match="pure_svd: embedding_size=13 is more than 24 users and 12 items can have; lower it"
     ):
         PureSVD(PureSVDConfig(embedding_size=13)).fit(board.history, board.features, seed=0)
     towers = PureSVD(PureSVDConfig(embedding_size=12)).fit(board.history, board.features, seed=0)

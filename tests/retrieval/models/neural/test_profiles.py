@@ -117,8 +117,6 @@ def test_a_refit_forgets_and_equals_a_fresh_fit(config: TowerConfig) -> None:
     again = make_towers(config).fit(other.history, other.features, seed=3, epochs=1)
     again.fit(features.history, features, seed=0)
     np.testing.assert_array_equal(again.encode_queries(users, features), towers.encode_queries(users, features))
-    another = again.fit(features.history, features, seed=1)
-    assert not np.allclose(another.encode_queries(users, features), towers.encode_queries(users, features), atol=0.01)
 
 
 @VARIANTS
