@@ -170,6 +170,17 @@ class Interactions:
         return matrix
 
     @cached_property
+    def rated_rows(self) -> Positions:
+        """[n_pairs] rows of known pairs with a rating, by user, then item; of several ratings of a pair the newest."""
+        if self.rating is None:
+            return np.zeros(0, np.int64)
+        is_rated = (self.user_num > 0) & (self.item_num > 0) & np.isfinite(self.rating)
+        newest_first = self.by_user.order[::-1]
+        newest_first = newest_first[is_rated[newest_first]]
+        pairs = self.user_num[newest_first].astype(np.int64) * _KEY_STRIDE + self.item_num[newest_first]
+        return newest_first[np.unique(pairs, return_index=True)[1]]
+
+    @cached_property
     def item_counts(self) -> npt.NDArray[np.int64]:
         """[n_items + 1] users who watched each item."""
         return np.asarray(self.matrix.getnnz(axis=0), dtype=np.int64)

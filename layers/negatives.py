@@ -11,6 +11,7 @@ from belfry.dataset.vocabulary import UNKNOWN, ItemNums
 
 Negatives: TypeAlias = Literal["all", "in_batch", "uniform", "popularity", "mixed", "hard"]
 
+_EPSILON = 1e-30  # smallest probability, so that its log is finite
 _POPULARITY_POWER = 0.75  # Mikolov et al., Distributed representations of words and phrases, NIPS 2013
 
 
@@ -75,6 +76,6 @@ class NegativeSampler:
         if self._in_batch:
             log_missed += len(targets) * np.log1p(-np.minimum(self._share[items], 0.999999))
             is_negative |= np.isin(items, targets)
-        log_q = np.log(np.maximum(-np.expm1(log_missed), 1e-30))
+        log_q = np.log(np.maximum(-np.expm1(log_missed), _EPSILON))
         log_q[np.isin(items, required)] = 0
         return SampledCandidates(items, log_q.astype(np.float32), is_negative)

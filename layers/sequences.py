@@ -8,6 +8,7 @@ history. Plain operators only, so that every encoder has an ONNX form.
 from belfry.layers.backend import Tensor, keras, tf
 from belfry.layers.losses import MASKED
 
+_EPSILON = 1e-6  # of the variance, as in Keras: keeps the division finite for equal inputs
 _HOUR_S, _DAY_S = 3600, 86400
 AGE_EDGES_S = (60, 600, _HOUR_S, 6 * _HOUR_S, *(days * _DAY_S for days in (1, 3, 7, 14, 30, 60, 120, 365, 730, 1460)))
 N_AGES = len(AGE_EDGES_S) + 1
@@ -33,7 +34,7 @@ class Normalization(keras.layers.Layer):  # type: ignore[misc]
     def call(self, inputs: Tensor) -> Tensor:
         centred = inputs - tf.reduce_mean(inputs, axis=-1, keepdims=True)
         variance = tf.reduce_mean(centred**2, axis=-1, keepdims=True)
-        return centred * tf.math.rsqrt(variance + 1e-6) * self.scale + self.shift
+        return centred * tf.math.rsqrt(variance + _EPSILON) * self.scale + self.shift
 
 
 class Calendar(keras.layers.Layer):  # type: ignore[misc]

@@ -12,6 +12,8 @@ from belfry.dataset.vocabulary import ItemNums
 from belfry.layers.backend import Tensor, keras, tf
 from belfry.layers.ridge import FeatureMatrix, Table, Weights, impute_biases, ridge
 
+_EPSILON = 1e-9  # keeps the scale finite for vectors that are all equal
+
 
 class ItemInputs(NamedTuple):
     """Ids and features of some items."""
@@ -57,7 +59,7 @@ class ItemEncoder(keras.layers.Layer):  # type: ignore[misc]
         """
         fresh: Table = self.ids.numpy()
         if vectors is not None:
-            fresh = vectors * (fresh.std() / max(float(vectors[is_known].std()), 1e-9))
+            fresh = vectors * (fresh.std() / max(float(vectors[is_known].std()), _EPSILON))
         self.ids.assign(fresh * is_known[:, np.newaxis])
 
     def impute_cold_items(self, features: FeatureMatrix, weights: Weights) -> None:

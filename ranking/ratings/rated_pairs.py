@@ -11,7 +11,7 @@ from scipy.sparse.linalg import svds
 from belfry.dataset import columns
 from belfry.dataset.errors import DivergenceError, InputError
 from belfry.dataset.features import FeatureColumns, FeatureTables
-from belfry.dataset.interactions import Interactions, Mask
+from belfry.dataset.interactions import Interactions
 from belfry.dataset.vocabulary import ItemNums, Numbers, UserNums
 
 Table: TypeAlias = npt.NDArray[np.float64]
@@ -35,10 +35,7 @@ class RatedPairs:
     @classmethod
     def of(cls, history: Interactions) -> "RatedPairs":
         assert history.rating is not None  # `check_ratings` saw to it
-        newest_first = history.by_user.order[::-1]
-        rows = newest_first[_is_rated(history)[newest_first]]
-        keys = history.user_num[rows].astype(np.int64) * (len(history.items) + 1) + history.item_num[rows]
-        rows = rows[np.unique(keys, return_index=True)[1]]
+        rows = history.rated_rows
         rating = history.rating[rows].astype(np.float64)
         lowest, highest = float(rating.min()), float(rating.max())
         spread = float(rating.std()) if highest > lowest else 0.0
@@ -61,17 +58,11 @@ def check_ratings(history: Interactions, name: str) -> None:
     Raises:
         InputError: names the column.
     """
-    if not _is_rated(history).any():
+    if not len(history.rated_rows):
         raise InputError(
             f"{name}: needs a column {columns.RATING!r} with ratings in the interactions; bring it, or take a ranker "
             "that learns from watches"
         )
-
-
-def _is_rated(history: Interactions) -> Mask:
-    if history.rating is None:
-        return np.zeros(len(history), np.bool_)
-    return (history.user_num > 0) & (history.item_num > 0) & np.isfinite(history.rating)
 
 
 @dataclass(frozen=True)

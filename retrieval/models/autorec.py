@@ -189,12 +189,9 @@ def _values(history: Interactions, reads: str, mean: float) -> "sp.csr_matrix[np
     shape = history.matrix.shape
     if history.rating is None:
         return sp.csr_matrix(np.zeros(shape, np.float32))
-    rows = history.by_user.order
-    rows = rows[~np.isnan(history.rating[rows]) & (history.user_num[rows] > 0) & (history.item_num[rows] > 0)]
-    cells = history.user_num[rows].astype(np.int64) * shape[1] + history.item_num[rows]
-    cells, from_end = np.unique(cells[::-1], return_index=True)
-    ratings = history.rating[rows[::-1][from_end]] - np.float32(mean)
-    return sp.csr_matrix((ratings, (cells // shape[1], cells % shape[1])), shape=shape)  # zeros stay stored
+    rows = history.rated_rows
+    ratings = history.rating[rows] - np.float32(mean)
+    return sp.csr_matrix((ratings, (history.user_num[rows], history.item_num[rows])), shape=shape)  # zeros stay stored
 
 
 @dataclass(frozen=True)

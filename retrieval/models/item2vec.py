@@ -158,7 +158,7 @@ def _skip_gram(
 
 def _batches(
     history: Interactions, counts: Positions, config: Item2VecConfig, generator: np.random.Generator
-) -> Iterator[tuple[Numbers, Numbers, Numbers]]:
+) -> Iterator[tuple[Numbers, ItemNums, ItemNums]]:
     """One epoch of centres (rows of the input table), the items that they predict, and shared negatives."""
     events, neighbours = _pairs(history, counts, config, generator)
     order = generator.permutation(len(events))
@@ -202,7 +202,7 @@ def _step(
     outputs: "_Table",
     centres: Numbers,
     targets: ItemNums,
-    negatives: Numbers,
+    negatives: ItemNums,
     config: Item2VecConfig,
 ) -> None:
     """One Adagrad step that raises, summed over pairs with centre v, target t and negatives n,

@@ -45,14 +45,14 @@ def test_rare_categories_are_unknown() -> None:
         ([1.0, np.nan, np.inf, None, 5, 6, 7, 8], "3 missing or infinite values count as the mean"),
     ],
 )
-def test_what_is_unknown_is_counted_in_the_log(values: list, reason: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_unknown_values_are_counted_in_the_log(values: list, reason: str, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
         encoded(values)
     (message,) = caplog.messages
     assert message.startswith(f"feature column 'it': {reason}")
 
 
-def test_nothing_unknown_is_no_line_of_the_log(caplog: pytest.LogCaptureFixture) -> None:
+def test_without_unknown_values_nothing_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
         encoded(["a", "b"] * 4)
         encoded([float(value) for value in range(8)])
@@ -150,7 +150,7 @@ def test_a_column_that_tells_no_rows_apart_is_left_out(values: list, type_: pa.D
     assert is_empty(encoded(values, type_))
 
 
-def test_what_is_left_out_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+def test_columns_left_out_are_logged(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, "belfry.dataset.features"):
         encoded(["same"] * 8)
     assert caplog.messages == ["feature column 'it' tells no rows apart and is left out"]

@@ -61,7 +61,7 @@ def test_history_and_later_share_no_event_and_no_pair(holdout: Holdout) -> None:
 
 
 @pytest.mark.parametrize("holdout", HOLDOUTS)
-def test_what_is_later_changes_nothing_that_is_learned(holdout: Holdout) -> None:
+def test_held_back_events_change_nothing_that_is_learned(holdout: Holdout) -> None:
     """Other items and ratings in the events held back: the features of the history stay what they were."""
     everything = watches()
     for number, fold in enumerate(folds_of(everything, holdout)):
@@ -148,14 +148,14 @@ def test_equal_times_go_by_the_order_of_the_source() -> None:
 
 
 @pytest.mark.parametrize(("n_events", "n_last"), [(2, 1), (3, 1), (6, 2), (15, 5), (60, 5)])
-def test_last_leaves_the_middle_user_two_thirds(n_events: int, n_last: int) -> None:
+def test_last_leaves_the_median_user_two_thirds(n_events: int, n_last: int) -> None:
     table = {"user_id": [1] * n_events, "item_id": range(n_events), "timestamp_s": range(n_events)}
     (fold,) = folds_of(Interactions.from_table(pa.table(table)), "last")
     assert len(fold.later) == n_last
 
 
 @pytest.mark.parametrize("holdout", ["last", "time"])
-def test_without_times_only_random_will_do(holdout: Holdout) -> None:
+def test_without_times_only_random_is_accepted(holdout: Holdout) -> None:
     with pytest.raises(InputError, match=rf"holdout '{holdout}' needs a timestamp_s column .*; use holdout random"):
         folds_of(replace(watches(), timestamp_s=None), holdout)
 

@@ -20,7 +20,7 @@ def test_ids_alone() -> None:
     assert not data.items.to_arrays()
 
 
-def test_the_catalogue_holds_items_that_nobody_watched_and_watches_of_unlisted_ones() -> None:
+def test_the_catalogue_holds_unwatched_and_unlisted_items() -> None:
     items = pa.table({"item_id": [20, 10], "title": ["Twenty", "Ten"]})
     users = pa.table({"user_id": ["c", "a"]})
     data = prepare(Tables(WATCHES, items, users))

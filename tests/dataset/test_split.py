@@ -136,7 +136,7 @@ def test_test_users_have_test_rows_and_enough_history():
     assert splits.test_users(split, min_history=0).tolist() == [1, 2, 3]
 
 
-def test_a_saved_split_comes_back(tmp_path):
+def test_a_saved_split_holds_the_caller_s_tables(tmp_path):
     table = pa.table(
         {
             "user_id": ["a", "b", "a", "b"],

@@ -102,7 +102,7 @@ def test_null_is_unknown_and_zero_is_null():
         (pa.array([2**63], pa.uint64()), "do not fit int64; pass them as strings"),
     ],
 )
-def test_refuses_what_is_no_id(ids, message):
+def test_refuses_ids_of_other_types(ids, message):
     with pytest.raises(InputError, match=message):
         Vocabulary(ids)
 

@@ -157,7 +157,7 @@ def test_dropout_thins_histories_out_but_no_targets() -> None:
     assert 0.3 < sum(thinned) / sum(plain) < 0.7
 
 
-def test_a_catalogue_that_fits_enters_whole_and_needs_no_correction() -> None:
+def test_a_catalogue_that_fits_is_taken_whole_and_needs_no_correction() -> None:
     for batch in batches_of(watches(), n_candidates=N_ITEMS):
         assert batch.candidates.tolist() == list(range(1, N_ITEMS + 1))
         assert (batch.log_q == 0).all()

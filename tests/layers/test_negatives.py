@@ -24,7 +24,7 @@ def history(*, impressions: list[int] | None = None) -> Interactions:
 
 
 @pytest.mark.parametrize("negatives", ["all", "hard"])
-def test_a_catalogue_that_fits_enters_whole_without_what_nobody_watched(negatives: Negatives) -> None:
+def test_a_catalogue_that_fits_is_taken_whole_without_unwatched_items(negatives: Negatives) -> None:
     sampler = NegativeSampler(history(), negatives, N_ITEMS - 1)
     found = sampler(np.array([3, 3], np.int32), NOTHING, np.random.default_rng(0))
     assert sampler.is_whole

@@ -77,7 +77,7 @@ def test_more_padding_changes_nothing(make: Callable[[], Any]) -> None:
 
 
 @ENCODERS
-def test_what_stands_in_padding_is_not_read(make: Callable[[], Any]) -> None:
+def test_values_in_padding_are_not_read(make: Callable[[], Any]) -> None:
     encoder, inputs = with_random_weights(make()), window(3)
     before = encoded(encoder, inputs)
     inputs["steps"][0, :3] = 7
@@ -86,7 +86,7 @@ def test_what_stands_in_padding_is_not_read(make: Callable[[], Any]) -> None:
 
 
 @ENCODERS
-def test_padding_answers_by_its_start(make: Callable[[], Any]) -> None:
+def test_an_empty_window_reads_its_start_alone(make: Callable[[], Any]) -> None:
     encoder, inputs = with_random_weights(make()), window(0)
     before = encoded(encoder, inputs)
     assert np.ptp(before, axis=0).max() < 1e-5

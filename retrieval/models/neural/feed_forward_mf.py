@@ -160,11 +160,7 @@ def _targets(history: Interactions, target: str) -> "sp.csr_matrix[np.float32]":
     if target == "watched":
         return history.matrix
     assert history.rating is not None  # `check` saw to it
-    newest_first = history.by_user.order[::-1]
-    known = (history.user_num > 0) & (history.item_num > 0) & np.isfinite(history.rating)
-    rows = newest_first[known[newest_first]]
-    cells = history.user_num[rows].astype(np.int64) * (len(history.items) + 1) + history.item_num[rows]
-    rows = rows[np.unique(cells, return_index=True)[1]]
+    rows = history.rated_rows
     pairs = (history.user_num[rows], history.item_num[rows])
     return sp.csr_matrix((history.rating[rows] / np.abs(history.rating[rows]).max(), pairs), shape=history.matrix.shape)
 

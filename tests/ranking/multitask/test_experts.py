@@ -1,4 +1,4 @@
-"""Sharing layers: what tasks get of one input, which weights are whose, and that none starts with an opinion."""
+"""Sharing layers: what tasks get of one input, which weights are whose, and that tasks start from their input."""
 
 from collections.abc import Callable
 

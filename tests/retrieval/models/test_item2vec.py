@@ -23,7 +23,7 @@ class TestItem2VecWithRecencyPromises(FactorTowersPromises):
 
 class TestUser2VecPromises(FactorTowersPromises):
     config = TINY.model_copy(update={"users": "vector"})
-    folds_in = False  # under the vocabulary of the fit; `test_users_vectors_are_of_those_that_the_fit_knew`
+    folds_in = False  # under the vocabulary of the fit; `test_only_users_of_the_fit_have_vectors`
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +78,7 @@ def test_neighbours_are_others_of_the_same_user_within_the_window(window: int | 
     assert n_alike.min() > 0.6 * n_alike.mean()  # all alike
 
 
-def test_frequent_items_are_thinned_out(board: Checkerboard) -> None:
+def test_frequent_items_are_subsampled(board: Checkerboard) -> None:
     table = pa.table(
         {"user_id": np.repeat(np.arange(50), 2), "item_id": np.stack([np.arange(50), np.full(50, 99)], 1).ravel()}
     )
@@ -118,7 +118,7 @@ def test_with_a_half_life_the_newest_watch_counts_most(board: Checkerboard) -> N
     np.testing.assert_allclose(found, [*expected, 1], rtol=1e-4)
 
 
-def test_users_vectors_are_of_those_that_the_fit_knew(board: Checkerboard) -> None:
+def test_only_users_of_the_fit_have_vectors(board: Checkerboard) -> None:
     """The unknown and those without events get their bag, and so does everybody under another vocabulary."""
     history = board.history.select(board.history.user_num != 2)
     bags = Item2Vec(TINY).fit(history, features_of(history), seed=0)

@@ -32,7 +32,7 @@ def test_scores_are_the_best_approximation_of_the_table() -> None:
 
 
 def test_directions_without_watches_are_no_factors() -> None:
-    """Two users with one taste: the table has one direction."""
+    """Two users with equal rows: the table has rank one."""
     history = Interactions.from_table(pa.table({"user_id": [1, 1, 1, 2, 2, 2], "item_id": [1, 2, 3] * 2}))
     towers = PureSVD(PureSVDConfig(embedding_size=2)).fit(history, features_of(history), seed=0)
     factors = towers.encode_candidates(np.arange(1, 4, dtype=np.int32), features_of(history))

@@ -119,7 +119,7 @@ def test_binary_loss_is_the_equation_with_its_sign_corrected() -> None:
     assert float(found) == pytest.approx(expected, rel=1e-5)
 
 
-def test_negatives_are_never_seen_and_all_others_come_up_alike() -> None:
+def test_negatives_are_uniform_over_unseen_titles() -> None:
     users = np.array([1, 1, 1, 2, 3, 3, 3, 3, 3], np.int32)
     watched = np.array([1, 2, 5, 5, 1, 2, 3, 4, 5], np.int32)
     seen = _seen_titles(users, watched, n_users=4, n_titles=5)

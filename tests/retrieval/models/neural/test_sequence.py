@@ -80,7 +80,7 @@ class TestRecurrentPromises(TestAttentionPromises):
 
 
 @VARIANTS
-def test_the_serving_form_answers_alike(config: SequenceConfig, tmp_path: Path) -> None:
+def test_the_serving_form_gives_the_same_queries(config: SequenceConfig, tmp_path: Path) -> None:
     """Short and empty histories too, and the unknown user; in a table that holds later days than the fit's."""
     towers, features = fitted(config)
     history = features.history
@@ -155,7 +155,7 @@ def test_content_columns_tell_cold_users_apart_and_usage_columns_do_not() -> Non
     np.testing.assert_array_equal(queries, again)
 
 
-def test_it_reads_the_order_of_events() -> None:
+def test_the_last_event_decides_what_comes_next() -> None:
     """All walk round one circle of items: what comes next is told by the last event alone."""
     n_users, n_items, n_steps = 30, 10, 5
     users, turns = np.meshgrid(np.arange(n_users), np.arange(n_steps), indexing="ij")
