@@ -229,12 +229,7 @@ def _category_numbers(values: pa.Array, categories: pa.Array) -> Numbers:
     return np.asarray(pc.fill_null(pc.index_in(values, value_set=categories), -1), np.int32) + np.int32(1)
 
 
-def _add_categorical(
-    encoded: FeatureColumns,
-    name: str,
-    values: pa.Array,
-    rows: "_Rows",
-) -> None:
+def _add_categorical(encoded: FeatureColumns, name: str, values: pa.Array, rows: "_Rows") -> None:
     categories = _categories(values)
     if len(categories) < 2:
         log.info("feature column %r tells no rows apart and is left out", name)
@@ -245,12 +240,7 @@ def _add_categorical(
     encoded.sizes[name] = len(categories) + 1
 
 
-def _add_multi_valued(
-    encoded: FeatureColumns,
-    name: str,
-    values: pa.Array,
-    rows: "_Rows",
-) -> None:
+def _add_multi_valued(encoded: FeatureColumns, name: str, values: pa.Array, rows: "_Rows") -> None:
     flat = pc.list_flatten(values).cast(pa.string())
     categories = _categories(flat)
     if not len(categories):
@@ -281,12 +271,7 @@ def _log_unknown(name: str, n_missing: int, n_rare: int) -> None:
         )
 
 
-def _add_numeric(
-    encoded: FeatureColumns,
-    name: str,
-    values: pa.Array,
-    rows: "_Rows",
-) -> None:
+def _add_numeric(encoded: FeatureColumns, name: str, values: pa.Array, rows: "_Rows") -> None:
     raw = values.cast(pa.float64()).to_numpy(zero_copy_only=False)
     finite = np.isfinite(raw)
     if len(np.unique(raw[finite])) < 2:
