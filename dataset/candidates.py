@@ -6,24 +6,24 @@ import numpy as np
 import numpy.typing as npt
 
 from belfry.dataset.interactions import Positions
-from belfry.dataset.vocabulary import ItemNums, Numbers, UserNums
+from belfry.dataset.vocabulary import ItemNums, UserNums
 
 
 @dataclass(frozen=True)
 class Candidates:
     """Rows of (asked user, item, score), the rows of one user together.
 
-    A row speaks of `users[row_user]`, so that a user who was asked for stays visible with no rows at all.
+    A row belongs to `users[row_user]`, so a user who was asked for stays visible even with no rows at all.
 
-    Where several sources made the lists, two tables say what each of `origins` thought of a row. Lists of one source
-    do without: its score and rank are those of the row.
+    Where several sources made the lists, `source_score` and `source_rank` hold what each of `origins` gave a row. Lists
+    of one source do without: its score and rank are those of the row.
     """
 
     users: UserNums  # [n_asked] user numbers, 0 for an unknown one
     row_user: Positions  # [n_rows] position in `users`, never falling
     item_num: ItemNums  # [n_rows]
     score: npt.NDArray[np.float32]  # [n_rows], higher is better
-    rank: Numbers  # [n_rows] 1-based within a user
+    rank: npt.NDArray[np.int32]  # [n_rows] 1-based within a user
     origin: npt.NDArray[np.int8]  # [n_rows] position in `origins`: the source that brought the row
     origins: tuple[str, ...]
     source_score: npt.NDArray[np.float32] | None = None  # [n_rows, n_origins], NaN where a source did not bring it
@@ -33,7 +33,7 @@ class Candidates:
         return len(self.item_num)
 
     @property
-    def user_num(self) -> Numbers:
+    def user_num(self) -> UserNums:
         """[n_rows] user number of each row."""
         return self.users[self.row_user]
 
@@ -48,6 +48,7 @@ class Candidates:
         return () if self.source_score is None else self.origins
 
     def select(self, rows: npt.NDArray[np.bool_] | Positions) -> "Candidates":
+        """The rows of a mask or of positions; all asked users stay."""
         return replace(
             self,
             row_user=self.row_user[rows],

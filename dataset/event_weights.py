@@ -1,4 +1,4 @@
-"""Event weights: what each kind of event says of a user and an item, from rated down to shown."""
+"""Event weights: how much each kind of event counts as a watch; an event of weight 0 is an impression."""
 
 import logging
 from itertools import pairwise
@@ -15,8 +15,8 @@ from belfry.dataset.errors import TableError
 from belfry.dataset.interactions import Mask
 from belfry.dataset.validation.cleaning import codes_of
 
-_PLAIN = 1.0  # how much a watch counts of which nothing is said
-_N_NAMED = 8  # in a message
+_PLAIN_WEIGHT = 1.0  # of a row without an event name, or with one that is not listed
+_MAX_NAMED = 8  # event names in a message
 
 log = logging.getLogger(__name__)
 
@@ -32,9 +32,8 @@ def _best_first(event_weights: tuple[tuple[str, float], ...]) -> tuple[tuple[str
 
 
 Weight: TypeAlias = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-EventWeights: TypeAlias = Annotated[
-    tuple[tuple[str, Weight], ...], AfterValidator(_best_first)
-]  # event, how much it counts
+# Pairs of an event's name and its weight, the best event first.
+EventWeights: TypeAlias = Annotated[tuple[tuple[str, Weight], ...], AfterValidator(_best_first)]
 
 DEFAULT_EVENT_WEIGHTS: EventWeights = (("rated", 1.0), ("watched", 1.0), ("shown", 0.0))
 
@@ -42,20 +41,23 @@ DEFAULT_EVENT_WEIGHTS: EventWeights = (("rated", 1.0), ("watched", 1.0), ("shown
 def watches_and_impressions(
     events: pa.Table, event_weights: EventWeights = DEFAULT_EVENT_WEIGHTS, *, name: str = "interactions"
 ) -> tuple[pa.Table, pa.Table]:
-    """The watches among the events, each with its weight, and the events that only showed an item.
+    """Split events into watches, each with its weight, and impressions.
 
-    An event counts as `event_weights` say; one without a name is a watch that counts 1, and so is one whose name is not
-    listed, which is logged. Case and outer blanks of a name do not matter. A column `weight` multiplies; a row of
-    weight 0 is left out. Where one user has several watches of one item at the same time, or in tables without times,
-    only those of the best relation stay: of an item that was watched and rated, the rating.
+    The weight of a row is `event_weights[event]`, times the column `weight` where there is one. A row without an event
+    name counts 1; so does one whose name is not listed, which is logged. Case and outer blanks of a name do not matter.
+    An event of weight 0 in `event_weights` is an impression; a row whose own `weight` is 0 is left out.
+
+    A user may have several watches of one item at the same time (or, without times, at all): only those of the best
+    event stay. Of an item that was watched and rated, that is the rating.
 
     Args:
         events: checked; columns as in `belfry.dataset.columns`.
+        event_weights: best event first.
         name: what messages call the table.
 
     Returns:
-        The watches, without the column `event`, and with `weight` (float32, above 0) unless all are 1; the ids of what
-        was shown, and the times where there are any.
+        The watches, without the column `event`, and with `weight` (float32, above 0) unless all are 1.
+        The impressions: ids, and times where there are any.
 
     Raises:
         TableError: no row is a watch.
@@ -70,11 +72,11 @@ def watches_and_impressions(
     if not is_watch.any():
         raise TableError(
             f"{name}: none of {len(events):,} rows is a watch: {is_impression.sum():,} are events that count 0 in the "
-            f"setting 'event_weights', the rest have weight 0; hand in watches, or correct 'event_weights' or the weights"
+            "setting 'event_weights', the rest have weight 0; hand in watches, or correct 'event_weights' or weights"
         )
     if n_left_out := int((~is_watch & ~is_impression).sum()):
         log.warning("%s: %s rows of weight 0 are left out", name, f"{n_left_out:,}")
-    is_watch &= ~_is_outdone(events, is_watch, rank)
+    is_watch &= ~_is_superseded(events, is_watch, rank)
     watches = events.drop_columns([other for other in (columns.EVENT, columns.WEIGHT) if other in events.column_names])
     watches = watches.filter(pa.array(is_watch))
     if (weight[is_watch] != 1).any():
@@ -85,12 +87,12 @@ def watches_and_impressions(
 def _weigh(
     events: pa.Table, event_weights: EventWeights, table_name: str
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float64]]:
-    """[n_events] how much each event's relation counts, and its rank, lower for a better one."""
-    weights = np.array([weight for _, weight in event_weights] + [_PLAIN], np.float32)
-    # A plain watch comes right behind the last relation that counts as much or more.
-    ranks = np.append(np.arange(len(event_weights)), np.count_nonzero(weights[:-1] >= _PLAIN) - 0.5)
+    """Both [n_events]: the weight of each row's event, and the rank of that event, lower for a better one."""
+    weights = np.array([weight for _, weight in event_weights] + [_PLAIN_WEIGHT], np.float32)
+    # A row without a listed event ranks right behind the last event of its weight or more.
+    ranks = np.append(np.arange(len(event_weights)), np.count_nonzero(weights[:-1] >= _PLAIN_WEIGHT) - 0.5)
     if columns.EVENT not in events.column_names:
-        return np.full(len(events), _PLAIN, np.float32), np.full(len(events), ranks[-1])
+        return np.full(len(events), _PLAIN_WEIGHT, np.float32), np.full(len(events), ranks[-1])
     event = events[columns.EVENT]
     names = pa.array([_folded(name) for name, _ in event_weights], pa.string())
     place = pc.index_in(pc.utf8_lower(pc.utf8_trim_whitespace(event)), value_set=names)
@@ -103,8 +105,8 @@ def _tell_unlisted(unlisted: pa.ChunkedArray, event_weights: EventWeights, table
     if not len(unlisted):
         return
     counts = sorted(unlisted.value_counts().to_pylist(), key=lambda entry: -entry["counts"])
-    found = ", ".join(f"{entry['values']!r} ({entry['counts']:,} rows)" for entry in counts[:_N_NAMED])
-    more = f" and {len(counts) - _N_NAMED} more" if len(counts) > _N_NAMED else ""
+    found = ", ".join(f"{entry['values']!r} ({entry['counts']:,} rows)" for entry in counts[:_MAX_NAMED])
+    more = f" and {len(counts) - _MAX_NAMED} more" if len(counts) > _MAX_NAMED else ""
     log.warning(
         "%s: column %r has names that the setting 'event_weights' does not list: %s%s; each row counts as a watch. "
         "Listed are %s",
@@ -116,19 +118,19 @@ def _tell_unlisted(unlisted: pa.ChunkedArray, event_weights: EventWeights, table
     )
 
 
-def _is_outdone(events: pa.Table, is_watch: Mask, rank: npt.NDArray[np.float64]) -> Mask:
-    """[n_events] watches beside a better one of the same user, item and time."""
-    outdone = np.zeros(len(events), np.bool_)
+def _is_superseded(events: pa.Table, is_watch: Mask, rank: npt.NDArray[np.float64]) -> Mask:
+    """[n_events] watches of a user, item and time that have a better watch too; `rank` [n_events], lower is better."""
+    superseded = np.zeros(len(events), np.bool_)
     if columns.EVENT not in events.column_names:
-        return outdone
+        return superseded
     rows = np.flatnonzero(is_watch)
     keys = [codes_of(events[name])[rows] for name in _keys_of(events)]
     order = np.lexsort([rank[rows], *keys])
     is_first = np.ones(len(order), np.bool_)
     is_first[1:] = np.any([key[order[1:]] != key[order[:-1]] for key in keys], axis=0)
     best = rank[rows][order[is_first]][np.cumsum(is_first) - 1]
-    outdone[rows[order]] = rank[rows][order] > best
-    return outdone
+    superseded[rows[order]] = rank[rows][order] > best
+    return superseded
 
 
 def _keys_of(events: pa.Table) -> list[str]:

@@ -1,4 +1,4 @@
-"""FeatureTables: what models may know of users and items at one moment, from one history and nothing later."""
+"""FeatureTables: what models may know of users and items at one time: one history and nothing later."""
 
 import logging
 import re
@@ -21,8 +21,8 @@ FloatColumn: TypeAlias = npt.NDArray[np.float32]
 ColumnType = TypeVar("ColumnType", np.int32, np.float32)
 Column: TypeAlias = npt.NDArray[np.int32] | npt.NDArray[np.float32]
 
-MIN_COUNT = 3  # a category carried by fewer rows says too little to learn from
-N_BUCKETS = 10
+MIN_COUNT = 3  # rows of a category: with fewer there is too little to learn from
+N_BUCKETS = 10  # of a numeric column
 MAX_VALUES = 32  # of one multi-valued cell
 BUCKET_SUFFIX = "_bucket"  # of the categorical column that a numeric one is cut into
 
@@ -33,19 +33,20 @@ log = logging.getLogger(__name__)
 class FeatureColumns:
     """Features of users (or items), row i belonging to number i; row 0 is the unknown's.
 
-    A category 0 means unknown or missing; numeric columns are standardised, a missing value is 0, the mean. A column
-    is content, known before its user (or item) comes, or usage, made by use: a count, the last login.
+    Category 0 means unknown or missing. Numeric columns are standardised; a missing value is 0, the mean. A column
+    holds content, which is known before a user (or item) has any event, or usage, which events make: a count of
+    visits, the last login.
     """
 
     categorical: dict[str, Numbers] = field(default_factory=dict)  # name -> [n + 1] category numbers
     numeric: dict[str, FloatColumn] = field(default_factory=dict)  # name -> [n + 1]
     multi_valued: dict[str, Numbers] = field(default_factory=dict)  # name -> [n + 1, n_values], padded with 0
     sizes: dict[str, int] = field(default_factory=dict)  # rows that an embedding of a column's categories needs
-    usage: frozenset[str] = frozenset()  # names
+    usage: frozenset[str] = frozenset()  # names of the usage columns
 
     @property
     def content(self) -> "FeatureColumns":
-        """The cold columns alone: all that is known of who, or what, has no events."""
+        """The content columns alone: all that is known of a user, or an item, without events."""
         return FeatureColumns(
             categorical={name: values for name, values in self.categorical.items() if name not in self.usage},
             numeric={name: values for name, values in self.numeric.items() if name not in self.usage},
@@ -54,11 +55,11 @@ class FeatureColumns:
         )
 
     def hide_usage(self, has_events: Mask) -> "FeatureColumns":
-        """The same, usage columns missing for the numbers without events; `has_events` [n + 1]."""
+        """The same, with usage columns missing for numbers without events; `has_events` [n + 1]."""
         if not self.usage:
             return self
 
-        def hidden(columns: dict[str, npt.NDArray[ColumnType]]) -> dict[str, npt.NDArray[ColumnType]]:
+        def hide(columns: dict[str, npt.NDArray[ColumnType]]) -> dict[str, npt.NDArray[ColumnType]]:
             columns = dict(columns)
             for name in self.usage & columns.keys():
                 columns[name] = columns[name].copy()
@@ -67,33 +68,33 @@ class FeatureColumns:
 
         return replace(
             self,
-            categorical=hidden(self.categorical),
-            numeric=hidden(self.numeric),
-            multi_valued=hidden(self.multi_valued),
+            categorical=hide(self.categorical),
+            numeric=hide(self.numeric),
+            multi_valued=hide(self.multi_valued),
         )
 
     def take(self, numbers: Numbers) -> dict[str, Column]:
-        """The rows of `numbers` in every column: [n], or [n, n_values] where a column is multi-valued."""
+        """By name, the rows of `numbers` in every column: [n], or [n, n_values] where a column is multi-valued."""
         everything: dict[str, Column] = {**self.categorical, **self.numeric, **self.multi_valued}
         return {name: values[numbers] for name, values in everything.items()}
 
     @cached_property
     def matrix(self) -> "sp.csr_matrix[np.float32]":
-        """[n + 1, n_features] `categories`, then a column for each numeric one; no rows without columns."""
+        """[n + 1, n_features] `categories`, then each numeric column; without any column, no rows either."""
         blocks = [self.categories] if self.category_sizes else []
         blocks += [sp.csr_matrix(values[:, np.newaxis]) for values in self.numeric.values()]
         return sp.csr_matrix(sp.hstack(blocks) if blocks else np.zeros((0, 0), np.float32))
 
     @property
     def category_sizes(self) -> list[int]:
-        """Categories but 0 of each column that has some, in the order in which they stand in `categories`."""
+        """How many categories, without 0, each categorical or multi-valued column has, in the order of `categories`."""
         return [self.sizes[name] - 1 for name in (*self.categorical, *self.multi_valued)]
 
     @cached_property
     def categories(self) -> "sp.csr_matrix[np.float32]":
-        """[n + 1, n_categories] a column for each category but 0; no rows without columns.
+        """[n + 1, n_categories] one column for each category but 0; without any column, no rows either.
 
-        A row holds 1 at its categories, and 1 / n at each of the n values of a multi-valued column.
+        A row holds 1 at its categories, and 1 / n at each of its n values of a multi-valued column.
         """
         blocks = []
         for name, values in (*self.categorical.items(), *self.multi_valued.items()):
@@ -128,7 +129,7 @@ class FeatureColumns:
 
 @dataclass(frozen=True)
 class FeatureTables:
-    """One history and the features beside it: all that a model sees of the world at one moment."""
+    """One history and the features beside it: all that a model may know at one time."""
 
     history: Interactions
     users: FeatureColumns
@@ -137,7 +138,7 @@ class FeatureTables:
 
     @cached_property
     def now_s(self) -> int:
-        """UTC seconds of the newest event: the moment these tables speak of; 0 without times."""
+        """UTC seconds of the newest event, which is the time these tables speak of; 0 without times."""
         times = self.history.timestamp_s
         return 0 if times is None or not len(times) else int(times.max())
 
@@ -152,9 +153,15 @@ def encode_features(
 ) -> FeatureColumns:
     """Feature columns of a checked users or items table, in the order of `vocabulary`.
 
-    By type: a string (or bool) is a category, a list of strings is multi-valued, a number is standardised and, as a
-    second column `<name>_bucket`, cut into tenths of the table; a text column becomes its words. A title that is not
-    declared as text is a name for people and no feature. Categories of fewer than `MIN_COUNT` rows are unknown.
+    By type: a string (or bool) becomes a category, a list of strings a multi-valued column. A number is standardised
+    and, as a second column `<name>_bucket`, cut into tenths of the table. A text column becomes the set of its words.
+    A title that is not declared as text is a name for people and no feature. Categories of fewer than `MIN_COUNT` rows
+    are unknown.
+
+    Args:
+        table: None gives no columns.
+        text_columns: names of string columns to read word by word.
+        usage_columns: names of columns that events make; see `FeatureColumns`.
     """
     encoded = FeatureColumns()
     if table is None:
@@ -176,12 +183,12 @@ def encode_features(
             _add_numeric(encoded, name, values, rows)
         else:
             _add_categorical(encoded, name, values.cast(pa.string()), rows)
-    usage = {made for name in usage_columns for made in (name, _bucket_of(name))}
+    usage = {column for name in usage_columns for column in (name, _bucket_of(name))}
     return replace(encoded, usage=frozenset(usage & encoded.take(np.zeros(0, np.int32)).keys()))
 
 
 def title_numbers(titles: pa.Array) -> Numbers:
-    """[n_items + 1] number of each item's title from 1, 0 for the unknown item; where a title is null, one of its own.
+    """[n_items + 1] number of each item's title from 1, 0 for the unknown item; a null title gets a number of its own.
 
     Args:
         titles: [n_items] strings, in the order of the vocabulary.
@@ -223,12 +230,7 @@ def _category_numbers(values: pa.Array, categories: pa.Array) -> Numbers:
     return np.asarray(pc.fill_null(pc.index_in(values, value_set=categories), -1), np.int32) + np.int32(1)
 
 
-def _add_categorical(
-    encoded: FeatureColumns,
-    name: str,
-    values: pa.Array,
-    rows: "_Rows",
-) -> None:
+def _add_categorical(encoded: FeatureColumns, name: str, values: pa.Array, rows: "_Rows") -> None:
     categories = _categories(values)
     if len(categories) < 2:
         log.info("feature column %r tells no rows apart and is left out", name)
@@ -239,12 +241,7 @@ def _add_categorical(
     encoded.sizes[name] = len(categories) + 1
 
 
-def _add_multi_valued(
-    encoded: FeatureColumns,
-    name: str,
-    values: pa.Array,
-    rows: "_Rows",
-) -> None:
+def _add_multi_valued(encoded: FeatureColumns, name: str, values: pa.Array, rows: "_Rows") -> None:
     flat = pc.list_flatten(values).cast(pa.string())
     categories = _categories(flat)
     if not len(categories):
@@ -275,12 +272,7 @@ def _log_unknown(name: str, n_missing: int, n_rare: int) -> None:
         )
 
 
-def _add_numeric(
-    encoded: FeatureColumns,
-    name: str,
-    values: pa.Array,
-    rows: "_Rows",
-) -> None:
+def _add_numeric(encoded: FeatureColumns, name: str, values: pa.Array, rows: "_Rows") -> None:
     raw = values.cast(pa.float64()).to_numpy(zero_copy_only=False)
     finite = np.isfinite(raw)
     if len(np.unique(raw[finite])) < 2:

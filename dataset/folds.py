@@ -1,4 +1,4 @@
-"""What stands in for the future while ranker, early stopping and the gate learn."""
+"""Folds: which part of the history stands in for the future while ranker, early stopping and the gate learn."""
 
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
@@ -11,20 +11,20 @@ from belfry.dataset.split import folds, split_last_out
 
 Holdout: TypeAlias = Literal["time", "last", "random"]
 
-MAX_LAST = 5
-WINDOW_SHARE = 0.2
+MAX_LAST = 5  # events held back of each user under `last`
+WINDOW_SHARE = 0.2  # of all events, in the window behind a cut under `time`
 
 
 @dataclass(frozen=True)
 class Fold:
-    """A history that a retriever may learn from, and what the same users did outside of it."""
+    """A history that a retriever may learn from, and the events of the same users that were held back."""
 
     history: Interactions
     later: Interactions
 
 
 def default_holdout(interactions: Interactions) -> Holdout:
-    """`time` where there are times, and users who come back after a cut; else `random`."""
+    """`time` where there are times and users who come back after the newest cut; else `random`."""
     if interactions.timestamp_s is None:
         return "random"
     newest = _windows(interactions, 1)[0]
@@ -34,8 +34,8 @@ def default_holdout(interactions: Interactions) -> Holdout:
 def make_folds(interactions: Interactions, holdout: Holdout, *, n_folds: int, seed: int) -> list[Fold]:
     """Folds of training data; the test part of an evaluation is never among them.
 
-    `random`: cross-fitting, every event is held back once. `last`: each user's last events, up to five, once.
-    `time`: cuts along time, each with the events of the window behind it.
+    `random`: cross-fitting in `n_folds` parts, every event is held back once. `last`: one fold that holds back each
+    user's last events, up to five. `time`: `n_folds` cuts along time, each holding back the window behind it.
 
     Raises:
         InputError: `last` or `time` without times, or too few events to hold any back.
@@ -64,7 +64,7 @@ def _cross_folds(interactions: Interactions, n_folds: int, seed: int) -> list[Fo
 
 
 def _last_fold(interactions: Interactions) -> list[Fold]:
-    """As many last events as leave the middle user two thirds of the history."""
+    """Hold back so many last events that the median user keeps two thirds of their history."""
     counts = np.bincount(interactions.user_num)
     n_last = int(np.clip(np.median(counts[counts > 0]) // 3, 1, MAX_LAST))
     split = split_last_out(interactions, n_last=n_last)
@@ -72,7 +72,7 @@ def _last_fold(interactions: Interactions) -> list[Fold]:
 
 
 def _windows(interactions: Interactions, n_windows: int) -> list[Fold]:
-    """Newest window first; cuts at even shares of the events from half of them to nine tenths."""
+    """Newest window first; cuts at evenly spaced shares of the events, from half of them to nine tenths."""
     assert interactions.timestamp_s is not None
     times = np.sort(interactions.timestamp_s)
     windows = []

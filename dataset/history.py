@@ -1,4 +1,4 @@
-"""Histories as weighted bags of items and as padded windows: what query towers read and affinities are summed over."""
+"""Histories as weighted bags of items (order only in the weights) and as padded windows of events in order."""
 
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -14,29 +14,35 @@ Weights: TypeAlias = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class HistoryBags:
-    """Items of many histories, those of one history together, each with two weights of unit length per history."""
+    """Items of many histories, those of one history together, with two weights for each entry.
+
+    The weights of a history have unit length: their squares add up to 1.
+    """
 
     row: Positions  # [n_entries] which history; never falling
     item_num: ItemNums  # [n_entries], oldest first within a history
     uniform: Weights  # [n_entries] 1 / sqrt(length)
-    recency: Weights  # [n_entries] falling by half every `half_life` items back
+    recency: Weights  # [n_entries] 0.5^(age / half_life), scaled to unit length; see `recency_weights`
 
 
 @dataclass(frozen=True)
 class HistoryWindows:
-    """Stretches of histories, oldest first, each ending in the last column; shorter ones are padded in front."""
+    """Consecutive events of histories, oldest first, each ending in the last column; padded in front."""
 
     item_num: ItemNums  # [n_windows, length], 0 where padded
     time_s: Times  # [n_windows, length] UTC, 0 where padded and in a history without times
 
 
 def uniform_weights(counts: Positions) -> Weights:
-    """[sum(counts)] float32: every entry of a history of length n weighs 1 / sqrt(n)."""
+    """[sum(counts)] float32: 1 / sqrt(n) for every entry of a history of length n."""
     return np.repeat(1 / np.sqrt(np.maximum(counts, 1)), counts).astype(np.float32)
 
 
 def recency_weights(counts: Positions, half_life: float) -> Weights:
-    """[sum(counts)] float32: 0.5^(age / half_life), age counted in items from the newest, scaled to unit length."""
+    """[sum(counts)] float32: 0.5^(age / half_life) / norm, where norm gives each history unit length.
+
+    The age of an event is how many events of its history are newer.
+    """
     age = np.repeat(np.cumsum(counts), counts) - np.arange(counts.sum()) - 1
     decay = 0.5 ** (1 / half_life)
     square_sum = (1 - decay ** (2 * counts)) / (1 - decay**2)
@@ -45,7 +51,7 @@ def recency_weights(counts: Positions, half_life: float) -> Weights:
 
 
 def make_bags(items: ItemNums, counts: Positions, *, half_life: float) -> HistoryBags:
-    """Bags of histories that stand one after another, each oldest first; `counts` [n_histories] are their lengths."""
+    """Bags of histories in `items` one after another, each oldest first; `counts` [n_histories] are their lengths."""
     return HistoryBags(
         row=np.repeat(np.arange(len(counts)), counts),
         item_num=items,
@@ -55,7 +61,7 @@ def make_bags(items: ItemNums, counts: Positions, *, half_life: float) -> Histor
 
 
 def history_bags(history: Interactions, users: UserNums, *, half_life: float, max_length: int) -> HistoryBags:
-    """Bags of what `users` watched, their newest `max_length` events; empty for an unknown user."""
+    """Bags of the newest `max_length` events of each of `users`; empty for an unknown user."""
     by_user = history.by_user
     stops = by_user.starts[users + 1]
     counts = np.where(users > 0, np.minimum(stops - by_user.starts[users], max_length), 0)
@@ -67,7 +73,7 @@ def padded_bags(
 ) -> dict[str, npt.NDArray[np.int32] | Weights]:
     """The bags of `users` as exported query towers read them: `history`, `uniform`, `recency`, each [n_users, length].
 
-    The length is that of the longest, and 1 at least; padding is 0.
+    `length` is that of the longest history, at least 1; padding is 0.
     """
     bags = history_bags(history, users, half_life=half_life, max_length=max_length)
     counts = np.bincount(bags.row, minlength=len(users))
@@ -83,13 +89,13 @@ def padded_bags(
 
 
 def history_windows(history: Interactions, users: UserNums, *, length: int) -> HistoryWindows:
-    """[n_users, length] the newest events of `users`; padding alone for an unknown user."""
+    """[n_users, length] the newest events of `users`; only padding for an unknown user."""
     starts = history.by_user.starts
     return windows_between(history, starts[users], np.where(users > 0, starts[users + 1], starts[users]), length=length)
 
 
 def windows_between(history: Interactions, first: Positions, past: Positions, *, length: int) -> HistoryWindows:
-    """[n_windows, length] the newest of the events from `first` up to, without, `past`: places in `by_user.order`."""
+    """[n_windows, length] the newest events of each range `first : past` of positions in `by_user.order`."""
     places = past[:, None] - np.arange(length, 0, -1)
     is_event = places >= first[:, None]
     rows = history.by_user.order[places[is_event]]

@@ -11,7 +11,7 @@ import pyarrow as pa
 import scipy.sparse as sp
 
 from belfry.dataset import columns
-from belfry.dataset.vocabulary import ItemNums, Numbers, UserNums, Vocabulary
+from belfry.dataset.vocabulary import ItemNums, UserNums, Vocabulary
 
 Mask: TypeAlias = npt.NDArray[np.bool_]
 Positions: TypeAlias = npt.NDArray[np.int64]
@@ -21,7 +21,7 @@ _KEY_STRIDE = 1 << 32  # item numbers are int32
 
 
 def stretches(starts: Positions, counts: Positions) -> Positions:
-    """[sum(counts)] `starts[i], starts[i] + 1, ...` of `counts[i]` numbers, one stretch after another."""
+    """[sum(counts)] for each i the `counts[i]` numbers `starts[i], starts[i] + 1, ...`, one stretch after another."""
     return np.arange(counts.sum()) + np.repeat(starts - np.cumsum(counts) + counts, counts)
 
 
@@ -50,12 +50,9 @@ class Interactions:
     timestamp_s: Times | None = None  # [n_events], UTC
     rating: npt.NDArray[np.float32] | None = None  # [n_events], NaN = watched and not rated
     weight: npt.NDArray[np.float32] | None = None  # [n_events], above 0, how much a watch counts; none: all 1
-    impressions: "SeenItems | None" = (
-        None  # pairs of events that only showed an item; pairs also watched may be among them
-    )
-    labels: Mapping[str, npt.NDArray[np.float32]] = field(
-        default_factory=dict
-    )  # name of a further column -> [n_events], NaN = nothing said
+    impressions: "SeenItems | None" = None  # pairs of events that only showed an item; some may be watched too
+    # Name of a further column -> [n_events], NaN = no label.
+    labels: Mapping[str, npt.NDArray[np.float32]] = field(default_factory=dict)
 
     @classmethod
     def from_table(
@@ -67,11 +64,16 @@ class Interactions:
         impressions: pa.Table | None = None,
         labels: Iterable[str] = (),
     ) -> "Interactions":
-        """Number a table that `belfry.dataset.validation.check.check` has passed; vocabularies are made where none is given.
+        """Number a table that `belfry.dataset.validation.check.check` has passed.
 
-        A column of ratings that are all missing counts as none; a part of the events, as `select` gives it, keeps its
-        ratings even so, which is how all parts of one table come to be described by the same features.
-        Every row of `table` is a watch: `belfry.dataset.event_weights.watches_and_impressions` tells them from the rows of `shown`.
+        A column of ratings that are all missing counts as none. A part of the events, as `select` gives it, keeps its
+        ratings even so: all parts of one table are then described by the same features.
+
+        Args:
+            table: watches; `belfry.dataset.event_weights.watches_and_impressions` parts them from impressions.
+            users, items: made from the ids of `table` where not given.
+            impressions: ids, and times where there are any.
+            labels: names of further columns to learn from.
         """
         users = Vocabulary(table[columns.USER_ID]) if users is None else users
         items = Vocabulary(table[columns.ITEM_ID]) if items is None else items
@@ -97,7 +99,7 @@ class Interactions:
         )
 
     def to_table(self) -> pa.Table:
-        """The same events with the caller's ids; what was only shown is not among them."""
+        """The watches with the caller's ids, without the impressions."""
         data = {
             columns.USER_ID: self.users.take(self.user_num),
             columns.ITEM_ID: self.items.take(self.item_num),
@@ -112,7 +114,7 @@ class Interactions:
         return pa.table(data)
 
     def impressions_to_table(self) -> pa.Table | None:
-        """The pairs that were shown, with the caller's ids and, where there are any, times; None where none was."""
+        """The impressions with the caller's ids and, where there are any, times; None where there are none."""
         if self.impressions is None:
             return None
         data = {
@@ -138,15 +140,15 @@ class Interactions:
             labels={name: values[rows] for name, values in self.labels.items()},
         )
 
-    def impressions_before(self, moment_s: "int | Times") -> "Interactions":
-        """The same watches, and of what was shown only what was so before a moment, or each user's [n_users + 1]."""
-        return self if self.impressions is None else replace(self, impressions=self.impressions.before(moment_s))
+    def impressions_before(self, cut_s: "int | Times") -> "Interactions":
+        """The same watches, and only the impressions before a time: one for all, or one per user [n_users + 1]."""
+        return self if self.impressions is None else replace(self, impressions=self.impressions.before(cut_s))
 
     def impressions_without(self, later: "Interactions") -> "Interactions":
-        """The same watches, and of what was shown only what was not watched in `later`: an impression would tell."""
-        return (
-            self if self.impressions is None else replace(self, impressions=self.impressions.without(later.seen_items))
-        )
+        """The same watches, and only the impressions of pairs not watched in `later`, which they would give away."""
+        if self.impressions is None:
+            return self
+        return replace(self, impressions=self.impressions.without(later.seen_items))
 
     @cached_property
     def by_user(self) -> UserRows:
@@ -168,6 +170,17 @@ class Interactions:
         return matrix
 
     @cached_property
+    def rated_rows(self) -> Positions:
+        """[n_pairs] rows of known pairs with a rating, by user, then item; of several ratings of a pair the newest."""
+        if self.rating is None:
+            return np.zeros(0, np.int64)
+        is_rated = (self.user_num > 0) & (self.item_num > 0) & np.isfinite(self.rating)
+        newest_first = self.by_user.order[::-1]
+        newest_first = newest_first[is_rated[newest_first]]
+        pairs = self.user_num[newest_first].astype(np.int64) * _KEY_STRIDE + self.item_num[newest_first]
+        return newest_first[np.unique(pairs, return_index=True)[1]]
+
+    @cached_property
     def item_counts(self) -> npt.NDArray[np.int64]:
         """[n_items + 1] users who watched each item."""
         return np.asarray(self.matrix.getnnz(axis=0), dtype=np.int64)
@@ -179,11 +192,11 @@ class Interactions:
 
 @dataclass(frozen=True)
 class SeenItems:
-    """Items each user has watched, or was shown, as compressed rows."""
+    """Items that each user has watched, or got as impressions, as compressed rows."""
 
     starts: Positions  # [n_users + 2]
     item_num: ItemNums  # [n_pairs], rising within a user
-    first_s: Times | None = None  # [n_pairs], UTC, when this first happened; kept of what was shown
+    first_s: Times | None = None  # [n_pairs], UTC, the first time of each pair; kept for impressions
 
     @classmethod
     def nothing(cls, n_users: int) -> "SeenItems":
@@ -204,45 +217,45 @@ class SeenItems:
         return cls(starts, item_num[order], times[order].astype(np.int64) if has_times else None)
 
     @cached_property
-    def user_num(self) -> Numbers:
+    def user_num(self) -> UserNums:
         """[n_pairs] the user of each pair; never falling."""
         return np.repeat(np.arange(len(self.starts) - 1, dtype=np.int32), np.diff(self.starts))
 
-    def before(self, moment_s: int | Times) -> "SeenItems":
-        """The pairs that came up before a moment, or their user's [n_users + 1]; all of them without times."""
+    def before(self, cut_s: int | Times) -> "SeenItems":
+        """The pairs first seen before a time: one for all, or one per user [n_users + 1]; all pairs without times."""
         if self.first_s is None:
             return self
-        kept = self.first_s < np.broadcast_to(moment_s, len(self.starts) - 1)[self.user_num]
+        kept = self.first_s < np.broadcast_to(cut_s, len(self.starts) - 1)[self.user_num]
         starts = np.append(0, np.cumsum(kept))[self.starts]
         return SeenItems(starts.astype(np.int64), self.item_num[kept], self.first_s[kept])
 
     def without(self, others: "SeenItems") -> "SeenItems":
-        """The pairs that are none of `others`."""
+        """The pairs that are not among `others`."""
         kept = ~others.contains(self.user_num, self.item_num)
         starts = np.append(0, np.cumsum(kept))[self.starts]
         return SeenItems(
             starts.astype(np.int64), self.item_num[kept], None if self.first_s is None else self.first_s[kept]
         )
 
-    def of(self, user_num: int) -> Numbers:
+    def of(self, user_num: int) -> ItemNums:
         """Rising numbers of the items that this user has watched."""
         return self.item_num[self.starts[user_num] : self.starts[user_num + 1]]
 
     def count(self, users: UserNums) -> npt.NDArray[np.int64]:
-        """[n_users] items each has watched."""
+        """[n_users] number of items of each."""
         return self.starts[users + 1] - self.starts[users]
 
-    def rows_of(self, users: UserNums) -> tuple[Positions, Numbers]:
-        """Seen pairs of many users: position in `users`, item number; both [n_pairs]."""
+    def rows_of(self, users: UserNums) -> tuple[Positions, ItemNums]:
+        """The pairs of many users: position in `users`, and item number; both [n_pairs]."""
         counts = self.count(users)
         return np.repeat(np.arange(len(users)), counts), self.item_num[stretches(self.starts[users], counts)]
 
     def contains(self, user_num: UserNums, item_num: ItemNums) -> Mask:
-        """Whether each (user, item) pair is one of these; both of one shape, which the answer has too."""
+        """Whether each (user, item) pair is one of these; arguments and result have one shape."""
         return self.positions(user_num, item_num) >= 0
 
     def positions(self, user_num: UserNums, item_num: ItemNums) -> Positions:
-        """Where each (user, item) pair is in `item_num`, -1 where it is not; both of one shape."""
+        """Where each (user, item) pair stands in `self.item_num`, else -1; arguments and result have one shape."""
         wanted = user_num.astype(np.int64) * _KEY_STRIDE + item_num
         found = np.searchsorted(self._keys[:-1], wanted)
         return np.where(self._keys[found] == wanted, found, -1)

@@ -23,7 +23,7 @@ class Data:
     titles: pa.Array  # [n_items] string, in the order of the vocabulary; null where an item has none
 
     def features(self, history: Interactions) -> FeatureTables:
-        """What models may know when `history` is all that has happened: usage features only beside events."""
+        """What models may know when `history` is all that has happened; usage features are missing without events."""
         users = self.users.hide_usage(np.diff(history.matrix.indptr) > 0)
         items = self.items.hide_usage(history.item_counts > 0)
         return FeatureTables(history, users, items, title_numbers(self.titles))
@@ -32,7 +32,8 @@ class Data:
 def prepare(tables: Tables, event_weights: EventWeights = DEFAULT_EVENT_WEIGHTS) -> Data:
     """Number and encode tables that `belfry.dataset.validation.check.check` has passed.
 
-    The catalogue is every item with an event, be it only shown, or a row in the items table; likewise the users.
+    The catalogue is every item that has an event (an impression is enough) or a row in the items table; likewise the
+    users.
 
     Raises:
         TableError: no event is a watch.

@@ -1,4 +1,4 @@
-"""Which items are watched by the same people: one computation for ItemKNN and for the ranker's features."""
+"""Which items are watched by the same users: shared by the retrieval models and the ranker's features."""
 
 import numpy as np
 import numpy.typing as npt
@@ -13,12 +13,12 @@ def cosine_neighbours(
 ) -> "sp.csr_matrix[np.float32]":
     """Each item's nearest items by the cosine of who watched them.
 
-    The cosine of items i and j is `dot(i, j) / (|i| |j| + shrink)`: `shrink` holds back pairs that few people link.
-    Computed in blocks of items, so a table of all pairs never exists.
+    cosine(i, j) = x_i . x_j / (|x_i| |x_j| + shrink), where x_i is column i of `matrix`. `shrink` lowers the cosine of
+    pairs that few users have both watched. Computed in blocks of items, so a table of all pairs never exists.
 
     Args:
         matrix: [n_users + 1, n_items + 1], 0 where there is nothing (`Interactions.matrix`, or weighted).
-        n_neighbours: kept for each item, only positive ones and never itself; equal ones by item number.
+        n_neighbours: kept for each item: positive cosines only, never itself; of equal ones the lower item number.
         shrink: >= 0, in the unit of the product of two norms.
 
     Returns:
@@ -52,19 +52,23 @@ def _nearest(
 
 
 def ease_weights(matrix: "sp.csr_matrix[np.float32]", *, l2: float) -> npt.NDArray[np.float32]:
-    """[n_items + 1, n_items + 1] float32 item-to-item weights of EASE: a history times them scores every item.
+    """[n_items + 1, n_items + 1] float32 item-to-item weights B of EASE; row u of X B scores every item for user u.
 
-    Closed form over a dense table of all pairs: cubic in the number of items, so callers set a limit.
+    B minimises |X - X B|^2 + l2 |B|^2 with zeros on the diagonal. In closed form
+
+        P = (X^T X + l2 I)^-1,    B = I - P diag(1 / diag(P))
+
+    Cubic in the number of items, so callers set a limit.
 
     Args:
-        matrix: [n_users + 1, n_items + 1], 1 where a user watched an item.
-        l2: > 0, added to the diagonal of the co-watch counts.
+        matrix: X, [n_users + 1, n_items + 1], 1 where a user watched an item.
+        l2: > 0.
 
     Source: Steck, Embarrassingly shallow autoencoders for sparse data, WWW 2019.
     """
     gram = (matrix.T @ matrix).toarray().astype(np.float64)
     gram[np.diag_indices_from(gram)] += l2
-    inverse = np.linalg.inv(gram)
+    inverse = np.linalg.inv(gram)  # P
     weights = -inverse / np.diag(inverse)
     np.fill_diagonal(weights, 0)
     return np.asarray(weights, np.float32)

@@ -1,4 +1,4 @@
-"""Split: one table of events as history and as what is held back to judge by."""
+"""Split: one table of events as history to learn from and as events held back for the evaluation."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,13 +6,12 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from belfry.dataset import columns
 from belfry.dataset.errors import InputError
 from belfry.dataset.interactions import Interactions, Mask, Times
-from belfry.dataset.vocabulary import Numbers, Vocabulary
+from belfry.dataset.vocabulary import UserNums
 
 TRAIN_FILE = "train.parquet"
 TEST_FILE = "test.parquet"
@@ -23,7 +22,7 @@ IMPRESSIONS_FILE = "impressions.parquet"
 class Split:
     """Every event on one of two sides, in the source's order, under the same vocabularies.
 
-    What was only shown is known to train, up to the moment where test begins if the split is by time or last events.
+    Impressions belong to train. Where the split is by time or last events, only those before test begins are kept.
     """
 
     train: Interactions
@@ -80,17 +79,17 @@ def split_time(interactions: Interactions, *, share: float = 0.8) -> Split:
     return _split(interactions, timestamp_s >= cut_s, f"share={share}", int(cut_s))
 
 
-def test_users(split: Split, *, min_history: int = 1) -> Numbers:
-    """Rising numbers of the users with events in test and at least `min_history` in train."""
+def test_users(split: Split, *, min_history: int = 1) -> UserNums:
+    """Rising numbers of the users with events in test and at least `min_history` events in train."""
     n_train = np.bincount(split.train.user_num, minlength=len(split.train.users) + 1)
     users = np.unique(split.test.user_num)
     return users[(users > 0) & (n_train[users] >= min_history)]
 
 
 def folds(interactions: Interactions, *, n_folds: int, seed: int) -> npt.NDArray[np.int8]:
-    """[n_events] a fold in 0..n_folds - 1 per row, for cross-fitting; the folds of a user differ by a row at most.
+    """[n_events] a fold from 0 to n_folds - 1 for each row, for cross-fitting.
 
-    Where other users' rows stand in the table changes nothing for a user.
+    The folds of one user differ by one row at most. They do not depend on where other users' rows stand in the table.
 
     Raises:
         InputError: `n_folds` is not in 2..127.
@@ -98,7 +97,7 @@ def folds(interactions: Interactions, *, n_folds: int, seed: int) -> npt.NDArray
     if not 2 <= n_folds <= 127:
         raise InputError(f"n_folds={n_folds}: use 2 to 127")
     rng = np.random.default_rng(seed)
-    # Chance is dealt out in by_user's order, which keeps users apart, never in the source's.
+    # Random numbers are used in the order of by_user, which keeps users apart, never in the source's.
     first_fold = rng.integers(n_folds, size=len(interactions.users) + 1)
     keys = rng.random(len(interactions))
     rows = interactions.by_user
@@ -113,7 +112,7 @@ def folds(interactions: Interactions, *, n_folds: int, seed: int) -> npt.NDArray
 def save_split(split: Split, folder: Path) -> None:
     """Write train.parquet and test.parquet, with the caller's ids; `folder` appears whole or not at all.
 
-    Both hold watches alone; what was shown to the users of train, if anything was, goes to impressions.parquet.
+    Both hold watches alone; the impressions of train, if there are any, go to impressions.parquet.
 
     Raises:
         InputError: `folder` exists and is not empty.
@@ -131,35 +130,8 @@ def save_split(split: Split, folder: Path) -> None:
         written.rename(folder)
 
 
-def load_split(folder: Path) -> Split:
-    """What `save_split` wrote. Numbers may differ from before where a vocabulary held ids without events.
-
-    Raises:
-        InputError: a table is missing or cannot be read.
-    """
-    train, test = _read(folder / TRAIN_FILE), _read(folder / TEST_FILE)
-    impressions = _read(folder / IMPRESSIONS_FILE) if (folder / IMPRESSIONS_FILE).exists() else None
-    ids = [
-        table.select([columns.USER_ID, columns.ITEM_ID]) for table in (train, test, impressions) if table is not None
-    ]
-    everything = pa.concat_tables(ids)
-    users, items = Vocabulary(everything[columns.USER_ID]), Vocabulary(everything[columns.ITEM_ID])
-    labels = [name for name in train.column_names if name not in columns.OF_INTERACTIONS]
-    return Split(
-        Interactions.from_table(train, users=users, items=items, impressions=impressions, labels=labels),
-        Interactions.from_table(test, users=users, items=items, labels=labels),
-    )
-
-
-def _read(path: Path) -> pa.Table:
-    try:
-        return pq.read_table(path)
-    except (OSError, pa.ArrowInvalid) as error:
-        raise InputError(f"{path}: not a table of a saved split ({error}); write it with save_split") from error
-
-
 def _split(interactions: Interactions, is_test: Mask, how: str, begins_s: int | Times | None = None) -> Split:
-    """The two sides; `begins_s`, where test has a beginning, is its moment, or that of each user [n_users + 1]."""
+    """The two sides; `begins_s` is when test begins, for all or for each user [n_users + 1]; None for no such time."""
     train, test = interactions.select(~is_test), interactions.select(is_test)
     split = Split(train.impressions_without(test) if begins_s is None else train.impressions_before(begins_s), test)
     if not len(split.train) or not len(split.test):

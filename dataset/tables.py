@@ -7,11 +7,11 @@ import pyarrow as pa
 
 @dataclass(frozen=True)
 class Tables:
-    """The three tables of design: only `interactions` is needed; `items` and `users` carry features.
+    """Up to three tables: only `interactions` is needed; `items` and `users` carry features.
 
-    `text_columns` names the item columns whose words are features (a title); an unnamed string column is categorical.
-    `usage_columns` names the columns of items and users that are made by use; all others are known before any use.
-    `label_columns` names further columns of interactions that something is to be learned from.
+    `text_columns` names the item columns whose words are features (a title); any other string column is categorical.
+    `usage_columns` names the columns of items and users that events make; all others are known before any event.
+    `label_columns` names further columns of interactions that models learn to predict.
     """
 
     interactions: pa.Table

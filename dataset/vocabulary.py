@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from belfry.dataset.errors import InputError
 
 Id: TypeAlias = str | int
-Numbers: TypeAlias = npt.NDArray[np.int32]
+Numbers: TypeAlias = npt.NDArray[np.int32]  # of any vocabulary: users, items, titles, categories
 UserNums: TypeAlias = Numbers  # numbers of users, 0 = unknown
 ItemNums: TypeAlias = Numbers  # numbers of items, 0 = unknown
 

@@ -1,4 +1,4 @@
-"""The one file that chooses the Keras version and imports TensorFlow; the others say `from belfry.layers.backend import`.
+"""The one file that chooses the Keras version and imports TensorFlow; others import both from here.
 
 TensorFlow Recommenders needs Keras 2, which TensorFlow 2.16 and later only bring as `tf_keras`, and only where
 `TF_USE_LEGACY_KERAS=1` was set before TensorFlow's first import.

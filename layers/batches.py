@@ -1,4 +1,4 @@
-"""Training batches: part of each user's history as input, another part as targets, and candidates to tell apart."""
+"""Training batches: part of each user's history as input, another part as targets, and sampled candidates."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from belfry.dataset.history import HistoryBags, make_bags
 from belfry.dataset.interactions import Interactions, Mask, Positions, stretches
-from belfry.dataset.vocabulary import ItemNums, Numbers, UserNums
+from belfry.dataset.vocabulary import ItemNums, UserNums
 from belfry.layers.negatives import NegativeSampler
 
 _KEY_STRIDE = 1 << 32  # item numbers are int32
@@ -20,11 +20,11 @@ class RetrievalBatch:
 
     users: UserNums  # [n_queries]
     bags: HistoryBags  # what each query may read
-    age: npt.NDArray[np.float32]  # [n_queries] of the targets, in spans of the history; 0 where the end is asked for
+    age: npt.NDArray[np.float32]  # [n_queries] of the targets, as a share of the time span of all events
     candidates: ItemNums  # [n_candidates] unique item numbers, rising
-    log_q: npt.NDArray[np.float32]  # [n_candidates] log of the chance that the candidate is among `candidates`
-    target_weight: npt.NDArray[np.float32]  # [n_queries, n_candidates] how much a target counts, 0 for others
-    negative_weight: npt.NDArray[np.float32]  # [n_queries, n_candidates] how much a negative counts, 0 for others
+    log_q: npt.NDArray[np.float32]  # [n_candidates] log of the probability that it is a candidate
+    target_weight: npt.NDArray[np.float32]  # [n_queries, n_candidates] weights of targets, 0 for others
+    negative_weight: npt.NDArray[np.float32]  # [n_queries, n_candidates] weights of negatives, 0 for others
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class BatchPlan:
     """How histories become batches; the fields are those of `TowersConfig`."""
 
     batch_users: int
-    targets: str  # "any": a random share of the history is hidden; "next": the items after a random moment
+    targets: str  # "any": a random share of the history is hidden; "next": the items after a random cut
     hidden_share: tuple[float, float]
     n_next: int
     history_dropout: float
@@ -74,7 +74,7 @@ def retrieval_batches(
         impression_row, impressions = _impressions(history, chosen)
         candidates = sampler(
             items[is_target],
-            np.concatenate([impressions, *([] if mined is None else [_named(mined[chosen])])]),
+            np.concatenate([impressions, *([] if mined is None else [_without_padding(mined[chosen])])]),
             generator,
         )
         numbers = candidates.item_num
@@ -98,32 +98,32 @@ def retrieval_batches(
 
 
 def _hide(counts: Positions, plan: BatchPlan, generator: np.random.Generator) -> tuple[Mask, Mask]:
-    """Which events of histories of these lengths are read and which predicted, both [sum(counts)]; neither is empty."""
+    """Masks [sum(counts)] of the events to read and of those to predict; each history has some of both."""
     row, place = np.repeat(np.arange(len(counts)), counts), stretches(np.zeros_like(counts), counts)
     if plan.targets == "next":
         cut = generator.integers(1, counts)[row]
         return place < cut, (place >= cut) & (place < cut + plan.n_next)
     is_hidden = generator.random(len(row)) < generator.uniform(*plan.hidden_share, len(counts))[row]
     n_hidden = np.bincount(row[is_hidden], minlength=len(counts))
-    lopsided = (n_hidden == 0) | (n_hidden == counts)
-    turned = (np.cumsum(counts) - counts + generator.integers(counts))[lopsided]
-    is_hidden[turned] = ~is_hidden[turned]
+    is_one_sided = (n_hidden == 0) | (n_hidden == counts)
+    flipped = (np.cumsum(counts) - counts + generator.integers(counts))[is_one_sided]
+    is_hidden[flipped] = ~is_hidden[flipped]
     return ~is_hidden, is_hidden
 
 
-def _newest(is_read: Mask, row: Positions, counts: Positions, most: int) -> Mask:
-    """Of what is read, the last `most` of each row."""
+def _newest(is_read: Mask, row: Positions, counts: Positions, max_read: int) -> Mask:
+    """Of the events to read, the last `max_read` of each row."""
     n_read = np.cumsum(is_read)
-    return is_read & (n_read[np.cumsum(counts) - 1][row] - n_read < most)
+    return is_read & (n_read[np.cumsum(counts) - 1][row] - n_read < max_read)
 
 
-def _impressions(history: Interactions, users: UserNums) -> tuple[Positions, Numbers]:
+def _impressions(history: Interactions, users: UserNums) -> tuple[Positions, ItemNums]:
     if history.impressions is None:
         return np.zeros(0, np.int64), np.zeros(0, np.int32)
     return history.impressions.rows_of(users)
 
 
-def _named(items: ItemNums) -> Numbers:
+def _without_padding(items: ItemNums) -> ItemNums:
     return items[items > 0]
 
 
@@ -143,7 +143,7 @@ def _set(
 def _ages(
     history: Interactions, events: Positions, row: Positions, is_target: Mask, n_rows: int
 ) -> npt.NDArray[np.float32]:
-    """[n_rows] how long before the history's end the oldest target was, in spans of the history."""
+    """[n_rows] time from the oldest target to the newest event of all, as a share of the time span of all events."""
     ages = np.zeros(n_rows, np.float32)
     if history.timestamp_s is None:
         return ages

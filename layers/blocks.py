@@ -1,4 +1,4 @@
-"""Blocks that rankers are built of."""
+"""Blocks of layers that towers and rankers are built of."""
 
 from collections.abc import Sequence
 
@@ -15,12 +15,15 @@ def mlp(widths: Sequence[int], *, dropout: float, name: str) -> keras.Sequential
 
 
 def cross_layers(n_layers: int, *, projection_size: int) -> list[keras.layers.Layer]:
-    """Low-rank cross layers; layer i gives interactions of order i + 2. Source: Wang et al., DCN V2, WWW 2021."""
+    """Low-rank cross layers: x_{l+1} = x_0 * (U V^T x_l + b) + x_l, with V of `projection_size` columns.
+
+    Source: Wang et al., DCN V2, WWW 2021.
+    """
     return [tfrs.layers.dcn.Cross(projection_dim=projection_size) for _ in range(n_layers)]
 
 
 def hidden_layers(widths: Sequence[int], size: int, *, dropout: float, name: str) -> keras.Sequential:
-    """[n, size] to the same: hidden layers and a last one without activation; where there are none, the identity."""
+    """[n, size] to [n, size]: hidden layers and a last one without activation; without widths the identity."""
     block = mlp(widths, dropout=dropout, name=name)
     block.add(keras.layers.Dense(size) if widths else keras.layers.Activation("linear"))
     block.build((None, size))

@@ -7,13 +7,13 @@ from belfry.layers.backend import Tensor, keras, tf
 
 
 class FeatureEncoder(keras.layers.Layer):  # type: ignore[misc]
-    """Adds up one embedding per feature: each category, the mean of a multi-valued column, the numbers.
+    """Sum of one embedding per feature: of a category, the mean of several, or a number times the embedding.
 
-    As `ItemEncoder` does, but dense, so that it has an ONNX form. A feature that is missing (category 0) adds nothing.
+    As `ItemEncoder`, but dense, so that it has an ONNX form. A missing feature (category 0) adds nothing.
     """
 
     def __init__(self, columns: FeatureColumns, *, embedding_size: int, name: str) -> None:
-        """Of `columns` only names and sizes are read."""
+        """Only the names and sizes of `columns` are read."""
         super().__init__(name=name)
         tables = {key: columns.sizes[key] for key in (*columns.categorical, *columns.multi_valued)}
         self.tables = {

@@ -10,19 +10,20 @@ Table: TypeAlias = npt.NDArray[np.float32]
 FeatureMatrix: TypeAlias = "sp.csr_matrix[np.float32]"
 Weights: TypeAlias = npt.NDArray[np.float64]
 
-_L2 = 5.0  # worth so many rows of mean weight
+_L2 = 5.0  # counts as much as so many rows of mean weight
 _MAX_STEPS = 100
-_SETTLED = 1e-4
+_TOLERANCE = 1e-4  # of the residual's length, relative to its start
 
 
 def ridge(features: FeatureMatrix, targets: Table, weights: Weights) -> Table:
-    """[n_features, n_targets] that give `targets` as `features @ slopes`; zeros where all weights are 0.
+    """[n_features, n_targets] slopes B of a weighted ridge regression; zeros where all weights are 0.
 
-    By conjugate gradients, so that a table of all pairs of features never exists.
+    B solves (X^T W X + 5 I) B = X^T W Y, where W = diag(weights / mean of the weights above 0). By conjugate gradients,
+    so that X^T W X never exists.
 
     Args:
-        features: [n_rows, n_features].
-        targets: [n_rows, n_targets].
+        features: X, [n_rows, n_features].
+        targets: Y, [n_rows, n_targets].
         weights: [n_rows], at least 0.
 
     Source: Hestenes and Stiefel, Methods of conjugate gradients for solving linear systems, 1952.
@@ -32,7 +33,7 @@ def ridge(features: FeatureMatrix, targets: Table, weights: Weights) -> Table:
     slopes = np.zeros((features.shape[1], targets.shape[1]), np.float32)
     residual = np.asarray(rows.T @ (weight * targets[used]))
     direction, square = residual.copy(), (residual**2).sum(axis=0)
-    enough = _SETTLED**2 * square
+    enough = _TOLERANCE**2 * square
     for _ in range(_MAX_STEPS):
         if (square <= enough).all():
             break
@@ -46,18 +47,18 @@ def ridge(features: FeatureMatrix, targets: Table, weights: Weights) -> Table:
 
 
 def impute_biases(features: FeatureMatrix, biases: Table, weights: Weights) -> Table:
-    """[n_rows, 1] the `biases` of rows with weights, and for the others what their features suggest.
+    """[n_rows, 1] `biases`, those of rows with weight 0 replaced by the ridge regression on features.
 
-    A row of which nothing is known gets the lowest bias.
+    A row without weight and features gets the lowest bias.
 
     Args:
         features: [n_rows, n_features]; row 0, the unknown's, stays.
     """
     is_new = weights == 0
     is_new[0] = False
-    placed = biases.copy()
-    placed[is_new] = biases[weights > 0].min(initial=0)
+    imputed = biases.copy()
+    imputed[is_new] = biases[weights > 0].min(initial=0)
     if features.shape[1]:
-        is_told = is_new & (np.diff(features.indptr) > 0)
-        placed[is_told] = features[is_told] @ ridge(features, biases, weights)
-    return placed
+        has_features = is_new & (np.diff(features.indptr) > 0)
+        imputed[has_features] = features[has_features] @ ridge(features, biases, weights)
+    return imputed

@@ -1,30 +1,31 @@
 """Encoders of padded histories: one vector per position, made of that event and the earlier ones alone.
 
-Windows end in their last column and are padded in front. Padding is read by no event, and a position of padding by
-nothing but itself, so that the padding before a first event is the start token: it predicts that event, and answers
-for a history that is empty. Plain operators only, so that every encoder has an ONNX form.
+Windows end in their last column and are padded in front. No event reads padding, and a padded position reads only
+itself. So the padding before a first event is the start token: it predicts that event, and it is the query of an empty
+history. Plain operators only, so that every encoder has an ONNX form.
 """
 
 from belfry.layers.backend import Tensor, keras, tf
 from belfry.layers.losses import MASKED
 
+_EPSILON = 1e-6  # of the variance, as in Keras: keeps the division finite for equal inputs
 _HOUR_S, _DAY_S = 3600, 86400
 AGE_EDGES_S = (60, 600, _HOUR_S, 6 * _HOUR_S, *(days * _DAY_S for days in (1, 3, 7, 14, 30, 60, 120, 365, 730, 1460)))
 N_AGES = len(AGE_EDGES_S) + 1
 
 
 def buckets(values: Tensor, edges: Tensor) -> Tensor:
-    """int32 of the shape of `values`: how many of the rising `edges` each value reaches; exact in every runtime."""
+    """int32, shaped as `values`: how many of the rising `edges` are <= the value; exact in every runtime."""
     return sum(tf.cast(values >= edge, tf.int32) for edge in tf.unstack(edges))
 
 
 def ages(since_s: Tensor, until_s: Tensor) -> Tensor:
-    """Which of `N_AGES` buckets of time, from below a minute to years, lies between two moments (int64 UTC seconds)."""
+    """Bucket 0 to `N_AGES` - 1 of the time between two events, below a minute to years; arguments are UTC seconds."""
     return buckets(until_s - since_s, tf.constant(AGE_EDGES_S, tf.int64))
 
 
 class Normalization(keras.layers.Layer):  # type: ignore[misc]
-    """Layer normalisation out of plain operators: that of Keras runs a batch normalisation, which ONNX cannot train."""
+    """Layer normalisation of plain operators: that of Keras runs a batch normalisation, which has no ONNX form."""
 
     def build(self, shape: tuple[int | None, ...]) -> None:
         self.scale = self.add_weight(name="scale", shape=(shape[-1],), initializer="ones")
@@ -33,33 +34,35 @@ class Normalization(keras.layers.Layer):  # type: ignore[misc]
     def call(self, inputs: Tensor) -> Tensor:
         centred = inputs - tf.reduce_mean(inputs, axis=-1, keepdims=True)
         variance = tf.reduce_mean(centred**2, axis=-1, keepdims=True)
-        return centred * tf.math.rsqrt(variance + 1e-6) * self.scale + self.shift
+        return centred * tf.math.rsqrt(variance + _EPSILON) * self.scale + self.shift
 
 
 class Calendar(keras.layers.Layer):  # type: ignore[misc]
-    """[..., size] for moments [...] in UTC seconds: one embedding of the hour of the day and one of the weekday."""
+    """[..., size] for times [...] in UTC seconds: embedding of the hour of the day + embedding of the weekday."""
 
     def __init__(self, size: int, name: str) -> None:
         super().__init__(name=name)
         self.hours = keras.layers.Embedding(24, size)
         self.weekdays = keras.layers.Embedding(7, size)
 
-    def call(self, moments_s: Tensor) -> Tensor:
-        return self.hours(moments_s // _HOUR_S % 24) + self.weekdays((moments_s // _DAY_S + 3) % 7)
+    def call(self, time_s: Tensor) -> Tensor:
+        return self.hours(time_s // _HOUR_S % 24) + self.weekdays((time_s // _DAY_S + 3) % 7)
 
 
 class AttentionEncoder(keras.layers.Layer):  # type: ignore[misc]
-    """Causal self-attention; positions enter as learned biases on how far back an event lies, in steps and in time.
+    """Causal self-attention; position enters as learned biases, by distance in events and, if asked for, in time.
 
-    Biases on distances instead of one embedding per slot: the same distance means the same at every position, in
-    training and when asked. Source: Kang and McAuley, Self-attentive sequential recommendation, ICDM 2018; the biases:
+    The weight of event j at position i is softmax_j(q_i . k_j / sqrt(size / n_heads) + distance[i - j] + age[i, j]). A
+    bias on the distance, unlike an embedding per slot, means the same at every position, in training and in serving.
+
+    Source: Kang and McAuley, Self-attentive sequential recommendation, ICDM 2018; the biases:
     Zhai et al., Actions speak louder than words, ICML 2024.
     """
 
     def __init__(
         self, *, length: int, n_blocks: int, n_heads: int, norm: str, dropout: float, reads_time: bool
     ) -> None:
-        """`length` is that of the longest window; `n_heads` divides the size of the steps."""
+        """`length` is that of the longest window; `n_heads` must divide the size of the steps."""
         super().__init__(name="attention")
         self.reads_time = reads_time
         self.blocks = [
@@ -74,18 +77,18 @@ class AttentionEncoder(keras.layers.Layer):  # type: ignore[misc]
         """[n, length, size].
 
         Args:
-            steps: [n, length, size] float32, what is known of each event; ignored where padded.
+            steps: [n, length, size] float32, the input of each event; ignored where padded.
             is_event: [n, length] bool, False where padded.
-            time_s: [n, length] int64, when each event was.
-            request_s: [n, length] int64, when the answer of each position was wanted.
-            start: [n, size] float32, stands where padding is.
+            time_s: [n, length] int64, UTC time of each event.
+            request_s: [n, length] int64, request time of each position.
+            start: [n, size] float32, replaces padding.
         """
         length = steps.shape[1]
         steps = tf.where(is_event[..., tf.newaxis], steps, start[:, tf.newaxis])
         earlier = tf.constant([[column < row for column in range(length)] for row in range(length)])
         itself = tf.eye(length, dtype=tf.bool)
         is_read = (is_event[:, tf.newaxis] & earlier) | itself  # [n, length, length]
-        # [n, length, length] of each event, as each position is asked
+        # [n, length, length] age of each event at the request time of each position
         age = ages(time_s[:, tf.newaxis], request_s[..., tf.newaxis]) if self.reads_time else None
         for block in self.blocks:
             steps = block(steps, is_read, age, training=training)
@@ -131,9 +134,12 @@ class _AttentionBlock(keras.layers.Layer):  # type: ignore[misc]
 
 
 class RecurrentEncoder(keras.layers.Layer):  # type: ignore[misc]
-    """A gated recurrent unit, written out step by step; its state fades with the time until the request.
+    """A gated recurrent unit, written out step by step; its state decays with the time until the request.
 
-    Source: Hidasi et al., Session-based recommendations with recurrent neural networks, ICLR 2016; the fading: Che et
+    h_t = z * h_{t-1} + (1 - z) * tanh(W x_t + r * U h_{t-1}), z and r being sigmoids, linear in x_t and h_{t-1}. The
+    output is linear in h_t * 2 sigmoid(decay[age]).
+
+    Source: Hidasi et al., Session-based recommendations with recurrent neural networks, ICLR 2016; the decay: Che et
     al., Recurrent neural networks for multivariate time series with missing values, Scientific Reports 2018.
     """
 
@@ -142,14 +148,14 @@ class RecurrentEncoder(keras.layers.Layer):  # type: ignore[misc]
         self.size = size
         self.inputs = keras.layers.Dense(3 * size, name="inputs")
         self.recurrent = keras.layers.Dense(3 * size, kernel_initializer="orthogonal", name="recurrent")
-        self.fade = self.add_weight(name="fade", shape=(N_AGES, size), initializer="zeros") if reads_time else None
+        self.decay = self.add_weight(name="decay", shape=(N_AGES, size), initializer="zeros") if reads_time else None
         self.drop = keras.layers.Dropout(dropout)
         self.output_layer = keras.layers.Dense(size, name="output")
 
     def call(
         self, steps: Tensor, is_event: Tensor, time_s: Tensor, request_s: Tensor, start: Tensor, *, training: bool
     ) -> Tensor:
-        """[n, length, size]; the arguments are those of `AttentionEncoder`, `start` the first state."""
+        """[n, length, size]; the arguments are those of `AttentionEncoder`; `start` is the first state."""
         state, states = start, []
         for step, is_new in zip(
             tf.unstack(self.inputs(steps), axis=1), tf.unstack(is_event[..., tf.newaxis], axis=1), strict=True
@@ -157,13 +163,13 @@ class RecurrentEncoder(keras.layers.Layer):  # type: ignore[misc]
             state = tf.where(is_new, self._next(step, state), state)
             states.append(state)
         read = tf.stack(states, axis=1)
-        if self.fade is not None:
-            left = 2 * tf.sigmoid(tf.gather(self.fade, ages(time_s, request_s)))  # 1 before training
-            read *= tf.where(is_event[..., tf.newaxis], left, 1.0)
+        if self.decay is not None:
+            remaining = 2 * tf.sigmoid(tf.gather(self.decay, ages(time_s, request_s)))  # 1 before training
+            read *= tf.where(is_event[..., tf.newaxis], remaining, 1.0)
         return self.output_layer(self.drop(read, training=training))
 
     def _next(self, step: Tensor, state: Tensor) -> Tensor:
-        """[n, size] the state after an event; `step` [n, 3 * size] is what the event brings to each gate."""
+        """[n, size] the state after an event; `step` [n, 3 * size] is the event's input to each gate."""
         update, reset, fresh = tf.split(step, 3, axis=1)
         kept_update, kept_reset, kept_fresh = tf.split(self.recurrent(state), 3, axis=1)
         share = tf.sigmoid(update + kept_update)

@@ -1,4 +1,4 @@
-"""TwoTower: a query tower that reads features and the ordered history, a candidate tower that reads id and features."""
+"""TwoTower: a query tower that reads history and features, a candidate tower that reads id and features."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -7,7 +7,7 @@ import numpy as np
 
 from belfry.dataset.features import FeatureTables
 from belfry.dataset.interactions import Interactions
-from belfry.dataset.vocabulary import ItemNums, Numbers, UserNums
+from belfry.dataset.vocabulary import ItemNums, UserNums
 from belfry.layers.backend import Tensor, keras, tf
 from belfry.layers.export import export_onnx
 from belfry.layers.towers.item_encoder import impute_cold_items
@@ -24,27 +24,26 @@ from belfry.retrieval.onnx_towers import QUERY_TOWER_FILE
 
 
 class TwoTower(NeuralTowers[TwoTowerConfig, TowerNetwork]):
-    """query = uniform + recency-weighted history, or user features where there is none; candidate = id + features + bias.
+    """query = uniform + recency-weighted history, or user features without a history; candidate = id + features, bias.
 
-    User features beside a history would let the query tower recognise its users and learn their lists by heart, so
-    they speak for cold users only; the ranker reads them for everybody. The recency-weighted history is read where the targets are
-    the next items. The bias rides in a last dimension that is 1 in every query, so that a plain dot product is the
-    whole score.
+    `TowerNetwork` has the formula. The recency-weighted history is read where the targets are the next items. User
+    features are read for cold users only: beside a history the query tower would recognise its users by them and learn
+    their lists by heart. The ranker reads them for everybody.
     """
 
     config_type = TwoTowerConfig
     name = "two_tower"
 
     def check(self, history: Interactions, features: FeatureTables) -> None:
-        """A history of one event cannot predict anything."""
+        """Refuse data in which no user has two events."""
         check_watches(history)
 
     def encode_queries(self, users: UserNums, features: FeatureTables) -> Embeddings:
-        """[n_users, embedding_size + 1]; see the class for the last dimension."""
+        """[n_users, embedding_size + 1]; the last dimension is 1."""
         return self._network.encode_queries(users, features)
 
     def encode_candidates(self, items: ItemNums, features: FeatureTables) -> Embeddings:
-        """[n_items, embedding_size + 1]."""
+        """[n_items, embedding_size + 1]; the last dimension is the bias."""
         return self._network.encode_candidates(items, features)
 
     def export(self, directory: Path, features: FeatureTables) -> None:
@@ -88,8 +87,8 @@ class TwoTower(NeuralTowers[TwoTowerConfig, TowerNetwork]):
             self._network.item_encoders, self._network.bias, features, optimism=self.config.new_item_optimism
         )
 
-    def _mine(self, features: FeatureTables) -> Numbers:
-        """[n_users + 1, n_negatives] the unwatched items that the towers as they are rank highest, 0 where fewer."""
+    def _mine(self, features: FeatureTables) -> ItemNums:
+        """[n_users + 1, n_negatives] the unwatched items that the towers now rank highest; padded with 0."""
         history, n_mined = features.history, self.config.n_negatives
         items = np.arange(1, len(history.items) + 1, dtype=np.int32)
         users = np.arange(len(history.users) + 1, dtype=np.int32)

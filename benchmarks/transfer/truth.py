@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from belfry.dataset.interactions import Interactions
 from belfry.dataset.prepare import Data, prepare
-from belfry.dataset.sources.demo import FIRST_USER_ID, generate_world, taste_at
+from belfry.dataset.sources.demo import FIRST_USER_ID, generate_world, genre_shares_at
 from belfry.dataset.sources.demo_films import FIRST_ITEM_ID, GENRES
 from belfry.dataset.split import Split, split_random
 from belfry.dataset.validation.check import check
@@ -28,7 +28,7 @@ def known_world(seed: int) -> KnownWorld:
     assert test.timestamp_s is not None
     user, item = _ids(test, "users") - FIRST_USER_ID, _ids(test, "items") - FIRST_ITEM_ID
     genres = films.genres[item]
-    share = (taste_at(people, user, test.timestamp_s) * genres).sum(axis=1) / genres.sum(axis=1)
+    share = (genre_shares_at(people, user, test.timestamp_s) * genres).sum(axis=1) / genres.sum(axis=1)
     match = np.clip(np.log(share * len(GENRES)), -2, 2)
     truth = 3.3 + people.bias[user] + films.quality[item] + 0.35 * match
     return KnownWorld(data, split, np.clip(truth, 1, 5).astype(np.float64))

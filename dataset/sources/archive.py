@@ -1,4 +1,4 @@
-"""Zip archives from outside: every member is looked at before any is read, and nothing is ever unpacked to disk."""
+"""Zip archives from outside: every member is checked before any is read, and nothing is ever unpacked to disk."""
 
 import stat
 import zipfile
@@ -21,7 +21,7 @@ class SafeZip:
     """
 
     def __init__(self, path: Path, *, max_bytes: int = MAX_BYTES) -> None:
-        """Open and look at every entry.
+        """Open and check every entry.
 
         Raises:
             InputError: `path` is no zip, or holds something that a data set never does: a path that leads outside, a

@@ -1,8 +1,8 @@
 """The embedded data: a seeded world shaped like MovieLens, whose truth is known.
 
-How a watch comes about: the user picks a genre by their taste at that moment and a mood by their temper, then, on the
-shelf of that genre and mood, one of the films already released, by popularity and freshness. Films already watched
-are passed over. Moods are in no column: co-watching shows them, and the adjective of a title hints at them.
+A watch is drawn in three steps: a genre by the user's genre shares at that time, a mood by their mood shares, and then
+one of the films of that genre and mood that are already released, by popularity and freshness. A film already watched
+is skipped. Moods are in no column: co-watching shows them, and the adjective of a title hints at them.
 """
 
 from dataclasses import dataclass
@@ -50,11 +50,11 @@ FIRST_USER_ID = 1_001
 
 @dataclass(frozen=True)
 class People:
-    """The users; tastes move in a straight line from the world's first day to its last."""
+    """The users; genre shares move in a straight line from the world's first day to its last."""
 
     table: pa.Table
-    tastes: Floats  # [n_users, 2, n_genres] shares on the first and on the last day
-    moods: Floats  # [n_users, n_moods] shares
+    genre_shares: Floats  # [n_users, 2, n_genres] on the first and on the last day
+    mood_shares: Floats  # [n_users, n_moods]
     first_s: npt.NDArray[np.float64]  # [n_users] start of their time here
     span_s: npt.NDArray[np.float64]  # [n_users] length of it
     activity: npt.NDArray[np.float64]  # [n_users] share of all watches
@@ -71,13 +71,13 @@ class World:
     people: People
 
     def watch_probability(self, users: Positions, timestamp_s: Seconds) -> Floats:
-        """[n, n_items] chance that what user `users[i]` watches at `timestamp_s[i]` is each film: the true affinity.
+        """[n, n_items] the true probability of each film, given that `users[i]` watches one at `timestamp_s[i]`.
 
         Films already watched are not taken out.
         """
         films = self.catalogue
-        tastes = taste_at(self.people, users, timestamp_s)
-        shelf_shares = (tastes[:, :, None] * self.people.moods[users][:, None, :]).reshape(len(users), -1)
+        genres = genre_shares_at(self.people, users, timestamp_s)
+        shelf_shares = (genres[:, :, None] * self.people.mood_shares[users][:, None, :]).reshape(len(users), -1)
         copy_shelf = np.repeat(np.arange(shelf_shares.shape[1]), np.diff(films.shelf_starts))
         periods = (timestamp_s - START_S) // PERIOD_S
         probability = np.zeros((len(users), len(films.mood)), np.float32)
@@ -88,15 +88,15 @@ class World:
             on_shelf = np.zeros((shelf_shares.shape[1], len(films.mood)), np.float32)
             on_shelf[copy_shelf, films.copy_item] = reach / np.where(shelf_reach, shelf_reach, 1)[copy_shelf]
             probability[periods == period] = shelf_shares[periods == period] @ on_shelf
-        # Shelves still empty at that time are passed over.
+        # Shelves still empty at that time are skipped.
         return np.asarray(probability / probability.sum(axis=1, keepdims=True), np.float32)
 
 
 def generate(*, n_users: int = 800, n_items: int = 1_000, n_watches: int = 50_000, seed: int = 0) -> Tables:
     """The tables of a generated world with about `n_watches` watches; equal arguments give equal tables.
 
-    Fewer where users would have to watch more than a third of all films, more where each had not even two.
-    Other `n_watches` leave users and films as they are, other `n_users` leave the films.
+    Fewer, because nobody watches more than a third of all films; more, because everybody watches two at least. Another
+    `n_watches` leaves users and films as they are, another `n_users` leaves the films.
     """
     return generate_world(n_users=n_users, n_items=n_items, n_watches=n_watches, seed=seed).tables
 
@@ -121,11 +121,11 @@ def generate_world(*, n_users: int = 800, n_items: int = 1_000, n_watches: int =
     return World(tables, films, people)
 
 
-def taste_at(people: People, users: Positions, timestamp_s: Seconds) -> Floats:
-    """[n, n_genres] shares of the genres in what each of `users` picks at a time of their own."""
+def genre_shares_at(people: People, users: Positions, timestamp_s: Seconds) -> Floats:
+    """[n, n_genres] genre shares of `users[i]` at `timestamp_s[i]`."""
     passed = ((timestamp_s - START_S) / (N_PERIODS * PERIOD_S)).astype(np.float32)[:, None]
-    tastes = people.tastes[users]
-    return np.asarray((1 - passed) * tastes[:, 0] + passed * tastes[:, 1], np.float32)
+    shares = people.genre_shares[users]
+    return np.asarray((1 - passed) * shares[:, 0] + passed * shares[:, 1], np.float32)
 
 
 def _make_people(n_users: int, rng: np.random.Generator) -> People:
@@ -153,8 +153,8 @@ def _make_people(n_users: int, rng: np.random.Generator) -> People:
     )
     return People(
         table=table,
-        tastes=np.stack([_softmax(shared + own), _softmax(shared + later)], axis=1),
-        moods=_softmax(rng.normal(0, 1.5, (n_users, len(MOOD_ADJECTIVES)))),
+        genre_shares=np.stack([_softmax(shared + own), _softmax(shared + later)], axis=1),
+        mood_shares=_softmax(rng.normal(0, 1.5, (n_users, len(MOOD_ADJECTIVES)))),
         first_s=START_S + first * N_PERIODS * PERIOD_S,
         span_s=(1 - first) * rng.uniform(0.4, 0.99, n_users) * N_PERIODS * PERIOD_S,
         activity=activity / activity.sum(),
@@ -201,7 +201,7 @@ def _draw_times(
     row: Positions,
     rng: np.random.Generator,
 ) -> Seconds:
-    """[n_draws] moments in evenings (sessions) of about four watches."""
+    """[n_draws] times in sessions (evenings) of about four watches."""
     n_sessions = n_wanted // 4 + 1
     session_s = np.repeat(first_s, n_sessions) + rng.random(n_sessions.sum()) * np.repeat(span_s, n_sessions)
     session = (np.cumsum(n_sessions) - n_sessions)[row] + rng.integers(n_sessions[row])
@@ -218,9 +218,9 @@ def _draw_items(
 ) -> tuple[Positions, Mask]:
     """[n_draws] films by genre, mood, then reach; and whether the shelf chosen had a film at all."""
     n_genres, n_moods = len(GENRES), len(MOOD_ADJECTIVES)
-    is_last_taste = rng.random(len(row)) < (timestamp_s - START_S) / (N_PERIODS * PERIOD_S)
-    genre = _choose(people.tastes[users].reshape(-1, n_genres), 2 * row + is_last_taste, rng)
-    shelf = genre * n_moods + _choose(people.moods[users], row, rng)
+    is_last_day = rng.random(len(row)) < (timestamp_s - START_S) / (N_PERIODS * PERIOD_S)
+    genre = _choose(people.genre_shares[users].reshape(-1, n_genres), 2 * row + is_last_day, rng)
+    shelf = genre * n_moods + _choose(people.mood_shares[users], row, rng)
 
     first_copy = (timestamp_s - START_S) // PERIOD_S * len(films.copy_item)
     low = films.reach_sum[first_copy + films.shelf_starts[shelf]]
@@ -234,16 +234,16 @@ def _draw_items(
 def _draw_ratings(
     films: Catalogue, people: People, user: Positions, item: Positions, timestamp_s: Seconds, rng: np.random.Generator
 ) -> Floats:
-    """[n] from 1 to 5 in halves: what the user gives, what the film gets, how the two match, and chance."""
+    """[n] from 1 to 5 in halves: 3.3 + user bias + film quality + 0.35 * match of user and genres + noise."""
     genres = films.genres[item]
-    share = (taste_at(people, user, timestamp_s) * genres).sum(axis=1) / genres.sum(axis=1)
+    share = (genre_shares_at(people, user, timestamp_s) * genres).sum(axis=1) / genres.sum(axis=1)
     match = np.clip(np.log(share * len(GENRES)), -2, 2)
     rating = 3.3 + people.bias[user] + films.quality[item] + 0.35 * match + rng.normal(0, 0.5, len(user))
     return np.asarray(np.clip(np.rint(2 * rating) / 2, 1, 5), np.float32)
 
 
 def _choose(shares: Floats, rows: Positions, rng: np.random.Generator) -> Positions:
-    """[n] one column of `shares[rows[i]]` each, with the chance that stands there; rows of `shares` sum to 1."""
+    """[n] a column drawn with the probabilities `shares[rows[i]]`; rows of `shares` sum to 1."""
     n_rows, n_columns = shares.shape
     upto = np.cumsum(shares, axis=1, dtype=np.float64)
     upto /= upto[:, -1:]

@@ -72,7 +72,7 @@ class Catalogue:
     quality: Floats  # [n_items] added to each rating
     copy_item: Positions  # [n_copies] position of the film
     shelf_starts: Positions  # [n_shelves + 1] in `copy_item`
-    # Pull on a viewer (0 before the release), summed over periods, and copies within each.
+    # Popularity times freshness (0 before the release), summed up over periods, and over copies within each.
     reach_sum: npt.NDArray[np.float64]  # [n_periods * n_copies + 1]
 
 

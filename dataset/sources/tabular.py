@@ -1,4 +1,4 @@
-"""Tables from CSV, Parquet, Arrow files, pandas and pyarrow: raw, as they are; `belfry.dataset.validation.check` checks them."""
+"""Raw tables from CSV, Parquet, Arrow files, pandas and pyarrow; `belfry.dataset.validation.check` checks them."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -35,8 +35,8 @@ def read_tables(
 ) -> Tables:
     """The raw tables, each from any source that `read_table` takes; `ratings` are further interactions, named `rated`.
 
-    A CSV file does not say whether ids are numbers: where one table's ids are strings and those of another, a CSV
-    file, look like integers, the latter are read as strings too.
+    A CSV file does not say whether ids are numbers. So where ids of a CSV file look like integers and those of another
+    table are strings, the former are read as strings too.
     """
     sources = {"interactions": interactions, "items": items, "users": users, "ratings": ratings}
     tables = {name: read_table(source) for name, source in sources.items() if source is not None}
@@ -54,7 +54,7 @@ def read_tables(
 
 
 def _with_ratings(interactions: pa.Table, ratings: pa.Table) -> pa.Table:
-    """Both tables, one behind the other; which of two events of a pair stays, `belfry.dataset.event_weights` decides."""
+    """Both tables, one below the other; `belfry.dataset.event_weights` decides which of two events of a pair stays."""
     if columns.EVENT not in ratings.column_names:
         ratings = ratings.append_column(columns.EVENT, pa.array([_RATED] * len(ratings)))
     try:
@@ -121,7 +121,7 @@ def _open_parquet(source: Path, paths: list[Path]) -> TableParts:
 
 @contextmanager
 def _reading(path: Path) -> Iterator[None]:
-    """Whatever goes wrong with a file, in words."""
+    """Turn whatever goes wrong with a file into a TableError that says so."""
     try:
         yield
     except (pa.ArrowException, OSError, ValueError, MemoryError, OverflowError) as error:

@@ -72,8 +72,7 @@ class CheckReport:
 def check(tables: Tables, policy: Policy = DEFAULT_POLICY) -> tuple[Tables, CheckReport]:
     """The tables in Belfry's own types, and what was found and done on the way.
 
-    Interactions keep only the columns that Belfry knows and the labels named; items and users keep every column, ids
-    first.
+    Interactions keep the columns that Belfry knows and the labels named; items and users keep every column, ids first.
 
     Raises:
         TableError: something was found that the policy does not mend; the message is the whole report.
@@ -103,10 +102,10 @@ def check(tables: Tables, policy: Policy = DEFAULT_POLICY) -> tuple[Tables, Chec
 
 
 def check_later(table: pa.Table, *, rated_and_timed: bool = False) -> pa.Table:
-    """A table of later events with `event` and `weight`, where it has them, in Belfry's own types; ids as they came.
+    """A table of later events, its columns `event` and `weight`, if any, in Belfry's own types; ids as they came.
 
     Args:
-        rated_and_timed: the same for `rating` and `timestamp_s`.
+        rated_and_timed: convert `rating` and `timestamp_s` too.
 
     Raises:
         TableError: one of the two cannot be used; the message is the whole report.
@@ -127,7 +126,7 @@ def _read_event_and_weight(cleaning: Cleaning, policy: Policy) -> None:
     there = [name for name in (columns.WEIGHT, columns.EVENT) if name in cleaning.table.column_names]
     optional = {name for name in there if cleaning.require(name)}
     if columns.WEIGHT in optional and cleaning.read(columns.WEIGHT, coercion.as_numbers):
-        _judge_weights(cleaning, policy)
+        _check_weights(cleaning, policy)
     if columns.EVENT in optional:
         cleaning.read(columns.EVENT, coercion.as_text)
 
@@ -141,11 +140,11 @@ def _clean_interactions(table: pa.Table, labels: tuple[str, ...], policy: Policy
     for name in labels:
         if cleaning.require(name) and cleaning.read(name, coercion.as_labels):
             infinite = where(pc.is_inf(cleaning.columns[name]))
-            cleaning.judge("infinite_rating", name, infinite, "has {count} infinite labels", "error", "mend them")
+            cleaning.report("infinite_rating", name, infinite, "has {count} infinite labels", "error", "mend them")
     if not len(table):
         cleaning.note("no_rows", "has no rows; hand in at least a few users' watches", action="error")
     elif all(ids_read):
-        _judge_events(cleaning, policy)
+        _check_events(cleaning, policy)
     return cleaning.finish()
 
 
@@ -153,9 +152,9 @@ def _read_rating_and_time(cleaning: Cleaning, policy: Policy) -> None:
     there = [name for name in (columns.RATING, columns.TIMESTAMP_S) if name in cleaning.table.column_names]
     optional = {name for name in there if cleaning.require(name)}
     if columns.RATING in optional and cleaning.read(columns.RATING, coercion.as_numbers):
-        _judge_ratings(cleaning, policy)
+        _check_ratings(cleaning, policy)
     if columns.TIMESTAMP_S in optional and cleaning.read(columns.TIMESTAMP_S, coercion.as_seconds):
-        _judge_times(cleaning, policy)
+        _check_times(cleaning, policy)
 
 
 def _note_unused(cleaning: Cleaning, labels: tuple[str, ...]) -> None:
@@ -166,14 +165,14 @@ def _note_unused(cleaning: Cleaning, labels: tuple[str, ...]) -> None:
     missing = (name for name in KNOWN[2:] if name not in names)
     pairs = ((near, name) for name in missing if (near := nearest(name, unused)))
     hints = "".join(f"; rename {near!r} to {name!r} if that is what it is" for near, name in pairs)
-    shown = ", ".join(map(repr, unused[:12]))
-    cleaning.note("unused_column", f"left out {len(unused)} columns that are not used: {shown}{hints}")
+    names_of_some = ", ".join(map(repr, unused[:12]))
+    cleaning.note("unused_column", f"left out {len(unused)} columns that are not used: {names_of_some}{hints}")
 
 
-def _judge_ratings(cleaning: Cleaning, policy: Policy) -> None:
+def _check_ratings(cleaning: Cleaning, policy: Policy) -> None:
     name, rating = columns.RATING, cleaning.columns[columns.RATING]
     infinite = where(pc.is_inf(rating))
-    cleaning.judge(
+    cleaning.report(
         "infinite_rating", name, infinite, "has {count} infinite ratings", policy.infinite_rating, "mend them"
     )
     if policy.rating_range is None:
@@ -181,38 +180,38 @@ def _judge_ratings(cleaning: Cleaning, policy: Policy) -> None:
     low, high = policy.rating_range
     outside = where(pc.or_(pc.less(rating, low), pc.greater(rating, high))) & ~infinite
     found = f"has {{count}} ratings outside of {low:g} to {high:g}"
-    cleaning.judge("rating_out_of_range", name, outside, found, policy.rating_out_of_range, "mend them")
+    cleaning.report("rating_out_of_range", name, outside, found, policy.rating_out_of_range, "mend them")
     if policy.rating_out_of_range == "clip":
         clipped = pc.min_element_wise(pc.max_element_wise(rating, low, skip_nulls=False), high, skip_nulls=False)
         cleaning.columns[name] = clipped.cast(pa.float32())
 
 
-def _judge_times(cleaning: Cleaning, policy: Policy) -> None:
+def _check_times(cleaning: Cleaning, policy: Policy) -> None:
     name, seconds = columns.TIMESTAMP_S, cleaning.columns[columns.TIMESTAMP_S]
     action = policy.bad_time
-    cleaning.judge("bad_time", name, where(pc.is_null(seconds)), "has {count} nulls", action, "drop or fill them")
+    cleaning.report("bad_time", name, where(pc.is_null(seconds)), "has {count} nulls", action, "drop or fill them")
     early = where(pc.less(seconds, 0))
-    cleaning.judge("bad_time", name, early, "has {count} times before 1970", action, "drop or mend them")
+    cleaning.report("bad_time", name, early, "has {count} times before 1970", action, "drop or mend them")
     late = where(pc.greater_equal(seconds, YEAR_2200_S))
     remedy = "mend them; if they are milliseconds, divide by 1000"
-    cleaning.judge("bad_time", name, late, "has {count} times after the year 2199", action, remedy)
+    cleaning.report("bad_time", name, late, "has {count} times after the year 2199", action, remedy)
 
 
-def _judge_weights(cleaning: Cleaning, policy: Policy) -> None:
+def _check_weights(cleaning: Cleaning, policy: Policy) -> None:
     name, weight = columns.WEIGHT, cleaning.columns[columns.WEIGHT]
     bad = where(pc.or_kleene(pc.is_null(weight), pc.or_(pc.is_inf(weight), pc.less(weight, 0))))
     found = "has {count} weights that are null, infinite or negative"
-    cleaning.judge("bad_weight", name, bad, found, policy.bad_weight, "mend them")
+    cleaning.report("bad_weight", name, bad, found, policy.bad_weight, "mend them")
     if policy.bad_weight == "clip":
         cleaning.columns[name] = pc.if_else(pa.array(bad), pa.scalar(0, pa.float32()), weight)
 
 
-def _judge_events(cleaning: Cleaning, policy: Policy) -> None:
-    """Rows that repeat an earlier one; then whether what is left can teach anything."""
+def _check_events(cleaning: Cleaning, policy: Policy) -> None:
+    """Report rows that repeat an earlier one; then whether the rest can teach anything."""
     names = [name for name in KNOWN if name in cleaning.columns and name not in (columns.RATING, columns.WEIGHT)]
     keys = [codes_of(cleaning.columns[name]) for name in names]
     found = f"{{count}} rows repeat {', '.join(map(repr, names))} of an earlier row"
-    cleaning.judge(
+    cleaning.report(
         "repeated_event", None, repeats(keys, cleaning.kept), found, policy.repeated_event, "remove the later ones"
     )
     n_kept = int(cleaning.kept.sum())
@@ -234,7 +233,7 @@ def _clean_features(
         ids = cleaning.columns[id_column]
         repeated = repeats([codes_of(ids)], cleaning.kept & where(pc.is_valid(ids)))
         found = "repeats an earlier id {count} times"
-        cleaning.judge("repeated_id", id_column, repeated, found, policy.repeated_id, "keep one row per id")
+        cleaning.report("repeated_id", id_column, repeated, found, policy.repeated_id, "keep one row per id")
     for name in dict.fromkeys(table.column_names):
         if name != id_column and cleaning.require(name):
             cleaning.read(name, coercion.as_feature, policy.unusable_column)

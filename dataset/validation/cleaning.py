@@ -1,4 +1,4 @@
-"""Cleaning: one table on its way through the rules, and what is found on the way. `validation` holds the rules."""
+"""Cleaning: one table while it is checked, and what was found in it; `check` holds the rules."""
 
 import difflib
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from belfry.dataset.validation import coercion
 
 Action: TypeAlias = Literal["error", "drop", "clip", "keep", "note"]
 
-LONGEST_ID = 1000  # bytes
+MAX_ID_BYTES = 1000
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Finding:
 
 @dataclass
 class Cleaning:
-    """One table on its way through the rules; masks and row numbers speak of the table as it came."""
+    """One table while it is checked; masks and row numbers refer to the table as it came."""
 
     name: str
     table: pa.Table
@@ -53,7 +53,7 @@ class Cleaning:
         self.findings.append(Finding(self.name, kind, action, text, column))
 
     def require(self, name: str) -> bool:
-        """Whether there is a column of this very name, once."""
+        """Whether there is exactly one column of this name; notes an error if not."""
         count = self.table.column_names.count(name)
         if count == 1:
             return True
@@ -79,8 +79,8 @@ class Cleaning:
             self.note("coerced", f"is {given.type}; read as {self.columns[name].type}", name)
         return True
 
-    def judge(self, kind: str, column: str | None, bad: Mask, found: str, action: Action, remedy: str) -> None:
-        """Report the rows in `bad`, `found` holding a place for their count, and drop them where that is the action."""
+    def report(self, kind: str, column: str | None, bad: Mask, found: str, action: Action, remedy: str) -> None:
+        """Note the rows in `bad`, if any, and drop them where that is the action; `found` holds the place `{count}`."""
         rows = np.flatnonzero(bad)
         if not len(rows):
             return
@@ -97,11 +97,11 @@ class Cleaning:
         if not (self.require(name) and self.read(name, coercion.as_ids)):
             return False
         ids = self.columns[name]
-        self.judge("bad_id", name, where(pc.is_null(ids)), "has {count} null or empty ids", action, "fill them")
+        self.report("bad_id", name, where(pc.is_null(ids)), "has {count} null or empty ids", action, "fill them")
         if pa.types.is_string(ids.type):
-            long = where(pc.greater(pc.binary_length(ids), LONGEST_ID))
-            found = f"has {{count}} ids longer than {LONGEST_ID} bytes"
-            self.judge("bad_id", name, long, found, action, "shorten them")
+            long = where(pc.greater(pc.binary_length(ids), MAX_ID_BYTES))
+            found = f"has {{count}} ids longer than {MAX_ID_BYTES} bytes"
+            self.report("bad_id", name, long, found, action, "shorten them")
         return True
 
     def finish(self) -> pa.Table:
@@ -121,7 +121,7 @@ def codes_of(column: pa.ChunkedArray) -> npt.NDArray[np.int64]:
 
 
 def repeats(keys: list[npt.NDArray[np.int64]], among: Mask) -> Mask:
-    """[n_rows] the rows whose keys an earlier row has, looking only at the rows in `among`."""
+    """[n_rows] rows whose keys an earlier row has too; only the rows in `among` are compared."""
     rows = np.flatnonzero(among)
     order = rows[np.lexsort([key[rows] for key in keys])]
     same = np.ones(max(len(order) - 1, 0), np.bool_)
@@ -133,7 +133,7 @@ def repeats(keys: list[npt.NDArray[np.int64]], among: Mask) -> Mask:
 
 
 def nearest(wanted: str, names: list[str]) -> str | None:
-    """The name most like `wanted`, whatever its case."""
+    """The name most similar to `wanted`, whatever its case; None where none is similar."""
     folded = {name.casefold(): name for name in names}
     matches = difflib.get_close_matches(wanted, folded, n=1, cutoff=0.8)
     return folded[matches[0]] if matches else None

@@ -1,6 +1,6 @@
 """Coercion: what each Arrow type becomes, by a written rule; what has none is refused in words.
 
-A message here is a fragment ("is struct<...>; ..."): `validation` puts the table and the column in front of it.
+A message here is a fragment ("is struct<...>; ..."): `Cleaning.read` puts the table and the column in front of it.
 
 given                       as an id    rating, weight    timestamp_s             feature
 integer                     int64       float32           int64                   int64 (uint64: float64)

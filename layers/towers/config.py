@@ -12,67 +12,69 @@ Optimism = Annotated[
     Field(
         ge=0,
         le=1,
-        description="how an item without watches is placed by its features: 0 as most items with such features are, "
-        "1 as what most watches of such items are of",
+        description="an item without watches is imputed from its features by a regression on the other items, each of "
+        "which weighs n_watches ** new_item_optimism: 0 as the typical item, 1 as the typical watch",
     ),
 ]
 Width = Annotated[int, Field(ge=1, le=16_384)]
 
 
 class SampledLossConfig(BaseModel):
-    """How towers learn to tell targets from negatives; of every kind of towers that steps of gradient train."""
+    """How towers learn to tell targets from negatives; shared by all towers that gradient steps train."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    objective: Literal["softmax", "binary", "bpr", "hinge", "triplet"] = Field(
-        "softmax", description="what a step lowers"
-    )
+    objective: Literal["softmax", "binary", "bpr", "hinge", "triplet"] = Field("softmax", description="loss of a step")
     negatives: Negatives = Field(
         "all",
-        description="what targets are told from: the whole catalogue (mixed where n_candidates does not hold it), the "
-        "targets of the other queries, drawn items, both, or of all the hardest",
+        description="what the negatives are: the whole catalogue (mixed if it is larger than n_candidates), targets "
+        "of the other queries, items drawn uniformly or by popularity, both (mixed), or the hardest of all",
     )
-    n_candidates: int = Field(4096, ge=2, description="items told apart in a step")
+    n_candidates: int = Field(4096, ge=2, description="targets and negatives in a step")
     n_negatives: int = Field(
         20,
         ge=1,
-        description="negatives of a target under bpr, hinge and triplet; their weight under binary; of a query, those "
+        description="negatives of a target under bpr, hinge and triplet; their weight under binary; those of a query "
         "that negatives=hard keeps",
     )
-    margin: float = Field(1.0, gt=0, description="lead that hinge and triplet ask for")
+    margin: float = Field(1.0, gt=0, description="difference of scores that hinge and triplet ask for")
     impression_weight: float = Field(
-        1.0, ge=0, description="how much an item counts as a negative that was shown to the user and not watched"
+        1.0, ge=0, description="weight, as a negative, of an impression: an item shown to the user and not watched"
     )
 
 
 class TowersConfig(SampledLossConfig):
-    """Of two towers that read bags of histories: their network, and how it learns from watches."""
+    """Two towers that read histories as weighted bags of items: their network, and how it learns from watches."""
 
     embedding_size: int = Field(64, ge=1, le=4096, description="dimensions that both towers share")
     query_hidden: tuple[Width, ...] = Field((), description="hidden layers of the query tower, from the history on")
     candidate_hidden: tuple[Width, ...] = Field((), description="hidden layers of the candidate tower")
     shares_items: bool = Field(
-        False, description="siamese: an item has one embedding, whether it was watched or is a candidate"
+        False, description="siamese: one embedding of an item for both towers, in a history and as a candidate"
     )
     similarity: Literal["dot", "cosine", "euclidean"] = Field(
-        "dot", description="what a score is: the dot product and the item's bias, the cosine, or the distance, lowered"
+        "dot", description="score: dot product plus the item's bias, cosine, or -distance^2 / 2"
     )
     example_age: bool = Field(
-        False, description="the age of the targets enters the query in training, and 0 when asked; under targets=next"
+        False,
+        description="the query tower reads the age of the targets in training, and 0 in serving; for targets=next",
     )
     new_item_optimism: Optimism = 0.0
     targets: Literal["any", "next"] = Field(
-        "any", description="what a history must predict: a hidden share of itself, or the items that came next"
+        "any", description="what a history must predict: a hidden share of its items, or the items that came next"
     )
     hidden_share: tuple[Share, Share] = Field((0.2, 0.5), description="range of the share hidden under targets=any")
     n_next: int = Field(5, ge=1, description="items to predict under targets=next")
     half_life: float = Field(
-        5.0, gt=0, description="items after which the weight in the recency-weighted history falls by half"
+        5.0, gt=0, description="items after which a weight in the recency-weighted history is halved"
     )
     max_history: int = Field(1000, ge=1, description="newest items of a history that are read")
-    history_dropout: float = Field(0.2, ge=0, lt=1, description="share of a history left out in a training step")
+    history_dropout: float = Field(0.2, ge=0, lt=1, description="share of the read items left out in a training step")
     cold_share: float = Field(
-        0.1, ge=0, lt=1, description="share of histories left out whole, so that user features learn to answer alone"
+        0.1,
+        ge=0,
+        lt=1,
+        description="share of histories left out whole, so that user features learn to answer cold users",
     )
     dropout: float = Field(0.1, ge=0, lt=1, description="dropout on the query embedding")
     temperature: float = Field(1.0, gt=0, description="logits are divided by it")

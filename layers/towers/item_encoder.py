@@ -12,16 +12,18 @@ from belfry.dataset.vocabulary import ItemNums
 from belfry.layers.backend import Tensor, keras, tf
 from belfry.layers.ridge import FeatureMatrix, Table, Weights, impute_biases, ridge
 
+_EPSILON = 1e-9  # keeps the scale finite for vectors that are all equal
+
 
 class ItemInputs(NamedTuple):
-    """What is known of some items."""
+    """Ids and features of some items."""
 
-    ids: Tensor  # [n] int32, 0 for an item that is known by its features alone
+    ids: Tensor  # [n] int32, 0 where only features are known
     features: Tensor  # sparse [n, n_features] float32
 
 
 def item_inputs(items: ItemNums, columns: FeatureColumns) -> ItemInputs:
-    """The rows of `items`; equal `items` and columns give equal inputs."""
+    """Ids and feature rows of `items`, as tensors."""
     table = columns.matrix
     rows = table[items] if table.shape[1] else sp.csr_matrix(np.zeros((len(items), 0), np.float32))
     cells = np.stack([np.repeat(np.arange(len(items)), np.diff(rows.indptr)), rows.indices], axis=1)
@@ -29,15 +31,15 @@ def item_inputs(items: ItemNums, columns: FeatureColumns) -> ItemInputs:
 
 
 class ItemEncoder(keras.layers.Layer):  # type: ignore[misc]
-    """Adds up one embedding per feature: the id, each category, the mean of a multi-valued column, the numbers.
+    """Embedding of an item with id i and feature row x_i: ids[i] + x_i . slopes.
 
-    A sum rather than a concatenation: a feature that is missing adds nothing, so an item with features alone lands in
-    the same space as a known one. One sparse product does for all columns: a table and a gather for each took most of
-    a training step where titles are read word by word.
+    A sum rather than a concatenation: a missing feature adds nothing, so an item with features alone lands in the same
+    space as a known one. One sparse product serves all columns: a table and a gather for each took most of a training
+    step where titles are read word by word.
     """
 
     def __init__(self, columns: FeatureColumns, *, n_ids: int, embedding_size: int, name: str) -> None:
-        """`n_ids` rows are kept for ids, row 0 the unknown's; of `columns` only the shape is read."""
+        """`n_ids` counts the unknown, row 0; only the shape of `columns` is read."""
         super().__init__(name=name)
         n_features = columns.matrix.shape[1]
         self.ids = self._table(f"{name}/id", n_ids, embedding_size)
@@ -51,22 +53,25 @@ class ItemEncoder(keras.layers.Layer):  # type: ignore[misc]
         return embedding
 
     def start_ids(self, is_known: Mask, vectors: Table | None = None) -> None:
-        """Give ids no part in what is not known; the others start from `vectors` [n_ids, embedding_size], if given.
+        """Zero the id embeddings where `is_known` [n_ids] is false; start the others from `vectors`, if given.
 
-        Vectors are brought to the spread of fresh embeddings.
+        `vectors` [n_ids, embedding_size] are scaled to the standard deviation of fresh embeddings.
         """
         fresh: Table = self.ids.numpy()
         if vectors is not None:
-            fresh = vectors * (fresh.std() / max(float(vectors[is_known].std()), 1e-9))
+            fresh = vectors * (fresh.std() / max(float(vectors[is_known].std()), _EPSILON))
         self.ids.assign(fresh * is_known[:, np.newaxis])
 
     def impute_cold_items(self, features: FeatureMatrix, weights: Weights) -> None:
-        """Embed each item of weight 0 as the others with such features suggest, by their weights; those stay."""
+        """Give each item of weight 0 the embedding x_i . B, by its features; the others stay.
+
+        B is the ridge regression of the other items' embeddings on their features, weighted by `weights` [n_ids].
+        """
         if self.slopes is None:
             return
         ids, slopes, is_new = self.ids.numpy(), self.slopes.numpy(), weights == 0
-        suggested = ridge(features, ids + features @ slopes, weights)
-        ids[is_new] = features[is_new] @ (suggested - slopes)
+        regression = ridge(features, ids + features @ slopes, weights)
+        ids[is_new] = features[is_new] @ (regression - slopes)
         self.ids.assign(ids)
 
     def _table(self, name: str, n_rows: int, embedding_size: int) -> Tensor:
@@ -77,10 +82,10 @@ class ItemEncoder(keras.layers.Layer):  # type: ignore[misc]
 def impute_cold_items(
     encoders: Iterable[ItemEncoder], bias: Tensor, features: FeatureTables, *, optimism: float
 ) -> None:
-    """Give items without watches embeddings, and their row of the variable `bias` [n_ids, 1], by their features.
+    """Impute the embeddings of items without watches, and their rows of `bias` [n_ids, 1], from their features.
 
-    Items with n watches say n^optimism times what such an item is like: at 0 it is taken for one of many that few
-    watch, at 1 for what a watch is most often of.
+    An item with n watches has the weight n^optimism in the regression: at 0 a cold item becomes like the typical item
+    with such features, which few watch; at 1 like the item of a typical watch.
     """
     columns, counts = features.items.matrix, features.history.item_counts
     weights = np.where(counts > 0, np.maximum(counts, 1) ** float(optimism), 0)

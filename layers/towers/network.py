@@ -1,4 +1,4 @@
-"""TowerNetwork: the weights of the default two towers, and how they make queries and candidates of inputs."""
+"""TowerNetwork: the weights of the default two towers, and how they turn inputs into queries and candidates."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import TypeAlias
@@ -23,10 +23,15 @@ _USERS_PER_BLOCK = 1024
 
 
 class TowerNetwork(keras.Model):  # type: ignore[misc]
-    """Both towers; the last dimension of a query is 1 and takes up the bias of a candidate."""
+    """Both towers.
+
+    query(u) = [top(sum_i a_ui E_uniform(i) + sum_i r_ui E_recency(i)), 1] over the history of u, where a and r are its
+    uniform and recency weights; candidate(i) = [top(E_candidate(i)), bias_i]; so a dot product includes the bias.
+    Without a history the sums are replaced by the embedding of the user features. E are `ItemEncoder`s.
+    """
 
     def __init__(self, features: FeatureTables, config: TowersConfig, tops: tuple[Top, Top] | None = None) -> None:
-        """`tops` stand where the hidden layers of the query and of the candidate tower would."""
+        """`tops` replace the hidden layers of the query tower and of the candidate tower."""
         super().__init__(name="towers")
         n_ids, size, items = len(features.history.items) + 1, config.embedding_size, features.items
         self.config = config
@@ -40,9 +45,9 @@ class TowerNetwork(keras.Model):  # type: ignore[misc]
         )
         self.item_encoders = tuple(dict.fromkeys([self.uniform_encoder, self.recency_encoder, self.candidate_encoder]))
         self.bias = self.add_weight(name="bias", shape=(n_ids, 1), initializer="zeros")
-        cold = features.users.content
+        content = features.users.content
         self.user_encoder = (
-            FeatureEncoder(cold, embedding_size=size, name="user") if cold.take(np.zeros(0, np.int32)) else None
+            FeatureEncoder(content, embedding_size=size, name="user") if content.take(np.zeros(0, np.int32)) else None
         )
         self.age_slopes = (
             self.add_weight(name="age_slopes", shape=(3, size), initializer="zeros") if config.example_age else None
@@ -56,18 +61,18 @@ class TowerNetwork(keras.Model):  # type: ignore[misc]
         self.built = True
 
     def history_table(self, items: ItemInputs) -> tuple[Tensor, Tensor]:
-        """Both [n_items, embedding_size]: what an item adds to a query as part of the uniform and of the recency-weighted history."""
+        """Both [n_items, embedding_size]: an item's embedding in the uniform and in the recency-weighted history."""
         uniform = self.uniform_encoder(items)
         return uniform, self.recency_encoder(items) if self.reads_order else tf.zeros_like(uniform)
 
     def join(self, bags: Tensor, is_cold: Tensor, user_columns: Mapping[str, Tensor], age: Tensor | None) -> Tensor:
-        """[n_queries, embedding_size] what the top of the query tower reads.
+        """[n_queries, embedding_size] the input of the query tower's top.
 
         Args:
-            bags: [n_queries, embedding_size] sum of the history's items by their weights.
+            bags: [n_queries, embedding_size] weighted sum of the history's items.
             is_cold: [n_queries, 1] bool, histories without items.
-            user_columns: of the cold columns, [n_queries, ...].
-            age: [n_queries] of the targets; None when asked, which is age 0.
+            user_columns: the content columns, [n_queries, ...].
+            age: [n_queries] of the targets; None in serving, which means age 0.
         """
         query = bags if self.user_encoder is None else tf.where(is_cold, self.user_encoder(user_columns), bags)
         if self.age_slopes is not None and age is not None:
@@ -91,7 +96,7 @@ class TowerNetwork(keras.Model):  # type: ignore[misc]
         match self.config.similarity:
             case "cosine":
                 vectors, bias = tf.math.l2_normalize(vectors, axis=1), tf.zeros_like(bias)
-            case "euclidean":  # the product is then -d^2 / 2, but for what the query alone decides
+            case "euclidean":  # q . c - |c|^2 / 2 = -|q - c|^2 / 2, up to a constant of the query
                 bias = -tf.reduce_sum(vectors**2, axis=1, keepdims=True) / 2
         return tf.concat([vectors, bias], axis=1)
 
@@ -105,7 +110,7 @@ class TowerNetwork(keras.Model):  # type: ignore[misc]
     def user_blocks(
         self, users: UserNums, features: FeatureTables
     ) -> Iterator[tuple[Tensor, Mask, Mapping[str, Column]]]:
-        """What `query` reads of the histories in `features`, some users at a time."""
+        """The arguments of `query` for the histories in `features`, some users at a time."""
         uniform_table, recency_table = self.history_table(all_items(features))
         for first in range(0, len(users), _USERS_PER_BLOCK):
             block = users[first : first + _USERS_PER_BLOCK]
@@ -113,7 +118,7 @@ class TowerNetwork(keras.Model):  # type: ignore[misc]
                 features.history, block, half_life=self.config.half_life, max_length=self.config.max_history
             )
             uniform, recency = bag_matrices(bags, len(block), bags.item_num, len(uniform_table))
-            total = times(uniform, uniform_table) + times(recency, recency_table)
+            total = sum_bags(uniform, uniform_table) + sum_bags(recency, recency_table)
             yield total, is_cold(bags, len(block)), features.users.content.take(block)
 
     def encode_candidates(self, items: ItemNums, features: FeatureTables) -> Embeddings:
@@ -123,10 +128,10 @@ class TowerNetwork(keras.Model):  # type: ignore[misc]
     def traced_query(
         self, features: FeatureTables, after_join: Callable[[Tensor], Tensor] | None = None
     ) -> tuple[Callable[[Mapping[str, Tensor]], Tensor], dict[str, Column]]:
-        """The query tower as `export_onnx` takes it, and an example of its inputs; or `join`, and what comes after.
+        """The query tower as `export_onnx` takes it, and an example of its inputs.
 
-        Inputs: `history` [n, length] int32 padded with 0; `uniform`, `recency` [n, length] float32; the user columns under
-        their names. Output: [n, embedding_size + 1] float32, or that of `after_join`.
+        Inputs: `history` [n, length] int32 padded with 0; `uniform`, `recency` [n, length] float32; the user columns
+        under their names. Output: [n, embedding_size + 1] float32; or what `after_join` makes of the output of `join`.
         """
         # As NumPy, so that the graph holds them as constants rather than asking for them.
         uniform_table, recency_table = (table.numpy() for table in self.history_table(all_items(features)))
@@ -139,11 +144,9 @@ class TowerNetwork(keras.Model):  # type: ignore[misc]
         }
 
         def query(inputs: Mapping[str, Tensor]) -> Tensor:
-            uniform = tf.squeeze(
-                tf.matmul(inputs["uniform"][:, tf.newaxis], tf.gather(uniform_table, inputs["history"])), 1
-            )
-            recency = tf.squeeze(
-                tf.matmul(inputs["recency"][:, tf.newaxis], tf.gather(recency_table, inputs["history"])), 1
+            uniform, recency = (
+                tf.squeeze(tf.matmul(inputs[name][:, tf.newaxis], tf.gather(table, inputs["history"])), 1)
+                for name, table in (("uniform", uniform_table), ("recency", recency_table))
             )
             is_empty = tf.reduce_sum(inputs["uniform"], axis=1, keepdims=True) <= 0
             user_columns = {name: inputs[name] for name in columns}
@@ -159,14 +162,14 @@ def all_items(features: FeatureTables) -> ItemInputs:
 
 
 def bag_matrices(bags: HistoryBags, n_bags: int, places: Numbers, n_places: int) -> tuple[Tensor, Tensor]:
-    """Sparse [n_bags, n_places] of the uniform and of the recency weights, each at its entry's place."""
+    """Two sparse [n_bags, n_places]: the uniform and the recency weights, each entry at its place."""
     cells = np.stack([bags.row, places], axis=1).astype(np.int64)
     uniform, recency = (tf.SparseTensor(cells, weights, (n_bags, n_places)) for weights in (bags.uniform, bags.recency))
     return uniform, recency
 
 
-def times(bags: Tensor, table: Tensor) -> Tensor:
-    """Dense [n_bags, dim]: what a sparse matrix of bags sums up of a table."""
+def sum_bags(bags: Tensor, table: Tensor) -> Tensor:
+    """Dense [n_bags, dim]: weighted sums of rows of `table` [n_places, dim]; `bags` is sparse [n_bags, n_places]."""
     return tf.sparse.sparse_dense_matmul(bags, table)
 
 

@@ -1,4 +1,4 @@
-"""The watch task: how the two towers learn from histories, a hidden part of which the rest must predict."""
+"""The watch task: the two towers learn to predict a hidden part of each history from the rest."""
 
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
@@ -15,13 +15,13 @@ from belfry.layers.losses import correct_for_sampling, keep_hardest, sampled_los
 from belfry.layers.negatives import NegativeSampler
 from belfry.layers.towers.config import TowersConfig
 from belfry.layers.towers.item_encoder import ItemInputs, item_inputs
-from belfry.layers.towers.network import TowerNetwork, bag_matrices, is_cold, times
+from belfry.layers.towers.network import TowerNetwork, bag_matrices, is_cold, sum_bags
 
-_DIVERGED = 10  # times the loss of equal scores; training that works stays below one
+_DIVERGED = 10  # times the loss of equal scores, log(n_items); training that works stays below once that
 
 
 class WatchTensors(NamedTuple):
-    """What a step takes: only the items that it touches are encoded."""
+    """Inputs of a step; only the items in `read` and `candidates` are encoded."""
 
     uniform: Tensor  # sparse [n_queries, n_read]
     recency: Tensor  # sparse [n_queries, n_read]
@@ -65,10 +65,13 @@ class WatchTraining:
         return retrieval_batches(self._history, self.plan, self.sampler, generator, mined)
 
     def loss(self, network: TowerNetwork, tensors: WatchTensors) -> tuple[Tensor, Tensor]:
-        """The mean loss over the targets of a step, and the penalty on the embeddings that it read; two scalars."""
+        """Two scalars: the mean loss over the targets of a step, and l2 / sqrt(n_watches) * |embeddings of the step|^2.
+
+        Logits are (query . candidate) / temperature.
+        """
         config = self.config
         tables = network.history_table(tensors.read)
-        bags = times(tensors.uniform, tables[0]) + times(tensors.recency, tables[1])
+        bags = sum_bags(tensors.uniform, tables[0]) + sum_bags(tensors.recency, tables[1])
         queries = network.query(bags, tensors.is_cold, tensors.user_columns, tensors.age, training=True)
         candidates = network.candidates(tensors.candidates, training=True)
         logits = tf.matmul(queries, candidates, transpose_b=True) / config.temperature
@@ -90,6 +93,7 @@ class WatchTraining:
 
 
 def watch_tensors(batch: RetrievalBatch, features: FeatureTables) -> WatchTensors:
+    """The inputs of a step on `batch`."""
     read = np.unique(batch.bags.item_num)
     places = np.searchsorted(read, batch.bags.item_num).astype(np.int32)
     uniform, recency = bag_matrices(batch.bags, len(batch.users), places, len(read))

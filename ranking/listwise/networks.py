@@ -1,6 +1,6 @@
 """The networks of the deep rankers, one per kind; all give one logit for each candidate of padded lists.
 
-Inputs are those of `Lists.padded`; `reads` says which of them a network looks at, and so which ones its graph has.
+Inputs are those of `Lists.padded`; `reads` names those that a network, and so its graph, takes.
 """
 
 from collections.abc import Mapping
@@ -25,11 +25,12 @@ from belfry.ranking.listwise.config import (
 )
 
 Inputs: TypeAlias = Mapping[str, Tensor]
-_LIMIT = 6.0  # standardised features are clipped to it
+_MAX_DEVIATION = 6.0  # standardised features are clipped to +- this
+_EPSILON = 1e-6  # a smaller standard deviation is that of a constant feature, which is not scaled
 
 
 class Sizes(NamedTuple):
-    """What a network's weights are made for; users and items are numbered from 1, 0 is the unknown."""
+    """Sizes of a network's tables; users and items are numbered from 1, 0 is the unknown."""
 
     n_features: int
     n_users: int
@@ -37,7 +38,7 @@ class Sizes(NamedTuple):
 
 
 class RankerNetwork(keras.Model):  # type: ignore[misc]
-    """Logits [n_lists, longest] of padded lists."""
+    """Logits [n_lists, longest] of padded lists; `longest` is the length of the longest list."""
 
     reads: ClassVar[tuple[str, ...]] = ("pairs",)
 
@@ -51,17 +52,17 @@ class RankerNetwork(keras.Model):  # type: ignore[misc]
         self.head = keras.layers.Dense(1, name="head")
 
     def make_weights(self) -> None:
-        """Build every layer, by one empty list."""
+        """Build every layer, by a call on one empty list."""
         self(empty_inputs(self.n_features, self.reads))
 
     def adapt(self, mean: npt.NDArray[np.float32], deviation: npt.NDArray[np.float32]) -> None:
-        """Take centre and scale of the features; both [n_features]."""
+        """Standardise features by this mean and standard deviation; both [n_features]."""
         self.centre.assign(mean)
-        self.scale.assign(np.where(deviation > 1e-6, deviation, 1))
+        self.scale.assign(np.where(deviation > _EPSILON, deviation, 1))
 
-    def described(self, inputs: Inputs) -> Tensor:
-        """[n_lists, longest, 2 * n_features] standardised features and their signed logs."""
-        standard = tf.clip_by_value((inputs["pairs"] - self.centre) / self.scale, -_LIMIT, _LIMIT)
+    def standardised(self, inputs: Inputs) -> Tensor:
+        """[n_lists, longest, 2 * n_features] standardised features x, and sign(x) log(1 + |x|)."""
+        standard = tf.clip_by_value((inputs["pairs"] - self.centre) / self.scale, -_MAX_DEVIATION, _MAX_DEVIATION)
         return tf.concat([standard, tf.sign(standard) * tf.math.log(1.0 + tf.abs(standard))], axis=-1)
 
     def embedding(self, n_numbers: int, size: int, name: str) -> Tensor:
@@ -78,7 +79,7 @@ class DeepNetwork(RankerNetwork):
         self.mlp = mlp(config.widths, dropout=config.dropout, name="mlp")
 
     def call(self, inputs: Inputs, training: bool = False) -> Tensor:
-        return tf.squeeze(self.head(self.mlp(self.described(inputs), training=training)), axis=-1)
+        return tf.squeeze(self.head(self.mlp(self.standardised(inputs), training=training)), axis=-1)
 
 
 class CrossNetwork(RankerNetwork):
@@ -94,7 +95,7 @@ class CrossNetwork(RankerNetwork):
 
     def call(self, inputs: Inputs, training: bool = False) -> Tensor:
         item = self.drop(tf.gather(self.items, inputs["item"]), training=training)
-        read = tf.concat([self.described(inputs), item], axis=-1)
+        read = tf.concat([self.standardised(inputs), item], axis=-1)
         width = 2 * self.n_features + self.items.shape[1]
         flat = tf.reshape(read, [-1, width])  # cross layers take rows
         crossed = flat
@@ -122,16 +123,16 @@ class WideDeepNetwork(RankerNetwork):
         self.mlp = mlp(config.widths, dropout=config.dropout, name="mlp")
 
     def call(self, inputs: Inputs, training: bool = False) -> Tensor:
-        described = self.described(inputs)
+        features = self.standardised(inputs)
         item = self.drop(tf.gather(self.items, inputs["item"]), training=training)
         user = self.drop(tf.gather(self.users, inputs["user"]), training=training)[:, tf.newaxis]
-        parts = [described, item, user + tf.zeros_like(item), user * item]
+        parts = [features, item, user + tf.zeros_like(item), user * item]
         deep = self.head(self.mlp(tf.concat(parts, axis=-1), training=training))
-        return tf.squeeze(self.wide(described) + tf.gather(self.bias, inputs["item"]) + deep, axis=-1)
+        return tf.squeeze(self.wide(features) + tf.gather(self.bias, inputs["item"]) + deep, axis=-1)
 
 
 class NeuralMfNetwork(RankerNetwork):
-    """Ids alone: a weighed product of embeddings, and an MLP over others. Source: He et al., NCF, WWW 2017."""
+    """Ids alone: w . [p_u * q_i, MLP([p'_u, q'_i])] + bias_i. Source: He et al., NCF, WWW 2017."""
 
     reads = ("item", "user")
 
@@ -154,10 +155,11 @@ class NeuralMfNetwork(RankerNetwork):
 
 
 class AttentionNetwork(RankerNetwork):
-    """What each candidate finds in the user's newest events joins its features.
+    """MLP over the features, e_i of the candidate, and the sum over newest events j of a(i, j) e_j / sqrt(length).
 
-    The weights of the events are no shares: their sum says how much there is to find. Source: Zhou et al., Deep
-    interest network for click-through rate prediction, KDD 2018.
+    a(i, j) = w . swish(W_1 e_i + W_2 e_j + e_i . e_j). No softmax over events: the sum of the weights says how much of
+    the history is like the candidate. Source: Zhou et al., Deep interest network for click-through rate prediction, KDD
+    2018.
     """
 
     reads = ("pairs", "item", "history")
@@ -177,13 +179,13 @@ class AttentionNetwork(RankerNetwork):
         hidden = self.of_item(item)[:, :, tf.newaxis] + self.of_event(events)[:, tf.newaxis] + match
         weights = tf.squeeze(self.weigh(tf.nn.swish(hidden)), axis=-1)
         weights *= tf.cast(inputs["history"] > 0, tf.float32)[:, tf.newaxis]
-        found = tf.matmul(weights, events) / HISTORY_LENGTH**0.5
-        read = tf.concat([self.described(inputs), item, found, found * item], axis=-1)
+        attended = tf.matmul(weights, events) / HISTORY_LENGTH**0.5
+        read = tf.concat([self.standardised(inputs), item, attended, attended * item], axis=-1)
         return tf.squeeze(self.head(self.mlp(read, training=training)), axis=-1)
 
 
 class TransformerNetwork(RankerNetwork):
-    """Candidates exchange what they are through a few learned summaries: linear in the length of the list.
+    """Candidates attend to one another through a few inducing points, so cost is linear in the length of the list.
 
     Source: Lee et al., Set transformer, ICML 2019; for lists: Pei et al., Personalized re-ranking for recommendation,
     RecSys 2019.
@@ -199,7 +201,7 @@ class TransformerNetwork(RankerNetwork):
         self.last = mlp((config.size,), dropout=config.dropout, name="mlp")
 
     def call(self, inputs: Inputs, training: bool = False) -> Tensor:
-        steps = self.enter(self.described(inputs))
+        steps = self.enter(self.standardised(inputs))
         for block in self.context:
             steps = block(steps, inputs["present"], training=training)
         return tf.squeeze(self.head(self.last(self.norm(steps), training=training)), axis=-1)
@@ -228,18 +230,20 @@ class _InducedBlock(keras.layers.Layer):  # type: ignore[misc]
 class _Attention(keras.layers.Layer):  # type: ignore[misc]
     def __init__(self, config: TransformerRankerConfig, name: str) -> None:
         super().__init__(name=name)
-        self.heads, self.size = config.n_heads, config.size
+        self.n_heads, self.size = config.n_heads, config.size
         self.queries, self.keys, self.values, self.mix = (
             keras.layers.Dense(config.size, name=part) for part in ("queries", "keys", "values", "mix")
         )
 
     def call(self, asking: Tensor, asked: Tensor, mask: Tensor) -> Tensor:
-        """[n, n_asking, size]; `mask` is added to logits [n, n_heads, n_asking, n_asked]."""
+        """[n, n_asking, size] attention to `asked`; `mask` is added to logits [n, n_heads, n_asking, n_asked]."""
         queries, keys, values = (
-            tf.transpose(tf.reshape(part, [-1, tf.shape(part)[1], self.heads, self.size // self.heads]), [0, 2, 1, 3])
+            tf.transpose(
+                tf.reshape(part, [-1, tf.shape(part)[1], self.n_heads, self.size // self.n_heads]), [0, 2, 1, 3]
+            )
             for part in (self.queries(asking), self.keys(asked), self.values(asked))
         )
-        logits = tf.matmul(queries, keys, transpose_b=True) / (self.size // self.heads) ** 0.5 + mask
+        logits = tf.matmul(queries, keys, transpose_b=True) / (self.size // self.n_heads) ** 0.5 + mask
         heads = tf.transpose(tf.matmul(tf.nn.softmax(logits), values), [0, 2, 1, 3])
         return self.mix(tf.reshape(heads, [-1, tf.shape(asking)[1], self.size]))
 
@@ -255,7 +259,7 @@ _NETWORKS: dict[type[NetworkConfig], type[RankerNetwork]] = {
 
 
 def make_network(config: NetworkConfig, sizes: Sizes) -> RankerNetwork:
-    """The network of a config, its weights made and random."""
+    """The network of a config, with random weights."""
     network = _NETWORKS[type(config)](config, sizes)
     network.make_weights()
     return network

@@ -1,12 +1,14 @@
-"""Balancing: how the gradients of several tasks on the weights that they share become one."""
+"""Balancing: how the losses or gradients of several tasks on shared weights become one."""
 
 from collections.abc import Sequence
 
 from belfry.layers.backend import Tensor, keras, tf
 
+_EPSILON = 1e-12  # keeps the division finite for a task without a gradient
+
 
 class Uncertainty(keras.layers.Layer):  # type: ignore[misc]
-    """Weights that tasks learn themselves, exp(-s), at the price of s: a loss that stays high is believed less.
+    """exp(-s_t) L_t + s_t for each task's loss L_t, with learned s_t: at the optimum the weight is 1 / L_t.
 
     Source: Kendall et al., Multi-task learning using uncertainty to weigh losses, CVPR 2018.
     """
@@ -16,15 +18,15 @@ class Uncertainty(keras.layers.Layer):  # type: ignore[misc]
         self.log_variance = self.add_weight(name="log_variance", shape=(n_tasks,), initializer="zeros")
 
     def call(self, losses: Sequence[Tensor]) -> list[Tensor]:
-        """The losses [] each, weighed and with their price."""
+        """The weighted losses, each a scalar."""
         return [tf.exp(-s) * loss + s for s, loss in zip(tf.unstack(self.log_variance), losses, strict=True)]
 
 
 def pcgrad(gradients: Sequence[Sequence[Tensor]]) -> list[list[Tensor]]:
-    """Each task's gradients, without what points against another task's.
+    """Each task's gradient g_i, without its part against another task's.
 
-    Tasks are taken in the order given rather than in a random one, so that equal seeds give equal weights whatever
-    else draws.
+    For each other task j in turn, if g_i . g_j < 0: g_i <- g_i - (g_i . g_j / |g_j|^2) g_j. Tasks are taken in the
+    order given rather than a random one, so that equal seeds give equal weights.
 
     Args:
         gradients: per task, one tensor per weight; the weights are the same.
@@ -37,7 +39,7 @@ def pcgrad(gradients: Sequence[Sequence[Tensor]]) -> list[list[Tensor]]:
         for other_number, other in enumerate(gradients):
             if other_number == number:
                 continue
-            conflict = tf.minimum(_dot(kept, other), 0.0) / tf.maximum(_dot(other, other), 1e-12)
+            conflict = tf.minimum(_dot(kept, other), 0.0) / tf.maximum(_dot(other, other), _EPSILON)
             kept = [mine - conflict * theirs for mine, theirs in zip(kept, other, strict=True)]
         projected.append(kept)
     return projected

@@ -1,4 +1,4 @@
-"""CategoryLifts: how much more of an item's categories a history holds than all histories do. NumPy and SciPy alone."""
+"""CategoryLifts: how much more frequent an item's categories are in a history than in all. NumPy and SciPy alone."""
 
 import numpy as np
 import numpy.typing as npt
@@ -9,7 +9,7 @@ from belfry.dataset.interactions import Positions, stretches
 from belfry.dataset.vocabulary import ItemNums, UserNums
 from belfry.ranking.lists import Matrix
 
-_SMOOTHING = 10.0  # average watches that each history is filled up with
+_SMOOTHING = 10.0  # average watches that are added to each history
 
 
 def category_shares(items: FeatureColumns, counts: npt.NDArray[np.int64]) -> Matrix:
@@ -27,10 +27,16 @@ def category_shares(items: FeatureColumns, counts: npt.NDArray[np.int64]) -> Mat
 
 
 class CategoryLifts:
-    """The histories of some users, counted by category, and what they say of any item."""
+    """Lifts of any item in the histories of some users.
+
+    With n_uc the watches of category c in the history of u, N_u its watches of the whole column, s_c the category's
+    share among all watches, and a_ic the part of item i in c (1 / number of its categories), the lift is, per column,
+
+        log(sum over c of a_ic (n_uc + 10 s_c) / (N_u + 10) / sum over c of a_ic s_c)
+    """
 
     def __init__(self, features: FeatureTables, users: UserNums, shares: Matrix) -> None:
-        """`shares` are those of `category_shares`, of the history that a model has learned from."""
+        """`shares` are the `category_shares` of the history that the model has learned from."""
         self._shares, self._column = shares, _columns(features.items)
         self._n_columns = len(features.items.category_sizes)
         watched = _watched(features, users)
@@ -41,14 +47,12 @@ class CategoryLifts:
         self._totals = (self._watches @ sp.csr_matrix(in_column, (len(shares), self._n_columns))).toarray()
 
     def __call__(self, row_user: Positions, items: ItemNums, *, are_watched: bool) -> Matrix:
-        """[n, n_columns] log of the share of the item's categories in the history, over their share in all histories.
-
-        An item of several categories has their mean share; one of none gets 0.
+        """[n, n_columns] lifts; 0 for an item without categories in a column.
 
         Args:
-            row_user: [n] places in `users`.
+            row_user: [n] positions in `users`.
             items: [n]
-            are_watched: the items are in these histories; each is read as if it were not.
+            are_watched: the items are in these histories; each is taken out of n_uc and N_u.
         """
         of_items = self._items[items]
         pair = np.repeat(np.arange(len(items)), np.diff(of_items.indptr))

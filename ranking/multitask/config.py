@@ -56,16 +56,14 @@ class MultitaskConfig(TowersConfig):
         "fixed",
         description="weights as given; learned ones (uncertainty); or gradients without conflicts (pcgrad)",
     )
-    n_factors: int = Field(
-        16, ge=1, le=1024, description="item_factors of an item that users differ in their user_factors for"
-    )
+    n_factors: int = Field(16, ge=1, le=1024, description="item factors of the ridge heads, beside the bias")
     label_rate: float = Field(0.02, gt=0, description="learning rate of what tasks do not share, as learning_rate")
-    factor_l2: float = Field(120.0, ge=0, description="penalty on the squares of item_factors, per number of labels")
-    slope_l2: float = Field(40.0, ge=0, description="the same, of what embeddings and features say")
-    item_l2: float = Field(20.0, ge=0, description="the same, of the biases of items")
-    user_precision: float = Field(
-        4.0, gt=0, description="labels that the expected user_factors of a user weighs as much as"
+    factor_l2: float = Field(
+        120.0, ge=0, description="penalty on the squares of item factors, divided by the number of labels"
     )
+    slope_l2: float = Field(40.0, ge=0, description="the same, of the slopes on embeddings and features")
+    item_l2: float = Field(20.0, ge=0, description="the same, of the biases of items")
+    user_precision: float = Field(4.0, gt=0, description="precision of the prior of user factors, in labels")
 
     @property
     def utilities(self) -> tuple[float, ...]:

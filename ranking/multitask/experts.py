@@ -1,6 +1,6 @@
-"""Sharing: what tasks have in common above the embeddings. Each layer turns one input into one output per task.
+"""Sharing: layers between the embeddings and the tasks, which turn one input into one output per task.
 
-Experts add to their input rather than replace it, and start from adding nothing: without a reason to differ, every
+An expert is E(x) = x + W_2 swish(W_1 x + b_1) + b_2 with W_2 and b_2 zero at first: without a reason to differ, every
 task reads the embeddings as they are.
 """
 
@@ -34,9 +34,10 @@ class SharedBottom(Sharing):
 
 
 class ProgressiveExtraction(Sharing):
-    """Customised gate control, in one level or several: each task mixes shared experts and experts of its own.
+    """Customised gate control, in one level or several (PLE); one level without own experts is MMoE.
 
-    With one level and no experts of its own it is MMoE.
+    The output of task t on a level is sum over e of softmax(G_t x_t)_e E_e, over the shared experts, which read the
+    shared input, and its own, which read its input x_t. The shared input of the next level mixes all experts likewise.
 
     Sources: Ma et al., Modeling task relationships in multi-task learning with multi-gate mixture-of-experts, KDD
     2018; Tang et al., Progressive layered extraction (PLE), RecSys 2020.
@@ -54,7 +55,7 @@ class ProgressiveExtraction(Sharing):
         dropout: float,
         name: str,
     ) -> None:
-        """`n_experts` shared ones and `n_own` of each task, on each of `n_levels` levels."""
+        """On each of `n_levels` levels, `n_experts` shared experts and `n_own` of each task."""
         super().__init__(name=name)
         self.levels = [
             _Level(
@@ -72,7 +73,7 @@ class ProgressiveExtraction(Sharing):
         self.n_tasks = n_tasks
 
     def call(self, inputs: Tensor, training: bool = False) -> tuple[Tensor, ...]:
-        outputs = (inputs,) * (self.n_tasks + 1)  # the last is what the shared experts read
+        outputs = (inputs,) * (self.n_tasks + 1)  # the last is the shared input
         for level in self.levels:
             outputs = level(outputs, training=training)
         return outputs[: self.n_tasks]
@@ -104,9 +105,9 @@ class _Level(keras.layers.Layer):  # type: ignore[misc]
         self.shared_gate = _gate(n_experts + n_tasks * n_own, f"{name}_shared_gate") if passes_on else None
 
     def call(self, inputs: tuple[Tensor, ...], training: bool = False) -> tuple[Tensor, ...]:
-        """One output per task, and what the shared experts of a next level read."""
-        *of_tasks, common = inputs
-        shared = [expert(common, training=training) for expert in self.shared]
+        """One output per task, and the shared input of the next level."""
+        *of_tasks, shared_input = inputs
+        shared = [expert(shared_input, training=training) for expert in self.shared]
         own = [
             [expert(read, training=training) for expert in experts]
             for read, experts in zip(of_tasks, self.own, strict=True)
@@ -115,8 +116,10 @@ class _Level(keras.layers.Layer):  # type: ignore[misc]
             _mix(gate(read), shared + experts) for read, gate, experts in zip(of_tasks, self.gates, own, strict=True)
         ]
         if self.shared_gate is not None:
-            common = _mix(self.shared_gate(common), shared + [output for experts in own for output in experts])
-        return (*outputs, common)
+            shared_input = _mix(
+                self.shared_gate(shared_input), shared + [output for experts in own for output in experts]
+            )
+        return (*outputs, shared_input)
 
 
 class _Expert(keras.layers.Layer):  # type: ignore[misc]
@@ -135,5 +138,5 @@ def _gate(n_experts: int, name: str) -> keras.layers.Layer:
 
 
 def _mix(shares: Tensor, outputs: list[Tensor]) -> Tensor:
-    """[n, size] of `outputs`, each [n, size], by their `shares` [n, n_outputs]."""
+    """[n, size] sum of `outputs`, each [n, size], weighted by `shares` [n, n_outputs]."""
     return tf.reduce_sum(shares[:, tf.newaxis] * tf.stack(outputs, axis=-1), axis=-1)

@@ -34,7 +34,7 @@ class Heads:
             task_queries: [n_asked, n_tasks * embedding_size], those of the tasks side by side.
         """
         names = [task.column for task in self.config.tasks]
-        observed = LabelRows.of(features.history, names, candidates.users, most=self.config.max_history)
+        observed = LabelRows.of(features.history, names, candidates.users, max_length=self.config.max_history)
         queries = np.split(task_queries, len(names), axis=1)
         lifts = CategoryLifts(features, candidates.users, self.category_shares)
         user_factors = [

@@ -1,4 +1,4 @@
-"""Batches of labelled events: observed labels, to be predicted from the rest of what their users did and labelled."""
+"""Batches of labelled events: labels to predict from the rest of their users' histories and labels."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -20,15 +20,15 @@ _KEY_STRIDE = 1 << 32  # item numbers are int32
 
 @dataclass(frozen=True)
 class LabelRows:
-    """Labels of several users, each pair of user and item once; those of a user in one row, padded behind."""
+    """Labels of several users, each pair of user and item once; one row per user, padded at the end."""
 
     item_num: ItemNums  # [n_users, length], oldest first, 0 where padded
     values: Values  # [n_columns, n_users, length], 0 where the label is missing
-    is_there: Mask  # [n_columns, n_users, length]
+    is_labelled: Mask  # [n_columns, n_users, length]
 
     @classmethod
-    def of(cls, history: Interactions, names: Sequence[str], users: UserNums, *, most: int) -> "LabelRows":
-        """The newest `most` labelled pairs of each of `users`; of a pair labelled twice the newest event counts.
+    def of(cls, history: Interactions, names: Sequence[str], users: UserNums, *, max_length: int) -> "LabelRows":
+        """The newest `max_length` labelled pairs of each of `users`; of several labels of a pair the newest counts.
 
         A column that the history lacks is missing throughout.
         """
@@ -43,10 +43,10 @@ class LabelRows:
         kept = np.flatnonzero(labelled)[np.sort(len(keys) - 1 - from_end)]
         row, items, values = row[kept], history.item_num[events[kept]], values[:, kept]
         counts = np.bincount(row, minlength=len(users))
-        slot = stretches(np.zeros_like(counts), counts) - np.maximum(counts - most, 0)[row]
+        slot = stretches(np.zeros_like(counts), counts) - np.maximum(counts - max_length, 0)[row]
         is_new = slot >= 0
         row, slot, items, values = row[is_new], slot[is_new], items[is_new], values[:, is_new]
-        shape = (len(users), max(int(np.minimum(counts, most).max(initial=0)), 1))
+        shape = (len(users), max(int(np.minimum(counts, max_length).max(initial=0)), 1))
         item_num, padded = np.zeros(shape, np.int32), np.full((len(names), *shape), np.nan, np.float32)
         item_num[row, slot], padded[:, row, slot] = items, values
         return cls(item_num, np.nan_to_num(padded), ~np.isnan(padded))
@@ -54,10 +54,10 @@ class LabelRows:
 
 @dataclass(frozen=True)
 class LabelledBatch:
-    """One step: labels of some users, and the part of their histories that may be read to predict them."""
+    """One step: labels of some users, and the part of their histories to predict them from."""
 
     users: UserNums  # [n_users]
-    bags: HistoryBags  # what may be read
+    bags: HistoryBags  # the items read
     labels: LabelRows
     is_target: Mask  # [n_users, length] labels of items that are not read
 
@@ -68,16 +68,16 @@ def labelled_batches(
     plan: BatchPlan,
     generator: np.random.Generator,
 ) -> Iterator[LabelledBatch]:
-    """Users with labels in the columns `names`, again and again, each time all of them in random order.
+    """Endless batches of the users with labels in the columns `names`; each pass has a new random order.
 
-    Of `plan` are read the number of users, the share of a history that is hidden, so that its labels can be predicted,
-    and the share of the rest that is left out.
+    `plan` gives the users of a batch, the share of a history that is hidden so that its labels can be predicted, and
+    the dropout of the rest.
     """
     by_user = history.by_user
     is_labelled = [~np.isnan(label_column(history, name, slice(None))) for name in names]
-    raters = np.unique(history.user_num[np.any(is_labelled, axis=0) & (history.user_num > 0)])
+    labelled_users = np.unique(history.user_num[np.any(is_labelled, axis=0) & (history.user_num > 0)])
     while True:
-        shuffled = generator.permutation(raters)
+        shuffled = generator.permutation(labelled_users)
         for first in range(0, len(shuffled), plan.batch_users):
             users = shuffled[first : first + plan.batch_users]
             counts = np.minimum(np.diff(by_user.starts)[users], plan.max_history)
@@ -85,7 +85,7 @@ def labelled_batches(
             items = history.item_num[by_user.order[stretches(by_user.starts[users + 1] - counts, counts)]]
             share = generator.uniform(*plan.hidden_share, len(users))
             is_read = generator.random(len(row)) >= 1 - (1 - share[row]) * (1 - plan.history_dropout)
-            rows = LabelRows.of(history, names, users, most=plan.max_history)
+            rows = LabelRows.of(history, names, users, max_length=plan.max_history)
             observed = np.arange(len(users))[:, np.newaxis] * _KEY_STRIDE + rows.item_num
             yield LabelledBatch(
                 users=users,

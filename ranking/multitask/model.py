@@ -1,4 +1,4 @@
-"""MultitaskModel: towers and ranker out of one fit; plentiful watches teach the encoders that scarce labels read."""
+"""MultitaskModel: towers and ranker in one; plentiful watches train the encoders that scarce labels share."""
 
 import json
 import logging
@@ -37,15 +37,15 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class EpochLog:
-    """Means over the steps of an epoch; the watch first, then the tasks in their order. 0: not learned in it."""
+    """Means over the steps of an epoch, the watch first, then the tasks in order; 0 for what is not learned in it."""
 
     names: tuple[str, ...]
     losses: tuple[float, ...]
-    gradient_norms: tuple[float, ...]  # of each task's weighed loss, on the shared weights
+    gradient_norms: tuple[float, ...]  # of each task's weighted loss, on the shared weights
 
 
 class MultitaskModel:
-    """Meets retrieval's protocol of towers and this folder's of rankers."""
+    """Meets both protocols, `Towers` of retrieval and `Ranker`; `ridge_head` has the formula of the tasks."""
 
     def __init__(self, config: MultitaskConfig) -> None:
         self.config = config
@@ -74,17 +74,17 @@ class MultitaskModel:
         epochs: int | None = None,
         progress: Callable[[int, int], None] = lambda done, total: None,
     ) -> Self:
-        """Train from nothing and return itself.
+        """Train from scratch and return itself.
 
         Args:
-            history: events to learn from; `features` belong to the same moment.
-            validate: of the towers, higher is better; looked at while watches are learned, the best weights are kept.
+            history: events to learn from; `features` belong to the same time.
+            validate: evaluation of the towers while they learn watches, higher is better; the best weights are kept.
             epochs: stop learning watches after this many; `epochs_trained` of an earlier fit.
             progress: told of (epochs done, epochs at most).
 
         Raises:
             InputError: the data cannot be learned from, see `check`.
-            DivergenceError: a loss is not finite, or many times that of guessing.
+            DivergenceError: a loss is not finite, or many times that of equal scores.
         """
         self.check(history, features)
         keras.utils.set_random_seed(seed)
@@ -120,18 +120,18 @@ class MultitaskModel:
         seed: int,
         progress: Callable[[int, int], None] = lambda done, total: None,
     ) -> Self:
-        """Learn the tasks anew on top of what the encoders know, and return itself: sequential transfer.
+        """Learn the tasks from scratch on top of the trained encoders (sequential transfer), and return itself.
 
-        The encoders follow at `finetune_rate` of their learning rate; at 0 the towers stay as they are.
+        The encoders are trained too, at `finetune_rate` of their learning rate; at 0 the towers stay as they are.
 
         Args:
             history: the labels to learn from, over the users and items that the encoders were fitted on.
         """
         self.check(history, features)
         keras.utils.set_random_seed(seed)
-        known = self._network.encoder_weights
+        trained = self._network.encoder_weights
         self._start(history, features)
-        for weight, value in zip(self._network.encoder_weights, known, strict=True):
+        for weight, value in zip(self._network.encoder_weights, trained, strict=True):
             weight.assign(value)
         watches = WatchTraining(history, self.config)
         train_epochs(
@@ -156,7 +156,7 @@ class MultitaskModel:
     def score(self, candidates: Candidates, features: FeatureTables) -> Scores:
         """[n_rows] the utility of each candidate by this model alone.
 
-        The watch's part is the log of its probability among all items, up to a constant of the user.
+        Its watch score is log P(watch) under a softmax over all items, up to a constant of the user.
         """
         queries = self.encode_queries(candidates.users, features)
         items, place = np.unique(candidates.item_num, return_inverse=True)
@@ -212,7 +212,7 @@ class MultitaskModel:
         self.heads(features).save(directory)
 
     def _start(self, history: Interactions, features: FeatureTables) -> None:
-        """Fresh weights for these labels."""
+        """Make new weights for these labels."""
         scales = [LabelScale.of(history, task) for task in self.config.tasks]
         self._fitted, self._kept_heads = MultitaskNetwork(features, self.config, scales), None
 
@@ -230,7 +230,7 @@ class MultitaskModel:
         watch: bool,
         labels: bool,
     ) -> Callable[[], Iterator[Tensor]]:
-        """What runs an epoch of steps that learn watches, labels or both, and gives the sum of each step's losses."""
+        """A function that runs an epoch of steps on watches, labels or both, and yields each step's summed losses."""
         config, network = self.config, self._network
         n_steps = watches.n_steps * watches.n_epochs
         rate = config.learning_rate * (1 if watch else config.finetune_rate)

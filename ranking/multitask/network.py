@@ -1,4 +1,4 @@
-"""MultitaskNetwork: two towers and the tasks above them, and the training steps that all of them take together."""
+"""MultitaskNetwork: two towers with the tasks on top, and the training step of all of them together."""
 
 from collections.abc import Callable, Sequence
 
@@ -7,7 +7,7 @@ import numpy as np
 from belfry.dataset.features import FeatureTables
 from belfry.layers.backend import Tensor, keras, tf
 from belfry.layers.towers.item_encoder import item_inputs
-from belfry.layers.towers.network import TowerNetwork, all_items, bag_matrices, is_cold, times
+from belfry.layers.towers.network import TowerNetwork, all_items, bag_matrices, is_cold, sum_bags
 from belfry.layers.towers.watch_task import WatchTensors, WatchTraining
 from belfry.ranking.multitask.balancing import Uncertainty, norm, pcgrad
 from belfry.ranking.multitask.category_lifts import CategoryLifts, category_shares
@@ -19,7 +19,7 @@ from belfry.ranking.multitask.ridge_head_layer import LabelScale, LabelTensors, 
 
 
 class MultitaskNetwork(keras.Model):  # type: ignore[misc]
-    """Encoders of the towers -> sharing -> one output per task; the first is the watch's, which fills the index."""
+    """Encoders of the towers -> sharing -> one output per task; the first, the watch's, is that of retrieval."""
 
     def __init__(self, features: FeatureTables, config: MultitaskConfig, scales: Sequence[LabelScale]) -> None:
         super().__init__(name="multitask")
@@ -52,7 +52,7 @@ class MultitaskNetwork(keras.Model):  # type: ignore[misc]
 
     @property
     def shared_weights(self) -> list[Tensor]:
-        """What several tasks train: encoders and shared experts."""
+        """The weights that several tasks train: encoders and shared experts."""
         own = {id(self.towers.bias)}
         towers = [weight for weight in self.towers.trainable_variables if id(weight) not in own]
         return [*towers, *self.query_sharing.shared_weights, *self.candidate_sharing.shared_weights]
@@ -65,10 +65,10 @@ class MultitaskNetwork(keras.Model):  # type: ignore[misc]
     def label_losses(self, step: LabelTensors) -> list[tuple[Tensor, Tensor]]:
         """The mean loss and the penalty of each task."""
         tables = self.towers.history_table(step.read)
-        bags = times(step.uniform, tables[0]) + times(step.recency, tables[1])
+        bags = sum_bags(step.uniform, tables[0]) + sum_bags(step.recency, tables[1])
         joined = self.towers.join(bags, step.is_cold, step.user_columns, None)
         queries = self.query_sharing(self.towers.drop(joined, training=True), training=True)[1:]
-        candidates = self.candidate_sharing(self.towers.candidate_encoder(step.judged), training=True)[1:]
+        candidates = self.candidate_sharing(self.towers.candidate_encoder(step.labelled), training=True)[1:]
         losses = []
         for task, query, candidate in zip(self.tasks, queries, candidates, strict=True):
             task.candidate_scale(candidate, training=True)
@@ -76,7 +76,7 @@ class MultitaskNetwork(keras.Model):  # type: ignore[misc]
         return losses
 
     def task_queries(self, joined: Tensor) -> Tensor:
-        """[n, n_tasks * embedding_size] what each task reads of a history; `joined` as `TowerNetwork.join` gives it."""
+        """[n, n_tasks * embedding_size] the queries of all tasks; `joined` is the output of `TowerNetwork.join`."""
         outputs = self.query_sharing(joined)[1:]
         return tf.concat([task.query(output) for task, output in zip(self.tasks, outputs, strict=True)], axis=1)
 
@@ -87,7 +87,8 @@ class MultitaskNetwork(keras.Model):  # type: ignore[misc]
         return tuple(task.table(output, items, counts) for task, output in zip(self.tasks, outputs, strict=True))
 
     def label_tensors(self, batch: LabelledBatch, features: FeatureTables) -> LabelTensors:
-        read, judged = np.unique(batch.bags.item_num), np.unique(batch.labels.item_num)
+        """The inputs of a step on `batch`."""
+        read, labelled = np.unique(batch.bags.item_num), np.unique(batch.labels.item_num)
         places = np.searchsorted(read, batch.bags.item_num).astype(np.int32)
         uniform, recency = bag_matrices(batch.bags, len(batch.users), places, len(read))
         length = np.diff(features.history.by_user.starts)[batch.users]
@@ -96,18 +97,18 @@ class MultitaskNetwork(keras.Model):  # type: ignore[misc]
         of_labels = np.repeat(np.arange(len(batch.users)), shape[1]), batch.labels.item_num.ravel()
         dense = (
             log_count(length),
-            np.searchsorted(judged, batch.labels.item_num).astype(np.int32),
+            np.searchsorted(labelled, batch.labels.item_num).astype(np.int32),
             log_count(self.item_counts.numpy()[batch.labels.item_num] - 1),
             lifts(*of_labels, are_watched=True).reshape(*shape, -1),
             batch.labels.values,
-            batch.labels.is_there.astype(np.float32),
+            batch.labels.is_labelled.astype(np.float32),
             batch.is_target.astype(np.float32),
         )
         return LabelTensors(
             uniform,
             recency,
             item_inputs(read, features.items),
-            item_inputs(judged, features.items),
+            item_inputs(labelled, features.items),
             tf.constant(is_cold(batch.bags, len(batch.users))),
             tf.nest.map_structure(tf.constant, features.users.content.take(batch.users)),
             item_inputs(batch.users, features.users).features,
@@ -122,10 +123,10 @@ def make_step(
     shared: keras.optimizers.Optimizer | None,
     own: keras.optimizers.Optimizer,
 ) -> Callable[[WatchTensors | None, LabelTensors | None], tuple[Tensor, Tensor]]:
-    """A training step: the mean loss of each task, and the length of its gradient on the shared weights.
+    """A training step, which gives each task's mean loss and the norm of its gradient on the shared weights.
 
-    Both are [n_tasks + 1], the watch first; 0 for a task that is not in the step. Without an optimizer the shared
-    weights are held.
+    Both are [n_tasks + 1], the watch first; 0 for a task that is not in the step. Without the optimizer `shared` the
+    shared weights stay as they are.
     """
     config, balance = network.config, network.uncertainty
     shared_weights = network.shared_weights
@@ -142,7 +143,7 @@ def make_step(
             parts += absent if labelled is None else network.label_losses(labelled)
             plain = [loss + penalty for loss, penalty in parts]
             objectives = [weight * objective for weight, objective in zip(task_weights, plain, strict=True)]
-            total = tf.add_n(plain)  # what a task does not share learns alike at any weight
+            total = tf.add_n(plain)  # task weights do not scale the learning of weights that only one task has
             if balance is not None:
                 objectives = balance(objectives)
                 total += tf.add_n(objectives)

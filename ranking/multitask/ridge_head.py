@@ -1,10 +1,19 @@
 """RidgeHead: what a task has learned, as arrays, and how it predicts. NumPy alone: training and answering share it.
 
-A prediction is what an item gets from anybody, a share of the affinity that the watch history shows for it and of how
-often its categories are in there, and the product of the item's item_factors with the user's user_factors for them.
-The user_factors is a posterior mean: the watch history says what to expect of the user, the user's own labels correct it, and
-each correction is a ridge regression of a few numbers. So a user without labels has a user_factors too, and nothing of a user
-but their history is known by heart.
+The prediction for user u and item i, standardised, is
+
+    y_ui = base_i + count_slope log_count(n_i) + affinity_slope (e_i . q_u) + lifts_ui . lift_slopes + x_i . f_u
+
+with item factors x_i, whose first component is 1, and user factors f_u, whose first is the user's bias. n_i counts the
+item's watchers, q_u is the query of the watch history, e_i the item's embedding, and lifts come from `CategoryLifts`.
+The user factors are a posterior mean,
+
+    m_u = prior + query_slopes^T q_u + feature_slopes^T features_u + activity_slopes log_count(length of the history)
+    f_u = m_u + (X^T X + L)^-1 X^T r
+
+where the rows of X are the x_i of the items that u has labelled, r = label - prediction with f_u = m_u (the user's own
+watch taken out of n_i and lifts), and L = diag(precision). So a user without labels has factors too, m_u, and no weight
+belongs to a single user.
 """
 
 from collections.abc import Mapping
@@ -25,20 +34,20 @@ Matrix: TypeAlias = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class RidgeHead:
-    """One task in its serving form. Labels and predictions are standardised inside: `centre` and `scale` undo that."""
+    """One task in its serving form; the module says what the arrays mean. label = centre + scale * y_ui."""
 
-    base: Matrix  # [n_items + 1] what an item gets from anybody, but for its count
-    item_factors: Matrix  # [n_items + 1, n_factors + 1], the first 1
-    embeddings: Matrix  # [n_items + 1, query_size] the product with a query is the affinity
+    base: Matrix  # [n_items + 1]
+    item_factors: Matrix  # X, [n_items + 1, n_factors + 1], the first column 1
+    embeddings: Matrix  # e, [n_items + 1, query_size]
     counts: Matrix  # [n_items + 1] users who watched the item
     count_slope: Matrix  # []
     affinity_slope: Matrix  # []
-    lift_slopes: Matrix  # [n_columns] of what `CategoryLifts` says
-    query_slopes: Matrix  # [query_size, n_factors + 1] what the watch history says of the user_factors
+    lift_slopes: Matrix  # [n_columns]
+    query_slopes: Matrix  # [query_size, n_factors + 1]
     feature_slopes: Matrix  # [n_user_features, n_factors + 1]
-    activity_slopes: Matrix  # [n_factors + 1] of the log of the length of the history
-    prior: Matrix  # [n_factors + 1] the user_factors of nobody in particular
-    precision: Matrix  # [n_factors + 1] of the prior, in labels
+    activity_slopes: Matrix  # [n_factors + 1]
+    prior: Matrix  # [n_factors + 1]
+    precision: Matrix  # [n_factors + 1] of f_u around m_u; in units of labels
     levels: Matrix  # [n_levels] values that labels take, rising; regression: the lowest and the highest
     centre: Matrix  # []
     scale: Matrix  # []
@@ -54,36 +63,39 @@ class RidgeHead:
         observed: LabelRows,
         task: int,
     ) -> Matrix:
-        """[n_users, n_factors + 1 + query_size] for the item_factors of an item, and for its embedding.
+        """[n_users, n_factors + 1 + query_size] [f_u, affinity_slope q_u], to be multiplied with [x_i, e_i].
 
         Args:
-            queries: [n_users, query_size] of the watch histories.
-            lifts: of the same histories.
-            observed: the labels of these users, this task's being number `task`.
+            queries: q, [n_users, query_size].
+            lifts: of the histories of the same users.
+            observed: the labels of these users; those of this task are number `task`.
         """
         user_factors = self.prior + queries @ self.query_slopes
         length = np.diff(features.history.by_user.starts)[users] * (users > 0)
         user_factors += np.outer(log_count(length), self.activity_slopes)
         if features.users.matrix.shape[1]:
             user_factors += features.users.matrix[users] @ self.feature_slopes
-        for row in np.flatnonzero(observed.is_there[task].any(axis=1)):
-            there = observed.is_there[task, row]
-            items = observed.item_num[row, there]
+        for row in np.flatnonzero(observed.is_labelled[task].any(axis=1)):
+            is_labelled = observed.is_labelled[task, row]
+            items = observed.item_num[row, is_labelled]
             item_factors = self.item_factors[items]
-            labels = (observed.values[task, row, there] - self.centre) / self.scale
-            rest = labels - self._base_of(items, self.counts[items] - 1) - item_factors @ user_factors[row]
-            rest -= self.affinity_slope * (self.embeddings[items] @ queries[row])
-            rest -= lifts(np.full(len(items), row), items, are_watched=True) @ self.lift_slopes
+            labels = (observed.values[task, row, is_labelled] - self.centre) / self.scale
+            residual = labels - self._base_of(items, self.counts[items] - 1) - item_factors @ user_factors[row]
+            residual -= self.affinity_slope * (self.embeddings[items] @ queries[row])
+            residual -= lifts(np.full(len(items), row), items, are_watched=True) @ self.lift_slopes
             user_factors[row] += np.linalg.solve(
-                item_factors.T @ item_factors + np.diag(self.precision), item_factors.T @ rest
+                item_factors.T @ item_factors + np.diag(self.precision), item_factors.T @ residual
             )
         return np.concatenate([user_factors, self.affinity_slope * queries], axis=1).astype(np.float32)
 
     def predict(self, user_factors: Matrix, lifts: Matrix, items: ItemNums, kind: TaskKind) -> Matrix:
         """[n_rows] the expected label, inside the range of the labels learned from.
 
+        Of an ordinal or binary task: levels_0 + sum over k of (levels_k+1 - levels_k) sigmoid(steepness (y -
+        thresholds_k)), where the sigmoid is the probability of a label above level k.
+
         Args:
-            user_factors: [n_rows, n_factors + 1 + query_size]
+            user_factors: [n_rows, n_factors + 1 + query_size] as `user_factors` gives them.
             lifts: [n_rows, n_columns]
             items: [n_rows]
         """
@@ -107,5 +119,5 @@ class RidgeHead:
 
 
 def log_count(counts: npt.ArrayLike) -> Matrix:
-    """log(1 + count), brought near the spread of a standardised column."""
+    """(log(1 + count) - 3) / 1.5, which is about standardised for usual counts."""
     return (np.log1p(np.maximum(counts, 0)) - 3).astype(np.float32) / np.float32(1.5)

@@ -1,4 +1,4 @@
-"""RidgeHeadLayer: the weights of a task in training form; `belfry.ranking.multitask.ridge_head` says what they mean."""
+"""RidgeHeadLayer: the weights of a task in training form; `ridge_head` has the formula of the prediction."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -18,20 +18,21 @@ from belfry.ranking.multitask.ridge_head import RidgeHead
 
 MAX_LEVELS = 20
 _MOMENTUM = 0.9  # of the running centre and scale of embeddings
+_EPSILON = 1e-9  # keeps the scale finite while all embeddings are equal
 
 
 @dataclass(frozen=True)
 class LabelScale:
-    """Where the labels of a task lie."""
+    """Number, mean, standard deviation and range of a task's labels."""
 
     n_labels: int
     centre: float
     scale: float
-    levels: tuple[float, ...]  # the values of an ordinal or binary task, rising; of a regression the first and the last
+    levels: tuple[float, ...]  # all values of an ordinal or binary task, rising; lowest and highest of a regression
 
     @classmethod
     def of(cls, history: Interactions, task: TaskConfig) -> "LabelScale":
-        """Raises InputError where the column cannot be learned from, by the rule that the message states."""
+        """The scale of a column; InputError if it cannot be learned from, with the reason in the message."""
         values = label_column(history, task.column, slice(None))
         values = values[~np.isnan(values)]
         levels, column = np.unique(values), f"column {task.column!r}"
@@ -56,28 +57,28 @@ class LabelScale:
 
 
 class LabelTensors(NamedTuple):
-    """What a step takes of labelled events."""
+    """Inputs of a step on labelled events."""
 
     uniform: Tensor  # sparse [n_users, n_read]
     recency: Tensor  # sparse [n_users, n_read]
     read: ItemInputs
-    judged: ItemInputs  # the labelled items
+    labelled: ItemInputs  # the labelled items
     is_cold: Tensor  # [n_users, 1]
-    user_columns: Mapping[str, Tensor]  # the cold ones, [n_users, ...]
+    user_columns: Mapping[str, Tensor]  # the content columns, [n_users, ...]
     user_features: Tensor  # sparse [n_users, n_features]
-    activity: Tensor  # [n_users] log of the length of the history
-    place: Tensor  # [n_users, length] of each label's item among `judged`
-    log_count: Tensor  # [n_users, length] of the item's other watchers
-    lifts: Tensor  # [n_users, length, n_columns] of the item's categories in the rest of the history
+    activity: Tensor  # [n_users] `log_count` of the length of the history
+    place: Tensor  # [n_users, length] of each label's item in `labelled`
+    log_count: Tensor  # [n_users, length] `log_count` of the item's other watchers
+    lifts: Tensor  # [n_users, length, n_columns] `CategoryLifts` of the item in the rest of the history
     values: Tensor  # [n_tasks, n_users, length]
-    is_there: Tensor  # [n_tasks, n_users, length] float32
+    is_labelled: Tensor  # [n_tasks, n_users, length] float32
     is_target: Tensor  # [n_users, length] float32
 
 
 class RunningScale(keras.layers.Layer):  # type: ignore[misc]
-    """Embeddings less their centre, and at a mean square length of 1, as of the newest steps.
+    """(embedding - centre) / root mean square length, by moving averages over the training steps.
 
-    So a penalty on what reads them means the same however long the watch task makes them.
+    So a penalty on the weights that read embeddings does not depend on how long the watch task makes them.
     """
 
     def __init__(self, size: int, name: str) -> None:
@@ -92,16 +93,16 @@ class RunningScale(keras.layers.Layer):  # type: ignore[misc]
             square = tf.reduce_mean(tf.reduce_sum((fixed - centre) ** 2, axis=1))
             self.centre.assign(_MOMENTUM * self.centre + (1 - _MOMENTUM) * centre)
             self.square.assign(_MOMENTUM * self.square + (1 - _MOMENTUM) * square)
-        return (inputs - self.centre) * tf.math.rsqrt(self.square + 1e-9)
+        return (inputs - self.centre) * tf.math.rsqrt(self.square + _EPSILON)
 
 
 class RidgeHeadLayer(keras.layers.Layer):  # type: ignore[misc]
-    """One task's weights, and the loss of a step: each label predicted as if it alone were unknown."""
+    """One task's weights, and the loss of a step: each label is predicted from the user's other labels."""
 
     def __init__(
         self, task: TaskConfig, number: int, config: MultitaskConfig, features: FeatureTables, scale: LabelScale
     ) -> None:
-        """`number` is the task's place among the columns of labels."""
+        """`number` is the position of the task among the columns of labels."""
         super().__init__(name=f"task_{number}")
         self.task, self.number, self.config, self.label_scale = task, number, config, scale
         n_items, size, n_factors = len(features.history.items) + 1, config.embedding_size, config.n_factors
@@ -130,38 +131,40 @@ class RidgeHeadLayer(keras.layers.Layer):  # type: ignore[misc]
         self.built = True
 
     def query(self, queries: Tensor, training: bool = False) -> Tensor:
-        """[n, embedding_size] the task's output of the query tower, as `RidgeHead.user_factors` reads it."""
+        """[n, embedding_size] q: the task's output of the query tower, scaled."""
         return self.query_scale(queries, training=training)
 
     def call(self, queries: Tensor, candidates: Tensor, step: LabelTensors) -> tuple[Tensor, Tensor]:
-        """The mean loss over the targets and the penalty, two scalars.
+        """Two scalars: the mean loss over the targets, and the penalty per label.
 
-        A user's other labels correct their user_factors by a ridge regression, so a label's prediction without itself follows
-        from the prediction with it: e / (1 - h), e being its error and h its leverage.
+        The loss of a label is that of predicting it from the user's other labels. The ridge regression need not be
+        solved once for each: the leave-one-out error is e_i / (1 - h_i), with the error e of the regression on all
+        labels of the user and the leverage h_i = x_i^T (X^T X + L)^-1 x_i.
 
         Args:
-            queries: [n_users, embedding_size], the task's output of the query tower.
-            candidates: [n_judged, embedding_size], the task's output of the candidate tower for the labelled items.
+            queries: [n_users, embedding_size], the task's scaled output of the query tower.
+            candidates: [n_labelled, embedding_size], the task's output of the candidate tower for the labelled items.
 
         Source: Allen, The relationship between variable selection and data augmentation (PRESS), 1974.
         """
-        scale, there, target = self.label_scale, step.is_there[self.number], step.is_target * step.is_there[self.number]
+        scale, is_labelled = self.label_scale, step.is_labelled[self.number]
+        target = step.is_target * is_labelled
         embeddings = self.candidate_scale(candidates)
-        of_item = tf.gather(self._items(embeddings, step.judged), step.place)  # [n_users, length, n_factors + 2]
+        of_item = tf.gather(self._items(embeddings, step.labelled), step.place)  # [n_users, length, n_factors + 2]
         affinity = tf.gather(tf.matmul(queries, embeddings, transpose_b=True), step.place, batch_dims=1)
         base = of_item[..., 0] + self.count_slope * step.log_count + self.affinity_slope * affinity
         base += tf.linalg.matvec(step.lifts, self.lift_slopes)
         item_factors = of_item[..., 1:]
-        user_factors = self._expected_user_factors(queries, step)
+        prior_mean = self._prior_mean(queries, step)
         labels = (step.values[self.number] - scale.centre) / scale.scale
-        rest = labels - base - tf.linalg.matvec(item_factors, user_factors)
-        known = item_factors * there[..., tf.newaxis]
+        residual = labels - base - tf.linalg.matvec(item_factors, prior_mean)
+        known = item_factors * is_labelled[..., tf.newaxis]  # X of each user
         gram = tf.matmul(known, known, transpose_a=True) + tf.linalg.diag(self._precision())
-        spread = tf.linalg.matrix_transpose(tf.linalg.solve(gram, tf.linalg.matrix_transpose(known)))
-        leverage = tf.reduce_sum(known * spread, axis=-1)
-        correction = tf.linalg.matvec(known, rest, transpose_a=True)  # [n_users, n_factors + 1]
-        error = (rest - tf.linalg.matvec(spread, correction)) / (1 - leverage)
-        losses = self._costs(labels, labels - error, step.values[self.number])
+        solved = tf.linalg.matrix_transpose(tf.linalg.solve(gram, tf.linalg.matrix_transpose(known)))
+        leverage = tf.reduce_sum(known * solved, axis=-1)
+        correction = tf.linalg.matvec(known, residual, transpose_a=True)  # [n_users, n_factors + 1]
+        error = (residual - tf.linalg.matvec(solved, correction)) / (1 - leverage)
+        losses = self._label_losses(labels, labels - error, step.values[self.number])
         n_targets = tf.maximum(tf.reduce_sum(target), 1.0)
         return tf.reduce_sum(target * losses) / n_targets, self._penalty() / scale.n_labels
 
@@ -190,7 +193,7 @@ class RidgeHeadLayer(keras.layers.Layer):  # type: ignore[misc]
         )
 
     def _items(self, embeddings: Tensor, items: ItemInputs) -> Tensor:
-        """[n_items, n_factors + 2] what an item gets from anybody; 1; its item_factors."""
+        """[n_items, n_factors + 2] base_i and x_i = [1, item factors]."""
         bias, own = tf.gather(self.item_bias, items.ids), tf.gather(self.item_factors, items.ids)
         base = tf.matmul(embeddings, self.base_slopes) + bias
         item_factors = tf.matmul(embeddings, self.factor_slopes) + own
@@ -200,19 +203,15 @@ class RidgeHeadLayer(keras.layers.Layer):  # type: ignore[misc]
             item_factors += tf.sparse.sparse_dense_matmul(features, self.factor_feature_slopes)
         return tf.concat([base, tf.ones_like(base), item_factors], axis=1)
 
-    def _expected_user_factors(self, queries: Tensor, step: LabelTensors) -> Tensor:
-        """[n_users, n_factors + 1] before any label of the user is looked at."""
-        user_factors = (
-            self.prior + tf.matmul(queries, self.query_slopes) + step.activity[:, tf.newaxis] * self.activity_slopes
-        )
+    def _prior_mean(self, queries: Tensor, step: LabelTensors) -> Tensor:
+        """[n_users, n_factors + 1] m_u: the user factors expected without any label of the user."""
+        mean = self.prior + tf.matmul(queries, self.query_slopes) + step.activity[:, tf.newaxis] * self.activity_slopes
         if self.feature_slopes.shape[0]:
-            user_factors += tf.sparse.sparse_dense_matmul(
-                step.user_features * self.user_feature_scale, self.feature_slopes
-            )
-        return user_factors
+            mean += tf.sparse.sparse_dense_matmul(step.user_features * self.user_feature_scale, self.feature_slopes)
+        return mean
 
-    def _costs(self, labels: Tensor, latent: Tensor, values: Tensor) -> Tensor:
-        """[n_users, length] squared errors; or cross-entropies, summed over the thresholds."""
+    def _label_losses(self, labels: Tensor, latent: Tensor, values: Tensor) -> Tensor:
+        """[n_users, length] squared errors; ordinal and binary: cross-entropies, summed over the thresholds."""
         if self.task.kind == "regression":
             return (labels - latent) ** 2
         logits = tf.exp(self.log_steepness) * (latent[..., tf.newaxis] - self.thresholds)
@@ -238,6 +237,6 @@ class RidgeHeadLayer(keras.layers.Layer):  # type: ignore[misc]
 
 
 def _scale(features: FeatureMatrix) -> np.float32:
-    """What brings the rows to a mean square length of 1."""
+    """The factor that brings rows to a mean square length of 1."""
     square = float(features.multiply(features).sum()) / max(features.shape[0] - 1, 1)
     return np.float32(1 / square**0.5 if square else 1)

@@ -1,4 +1,4 @@
-"""BayesianFactorisation: ratings as the mean of many factorisations, drawn as likely as the data make them."""
+"""BayesianFactorisation: ratings as the posterior mean of a factorisation, by Gibbs sampling."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -13,8 +13,8 @@ from belfry.dataset.features import FeatureTables
 from belfry.dataset.interactions import Interactions
 from belfry.ranking.base import Scores
 from belfry.ranking.ratings.config import BayesianFactorisationConfig
-from belfry.ranking.ratings.gibbs_sampler import FactorDraws, Noise
-from belfry.ranking.ratings.posterior_mean import MeanProduct
+from belfry.ranking.ratings.gibbs_sampler import FactorSampler, NoiseSampler
+from belfry.ranking.ratings.posterior_mean import PosteriorMean
 from belfry.ranking.ratings.rated_pairs import ROWS_PER_BLOCK, RatedPairs, SideInputs, Table, check_ratings
 
 CONFIG_FILE = "config.json"
@@ -22,16 +22,15 @@ ARRAYS_FILE = "factors.npz"
 
 
 class BayesianFactorisation:
-    """rating = mean of all ratings + bias of the user + bias of the item + user factors . item factors.
+    """rating_ui = mean + p_u . q_i + b_u + b_i + noise, with Student-t noise of one scale per user.
 
-    Factors and biases of a user come from a normal distribution, whose mean is linear in what is known of the user
-    beside ratings: features, and which items were watched. So a user without ratings is answered too, and a watch
-    without a rating counts. The same holds for items. Each user has a noise of their own: who rates as they please
-    sways others less. Gibbs sampling draws all of this in turn; the rating told is the mean over the draws, clipped to
-    the range of the ratings learned from. Where all ratings are equal, that rating is the answer for every pair.
+    The prior mean of [p_u, b_u] is linear in the user's side inputs: features, and which items were watched. So a user
+    without ratings is answered too, and a watch without a rating counts. The same holds for [q_i, b_i]. A user with
+    noisy ratings counts less. `belfry.ranking.ratings.gibbs_sampler` has the model and its conditional posteriors.
 
-    The mean is kept as one pair of factor tables of `rank` columns, the best of that rank for all draws together: what
-    is saved is the serving form too, and a rating costs one dot product. Features are read in `fit` alone.
+    The prediction is the mean over `sweeps` samples, clipped to the range of the ratings learned from, and kept as one
+    pair of factor tables of `rank` columns: what is saved is the serving form too, and a rating costs one dot product.
+    Features are read in `fit` alone. Where all ratings are equal, that rating is predicted for every pair.
 
     Sources: Salakhutdinov and Mnih, Bayesian probabilistic matrix factorization using Markov chain Monte Carlo, ICML
     2008; means linear in features: Simm et al., Macau: Scalable Bayesian factorization with high-dimensional side
@@ -60,10 +59,10 @@ class BayesianFactorisation:
         seed: int,
         progress: Callable[[int, int], None] = lambda done, total: None,
     ) -> Self:
-        """Draw from nothing and return itself.
+        """Sample from scratch and return itself.
 
         Args:
-            history: watches and ratings; `features` belong to the same moment.
+            history: watches and ratings; `features` belong to the same time.
             progress: told of (sweeps done, sweeps in all).
 
         Raises:
@@ -115,7 +114,7 @@ class BayesianFactorisation:
         generator: np.random.Generator,
         progress: Callable[[int, int], None],
     ) -> tuple[Table, Table]:
-        """[n_users + 1, rank] and [n_items + 1, rank], whose products are the standardised rating's mean over draws."""
+        """[n_users + 1, rank] and [n_items + 1, rank] tables, whose product is the posterior mean, standardised."""
         config = self.config
         side_inputs = SideInputs.of(
             features,
@@ -123,22 +122,22 @@ class BayesianFactorisation:
             n_vectors=config.watch_vectors,
             seed=int(generator.integers(1 << 32)),
         )
-        users = FactorDraws(pairs.user_num, pairs.item_num, side_inputs.users, config.embedding_size, generator)
-        items = FactorDraws(pairs.item_num, pairs.user_num, side_inputs.items, config.embedding_size, generator)
-        noise = Noise(pairs.user_num, len(features.history.users) + 1, freedom=config.noise_freedom)
+        users = FactorSampler(pairs.user_num, pairs.item_num, side_inputs.users, config.embedding_size, generator)
+        items = FactorSampler(pairs.item_num, pairs.user_num, side_inputs.items, config.embedding_size, generator)
+        noise = NoiseSampler(pairs.user_num, len(features.history.users) + 1, freedom=config.noise_freedom)
         targets = pairs.standard
-        kept = MeanProduct(config.rank)
+        mean = PosteriorMean(config.rank)
         n_sweeps = config.warm_up + config.sweeps
         for sweep in range(n_sweeps):
             left, right = _product_form(users.factors, items.factors)
             fitted = np.einsum("rk,rk->r", left[pairs.user_num], right[pairs.item_num])
-            precision = noise.draw(targets - fitted, generator)
-            users.draw(targets, precision, items, generator)
-            items.draw(targets, precision, users, generator)
+            precision = noise.sample(targets - fitted, generator)
+            users.sample(targets, precision, items, generator)
+            items.sample(targets, precision, users, generator)
             if sweep >= config.warm_up:
-                kept.add(*_product_form(users.factors, items.factors))
+                mean.add(*_product_form(users.factors, items.factors))
             progress(sweep + 1, n_sweeps)
-        return kept.factors()
+        return mean.factors()
 
     @property
     def _arrays(self) -> dict[str, npt.NDArray[np.float32]]:
@@ -148,6 +147,6 @@ class BayesianFactorisation:
 
 
 def _product_form(users: Table, items: Table) -> tuple[Table, Table]:
-    """Two tables whose rows' dot product is factors . factors + bias + bias; in each of these the bias is last."""
+    """Tables of rows [p_u, b_u, 1] and [q_i, 1, b_i], of tables of rows [p_u, b_u] and [q_i, b_i]."""
     ones = [np.ones((len(table), 1)) for table in (users, items)]
     return np.hstack([users, ones[0]]), np.hstack([items[:, :-1], ones[1], items[:, -1:]])

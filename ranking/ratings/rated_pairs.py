@@ -1,4 +1,4 @@
-"""What rankers learn ratings from: rated pairs, and what is known of users and items beside their ratings."""
+"""What rating rankers learn from: rated pairs, and the side inputs of users and items."""
 
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -11,18 +11,18 @@ from scipy.sparse.linalg import svds
 from belfry.dataset import columns
 from belfry.dataset.errors import DivergenceError, InputError
 from belfry.dataset.features import FeatureColumns, FeatureTables
-from belfry.dataset.interactions import Interactions, Mask
+from belfry.dataset.interactions import Interactions
 from belfry.dataset.vocabulary import ItemNums, Numbers, UserNums
 
 Table: TypeAlias = npt.NDArray[np.float64]
 
 ROWS_PER_BLOCK = 1 << 16  # pairs that are scored at once
-_EPSILON = 1e-6  # of the largest singular value: below it directions are chance
+_EPSILON = 1e-6  # share of the largest singular value; below it directions are rounding noise
 
 
 @dataclass(frozen=True)
 class RatedPairs:
-    """Each known pair that was rated, once, by user, then item; of several ratings the newest."""
+    """Each known pair with a rating once, ordered by user, then item; of several ratings the newest counts."""
 
     user_num: UserNums  # [n_pairs]
     item_num: ItemNums  # [n_pairs]
@@ -35,10 +35,7 @@ class RatedPairs:
     @classmethod
     def of(cls, history: Interactions) -> "RatedPairs":
         assert history.rating is not None  # `check_ratings` saw to it
-        newest_first = history.by_user.order[::-1]
-        rows = newest_first[_is_rated(history)[newest_first]]
-        keys = history.user_num[rows].astype(np.int64) * (len(history.items) + 1) + history.item_num[rows]
-        rows = rows[np.unique(keys, return_index=True)[1]]
+        rows = history.rated_rows
         rating = history.rating[rows].astype(np.float64)
         lowest, highest = float(rating.min()), float(rating.max())
         spread = float(rating.std()) if highest > lowest else 0.0
@@ -51,7 +48,7 @@ class RatedPairs:
 
     @property
     def standard(self) -> npt.NDArray[np.float64]:
-        """[n_pairs] ratings of mean 0 and variance 1; all 0 where they are equal."""
+        """[n_pairs] ratings of mean 0 and variance 1; all 0 if they are equal."""
         return (self.rating - self.centre) / (self.spread or 1)
 
 
@@ -61,33 +58,27 @@ def check_ratings(history: Interactions, name: str) -> None:
     Raises:
         InputError: names the column.
     """
-    if not _is_rated(history).any():
+    if not len(history.rated_rows):
         raise InputError(
             f"{name}: needs a column {columns.RATING!r} with ratings in the interactions; bring it, or take a ranker "
             "that learns from watches"
         )
 
 
-def _is_rated(history: Interactions) -> Mask:
-    if history.rating is None:
-        return np.zeros(len(history), np.bool_)
-    return (history.user_num > 0) & (history.item_num > 0) & np.isfinite(history.rating)
-
-
 @dataclass(frozen=True)
 class SideInputs:
-    """What is known of users and items beside ratings; row i belongs to number i, row 0, the unknown's, is zeros."""
+    """What is known of users and items beside ratings; row i belongs to number i; row 0, the unknown's, is zero."""
 
     users: tuple[Table, Table]  # features [n_users + 1, n_features], watches [n_users + 1, n_vectors + 1]
     items: tuple[Table, Table]
 
     @classmethod
     def of(cls, features: FeatureTables, *, max_categories: int, n_vectors: int, seed: int) -> "SideInputs":
-        """Features and watches of `features.history`.
+        """Side inputs from the features and from the watches of `features.history`.
 
         Args:
             max_categories: feature columns with more categories are left out.
-            n_vectors: leading singular vectors of who watched what.
+            n_vectors: leading singular vectors of the watch table to use.
 
         Raises:
             DivergenceError: a feature is not finite; the message names it.
@@ -103,7 +94,7 @@ class SideInputs:
 
 
 def _feature_table(known: FeatureColumns, n_rows: int, max_categories: int) -> Table:
-    """[n_rows, n_features] the columns of `FeatureColumns.matrix`, without those of many categories."""
+    """[n_rows, n_features] as `FeatureColumns.matrix`, without columns of too many categories."""
     for name, values in known.numeric.items():
         if not np.isfinite(values).all():
             raise DivergenceError(f"ratings: feature {name!r} is not finite in some rows")
@@ -117,9 +108,9 @@ def _feature_table(known: FeatureColumns, n_rows: int, max_categories: int) -> T
 
 
 def _log_standard(counts: npt.NDArray[np.int64]) -> Table:
-    """[n_rows, 1] log counts, standardised where there are any; a count of 0 is taken for the least of the others.
+    """[n_rows, 1] log counts, standardised over positive counts; row 0 is 0.
 
-    Nothing was learned of what lies below them. Row 0 is 0.
+    A count of 0 is raised to the least positive one: nothing is learned below that.
     """
     positive = counts[counts > 0]
     logs = np.log(np.maximum(counts, positive.min()).astype(np.float64))
@@ -129,10 +120,10 @@ def _log_standard(counts: npt.NDArray[np.int64]) -> Table:
 
 
 def _watch_vectors(matrix: "sp.csr_matrix[np.float32]", n_vectors: int, seed: int) -> tuple[Table, Table]:
-    """[n_users + 1, n] and [n_items + 1, n] who watched what, each row's length about 1; n <= n_vectors.
+    """[n_users + 1, n] and [n_items + 1, n] rows of U S and V S, scaled to a root mean square length of 1.
 
-    A watch counts (watches of the user * watches of the item)^-0.25, so that neither the busy nor the popular fill the
-    leading vectors. Where the table has fewer directions than `n_vectors`, there are fewer.
+    U S V^T is the truncated SVD of the table whose watches are (watches of the user * watches of the item)^-0.25, so
+    that neither the busy nor the popular fill the leading vectors. n <= n_vectors; fewer if the rank is lower.
     """
     counts = [np.maximum(matrix.getnnz(axis=axis), 1) for axis in (1, 0)]
     scaled = sp.diags_array(counts[0] ** -0.25) @ matrix.astype(np.float64) @ sp.diags_array(counts[1] ** -0.25)

@@ -1,4 +1,4 @@
-"""RatingRegressor: networks that learn ratings: a dot product, dense layers, or both with features beside them."""
+"""RatingRegressor: networks that learn ratings: a dot product, dense layers, or both with side inputs."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -19,7 +19,7 @@ from belfry.layers.blocks import mlp
 from belfry.layers.export import export_onnx
 from belfry.layers.training import train_epochs
 from belfry.ranking.base import Scores
-from belfry.ranking.ratings.config import DotRegressorConfig, HybridRegressorConfig, RegressorConfig
+from belfry.ranking.ratings.config import RegressorConfig
 from belfry.ranking.ratings.rated_pairs import ROWS_PER_BLOCK, RatedPairs, SideInputs, Table, check_ratings
 from belfry.ranking.ratings.serving import NETWORK_FILE
 
@@ -29,12 +29,15 @@ _CONFIG: TypeAdapter[RegressorConfig] = TypeAdapter(RegressorConfig)
 
 
 class RatingRegressor:
-    """rating = a network of the embeddings of user and item, clipped to the range of the ratings learned from.
+    """Standardised rating = network(e_u, e_i), with embeddings e; predictions are clipped to the range of the ratings.
 
-    dot_regressor: their dot product. deep_regressor: dense layers on both. hybrid_regressor: biases, the dot product
-    and dense layers, where an embedding is the id's own plus what features and watches suggest. The networks learn
-    standardised ratings, so any scale will do; where all ratings are equal, that rating is the answer for every pair.
-    An id without ratings has an embedding of zeros: it is answered by the mean, by the other side, or by its features.
+        dot_regressor       e_u . e_i
+        deep_regressor      MLP([e_u, e_i])
+        hybrid_regressor    b_u + b_i + e_u . e_i + MLP([e_u, e_i, e_u * e_i]), where [e, b] = id's own + slopes^T x,
+                            x being the side inputs: features and watches
+
+    Where all ratings are equal, that rating is predicted for every pair. An id without ratings has an embedding of
+    zeros of its own: its prediction comes from the mean, the other side, or its side inputs.
 
     Source: the first two and the metadata are those of Ollion and Grisel, Deep learning lectures, the notebook Explicit
     feedback neural recommender systems.
@@ -60,10 +63,10 @@ class RatingRegressor:
         seed: int,
         progress: Callable[[int, int], None] = lambda done, total: None,
     ) -> Self:
-        """Train from nothing, keep the weights of the epoch best on held-back ratings, return itself.
+        """Train from scratch, keep the weights of the epoch that is best on held-back ratings, return itself.
 
         Args:
-            history: watches and ratings; `features` belong to the same moment.
+            history: watches and ratings; `features` belong to the same time.
             progress: told of (epochs done, epochs at most).
 
         Raises:
@@ -124,7 +127,7 @@ class RatingRegressor:
         return model
 
     def export(self, directory: Path, features: FeatureTables) -> None:
-        """Write an ONNX graph: `user` and `item` [n] int32 in, `rating` [n] float32 out; features are inside."""
+        """Write an ONNX graph: `user` and `item` [n] int32 in, `rating` [n] float32 out; it holds the side inputs."""
 
         def rating(inputs: Mapping[str, Tensor]) -> Tensor:
             return self._network.rate(inputs["user"], inputs["item"])
@@ -143,7 +146,7 @@ class RatingRegressor:
     def _make_step(self) -> Callable[..., Tensor]:
         network, config = self._network, self.config
         optimizer = keras.optimizers.Adam(config.learning_rate)
-        l2 = config.l2 if isinstance(config, HybridRegressorConfig) else 0.0
+        l2 = config.l2 if config.kind == "hybrid_regressor" else 0.0
 
         @tf.function(autograph=False, reduce_retracing=True)  # type: ignore[untyped-decorator]
         def step(users: Tensor, items: Tensor, targets: Tensor) -> Tensor:
@@ -165,21 +168,21 @@ class RatingRegressor:
 
 
 def _side_tables(features: FeatureTables, config: RegressorConfig, seed: int) -> tuple[Table, Table]:
-    """[n_users + 1, width] and [n_items + 1, width] what the network is told of ids; of width 0 but for the hybrid."""
-    if not isinstance(config, HybridRegressorConfig):
+    """[n_users + 1, width] and [n_items + 1, width] side inputs; of width 0 except for the hybrid."""
+    if config.kind != "hybrid_regressor":
         return np.zeros((len(features.history.users) + 1, 0)), np.zeros((len(features.history.items) + 1, 0))
-    known = SideInputs.of(features, max_categories=config.max_categories, n_vectors=config.watch_vectors, seed=seed)
-    return np.hstack(known.users), np.hstack(known.items)
+    side = SideInputs.of(features, max_categories=config.max_categories, n_vectors=config.watch_vectors, seed=seed)
+    return np.hstack(side.users), np.hstack(side.items)
 
 
 class _Network(keras.Model):  # type: ignore[misc]
     """Numbers of users and items [n] -> standardised ratings [n]."""
 
     def __init__(self, config: RegressorConfig, shapes: tuple[tuple[int, int], tuple[int, int]]) -> None:
-        """`shapes` of what is told of users and of items."""
+        """`shapes` of the side inputs of users and of items."""
         super().__init__(name="regressor")
         self.shapes = shapes
-        self.is_hybrid = isinstance(config, HybridRegressorConfig)
+        self.is_hybrid = config.kind == "hybrid_regressor"
         size = config.embedding_size + self.is_hybrid  # the bias is last
         self.users, self.items = (
             _Side(shape, size, name) for shape, name in zip(shapes, ("user", "item"), strict=True)
@@ -187,14 +190,14 @@ class _Network(keras.Model):  # type: ignore[misc]
         # centre, spread, lowest, highest
         self.scale = self.add_weight(name="scale", shape=(4,), trainable=False, initializer="zeros")
         self.deep = None
-        if not isinstance(config, DotRegressorConfig):
+        if config.kind != "dot_regressor":
             self.deep = keras.Sequential([keras.layers.Dropout(config.dropout)], name="deep")
             self.deep.add(mlp(config.hidden, dropout=config.dropout, name="hidden"))
             self.deep.add(keras.layers.Dense(1, name="rating"))
         self(np.zeros(1, np.int32), np.zeros(1, np.int32))  # makes the weights
 
     def start(self, pairs: RatedPairs, learned: npt.NDArray[np.int64], users: Table, items: Table) -> None:
-        """Take the scale of ratings and what is told of ids; ids without a rating to learn from start from zeros."""
+        """Take the scale of ratings and the side inputs; embeddings of ids without a rating to learn from become 0."""
         self.scale.assign([pairs.centre, pairs.spread, pairs.lowest, pairs.highest])
         self.users.start(pairs.user_num[learned], users)
         self.items.start(pairs.item_num[learned], items)
@@ -217,32 +220,32 @@ class _Network(keras.Model):  # type: ignore[misc]
         return tf.clip_by_value(self(users, items) * spread + centre, lowest, highest)
 
     def squares(self, users: Tensor, items: Tensor) -> Tensor:
-        """Mean over pairs of the squares of what is drawn on of both."""
+        """Mean over pairs of |e_u|^2 + |e_i|^2."""
         return tf.reduce_mean(
             tf.reduce_sum(self.users(users) ** 2, axis=1) + tf.reduce_sum(self.items(items) ** 2, axis=1)
         )
 
 
 class _Side(keras.layers.Layer):  # type: ignore[misc]
-    """Numbers [n] -> embeddings [n, size]: the id's own, and what is linear in what is told of it."""
+    """Numbers [n] -> embeddings [n, size]: table[id] + inputs[id] @ slopes."""
 
     def __init__(self, shape: tuple[int, int], size: int, name: str) -> None:
-        """`shape`: rows and width of what is told."""
+        """`shape` [n_rows, width] of the side inputs."""
         super().__init__(name=name)
         n_rows, width = shape
         self.table = self.add_weight(name="table", shape=(n_rows, size), initializer="uniform")
-        self.told = self.slopes = None
+        self.inputs = self.slopes = None
         if width:
-            self.told = self.add_weight(name="told", shape=shape, trainable=False, initializer="zeros")
+            self.inputs = self.add_weight(name="inputs", shape=shape, trainable=False, initializer="zeros")
             self.slopes = self.add_weight(name="slopes", shape=(width, size), initializer="zeros")
 
-    def start(self, numbers: Numbers, told: Table) -> None:
-        """Rows of the table but those of `numbers` become zeros."""
-        has_ratings = np.bincount(numbers, minlength=len(told)) > 0
+    def start(self, numbers: Numbers, inputs: Table) -> None:
+        """Take the side inputs; rows of the table other than `numbers` become 0."""
+        has_ratings = np.bincount(numbers, minlength=len(inputs)) > 0
         self.table.assign(self.table * has_ratings[:, np.newaxis])
-        if self.told is not None:
-            self.told.assign(told)
+        if self.inputs is not None:
+            self.inputs.assign(inputs)
 
     def call(self, numbers: Tensor) -> Tensor:
         embedding = tf.gather(self.table, numbers)
-        return embedding if self.told is None else embedding + tf.matmul(tf.gather(self.told, numbers), self.slopes)
+        return embedding if self.inputs is None else embedding + tf.matmul(tf.gather(self.inputs, numbers), self.slopes)

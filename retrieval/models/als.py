@@ -1,4 +1,4 @@
-"""ALS: implicit matrix factorisation; a user is folded in from the history that is there when asked."""
+"""ALS: implicit matrix factorisation; users are folded in from their history at request time."""
 
 from itertools import pairwise
 from typing import Literal
@@ -20,16 +20,22 @@ class ALSConfig(BaseModel):
 
     kind: Literal["als"] = "als"
     embedding_size: int = Field(64, ge=1, le=4096, description="dimensions that users and items share")
-    alpha: float = Field(10.0, gt=0, description="how much more a watched cell weighs than one that was not watched")
+    alpha: float = Field(10.0, gt=0, description="a watched cell weighs 1 + alpha, any other 1")
     l2: float = Field(60.0, gt=0, description="penalty on the squares of the factors")
     epochs: int = Field(15, ge=1, description="passes over users and items")
 
 
 class ALS(FactorTowers[ALSConfig]):
-    """score = dot product of factors that fit the table of ones and zeros, where watched cells weigh 1 + alpha.
+    """score(u, i) = p_u . q_i with user factors p_u and item factors q_i that minimise
 
-    Item factors come from the library `implicit`, on one thread: with more, sums come in another order and equal seeds
-    give other factors. A query solves for the factors of its user given those, the step that the library itself takes,
+        sum over all cells of c_ui (x_ui - p_u . q_i)^2 + l2 (sum |p_u|^2 + sum |q_i|^2)
+
+    where x_ui is 1 and c_ui is 1 + alpha if u watched i, else 0 and 1. The library `implicit` trains the q_i, on one
+    thread: with more, sums come in another order and equal seeds give other factors. At request time, with Q the rows
+    q_i and Q_u those of the user's history,
+
+        p_u = (Q^T Q + alpha Q_u^T Q_u + l2 I)^-1 (1 + alpha) Q_u^T 1
+
     so fresh watches count at once. An empty history gives zeros.
 
     Source: Hu, Koren and Volinsky, Collaborative filtering for implicit feedback datasets, ICDM 2008.
@@ -39,16 +45,16 @@ class ALS(FactorTowers[ALSConfig]):
     name = "als"
 
     def encode_queries(self, users: UserNums, features: FeatureTables) -> Embeddings:
-        """[n_users, factors], solved for from `features.history`."""
+        """[n_users, embedding_size] user factors, solved for from `features.history`."""
         factors, config = self._arrays[ITEM_FACTORS], self.config
         matrix = features.history.matrix[users]
-        everywhere = factors.T @ factors + config.l2 * np.eye(config.embedding_size, dtype=np.float32)
+        gram = factors.T @ factors + config.l2 * np.eye(config.embedding_size, dtype=np.float32)
         queries = np.zeros((len(users), config.embedding_size), np.float32)
         n_users = max(1, _CELLS_PER_BLOCK // config.embedding_size**2)
         for first in range(0, len(users), n_users):
             block = matrix[first : first + n_users]
             watched = [factors[block.indices[start:stop]] for start, stop in pairwise(block.indptr)]
-            left = np.stack([everywhere + config.alpha * rows.T @ rows for rows in watched])
+            left = np.stack([gram + config.alpha * rows.T @ rows for rows in watched])
             right = np.stack([(1 + config.alpha) * rows.sum(axis=0) for rows in watched])
             queries[first : first + n_users] = np.linalg.solve(left, right[..., None])[..., 0]
         return queries

@@ -1,4 +1,4 @@
-"""AutoRec by item: what all users made of an item goes in, through few units, and comes out for every user."""
+"""AutoRec by item: an autoencoder of the columns of the user-item table, through few hidden units."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from belfry.dataset.vocabulary import ItemNums, UserNums
 from belfry.retrieval.base import Embeddings, Towers
 from belfry.retrieval.dense import blocks
 
-_EPSILON = 0.1  # of the weights that training starts from
+_INITIAL_SCALE = 0.1  # standard deviation of the initial weights
 
 
 class AutoRecConfig(BaseModel):
@@ -27,25 +27,26 @@ class AutoRecConfig(BaseModel):
 
     kind: Literal["autorec"] = "autorec"
     reads: Literal["watches", "ratings"] = Field(
-        "watches", description="ones and zeros in every cell, for lists; or the cells with a rating, for ratings"
+        "watches", description="every cell, 1 if watched and else 0, for lists; or the cells with a rating, for ratings"
     )
     embedding_size: int = Field(200, ge=1, le=4096, description="hidden units")
     l2: float = Field(50.0, gt=0, description="penalty on the squares of the weights on both sides")
     epochs: int = Field(100, ge=1, description="steps of L-BFGS, each over the whole table, at most")
     max_cells: int = Field(
-        100_000_000, ge=1, description="larger tables of users times items are refused: a step reads all"
+        100_000_000, ge=1, description="a larger table, users times items, is refused: each step reads all of it"
     )
 
 
 class AutoRec:
-    """score = a user's row of weights, dotted with an item's hidden units; and a 1, which carries the user's bias.
+    """score(u, i) = d_u . h_i + b_u with h_i = sigmoid(E^T x_i + offset), x_i being the column of item i.
 
-    Given the hidden units, a user's row is a ridge regression of their history on them. So it is solved for from the
-    history that is there when asked, and fresh watches count at once; fresh ratings under reads=ratings, where what
-    was not rated says nothing. An item's units stay as they were at the fit. An empty history gets the mean row.
+    Training minimises half of the squared errors of the cells that count, plus l2 / 2 (|E|^2 + |D|^2), where row u of D
+    is [d_u, b_u]. Given the h_i, that row is a ridge regression of the user's history on [h_i, 1]; it is solved for at
+    request time, so fresh watches (fresh ratings under reads=ratings) count at once. The h_i stay as they were at the
+    fit. An empty history gets the mean row.
 
-    Under reads=ratings, scores are ratings less the mean rating: good for predicting ratings, poor for lists, for they
-    do not know what a user would watch.
+    Under reads=ratings, scores are ratings less the mean rating: good for predicting ratings, poor for lists, because
+    they do not know what a user would watch.
 
     Source: Sedhain, Menon, Sanner and Xie, AutoRec: Autoencoders meet collaborative filtering, WWW 2015. There missing
     ratings are zeros in the input; here they are means.
@@ -68,11 +69,12 @@ class AutoRec:
                 f"interactions: no {columns.RATING!r} column with a value in it, which autorec learns from under "
                 "reads=ratings; add it, or set reads to watches"
             )
-        n_users, n_items, most = len(history.users), len(history.items), self.config.max_cells
-        if n_users * n_items > most:
+        n_users, n_items, max_cells = len(history.users), len(history.items), self.config.max_cells
+        if n_users * n_items > max_cells:
             raise InputError(
-                f"autorec: a table of {n_users:,} users and {n_items:,} items is above autorec's max_cells={most:,}, "
-                "and each step of training reads all of it; leave this source out, or raise max_cells and wait"
+                f"autorec: a table of {n_users:,} users and {n_items:,} items is above autorec's "
+                f"max_cells={max_cells:,}, and each step of training reads all of it; leave this source out, or raise "
+                "max_cells and wait"
             )
 
     def fit(
@@ -85,7 +87,7 @@ class AutoRec:
         epochs: int | None = None,
         progress: Callable[[int, int], None] = lambda done, total: None,
     ) -> Self:
-        """Train from nothing and return itself; `features`, `validate` and `epochs` play no part.
+        """Train from scratch and return itself; `features`, `validate` and `epochs` are not used.
 
         One thread: with more, sums come in another order and equal seeds give other weights.
         """
@@ -100,17 +102,17 @@ class AutoRec:
         table = _Table.of(_values(history, config.reads, mean), is_whole=config.reads == "watches")
         n_done = 0
 
-        def loss_and_slope(flat: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:
-            return _loss_and_slope(_Weights.unflatten(flat, size), table, config.l2)
+        def loss_and_gradient(flat: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:
+            return _loss_and_gradient(_Weights.unflatten(flat, size), table, config.l2)
 
-        def tell(flat: npt.NDArray[np.float64]) -> None:
+        def count(flat: npt.NDArray[np.float64]) -> None:
             nonlocal n_done
             n_done += 1
             progress(n_done, config.epochs)
 
         with threadpool_limits(1, "blas"):
-            start = _Weights.draw(len(history.users), size, np.random.default_rng(seed)).flatten()
-            flat, loss, _ = fmin_l_bfgs_b(loss_and_slope, start, maxiter=config.epochs, callback=tell)
+            start = _Weights.random(len(history.users), size, np.random.default_rng(seed)).flatten()
+            flat, loss, _ = fmin_l_bfgs_b(loss_and_gradient, start, maxiter=config.epochs, callback=count)
             weights = _Weights.unflatten(flat, size)
             if not np.isfinite(loss):
                 raise DivergenceError(f"autorec: loss is {loss} after {n_done} steps of L-BFGS; raise its l2")
@@ -119,13 +121,13 @@ class AutoRec:
         return self
 
     def encode_queries(self, users: UserNums, features: FeatureTables) -> Embeddings:
-        """[n_users, embedding_size + 1], solved for from `features.history`."""
+        """[n_users, embedding_size + 1] rows [d_u, b_u], solved for from `features.history`."""
         fitted = self._fitted()
         units, penalty = fitted.units, self.config.l2 * np.eye(fitted.units.shape[1], dtype=np.float32)
         values = _values(features.history, self.config.reads, fitted.mean)[users]
         queries = np.tile(fitted.mean_row, (len(users), 1))
         known = np.flatnonzero(np.diff(values.indptr))
-        if self.config.reads == "watches":  # all solve for the same cells
+        if self.config.reads == "watches":  # the cells that count are the same for all users
             queries[known] = np.linalg.solve(fitted.gram + penalty, (values[known] @ units).T).T
             return queries
         for row in known:
@@ -135,12 +137,12 @@ class AutoRec:
         return queries
 
     def encode_candidates(self, items: ItemNums, features: FeatureTables) -> Embeddings:
-        """[n_items, embedding_size + 1]"""
+        """[n_items, embedding_size + 1] rows [h_i, 1]."""
         return self._fitted().units[items]
 
     @property
     def mean_rating(self) -> float:
-        """What scores under reads=ratings lack to be ratings; else 0."""
+        """Under reads=ratings, what must be added to scores to make them ratings; else 0."""
         return self._fitted().mean
 
     def save(self, directory: Path) -> None:
@@ -168,11 +170,11 @@ class AutoRec:
 
 @dataclass(frozen=True)
 class _Arrays:
-    """What is kept of a fit."""
+    """The result of a fit."""
 
     units: Embeddings  # [n_items + 1, embedding_size + 1] hidden units and a 1; zeros for the unknown item
     mean_row: npt.NDArray[np.float32]  # [embedding_size + 1] mean of the users' rows
-    mean: float  # rating
+    mean: float  # of the ratings; 0 under reads=watches
 
     @cached_property
     def gram(self) -> Embeddings:
@@ -181,27 +183,24 @@ class _Arrays:
 
 
 def _values(history: Interactions, reads: str, mean: float) -> "sp.csr_matrix[np.float32]":
-    """[n_users + 1, n_items + 1] what is learned: ones for watches, or ratings less `mean`, the last where repeated."""
+    """[n_users + 1, n_items + 1] the cells: 1 for a watch; or the rating less `mean`, the last of a repeated pair."""
     if reads == "watches":
         return history.matrix
     shape = history.matrix.shape
     if history.rating is None:
         return sp.csr_matrix(np.zeros(shape, np.float32))
-    rows = history.by_user.order
-    rows = rows[~np.isnan(history.rating[rows]) & (history.user_num[rows] > 0) & (history.item_num[rows] > 0)]
-    cells = history.user_num[rows].astype(np.int64) * shape[1] + history.item_num[rows]
-    cells, from_end = np.unique(cells[::-1], return_index=True)
-    ratings = history.rating[rows[::-1][from_end]] - np.float32(mean)
-    return sp.csr_matrix((ratings, (cells // shape[1], cells % shape[1])), shape=shape)  # zeros stay stored
+    rows = history.rated_rows
+    ratings = history.rating[rows] - np.float32(mean)
+    return sp.csr_matrix((ratings, (history.user_num[rows], history.item_num[rows])), shape=shape)  # zeros stay stored
 
 
 @dataclass(frozen=True)
 class _Table:
-    """What is reconstructed, without the rows and columns of the unknown."""
+    """The table to reconstruct, without the row and column of the unknown."""
 
     by_user: "sp.csr_matrix[np.float32]"  # [n_users, n_items]
     by_item: "sp.csr_matrix[np.float32]"  # [n_items, n_users]
-    is_whole: bool  # every cell counts, else those that are stored
+    is_whole: bool  # every cell counts, else only those that are stored
 
     @classmethod
     def of(cls, values: "sp.csr_matrix[np.float32]", *, is_whole: bool) -> Self:
@@ -209,7 +208,7 @@ class _Table:
         return cls(by_user, sp.csr_matrix(by_user.T), is_whole)
 
     def errors(self, units: Embeddings, rows: Embeddings, items: slice) -> Embeddings:
-        """[n_items, n_users] prediction less value of a few items, 0 where a cell does not count."""
+        """[n_items, n_users] prediction less value for some items, 0 where a cell does not count."""
         errors = units[items] @ rows.T
         part = self.by_item[items]
         item = np.repeat(np.arange(part.shape[0]), np.diff(part.indptr))
@@ -222,13 +221,13 @@ class _Table:
 
 @dataclass(frozen=True)
 class _Weights:
-    encoder: Embeddings  # [n_users, size]
+    encoder: Embeddings  # E, [n_users, size]
     offset: npt.NDArray[np.float32]  # [size]
-    rows: Embeddings  # [n_users, size + 1] of the decoder, each user's bias last
+    rows: Embeddings  # D, [n_users, size + 1], each user's bias last
 
     @classmethod
-    def draw(cls, n_users: int, size: int, generator: np.random.Generator) -> Self:
-        encoder, rows = (generator.normal(0, _EPSILON, (n_users, width)) for width in (size, size + 1))
+    def random(cls, n_users: int, size: int, generator: np.random.Generator) -> Self:
+        encoder, rows = (generator.normal(0, _INITIAL_SCALE, (n_users, width)) for width in (size, size + 1))
         return cls(encoder.astype(np.float32), np.zeros(size, np.float32), rows.astype(np.float32))
 
     @classmethod
@@ -241,13 +240,13 @@ class _Weights:
         return np.concatenate([self.encoder.ravel(), self.offset, self.rows.ravel()]).astype(np.float64)
 
     def units(self, table: _Table) -> Embeddings:
-        """[n_items, size + 1] the hidden units of every item, and a 1."""
+        """[n_items, size + 1] the hidden units of every item, and 1."""
         sigmoids = (1 + np.tanh((table.by_item @ self.encoder + self.offset) / 2)) / 2  # exp would overflow
         return np.concatenate([sigmoids, np.ones((len(sigmoids), 1), np.float32)], axis=1)
 
 
-def _loss_and_slope(weights: _Weights, table: _Table, l2: float) -> tuple[float, npt.NDArray[np.float64]]:
-    """Half of squared errors and penalised squared weights, and what each weight changes of it."""
+def _loss_and_gradient(weights: _Weights, table: _Table, l2: float) -> tuple[float, npt.NDArray[np.float64]]:
+    """The objective in `AutoRec`, and its gradient by each weight."""
     units = weights.units(table)
     back = np.empty_like(units)
     of_rows = l2 * weights.rows

@@ -1,4 +1,4 @@
-"""EASE: a linear model from items watched to items liked, in closed form."""
+"""EASE: a linear item-to-item model in closed form."""
 
 from pathlib import Path
 from typing import Literal, Self
@@ -24,15 +24,17 @@ class EASEConfig(BaseModel):
     kind: Literal["ease"] = "ease"
     l2: float = Field(12.0, gt=0, description="penalty on the weights, per square root of the number of users")
     half_life: float | None = Field(
-        None, gt=0, description="items after which a watch counts half when lists are made; none: all count alike"
+        None,
+        gt=0,
+        description="items after which the weight of a watch is halved in retrieval; none: all weigh the same",
     )
-    max_items: int = Field(20_000, ge=1, description="larger catalogues are refused: cost is cubic, memory square")
+    max_items: int = Field(20_000, ge=1, description="larger catalogues are refused: time is cubic, memory quadratic")
 
 
 class EASE:
-    """An item's score is the sum of its weights from the items that the user has watched, newest first if so asked.
+    """score(u, i) = sum over the history of u of w_uj B_ji, with the weights B of `ease_weights`.
 
-    A user without a history gets no list.
+    w_uj is 1, or the recency weight of the watch under `half_life`. A user without a history gets no list.
 
     Source: Steck, Embarrassingly shallow autoencoders for sparse data, WWW 2019.
     """
@@ -47,17 +49,17 @@ class EASE:
         Raises:
             InputError: names the limit or the column.
         """
-        n_items, most = len(history.items), self.config.max_items
-        if n_items > most:
+        n_items, max_items = len(history.items), self.config.max_items
+        if n_items > max_items:
             raise InputError(
-                f"ease: {n_items:,} items are above ease's max_items={most:,}, its table of all pairs would take "
+                f"ease: {n_items:,} items are above ease's max_items={max_items:,}, its table of all pairs would take "
                 f"{4 * n_items**2 / 2**30:,.0f} GiB; leave this source out, or raise max_items if memory allows"
             )
         if self.config.half_life is not None and history.timestamp_s is None:
             raise InputError("ease: half_life needs a timestamp_s column in the interactions; set half_life to none")
 
     def fit(self, history: Interactions, features: FeatureTables, *, seed: int) -> Self:
-        """Solves for the weights; `seed` plays no part."""
+        """Solve for the weights; `seed` is not used."""
         self.check(history, features)
         self._weights = ease_weights(history.matrix, l2=self.config.l2 * np.sqrt(len(history.users)))
         return self
@@ -65,7 +67,7 @@ class EASE:
     def retrieve(
         self, users: UserNums, features: FeatureTables, *, top_k: int, exclude: SeenItems, only: ItemNums | None = None
     ) -> Candidates:
-        """Scores by `features.history`, which may be later than the history of the fit."""
+        """Lists by `features.history`, which may be newer than the history of the fit."""
         weights = self._fitted()
         parts = []
         for block in blocks(len(users), len(weights)):
@@ -76,7 +78,7 @@ class EASE:
         return stack(parts)
 
     def _histories(self, users: UserNums, features: FeatureTables) -> "sp.csr_matrix[np.float32]":
-        """[n_users, n_items + 1] how much each watch counts."""
+        """[n_users, n_items + 1] the weight of each watch."""
         if self.config.half_life is None:
             return features.history.matrix[users]
         n_rows, n_columns = len(users), len(features.history.items) + 1

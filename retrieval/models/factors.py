@@ -1,4 +1,4 @@
-"""FactorTowers: what towers made of plain arrays share; each family fills in its training and its queries."""
+"""FactorTowers: the shared part of towers that are plain arrays; a family adds its training and its queries."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -38,10 +38,10 @@ class FactorTowers(ABC, Generic[ConfigT]):
         self._fitted: Arrays | None = None
 
     def check(self, history: Interactions, features: FeatureTables) -> None:
-        """Refuse data that this system cannot learn from.
+        """Refuse data that this model cannot learn from.
 
         Raises:
-            InputError: names the column that is missing or the limit that is passed.
+            InputError: names the missing column or the limit that is exceeded.
         """
 
     def fit(
@@ -54,7 +54,7 @@ class FactorTowers(ABC, Generic[ConfigT]):
         epochs: int | None = None,
         progress: Progress = lambda done, total: None,
     ) -> Self:
-        """Train from nothing and return itself; `features`, `validate` and `epochs` play no part.
+        """Train from scratch and return itself; `features`, `validate` and `epochs` are not used.
 
         Raises:
             InputError: the data cannot be learned from, see `check`.
@@ -66,7 +66,7 @@ class FactorTowers(ABC, Generic[ConfigT]):
 
     @abstractmethod
     def encode_queries(self, users: UserNums, features: FeatureTables) -> Embeddings:
-        """[n_users, dim], by `features.history`; number 0 is an unknown user and gets a vector too."""
+        """[n_users, dim], from `features.history`; user number 0, the unknown, gets a vector too."""
 
     def encode_candidates(self, items: ItemNums, features: FeatureTables) -> Embeddings:
         """[n_items, dim]."""

@@ -1,4 +1,4 @@
-"""Item2Vec: items of the same histories get like vectors; a user is the bag of their items, or has a vector."""
+"""Item2Vec: items of the same histories get similar vectors; a user is the mean of their items, or has a vector."""
 
 from collections.abc import Iterator
 from typing import Literal
@@ -18,8 +18,9 @@ from belfry.dataset.vocabulary import UNKNOWN, ItemNums, Numbers, UserNums
 from belfry.retrieval.base import Embeddings
 from belfry.retrieval.models.factors import ITEM_FACTORS, Arrays, FactorTowers, Progress
 
-_START = 0.1  # spread of the vectors that training starts from
-_DIVERGED = 1e4  # a component as large is no likeness of anything
+_INITIAL_SCALE = 0.1  # standard deviation of the initial vectors
+_DIVERGED = 1e4  # largest component of a vector; training that works stays far below
+_EPSILON = 1e-6  # initial sum of squares of Adagrad, so that the first step divides by something
 
 
 class Item2VecConfig(BaseModel):
@@ -30,38 +31,39 @@ class Item2VecConfig(BaseModel):
     users: Literal["bag", "vector"] = Field(
         "bag", description="a query: the mean of the user's items, or (user2vec) a vector trained for each user"
     )
-    popularity: float = Field(
-        0.5, ge=0, description="how much the logarithm of an item's share of the watches counts in its score"
-    )
+    popularity: float = Field(0.5, ge=0, description="weight of log(item's share of the watches) in the score")
     window: int | None = Field(
-        None, ge=1, description="neighbours are at most so many events apart; none: anywhere in the history"
+        None, ge=1, description="most events between a watch and its neighbour; none: anywhere in the history"
     )
     half_life: float | None = Field(
-        None, gt=0, description="items after which a watch counts half in a bag; none: all count alike"
+        None,
+        gt=0,
+        description="items after which the weight of a watch in the mean is halved; none: all weigh the same",
     )
-    subsample: float = Field(1.0, gt=0, description="share of all watches above which an item's are thinned out")
-    n_negatives: int = Field(1, ge=1, description="how much drawn items weigh against a neighbour")
-    power: float = Field(1.0, ge=0, description="negatives are drawn by popularity to this power")
+    subsample: float = Field(1.0, gt=0, description="items with a larger share of the watches are subsampled")
+    n_negatives: int = Field(1, ge=1, description="weight of the negatives against a neighbour")
+    power: float = Field(1.0, ge=0, description="negatives are sampled by popularity to this power")
     user_l2: float = Field(
-        0.4, ge=0, description="penalty on the squares of a user's vector, for each of its pairs, under users=vector"
+        0.4, ge=0, description="penalty on the squares of a user's vector, per pair, under users=vector"
     )
     batch_size: int = Field(1024, ge=1, description="pairs in a step")
-    n_candidates: int = Field(128, ge=1, description="negatives drawn for all the pairs of a step together")
+    n_candidates: int = Field(128, ge=1, description="negatives sampled for all pairs of a step together")
     learning_rate: float = Field(0.1, gt=0, description="of Adagrad")
     epochs: int = Field(50, ge=1, description="passes over the watches, each paired with one neighbour in a pass")
 
 
 class Item2Vec(FactorTowers[Item2VecConfig]):
-    """score = mean over the user's items of how well they predict this one + popularity * log(share of the watches).
+    """score(u, i) = (sum over j of w_uj v_j) . v'_i + popularity * log(share of i among the watches)
 
-    Skip-gram with negative sampling, where a history is a sentence: each watch predicts one neighbour drawn from its
-    window in each pass, so that a long history weighs by its length and not by its square. The pairs of a step share
-    their negatives. What is learned says how much likelier than by its popularity an item is next to another; alone it
-    would rank the rarest first, so popularity is added again. It rides in a last dimension that is 1 in every query:
-    an empty history gets the most popular.
+    v_j and v'_i are input and output vectors, w_uj the weights of the history's items, which sum to 1. Skip-gram with
+    negative sampling, where a history is a sentence: in each epoch a watch predicts one neighbour of its window, so a
+    history counts by its length and not by its square. The pairs of a step share their negatives. Skip-gram learns
+    how much likelier than by its popularity an item is next to another; alone it would rank the rarest first, so
+    popularity is added again. It is the last dimension of candidates, which is 1 in queries: an empty history gets the
+    most popular items.
 
-    Under users=vector (user2vec) a vector of the user predicts the same neighbours, beside the watch. The unknown,
-    those who came after the fit and those who are asked for with a history of their own get the bag.
+    Under users=vector (user2vec) a vector v_u predicts the same neighbours too, and replaces the sum. Users without one
+    (unknown, or new since the fit) and session users keep the sum.
 
     Sources: Barkan and Koenigstein, Item2Vec, MLSP 2016; Grbovic et al., E-commerce in your inbox, KDD 2015 (prod2vec,
     user2vec); Mikolov et al., Distributed representations of words and phrases, NIPS 2013; Le and Mikolov, Distributed
@@ -89,7 +91,7 @@ class Item2Vec(FactorTowers[Item2VecConfig]):
                 )
 
     def encode_queries(self, users: UserNums, features: FeatureTables) -> Embeddings:
-        """[n_users, embedding_size + 1]; bags are of `features.history`."""
+        """[n_users, embedding_size + 1]; histories are those of `features.history`."""
         history, vectors, user_vectors = features.history, self._arrays["item_vectors"], self._arrays["user_vectors"]
         bags = history_bags(history, users, half_life=self.config.half_life or 1, max_length=len(history))
         weights = bags.uniform if self.config.half_life is None else bags.recency
@@ -103,7 +105,7 @@ class Item2Vec(FactorTowers[Item2VecConfig]):
 
     def _train(self, history: Interactions, *, seed: int, progress: Progress) -> Arrays:
         inputs, outputs = _skip_gram(history, self.config, seed=seed, progress=progress)
-        counts = history.item_counts + 0.5  # an item that nobody has watched has a logarithm too
+        counts = history.item_counts + 0.5  # so that an unwatched item has a finite logarithm
         popularity = self.config.popularity * np.log(counts / counts.sum()).astype(np.float32)
         popularity[UNKNOWN] = 0
         n_items = len(outputs)
@@ -116,9 +118,9 @@ class Item2Vec(FactorTowers[Item2VecConfig]):
 
 
 def item_vectors(history: Interactions, config: Item2VecConfig, *, seed: int) -> Embeddings:
-    """[n_items + 1, embedding_size] float32 vectors of items as what predicts, for other models to start from.
+    """[n_items + 1, embedding_size] float32 input vectors of items, for other models to start from.
 
-    Row 0, the unknown's, and those of items that nobody has watched are zero.
+    Row 0, the unknown's, and those of unwatched items are zero.
     """
     inputs, outputs = _skip_gram(history, config, seed=seed)
     return inputs[: len(outputs)]
@@ -127,18 +129,18 @@ def item_vectors(history: Interactions, config: Item2VecConfig, *, seed: int) ->
 def _skip_gram(
     history: Interactions, config: Item2VecConfig, *, seed: int, progress: Progress = lambda done, total: None
 ) -> tuple[Embeddings, Embeddings]:
-    """Vectors of what predicts and of what is predicted, a row per item; zero for the unknown and the unwatched.
+    """Input and output vectors, one row per item; zero for the unknown and the unwatched.
 
-    Under users=vector those of users, [n_users + 1, embedding_size], stand behind those of items in the first.
+    Under users=vector the first table goes on with the vectors of users, [n_users + 1, embedding_size].
     """
     generator = np.random.default_rng(seed)
     counts = np.bincount(history.item_num, minlength=len(history.items) + 1)
     counts[UNKNOWN] = 0
-    is_met = counts > 0
+    has_events = counts > 0
     if config.users == "vector":
-        is_met = np.append(is_met, np.bincount(history.user_num, minlength=len(history.users) + 1) > 0)
-    start = generator.normal(0, _START, (len(is_met), config.embedding_size)).astype(np.float32)
-    inputs = _Table(start * is_met[:, None], config.learning_rate)
+        has_events = np.append(has_events, np.bincount(history.user_num, minlength=len(history.users) + 1) > 0)
+    start = generator.normal(0, _INITIAL_SCALE, (len(has_events), config.embedding_size)).astype(np.float32)
+    inputs = _Table(start * has_events[:, None], config.learning_rate)
     outputs = _Table(np.zeros((len(counts), config.embedding_size), np.float32), config.learning_rate)
     with threadpool_limits(1, "blas"):  # products are small, and sums keep their order
         for epoch in range(1, config.epochs + 1):
@@ -156,8 +158,8 @@ def _skip_gram(
 
 def _batches(
     history: Interactions, counts: Positions, config: Item2VecConfig, generator: np.random.Generator
-) -> Iterator[tuple[Numbers, Numbers, Numbers]]:
-    """One epoch, as `_step` takes it: rows of what predicts, the items that they predict, negatives for all."""
+) -> Iterator[tuple[Numbers, ItemNums, ItemNums]]:
+    """One epoch of centres (rows of the input table), the items that they predict, and shared negatives."""
     events, neighbours = _pairs(history, counts, config, generator)
     order = generator.permutation(len(events))
     drawn_share = np.cumsum(counts**config.power * (counts > 0))
@@ -174,9 +176,9 @@ def _batches(
 def _pairs(
     history: Interactions, counts: Positions, config: Item2VecConfig, generator: np.random.Generator
 ) -> tuple[Positions, Positions]:
-    """Rows of `history`, and for each that of a neighbour: another of its user's, within the window.
+    """Rows of `history`, and for each the row of a neighbour: another event of its user, within the window.
 
-    Watches of items that make up more than `subsample` of all are first thinned out, as words are.
+    Before that, a watch of an item of share s is kept with probability sqrt(subsample / max(s, subsample)).
     """
     keep = np.sqrt(config.subsample / np.maximum(counts / max(counts.sum(), 1), config.subsample))
     order = history.by_user.order
@@ -200,15 +202,15 @@ def _step(
     outputs: "_Table",
     centres: Numbers,
     targets: ItemNums,
-    negatives: Numbers,
+    negatives: ItemNums,
     config: Item2VecConfig,
 ) -> None:
-    """Raise log sigmoid(centre . target) + n_negatives * mean over negatives of log sigmoid(-centre . negative).
+    """One Adagrad step that raises, summed over pairs with centre v, target t and negatives n,
 
-    Where the centre is a user, user_l2 / 2 * |centre|^2 is taken off.
+        log sigmoid(v . t) + n_negatives * mean over n of log sigmoid(-v . n) - user_l2 / 2 |v|^2 if v is a user's
 
     Args:
-        centres, targets: [n_pairs] rows of the two tables.
+        centres, targets: [n_pairs] rows of the input and of the output table.
         negatives: [n_candidates] rows of `outputs`, the same for all pairs.
     """
     centre, target, negative = inputs.values[centres], outputs.values[targets], outputs.values[negatives]
@@ -224,17 +226,17 @@ def _sigmoid(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 
 
 class _Table:
-    """Vectors under Adagrad; a step touches no other rows than its own."""
+    """Vectors trained by Adagrad; a step touches only its own rows."""
 
     def __init__(self, values: Embeddings, learning_rate: float) -> None:
         self.values = values
-        self._squares = np.full_like(values, 1e-6)
+        self._squares = np.full_like(values, _EPSILON)
         self._learning_rate = np.float32(learning_rate)
 
-    def ascend(self, rows: Numbers, slopes: Embeddings) -> None:
-        """Follow `slopes` [n, dim], those of equal `rows` [n] added up."""
+    def ascend(self, rows: Numbers, gradients: Embeddings) -> None:
+        """Follow `gradients` [n, dim], those of equal `rows` [n] added up."""
         touched, places = np.unique(rows, return_inverse=True)
         shape = (len(touched), len(rows))
-        total = sp.csr_matrix((np.ones(len(rows), np.float32), (places, np.arange(len(rows)))), shape=shape) @ slopes
+        total = sp.csr_matrix((np.ones(len(rows), np.float32), (places, np.arange(len(rows)))), shape=shape) @ gradients
         self._squares[touched] += total**2
         self.values[touched] += self._learning_rate * total / np.sqrt(self._squares[touched])

@@ -1,4 +1,4 @@
-"""ItemKNN: items like those a user has watched, by who else watched them."""
+"""ItemKNN: items similar to those a user has watched, by the cosine of who watched them."""
 
 from pathlib import Path
 from typing import Literal, Self
@@ -20,17 +20,20 @@ class ItemKNNConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     kind: Literal["item_knn"] = "item_knn"
-    n_neighbours: int = Field(200, ge=1, description="similar items kept for each item")
-    shrink: float = Field(30.0, ge=0, description="holds back pairs of items that few people have both watched")
+    n_neighbours: int = Field(200, ge=1, description="most similar items kept for each item")
+    shrink: float = Field(
+        30.0,
+        ge=0,
+        description="added to the cosine's denominator: lowers pairs of items that few users have both watched",
+    )
 
 
 class ItemKNN:
-    """An item's score is the sum of its cosines with those of its nearest items that the user has watched.
+    """score(u, i) = sum of cosine(i, j) over the items j that u has watched and that are neighbours of i.
 
-    The nearest are the scored item's: with the nearest of the watched items instead, popular items crowd out the rest
+    Neighbours are those of the scored item: with those of the watched items instead, popular items crowd out the rest
     (MovieLens 100K, random 80/20, 100 neighbours, shrink 10: NDCG@10 0.34 instead of 0.39). Items without a watched
-    neighbour are not returned, so a user without a history (a cold one) gets none. The defaults did best on validation
-    splits of that data.
+    neighbour are not returned, so a cold user gets none. The defaults did best on validation splits of that data.
 
     Source: Sarwar et al., Item-based collaborative filtering recommendation algorithms, WWW 2001.
     """
@@ -40,10 +43,10 @@ class ItemKNN:
         self._cosines: sp.csr_matrix[np.float32] | None = None  # [n_items + 1 watched, n_items + 1 scored]
 
     def check(self, history: Interactions, features: FeatureTables) -> None:
-        """Everything will do."""
+        """Any data will do."""
 
     def fit(self, history: Interactions, features: FeatureTables, *, seed: int) -> Self:
-        """Computes the neighbours; neither `features` nor `seed` plays a part."""
+        """Compute the neighbours; `features` and `seed` are not used."""
         neighbours = cosine_neighbours(history.matrix, n_neighbours=self.config.n_neighbours, shrink=self.config.shrink)
         self._cosines = neighbours.T.tocsr()
         return self
@@ -51,7 +54,7 @@ class ItemKNN:
     def retrieve(
         self, users: UserNums, features: FeatureTables, *, top_k: int, exclude: SeenItems, only: ItemNums | None = None
     ) -> Candidates:
-        """Scores by `features.history`, which may be later than the history of the fit."""
+        """Lists by `features.history`, which may be newer than the history of the fit."""
         cosines = self._fitted()
         parts = []
         for block in blocks(len(users), cosines.shape[0]):

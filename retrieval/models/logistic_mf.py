@@ -1,4 +1,4 @@
-"""LogisticMF: the odds that a user watches an item, factorised; a user is folded in when asked."""
+"""LogisticMF: the log odds that a user watches an item, factorised; users are folded in at request time."""
 
 from typing import Literal
 
@@ -15,11 +15,11 @@ from belfry.retrieval.models.factors import ITEM_FACTORS, Arrays, FactorTowers, 
 
 _NEGATIVE_SHARE = "negative_share"
 _CELLS_PER_BLOCK = 1 << 22  # of the users' weighted item factors
-_MAX_NEGATIVES = 4096  # items that stand for all as negatives of a query
-_DIVERGED = 1e4  # a factor as large is no odds of anything
+_MAX_NEGATIVES = 4096  # items sampled to stand for all as negatives of a query
+_DIVERGED = 1e4  # largest factor; training that works stays far below
 _MAX_STEPS = 50
-_FURTHEST = 1.5  # that a step may move a score: up to 1.79 the objective is sure to rise (Bach 2010, proposition 1)
-_SETTLED = 1e-3  # a step that moves no score further is the last
+_MAX_MOVE = 1.5  # of a score in a Newton step: up to 1.79 the objective is sure to rise (Bach 2010, proposition 1)
+_TOLERANCE = 1e-3  # a step that moves all scores less is the last
 
 
 class LogisticMFConfig(BaseModel):
@@ -29,24 +29,24 @@ class LogisticMFConfig(BaseModel):
     embedding_size: int = Field(
         60, ge=1, le=4096, description="dimensions that users and items share, without the two biases"
     )
-    alpha: float = Field(1.0, gt=0, description="how much a watch weighs; a drawn item weighs 1")
+    alpha: float = Field(1.0, gt=0, description="weight of a watch; a negative weighs 1")
     l2: float = Field(4.0, gt=0, description="penalty on the squares of the factors")
     n_negatives: int = Field(
-        30, ge=1, description="items drawn by popularity for each watch; for all those of a user, factors + 2 at most"
+        30,
+        ge=1,
+        description="negatives sampled by popularity for each watch; of a user, embedding_size + 2 at most",
     )
     learning_rate: float = Field(0.5, gt=0, description="of Adagrad")
     epochs: int = Field(60, ge=1, description="passes over users and items")
 
 
 class LogisticMF(FactorTowers[LogisticMFConfig]):
-    """log odds of a watch = dot product of factors + bias of the item + bias of the user.
+    """log odds that u watches i = p_u . q_i + b_u + b_i; queries are [p_u, 1, b_u], candidates [q_i, b_i, 1].
 
-    Item factors come from the library `implicit`, on one thread: with more, equal seeds give other factors. A query
-    solves for the factors of its user given those, with the drawn negatives replaced by what they are on average, so
-    fresh watches count at once. An empty history gives the biases of the items alone. An item that nobody has watched
-    gets the lowest bias.
-
-    The last two dimensions of a query are 1 and the user's bias, those of a candidate its bias and 1.
+    The library `implicit` trains q_i and b_i, on one thread: with more, equal seeds give other factors. At request time
+    p_u and b_u are solved for given those, with the sampled negatives replaced by their expectation (see `_solve`), so
+    fresh watches count at once. An empty history gives the biases of the items alone. An unwatched item gets the lowest
+    bias.
 
     Source: Johnson, Logistic matrix factorization for implicit feedback data, NIPS workshop 2014.
     """
@@ -56,15 +56,15 @@ class LogisticMF(FactorTowers[LogisticMFConfig]):
     array_names = (ITEM_FACTORS, _NEGATIVE_SHARE)
 
     def encode_queries(self, users: UserNums, features: FeatureTables) -> Embeddings:
-        """[n_users, factors + 2], solved for from `features.history`."""
+        """[n_users, embedding_size + 2], solved for from `features.history`."""
         factors, share = self._arrays[ITEM_FACTORS], self._arrays[_NEGATIVE_SHARE]
         matrix = features.history.matrix[users]
         queries = np.zeros((len(users), factors.shape[1]), np.float32)
         n_users = max(1, _CELLS_PER_BLOCK // (np.count_nonzero(share) * factors.shape[1] + 1))
         for first in range(0, len(users), n_users):
             block = matrix[first : first + n_users]
-            met = np.union1d(np.flatnonzero(share), block.indices)
-            queries[first : first + n_users] = self._solve(block[:, met].toarray(), factors[met], share[met])
+            items = np.union1d(np.flatnonzero(share), block.indices)
+            queries[first : first + n_users] = self._solve(block[:, items].toarray(), factors[items], share[items])
         return queries
 
     def _train(self, history: Interactions, *, seed: int, progress: Progress) -> Arrays:
@@ -99,11 +99,17 @@ class LogisticMF(FactorTowers[LogisticMFConfig]):
     def _solve(
         self, watched: npt.NDArray[np.float32], factors: Embeddings, share: npt.NDArray[np.float32]
     ) -> Embeddings:
-        """[n_users, factors + 2] that maximise, over a user's watches and n negatives by their `share` [n_items],
+        """[n_users, embedding_size + 2] queries that maximise, s being scores and n the user's number of negatives,
 
-            alpha * sum of log sigmoid(score) + n * sum of share * log sigmoid(-score) - l2 / 2 * |query|^2
+            alpha * sum over watches of log sigmoid(s) + n * sum over items of share_i log sigmoid(-s_i)
+            - l2 / 2 (|p_u|^2 + b_u^2)
 
-        by Newton steps, each cut where it would move a score too far. The 1 before the item's bias stays.
+        by Newton steps, each shortened where it would move a score too far.
+
+        Args:
+            watched: [n_users, n_items] 1 where watched.
+            factors: [n_items, embedding_size + 2] candidates.
+            share: [n_items] of the watches.
         """
         config = self.config
         free = np.arange(factors.shape[1]) != factors.shape[1] - 2
@@ -116,18 +122,18 @@ class LogisticMF(FactorTowers[LogisticMFConfig]):
         queries[:, ~free] = 1
         for _ in range(_MAX_STEPS):
             probability = 0.5 + 0.5 * np.tanh(0.5 * (queries @ factors.T))
-            slope = (positive - weight * probability) @ moving - config.l2 * queries[:, free]
-            curvature = (moving.T * (weight * probability * (1 - probability))[:, None]) @ moving + penalty
-            step = np.linalg.solve(curvature, slope[..., None])[..., 0]
-            furthest = np.abs(step @ moving.T).max(axis=1, keepdims=True, initial=0)
-            queries[:, free] += step * (_FURTHEST / np.maximum(furthest, _FURTHEST))
-            if furthest.max(initial=0) < _SETTLED:
+            gradient = (positive - weight * probability) @ moving - config.l2 * queries[:, free]
+            hessian = (moving.T * (weight * probability * (1 - probability))[:, None]) @ moving + penalty
+            step = np.linalg.solve(hessian, gradient[..., None])[..., 0]
+            move = np.abs(step @ moving.T).max(axis=1, keepdims=True, initial=0)
+            queries[:, free] += step * (_MAX_MOVE / np.maximum(move, _MAX_MOVE))
+            if move.max(initial=0) < _TOLERANCE:
                 break
         return queries
 
 
 def _negative_share(history: Interactions, seed: int) -> npt.NDArray[np.float32]:
-    """[n_items + 1] each item's share of the watches, or of draws by it where that leaves fewer items to solve with."""
+    """[n_items + 1] each item's share of the watches; with many items, its share in a sample of watches."""
     share = history.item_counts / max(history.item_counts.sum(), 1)
     if np.count_nonzero(share) > _MAX_NEGATIVES:
         share = np.random.default_rng(seed).multinomial(_MAX_NEGATIVES, share) / _MAX_NEGATIVES

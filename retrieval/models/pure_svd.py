@@ -1,4 +1,4 @@
-"""PureSVD: the watches' largest singular vectors; a user is the projection of what they have watched."""
+"""PureSVD: the largest singular vectors of the watch table; a user is the projection of their history."""
 
 from typing import Literal
 
@@ -13,20 +13,20 @@ from belfry.dataset.vocabulary import UserNums
 from belfry.retrieval.base import Embeddings
 from belfry.retrieval.models.factors import ITEM_FACTORS, Arrays, FactorTowers, Progress
 
-_EPSILON = 1e-6  # of the largest singular value: below it directions are chance
+_EPSILON = 1e-6  # share of the largest singular value; below it directions are rounding noise
 
 
 class PureSVDConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     kind: Literal["pure_svd"] = "pure_svd"
-    embedding_size: int = Field(15, ge=1, le=4096, description="singular vectors kept; larger tables bear more")
+    embedding_size: int = Field(15, ge=1, le=4096, description="singular vectors kept; larger tables can use more")
 
 
 class PureSVD(FactorTowers[PureSVDConfig]):
-    """score = the user's row of ones and zeros, projected on the first right singular vectors of the whole table.
+    """score(u, .) = x_u V V^T, where x_u is the user's row of the watch table X and X ~ U S V^T its truncated SVD.
 
-    Fresh watches count at once. An empty history gives zeros.
+    Queries are x_u V, candidates the rows of V. Fresh watches count at once. An empty history gives zeros.
 
     Source: Cremonesi, Koren and Turrin, Performance of recommender algorithms on top-n recommendation tasks, RecSys
     2010.
@@ -36,19 +36,20 @@ class PureSVD(FactorTowers[PureSVDConfig]):
     name = "pure_svd"
 
     def check(self, history: Interactions, features: FeatureTables) -> None:
-        """Refuse more factors than the table of users and items can have.
+        """Refuse an embedding_size above the rank that the watch table can have.
 
         Raises:
-            InputError: names both numbers.
+            InputError: names the sizes.
         """
-        n_users, n_items, factors = len(history.users), len(history.items), self.config.embedding_size
-        if factors > min(n_users, n_items):
+        n_users, n_items, size = len(history.users), len(history.items), self.config.embedding_size
+        if size > min(n_users, n_items):
             raise InputError(
-                f"pure_svd: embedding_size={factors} are more than {n_users:,} users and {n_items:,} items can have; lower it"
+                f"pure_svd: embedding_size={size} is more than {n_users:,} users and {n_items:,} items can have; "
+                "lower it"
             )
 
     def encode_queries(self, users: UserNums, features: FeatureTables) -> Embeddings:
-        """[n_users, factors] sums of the factors of what was watched."""
+        """[n_users, embedding_size] x_u V: sums of the factors of the watched items."""
         return np.asarray(features.history.matrix[users] @ self._arrays[ITEM_FACTORS])
 
     def _train(self, history: Interactions, *, seed: int, progress: Progress) -> Arrays:

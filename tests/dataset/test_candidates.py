@@ -89,13 +89,13 @@ def test_select_keeps_the_asked_users():
     assert (kept.item_num.tolist(), kept.rank.tolist(), kept.origin.tolist()) == ([3], [1], [0])
 
 
-def test_what_sources_said_goes_with_its_row():
+def test_scores_and_ranks_of_sources_go_with_their_row():
     users = np.array([4, 6], np.int32)
     row_user, item_num, score = columns_of([(1, 5, 0.1), (0, 1, 0.5), (0, 3, 0.7), (0, 2, 0.6)])
     found = take_top_k(users, row_user, item_num, score, top_k=5, origins=("one", "two"))
     assert found.sources == ()
-    said = np.stack([found.item_num, -found.item_num], axis=1)
-    found = replace(found, source_score=said.astype(np.float32), source_rank=said.astype(np.int32))
+    by_source = np.stack([found.item_num, -found.item_num], axis=1)
+    found = replace(found, source_score=by_source.astype(np.float32), source_rank=by_source.astype(np.int32))
     turned = order_by(found, -found.score, top_k=2)
 
     assert turned.sources == ("one", "two")

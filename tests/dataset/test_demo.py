@@ -117,27 +117,27 @@ def test_most_watches_are_unrated_and_ratings_follow_the_truth(world, watches):
     assert set(rated["rating"]) == set(np.arange(1, 5.5, 0.5))
     assert 3 < rated["rating"].mean() < 4
     genres = world.catalogue.genres[rated["item"]]
-    tastes = demo.taste_at(world.people, rated["user"].to_numpy(), rated["timestamp_s"].to_numpy())
+    shares = demo.genre_shares_at(world.people, rated["user"].to_numpy(), rated["timestamp_s"].to_numpy())
     for cause in (
         world.people.bias[rated["user"]],
         world.catalogue.quality[rated["item"]],
-        np.log((tastes * genres).sum(axis=1) / genres.sum(axis=1)),
+        np.log((shares * genres).sum(axis=1) / genres.sum(axis=1)),
     ):
         assert np.corrcoef(cause, rated["rating"])[0, 1] > 0.25
 
 
-def test_watches_follow_tastes_as_they_drift(world, watches):
-    tastes = world.people.tastes[watches["user"]]  # [n_watches, first and last day, n_genres]
+def test_watches_follow_genre_shares_as_they_drift(world, watches):
+    shares = world.people.genre_shares[watches["user"]]  # [n_watches, first and last day, n_genres]
     genres = world.catalogue.genres[watches["item"]]
-    fit = (tastes * genres[:, None, :]).sum(axis=2) / genres.sum(axis=1, keepdims=True)
+    fit = (shares * genres[:, None, :]).sum(axis=2) / genres.sum(axis=1, keepdims=True)
     early, late = (watches["period"] < 10).to_numpy(), (watches["period"] >= 42).to_numpy()
     assert fit[early, 0].mean() > 1.1 * fit[early, 1].mean()
     assert fit[late, 1].mean() > 1.1 * fit[late, 0].mean()
 
 
-def test_columns_of_users_tell_a_little_of_their_taste(world):
+def test_columns_of_users_explain_a_little_of_their_genre_shares(world):
     occupation = world.tables.users["occupation"].to_numpy(zero_copy_only=False)
-    logits = np.log(world.people.tastes[:, 0])
+    logits = np.log(world.people.genre_shares[:, 0])
 
     def explained(labels):
         means = {label: logits[labels == label].mean(axis=0) for label in set(labels)}
@@ -187,15 +187,15 @@ def test_models_can_be_told_apart(world):
 
 
 def true_scores(world, split):
-    """[n_users + 1, n_items + 1] chance of a watch, averaged over moments of each user's own history."""
+    """[n_users + 1, n_items + 1] probability of a watch, averaged over times in each user's own history."""
     rows, items = split.train.by_user, split.train.items
     users = np.arange(1, len(split.train.users) + 1)
     user = split.train.users.take(users).to_numpy() - demo.FIRST_USER_ID
     item = items.take(np.arange(1, len(items) + 1)).to_numpy() - demo_films.FIRST_ITEM_ID
     scores = np.zeros((len(users) + 1, len(items) + 1))
     for place in np.linspace(0, 1, 5):
-        moment = rows.order[rows.starts[users] + (place * (np.diff(rows.starts)[users] - 1)).astype(int)]
-        scores[1:, 1:] += world.watch_probability(user, split.train.timestamp_s[moment])[:, item]
+        row = rows.order[rows.starts[users] + (place * (np.diff(rows.starts)[users] - 1)).astype(int)]
+        scores[1:, 1:] += world.watch_probability(user, split.train.timestamp_s[row])[:, item]
     return scores
 
 

@@ -20,24 +20,24 @@ EVENTS = pa.table(
 SHOP: EventWeights = (("purchase", 3.0), ("click", 0.5), ("impression", 0.0))
 
 
-def test_what_was_shown_is_no_watch() -> None:
-    watches, shown = watches_and_impressions(EVENTS)
+def test_impressions_are_no_watches() -> None:
+    watches, impressions = watches_and_impressions(EVENTS)
     assert watches.equals(EVENTS.take([0, 2, 3, 5]).drop_columns("event"))
-    assert shown.equals(EVENTS.take([1, 4]).drop_columns("event"))
+    assert impressions.equals(EVENTS.take([1, 4]).drop_columns("event"))
 
 
 def test_without_events_every_row_is_a_watch() -> None:
     table = EVENTS.drop_columns("event")
-    watches, shown = watches_and_impressions(table)
+    watches, impressions = watches_and_impressions(table)
     assert watches.equals(table)
-    assert not len(shown)
+    assert not len(impressions)
 
 
-def test_a_relation_counts_as_configured() -> None:
+def test_an_event_counts_as_configured() -> None:
     table = EVENTS.set_column(3, "event", [["purchase", "click", "impression", "click", None, "purchase"]])
-    watches, shown = watches_and_impressions(table, SHOP)
+    watches, impressions = watches_and_impressions(table, SHOP)
     assert watches["weight"].to_pylist() == [3, 0.5, 0.5, 1, 3]
-    assert shown["user_id"].to_pylist() == ["b"]
+    assert impressions["user_id"].to_pylist() == ["b"]
 
 
 def test_the_weight_column_multiplies_and_zero_leaves_out(caplog: pytest.LogCaptureFixture) -> None:
@@ -49,9 +49,9 @@ def test_the_weight_column_multiplies_and_zero_leaves_out(caplog: pytest.LogCapt
             "weight": pa.array([2, 4, 0, 5, 0], pa.float32()),
         }
     )
-    watches, shown = watches_and_impressions(table, SHOP)
+    watches, impressions = watches_and_impressions(table, SHOP)
     assert watches.to_pydict() == {"user_id": [1, 1], "item_id": [1, 2], "weight": [6, 2]}
-    assert shown.to_pydict() == {"user_id": [2], "item_id": [2]}
+    assert impressions.to_pydict() == {"user_id": [2], "item_id": [2]}
     assert caplog.messages == ["interactions: 2 rows of weight 0 are left out"]
 
 
@@ -60,7 +60,7 @@ def test_weights_of_one_are_no_column() -> None:
     assert watches_and_impressions(table)[0].column_names == ["user_id", "item_id"]
 
 
-def test_the_best_relation_of_a_pair_at_one_time_counts() -> None:
+def test_the_best_event_of_a_pair_at_one_time_counts() -> None:
     table = pa.table(
         {
             "user_id": [1, 1, 1, 1, 2, 2],
@@ -70,10 +70,10 @@ def test_the_best_relation_of_a_pair_at_one_time_counts() -> None:
             "rating": [None, 4.0, None, None, None, None],
         }
     )
-    watches, shown = watches_and_impressions(table)
+    watches, impressions = watches_and_impressions(table)
     assert watches["user_id"].to_pylist() == [1, 1, 2, 2]  # equally good rows all stay
     assert watches["rating"].to_pylist() == [4.0, None, None, None]  # user 1 watched again at 6
-    assert shown.to_pydict() == {"user_id": [1], "item_id": [7], "timestamp_s": [5]}
+    assert impressions.to_pydict() == {"user_id": [1], "item_id": [7], "timestamp_s": [5]}
     without_times, _ = watches_and_impressions(table.drop_columns("timestamp_s"))
     assert without_times["rating"].to_pylist() == [4.0, None, None]
 
@@ -84,7 +84,7 @@ def test_an_event_without_a_name_ranks_as_a_watch_that_counts_one() -> None:
     assert watches_and_impressions(table.slice(0, 2), SHOP)[0].to_pydict() == {"user_id": [1], "item_id": [1]}
 
 
-def test_names_that_are_not_listed_are_watches_and_told(caplog: pytest.LogCaptureFixture) -> None:
+def test_unlisted_event_names_count_as_watches_and_are_logged(caplog: pytest.LogCaptureFixture) -> None:
     table = EVENTS.set_column(3, "event", [["play", "shown", "play", "like", None, "watched"]])
     with caplog.at_level(logging.WARNING):
         watches, _ = watches_and_impressions(table)
@@ -95,7 +95,7 @@ def test_names_that_are_not_listed_are_watches_and_told(caplog: pytest.LogCaptur
     ]
 
 
-def test_nothing_but_shown_is_refused() -> None:
+def test_impressions_alone_are_refused() -> None:
     with pytest.raises(TableError, match=r"interactions: none of 2 rows is a watch: 2 are events that count 0"):
         watches_and_impressions(EVENTS.take([1, 4]))
     with pytest.raises(TableError, match="test: none of 2 rows"):
@@ -112,7 +112,7 @@ def test_nothing_but_shown_is_refused() -> None:
         ([["watched", float("inf")]], "finite"),
     ],
 )
-def test_settings_that_make_no_sense(event_weights: object, message: str) -> None:
+def test_invalid_event_weights_are_refused(event_weights: object, message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         TypeAdapter(EventWeights).validate_python(event_weights)
 

@@ -38,21 +38,21 @@ def test_rare_categories_are_unknown() -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "said"),
+    ("values", "reason"),
     [
         (["a", "a", "a", "rare", None, "b", "b", "b"], "1 missing values and 1 of categories with fewer than 3 rows"),
         ([["a"], ["a"], ["a", "rare", "odd", None], None, [], ["b"], ["b"], ["b"]], "1 missing values and 2 of categ"),
         ([1.0, np.nan, np.inf, None, 5, 6, 7, 8], "3 missing or infinite values count as the mean"),
     ],
 )
-def test_what_is_unknown_is_counted_in_the_log(values: list, said: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_unknown_values_are_counted_in_the_log(values: list, reason: str, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
         encoded(values)
     (message,) = caplog.messages
-    assert message.startswith(f"feature column 'it': {said}")
+    assert message.startswith(f"feature column 'it': {reason}")
 
 
-def test_nothing_unknown_is_no_line_of_the_log(caplog: pytest.LogCaptureFixture) -> None:
+def test_without_unknown_values_nothing_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
         encoded(["a", "b"] * 4)
         encoded([float(value) for value in range(8)])
@@ -150,7 +150,7 @@ def test_a_column_that_tells_no_rows_apart_is_left_out(values: list, type_: pa.D
     assert is_empty(encoded(values, type_))
 
 
-def test_what_is_left_out_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+def test_columns_left_out_are_logged(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, "belfry.dataset.features"):
         encoded(["same"] * 8)
     assert caplog.messages == ["feature column 'it' tells no rows apart and is left out"]
@@ -225,7 +225,7 @@ def test_take_gives_the_rows_asked_for() -> None:
 HOT = ("year", "genres", "no such column")
 
 
-def hot_and_cold() -> FeatureColumns:
+def usage_and_content() -> FeatureColumns:
     table = pa.table(
         {
             "item_id": IDS,
@@ -237,21 +237,21 @@ def hot_and_cold() -> FeatureColumns:
     return encode_features(table, VOCABULARY, id_column="item_id", usage_columns=HOT)
 
 
-def test_a_hot_number_is_hot_in_both_of_its_columns() -> None:
-    columns = hot_and_cold()
+def test_a_usage_number_is_usage_in_both_of_its_columns() -> None:
+    columns = usage_and_content()
     assert columns.usage == {"year", "year_bucket", "genres"}
     assert FeatureColumns.from_arrays(columns.to_arrays()).usage == columns.usage
 
 
-def test_cold_columns_alone() -> None:
-    cold = hot_and_cold().content
-    assert set(cold.take(np.zeros(1, np.int32))) == {"colour"}
-    assert cold.sizes == {"colour": 3}
-    assert not cold.usage
+def test_content_leaves_usage_columns_out() -> None:
+    content = usage_and_content().content
+    assert set(content.take(np.zeros(1, np.int32))) == {"colour"}
+    assert content.sizes == {"colour": 3}
+    assert not content.usage
 
 
-def test_hot_columns_are_missing_without_events() -> None:
-    columns = hot_and_cold()
+def test_usage_columns_are_missing_without_events() -> None:
+    columns = usage_and_content()
     numbers = np.arange(len(VOCABULARY) + 1, dtype=np.int32)
     has_events = numbers % 2 == 1
     before, after = columns.take(numbers), columns.hide_usage(has_events).take(numbers)
@@ -264,7 +264,7 @@ def test_hot_columns_are_missing_without_events() -> None:
     assert columns.hide_usage(has_events).usage == columns.usage
 
 
-def test_where_nothing_is_hot_nothing_is_hidden() -> None:
+def test_without_usage_columns_nothing_is_hidden() -> None:
     columns = everything()
     assert columns.hide_usage(np.zeros(len(VOCABULARY) + 1, np.bool_)) is columns
 

@@ -61,7 +61,7 @@ def test_history_and_later_share_no_event_and_no_pair(holdout: Holdout) -> None:
 
 
 @pytest.mark.parametrize("holdout", HOLDOUTS)
-def test_what_is_later_changes_nothing_that_is_learned(holdout: Holdout) -> None:
+def test_held_back_events_change_nothing_that_is_learned(holdout: Holdout) -> None:
     """Other items and ratings in the events held back: the features of the history stay what they were."""
     everything = watches()
     for number, fold in enumerate(folds_of(everything, holdout)):
@@ -98,7 +98,8 @@ def test_random_holds_every_event_back_once() -> None:
 
 def test_random_goes_by_the_seed() -> None:
     first, again, other = (folds_of(watches(), "random", seed=seed)[0] for seed in (0, 0, 1))
-    assert rows(first.later) == rows(again.later) != rows(other.later)
+    assert rows(first.later) == rows(again.later)
+    assert len(set(rows(first.later)) & set(rows(other.later))) < 50  # 25 of 100 by chance
 
 
 def test_random_needs_no_times() -> None:
@@ -147,14 +148,14 @@ def test_equal_times_go_by_the_order_of_the_source() -> None:
 
 
 @pytest.mark.parametrize(("n_events", "n_last"), [(2, 1), (3, 1), (6, 2), (15, 5), (60, 5)])
-def test_last_leaves_the_middle_user_two_thirds(n_events: int, n_last: int) -> None:
+def test_last_leaves_the_median_user_two_thirds(n_events: int, n_last: int) -> None:
     table = {"user_id": [1] * n_events, "item_id": range(n_events), "timestamp_s": range(n_events)}
     (fold,) = folds_of(Interactions.from_table(pa.table(table)), "last")
     assert len(fold.later) == n_last
 
 
 @pytest.mark.parametrize("holdout", ["last", "time"])
-def test_without_times_only_random_will_do(holdout: Holdout) -> None:
+def test_without_times_only_random_is_accepted(holdout: Holdout) -> None:
     with pytest.raises(InputError, match=rf"holdout '{holdout}' needs a timestamp_s column .*; use holdout random"):
         folds_of(replace(watches(), timestamp_s=None), holdout)
 
@@ -183,16 +184,16 @@ def test_all_at_one_time_cannot_be_cut() -> None:
         folds_of(watches(n_times=1), "time")
 
 
-def test_what_a_random_fold_holds_back_was_not_shown() -> None:
-    """Logs with an impression for each watch: an item shown and not watched would tell that it was held back."""
+def test_a_random_fold_has_no_impressions_of_what_it_holds_back() -> None:
+    """Logs with an impression for each watch: an impression without a watch would give away what was held back."""
     events = watches()
     table = events.to_table()
     never_watched = pa.table({"user_id": [0, 1], "item_id": [29, 29]})
     pairs = table.select(["user_id", "item_id"])
-    shown = pa.concat_tables([pairs, never_watched.cast(pairs.schema)])
-    logged = Interactions.from_table(table, users=events.users, items=events.items, impressions=shown)
+    impressions = pa.concat_tables([pairs, never_watched.cast(pairs.schema)])
+    logged = Interactions.from_table(table, users=events.users, items=events.items, impressions=impressions)
     for fold in make_folds(logged, "random", n_folds=4, seed=0):
         assert fold.history.impressions is not None
-        told = fold.history.impressions.contains(fold.later.user_num, fold.later.item_num)
-        assert not told.any()
+        leaked = fold.history.impressions.contains(fold.later.user_num, fold.later.item_num)
+        assert not leaked.any()
         assert fold.history.impressions.contains(fold.history.user_num, fold.history.item_num).all()

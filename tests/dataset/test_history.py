@@ -43,7 +43,7 @@ def test_half_life_halves_the_weight() -> None:
     assert weights[-7] == pytest.approx(weights[-1] / 4)
 
 
-def test_even_weights_are_one_over_the_root_of_the_length() -> None:
+def test_uniform_weights_are_one_over_the_root_of_the_length() -> None:
     assert uniform_weights(np.array([4, 0, 1])).tolist() == [0.5] * 4 + [1]
 
 
@@ -71,7 +71,7 @@ def test_bags_keep_lists_apart_and_in_order() -> None:
 
 
 @pytest.mark.parametrize("lists", [[], [[]]])
-def test_nothing_to_read_is_an_empty_bag(lists: list[list[int]]) -> None:
+def test_empty_histories_are_empty_bags(lists: list[list[int]]) -> None:
     bags = bags_of(lists)
     assert len(bags.row) == len(bags.item_num) == len(bags.uniform) == len(bags.recency) == 0
 
@@ -114,7 +114,7 @@ def test_windows_end_at_the_newest_event_and_are_padded_in_front(history: Intera
     assert (windows.item_num.dtype, windows.time_s.dtype) == (np.int32, np.int64)
 
 
-def test_windows_of_nobody(history: Interactions) -> None:
+def test_windows_of_no_users_are_empty(history: Interactions) -> None:
     assert history_windows(history, np.zeros(0, np.int32), length=3).item_num.shape == (0, 3)
 
 

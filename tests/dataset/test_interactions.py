@@ -71,12 +71,25 @@ def test_matrix_counts_a_repeated_pair_once(interactions):
     assert interactions.item_counts.tolist() == [0, 2, 1, 2]
 
 
+def test_rated_rows_hold_each_pair_once_with_its_newest_rating() -> None:
+    table = pa.table(
+        {
+            "user_id": ["b", "a", "a", "a", "c"],
+            "item_id": [1, 2, 1, 2, 1],
+            "timestamp_s": [5, 9, 7, 8, 1],
+            "rating": pa.array([3, 4, 5, 1, None], pa.float32()),
+        }
+    )
+    assert Interactions.from_table(table).rated_rows.tolist() == [2, 1, 0]
+    assert Interactions.from_table(table.drop_columns("rating")).rated_rows.tolist() == []
+
+
 def test_seen_items_rise_within_a_user(interactions):
     seen = interactions.seen_items
     assert [seen.of(user_num).tolist() for user_num in range(4)] == [[], [1, 3], [1, 2], [3]]
 
 
-def test_stretches_stand_one_after_another():
+def test_stretches_are_concatenated():
     assert stretches(np.array([5, 9, 0, 2]), np.array([2, 0, 3, 1])).tolist() == [5, 6, 0, 1, 2, 2]
     assert len(stretches(np.zeros(0, np.int64), np.zeros(0, np.int64))) == 0
 
@@ -89,7 +102,7 @@ def test_rows_of_speaks_of_positions_in_the_asked_users(interactions):
     assert interactions.seen_items.count(asked).tolist() == [1, 0, 2, 1]
 
 
-def test_rows_of_nobody_and_of_users_who_saw_nothing(interactions):
+def test_rows_of_no_users_and_of_users_without_items_are_empty(interactions):
     rows, item_num = interactions.seen_items.rows_of(np.array([], np.int32))
     assert len(rows) == len(item_num) == 0
     rows, item_num = SeenItems.nothing(3).rows_of(np.array([1, 3], np.int32))
@@ -105,7 +118,7 @@ SHOWN = pa.table(
 )
 
 
-def test_weights_come_back_and_are_selected():
+def test_weights_are_kept_and_selected():
     table = TABLE.append_column("weight", pa.array([1, 2, 0.5, 1, 1, 3], pa.float32()))
     interactions = Interactions.from_table(table)
     assert interactions.weight.tolist() == [1, 2, 0.5, 1, 1, 3]
@@ -115,14 +128,14 @@ def test_weights_come_back_and_are_selected():
     assert Interactions.from_table(ones).weight is None
 
 
-def test_what_was_shown_is_kept_apart_once_per_pair_with_its_first_time():
+def test_impressions_are_kept_once_per_pair_with_their_first_time():
     interactions = Interactions.from_table(TABLE, impressions=SHOWN)
-    shown = interactions.impressions
-    assert [shown.of(user_num).tolist() for user_num in range(4)] == [[], [2], [1, 3], []]
-    assert shown.first_s.tolist() == [80, 90, 60]
-    assert shown.user_num.tolist() == [1, 2, 2]
+    impressions = interactions.impressions
+    assert [impressions.of(user_num).tolist() for user_num in range(4)] == [[], [2], [1, 3], []]
+    assert impressions.first_s.tolist() == [80, 90, 60]
+    assert impressions.user_num.tolist() == [1, 2, 2]
     assert [interactions.seen_items.of(user_num).tolist() for user_num in range(4)] == [[], [1, 3], [1, 2], [3]]
-    assert interactions.select(np.array([0])).impressions is shown
+    assert interactions.select(np.array([0])).impressions is impressions
     assert interactions.impressions_to_table().to_pydict() == {
         "user_id": ["al", "bo", "bo"],
         "item_id": [20, 10, 30],
@@ -130,7 +143,7 @@ def test_what_was_shown_is_kept_apart_once_per_pair_with_its_first_time():
     }
 
 
-def test_what_was_shown_before_a_moment_of_all_or_of_each():
+def test_impressions_before_one_time_for_all_or_one_per_user():
     interactions = Interactions.from_table(TABLE, impressions=SHOWN)
     assert interactions.impressions_before(80).impressions_to_table().to_pydict() == {
         "user_id": ["bo"],
@@ -144,7 +157,7 @@ def test_what_was_shown_before_a_moment_of_all_or_of_each():
     assert timeless.impressions_to_table().column_names == ["user_id", "item_id"]
 
 
-def test_nothing_shown_is_none():
+def test_no_impressions_are_none():
     interactions = Interactions.from_table(TABLE, impressions=SHOWN.slice(0, 0))
     assert interactions.impressions is None
     assert interactions.impressions_to_table() is None

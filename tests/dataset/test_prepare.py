@@ -20,7 +20,7 @@ def test_ids_alone() -> None:
     assert not data.items.to_arrays()
 
 
-def test_the_catalogue_holds_items_that_nobody_watched_and_watches_of_unlisted_ones() -> None:
+def test_the_catalogue_holds_unwatched_and_unlisted_items() -> None:
     items = pa.table({"item_id": [20, 10], "title": ["Twenty", "Ten"]})
     users = pa.table({"user_id": ["c", "a"]})
     data = prepare(Tables(WATCHES, items, users))
@@ -68,7 +68,7 @@ EVENTS = pa.table(
 )
 
 
-def test_what_was_only_shown_is_in_the_catalogue_and_no_watch() -> None:
+def test_an_impression_alone_puts_an_item_into_the_catalogue_and_is_no_watch() -> None:
     interactions = prepare(Tables(EVENTS)).interactions
     assert interactions.items.ids.to_pylist() == [1, 2, 3]
     assert interactions.users.ids.to_pylist() == ["a", "b", "c"]
@@ -82,14 +82,14 @@ def test_what_was_only_shown_is_in_the_catalogue_and_no_watch() -> None:
     assert [interactions.impressions.of(user_num).tolist() for user_num in (1, 2, 3)] == [[2], [], [1, 3]]
 
 
-def test_relations_as_configured() -> None:
+def test_event_weights_as_configured() -> None:
     interactions = prepare(Tables(EVENTS), (("rated", 2.0), ("watched", 1.0), ("shown", 0.5))).interactions
     assert interactions.weight is not None
     assert interactions.weight.tolist() == [1, 0.5, 2, 0.5, 0.5]
     assert interactions.impressions is None
 
 
-def test_hot_features_stand_beside_events_only() -> None:
+def test_usage_features_are_missing_without_events() -> None:
     users = pa.table({"user_id": ["a", "b", "c"], "age": [20, 30, 40], "n_visits": [1, 2, 3]})
     items = pa.table({"item_id": [1, 2, 3], "year": [1, 2, 4], "n_plays": [30, 20, 10]})
     data = prepare(Tables(EVENTS, items, users, usage_columns=("n_visits", "n_plays")))

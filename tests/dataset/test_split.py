@@ -1,5 +1,6 @@
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -54,7 +55,7 @@ def test_split_random_depends_on_the_seed_and_needs_no_times():
     interactions = Interactions.from_table(pa.table({"user_id": [1, 2] * 50, "item_id": list(range(100))}))
     first, second = (rows_of(splits.split_random(interactions, seed=seed).test) for seed in (0, 1))
     assert len(first) == len(second) == 20
-    assert first != second
+    assert len(set(first) & set(second)) < 10  # 4 by chance
 
 
 @settings(deadline=None)
@@ -135,7 +136,7 @@ def test_test_users_have_test_rows_and_enough_history():
     assert splits.test_users(split, min_history=0).tolist() == [1, 2, 3]
 
 
-def test_a_saved_split_comes_back(tmp_path):
+def test_a_saved_split_holds_the_caller_s_tables(tmp_path):
     table = pa.table(
         {
             "user_id": ["a", "b", "a", "b"],
@@ -147,24 +148,22 @@ def test_a_saved_split_comes_back(tmp_path):
     split = splits.split_last_out(Interactions.from_table(table))
     folder = tmp_path / "kept" / "last"
     splits.save_split(split, folder)
-    again = splits.load_split(folder)
 
     assert [path.name for path in folder.parent.iterdir()] == ["last"]
-    assert again.train.to_table().equals(split.train.to_table())
-    assert again.test.to_table().equals(split.test.to_table())
-    np.testing.assert_array_equal(again.test.item_num, split.test.item_num)
-    assert again.train.users is again.test.users
+    assert sorted(path.name for path in folder.iterdir()) == [splits.TEST_FILE, splits.TRAIN_FILE]
+    assert pq.read_table(folder / splits.TRAIN_FILE).equals(split.train.to_table())
+    assert pq.read_table(folder / splits.TEST_FILE).equals(split.test.to_table())
 
     with pytest.raises(InputError, match="exists already"):
         splits.save_split(split, folder)
 
 
-def test_train_knows_what_was_shown_until_test_begins():
+def test_train_keeps_impressions_until_test_begins():
     table = pa.table({"user_id": ["a", "a", "b", "b"], "item_id": [1, 2, 1, 3], "timestamp_s": [10, 40, 20, 30]})
-    shown = pa.table(
+    impressions = pa.table(
         {"user_id": ["a", "a", "b", "b"], "item_id": [3, 4, 4, 5], "timestamp_s": [35, 45, 25, 35]},
     )
-    interactions = Interactions.from_table(table, items=Vocabulary.from_values(range(1, 6)), impressions=shown)
+    interactions = Interactions.from_table(table, items=Vocabulary.from_values(range(1, 6)), impressions=impressions)
 
     def known(split):
         return split.train.impressions_to_table().to_pydict()["item_id"]
@@ -174,7 +173,7 @@ def test_train_knows_what_was_shown_until_test_begins():
     assert known(splits.split_random(interactions, test_share=0.5, seed=0)) == [3, 4, 4, 5]
 
 
-def test_a_saved_split_keeps_weights_and_what_was_shown(tmp_path):
+def test_a_saved_split_keeps_weights_and_impressions(tmp_path):
     table = pa.table(
         {
             "user_id": ["a", "a", "b", "b"],
@@ -183,24 +182,14 @@ def test_a_saved_split_keeps_weights_and_what_was_shown(tmp_path):
             "weight": pa.array([1, 2, 0.5, 1], pa.float32()),
         }
     )
-    shown = pa.table({"user_id": ["a", "c"], "item_id": [9, 1], "timestamp_s": [5, 6]})
+    impressions = pa.table({"user_id": ["a", "c"], "item_id": [9, 1], "timestamp_s": [5, 6]})
     ids = {"users": Vocabulary.from_values(["a", "b", "c"]), "items": Vocabulary.from_values([1, 2, 3, 9])}
-    split = splits.split_time(Interactions.from_table(table, **ids, impressions=shown), share=0.5)
+    split = splits.split_time(Interactions.from_table(table, **ids, impressions=impressions), share=0.5)
     splits.save_split(split, tmp_path / "split")
-    again = splits.load_split(tmp_path / "split")
-    assert again.train.to_table().equals(split.train.to_table())
-    assert again.train.weight.tolist() == [1, 0.5]
-    assert again.test.weight.tolist() == [2, 1]
-    assert again.train.impressions_to_table().equals(shown)
-    assert again.test.impressions is None
-
-
-def test_load_split_says_what_is_wrong(tmp_path):
-    with pytest.raises(InputError, match=r"train\.parquet: not a table of a saved split"):
-        splits.load_split(tmp_path)
-    (tmp_path / "train.parquet").write_text("no Parquet")
-    with pytest.raises(InputError, match="write it with save_split"):
-        splits.load_split(tmp_path)
+    saved = {path.name: pq.read_table(path) for path in (tmp_path / "split").iterdir()}
+    assert saved[splits.TRAIN_FILE]["weight"].to_pylist() == [1, 0.5]
+    assert saved[splits.TEST_FILE]["weight"].to_pylist() == [2, 1]
+    assert saved[splits.IMPRESSIONS_FILE].equals(impressions)
 
 
 @pytest.mark.parametrize("share", [0, 1, -0.5, 1.5, float("nan")])

@@ -1,3 +1,5 @@
+import hashlib
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -100,7 +102,7 @@ def test_null_is_unknown_and_zero_is_null():
         (pa.array([2**63], pa.uint64()), "do not fit int64; pass them as strings"),
     ],
 )
-def test_refuses_what_is_no_id(ids, message):
+def test_refuses_ids_of_other_types(ids, message):
     with pytest.raises(InputError, match=message):
         Vocabulary(ids)
 
@@ -132,4 +134,7 @@ def test_content_hash_stays_as_run_folders_hold_it():
 
 
 def test_content_hash_tells_where_ids_end():
-    assert Vocabulary.from_values(["ab", "c"]).content_hash != Vocabulary.from_values(["a", "bc"]).content_hash
+    for first, second in (("ab", "c"), ("a", "bc")):
+        lengths = [len(text).to_bytes(4, "little") for text in (first, second)]
+        content = b"string" + lengths[0] + first.encode() + lengths[1] + second.encode()
+        assert Vocabulary.from_values([first, second]).content_hash == hashlib.sha256(content).hexdigest()

@@ -25,8 +25,8 @@ def test_tensorflow_imported_first_with_keras_3_is_refused_with_a_remedy() -> No
     last = done.stderr.strip().splitlines()[-1]
     assert done.returncode == 1
     assert last == (
-        "belfry.dataset.errors.InputError: TensorFlow was imported before Belfry, with Keras 3; set TF_USE_LEGACY_KERAS=1 "
-        "in the environment, or import Belfry first"
+        "belfry.dataset.errors.InputError: TensorFlow was imported before Belfry, with Keras 3; "
+        "set TF_USE_LEGACY_KERAS=1 in the environment, or import Belfry first"
     )
 
 

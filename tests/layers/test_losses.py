@@ -103,13 +103,13 @@ def test_gradients_raise_targets_lower_negatives_and_leave_the_rest_alone(object
     assert loss.shape == ()
     assert (gradient[targets > 0] < 0).all()
     has_target = targets.any(axis=1)
-    asked = has_target if objective != "binary" else np.ones(3, np.bool_)  # it lowers negatives without a target too
-    assert (gradient[asked][negatives[asked] > 0] > 0).all()
+    counted = has_target if objective != "binary" else np.ones(3, np.bool_)  # it lowers negatives without a target too
+    assert (gradient[counted][negatives[counted] > 0] > 0).all()
     assert (gradient[(targets == 0) & (negatives == 0)] == 0).all()
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
-def test_the_loss_falls_where_targets_lead_by_more(objective: str) -> None:
+def test_the_loss_falls_as_targets_rise_above_negatives(objective: str) -> None:
     logits, targets, negatives = some_case()
     near, far = (
         sampled_loss(logits + lead * (targets > 0), targets, negatives, objective=objective, n_negatives=9).numpy()
@@ -118,7 +118,7 @@ def test_the_loss_falls_where_targets_lead_by_more(objective: str) -> None:
     assert far < near
 
 
-def test_contrast_against_hand_worked_values() -> None:
+def test_sampled_losses_against_hand_worked_values() -> None:
     """One query: target logit 2, negatives 0 and 1, one more item that is neither."""
     logits = tf.constant([[2.0, 0.0, 1.0, 7.0]])
     targets, negatives = tf.constant([[1.0, 0, 0, 0]]), tf.constant([[0.0, 1, 1, 0]])
@@ -149,7 +149,7 @@ def test_without_targets_or_negatives_the_loss_is_finite(objective: str) -> None
         assert np.isfinite(sampled_loss(logits, left, right, objective=objective, n_negatives=3).numpy())
 
 
-def test_drawn_negatives_go_by_weight() -> None:
+def test_sampled_negatives_go_by_weight() -> None:
     """The second negative weighs nine times the first, and one is drawn: its logit decides nine times of ten."""
     tf.random.set_seed(0)
     n_queries = 4000

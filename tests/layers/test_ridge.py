@@ -21,13 +21,13 @@ def test_it_is_the_weighted_ridge_solution() -> None:
     np.testing.assert_allclose(ridge(features, targets, counts), expected, atol=1e-3)
 
 
-def test_nothing_to_learn_from_gives_zeros() -> None:
+def test_without_weights_slopes_are_zero() -> None:
     features, targets, counts = some_rows()
     assert not ridge(features, targets * 0, counts).any()
     assert ridge(sp.csr_matrix(np.zeros((30, 6), np.float32)), targets, counts).shape == (6, 3)
 
 
-def test_new_biases_follow_features() -> None:
+def test_biases_of_cold_items_are_imputed_from_features() -> None:
     """Of 100 rows with feature 0 and bias 2, and 100 with feature 1 and bias -1, half of each are new."""
     features = sp.csr_matrix(np.concatenate([np.zeros((1, 2)), np.repeat(np.eye(2), 100, axis=0)]).astype(np.float32))
     counts = np.tile([3, 0], 100)

@@ -77,7 +77,7 @@ def test_more_padding_changes_nothing(make: Callable[[], Any]) -> None:
 
 
 @ENCODERS
-def test_what_stands_in_padding_is_not_read(make: Callable[[], Any]) -> None:
+def test_values_in_padding_are_not_read(make: Callable[[], Any]) -> None:
     encoder, inputs = with_random_weights(make()), window(3)
     before = encoded(encoder, inputs)
     inputs["steps"][0, :3] = 7
@@ -86,7 +86,7 @@ def test_what_stands_in_padding_is_not_read(make: Callable[[], Any]) -> None:
 
 
 @ENCODERS
-def test_padding_answers_by_its_start(make: Callable[[], Any]) -> None:
+def test_an_empty_window_reads_its_start_alone(make: Callable[[], Any]) -> None:
     encoder, inputs = with_random_weights(make()), window(0)
     before = encoded(encoder, inputs)
     assert np.ptp(before, axis=0).max() < 1e-5
@@ -95,7 +95,7 @@ def test_padding_answers_by_its_start(make: Callable[[], Any]) -> None:
 
 
 @ENCODERS
-def test_the_time_of_asking_changes_the_answer(make: Callable[[], Any]) -> None:
+def test_the_request_time_changes_its_position_alone(make: Callable[[], Any]) -> None:
     encoder, inputs = with_random_weights(make()), window(4)
     before = encoded(encoder, inputs)
     inputs["request_s"] = inputs["request_s"] + np.array([[0, 0, 0, 0, 0, 90 * 24 * HOUR_S]])
@@ -104,12 +104,18 @@ def test_the_time_of_asking_changes_the_answer(make: Callable[[], Any]) -> None:
     assert not np.allclose(after[-1], before[-1], atol=1e-5)
 
 
-@ENCODERS
-def test_order_changes_the_answer(make: Callable[[], Any]) -> None:
-    encoder, inputs = with_random_weights(make()), window(LENGTH)
-    before = encoded(encoder, inputs)[-1]
-    inputs["steps"] = inputs["steps"][:, [1, 0, 2, 3, 4, 5]]
-    assert not np.allclose(encoded(encoder, inputs)[-1], before, atol=1e-3)
+def test_attention_reads_order_through_its_bias_on_distance() -> None:
+    """Without the bias a position reads a set; with a large one it reads the event at that distance alone."""
+    encoder = AttentionEncoder(length=LENGTH, n_blocks=1, n_heads=2, norm="pre", dropout=0.0, reads_time=False)
+    inputs = window(LENGTH)
+    reordered = inputs | {"steps": inputs["steps"][:, [4, 3, 1, 0, 2, 5]]}
+    of_pair = inputs | {"is_event": np.arange(LENGTH)[None] >= LENGTH - 2}
+    distance = with_random_weights(encoder).blocks[0].distance
+    distance.assign(tf.zeros_like(distance))
+    np.testing.assert_allclose(encoded(encoder, reordered)[-1], encoded(encoder, inputs)[-1], atol=1e-5)
+    distance.assign(tf.constant([[0.0, 100.0, 0, 0, 0, 0]] * 2))
+    np.testing.assert_allclose(encoded(encoder, of_pair)[-1], encoded(encoder, inputs)[-1], atol=1e-5)
+    assert not np.allclose(encoded(encoder, reordered)[-1], encoded(encoder, inputs)[-1], atol=1e-3)
 
 
 def test_one_recurrent_step_by_hand() -> None:
@@ -153,11 +159,13 @@ def test_buckets_count_the_edges_reached() -> None:
 def test_the_calendar_knows_hour_and_weekday() -> None:
     calendar = Calendar(4, name="calendar")
     monday = 1_704_067_200  # 2024-01-01 00:00 UTC
-    moments = np.array([monday, monday + 7 * 24 * HOUR_S + 3599, monday + HOUR_S, monday + 24 * HOUR_S], np.int64)
-    first, a_week_later, an_hour_later, a_day_later = calendar(moments).numpy()
+    times_s = np.array([monday, monday + 7 * 24 * HOUR_S + 3599, monday + HOUR_S, monday + 24 * HOUR_S], np.int64)
+    first, a_week_later, an_hour_later, a_day_later = calendar(times_s).numpy()
     np.testing.assert_array_equal(first, a_week_later)
     np.testing.assert_allclose(first, calendar.hours.embeddings[0] + calendar.weekdays.embeddings[0], atol=1e-7)
     np.testing.assert_allclose(
         an_hour_later - first, calendar.hours.embeddings[1] - calendar.hours.embeddings[0], atol=1e-6
     )
-    assert not np.allclose(first, a_day_later)
+    np.testing.assert_allclose(
+        a_day_later - first, calendar.weekdays.embeddings[1] - calendar.weekdays.embeddings[0], atol=1e-6
+    )

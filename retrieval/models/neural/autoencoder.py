@@ -1,4 +1,4 @@
-"""Autoencoder: a profile in, the same profile out, through few units; denoising, or variational."""
+"""Autoencoder: predicts a profile from itself through a small code; denoising, or variational."""
 
 from collections.abc import Callable
 
@@ -13,11 +13,14 @@ from belfry.retrieval.models.neural.profiles import ProfileNetwork, ProfileTower
 
 
 class Autoencoder(ProfileTowers[AutoencoderConfig, "_AutoencoderNetwork"]):
-    """The profile is thinned out, scaled to unit length, encoded and decoded; the loss is multinomial.
+    """A profile x with random items dropped is scaled to unit length, encoded to z and decoded to logits s.
 
-    Denoising: what was left out is predicted, against all items that the user has not watched. Variational: the code
-    is a normal distribution, held near the standard one by its divergence from it, whose weight rises from zero;
-    the whole profile is predicted from a draw, and lists are made of the mean.
+    Denoising minimises the mean over dropped items i of -log softmax_i(s), among items not read, + l2 |weights|^2.
+    Variational: z ~ N(mu, sigma^2), and training minimises
+
+        sum over all items i of x of -log softmax_i(s) + beta KL(N(mu, sigma^2) || N(0, 1))
+
+    over the number of these items, where beta rises from 0 to kl_weight. Lists are made from mu.
 
     Source: Liang et al., Variational autoencoders for collaborative filtering, WWW 2018. There the denoising one
     predicts the whole profile too.
@@ -29,7 +32,7 @@ class Autoencoder(ProfileTowers[AutoencoderConfig, "_AutoencoderNetwork"]):
     def _make_network(self, features: FeatureTables) -> "_AutoencoderNetwork":
         return _AutoencoderNetwork(len(features.history.items), self.config)
 
-    def _loss_of_guessing(self, history: Interactions) -> float:
+    def _baseline_loss(self, history: Interactions) -> float:
         return float(np.log(len(history.items) + 1))
 
     def _make_step(
@@ -39,7 +42,7 @@ class Autoencoder(ProfileTowers[AutoencoderConfig, "_AutoencoderNetwork"]):
         weights = network.trainable_variables
         is_variational = config.variant == "variational"
         l2 = 0.0 if is_variational else config.l2 / history.matrix.nnz
-        n_rising = max(config.kl_rise * n_steps, 1)  # steps until the divergence has its full weight
+        n_rising = max(config.kl_rise * n_steps, 1)  # steps until the divergence has its full weight, kl_weight
 
         @tf.function(autograph=False, reduce_retracing=True)  # type: ignore[untyped-decorator]
         def step(profiles: Tensor) -> Tensor:
@@ -66,7 +69,7 @@ class Autoencoder(ProfileTowers[AutoencoderConfig, "_AutoencoderNetwork"]):
 
 
 class _AutoencoderNetwork(ProfileNetwork):
-    """Layers of tanh on both sides of the code; none by default. The code of a denoising one passes a tanh too."""
+    """Hidden layers with tanh on both sides of the code, none by default; a denoising code has a tanh too."""
 
     def __init__(self, n_items: int, config: AutoencoderConfig) -> None:
         super().__init__(name="autoencoder")
@@ -80,7 +83,7 @@ class _AutoencoderNetwork(ProfileNetwork):
         self.built = True
 
     def encode(self, profiles: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log variance of each code, both [n_users, embedding_size]; the second is None in a denoising one."""
+        """Mean and log variance of each code, both [n_users, embedding_size]; denoising has no variance: None."""
         length = tf.sqrt(tf.reduce_sum(profiles, axis=1, keepdims=True))
         activations = profiles / tf.maximum(length, 1.0)
         for layer in self.encoder:
@@ -89,7 +92,7 @@ class _AutoencoderNetwork(ProfileNetwork):
         return tf.split(code, 2, axis=1) if self.is_variational else (code, None)
 
     def decode(self, codes: Tensor) -> Tensor:
-        """[n_users, dim] what the last layer reads."""
+        """[n_users, dim] input of the last layer."""
         for layer in self.decoder:
             codes = layer(codes)
         return codes

@@ -21,20 +21,19 @@ from belfry.retrieval.config import FeedForwardMFConfig
 from belfry.retrieval.neural_towers import NeuralTowers, TrainingPlan
 from belfry.retrieval.onnx_towers import QUERY_TOWER_FILE
 
-_DIVERGED = 10  # times the loss of scores that are all 0; training that works stays below one
+_DIVERGED = 10  # times the loss of scores that are all 0; training that works stays below once that
 
 
 class FeedForwardMF(NeuralTowers[FeedForwardMFConfig, "_Network"]):
-    """score = user vector . item vector.
+    """score(u, i) = p_u . q_i, where p_u = e_u, or e_u + MLP(e_u) with `hidden` layers; q_i likewise.
 
-    A vector is the embedding of an id and, with `hidden`, what dense layers add to it; each side has its own, so that
-    the deep network fills an index as the shallow one does. What training lowers is, up to the scale of scores and of
-    l2, the objective of ALS with an alpha of 1 / unwatched_weight:
+    Each side has its own layers, so the deep network fills an index as the shallow one does. Training minimises
 
-        sum over events (target - score)^2 + unwatched_weight * sum over all cells score^2 + l2 * squares of the vectors
+        sum over events of (target_ui - s_ui)^2 + unwatched_weight * sum over all cells of s_ui^2
+        + l2 (sum |p_u|^2 + sum |q_i|^2)
 
-    Users are known by their id alone: a fresh history changes nothing. Who had no events in training keeps an embedding
-    of zeros.
+    which is, up to the scale of scores and of l2, the objective of ALS with alpha = 1 / unwatched_weight. Users are
+    known by their id alone: a fresh history changes nothing. A user without events in training has e_u = 0.
 
     Sources: Hu, Koren and Volinsky, Collaborative filtering for implicit feedback datasets, ICDM 2008; as a network: He
     et al., Neural collaborative filtering, WWW 2017; with the dot product at its end: Rendle et al., Neural
@@ -90,10 +89,10 @@ class FeedForwardMF(NeuralTowers[FeedForwardMFConfig, "_Network"]):
         )
 
     def _make_step(self, optimizer: keras.optimizers.Optimizer, *, item_share: float) -> Callable[..., Tensor]:
-        """A step on what `_batches` gives; its loss is at most 1 for scores of 0.
+        """A step on a batch of `_batches`; its loss is at most 1 for scores of 0.
 
         Args:
-            item_share: of the penalty on items, each of which is in every step of an epoch.
+            item_share: share of the items' penalty in a step, because an item is in every step of an epoch.
         """
         network, config = self._network, self.config
 
@@ -140,12 +139,12 @@ class _Network(keras.Model):  # type: ignore[misc]
 class _Side(keras.layers.Layer):  # type: ignore[misc]
     """Numbers [n] -> vectors [n, embedding_size]."""
 
-    def __init__(self, starts: Mask, config: FeedForwardMFConfig, name: str) -> None:
-        """`starts` [n_rows]: which rows start from chance, the others from zeros."""
+    def __init__(self, is_known: Mask, config: FeedForwardMFConfig, name: str) -> None:
+        """`is_known` [n_rows]: these embeddings start from random values, the others from zeros."""
         super().__init__(name=name)
-        shape = (len(starts), config.embedding_size)
+        shape = (len(is_known), config.embedding_size)
         self.table = self.add_weight(name="table", shape=shape, initializer=keras.initializers.RandomNormal(stddev=0.1))
-        self.table.assign(self.table * starts[:, np.newaxis].astype(np.float32))
+        self.table.assign(self.table * is_known[:, np.newaxis].astype(np.float32))
         self.deep = mlp(config.hidden, dropout=config.dropout, name="hidden") if config.hidden else None
         if self.deep is not None:
             self.deep.add(keras.layers.Dense(config.embedding_size, name="output"))
@@ -157,15 +156,11 @@ class _Side(keras.layers.Layer):  # type: ignore[misc]
 
 
 def _targets(history: Interactions, target: str) -> "sp.csr_matrix[np.float32]":
-    """[n_users + 1, n_items + 1] what cells are to be: 1 where watched, or the newest rating over the largest."""
+    """[n_users + 1, n_items + 1] target of each cell: 1 where watched, or newest rating / largest rating."""
     if target == "watched":
         return history.matrix
     assert history.rating is not None  # `check` saw to it
-    newest_first = history.by_user.order[::-1]
-    known = (history.user_num > 0) & (history.item_num > 0) & np.isfinite(history.rating)
-    rows = newest_first[known[newest_first]]
-    cells = history.user_num[rows].astype(np.int64) * (len(history.items) + 1) + history.item_num[rows]
-    rows = rows[np.unique(cells, return_index=True)[1]]
+    rows = history.rated_rows
     pairs = (history.user_num[rows], history.item_num[rows])
     return sp.csr_matrix((history.rating[rows] / np.abs(history.rating[rows]).max(), pairs), shape=history.matrix.shape)
 
@@ -177,7 +172,7 @@ def _batches(
 
     Gives:
         users [n_users] and items [n_items]: int32, the rows and columns of the step.
-        n_cells [n_items]: float32, how many cells of a user the item's one stands for.
+        n_cells [n_items]: float32, how many cells of a user each sampled item stands for.
         cells [n_targets, 2]: row and column of each target; target [n_targets]: float32.
     """
     users = generator.permutation(np.flatnonzero(np.diff(targets.indptr)).astype(np.int32))

@@ -1,4 +1,4 @@
-"""ProfileTowers: what autoencoders and Boltzmann machines share; a query reads which items were watched."""
+"""ProfileTowers: the shared part of autoencoders and RBMs, whose query reads which items were watched."""
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
@@ -19,7 +19,7 @@ from belfry.retrieval.dense import blocks
 from belfry.retrieval.neural_towers import NeuralTowers, TrainingPlan
 from belfry.retrieval.onnx_towers import QUERY_TOWER_FILE
 
-_DIVERGED = 10  # times the loss of guessing; training that works stays below one
+_DIVERGED = 10  # times the baseline loss; training that works stays below once that
 
 ConfigT = TypeVar("ConfigT", bound=ProfileConfig)
 
@@ -34,7 +34,7 @@ class ProfileNetwork(keras.Model):  # type: ignore[misc]
 
     @abstractmethod
     def read(self, profiles: Tensor) -> Tensor:
-        """[n_users, dim] what the last layer reads."""
+        """[n_users, dim] input of the last layer."""
 
     @abstractmethod
     def last_layer(self) -> tuple[Tensor, Tensor]:
@@ -55,19 +55,19 @@ NetworkT = TypeVar("NetworkT", bound=ProfileNetwork)
 
 
 class ProfileTowers(NeuralTowers[ConfigT, NetworkT]):
-    """query = what the last layer reads, and a 1; candidate = an item's weights in that layer, and its bias.
+    """query = [input of the last layer, 1]; candidate = [an item's weights in that layer, its bias].
 
-    Every watched item counts once and alike: neither weights nor user features are read. An empty history is answered
-    by what the network makes of no watch at all.
+    Every watched item counts once: neither event weights nor user features are read. An empty history is a profile of
+    zeros.
     """
 
     def check(self, history: Interactions, features: FeatureTables) -> None:
-        """Refuse a catalogue above the limit, and a history of nothing."""
-        n_items, most = len(history.items), self.config.max_items
-        if n_items > most:
+        """Refuse a catalogue above the limit, and an empty history."""
+        n_items, max_items = len(history.items), self.config.max_items
+        if n_items > max_items:
             raise InputError(
-                f"{self.name}: {n_items:,} items are above {self.name}'s max_items={most:,}: every user in every step "
-                "scores the whole catalogue; leave this source out, or raise max_items if time and memory allow"
+                f"{self.name}: {n_items:,} items are above {self.name}'s max_items={max_items:,}: every user in every "
+                "step scores the whole catalogue; leave this source out, or raise max_items if time and memory allow"
             )
         if not history.matrix.nnz:
             raise InputError(f"interactions: no known user has watched a known item, so {self.name} cannot learn")
@@ -108,11 +108,11 @@ class ProfileTowers(NeuralTowers[ConfigT, NetworkT]):
     def _make_step(
         self, optimizer: keras.optimizers.Optimizer, history: Interactions, *, n_steps: int
     ) -> Callable[[Tensor], Tensor]:
-        """One step on some profiles, which gives its loss; `n_steps` are those of a whole training."""
+        """A function that takes a step on some profiles and gives its loss; `n_steps` of the whole training."""
 
     @abstractmethod
-    def _loss_of_guessing(self, history: Interactions) -> float:
-        """What `_make_step` gives where nothing is known of a user."""
+    def _baseline_loss(self, history: Interactions) -> float:
+        """The loss of a step for a model that knows nothing of its users."""
 
     def _plan(self, history: Interactions, features: FeatureTables, generator: np.random.Generator) -> TrainingPlan:
         config, matrix = self.config, history.matrix
@@ -132,5 +132,5 @@ class ProfileTowers(NeuralTowers[ConfigT, NetworkT]):
             n_epochs=max_epochs,
             evaluate_every=max(1, max_epochs // config.evaluations),
             patience=config.patience,
-            loss_limit=_DIVERGED * self._loss_of_guessing(history),
+            loss_limit=_DIVERGED * self._baseline_loss(history),
         )

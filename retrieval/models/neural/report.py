@@ -1,4 +1,4 @@
-"""ReportTwoTower: the towers of the report that Belfry grew out of, one embedding per user and one per title."""
+"""ReportTwoTower: the towers of the report that Belfry grew out of: one embedding per user, one per title."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -17,14 +17,14 @@ from belfry.retrieval.config import ReportConfig
 from belfry.retrieval.neural_towers import CONFIG_FILE, WEIGHTS_FILE
 from belfry.retrieval.onnx_towers import QUERY_TOWER_FILE
 
-KS = (1, 5, 10, 50, 100)
+TOP_KS = (1, 5, 10, 50, 100)
 TITLES_FILE = "titles.npy"
 _EVALUATION_BATCH = 4096
 
 
 @dataclass(frozen=True)
 class TopKAccuracy:
-    """Share of watches whose title is among the user's k best of all titles; seen ones are not removed."""
+    """Share of watches whose title is among the user's k best of all titles; seen titles are not removed."""
 
     top_1: float
     top_5: float
@@ -35,22 +35,24 @@ class TopKAccuracy:
 
 @dataclass(frozen=True)
 class EpochRecord(TopKAccuracy):
-    """One epoch of training: accuracy on the training watches after it."""
+    """One epoch of training, with the accuracy on the training watches after it."""
 
     epoch: int  # from 1
-    loss: float  # mean over the steps of a step's sum
+    loss: float  # mean over the steps; the loss of a step is a sum over its batch
 
 
 class ReportTwoTower:
-    """query = embedding of the user's id, candidate = embedding of the title; nothing else is known of either.
+    """s_ui = embedding of the user's id . embedding of the title; nothing else is known of either.
 
-    With objective "softmax" each watch of a batch is told apart from all others of it, as the report's code did, by
-    `tfrs.tasks.Retrieval`. With "binary" a step maximises what the report's equation means,
-    sum over positives log sigmoid(s_ui) + sum over negatives log sigmoid(-s_uj); as printed its second sum lacks the
-    minus before s_uj, which would reward high scores of negatives. Negatives are drawn uniformly among the titles
-    that their user has not watched.
+    Objective "softmax": in-batch softmax, as the report's code did by `tfrs.tasks.Retrieval`. "binary" maximises what
+    the report's equation means,
 
-    An unknown user gets the row of the unknown, which training never touches: its lists are chance.
+        sum over positives of log sigmoid(s_ui) + sum over negatives of log sigmoid(-s_uj)
+
+    as printed, its second sum lacks the minus before s_uj, which would reward high scores of negatives. Negatives are
+    drawn uniformly among the titles that their user has not watched.
+
+    An unknown user gets row 0, which training never touches: its lists are random.
     """
 
     def __init__(self, config: ReportConfig) -> None:
@@ -63,7 +65,7 @@ class ReportTwoTower:
         return len(self.epochs)
 
     def check(self, history: Interactions, features: FeatureTables) -> None:
-        """Everything will do."""
+        """Any data will do."""
 
     def fit(
         self,
@@ -75,12 +77,12 @@ class ReportTwoTower:
         epochs: int | None = None,
         progress: Callable[[int, int], None] = lambda done, total: None,
     ) -> "ReportTwoTower":
-        """Train from nothing and return itself; `epochs` tells how it went.
+        """Train from scratch and return itself; `self.epochs` records loss and accuracy.
 
-        Accuracy is taken after each epoch: within the steps, as the report did, it costs more than the training.
+        Accuracy is measured after each epoch: within the steps, as the report did, it costs more than the training.
 
         Args:
-            validate, epochs: play no part; the report trains for all epochs.
+            validate, epochs: not used; the report trains for all epochs.
             progress: told of (epochs done, epochs in all).
 
         Raises:
@@ -112,7 +114,7 @@ class ReportTwoTower:
         return self
 
     def test_accuracy(self, test: Interactions) -> TopKAccuracy:
-        """Accuracy on events of the vocabularies that the fit had."""
+        """Accuracy on `test`, which has the vocabularies of the fit."""
         return self._towers.accuracy(test.user_num, self._titles[test.item_num])
 
     def encode_queries(self, users: UserNums, features: FeatureTables) -> Embeddings:
@@ -148,19 +150,14 @@ class ReportTwoTower:
         export_onnx(query, {"user": np.zeros(1, np.int32)}, directory / QUERY_TOWER_FILE, output="query")
 
     @property
-    def n_parameters(self) -> tuple[int, int]:
-        """Of the query tower and of the candidate tower."""
-        return self._towers.users.count_params(), self._towers.titles.count_params()
-
-    @property
     def _towers(self) -> "_Towers":
-        return self._known()[0]
+        return self._parts()[0]
 
     @property
     def _titles(self) -> Numbers:
-        return self._known()[1]
+        return self._parts()[1]
 
-    def _known(self) -> "tuple[_Towers, Numbers]":
+    def _parts(self) -> "tuple[_Towers, Numbers]":
         if self._fitted is None:
             raise InputError("report: not fitted; call fit() or load() first")
         return self._fitted
@@ -180,11 +177,11 @@ class _Towers(keras.Model):  # type: ignore[misc]
         self.built = True
 
     def softmax_loss(self, users: Tensor, watched: Tensor) -> Tensor:
-        """Sum over the batch of -log softmax, where the other rows' titles are the negatives; all are [n_rows]."""
+        """Sum over the batch of -log softmax, with the other rows' titles as negatives; both are [n_rows]."""
         return self.task(self.users(users), self.titles(watched), compute_metrics=False)
 
-    def sigmoid_loss(self, users: Tensor, watched: Tensor, negative_users: Tensor, negatives: Tensor) -> Tensor:
-        """Sum over positives and negatives; the first two are [n_rows], the last two [n_negatives]."""
+    def binary_loss(self, users: Tensor, watched: Tensor, negative_users: Tensor, negatives: Tensor) -> Tensor:
+        """Sum of -log sigmoid(s) over positives [n_rows] and of -log sigmoid(-s) over negatives [n_negatives]."""
         positive, negative = self.score(users, watched), self.score(negative_users, negatives)
         return -tf.reduce_sum(tf.math.log_sigmoid(positive)) - tf.reduce_sum(tf.math.log_sigmoid(-negative))
 
@@ -192,11 +189,11 @@ class _Towers(keras.Model):  # type: ignore[misc]
         """[n_rows]"""
         return tf.reduce_sum(self.users(users) * self.titles(titles), axis=1)
 
-    def accuracy(self, users: UserNums, watched: ItemNums) -> TopKAccuracy:
-        """By titles' numbers: by scores, TFRS's other way, a title misses where its score is rounded differently."""
+    def accuracy(self, users: UserNums, watched: Numbers) -> TopKAccuracy:
+        """By numbers of titles: TFRS's other way, by scores, counts a miss where a score is rounded differently."""
         numbers = tf.range(1, self.n_titles + 1)
         catalogue = tfrs.layers.factorized_top_k.BruteForce().index(self.titles(numbers), numbers)
-        metric = tfrs.metrics.FactorizedTopK(catalogue, ks=[min(k, self.n_titles) for k in KS])
+        metric = tfrs.metrics.FactorizedTopK(catalogue, ks=[min(k, self.n_titles) for k in TOP_KS])
         for first in range(0, len(users), _EVALUATION_BATCH):
             rows = slice(first, first + _EVALUATION_BATCH)
             metric.update_state(self.users(users[rows]), self.titles(watched[rows]), tf.constant(watched[rows]))
@@ -205,7 +202,7 @@ class _Towers(keras.Model):  # type: ignore[misc]
 
 def _make_step(towers: _Towers, config: ReportConfig) -> Callable[..., Tensor]:
     optimizer = keras.optimizers.Adagrad(config.learning_rate)
-    loss_of = towers.softmax_loss if config.objective == "softmax" else towers.sigmoid_loss
+    loss_of = towers.softmax_loss if config.objective == "softmax" else towers.binary_loss
 
     @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
     def step(*batch: Tensor) -> Tensor:
@@ -225,8 +222,8 @@ def _shuffled(n_rows: int, batch_size: int, generator: np.random.Generator) -> I
         yield order[first : first + batch_size]
 
 
-def _seen_titles(users: UserNums, watched: ItemNums, n_users: int, n_titles: int) -> SeenItems:
-    """Titles instead of items, for there are items that share one."""
+def _seen_titles(users: UserNums, watched: Numbers, n_users: int, n_titles: int) -> SeenItems:
+    """Seen titles rather than items, because items can share a title."""
     n_rows = n_titles + 1
     pairs = np.unique(users.astype(np.int64) * n_rows + watched)
     return SeenItems(np.searchsorted(pairs, np.arange(n_users + 2) * n_rows), (pairs % n_rows).astype(np.int32))
@@ -234,8 +231,8 @@ def _seen_titles(users: UserNums, watched: ItemNums, n_users: int, n_titles: int
 
 def _draw_negatives(
     users: UserNums, n_negatives: int, seen: SeenItems, n_titles: int, generator: np.random.Generator
-) -> tuple[Numbers, Numbers]:
-    """`n_negatives` rows of (user, unseen title) for each of `users`, none where a user has seen everything."""
+) -> tuple[UserNums, Numbers]:
+    """`n_negatives` rows of (user, unseen title) for each of `users`; none for a user who has seen everything."""
     users = np.repeat(users, n_negatives)
     n_unseen = n_titles - seen.count(users)
     users, n_unseen = users[n_unseen > 0], n_unseen[n_unseen > 0]

@@ -367,7 +367,7 @@ def test_text_columns_must_be_strings() -> None:
     assert "column 'year' is named as text, but is no column of strings; correct text_columns" in str(caught.value)
 
 
-def test_hot_columns_must_be_there() -> None:
+def test_usage_columns_must_be_there() -> None:
     users = pa.table({"user_id": [1, 2, 3], "n_visits": [4, 5, 6]})
     checked, _ = check(Tables(interactions(), users=users, usage_columns=("n_visits",)))
     assert checked.usage_columns == ("n_visits",)

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from belfry.dataset.sources.demo import generate
-from belfry.dataset.split import load_split
+from belfry.dataset.split import TEST_FILE, TRAIN_FILE
 from belfry.pipeline.jobs.run import MainJob, run_main_job
 from belfry.pipeline.runs.gate import gate_line
 from belfry.pipeline.serving.recommender import Recommender
@@ -44,9 +44,9 @@ def test_both_stages(folder: Path, tmp_path: Path) -> None:
     assert recommender.run.manifest.holdout == "time"
     report = json.loads((job.run / "evaluation.json").read_text())
     assert [system["name"] for system in report["systems"]] == ["popularity", "ItemKNN", "retrieval", "both stages"]
-    split = load_split(job.run / "split")
-    assert split.train.timestamp_s.max() < split.test.timestamp_s.min()
-    assert len(split.train) == len(recommender.features.history)
+    train, test = (pq.read_table(job.run / "split" / name) for name in (TRAIN_FILE, TEST_FILE))
+    assert max(train["timestamp_s"].to_pylist()) < min(test["timestamp_s"].to_pylist())
+    assert len(train) == len(recommender.features.history)
     table = pq.read_table(job.table.path)
     assert table["rank"].to_pylist()[:2] == [1, 2]
     assert gate_line(recommender.run.manifest) in job.lines()

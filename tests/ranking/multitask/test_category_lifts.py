@@ -43,7 +43,7 @@ def test_a_watched_item_is_read_as_if_it_were_not() -> None:
     assert lifts[:, 0] == pytest.approx([np.log(2 * dramas), 0], abs=1e-6)
 
 
-def test_an_unknown_user_says_nothing() -> None:
+def test_an_unknown_user_has_lifts_of_zero() -> None:
     lifts = lifts_of(tables(), np.zeros(1, np.int32))(np.zeros(3, np.int64), np.arange(1, 4), are_watched=False)
     assert lifts == pytest.approx(np.zeros((3, 1)), abs=1e-6)
 
@@ -54,6 +54,6 @@ def test_without_categories_there_is_no_column(items: FeatureColumns) -> None:
     assert lifts.shape == (2, 0)
 
 
-def test_nobody_and_nothing() -> None:
+def test_no_users_and_no_items_give_no_lifts() -> None:
     lifts = lifts_of(tables(), np.zeros(0, np.int32))
     assert lifts(np.zeros(0, np.int64), np.zeros(0, np.int32), are_watched=False).shape == (0, 1)

@@ -65,7 +65,7 @@ def test_ratings_are_predicted_for_pairs_never_watched(sharing: str) -> None:
     assert error(model, features) < 0.35 * true_rating(asked.user_num, asked.item_num).std()
 
 
-def test_watches_of_who_never_rated_tell_their_taste() -> None:
+def test_users_without_ratings_are_predicted_from_their_watches() -> None:
     """Users watch whatever their side, so a silent user is predicted by the items' means alone, and no worse."""
     model, features = fitted(n_silent=20)
     asked = unwatched(features)
@@ -153,15 +153,15 @@ def test_labels_after_watches_leave_the_towers_as_they_are() -> None:
     assert error(model, features) == pytest.approx(expected, abs=1e-6)
 
 
-def test_finetuning_moves_the_towers() -> None:
+def test_finetuning_moves_the_towers_and_still_learns_the_labels() -> None:
     features = world()
     users = np.arange(5, dtype=np.int32)
-    config = TINY.model_copy(update={"schedule": "sequential", "finetune_rate": 0.5, "epochs": 2})
+    config = TINY.model_copy(update={"schedule": "sequential", "finetune_rate": 0.5})
     model = MultitaskModel(config).fit(features.history, features, seed=0)
     before = model.encode_queries(users, features)
-    assert not np.array_equal(
-        model.fit_labels(features.history, features, seed=1).encode_queries(users, features), before
-    )
+    after = model.fit_labels(features.history, features, seed=1).encode_queries(users, features)
+    assert np.abs(after - before).max() > 1e-3
+    assert error(model, features) < 0.5
 
 
 def test_labels_alone() -> None:
@@ -200,7 +200,7 @@ def test_losses_and_gradients_are_logged_and_fall() -> None:
     assert all(norm > 0 for norm in last.gradient_norms)
 
 
-def test_early_stopping_keeps_the_best_look() -> None:
+def test_early_stopping_keeps_the_best_evaluation() -> None:
     features = world()
     verdicts = iter([0.1, 0.5, 0.2, 0.2, 0.2, 0.2])
     kept: list[np.ndarray] = []
@@ -229,7 +229,7 @@ def test_reading_before_fit_is_refused() -> None:
         MultitaskModel(TINY).score(unwatched(features), features)
 
 
-def test_a_learning_rate_far_too_high() -> None:
+def test_divergence_says_to_lower_the_learning_rate() -> None:
     features = world()
     config = TINY.model_copy(update={"learning_rate": 1e6, "label_rate": 1e6})
     with pytest.raises(DivergenceError, match=r"multitask: loss is .* lower its learning_rate"):

@@ -1,4 +1,4 @@
-"""Taste: the loss of a step against leaving each label out by hand, and NumPy's predictions against TensorFlow's."""
+"""RidgeHead: the loss against leaving each label out by hand, and NumPy's predictions against TensorFlow's."""
 
 import numpy as np
 import pytest
@@ -29,33 +29,33 @@ def a_network(kind: str = "regression") -> tuple[MultitaskNetwork, TaskConfig]:
     return network, task
 
 
-def test_the_error_of_a_label_is_that_of_predicting_it_without_itself() -> None:
-    """Each target's loss by hand: its row taken out of the user's labels, the user_factors solved again."""
+def test_the_loss_is_that_of_leaving_each_label_out() -> None:
+    """Each target's loss by hand: its row taken out of the user's labels, the user factors solved again."""
     network, _ = a_network()
     features, layer = world(), network.tasks[0]
     plan = WatchTraining(features.history, TINY).plan
     batch = next(labelled_batches(features.history, ("rating",), plan, np.random.default_rng(0)))
     step = network.label_tensors(batch, features)
     queries = np.random.default_rng(2).normal(size=(len(batch.users), TINY.embedding_size)).astype(np.float32)
-    candidates = np.random.default_rng(3).normal(size=(len(step.judged.ids), TINY.embedding_size)).astype(np.float32)
+    candidates = np.random.default_rng(3).normal(size=(len(step.labelled.ids), TINY.embedding_size)).astype(np.float32)
     loss, _ = layer(queries, candidates, step)
 
     place = step.place.numpy()
     embeddings = layer.candidate_scale(candidates)
-    of_item = layer._items(embeddings, step.judged).numpy()[place]
+    of_item = layer._items(embeddings, step.labelled).numpy()[place]
     affinity = np.einsum("ij,ikj->ik", queries, embeddings.numpy()[place])
     base = of_item[..., 0] + layer.count_slope.numpy() * step.log_count.numpy()
     base += layer.affinity_slope.numpy() * affinity + step.lifts.numpy() @ layer.lift_slopes.numpy()
-    expected = layer._expected_user_factors(queries, step).numpy()
+    prior_mean = layer._prior_mean(queries, step).numpy()
     labels = (step.values[0].numpy() - layer.label_scale.centre) / layer.label_scale.scale
     squares = []
-    for row, slot in np.argwhere(batch.is_target & batch.labels.is_there[0]):
-        others = np.flatnonzero(batch.labels.is_there[0, row] & (np.arange(labels.shape[1]) != slot))
+    for row, slot in np.argwhere(batch.is_target & batch.labels.is_labelled[0]):
+        others = np.flatnonzero(batch.labels.is_labelled[0, row] & (np.arange(labels.shape[1]) != slot))
         item_factors = of_item[row, :, 1:]
-        rest = labels[row] - base[row] - item_factors @ expected[row]
+        residual = labels[row] - base[row] - item_factors @ prior_mean[row]
         gram = item_factors[others].T @ item_factors[others] + TINY.user_precision * np.eye(TINY.n_factors + 1)
-        correction = np.linalg.solve(gram, item_factors[others].T @ rest[others])
-        squares.append((rest[slot] - item_factors[slot] @ correction) ** 2)
+        correction = np.linalg.solve(gram, item_factors[others].T @ residual[others])
+        squares.append((residual[slot] - item_factors[slot] @ correction) ** 2)
     assert len(squares) > 50
     assert float(loss) == pytest.approx(np.mean(squares), rel=1e-3)
 
@@ -66,10 +66,10 @@ def test_a_prediction_stays_inside_the_labels(kind: str) -> None:
     features = world()
     table = network.tables(features)[0]
     asked = pairs(np.repeat(np.arange(4, dtype=np.int32), 20), np.tile(np.arange(1, 21, dtype=np.int32), 4))
-    said = LabelRows.of(features.history, (task.column,), asked.users, most=100)
+    observed = LabelRows.of(features.history, (task.column,), asked.users, max_length=100)
     queries = 50 * np.random.default_rng(0).normal(size=(4, TINY.embedding_size)).astype(np.float32)
     lifts = CategoryLifts(features, asked.users, network.category_shares.numpy())
-    user_factors = table.user_factors(queries, asked.users, features, lifts, said, 0)
+    user_factors = table.user_factors(queries, asked.users, features, lifts, observed, 0)
     of_pairs = lifts(asked.row_user, asked.item_num, are_watched=False)
     predicted = table.predict(user_factors[asked.row_user], of_pairs, asked.item_num, task.kind)
     labels = label_column(features.history, task.column, slice(None))
@@ -107,22 +107,22 @@ def test_an_expected_label_of_an_ordinal_task_by_hand() -> None:
     assert predicted.tolist() == pytest.approx([1 + 0.5 * 1 + 3 / (1 + np.exp(2))])
 
 
-def test_what_a_user_said_moves_the_prediction_towards_it() -> None:
+def test_labels_of_a_user_move_predictions_towards_them() -> None:
     network, _ = a_network()
     features = world()
     table = network.tables(features)[0]
     user = np.array([7], np.int32)
     queries = np.zeros((1, TINY.embedding_size), np.float32)
-    said = LabelRows.of(features.history, ("rating",), user, most=100)
-    silent = LabelRows(said.item_num, said.values, np.zeros_like(said.is_there))
-    items = said.item_num[0]
+    observed = LabelRows.of(features.history, ("rating",), user, max_length=100)
+    without_labels = LabelRows(observed.item_num, observed.values, np.zeros_like(observed.is_labelled))
+    items = observed.item_num[0]
     lifts = CategoryLifts(features, user, network.category_shares.numpy())
     of_pairs = lifts(np.zeros(len(items), np.int64), items, are_watched=True)
     errors = []
-    for rows in (silent, said):
+    for rows in (without_labels, observed):
         user_factors = table.user_factors(queries, user, features, lifts, rows, 0)
         predicted = table.predict(np.repeat(user_factors, len(items), axis=0), of_pairs, items, "regression")
-        errors.append(np.abs(predicted - said.values[0, 0]).mean())
+        errors.append(np.abs(predicted - observed.values[0, 0]).mean())
     assert errors[1] < 0.9 * errors[0]
 
 

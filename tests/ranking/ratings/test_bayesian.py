@@ -1,12 +1,12 @@
-"""BayesianFactorisation beside the promises: its pieces against known distributions, and the compact mean."""
+"""BayesianFactorisation beside the promises: its samplers against known distributions, and the low-rank mean."""
 
 import numpy as np
 import pytest
 
 from belfry.ranking.ratings.bayesian import BayesianFactorisation
 from belfry.ranking.ratings.config import BayesianFactorisationConfig
-from belfry.ranking.ratings.gibbs_sampler import FactorDraws, Noise
-from belfry.ranking.ratings.posterior_mean import MeanProduct
+from belfry.ranking.ratings.gibbs_sampler import FactorSampler, NoiseSampler
+from belfry.ranking.ratings.posterior_mean import PosteriorMean
 from tests.contracts.ratings import RatingRankerPromises
 
 TINY = BayesianFactorisationConfig(embedding_size=2, watch_vectors=4, warm_up=20, sweeps=40, rank=16)
@@ -18,32 +18,32 @@ class TestBayesianFactorisationPromises(RatingRankerPromises):
         return BayesianFactorisation(TINY)
 
 
-def test_the_mean_of_many_products() -> None:
+def test_the_posterior_mean_is_the_best_of_its_rank() -> None:
     generator = np.random.default_rng(0)
-    draws = [(generator.normal(size=(30, 2)), generator.normal(size=(20, 2))) for _ in range(60)]
-    mean = np.mean([left @ right.T for left, right in draws], axis=0)
-    for rank, most_off in ((20, 1e-10), (5, np.linalg.svd(mean)[1][5:].sum())):
-        product = MeanProduct(rank)
-        for left, right in draws:
+    samples = [(generator.normal(size=(30, 2)), generator.normal(size=(20, 2))) for _ in range(60)]
+    mean = np.mean([left @ right.T for left, right in samples], axis=0)
+    for rank, max_error in ((20, 1e-10), (5, np.linalg.svd(mean)[1][5:].sum())):
+        product = PosteriorMean(rank)
+        for left, right in samples:
             product.add(left, right)
         left, right = product.factors()
         assert left.shape[1] == right.shape[1] == rank
-        assert np.linalg.norm(left @ right.T - mean, 2) <= most_off
+        assert np.linalg.norm(left @ right.T - mean, 2) <= max_error
 
 
-def test_factors_are_drawn_from_their_posterior() -> None:
-    """Mean and covariance of many draws of a user, against the closed form of Bayesian linear regression."""
+def test_factors_are_sampled_from_their_posterior() -> None:
+    """Mean and covariance of many samples of a user, against the closed form of Bayesian linear regression."""
     generator = np.random.default_rng(0)
     users, items = np.zeros(6, np.int32), np.arange(6, dtype=np.int32)
     targets, precision = generator.normal(size=6), generator.uniform(0.5, 2, 6)
-    other = FactorDraws(items, users, (np.zeros((6, 0)),), 1, generator)
+    other = FactorSampler(items, users, (np.zeros((6, 0)),), 1, generator)
     other.factors = generator.normal(size=(6, 2))
-    side = FactorDraws(users, items, (np.zeros((1, 0)),), 1, generator)
+    side = FactorSampler(users, items, (np.zeros((1, 0)),), 1, generator)
     prior = side._precision.copy()
     drawn = np.empty((20_000, 2))
-    for draw in range(len(drawn)):
-        side._draw_factors(targets - other.factors[:, -1], precision, other, generator)
-        drawn[draw] = side.factors[0]
+    for number in range(len(drawn)):
+        side._sample_factors(targets - other.factors[:, -1], precision, other, generator)
+        drawn[number] = side.factors[0]
     design = np.column_stack([other.factors[:, 0], np.ones(6)])
     covariance = np.linalg.inv(prior + design.T @ (precision[:, None] * design))
     mean = covariance @ design.T @ (precision * (targets - other.factors[:, -1]))
@@ -57,19 +57,19 @@ def test_blocks_of_rows_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
         generator = np.random.default_rng(0)
         users, items = np.array([3, 1, 3, 0, 2], np.int32), np.array([0, 1, 2, 2, 0], np.int32)
         sides = (
-            FactorDraws(users, items, (np.eye(5),), 2, generator),
-            FactorDraws(items, users, (np.eye(3),), 2, generator),
+            FactorSampler(users, items, (np.eye(5),), 2, generator),
+            FactorSampler(items, users, (np.eye(3),), 2, generator),
         )
-        sides[0].draw(np.arange(5.0), np.ones(5), sides[1], generator)
+        sides[0].sample(np.arange(5.0), np.ones(5), sides[1], generator)
         return sides[0].factors
 
     np.testing.assert_allclose(drawn(2), drawn(100))
 
 
-def test_a_user_who_rates_as_they_please_is_told_from_others() -> None:
+def test_noise_is_estimated_for_each_user() -> None:
     generator = np.random.default_rng(0)
     users = np.repeat(np.arange(3, dtype=np.int32), 500)
     errors = generator.normal(size=1500) * np.array([0.5, 1, 2])[users]
-    noise = Noise(users, 3, freedom=5)
-    deviation = np.mean([1 / np.sqrt(noise.draw(errors, generator)[::500]) for _ in range(200)], axis=0)
+    noise = NoiseSampler(users, 3, freedom=5)
+    deviation = np.mean([1 / np.sqrt(noise.sample(errors, generator)[::500]) for _ in range(200)], axis=0)
     np.testing.assert_allclose(deviation, [0.5, 1, 2], rtol=0.1)

@@ -42,7 +42,7 @@ class TestHybridRegressorPromises(TestDotRegressorPromises):
 
 
 @pytest.mark.parametrize(("loss", "expected"), [("absolute", 5.0), ("squared", 4.0)])
-def test_what_each_loss_aims_at(loss: str, expected: float) -> None:
+def test_absolute_loss_predicts_the_median_and_squared_loss_the_mean(loss: str, expected: float) -> None:
     """Of three fives and a one, whatever the pair, the median is 5 and the mean 4."""
     rating = np.where(np.arange(len(HISTORY)) % 4 == 0, 1, 5).astype(np.float32)
     history = replace(HISTORY, rating=rating)
@@ -53,7 +53,7 @@ def test_what_each_loss_aims_at(loss: str, expected: float) -> None:
     assert np.median(ratings) == pytest.approx(expected, abs=0.4)
 
 
-def test_a_learning_rate_far_too_high() -> None:
+def test_divergence_says_to_lower_the_learning_rate() -> None:
     config = DotRegressorConfig(learning_rate=1e38, epochs=3)
     with pytest.raises(DivergenceError, match=r"dot_regressor: loss is .* lower its learning_rate"):
         RatingRegressor(config).fit(HISTORY, FEATURES, seed=0)

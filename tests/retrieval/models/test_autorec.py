@@ -12,7 +12,7 @@ from belfry.dataset.interactions import Interactions
 from belfry.dataset.vocabulary import Numbers
 from belfry.retrieval.index.exact import ExactIndex
 from belfry.retrieval.indexed import IndexedRetriever
-from belfry.retrieval.models.autorec import AutoRec, AutoRecConfig, _loss_and_slope, _Table, _values, _Weights
+from belfry.retrieval.models.autorec import AutoRec, AutoRecConfig, _loss_and_gradient, _Table, _values, _Weights
 from belfry.retrieval.onnx_towers import load_towers
 from tests.contracts.checkerboard import checkerboard, features_of
 from tests.contracts.retriever import RetrieverPromises
@@ -46,25 +46,25 @@ class TestAutoRecPromises(RetrieverPromises):
 
 
 @pytest.mark.parametrize("is_whole", [True, False])
-def test_the_slope_is_that_of_the_loss(is_whole: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_gradient_is_that_of_the_loss(is_whole: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("belfry.retrieval.dense.CELLS_PER_BLOCK", 100)  # several blocks of items
     history, size = rated(), 2
     table = _Table.of(_values(history, "ratings", 3.1), is_whole=is_whole)
     generator = np.random.default_rng(0)
-    start = _Weights.draw(24, size, generator).flatten()
+    start = _Weights.random(24, size, generator).flatten()
 
-    def loss_and_slope(flat: np.ndarray) -> tuple[float, np.ndarray]:
-        return _loss_and_slope(_Weights.unflatten(flat, size), table, 0.7)
+    def loss_and_gradient(flat: np.ndarray) -> tuple[float, np.ndarray]:
+        return _loss_and_gradient(_Weights.unflatten(flat, size), table, 0.7)
 
-    slope = loss_and_slope(start)[1]
+    gradient = loss_and_gradient(start)[1]
     for _ in range(5):
         step = 0.003 * generator.normal(size=len(start))
-        gained = loss_and_slope(start + step)[0] - loss_and_slope(start - step)[0]
-        assert gained == pytest.approx(2 * slope @ step, rel=0.01, abs=1e-3)
+        gained = loss_and_gradient(start + step)[0] - loss_and_gradient(start - step)[0]
+        assert gained == pytest.approx(2 * gradient @ step, rel=0.01, abs=1e-3)
 
 
 @pytest.mark.parametrize("config", [TINY, BY_RATINGS], ids=["watches", "ratings"])
-def test_rows_that_are_solved_for_leave_no_slope(config: AutoRecConfig) -> None:
+def test_rows_that_are_solved_for_have_no_gradient(config: AutoRecConfig) -> None:
     """A user's row, given the units, is where squared errors and penalty cannot be lowered."""
     history = rated() if config.reads == "ratings" else checkerboard().history
     towers, features = fitted(config), features_of(history)

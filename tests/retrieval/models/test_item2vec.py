@@ -1,4 +1,4 @@
-"""Item2Vec: the promises, slopes against differences, and what is drawn."""
+"""Item2Vec: the promises, gradients against differences, and what is sampled."""
 
 import numpy as np
 import pyarrow as pa
@@ -23,7 +23,7 @@ class TestItem2VecWithRecencyPromises(FactorTowersPromises):
 
 class TestUser2VecPromises(FactorTowersPromises):
     config = TINY.model_copy(update={"users": "vector"})
-    folds_in = False  # under the vocabulary of the fit; `test_users_vectors_are_of_those_that_the_fit_knew`
+    folds_in = False  # under the vocabulary of the fit; `test_only_users_of_the_fit_have_vectors`
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def board() -> Checkerboard:
     return checkerboard()
 
 
-def test_slopes_are_those_of_the_objective() -> None:
+def test_a_step_follows_the_gradient_of_the_objective() -> None:
     """Of four items and two users, who stand behind them."""
     config, generator = TINY.model_copy(update={"n_negatives": 2, "user_l2": 0.3}), np.random.default_rng(0)
     start, other = (generator.normal(size=(n, 3)).astype(np.float32) for n in (6, 4))
@@ -44,18 +44,17 @@ def test_slopes_are_those_of_the_objective() -> None:
         return float(-loss - 0.3 / 2 * (inputs[5] ** 2).sum())
 
     tables = [_Table(values.copy(), 1e-3) for values in (start, other)]
-    slopes = [np.zeros_like(values, np.float64) for values in (start, other)]
+    gradients = [np.zeros_like(values, np.float64) for values in (start, other)]
     for table, values in enumerate((start.astype(np.float64), other.astype(np.float64))):
         for place in np.ndindex(values.shape):
             up, down = ([start.astype(np.float64), other.astype(np.float64)] for _ in range(2))
             up[table][place] += 1e-5
             down[table][place] -= 1e-5
-            slopes[table][place] = (objective(*up) - objective(*down)) / 2e-5
+            gradients[table][place] = (objective(*up) - objective(*down)) / 2e-5
     _step(*tables, centres, targets, negatives, config)
-    for table, slope in zip(tables, slopes, strict=True):
-        np.testing.assert_allclose(table._squares, slope**2 + 1e-6, rtol=1e-3, atol=1e-5)
-    for table, values, slope in zip(tables, (start, other), slopes, strict=True):
-        np.testing.assert_allclose(table.values - values, 1e-3 * slope / np.sqrt(slope**2 + 1e-6), atol=1e-5)
+    for table, values, gradient in zip(tables, (start, other), gradients, strict=True):
+        np.testing.assert_allclose(table._squares, gradient**2 + 1e-6, rtol=1e-3, atol=1e-5)
+        np.testing.assert_allclose(table.values - values, 1e-3 * gradient / np.sqrt(gradient**2 + 1e-6), atol=1e-5)
 
 
 def in_order() -> Interactions:
@@ -79,7 +78,7 @@ def test_neighbours_are_others_of_the_same_user_within_the_window(window: int | 
     assert n_alike.min() > 0.6 * n_alike.mean()  # all alike
 
 
-def test_frequent_items_are_thinned_out(board: Checkerboard) -> None:
+def test_frequent_items_are_subsampled(board: Checkerboard) -> None:
     table = pa.table(
         {"user_id": np.repeat(np.arange(50), 2), "item_id": np.stack([np.arange(50), np.full(50, 99)], 1).ravel()}
     )
@@ -119,7 +118,7 @@ def test_with_a_half_life_the_newest_watch_counts_most(board: Checkerboard) -> N
     np.testing.assert_allclose(found, [*expected, 1], rtol=1e-4)
 
 
-def test_users_vectors_are_of_those_that_the_fit_knew(board: Checkerboard) -> None:
+def test_only_users_of_the_fit_have_vectors(board: Checkerboard) -> None:
     """The unknown and those without events get their bag, and so does everybody under another vocabulary."""
     history = board.history.select(board.history.user_num != 2)
     bags = Item2Vec(TINY).fit(history, features_of(history), seed=0)

@@ -48,7 +48,7 @@ def test_an_empty_history_gets_the_biases_and_an_unwatched_item_the_lowest() -> 
     assert not candidates[5, :4].any()
 
 
-def test_a_large_catalogue_is_solved_with_drawn_negatives(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_catalogue_is_solved_with_sampled_negatives(monkeypatch: pytest.MonkeyPatch) -> None:
     """And users in many blocks."""
     board = checkerboard()
     whole = LogisticMF(TINY).fit(board.history, board.features, seed=0)

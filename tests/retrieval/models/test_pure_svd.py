@@ -32,7 +32,7 @@ def test_scores_are_the_best_approximation_of_the_table() -> None:
 
 
 def test_directions_without_watches_are_no_factors() -> None:
-    """Two users with one taste: the table has one direction."""
+    """Two users with equal rows: the table has rank one."""
     history = Interactions.from_table(pa.table({"user_id": [1, 1, 1, 2, 2, 2], "item_id": [1, 2, 3] * 2}))
     towers = PureSVD(PureSVDConfig(embedding_size=2)).fit(history, features_of(history), seed=0)
     factors = towers.encode_candidates(np.arange(1, 4, dtype=np.int32), features_of(history))
@@ -43,7 +43,7 @@ def test_directions_without_watches_are_no_factors() -> None:
 def test_more_factors_than_the_table_can_have_are_refused() -> None:
     board = checkerboard()
     with pytest.raises(
-        InputError, match="pure_svd: embedding_size=13 are more than 24 users and 12 items can have; lower it"
+        InputError, match="pure_svd: embedding_size=13 is more than 24 users and 12 items can have; lower it"
     ):
         PureSVD(PureSVDConfig(embedding_size=13)).fit(board.history, board.features, seed=0)
     towers = PureSVD(PureSVDConfig(embedding_size=12)).fit(board.history, board.features, seed=0)

@@ -19,7 +19,7 @@ def scores_of(config: AutoencoderConfig, board: Checkerboard) -> np.ndarray:
     return np.asarray(queries @ towers.encode_candidates(ITEMS, board.features).T)
 
 
-def test_a_divergence_that_weighs_everything_leaves_one_list_for_all() -> None:
+def test_a_huge_kl_weight_leaves_one_list_for_all() -> None:
     board = checkerboard()
     free, held = (
         np.ptp(scores_of(TINY.model_copy(update={"variant": "variational", "kl_weight": weight}), board), axis=0).max()
@@ -28,12 +28,12 @@ def test_a_divergence_that_weighs_everything_leaves_one_list_for_all() -> None:
     assert held < 0.05 * free
 
 
-def test_a_penalty_that_weighs_everything_leaves_one_list_for_all() -> None:
+def test_a_huge_l2_leaves_one_list_for_all() -> None:
     board = checkerboard()
     assert np.ptp(scores_of(TINY.model_copy(update={"l2": 1e5}), board), axis=0).max() < 0.01
 
 
-def test_lists_are_made_of_the_outermost_layer() -> None:
+def test_scores_come_from_the_last_layer() -> None:
     board = checkerboard()
     towers = Autoencoder(TINY.model_copy(update={"hidden": (6, 4), "epochs": 1}))
     towers.fit(board.history, board.features, seed=0)
@@ -41,6 +41,6 @@ def test_lists_are_made_of_the_outermost_layer() -> None:
     assert towers.encode_candidates(ITEMS, board.features).shape == (12, 7)
 
 
-def test_widths_of_nothing_are_refused() -> None:
+def test_hidden_widths_of_zero_are_refused() -> None:
     with pytest.raises(ValidationError, match="greater than or equal to 1"):
         AutoencoderConfig(hidden=(0,))

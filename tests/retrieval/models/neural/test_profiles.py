@@ -70,7 +70,7 @@ def test_the_last_dimension_carries_the_bias_and_the_unknown_item_is_zero(config
 
 
 @VARIANTS
-def test_the_serving_form_answers_alike(config: TowerConfig, tmp_path: Path) -> None:
+def test_the_serving_form_gives_the_same_queries(config: TowerConfig, tmp_path: Path) -> None:
     """Short, empty and repeated histories, the unknown user, and nobody."""
     towers, features = fitted(config)
     history = features.history
@@ -117,12 +117,10 @@ def test_a_refit_forgets_and_equals_a_fresh_fit(config: TowerConfig) -> None:
     again = make_towers(config).fit(other.history, other.features, seed=3, epochs=1)
     again.fit(features.history, features, seed=0)
     np.testing.assert_array_equal(again.encode_queries(users, features), towers.encode_queries(users, features))
-    another = again.fit(features.history, features, seed=1)
-    assert not np.allclose(another.encode_queries(users, features), towers.encode_queries(users, features), atol=0.01)
 
 
 @VARIANTS
-def test_fresh_watches_count_at_once(config: TowerConfig) -> None:
+def test_fresh_watches_count_without_a_refit(config: TowerConfig) -> None:
     """User 1 has watched odd items; in other tables nothing, or even ones: scores follow."""
     towers, features = fitted(config)
     history = features.history

@@ -1,0 +1,140 @@
+"""SequenceNetwork: the weights of the sequence towers, and how they turn windows into queries."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from belfry.dataset.features import FeatureTables
+from belfry.dataset.interactions import Times
+from belfry.layers.backend import Tensor, keras, tf
+from belfry.layers.encoders import FeatureEncoder
+from belfry.layers.sequences import N_AGES, AttentionEncoder, Calendar, RecurrentEncoder, ages, buckets
+from belfry.layers.towers.item_encoder import ItemEncoder, ItemInputs, item_inputs
+from belfry.retrieval.config import SequenceConfig
+
+_N_REQUEST_TIMES = 32  # buckets of the history's time, with equally many events each
+
+
+class SequenceNetwork(keras.Model):  # type: ignore[misc]
+    """Both towers.
+
+    The input of event j with item i at time t_j is sqrt(size) E(i), plus the embeddings of the user's content columns,
+    of hour and weekday of t_j (both under `context`), and of the bucket of t_j - t_{j-1} (under `time`). The query of a
+    position is its output of the encoder, plus (under `time`) embeddings of the request time and of the time since the
+    event.
+    """
+
+    def __init__(self, features: FeatureTables, config: SequenceConfig) -> None:
+        super().__init__(name="sequence")
+        n_ids, size = len(features.history.items) + 1, config.embedding_size
+        self.config = config
+        self.item_encoder = ItemEncoder(features.items, n_ids=n_ids, embedding_size=size, name="item")
+        self.candidate_encoder = (
+            self.item_encoder
+            if config.shares_items
+            else ItemEncoder(features.items, n_ids=n_ids, embedding_size=size, name="candidate")
+        )
+        self.item_encoders = tuple(dict.fromkeys([self.item_encoder, self.candidate_encoder]))
+        self.bias = self.add_weight(name="bias", shape=(n_ids, 1), initializer="zeros")
+        self.start = self.add_weight(name="start", shape=(1, size), initializer="zeros")
+        self.drop = keras.layers.Dropout(config.dropout)
+        self.encoder = (
+            AttentionEncoder(
+                length=config.max_length,
+                n_blocks=config.n_blocks,
+                n_heads=config.n_heads,
+                norm=config.norm,
+                dropout=config.dropout,
+                reads_time=config.time,
+            )
+            if config.encoder == "attention"
+            else RecurrentEncoder(size, dropout=config.dropout, reads_time=config.time)
+        )
+        content = features.users.content
+        self.user_encoder = (
+            FeatureEncoder(content, embedding_size=size, name="user")
+            if config.context and content.take(np.zeros(0, np.int32))
+            else None
+        )
+        self.event_calendar = Calendar(size, name="event_calendar") if config.context else None
+        if config.time:
+            self.gaps = keras.layers.Embedding(N_AGES, size, embeddings_initializer="zeros", name="gaps")
+            self.waits = keras.layers.Embedding(N_AGES, size, embeddings_initializer="zeros", name="waits")
+            self.request_times = keras.layers.Embedding(
+                _N_REQUEST_TIMES, size, embeddings_initializer="zeros", name="request_times"
+            )
+            self.request_time_edges = self.add_weight(
+                name="request_time_edges",
+                shape=(_N_REQUEST_TIMES - 1,),
+                dtype=tf.int64,
+                initializer="zeros",
+                trainable=False,
+            )
+        # One call builds every weight, so that weights can be saved and loaded.
+        window = np.zeros((1, config.max_length), np.int32)
+        self.newest(
+            self.both(item_inputs(np.zeros(1, np.int32), features.items))[0],
+            window,
+            window.astype(np.int64),
+            np.zeros(1, np.int64),
+            content.take(np.zeros(1, np.int32)),
+        )
+        self.built = True
+
+    def set_request_times(self, timestamp_s: Times) -> None:
+        """Set the edges of the request time's buckets to quantiles of `timestamp_s`."""
+        shares = np.linspace(0, 1, _N_REQUEST_TIMES + 1)[1:-1]
+        if self.config.time:
+            self.request_time_edges.assign(np.quantile(timestamp_s, shares, method="higher").astype(np.int64))
+
+    def both(self, items: ItemInputs) -> tuple[Tensor, Tensor]:
+        """[n_items, size] the items as inputs of the encoder, and [n_items, size + 1] as candidates."""
+        watched = self.item_encoder(items)
+        candidates = watched if self.config.shares_items else self.candidate_encoder(items)
+        bias = tf.gather(self.bias, items.ids)
+        return watched * self.config.embedding_size**0.5, tf.concat([candidates, bias], axis=1)
+
+    def newest(
+        self, table: Tensor, items: Tensor, time_s: Tensor, request_s: Tensor, user_columns: Mapping[str, Tensor]
+    ) -> Tensor:
+        """[n, size + 1] queries of the last position at request time `request_s` [n]; the rest as in `queries`."""
+        requests = tf.concat([time_s[:, 1:], tf.cast(request_s, tf.int64)[:, tf.newaxis]], axis=1)
+        return self.queries(table, items, time_s, requests, user_columns, training=False)[:, -1]
+
+    def queries(
+        self,
+        table: Tensor,
+        items: Tensor,
+        time_s: Tensor,
+        request_s: Tensor,
+        user_columns: Mapping[str, Tensor],
+        *,
+        training: bool,
+    ) -> Tensor:
+        """[n, length, size + 1].
+
+        Args:
+            table: [n_items, size] inputs of items; row 0 is the unknown's.
+            items: [n, length] rows of `table`, 0 where padded.
+            time_s: [n, length] int64, UTC time of each event.
+            request_s: [n, length] int64, request time of each position.
+            user_columns: the content columns, [n, ...].
+        """
+        is_event = items > 0
+        steps, start = tf.gather(table, items), tf.repeat(self.start, tf.shape(items)[0], axis=0)
+        if self.user_encoder is not None:
+            user = self.user_encoder(user_columns)
+            steps, start = steps + user[:, tf.newaxis], start + user
+        if self.event_calendar is not None:
+            steps += self.event_calendar(time_s)
+        if self.config.time:
+            before_s = tf.concat([time_s[:, :1], time_s[:, :-1]], axis=1)
+            steps += self.gaps(ages(before_s, time_s))
+        queries = self.encoder(
+            self.drop(steps, training=training), is_event, time_s, request_s, start, training=training
+        )
+        if self.config.time:
+            waits = self.waits(ages(time_s, request_s)) * tf.cast(is_event, tf.float32)[..., tf.newaxis]
+            request_times = self.request_times(buckets(request_s, self.request_time_edges))
+            queries += waits + request_times
+        return tf.concat([queries, tf.ones_like(queries[..., :1])], axis=2)
