@@ -24,12 +24,12 @@ from belfry.retrieval.onnx_towers import QUERY_TOWER_FILE
 
 
 class TwoTower(NeuralTowers[TwoTowerConfig, TowerNetwork]):
-    """query = uniform + recency-weighted history, or user features where there is none; candidate = id + features + bias.
+    """query = uniform + recency-weighted history, or user features without one; candidate = id + features + bias.
 
     User features beside a history would let the query tower recognise its users and learn their lists by heart, so
-    they speak for cold users only; the ranker reads them for everybody. The recency-weighted history is read where the targets are
-    the next items. The bias rides in a last dimension that is 1 in every query, so that a plain dot product is the
-    whole score.
+    they are read for cold users only; the ranker reads them for everybody. The recency-weighted history is read where
+    the targets are the next items. The bias is the candidate's last dimension, which is 1 in every query, so that a
+    plain dot product is the whole score.
     """
 
     config_type = TwoTowerConfig
