@@ -18,13 +18,13 @@ from belfry.layers.backend import Tensor, keras, tf
 from belfry.layers.blocks import mlp
 from belfry.layers.export import export_onnx
 from belfry.layers.training import train_epochs
+from belfry.layers.weights import WEIGHTS_FILE, load_weights, save_weights
 from belfry.ranking.base import Scores
-from belfry.ranking.ratings.config import DotRegressorConfig, HybridRegressorConfig, RegressorConfig
+from belfry.ranking.ratings.config import RegressorConfig
 from belfry.ranking.ratings.rated_pairs import ROWS_PER_BLOCK, RatedPairs, SideInputs, Table, check_ratings
 from belfry.ranking.ratings.serving import NETWORK_FILE
 
 CONFIG_FILE = "config.json"
-WEIGHTS_FILE = "weights.h5"
 _CONFIG: TypeAdapter[RegressorConfig] = TypeAdapter(RegressorConfig)
 
 
@@ -111,19 +111,19 @@ class RatingRegressor:
         directory.mkdir(parents=True, exist_ok=True)
         saved = {"config": self.config.model_dump(mode="json"), "shapes": self._network.shapes}
         (directory / CONFIG_FILE).write_text(json.dumps(saved, indent=2))
-        self._network.save_weights(directory / WEIGHTS_FILE)
+        save_weights(self._network, directory / WEIGHTS_FILE)
 
     @classmethod
-    def load(cls, directory: Path, features: FeatureTables) -> Self:
+    def load(cls, directory: Path) -> Self:
         """What `save` wrote: built from its config, then filled with weights."""
         saved = json.loads((directory / CONFIG_FILE).read_text())
         model = cls(_CONFIG.validate_python(saved["config"], strict=False))
         users, items = saved["shapes"]
         model._fitted = _Network(model.config, (tuple(users), tuple(items)))
-        model._fitted.load_weights(directory / WEIGHTS_FILE)
+        load_weights(model._fitted, directory / WEIGHTS_FILE)
         return model
 
-    def export(self, directory: Path, features: FeatureTables) -> None:
+    def export(self, directory: Path) -> None:
         """Write an ONNX graph: `user` and `item` [n] int32 in, `rating` [n] float32 out; features are inside."""
 
         def rating(inputs: Mapping[str, Tensor]) -> Tensor:
@@ -143,7 +143,7 @@ class RatingRegressor:
     def _make_step(self) -> Callable[..., Tensor]:
         network, config = self._network, self.config
         optimizer = keras.optimizers.Adam(config.learning_rate)
-        l2 = config.l2 if isinstance(config, HybridRegressorConfig) else 0.0
+        l2 = config.l2 if config.kind == "hybrid_regressor" else 0.0
 
         @tf.function(autograph=False, reduce_retracing=True)  # type: ignore[untyped-decorator]
         def step(users: Tensor, items: Tensor, targets: Tensor) -> Tensor:
@@ -166,7 +166,7 @@ class RatingRegressor:
 
 def _side_tables(features: FeatureTables, config: RegressorConfig, seed: int) -> tuple[Table, Table]:
     """[n_users + 1, width] and [n_items + 1, width] what the network is told of ids; of width 0 but for the hybrid."""
-    if not isinstance(config, HybridRegressorConfig):
+    if config.kind != "hybrid_regressor":
         return np.zeros((len(features.history.users) + 1, 0)), np.zeros((len(features.history.items) + 1, 0))
     known = SideInputs.of(features, max_categories=config.max_categories, n_vectors=config.watch_vectors, seed=seed)
     return np.hstack(known.users), np.hstack(known.items)
@@ -179,7 +179,7 @@ class _Network(keras.Model):  # type: ignore[misc]
         """`shapes` of what is told of users and of items."""
         super().__init__(name="regressor")
         self.shapes = shapes
-        self.is_hybrid = isinstance(config, HybridRegressorConfig)
+        self.is_hybrid = config.kind == "hybrid_regressor"
         size = config.embedding_size + self.is_hybrid  # the bias is last
         self.users, self.items = (
             _Side(shape, size, name) for shape, name in zip(shapes, ("user", "item"), strict=True)
@@ -187,7 +187,7 @@ class _Network(keras.Model):  # type: ignore[misc]
         # centre, spread, lowest, highest
         self.scale = self.add_weight(name="scale", shape=(4,), trainable=False, initializer="zeros")
         self.deep = None
-        if not isinstance(config, DotRegressorConfig):
+        if config.kind != "dot_regressor":
             self.deep = keras.Sequential([keras.layers.Dropout(config.dropout)], name="deep")
             self.deep.add(mlp(config.hidden, dropout=config.dropout, name="hidden"))
             self.deep.add(keras.layers.Dense(1, name="rating"))

@@ -3,22 +3,21 @@
 from typing import Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from scipy.sparse.linalg import svds
 
 from belfry.dataset.errors import InputError
 from belfry.dataset.features import FeatureTables
 from belfry.dataset.interactions import Interactions
 from belfry.dataset.vocabulary import UserNums
+from belfry.layers.config import ModelConfig
 from belfry.retrieval.base import Embeddings
 from belfry.retrieval.models.factors import ITEM_FACTORS, Arrays, FactorTowers, Progress
 
 _EPSILON = 1e-6  # of the largest singular value: below it directions are chance
 
 
-class PureSVDConfig(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
+class PureSVDConfig(ModelConfig):
     kind: Literal["pure_svd"] = "pure_svd"
     embedding_size: int = Field(15, ge=1, le=4096, description="singular vectors kept; larger tables bear more")
 
@@ -44,7 +43,8 @@ class PureSVD(FactorTowers[PureSVDConfig]):
         n_users, n_items, factors = len(history.users), len(history.items), self.config.embedding_size
         if factors > min(n_users, n_items):
             raise InputError(
-                f"pure_svd: embedding_size={factors} are more than {n_users:,} users and {n_items:,} items can have; lower it"
+                f"pure_svd: embedding_size={factors} are more than {n_users:,} users and {n_items:,} items can have; "
+                "lower it"
             )
 
     def encode_queries(self, users: UserNums, features: FeatureTables) -> Embeddings:
