@@ -19,7 +19,6 @@ from belfry.dataset.validation.check import check
 from belfry.evaluation.metrics import PerUser, hits, lists_of, ndcg
 from belfry.pipeline.config import PipelineConfig, load_config
 from belfry.pipeline.serving.two_stage import Stages
-from belfry.pipeline.training.sources import all_items
 from belfry.retrieval.popularity import Popularity, PopularityConfig
 from belfry.retrieval.registry import make_towers
 
@@ -87,7 +86,7 @@ def _by_tower_weight(data: Data, split: Split) -> dict[float, PerUser]:
     config, features = load_config("default", holdout="time"), data.features(split.train)
     towers = make_towers(config.retrieval).fit(split.train, features, seed=0)
     popularity = Popularity(config.popularity).fit(split.train, features, seed=0)
-    vectors = towers.encode_candidates(all_items(features), features)
+    vectors = towers.encode_candidates(features.history.items.all_numbers, features)
     answers = {}
     for weight in TOWER_WEIGHTS:
         stages = Stages(features, towers, vectors, popularity, popularity, weight, None, config.n_candidates)

@@ -9,12 +9,13 @@ over the catalogue, seen items removed; training sees the train part alone.
 import argparse
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter, process_time
+from typing import cast
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
@@ -29,24 +30,23 @@ from belfry.evaluation.systems import evaluate_lists
 from belfry.pipeline.config import PipelineConfig, load_config
 from belfry.pipeline.progress import silent
 from belfry.pipeline.runs.versions import installed_versions
-from belfry.pipeline.training.ranker_stage import train_ranker
+from belfry.pipeline.training.list_trainer import ListRankerTrainer
 from belfry.pipeline.training.retrieval_stage import FirstStage, fit_first_stage
 from belfry.pipeline.training.sources import keep_usable
-from belfry.pipeline.training.train import EXAMPLE_BYTES, fit_folds
-from belfry.ranking.example_store import ExampleStore
-from belfry.ranking.features.pair_features import PairFeatures
+from belfry.pipeline.training.train import observe_folds
+from belfry.ranking.base import SavedRanker
 from belfry.ranking.listwise.config import (
     AttentionRankerConfig,
     CrossRankerConfig,
     DeepRankerConfig,
     LightGbmRankerConfig,
-    ListConfig,
+    ListRankerConfig,
     NeuralMfRankerConfig,
     TransformerRankerConfig,
     WideDeepRankerConfig,
 )
-from belfry.ranking.listwise.feature_ranker import FeaturedRanker
-from belfry.ranking.listwise.serving import load_scorer
+from belfry.ranking.listwise.feature_ranker import FeaturedRanker, TrainedFeaturedRanker
+from belfry.ranking.registry import KINDS
 from belfry.retrieval.models.ease import EASE, EASEConfig
 from benchmarks.leaderboard.splits import CASES, Case
 
@@ -65,7 +65,7 @@ PEERS = {  # the best that others measured on such a split, NDCG@10, and what th
     "100k-time": ("LightGBM two-stage 0.245", 0.270),
     "1m-random": ("LightGBM two-stage 0.4374, EASE 0.4357", 0.442),
 }
-RANKERS: Mapping[str, ListConfig] = {
+RANKERS: Mapping[str, ListRankerConfig] = {
     "deep": DeepRankerConfig(),
     "lightgbm": LightGbmRankerConfig(),
     "deep, no blending": DeepRankerConfig(retrieval_weight=0),
@@ -121,10 +121,6 @@ class Measured:
     test: SeenItems
     first_s: float
 
-    @cached_property
-    def pair_features(self) -> PairFeatures:
-        return PairFeatures.fit(self.first.features, self.config.pair_features)
-
     def result(self, system: str, lists: Candidates, **more: object) -> Result:
         judged = evaluate_lists(
             system,
@@ -154,15 +150,14 @@ def measure(case: Case, seed: int, wanted: Sequence[str], data_folder: Path | No
     data = replace(everything, interactions=split.train)
     config, _ = keep_usable(load_config("default", holdout=holdout), data)
     started = perf_counter()
-    with ExampleStore(limit_bytes=EXAMPLE_BYTES) as store:
-        tuning, examples = fit_folds(data, config, store, holdout=holdout, seed=seed)
-        assert examples is not None
+    with closing(ListRankerTrainer(data, config, seed=seed, progress=silent)) as trainer:
+        tuning = observe_folds(data, config, trainer, holdout=holdout, seed=seed)
         rankers = {}
         folds_s = perf_counter() - started
         for name in wanted:
             started = perf_counter()
             rankers[name] = (
-                *train_ranker(examples, RANKERS[name], data, seed=seed, progress=lambda *_: None),
+                *trainer.fit(RANKERS[name]),
                 perf_counter() - started,
             )
             print(f"{case.name} seed {seed} {name}: validation {rankers[name][1].ranker_ndcg}", flush=True)
@@ -176,12 +171,13 @@ def measure(case: Case, seed: int, wanted: Sequence[str], data_folder: Path | No
     by_ease = ease.retrieve(users, first.features, top_k=config.n_candidates, exclude=exclude)
     keep(judged.result(EASE_ALONE, by_ease), folder)
     keep(judged.result(RETRIEVAL, candidates, all_training_s=first_s), folder)
-    for name, (second, gate, training_s) in rankers.items():
-        assert second is not None
+    for name, (ranker_of, gate, training_s) in rankers.items():
+        assert ranker_of is not None
+        trained = cast(TrainedFeaturedRanker, ranker_of(first))
         with TemporaryDirectory() as place:
-            second.ranker.export(Path(place))
-            scorer = load_scorer(Path(place), RANKERS[name])
-            ranker = FeaturedRanker(judged.pair_features, scorer, second.opinion, second.names)
+            trained.export(Path(place))
+            saved = SavedRanker(Path(place), RANKERS[name], Path(place), config.retrieval, config.pair_features)
+            ranker = cast(FeaturedRanker, KINDS[RANKERS[name].kind].load(saved))
             started = process_time()
             lists = ranker.describe(candidates, first.features)
             described = process_time() - started
@@ -193,7 +189,7 @@ def measure(case: Case, seed: int, wanted: Sequence[str], data_folder: Path | No
             order_by(candidates, scores, top_k=config.n_candidates),
             validation_ndcg=gate.ranker_ndcg,
             gate_is_open=gate.is_open,
-            retrieval_weight=second.opinion.retrieval_weight,
+            retrieval_weight=trained.score_blend.retrieval_weight,
             training_s=training_s,
             all_training_s=first_s + training_s,
             pairs_per_s=len(candidates) / scored,

@@ -19,7 +19,7 @@ from belfry.dataset.validation.check import check
 from belfry.evaluation.metrics import hits, lists_of, ndcg, recall
 from belfry.pipeline.config import load_config
 from belfry.pipeline.progress import silent
-from belfry.pipeline.training.retrieval_stage import fit_first_stage, users_to_ask
+from belfry.pipeline.training.retrieval_stage import fit_first_stage
 from belfry.retrieval.dense import top_candidates
 from benchmarks.leaderboard.splits import CASES
 from benchmarks.ranking import HOLDOUTS
@@ -63,7 +63,7 @@ def main() -> None:
         for holdout, fold in folds.items():
             config = load_config("default", holdout=holdout, settings=[setting, "sources=[]"])
             stage = fit_first_stage(data, fold.history, config, seed=0, progress=silent, part="one fold")
-            users = users_to_ask(fold)
+            users = fold.users
             cells.append(
                 _cell(stage.retriever.retrieve(users, stage.features, top_k=100, exclude=fold.history.seen_items), fold)
             )
@@ -72,7 +72,7 @@ def main() -> None:
     for l2 in EASE_L2:
         cells = []
         for fold in folds.values():
-            users, matrix = users_to_ask(fold), fold.history.matrix
+            users, matrix = fold.users, fold.history.matrix
             scores = np.asarray(matrix[users] @ ease_weights(matrix, l2=l2))
             cells.append(_cell(top_candidates(users, scores, fold.history.seen_items, 100, "ease"), fold))
         lines.append(f"| EASE alone, l2 = {l2} | {' | '.join(cells)} |")

@@ -21,11 +21,12 @@ from belfry.dataset.split import split_random
 from belfry.dataset.tables import Tables
 from belfry.dataset.validation.check import check
 from belfry.layers.batches import BatchPlan, retrieval_batches
+from belfry.layers.config import ModelConfig
 from belfry.layers.negatives import NegativeSampler
-from belfry.retrieval.config import ReportConfig, TowerConfig, TwoTowerConfig
+from belfry.retrieval.config import ReportConfig, TwoTowerConfig
 from belfry.retrieval.registry import make_towers
 
-CONFIGS: dict[str, TowerConfig] = {
+CONFIGS: dict[str, ModelConfig] = {
     "report": ReportConfig(),
     "report-512": ReportConfig(batch_size=512),
     "default": TwoTowerConfig(),
@@ -52,7 +53,7 @@ def _speed(system: str, n_epochs: int, data_folder: Path | None) -> dict[str, li
     data = prepare(check(read_data("ml-100k", data_folder))[0])
     train = split_random(data.interactions, seed=0).train
     config = CONFIGS[system]
-    n_examples = float(len(train)) if isinstance(config, ReportConfig) else _n_targets(train)
+    n_examples = float(len(train)) if config.kind == "report" else _n_targets(train)
     marks = [perf_counter()]
     make_towers(config.model_copy(update={"epochs": n_epochs})).fit(
         train, data.features(train), seed=0, progress=lambda done, total: marks.append(perf_counter())

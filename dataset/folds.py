@@ -8,6 +8,7 @@ import numpy as np
 from belfry.dataset.errors import InputError
 from belfry.dataset.interactions import Interactions
 from belfry.dataset.split import folds, split_last_out
+from belfry.dataset.vocabulary import UserNums
 
 Holdout: TypeAlias = Literal["time", "last", "random"]
 
@@ -21,6 +22,18 @@ class Fold:
 
     history: Interactions
     later: Interactions
+
+    @property
+    def users(self) -> UserNums:
+        """Those with a history and with something later than it, rising: who can be asked and evaluated."""
+        has_history = np.diff(self.history.by_user.starts) > 0
+        users = np.unique(self.later.user_num)
+        return users[has_history[users]]
+
+
+def sample_users(users: UserNums, max_users: int, *, seed: int) -> UserNums:
+    """All users, or `max_users` of them drawn at random; rising."""
+    return np.sort(np.random.default_rng(seed).permutation(users)[:max_users])
 
 
 def default_holdout(interactions: Interactions) -> Holdout:

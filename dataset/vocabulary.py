@@ -48,6 +48,11 @@ class Vocabulary:
         return len(self.ids)
 
     @property
+    def all_numbers(self) -> Numbers:
+        """[n + 1] 0 for the unknown, then that of every id."""
+        return np.arange(len(self) + 1, dtype=np.int32)
+
+    @property
     def is_integer(self) -> bool:
         return bool(pa.types.is_integer(self.ids.type))
 

@@ -1,4 +1,4 @@
-"""The loop over epochs that every network shares: divergence, looks at validation, early stopping."""
+"""The loop over epochs that every network shares: divergence, evaluations on validation data, early stopping."""
 
 import logging
 from collections.abc import Callable, Iterable
@@ -30,8 +30,8 @@ def train_epochs(
         name: of the model, for messages.
         n_epochs: at most.
         loss_limit: a step's loss at or above it is divergence.
-        validate: higher is better; the weights of the best look are kept. Without it training runs to its end.
-        evaluate_every: epochs between looks; the last epoch always gets one.
+        validate: higher is better; the weights of the best evaluation are kept. Without it training runs to its end.
+        evaluate_every: epochs between evaluations; the last epoch always gets one.
         patience: evaluations without a gain before training stops.
         progress: told of (epochs done, epochs at most).
 

@@ -3,25 +3,29 @@
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Self, TypeAlias
+from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
-from belfry.dataset import columns
 from belfry.dataset.errors import InputError
 from belfry.dataset.event_weights import DEFAULT_EVENT_WEIGHTS, EventWeights
 from belfry.dataset.folds import Holdout
 from belfry.dataset.validation.check import DEFAULT_POLICY, Policy
-from belfry.layers.towers.config import TowersConfig
+from belfry.layers.config import Settings
+from belfry.pipeline.kinds import (
+    RANKER_KINDS,
+    SOURCE_KINDS,
+    RankerConfig,
+    SourceModelConfig,
+    TowerConfig,
+    ranker_kind,
+    source_kind,
+)
 from belfry.ranking.features.config import PairFeaturesConfig
-from belfry.ranking.listwise.config import DeepRankerConfig, RankerConfig
-from belfry.ranking.multitask.config import MultitaskConfig, MultitaskRankerConfig
-from belfry.retrieval.config import ModelConfig, RetrieverConfig, TowerConfig, TwoTowerConfig, kinds_of
+from belfry.ranking.listwise.config import DeepRankerConfig
+from belfry.retrieval.config import TwoTowerConfig
 from belfry.retrieval.index.config import IndexConfig
 from belfry.retrieval.popularity import PopularityConfig
-
-SearchedConfig: TypeAlias = TowerConfig | MultitaskConfig  # whatever fills an index
-SourceModelConfig: TypeAlias = ModelConfig | MultitaskConfig
 
 _PRESETS = Path(__file__).parent / "presets"
 
@@ -30,10 +34,8 @@ _TARGETS = {"random": "any", "last": "next", "time": "next"}  # of retrieval mod
 _REQUEST_TIMES = {"random": "user_last", "last": "user_last", "time": "history_end"}
 
 
-class SourceConfig(BaseModel):
+class SourceConfig(Settings):
     """A further source of candidates, beside the first."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     model: SourceModelConfig = Field(
         discriminator="kind", description="any kind of retrieval, with its settings: see below"
@@ -42,17 +44,15 @@ class SourceConfig(BaseModel):
     weight: float | None = Field(
         None,
         ge=0,
-        description="of its opinion in the order of the candidates, that of the first source being 1; none: learned",
+        description="of its scores in the order of the candidates, that of the first source being 1; none: learned",
     )
     optional: bool = Field(
         False, description="where the data do not allow it, it is left out, with a line in the log; else refused"
     )
 
 
-class PipelineConfig(BaseModel):
+class PipelineConfig(Settings):
     """Both stages and what lies between them."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     data: Policy = Field(DEFAULT_POLICY, description="what to do with each kind of problem in the tables")
     text_columns: tuple[str, ...] = Field((), description="item columns whose words are features, e.g. title")
@@ -63,7 +63,7 @@ class PipelineConfig(BaseModel):
         DEFAULT_EVENT_WEIGHTS,
         description="names in the column `event`, best first, and how much each counts as a watch; 0: only shown",
     )
-    retrieval: SearchedConfig = Field(TwoTowerConfig(), discriminator="kind")
+    retrieval: TowerConfig = Field(TwoTowerConfig(), discriminator="kind")
     sources: tuple[SourceConfig, ...] = Field(
         (SourceConfig(model=PopularityConfig(half_life_days=14, segment_smoothing=20), quota=50, optional=True),),
         description="further sources of candidates, beside the first, which is `retrieval`",
@@ -97,13 +97,25 @@ class PipelineConfig(BaseModel):
     def label_columns(self) -> tuple[str, ...]:
         """Columns of the interactions that tasks learn from, the rating apart."""
         models = [source.model for source in self.named_sources.values()]
-        named = [task.column for model in models if isinstance(model, MultitaskConfig) for task in model.tasks]
-        return tuple(dict.fromkeys(name for name in named if name != columns.RATING))
+        return tuple(dict.fromkeys(name for model in models for name in model.label_columns))
+
+    @property
+    def reads_history(self) -> bool:
+        """Whether all lists follow the user's history as it is when asked; else some source knows users by their id."""
+        return all(source_kind(source.model).reads_history for source in self.named_sources.values())
+
+    @property
+    def tower_weight_for_cold_users(self) -> float:
+        """`cold_weight`, or 0 where the first source makes nothing of a user's features alone."""
+        return self.cold_weight if source_kind(self.retrieval).reads_user_features else 0.0
 
     @model_validator(mode="after")
-    def _heads_have_a_model(self) -> Self:
-        if isinstance(self.ranker, MultitaskRankerConfig) and not isinstance(self.retrieval, MultitaskConfig):
-            raise ValueError("ranker.kind=multitask scores with the model of retrieval.kind=multitask; set both")
+    def _ranker_has_its_source(self) -> Self:
+        wanted = ranker_kind(self.ranker).source if self.ranker else None
+        if self.ranker and wanted and self.retrieval.kind != wanted:
+            raise ValueError(
+                f"ranker.kind={self.ranker.kind} scores with the model of retrieval.kind={wanted}; set both"
+            )
         return self
 
     @property
@@ -115,11 +127,6 @@ class PipelineConfig(BaseModel):
             n_alike = sum(source.model.kind == other.model.kind for other in named.values())
             named[f"{source.model.kind}_{n_alike + 1}" if n_alike else source.model.kind] = source
         return named
-
-
-def cold_weight_of(config: PipelineConfig) -> float:
-    """`cold_weight`, or 0 where the first source makes nothing of a user's features alone."""
-    return config.cold_weight if isinstance(config.retrieval, TowersConfig) else 0.0
 
 
 def preset_names() -> list[str]:
@@ -167,8 +174,8 @@ def _apply_holdout(tree: dict[str, Any], holdout: Holdout) -> None:
     retrieval.setdefault("kind", "two_tower")
     if isinstance(ranker := tree.get("ranker"), dict):
         ranker.setdefault("kind", "deep")
-    kind = kinds_of(SearchedConfig).get(retrieval["kind"])
-    if kind and "targets" in kind.model_fields:
+    row = SOURCE_KINDS.get(retrieval["kind"])
+    if row and "targets" in row.config.model_fields:
         retrieval.setdefault("targets", _TARGETS[holdout])
 
 
@@ -217,7 +224,8 @@ def describe() -> str:
     lines = [
         "# Settings",
         "",
-        "Every key that a preset's TOML file may hold, or `--set key=value`. Written by `python -m belfry.pipeline.config`.",
+        "Every key that a preset's TOML file may hold, or `--set key=value`. Written by",
+        "`python -m belfry.pipeline.config`.",
         "",
         "`--holdout` sets `retrieval.targets` and `pair_features.request_time`; `none` means no value.",
         "",
@@ -251,12 +259,18 @@ def _components() -> list[tuple[str, str, BaseModel]]:
         ("pipeline", "", config),
         ("data", "data.", config.data),
         ("each of sources", "", SourceConfig(model=config.retrieval)),
-        *((f'retrieval (kind = "{kind}")', "retrieval.", model()) for kind, model in kinds_of(SearchedConfig).items()),
-        *((f'model (kind = "{kind}")', "model.", model()) for kind, model in kinds_of(RetrieverConfig).items()),
+        *(
+            (f'{place} (kind = "{kind}")', f"{place}.", row.config())  # type: ignore[call-arg]  # kinds have defaults
+            for kind, row in SOURCE_KINDS.items()
+            for place in ["retrieval" if row.has_vectors else "model"]
+        ),
         ("index", "index.", config.index),
         ("popularity", "popularity.", config.popularity),
         ("pair_features", "pair_features.", config.pair_features),
-        *((f'ranker (kind = "{kind}")', "ranker.", model()) for kind, model in kinds_of(RankerConfig).items()),
+        *(
+            (f'ranker (kind = "{kind}")', "ranker.", row.config())  # type: ignore[call-arg]
+            for kind, row in RANKER_KINDS.items()
+        ),
     ]
 
 

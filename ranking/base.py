@@ -5,14 +5,17 @@ of a history alone. Both answer as a `Ranker`.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, Self
 
 from belfry.dataset.candidates import Candidates
 from belfry.dataset.features import FeatureTables
 from belfry.dataset.interactions import Interactions
+from belfry.layers.config import ModelConfig
 from belfry.ranking.example_store import ExampleSource
 from belfry.ranking.examples import Examples
+from belfry.ranking.features.config import PairFeaturesConfig
 from belfry.ranking.lists import Lists
 from belfry.ranking.lists import Matrix as Matrix
 from belfry.ranking.lists import Scores as Scores
@@ -24,6 +27,29 @@ class Ranker(Protocol):
     def score(self, candidates: Candidates, features: FeatureTables) -> Scores:
         """[n_rows] float32, higher is better."""
         ...
+
+
+class TrainedRanker(Ranker, Protocol):
+    """A ranker in training form, with all that it needs to answer."""
+
+    def save(self, directory: Path) -> None:
+        """Config and weights, to go on from; writes nothing where these are kept elsewhere."""
+        ...
+
+    def export(self, directory: Path) -> None:
+        """The serving form, which the `serving` of its kind in `belfry.ranking.registry` reads without TensorFlow."""
+        ...
+
+
+@dataclass(frozen=True)
+class SavedRanker:
+    """The folder of an exported ranker, and what it belongs to."""
+
+    folder: Path
+    config: ModelConfig  # of the ranker
+    source_folder: Path  # of the first source, in serving form
+    source_config: ModelConfig
+    pair_features: PairFeaturesConfig
 
 
 class LabelRanker(Protocol):
@@ -63,7 +89,7 @@ class ListRanker(ListScorer, Protocol):
         ...
 
     def export(self, directory: Path) -> None:
-        """The serving form, which `belfry.ranking.listwise.serving` reads without TensorFlow."""
+        """Graph or trees, which the scorers of `belfry.ranking.listwise.serving` read without TensorFlow."""
         ...
 
 
@@ -87,4 +113,4 @@ class EventRanker(Ranker, Protocol):
 
     def save(self, directory: Path) -> None: ...
 
-    def export(self, directory: Path, features: FeatureTables) -> None: ...
+    def export(self, directory: Path) -> None: ...

@@ -1,21 +1,94 @@
-"""The ranker of each config, in training form and untrained."""
+"""Every kind of ranker: its settings, its model, its serving form. What a row names is imported when it is used.
 
-from belfry.ranking.base import EventRanker, ListRanker
-from belfry.ranking.listwise.boosted import LightGbmRanker
-from belfry.ranking.listwise.config import LightGbmRankerConfig, ListConfig
-from belfry.ranking.listwise.deep import DeepRanker
-from belfry.ranking.ratings.bayesian import BayesianFactorisation
-from belfry.ranking.ratings.config import BayesianFactorisationConfig, RatingConfig
-from belfry.ranking.ratings.regressor import RatingRegressor
+A new ranker is one file (and settings in a file of their own where it needs TensorFlow), one row here and one subclass
+of the promises in `tests/contracts/`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, TypeAlias, cast
+
+from belfry.layers.config import ModelConfig, imported, kind_of
+from belfry.ranking.base import EventRanker, ListRanker, Ranker, SavedRanker
+from belfry.ranking.listwise.config import (
+    AttentionRankerConfig,
+    CrossRankerConfig,
+    DeepRankerConfig,
+    LightGbmRankerConfig,
+    NeuralMfRankerConfig,
+    TransformerRankerConfig,
+    WideDeepRankerConfig,
+)
+from belfry.ranking.multitask.config import MultitaskRankerConfig
+from belfry.ranking.ratings.config import (
+    BayesianFactorisationConfig,
+    DeepRegressorConfig,
+    DotRegressorConfig,
+    HybridRegressorConfig,
+)
+
+# What a ranker is trained on: candidate lists, the ratings of a history, or nothing more than the first source was.
+Family: TypeAlias = Literal["listwise", "ratings", "heads"]
 
 
-def make_list_ranker(config: ListConfig) -> ListRanker:
-    """One that learns from candidate lists."""
-    return LightGbmRanker(config) if isinstance(config, LightGbmRankerConfig) else DeepRanker(config)
+@dataclass(frozen=True)
+class RankerKind:
+    """A row of the registry; `serving` and `model` are written as "package.module:name"."""
+
+    config: type[ModelConfig]
+    family: Family
+    serving: str  # function from a SavedRanker to the serving form
+    model: str = ""  # class of the training form, made of its config; heads are of the model of the first source
+    source: str | None = None  # kind that the first source must have
+
+    def make_list_ranker(self, config: ModelConfig) -> ListRanker:
+        """Untrained; of the family "listwise"."""
+        return cast(ListRanker, imported(self.model)(config))
+
+    def make_event_ranker(self, config: ModelConfig) -> EventRanker:
+        """Untrained; of the family "ratings"."""
+        return cast(EventRanker, imported(self.model)(config))
+
+    def load(self, saved: SavedRanker) -> Ranker:
+        """The serving form that `TrainedRanker.export` wrote."""
+        return cast(Ranker, imported(self.serving)(saved))
 
 
-def make_event_ranker(config: RatingConfig) -> EventRanker:
-    """One that learns from the events of a history."""
-    if isinstance(config, BayesianFactorisationConfig):
-        return BayesianFactorisation(config)
-    return RatingRegressor(config)
+_LISTWISE, _RATINGS = "belfry.ranking.listwise", "belfry.ranking.ratings"
+
+
+def _network(config: type[ModelConfig]) -> RankerKind:
+    return RankerKind(config, "listwise", f"{_LISTWISE}.serving:load_network", f"{_LISTWISE}.deep:DeepRanker")
+
+
+def _regressor(config: type[ModelConfig]) -> RankerKind:
+    return RankerKind(config, "ratings", f"{_RATINGS}.serving:load_regressor", f"{_RATINGS}.regressor:RatingRegressor")
+
+
+KINDS: Mapping[str, RankerKind] = {
+    kind_of(row.config): row
+    for row in (
+        _network(DeepRankerConfig),
+        _network(CrossRankerConfig),
+        _network(WideDeepRankerConfig),
+        _network(NeuralMfRankerConfig),
+        _network(AttentionRankerConfig),
+        _network(TransformerRankerConfig),
+        RankerKind(
+            LightGbmRankerConfig,
+            "listwise",
+            f"{_LISTWISE}.serving:load_trees",
+            f"{_LISTWISE}.boosted:LightGbmRanker",
+        ),
+        _regressor(DotRegressorConfig),
+        _regressor(DeepRegressorConfig),
+        _regressor(HybridRegressorConfig),
+        RankerKind(
+            BayesianFactorisationConfig,
+            "ratings",
+            f"{_RATINGS}.serving:load_bayesian_factorisation",
+            f"{_RATINGS}.bayesian:BayesianFactorisation",
+        ),
+        RankerKind(MultitaskRankerConfig, "heads", "belfry.ranking.multitask.serving:load_heads", source="multitask"),
+    )
+}

@@ -1,17 +1,21 @@
 """UtilityRanker: retrieval's order and the labels that are expected, by their shares, together a Ranker."""
 
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from belfry.dataset.candidates import Candidates
 from belfry.dataset.features import FeatureTables
-from belfry.ranking.base import LabelRanker, Matrix, Ranker, Scores
+from belfry.ranking.base import EventRanker, LabelRanker, Matrix, Ranker, Scores
 from belfry.ranking.calibration import Calibration
 
-_EPSILON = 1e-6
+UTILITY_FILE = "utility.json"
+_EPSILON = 1e-6  # below it the scores of a list are all alike
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,13 @@ class UtilityRanker:
         expected = self.labels.expected(candidates, features)
         return utility(standard_scores(candidates), expected, self.shares, self.spreads)
 
+    @classmethod
+    def load(cls, directory: Path, labels: LabelRanker, shares: tuple[float, ...]) -> Self:
+        """What `TrainedUtilityRanker.export` wrote, with labels in serving form."""
+        saved = json.loads((directory / UTILITY_FILE).read_text())
+        spreads = tuple(saved.pop("spreads"))
+        return cls(labels, shares, spreads, Calibration(**saved))
+
 
 @dataclass(frozen=True)
 class RatingLabels:
@@ -46,6 +57,64 @@ class RatingLabels:
     def expected(self, candidates: Candidates, features: FeatureTables) -> Matrix:
         """[n_rows, 1]"""
         return self.ranker.score(candidates, features)[:, np.newaxis]
+
+
+class TrainedLabels(LabelRanker, Protocol):
+    """What expects labels, in training form."""
+
+    def save(self, directory: Path) -> None:
+        """To go on from."""
+        ...
+
+    def export(self, directory: Path) -> None:
+        """The serving form."""
+        ...
+
+
+@dataclass(frozen=True)
+class TrainedUtilityRanker(UtilityRanker):
+    """In training form: its labels can be saved."""
+
+    labels: TrainedLabels
+
+    def save(self, directory: Path) -> None:
+        """The labels, to go on from."""
+        self.labels.save(directory)
+
+    def export(self, directory: Path) -> None:
+        """The labels, and what is made of them."""
+        directory.mkdir(parents=True, exist_ok=True)
+        saved = {"spreads": self.spreads, **asdict(self.calibration)}
+        (directory / UTILITY_FILE).write_text(json.dumps(saved, indent=2))
+        self.labels.export(directory)
+
+
+@dataclass(frozen=True)
+class TrainedRatingLabels(RatingLabels):
+    """A ranker by rating in training form."""
+
+    ranker: EventRanker
+
+    def save(self, directory: Path) -> None:
+        self.ranker.save(directory)
+
+    def export(self, directory: Path) -> None:
+        self.ranker.export(directory)
+
+
+@dataclass(frozen=True)
+class SourceLabels:
+    """Labels of a model that is a source of candidates too, and is saved as one; nothing more is written."""
+
+    model: LabelRanker
+
+    def expected(self, candidates: Candidates, features: FeatureTables) -> Matrix:
+        """[n_rows, n_tasks]"""
+        return self.model.expected(candidates, features)
+
+    def save(self, directory: Path) -> None: ...
+
+    def export(self, directory: Path) -> None: ...
 
 
 def utility(watch: Scores, expected: Matrix, shares: Sequence[float], spreads: Sequence[float]) -> Scores:

@@ -24,7 +24,7 @@ class Source:
     name: str  # unlike all others'
     retriever: Retriever
     quota: int  # items that it may propose to a list
-    weight: float = 1.0  # of its opinion, at least 0
+    weight: float = 1.0  # of its normalised scores, at least 0
 
 
 def combine(sources: Sequence[Source]) -> Retriever:
@@ -33,12 +33,12 @@ def combine(sources: Sequence[Source]) -> Retriever:
 
 
 class CombinedRetriever:
-    """The union of what the sources propose, by the weighted sum of their opinions.
+    """The union of what the sources propose, by the weighted sum of their normalised scores.
 
-    A source's opinion of an item is its score, standardised over its own list for that user; the list's lowest where
-    the source did not propose the item. `source_score` and `source_rank` of the candidates keep what each one said,
-    `origin` names the source that ranked a row best. Where a list may be longer than what is proposed, further items
-    of the first source follow. Each list begins alike, however long it may be.
+    A source's normalised score of an item is its score, standardised over its own list for that user; the list's
+    lowest where the source did not propose the item. `source_score` and `source_rank` of the candidates keep what each
+    source gave, `origin` names the one that ranked a row best. Where a list may be longer than what is proposed,
+    further items of the first source follow. Each list begins alike, however long it may be.
     """
 
     def __init__(self, sources: Sequence[Source]) -> None:
@@ -113,7 +113,7 @@ def normalised_scores(proposed: Candidates, quotas: Sequence[int]) -> Values:
 
 
 def fuse(proposed: Candidates, values: Values, weights: Values, first_quota: int) -> npt.NDArray[np.float32]:
-    """[n_rows] the weighted sum of the opinions `values`; below all of them, the tail of the first source's list."""
+    """[n_rows] the weighted sum of normalised scores `values`; below them all, the tail of the first source's list."""
     assert proposed.source_rank is not None
     rank = proposed.source_rank
     is_tail = (rank[:, 0] > first_quota) & (rank[:, 1:] == 0).all(axis=1)

@@ -1,31 +1,22 @@
-"""Settings of retrieval models; kept apart from the models so that reading a config does not import TensorFlow."""
+"""Settings of the neural retrieval models, apart from the models so that reading one does not import TensorFlow."""
 
-from typing import Annotated, Literal, Self, TypeAlias, get_args
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from belfry.layers.config import Epochs, Evaluations, LearningRate, MaxSteps, ModelConfig, TrainingConfig
 from belfry.layers.towers.config import Optimism, TowersConfig, Width
-from belfry.retrieval.models.als import ALSConfig
-from belfry.retrieval.models.autorec import AutoRecConfig
-from belfry.retrieval.models.ease import EASEConfig
-from belfry.retrieval.models.item2vec import Item2VecConfig
-from belfry.retrieval.models.item_knn import ItemKNNConfig
-from belfry.retrieval.models.logistic_mf import LogisticMFConfig
-from belfry.retrieval.models.pure_svd import PureSVDConfig
-from belfry.retrieval.popularity import PopularityConfig
 
 
-class TwoTowerConfig(TowersConfig):
+class TwoTowerConfig(TowersConfig, ModelConfig):
     """The default two towers."""
 
     kind: Literal["two_tower"] = "two_tower"
     item_start: Literal["random", "item2vec"] = Field("random", description="what embeddings of items start from")
 
 
-class ReportConfig(BaseModel):
+class ReportConfig(ModelConfig):
     """The towers of the report, with its settings."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     kind: Literal["report"] = "report"
     embedding_size: int = Field(32, ge=1, le=4096, description="dimensions that both towers share")
@@ -38,10 +29,8 @@ class ReportConfig(BaseModel):
     epochs: int = Field(10, ge=1, description="passes over the watches")
 
 
-class FeedForwardMFConfig(BaseModel):
+class FeedForwardMFConfig(TrainingConfig, ModelConfig):
     """Matrix factorisation as a network with the squared loss; users are known by their id."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     kind: Literal["feed_forward_mf"] = "feed_forward_mf"
     embedding_size: int = Field(64, ge=1, le=4096, description="dimensions that users and items share")
@@ -63,19 +52,13 @@ class FeedForwardMFConfig(BaseModel):
         ge=1,
         description="items whose cells are to be 0 in a step, drawn at random; a smaller catalogue enters whole",
     )
-    learning_rate: float = Field(0.02, gt=0, description="of Adam, at the start of its cosine decay")
-    epochs: int = Field(60, ge=1, description="passes over the users, at most")
-    max_steps: int = Field(4500, ge=1, description="steps of training, at most: many users make fewer epochs")
-    evaluations: int = Field(
-        10, ge=1, description="evaluations on what a fold holds back, in a whole training, for early stopping"
-    )
-    patience: int = Field(3, ge=1, description="evaluations without a gain before training stops")
+    learning_rate: LearningRate = 0.02
+    epochs: Epochs = 60
+    evaluations: Evaluations = 10
 
 
-class SequenceConfig(BaseModel):
+class SequenceConfig(TrainingConfig, ModelConfig):
     """A query tower that reads the newest events in their order, and predicts the next one at each of them."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     kind: Literal["sequence"] = "sequence"
     encoder: Literal["attention", "recurrent"] = Field(
@@ -102,13 +85,9 @@ class SequenceConfig(BaseModel):
     batch_windows: int = Field(64, ge=1, description="windows in a step")
     n_positions: int = Field(1024, ge=1, description="positions that predict in a step, at most; drawn at random")
     n_candidates: int = Field(4096, ge=2, description="items told apart in a step; a smaller catalogue enters whole")
-    learning_rate: float = Field(0.003, gt=0, description="of Adam, at the start of its cosine decay")
-    epochs: int = Field(16, ge=1, description="passes over the windows, at most")
-    max_steps: int = Field(4500, ge=1, description="steps of training, at most: many windows make fewer epochs")
-    evaluations: int = Field(
-        8, ge=1, description="evaluations on what a fold holds back, in a whole training, for early stopping"
-    )
-    patience: int = Field(3, ge=1, description="evaluations without a gain before training stops")
+    learning_rate: LearningRate = 0.003
+    epochs: Epochs = 16
+    evaluations: Evaluations = 8
 
     @model_validator(mode="after")
     def _heads_divide(self) -> Self:
@@ -117,19 +96,14 @@ class SequenceConfig(BaseModel):
         return self
 
 
-class ProfileConfig(BaseModel):
-    """What networks over whole profiles share: sizes, and how long they train."""
+class ProfileConfig(TrainingConfig, ModelConfig):
+    """What networks over whole profiles share."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    learning_rate: float = Field(0.002, gt=0, description="of Adam, at the start of its cosine decay")
+    learning_rate: LearningRate = 0.002
     batch_users: int = Field(128, ge=1, description="profiles in a step")
-    epochs: int = Field(60, ge=1, description="passes over the users, at most")
-    max_steps: int = Field(3000, ge=1, description="steps of training, at most: many users make fewer epochs")
-    evaluations: int = Field(
-        8, ge=1, description="evaluations on what a fold holds back, in a whole training, for early stopping"
-    )
-    patience: int = Field(3, ge=1, description="evaluations without a gain before training stops")
+    epochs: Epochs = 60
+    max_steps: MaxSteps = 3000
+    evaluations: Evaluations = 8
     max_items: int = Field(50_000, ge=1, description="larger catalogues are refused: a step scores all for each user")
 
 
@@ -163,32 +137,5 @@ class RBMConfig(ProfileConfig):
     embedding_size: int = Field(200, ge=1, le=4096, description="hidden units")
     n_rounds: int = Field(1, ge=1, description="rounds of Gibbs sampling in a step: k of contrastive divergence")
     l2: float = Field(9.0, ge=0, description="penalty on the squares of the links, per user of the history")
-    learning_rate: float = Field(0.01, gt=0, description="of Adam, at the start of its cosine decay")
+    learning_rate: LearningRate = 0.01
     batch_users: int = Field(64, ge=1, description="profiles in a step")
-
-
-TowerConfig: TypeAlias = (  # systems with vectors
-    TwoTowerConfig
-    | ReportConfig
-    | ALSConfig
-    | PureSVDConfig
-    | LogisticMFConfig
-    | FeedForwardMFConfig
-    | Item2VecConfig
-    | SequenceConfig
-    | AutoencoderConfig
-    | AutoRecConfig
-    | RBMConfig
-)
-RetrieverConfig: TypeAlias = EASEConfig | ItemKNNConfig | PopularityConfig  # systems without
-ModelConfig: TypeAlias = TowerConfig | RetrieverConfig
-
-
-def kinds_of(union: object) -> dict[str, type[BaseModel]]:
-    """Kind -> config, of one of the unions above."""
-    return {config.model_fields["kind"].default: config for config in get_args(union)}
-
-
-def reads_history(config: ModelConfig | TowersConfig) -> bool:
-    """Whether lists follow the user's history as it is when asked; otherwise the system knows users by their id."""
-    return not isinstance(config, ReportConfig | FeedForwardMFConfig)

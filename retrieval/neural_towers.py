@@ -7,20 +7,20 @@ from pathlib import Path
 from typing import ClassVar, Generic, Self, TypeVar
 
 import numpy as np
-from pydantic import BaseModel
 
 from belfry.dataset.errors import InputError
 from belfry.dataset.features import FeatureTables
 from belfry.dataset.interactions import Interactions
 from belfry.dataset.vocabulary import ItemNums, UserNums
 from belfry.layers.backend import Tensor, keras
+from belfry.layers.config import ModelConfig
 from belfry.layers.training import train_epochs
+from belfry.layers.weights import WEIGHTS_FILE, load_weights, save_weights
 from belfry.retrieval.base import Embeddings, Towers
 
 CONFIG_FILE = "config.json"
-WEIGHTS_FILE = "weights.h5"
 
-ConfigT = TypeVar("ConfigT", bound=BaseModel)
+ConfigT = TypeVar("ConfigT", bound=ModelConfig)
 NetworkT = TypeVar("NetworkT")  # a keras.Model, which ships no types
 
 
@@ -30,7 +30,7 @@ class TrainingPlan:
 
     run_epoch: Callable[[], Iterable[Tensor]]  # one pass; gives the loss of each step
     n_epochs: int  # at most
-    evaluate_every: int = 1  # epochs between looks at validation
+    evaluate_every: int = 1  # epochs between evaluations by `validate`
     patience: int = 1  # evaluations without a gain before training stops
     loss_limit: float = np.inf
 
@@ -38,7 +38,7 @@ class TrainingPlan:
 class NeuralTowers(ABC, Generic[ConfigT, NetworkT]):
     """Towers whose weights are one Keras model: `fit`, `save`, `load`, and the refusal to read before."""
 
-    config_type: ClassVar[type[BaseModel]]
+    config_type: ClassVar[type[ModelConfig]]
     name: ClassVar[str]
 
     def __init__(self, config: ConfigT) -> None:
@@ -67,7 +67,7 @@ class NeuralTowers(ABC, Generic[ConfigT, NetworkT]):
 
         Args:
             history: events to learn from; `features` belong to the same moment.
-            validate: higher is better; looked at during training, the best weights are kept. Without it training runs
+            validate: higher is better; evaluated during training, the best weights are kept. Without it training runs
                 to its end.
             epochs: stop after this many, on the same learning-rate schedule; `epochs_trained` of an earlier fit.
             progress: told of (epochs done, epochs at most).
@@ -104,19 +104,19 @@ class NeuralTowers(ABC, Generic[ConfigT, NetworkT]):
 
     @abstractmethod
     def export(self, directory: Path, features: FeatureTables) -> None:
-        """Write the query side in its serving form: `serving.QUERY_TOWER_FILE`, inputs as `OnnxTowers` makes them."""
+        """Write the query side in its serving form, `QUERY_TOWER_FILE`; `OnnxTowers` makes its inputs."""
 
     def save(self, directory: Path) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         (directory / CONFIG_FILE).write_text(self.config.model_dump_json(indent=2))
-        self._network.save_weights(directory / WEIGHTS_FILE)  # type: ignore[attr-defined]
+        save_weights(self._network, directory / WEIGHTS_FILE)
 
     @classmethod
     def load(cls, directory: Path, features: FeatureTables) -> Self:
         """What `save` wrote: built from its config, then filled with weights; `features` give the shapes."""
         model = cls(cls.config_type.model_validate_json((directory / CONFIG_FILE).read_bytes()))  # type: ignore[arg-type]
         model._fitted = model._make_network(features)
-        model._fitted.load_weights(directory / WEIGHTS_FILE)  # type: ignore[attr-defined]
+        load_weights(model._fitted, directory / WEIGHTS_FILE)
         return model
 
     @abstractmethod

@@ -8,62 +8,39 @@ import numpy as np
 from belfry.dataset.features import FeatureTables
 from belfry.dataset.history import history_windows, padded_bags
 from belfry.dataset.vocabulary import ItemNums, UserNums
+from belfry.layers.config import ModelConfig
 from belfry.layers.onnx import open_session
 from belfry.layers.towers.config import TowersConfig
-from belfry.retrieval.base import Embeddings, Retriever, Towers
-from belfry.retrieval.config import AutoencoderConfig, RBMConfig, RetrieverConfig, TowerConfig
-from belfry.retrieval.models.als import ALS, ALSConfig
-from belfry.retrieval.models.autorec import AutoRec, AutoRecConfig
-from belfry.retrieval.models.ease import EASE, EASEConfig
-from belfry.retrieval.models.item2vec import Item2Vec, Item2VecConfig
-from belfry.retrieval.models.item_knn import ItemKNN, ItemKNNConfig
-from belfry.retrieval.models.logistic_mf import LogisticMF, LogisticMFConfig
-from belfry.retrieval.models.pure_svd import PureSVD, PureSVDConfig
-from belfry.retrieval.popularity import Popularity, PopularityConfig
+from belfry.retrieval.base import Embeddings, Towers
 
 QUERY_TOWER_FILE = "query_tower.onnx"
 _USERS_PER_BLOCK = 256
 _BAG_INPUTS = frozenset({"history", "uniform", "recency"})
 
 
-def load_towers(directory: Path, config: TowerConfig | TowersConfig, vectors: Embeddings) -> Towers:
-    """What `TowerModel.export` wrote into `directory`, beside its candidate embeddings [n_items + 1, dim]."""
-    match config:
-        case ALSConfig():
-            return ALS.load(directory)
-        case PureSVDConfig():
-            return PureSVD.load(directory)
-        case LogisticMFConfig():
-            return LogisticMF.load(directory)
-        case Item2VecConfig():
-            return Item2Vec.load(directory)
-        case AutoRecConfig():
-            return AutoRec.load(directory)
-        case AutoencoderConfig() | RBMConfig():  # they read whole histories, and no recency
-            return OnnxTowers(directory / QUERY_TOWER_FILE, vectors, half_life=1.0, max_history=sys.maxsize)
-        case _:
-            reading = config if isinstance(config, TowersConfig) else TowersConfig()
-            return OnnxTowers(
-                directory / QUERY_TOWER_FILE, vectors, half_life=reading.half_life, max_history=reading.max_history
-            )
+def load_query_tower(directory: Path, config: ModelConfig, vectors: Embeddings) -> Towers:
+    """Towers that read whole histories, windows or ids: their graph alone says what."""
+    return OnnxTowers(directory / QUERY_TOWER_FILE, vectors)
 
 
-def load_retriever(directory: Path, config: RetrieverConfig) -> Retriever:
-    """What `RetrieverModel.save` wrote into `directory`."""
-    match config:
-        case EASEConfig():
-            return EASE.load(directory)
-        case ItemKNNConfig():
-            return ItemKNN.load(directory)
-        case PopularityConfig():
-            return Popularity.load(directory)
+def load_query_tower_of_bags(directory: Path, config: TowersConfig, vectors: Embeddings) -> Towers:
+    """Towers that read weighted bags of the newest items of a history."""
+    return OnnxTowers(directory / QUERY_TOWER_FILE, vectors, half_life=config.half_life, max_history=config.max_history)
 
 
 class OnnxTowers:
     """Meets the protocol `Towers` out of an exported query tower and stored candidate embeddings."""
 
-    def __init__(self, query_tower: Path, vectors: Embeddings, *, half_life: float, max_history: int) -> None:
-        """`vectors` [n_items + 1, dim], row i of item i; the rest as in the config that the towers were trained by."""
+    def __init__(
+        self, query_tower: Path, vectors: Embeddings, *, half_life: float = 1.0, max_history: int = sys.maxsize
+    ) -> None:
+        """The graph of the query tower, and what it is to be fed.
+
+        Args:
+            vectors: [n_items + 1, dim], row i of item i.
+            half_life: items after which a watch counts half in the input `recency`.
+            max_history: newest items of a history in the inputs `history`, `uniform` and `recency`.
+        """
         self._session = open_session(query_tower)
         shapes = {entry.name: entry.shape for entry in self._session.get_inputs()}
         self._inputs = frozenset(shapes)

@@ -5,13 +5,14 @@ from typing import Literal, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from belfry.dataset.candidates import Candidates, take_top_k
 from belfry.dataset.errors import InputError
 from belfry.dataset.features import FeatureTables
 from belfry.dataset.interactions import Interactions, SeenItems
 from belfry.dataset.vocabulary import UNKNOWN, ItemNums, Numbers, UserNums
+from belfry.layers.config import ModelConfig
 from belfry.retrieval.dense import ScoreTable, best_columns, blocks
 
 Watches: TypeAlias = npt.NDArray[np.float64]
@@ -20,9 +21,7 @@ SECONDS_PER_DAY = 86_400
 EPSILON = 1e-6  # of a watch: keeps the log of none finite, and below all that were watched
 
 
-class PopularityConfig(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
+class PopularityConfig(ModelConfig):
     kind: Literal["popularity"] = "popularity"
     half_life_days: float | None = Field(
         None, gt=0, description="a watch counts half after so many days before the newest one; none: all count alike"

@@ -1,65 +1,100 @@
-"""Every retrieval system by its config: the one place that knows them all. Importing it imports TensorFlow."""
+"""Every kind of retrieval: its settings, its model, its serving form. What a row names is imported when it is used.
 
-from belfry.retrieval.base import RetrieverModel, TowerModel
+A new system is one file, one row here and one subclass of the promises in `tests/contracts/`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+from belfry.layers.config import ModelConfig, imported, kind_of
+from belfry.retrieval.base import Embeddings, Retriever, RetrieverModel, TowerModel, Towers
 from belfry.retrieval.config import (
     AutoencoderConfig,
     FeedForwardMFConfig,
     RBMConfig,
     ReportConfig,
-    RetrieverConfig,
     SequenceConfig,
-    TowerConfig,
     TwoTowerConfig,
 )
-from belfry.retrieval.models.als import ALS, ALSConfig
-from belfry.retrieval.models.autorec import AutoRec, AutoRecConfig
-from belfry.retrieval.models.ease import EASE, EASEConfig
-from belfry.retrieval.models.item2vec import Item2Vec, Item2VecConfig
-from belfry.retrieval.models.item_knn import ItemKNN, ItemKNNConfig
-from belfry.retrieval.models.logistic_mf import LogisticMF, LogisticMFConfig
-from belfry.retrieval.models.neural.autoencoder import Autoencoder
-from belfry.retrieval.models.neural.feed_forward_mf import FeedForwardMF
-from belfry.retrieval.models.neural.rbm import RBM
-from belfry.retrieval.models.neural.report import ReportTwoTower
-from belfry.retrieval.models.neural.sequence import SequenceTowers
-from belfry.retrieval.models.pure_svd import PureSVD, PureSVDConfig
-from belfry.retrieval.popularity import Popularity, PopularityConfig
-from belfry.retrieval.two_tower import TwoTower
+from belfry.retrieval.models.als import ALSConfig
+from belfry.retrieval.models.autorec import AutoRecConfig
+from belfry.retrieval.models.ease import EASEConfig
+from belfry.retrieval.models.item2vec import Item2VecConfig
+from belfry.retrieval.models.item_knn import ItemKNNConfig
+from belfry.retrieval.models.logistic_mf import LogisticMFConfig
+from belfry.retrieval.models.pure_svd import PureSVDConfig
+from belfry.retrieval.popularity import PopularityConfig
+
+QUERY_TOWER = "belfry.retrieval.onnx_towers:load_query_tower"
+QUERY_TOWER_OF_BAGS = "belfry.retrieval.onnx_towers:load_query_tower_of_bags"  # weighs a history as its config says
 
 
-def make_towers(config: TowerConfig) -> TowerModel:
-    """Untrained towers."""
-    match config:
-        case TwoTowerConfig():
-            return TwoTower(config)
-        case ReportConfig():
-            return ReportTwoTower(config)
-        case ALSConfig():
-            return ALS(config)
-        case PureSVDConfig():
-            return PureSVD(config)
-        case LogisticMFConfig():
-            return LogisticMF(config)
-        case FeedForwardMFConfig():
-            return FeedForwardMF(config)
-        case Item2VecConfig():
-            return Item2Vec(config)
-        case SequenceConfig():
-            return SequenceTowers(config)
-        case AutoencoderConfig():
-            return Autoencoder(config)
-        case AutoRecConfig():
-            return AutoRec(config)
-        case RBMConfig():
-            return RBM(config)
+@dataclass(frozen=True)
+class RetrieverKind:
+    """A row of the registry; `model` and `serving` are written as "package.module:name"."""
+
+    config: type[ModelConfig]
+    model: str  # class of the training form, made of its config
+    serving: str | None = (
+        None  # of towers, what loads their serving form; None: what the model saves is loaded by itself
+    )
+    has_vectors: bool = True  # towers, whose candidates an index holds; else a retriever as a whole
+    reads_history: bool = True  # as it is when asked, so that fresh watches count; else users are known by their id
+    reads_user_features: bool = False  # of users without a history, whom the towers can then say something of
+
+    def make_towers(self, config: ModelConfig) -> TowerModel:
+        """Untrained; of a kind with vectors."""
+        return cast(TowerModel, imported(self.model)(config))
+
+    def make_retriever(self, config: ModelConfig) -> RetrieverModel:
+        """Untrained; of a kind without vectors."""
+        return cast(RetrieverModel, imported(self.model)(config))
+
+    def load_towers(self, directory: Path, config: ModelConfig, vectors: Embeddings) -> Towers:
+        """What `TowerModel.export` wrote, beside its candidate embeddings [n_items + 1, dim]."""
+        if self.serving is None:
+            return cast(Towers, imported(self.model).load(directory))
+        return cast(Towers, imported(self.serving)(directory, config, vectors))
+
+    def load_retriever(self, directory: Path) -> Retriever:
+        """What `RetrieverModel.save` wrote."""
+        return cast(Retriever, imported(self.model).load(directory))
 
 
-def make_retriever(config: RetrieverConfig) -> RetrieverModel:
-    """An untrained system without vectors."""
-    match config:
-        case EASEConfig():
-            return EASE(config)
-        case ItemKNNConfig():
-            return ItemKNN(config)
-        case PopularityConfig():
-            return Popularity(config)
+_MODELS, _NEURAL = "belfry.retrieval.models", "belfry.retrieval.models.neural"
+
+KINDS: Mapping[str, RetrieverKind] = {
+    kind_of(row.config): row
+    for row in (
+        RetrieverKind(
+            TwoTowerConfig, "belfry.retrieval.two_tower:TwoTower", QUERY_TOWER_OF_BAGS, reads_user_features=True
+        ),
+        RetrieverKind(ReportConfig, f"{_NEURAL}.report:ReportTwoTower", QUERY_TOWER, reads_history=False),
+        RetrieverKind(ALSConfig, f"{_MODELS}.als:ALS"),
+        RetrieverKind(PureSVDConfig, f"{_MODELS}.pure_svd:PureSVD"),
+        RetrieverKind(LogisticMFConfig, f"{_MODELS}.logistic_mf:LogisticMF"),
+        RetrieverKind(
+            FeedForwardMFConfig, f"{_NEURAL}.feed_forward_mf:FeedForwardMF", QUERY_TOWER, reads_history=False
+        ),
+        RetrieverKind(Item2VecConfig, f"{_MODELS}.item2vec:Item2Vec"),
+        RetrieverKind(SequenceConfig, f"{_NEURAL}.sequence:SequenceTowers", QUERY_TOWER),
+        RetrieverKind(AutoencoderConfig, f"{_NEURAL}.autoencoder:Autoencoder", QUERY_TOWER),
+        RetrieverKind(AutoRecConfig, f"{_MODELS}.autorec:AutoRec"),
+        RetrieverKind(RBMConfig, f"{_NEURAL}.rbm:RBM", QUERY_TOWER),
+        RetrieverKind(EASEConfig, f"{_MODELS}.ease:EASE", has_vectors=False),
+        RetrieverKind(ItemKNNConfig, f"{_MODELS}.item_knn:ItemKNN", has_vectors=False),
+        RetrieverKind(PopularityConfig, "belfry.retrieval.popularity:Popularity", has_vectors=False),
+    )
+}
+
+
+def make_towers(config: ModelConfig) -> TowerModel:
+    """Untrained towers of the kind that these are the settings of."""
+    return KINDS[config.kind].make_towers(config)
+
+
+def make_retriever(config: ModelConfig) -> RetrieverModel:
+    """An untrained system without vectors, of the kind that these are the settings of."""
+    return KINDS[config.kind].make_retriever(config)

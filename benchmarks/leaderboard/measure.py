@@ -19,12 +19,12 @@ from belfry.evaluation.intervals import Interval
 from belfry.evaluation.metrics import hits, lists_of, recall
 from belfry.evaluation.systems import evaluate_lists
 from belfry.layers.backend import keras
+from belfry.layers.config import ModelConfig
 from belfry.pipeline.runs.versions import installed_versions
 from belfry.retrieval.base import Retriever, Towers
-from belfry.retrieval.config import ModelConfig, TowerConfig
 from belfry.retrieval.index.exact import ExactIndex
 from belfry.retrieval.indexed import IndexedRetriever
-from belfry.retrieval.registry import make_retriever, make_towers
+from belfry.retrieval.registry import KINDS
 from benchmarks.leaderboard.results import Chosen, Estimate, Result, code_state
 from benchmarks.leaderboard.splits import Case
 from benchmarks.leaderboard.systems import Entry, System
@@ -58,10 +58,11 @@ def fit(
     keras.backend.clear_session()  # the graphs of the system before would stay in memory
     gc.collect()
     started = perf_counter()
-    if not isinstance(config, TowerConfig):
-        retriever: Retriever = make_retriever(config).fit(history, features, seed=seed)
+    kind = KINDS[config.kind]
+    if not kind.has_vectors:
+        retriever: Retriever = kind.make_retriever(config).fit(history, features, seed=seed)
         return Fitted(retriever, 0, perf_counter() - started)
-    towers = make_towers(config).fit(history, features, seed=seed, epochs=epochs, validate=validate)
+    towers = kind.make_towers(config).fit(history, features, seed=seed, epochs=epochs, validate=validate)
     return Fitted(_searched(towers, features), towers.epochs_trained, perf_counter() - started)
 
 

@@ -4,14 +4,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from belfry.layers.config import ModelConfig
 from belfry.retrieval.config import (
     AutoencoderConfig,
     FeedForwardMFConfig,
-    ModelConfig,
     RBMConfig,
     ReportConfig,
     SequenceConfig,
-    TowerConfig,
     TwoTowerConfig,
 )
 from belfry.retrieval.models.als import ALSConfig
@@ -78,7 +77,7 @@ def same(config: ModelConfig) -> Callable[[str], ModelConfig]:
     return lambda split: config
 
 
-def two_tower(**settings: Any) -> Callable[[str], TowerConfig]:
+def two_tower(**settings: Any) -> Callable[[str], TwoTowerConfig]:
     """What `--holdout` sets, the targets, goes by the split; the rest as given."""
     return lambda split: TwoTowerConfig(targets="next" if split in TIMED else "any", **settings)
 

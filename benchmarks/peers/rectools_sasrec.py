@@ -3,8 +3,8 @@
     python3.11 -m venv peers && peers/bin/pip install "rectools[torch]==0.19.0" "pyarrow<22"
     peers/bin/python benchmarks/peers/rectools_sasrec.py SPLIT_FOLDER LISTS.parquet [--epochs 30] [--seed 0]
 
-SPLIT_FOLDER holds train.parquet as `belfry.dataset.split.save_split` writes it. LISTS.parquet becomes a table of user_id,
-item_id, rank, score with the best unseen 200 items of every user. Nothing of Belfry is imported.
+SPLIT_FOLDER holds train.parquet as `belfry.dataset.split.save_split` writes it. LISTS.parquet becomes a table of
+user_id, item_id, rank, score with the best unseen 200 items of every user. Nothing of Belfry is imported.
 """
 
 import argparse

@@ -11,7 +11,6 @@ from belfry.dataset.prepare import Data
 from belfry.dataset.split import Split
 from belfry.dataset.vocabulary import Numbers
 from belfry.evaluation.metrics import PerUser, hits, lists_of, ndcg, recall
-from belfry.pipeline.training.sources import all_items
 from belfry.ranking.multitask.config import MultitaskConfig
 from belfry.ranking.multitask.model import MultitaskModel
 from belfry.retrieval.index.exact import ExactIndex
@@ -128,7 +127,7 @@ def judge(predict: Predict, test: Interactions, truth: npt.NDArray[np.float64]) 
 def judge_lists(model: MultitaskModel, data: Data, split: Split) -> Lists:
     """recall@100 and NDCG@10 of the towers, seen items removed, over the whole catalogue."""
     features, later = data.features(split.train), split.test.seen_items
-    items, users = all_items(features)[1:], np.unique(split.test.user_num)
+    items, users = features.history.items.all_numbers[1:], np.unique(split.test.user_num)
     retriever = IndexedRetriever(model, ExactIndex.build(model.encode_candidates(items, features), items))
     found = retriever.retrieve(users, features, top_k=100, exclude=split.train.seen_items)
     right, n_relevant = hits(lists_of(found, 100), users, later), later.count(users)

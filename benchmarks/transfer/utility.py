@@ -12,7 +12,6 @@ from belfry.dataset.split import Split
 from belfry.dataset.vocabulary import Numbers
 from belfry.evaluation.metrics import PerUser, hits, lists_of, ndcg
 from belfry.pipeline.config import load_config
-from belfry.pipeline.training.sources import all_items
 from belfry.pipeline.training.train import train
 from belfry.ranking.multitask.model import MultitaskModel
 from belfry.ranking.utility import standard_scores, utility
@@ -38,7 +37,7 @@ def trade_off(model: MultitaskModel, data: Data, split: Split, shares: Sequence[
     """The same candidates of one model, put in order by each utility."""
     features, users, rating = data.features(split.train), np.unique(split.test.user_num), split.train.rating
     assert rating is not None
-    items = all_items(features)[1:]
+    items = features.history.items.all_numbers[1:]
     retriever = IndexedRetriever(model, ExactIndex.build(model.encode_candidates(items, features), items))
     candidates = retriever.retrieve(users, features, top_k=N_CANDIDATES, exclude=split.train.seen_items)
     watch, expected = standard_scores(candidates), model.expected(candidates, features)

@@ -2,8 +2,9 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from belfry.layers.config import Settings, TrainingConfig
 from belfry.layers.negatives import Negatives
 
 Share = Annotated[float, Field(gt=0, lt=1)]
@@ -19,10 +20,8 @@ Optimism = Annotated[
 Width = Annotated[int, Field(ge=1, le=16_384)]
 
 
-class SampledLossConfig(BaseModel):
+class SampledLossConfig(Settings):
     """How towers learn to tell targets from negatives; shared by all towers that gradient steps train."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     objective: Literal["softmax", "binary", "bpr", "hinge", "triplet"] = Field("softmax", description="loss of a step")
     negatives: Negatives = Field(
@@ -43,7 +42,7 @@ class SampledLossConfig(BaseModel):
     )
 
 
-class TowersConfig(SampledLossConfig):
+class TowersConfig(TrainingConfig, SampledLossConfig):
     """Two towers that read histories as weighted bags of items: their network, and how it learns from watches."""
 
     embedding_size: int = Field(64, ge=1, le=4096, description="dimensions that both towers share")
@@ -84,13 +83,6 @@ class TowersConfig(SampledLossConfig):
         description="penalty on the squares of the embeddings in a step, divided by the root of the number of watches",
     )
     batch_users: int = Field(128, ge=1, description="queries in a step")
-    learning_rate: float = Field(0.01, gt=0, description="of Adam, at the start of its cosine decay")
-    epochs: int = Field(90, ge=1, description="passes over the users, at most")
-    max_steps: int = Field(4500, ge=1, description="steps of training, at most: many users make fewer epochs")
-    evaluations: int = Field(
-        9, ge=1, description="evaluations on what a fold holds back, in a whole training, for early stopping"
-    )
-    patience: int = Field(3, ge=1, description="evaluations without a gain before training stops")
 
     @field_validator("hidden_share")
     @classmethod

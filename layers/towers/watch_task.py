@@ -52,8 +52,8 @@ class WatchTraining:
         self.config, self.sampler = config, NegativeSampler(history, config.negatives, config.n_candidates)
         n_users = int((np.diff(history.by_user.starts)[1:] >= 2).sum())
         self.n_steps = -(-n_users // config.batch_users)  # of an epoch
-        self.n_epochs = int(np.clip(config.max_steps // max(self.n_steps, 1), 1, config.epochs))
-        self.evaluate_every = max(1, self.n_epochs // config.evaluations)
+        self.n_epochs = config.n_epochs(self.n_steps)
+        self.evaluate_every = config.evaluate_every(self.n_epochs)
         is_bounded = config.objective == "softmax"
         self.loss_limit = _DIVERGED * float(np.log(len(history.items) + 1)) if is_bounded else np.inf
         self.plan = BatchPlan(**{name: getattr(config, name) for name in BatchPlan.__dataclass_fields__})

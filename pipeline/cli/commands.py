@@ -94,7 +94,6 @@ def train(
     """Train on all of the interactions and publish a run folder."""
     from belfry.dataset.sources.tabular import read_tables
     from belfry.pipeline.jobs.run import train_tables
-    from belfry.pipeline.runs.gate import gate_line
     from belfry.pipeline.runs.manifest import MANIFEST, read_manifest
     from belfry.pipeline.runs.store import default_artifacts
 
@@ -108,7 +107,7 @@ def train(
             artifacts=artifacts or default_artifacts(),
             progress=progress,
         )
-    typer.echo(gate_line(read_manifest(published / MANIFEST)))
+    typer.echo(read_manifest(published / MANIFEST).gate.line)
     typer.echo(f"published {published}")
 
 

@@ -24,7 +24,6 @@ from belfry.pipeline.jobs.batch import BatchResult, write_batch
 from belfry.pipeline.jobs.evaluate import evaluate_run, evaluate_stages, evaluate_table, read_test, save_report
 from belfry.pipeline.progress import Progress, silent
 from belfry.pipeline.runs.disk import check_writable
-from belfry.pipeline.runs.gate import gate_line
 from belfry.pipeline.runs.manifest import MANIFEST, read_manifest
 from belfry.pipeline.serving.recommender import Recommender
 from belfry.pipeline.training.curves import write_test_accuracy
@@ -58,7 +57,7 @@ class MainJob:
         return [
             *lines,
             "",
-            gate_line(read_manifest(self.run / MANIFEST)),
+            read_manifest(self.run / MANIFEST).gate.line,
             f"run         {self.run}",
             f"table       {self.table.path}",
             f"evaluation  {self.run / 'evaluation.md'}",

@@ -1,21 +1,40 @@
-"""What a run's manifest says of the gate: whether its ranker may order the lists, and why."""
+"""Gate: whether the ranker of a run may order the lists, and why. Part of the run's manifest."""
 
-from belfry.pipeline.runs.manifest import Manifest
-
-
-def gate_is_open(manifest: Manifest) -> bool:
-    gate = manifest.notes.get("gate")
-    return isinstance(gate, dict) and gate.get("is_open") is True
+from pydantic import BaseModel, ConfigDict
 
 
-def gate_line(manifest: Manifest) -> str:
-    """One line for people: who orders the lists, and both figures where a ranker was judged."""
-    gate = manifest.notes.get("gate")
-    assert isinstance(gate, dict)  # every run is published with one
-    who = "gate open: the ranker orders the lists" if gate["is_open"] else "gate closed: retrieval's order stands"
-    if gate["ranker_ndcg"] is None:
-        return f"{who}; {gate['reason']}"
-    return (
-        f"{who}; on {gate['n_lists']:,} lists of validation users NDCG@10 is {gate['ranker_ndcg']:.4f} by the ranker, "
-        f"{gate['retrieval_ndcg']:.4f} in retrieval's order"
-    )
+class Difference(BaseModel):
+    """What the ranker gains over retrieval's order, as a mean over lists with its 95% interval."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    mean: float
+    low: float
+    high: float
+
+
+class Gate(BaseModel):
+    """Open only where the ranker does well beside retrieval's order on validation users."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    is_open: bool
+    reason: str
+    n_lists: int = 0  # of validation users
+    retrieval_ndcg: float | None = None  # NDCG@10 of these lists in retrieval's order; none: nothing was evaluated
+    ranker_ndcg: float | None = None
+    difference: Difference | None = None
+
+    @property
+    def line(self) -> str:
+        """One line for people: who orders the lists, and both figures where a ranker was evaluated."""
+        who = "gate open: the ranker orders the lists" if self.is_open else "gate closed: retrieval's order stands"
+        if self.ranker_ndcg is None:
+            return f"{who}; {self.reason}"
+        return (
+            f"{who}; on {self.n_lists:,} lists of validation users NDCG@10 is {self.ranker_ndcg:.4f} by the ranker, "
+            f"{self.retrieval_ndcg:.4f} in retrieval's order"
+        )
+
+
+NOT_EVALUATED = Gate(is_open=False, reason="no ranker was evaluated")

@@ -2,14 +2,18 @@
 
 import hashlib
 import json
+import re
 from pathlib import Path, PurePosixPath
 
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError, field_validator
 
 from belfry.dataset.errors import ArtifactError
+from belfry.pipeline.runs.gate import Gate
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 MANIFEST = "manifest.json"
+SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # of what names a folder
+MAX_PRESET = 100  # signs in the name of a preset
 
 
 class RunInfo(BaseModel):
@@ -40,8 +44,16 @@ class Manifest(RunInfo):
     format_version: int
     name: str
     created_at: str  # UTC, ISO 8601
-    notes: dict[str, JsonValue]  # what was measured and decided on the way
+    gate: Gate
+    notes: dict[str, JsonValue]  # what else was measured and decided on the way
     files: dict[str, FileEntry]  # POSIX path inside the folder -> entry
+
+    @field_validator("preset")
+    @classmethod
+    def _can_name_a_folder(cls, preset: str) -> str:
+        if not is_preset_name(preset):
+            raise ValueError(f"{preset[:MAX_PRESET]!r} cannot name a run")
+        return preset
 
     @field_validator("files")
     @classmethod
@@ -59,6 +71,11 @@ class Manifest(RunInfo):
 
     def to_json(self) -> str:
         return self.model_dump_json(indent=2) + "\n"
+
+
+def is_preset_name(preset: str) -> bool:
+    """Whether a run of this preset can have a folder: its name starts with the preset's."""
+    return len(preset) <= MAX_PRESET and SAFE_NAME.fullmatch(preset) is not None
 
 
 def read_manifest(path: Path) -> Manifest:

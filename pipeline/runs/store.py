@@ -8,7 +8,6 @@ artifacts/
 
 import hashlib
 import os
-import re
 import shutil
 import stat
 import tempfile
@@ -22,12 +21,22 @@ from pydantic import JsonValue
 
 from belfry.dataset.errors import ArtifactError, InputError
 from belfry.pipeline.runs.disk import check_writable, explain_full_disk, sync
+from belfry.pipeline.runs.gate import NOT_EVALUATED, Gate
 from belfry.pipeline.runs.lock import hold, wait_and_hold
-from belfry.pipeline.runs.manifest import FORMAT_VERSION, MANIFEST, FileEntry, Manifest, RunInfo, read_manifest
+from belfry.pipeline.runs.manifest import (
+    FORMAT_VERSION,
+    MANIFEST,
+    MAX_PRESET,
+    SAFE_NAME,
+    FileEntry,
+    Manifest,
+    RunInfo,
+    is_preset_name,
+    read_manifest,
+)
 
 CURRENT = "current"
 
-_SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _PUBLISHING = ".lock"  # held while a run moves into place
 _WRITING = ".writing-"
 _ALIVE = "alive"  # held by the writer of a `.writing-*` folder as long as it lives
@@ -70,6 +79,7 @@ class RunWriter:
     """A run that is being written: fill `folder`, note what was measured; `published` is set at the end."""
 
     folder: Path
+    gate: Gate = NOT_EVALUATED
     notes: dict[str, JsonValue] = field(default_factory=dict)
     published: Path | None = None
 
@@ -89,8 +99,10 @@ def publish(artifacts: Path, info: RunInfo) -> Iterator[RunWriter]:
         InputError: nothing can be written to `artifacts`, or the preset's name cannot name a folder.
         BelfryError: the disk filled up.
     """
-    if not _SAFE_NAME.fullmatch(info.preset) or len(info.preset) > 100:
-        raise InputError(f"preset {info.preset!r} cannot name a run; use at most 100 letters, digits, '.', '_', '-'")
+    if not is_preset_name(info.preset):
+        raise InputError(
+            f"preset {info.preset!r} cannot name a run; use at most {MAX_PRESET} letters, digits, '.', '_', '-'"
+        )
     if (artifacts / MANIFEST).exists():
         raise InputError(f"{artifacts}: is a published run, which is sealed; name the artifacts folder around it")
     check_writable(artifacts)
@@ -139,7 +151,7 @@ def current_run(artifacts: Path) -> Path:
     if not _is_plain_file(current):
         raise ArtifactError(f"{current}: not a plain file; {_REMEDY}")
     name = current.read_bytes().decode("utf-8", errors="replace").removesuffix("\n")
-    if not _SAFE_NAME.fullmatch(name):
+    if not SAFE_NAME.fullmatch(name):
         raise ArtifactError(f"{current}: {name[:100]!r} is not the name of a run beside it; {_REMEDY}")
     run = artifacts / name
     if run.is_symlink() or not (run / MANIFEST).is_file():
@@ -176,6 +188,7 @@ def _seal(writer: RunWriter, info: RunInfo) -> str:
         format_version=FORMAT_VERSION,
         name="",
         created_at=datetime.now(UTC).isoformat(),
+        gate=writer.gate,
         notes=writer.notes,
         files=files,
     ).sealed()

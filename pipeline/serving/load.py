@@ -1,58 +1,94 @@
-"""The serving form of both stages: written after training, read to answer. Reading imports no TensorFlow."""
+"""The serving form of both stages, read to answer. Imports no TensorFlow."""
 
+import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
+from belfry.dataset.errors import ArtifactError
 from belfry.dataset.features import FeatureTables
-from belfry.pipeline.config import PipelineConfig, SearchedConfig, SourceConfig, cold_weight_of
-from belfry.pipeline.serving.ranker_files import load_second_stage
+from belfry.pipeline.config import PipelineConfig, SourceConfig
+from belfry.pipeline.kinds import ranker_kind, source_kind
 from belfry.pipeline.serving.two_stage import Stages
+from belfry.ranking.base import Ranker, SavedRanker
 from belfry.retrieval.base import Embeddings, Retriever, Towers
 from belfry.retrieval.blend import Source, combine
 from belfry.retrieval.index.choose import load_index
 from belfry.retrieval.indexed import IndexedRetriever
-from belfry.retrieval.onnx_towers import load_retriever, load_towers
 from belfry.retrieval.popularity import Popularity
 
-if TYPE_CHECKING:
-    pass
+SOURCES_FILE, SOURCES, POPULARITY, RANKER = "sources.json", "sources", "popularity", "ranker"  # of the folder
+VECTORS_FILE, INDEX = "vectors.npy", "index"  # of the folder of a source
+_SOURCE_NAME = re.compile(r"[a-z][a-z0-9_]{0,99}")  # it names a folder
+_REMEDY = "publish again, or copy the run afresh"
 
-SOURCES = TypeAdapter(dict[str, SourceConfig])
+SOURCES_ADAPTER = TypeAdapter(dict[str, SourceConfig])
 
 
 def load_serving(folder: Path, features: FeatureTables, config: PipelineConfig, *, gate_is_open: bool) -> Stages:
-    """What `save_serving` wrote, put together; without an open gate the ranker stays out."""
-    named = SOURCES.validate_json((folder / "sources.json").read_bytes())
+    """What training wrote, put together; without an open gate the ranker stays out.
+
+    Raises:
+        ArtifactError: the list of sources cannot be read, or names a source outside of the run.
+    """
+    named = read_sources(folder / SOURCES_FILE)
     sources: list[Source] = []
     searched: list[tuple[Towers, Embeddings]] = []
     for name, source in named.items():
-        place = folder / "sources" / name
+        place, kind = folder / SOURCES / name, source_kind(source.model)
         retriever: Retriever
-        if isinstance(source.model, SearchedConfig):
-            vectors = np.load(place / "vectors.npy", mmap_mode="r")
-            towers = load_towers(place, source.model, vectors)
+        if kind.has_vectors:
+            vectors = np.load(place / VECTORS_FILE, mmap_mode="r")
+            towers = kind.load_towers(place, source.model, vectors)
             searched.append((towers, vectors))
-            retriever = IndexedRetriever(towers, load_index(place / "index"), name)
+            retriever = IndexedRetriever(towers, load_index(place / INDEX), name)
         else:
-            retriever = load_retriever(place, source.model)
-        assert source.weight is not None  # `save_serving` wrote what was learned
+            retriever = kind.load_retriever(place)
+        assert source.weight is not None  # `read_sources` saw to it
         sources.append(Source(name, retriever, source.quota, source.weight))
     first_towers, first_vectors = searched[0]
-    popularity = Popularity.load(folder / "popularity")
-    ranker = None
-    if gate_is_open:
-        first = folder / "sources" / next(iter(named))
-        ranker = load_second_stage(folder / "ranker", first, config, features)
     return Stages(
         features=features,
         towers=first_towers,
         vectors=first_vectors,
         retriever=combine(sources),
-        popularity=popularity,
-        cold_weight=cold_weight_of(config),
-        ranker=ranker,
+        popularity=Popularity.load(folder / POPULARITY),
+        cold_weight=config.tower_weight_for_cold_users,
+        ranker=_load_ranker(folder, config, named) if gate_is_open else None,
         n_candidates=config.n_candidates,
     )
+
+
+def read_sources(path: Path) -> dict[str, SourceConfig]:
+    """The sources of a run by name, the first one first, with the weights that were learned.
+
+    Raises:
+        ArtifactError: the file is no list of sources, or a name is none that Belfry gives.
+    """
+    try:
+        named = SOURCES_ADAPTER.validate_json(path.read_bytes())
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise ArtifactError(f"{path}: {where}: {first['msg']}; {_REMEDY}") from error
+    for name, source in named.items():
+        if not _SOURCE_NAME.fullmatch(name):
+            raise ArtifactError(
+                f"{path}: source {name[:100]!r} cannot be a folder of the run; wanted lower-case letters, digits and "
+                f"'_', a letter first; {_REMEDY}"
+            )
+        if source.weight is None:
+            raise ArtifactError(f"{path}: source {name!r} has no weight; {_REMEDY}")
+    if not named or not source_kind(next(iter(named.values())).model).has_vectors:
+        raise ArtifactError(f"{path}: the first source has no towers; {_REMEDY}")
+    return named
+
+
+def _load_ranker(folder: Path, config: PipelineConfig, named: Mapping[str, SourceConfig]) -> Ranker:
+    if config.ranker is None:
+        raise ArtifactError(f"{folder}: the gate is open and the config has no ranker; {_REMEDY}")
+    name, source = next(iter(named.items()))
+    saved = SavedRanker(folder / RANKER, config.ranker, folder / SOURCES / name, source.model, config.pair_features)
+    return ranker_kind(config.ranker).load(saved)

@@ -17,7 +17,6 @@ from belfry.dataset.errors import InputError, UnknownUserError
 from belfry.dataset.interactions import SeenItems
 from belfry.dataset.vocabulary import UNKNOWN, Id, ItemNums, Numbers, UserNums, as_id_type
 from belfry.pipeline.config import PipelineConfig
-from belfry.pipeline.runs.gate import gate_is_open
 from belfry.pipeline.runs.store import Run, current_run, default_artifacts, open_run
 from belfry.pipeline.runs.tables import load_tables
 from belfry.pipeline.serving.checks import check_lists
@@ -27,7 +26,6 @@ from belfry.pipeline.serving.neighbours import Neighbourhood
 from belfry.pipeline.serving.results import Effect, Explanation, Recommendation, SimilarItem, SimilarUser, Watched
 from belfry.pipeline.serving.session import SESSION_USER, session_tables
 from belfry.pipeline.serving.two_stage import Limits, Stage, Stages
-from belfry.retrieval.config import reads_history
 
 PathLike: TypeAlias = str | os.PathLike[str]
 
@@ -40,10 +38,10 @@ class Recommender:
         self.run = run
         config = PipelineConfig.model_validate(run.manifest.config)
         self.features, self._titles = load_tables(run.folder)
-        self.stages = load_serving(run.path("serving"), self.features, config, gate_is_open=gate_is_open(run.manifest))
+        self.stages = load_serving(run.path("serving"), self.features, config, gate_is_open=run.manifest.gate.is_open)
         self.users, self.items = self.features.history.users, self.features.history.items
         self.event_weights = config.event_weights
-        self._reads_history = all(reads_history(source.model) for source in config.named_sources.values())
+        self._reads_history = config.reads_history
         self._nothing_seen = SeenItems.nothing(len(self.users))
 
     @classmethod

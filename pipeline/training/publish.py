@@ -4,7 +4,6 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from pydantic import JsonValue
@@ -18,12 +17,10 @@ from belfry.pipeline.runs.manifest import RunInfo
 from belfry.pipeline.runs.store import publish
 from belfry.pipeline.runs.tables import save_tables
 from belfry.pipeline.runs.versions import installed_versions
+from belfry.pipeline.serving.load import POPULARITY, RANKER, SOURCES, SOURCES_ADAPTER, SOURCES_FILE
 from belfry.pipeline.training.curves import write_training_curves
-from belfry.pipeline.training.files import save_serving, save_trained_ranker
-
-if TYPE_CHECKING:
-    from belfry.pipeline.training.retrieval_stage import Tuning
-    from belfry.pipeline.training.train import Trained
+from belfry.pipeline.training.retrieval_stage import Tuning
+from belfry.pipeline.training.train import Trained, train
 
 
 def train_and_publish(
@@ -35,7 +32,7 @@ def train_and_publish(
     seed: int,
     artifacts: Path,
     progress: Progress = silent,
-    before_publishing: Callable[["Trained", Path], None] | None = None,
+    before_publishing: Callable[[Trained, Path], None] | None = None,
 ) -> Path:
     """Train both stages on `data` and publish them; returns the run's folder. Until then the last run stays current.
 
@@ -47,10 +44,6 @@ def train_and_publish(
         DivergenceError: a loss or a feature is not finite.
     """
     check_writable(artifacts)
-    from belfry.pipeline.training.train import (
-        train,  # brings TensorFlow, which takes seconds: all that may be refused comes first
-    )
-
     info = RunInfo(
         preset=preset,
         seed=seed,
@@ -62,12 +55,12 @@ def train_and_publish(
     with publish(artifacts, info) as writer:
         trained = train(data, config, holdout=holdout, seed=seed, progress=progress)
         save_tables(trained.stages.features, data.titles, writer.folder)
-        save_serving(trained, writer.folder / "serving")
-        _save_training(trained, writer.folder / "training")
+        _export(trained, writer.folder / "serving")
+        _save(trained, writer.folder / "training")
         if before_publishing:
             before_publishing(trained, writer.folder)
+        writer.gate = trained.gate
         writer.notes |= {
-            "gate": asdict(trained.gate),
             "index": asdict(trained.measurement),
             "sources": _notes_of_sources(trained.first.tuning),
             "left_out": dict(trained.left_out),
@@ -76,18 +69,32 @@ def train_and_publish(
     return writer.published
 
 
-def _save_training(trained: "Trained", folder: Path) -> None:
+def _export(trained: Trained, folder: Path) -> None:
+    """What `load_serving` reads: graphs, vectors, index and arrays; data only, nothing in it can run code."""
+    first = trained.first
+    folder.mkdir()
+    for name, source in first.sources.items():
+        source.export(folder / SOURCES / name, first.features)
+    weighed = {
+        name: source.model_copy(update={"weight": first.tuning.weights[name]})
+        for name, source in trained.config.named_sources.items()
+    }
+    (folder / SOURCES_FILE).write_bytes(SOURCES_ADAPTER.dump_json(weighed, indent=2))
+    first.popularity.save(folder / POPULARITY)
+    if trained.ranker:
+        trained.ranker.export(folder / RANKER)
+
+
+def _save(trained: Trained, folder: Path) -> None:
     """The weights, for whoever trains on, and how the training went."""
-    from belfry.pipeline.training.sources import SearchedTowers
-
     for name, source in trained.first.sources.items():
-        if isinstance(source, SearchedTowers):  # the others' serving form is all that there is
-            source.model.save(folder / "sources" / name)
+        source.save(folder / SOURCES / name)
     write_training_curves(trained.first.towers.model, folder / "figures")
-    save_trained_ranker(trained, folder / "ranker")
+    if trained.ranker:
+        trained.ranker.save(folder / RANKER)
 
 
-def _notes_of_sources(tuning: "Tuning") -> JsonValue:
+def _notes_of_sources(tuning: Tuning) -> JsonValue:
     """Weight of every source, the first one first, and epochs where it has towers; none where training knows none."""
     return {name: {"weight": weight, "epochs": tuning.epochs.get(name)} for name, weight in tuning.weights.items()}
 

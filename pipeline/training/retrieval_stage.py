@@ -1,4 +1,4 @@
-"""Train and put together the first stage: the sources, the weights of their opinions, and the cold answer."""
+"""Train and put together the first stage: the sources, the weights of their scores, and the cold answer."""
 
 import logging
 from collections.abc import Callable
@@ -9,15 +9,16 @@ from typing import cast
 import numpy as np
 
 from belfry.dataset.features import FeatureTables
-from belfry.dataset.folds import Fold
+from belfry.dataset.folds import Fold, sample_users
 from belfry.dataset.interactions import Interactions
 from belfry.dataset.prepare import Data
-from belfry.dataset.vocabulary import Numbers, UserNums
+from belfry.dataset.vocabulary import UserNums
 from belfry.evaluation.metrics import hits, lists_of, recall
 from belfry.pipeline.config import PipelineConfig
 from belfry.pipeline.progress import Progress
+from belfry.pipeline.training.gate_evaluation import MAX_VALIDATION_USERS
 from belfry.pipeline.training.source_weights import learn_weights
-from belfry.pipeline.training.sources import SearchedTowers, TrainedSource, all_items, fit_source, retriever_of
+from belfry.pipeline.training.sources import SearchedTowers, TrainedSource, fit_source
 from belfry.retrieval.base import Retriever, Towers
 from belfry.retrieval.blend import CombinedRetriever, Source, combine
 from belfry.retrieval.index.exact import ExactIndex
@@ -25,7 +26,6 @@ from belfry.retrieval.index.measure import IndexMeasurement, measure_index
 from belfry.retrieval.indexed import IndexedRetriever
 from belfry.retrieval.popularity import Popularity
 
-MAX_VALIDATION_USERS = 2_000
 RECALL_DEPTH = 100
 
 log = logging.getLogger(__name__)
@@ -71,12 +71,14 @@ def fit_first_stage(
     Args:
         tuning: of an earlier first stage. Without it towers train to their end, or stop early by `validate_on`, and
             weights that the config leaves open are learned there, or are 1.
-        validate_on: judges towers by recall@100, and weights, on what it holds back.
+        validate_on: evaluates towers by recall@100, and weights, on what it holds back.
         progress: told of every source.
         part: which first stage of a whole training this is, for whoever looks on.
     """
     features = data.features(history)
-    users = some(users_to_ask(validate_on), MAX_VALIDATION_USERS, seed) if validate_on else np.zeros(0, np.int32)
+    users = np.zeros(0, np.int32)
+    if validate_on:
+        users = sample_users(validate_on.users, MAX_VALIDATION_USERS, seed=seed)
     validate = _recall_on(validate_on, features, users) if validate_on and len(users) else None
     named = config.named_sources
     fitted: dict[str, TrainedSource] = {}
@@ -97,47 +99,33 @@ def fit_first_stage(
         if tuning
         else {name: 1.0 if (w := source.weight) is None else w for name, source in named.items()}
     )
-    retriever = combine(
-        [Source(name, retriever_of(fitted[name], name), source.quota, weights[name]) for name, source in named.items()]
-    )
-    if not tuning and validate_on and len(users) and isinstance(retriever, CombinedRetriever):
+    sources = [
+        Source(name, fitted[name].retriever(name), source.quota, weights[name]) for name, source in named.items()
+    ]
+    if not tuning and validate_on and len(users) and len(sources) > 1:
         free = [source.weight is None for source in named.values()]
-        weights = learn_weights(retriever, free, users, features, validate_on)
-        retriever = CombinedRetriever([replace(source, weight=weights[source.name]) for source in retriever.sources])
-    epochs = {
-        name: source.model.epochs_trained for name, source in fitted.items() if isinstance(source, SearchedTowers)
-    }
+        weights = learn_weights(CombinedRetriever(sources), free, users, features, validate_on)
+        sources = [replace(source, weight=weights[source.name]) for source in sources]
+    epochs = {name: source.epochs for name, source in fitted.items() if source.epochs is not None}
     popularity = Popularity(config.popularity).fit(history, features, seed=seed)
-    return FirstStage(features, fitted, Tuning(epochs, weights), popularity, retriever)
+    return FirstStage(features, fitted, Tuning(epochs, weights), popularity, combine(sources))
 
 
 def measure(stage: FirstStage, *, top_k: int, seed: int) -> IndexMeasurement:
     """Recall and latency of the first source's index on queries of real users; logged, and noted in the run."""
     with_history = np.flatnonzero(np.diff(stage.features.history.by_user.starts)).astype(np.int32)
-    users = some(with_history, MAX_VALIDATION_USERS, seed)
+    users = sample_users(with_history, MAX_VALIDATION_USERS, seed=seed)
     towers = stage.towers
-    exact = ExactIndex.build(towers.vectors[1:], all_items(stage.features)[1:])
+    exact = ExactIndex.build(towers.vectors[1:], stage.features.history.items.all_numbers[1:])
     measurement = measure_index(towers.index, exact, towers.model.encode_queries(users, stage.features), top_k)
     log.info("index: %s", measurement)
     return measurement
 
 
-def users_to_ask(fold: Fold) -> Numbers:
-    """Users with a history and with something later than it."""
-    has_history = np.diff(fold.history.by_user.starts) > 0
-    users = np.unique(fold.later.user_num)
-    return users[has_history[users]]
-
-
-def some(users: UserNums, most: int, seed: int) -> Numbers:
-    """All users, or `most` of them drawn at random; rising."""
-    return np.sort(np.random.default_rng(seed).permutation(users)[:most])
-
-
 def _recall_on(fold: Fold, features: FeatureTables, users: UserNums) -> Callable[[Towers], float]:
     """recall@100 of towers on what a fold holds back, seen items removed, over the whole catalogue."""
     later = fold.later.seen_items
-    items = all_items(features)[1:]
+    items = features.history.items.all_numbers[1:]
 
     def validate(towers: Towers) -> float:
         retriever = IndexedRetriever(towers, ExactIndex.build(towers.encode_candidates(items, features), items))

@@ -1,4 +1,4 @@
-"""How much the opinion of each source counts, learned from what a fold holds back."""
+"""How much the scores of each source count, learned from what a fold holds back."""
 
 import logging
 

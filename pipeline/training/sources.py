@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import Protocol
 
 import numpy as np
 
@@ -12,18 +12,38 @@ from belfry.dataset.errors import InputError
 from belfry.dataset.features import FeatureTables
 from belfry.dataset.interactions import Interactions
 from belfry.dataset.prepare import Data
-from belfry.dataset.vocabulary import Numbers
-from belfry.pipeline.config import PipelineConfig, SearchedConfig, SourceModelConfig
-from belfry.ranking.multitask.config import MultitaskConfig
-from belfry.ranking.multitask.model import MultitaskModel
+from belfry.layers.config import ModelConfig
+from belfry.pipeline.config import PipelineConfig
+from belfry.pipeline.kinds import source_kind
+from belfry.pipeline.serving.load import INDEX, VECTORS_FILE
 from belfry.retrieval.base import Embeddings, Retriever, RetrieverModel, TowerModel, Towers
 from belfry.retrieval.index.base import CandidateIndex
 from belfry.retrieval.index.choose import build_index
 from belfry.retrieval.index.config import IndexConfig
 from belfry.retrieval.indexed import IndexedRetriever
-from belfry.retrieval.registry import make_retriever, make_towers
 
 log = logging.getLogger(__name__)
+
+
+class TrainedSource(Protocol):
+    """A trained system, whatever makes its lists."""
+
+    @property
+    def epochs(self) -> int | None:
+        """Trained; 0 where training knows none, None where it has no towers."""
+        ...
+
+    def retriever(self, name: str) -> Retriever:
+        """Its candidates bear this name as their origin, where it has towers."""
+        ...
+
+    def save(self, folder: Path) -> None:
+        """The training form, to go on from; nothing where the serving form is all that there is."""
+        ...
+
+    def export(self, folder: Path, features: FeatureTables) -> None:
+        """The serving form, which `belfry.pipeline.serving.load` reads."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -34,8 +54,39 @@ class SearchedTowers:
     vectors: Embeddings  # [n_items + 1, dim]
     index: CandidateIndex
 
+    @property
+    def epochs(self) -> int:
+        return self.model.epochs_trained
 
-TrainedSource: TypeAlias = SearchedTowers | RetrieverModel
+    def retriever(self, name: str) -> Retriever:
+        return IndexedRetriever(self.model, self.index, name)
+
+    def save(self, folder: Path) -> None:
+        self.model.save(folder)
+
+    def export(self, folder: Path, features: FeatureTables) -> None:
+        """The query side, the vectors and the index."""
+        folder.mkdir(parents=True)
+        self.model.export(folder, features)
+        np.save(folder / VECTORS_FILE, self.vectors)
+        self.index.save(folder / INDEX)
+
+
+@dataclass(frozen=True)
+class WholeRetriever:
+    """A trained system without vectors."""
+
+    model: RetrieverModel
+    epochs: None = None
+
+    def retriever(self, name: str) -> Retriever:
+        return self.model
+
+    def save(self, folder: Path) -> None:
+        pass
+
+    def export(self, folder: Path, features: FeatureTables) -> None:
+        self.model.save(folder)
 
 
 def keep_usable(config: PipelineConfig, data: Data) -> tuple[PipelineConfig, dict[str, str]]:
@@ -49,7 +100,7 @@ def keep_usable(config: PipelineConfig, data: Data) -> tuple[PipelineConfig, dic
     kept = []
     for name, source in config.named_sources.items():
         try:
-            make_model(source.model).check(data.interactions, features)
+            _make_model(source.model).check(data.interactions, features)
             kept.append(source)
         except InputError as error:
             if not source.optional:
@@ -59,18 +110,8 @@ def keep_usable(config: PipelineConfig, data: Data) -> tuple[PipelineConfig, dic
     return config.model_copy(update={"sources": tuple(kept[1:])}), left_out  # the first is never optional
 
 
-def make_model(config: SourceModelConfig) -> TowerModel | RetrieverModel:
-    """An untrained system of any kind."""
-    return make_searched(config) if isinstance(config, SearchedConfig) else make_retriever(config)
-
-
-def make_searched(config: SearchedConfig) -> TowerModel:
-    """Untrained towers, be they of retrieval or of a model that is both stages."""
-    return MultitaskModel(config) if isinstance(config, MultitaskConfig) else make_towers(config)
-
-
 def fit_source(
-    config: SourceModelConfig,
+    config: ModelConfig,
     history: Interactions,
     features: FeatureTables,
     index: IndexConfig,
@@ -81,31 +122,18 @@ def fit_source(
     progress: Callable[[int, int], None],
 ) -> TrainedSource:
     """A system trained on `history`; towers with an index, the rest as in `NeuralTowers.fit`."""
-    if not isinstance(config, SearchedConfig):
-        return make_retriever(config).fit(history, features, seed=seed)
-    towers = make_searched(config).fit(
+    kind = source_kind(config)
+    if not kind.has_vectors:
+        return WholeRetriever(kind.make_retriever(config).fit(history, features, seed=seed))
+    towers = kind.make_towers(config).fit(
         history, features, seed=seed, epochs=epochs, validate=validate, progress=progress
     )
-    items = all_items(features)
+    items = history.items.all_numbers
     vectors = towers.encode_candidates(items, features)
     return SearchedTowers(towers, vectors, build_index(vectors[1:], items[1:], index))
 
 
-def retriever_of(source: TrainedSource, name: str) -> Retriever:
-    return IndexedRetriever(source.model, source.index, name) if isinstance(source, SearchedTowers) else source
-
-
-def save_serving_form(source: TrainedSource, folder: Path, features: FeatureTables) -> None:
-    """What `serving.load_source` reads: of towers the query side, the vectors and the index."""
-    folder.mkdir(parents=True)
-    if not isinstance(source, SearchedTowers):
-        source.save(folder)
-        return
-    source.model.export(folder, features)
-    np.save(folder / "vectors.npy", source.vectors)
-    source.index.save(folder / "index")
-
-
-def all_items(features: FeatureTables) -> Numbers:
-    """Every item number, and 0 for the unknown."""
-    return np.arange(len(features.history.items) + 1, dtype=np.int32)
+def _make_model(config: ModelConfig) -> TowerModel | RetrieverModel:
+    """An untrained system of any kind."""
+    kind = source_kind(config)
+    return kind.make_towers(config) if kind.has_vectors else kind.make_retriever(config)

@@ -1,25 +1,20 @@
-"""Train both stages: checks -> folds -> first stages -> examples -> ranker and gate -> first stage on everything."""
+"""Train both stages: checks -> folds -> first stages -> ranker trainer -> first stage on everything -> gate."""
 
-from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
-from functools import partial
 
-from belfry.dataset.folds import Fold, Holdout, make_folds
+from belfry.dataset.folds import Holdout, make_folds
 from belfry.dataset.prepare import Data
-from belfry.pipeline.config import PipelineConfig, cold_weight_of
+from belfry.pipeline.config import PipelineConfig
 from belfry.pipeline.progress import Progress, silent
+from belfry.pipeline.runs.gate import Gate
 from belfry.pipeline.serving.two_stage import Stages
-from belfry.pipeline.training.gate_evaluation import RankerJudge, ranker_of_stage
-from belfry.pipeline.training.ranker_stage import ExampleCollector, Gate, SecondStage, train_ranker
-from belfry.pipeline.training.retrieval_stage import FirstStage, Tuning, fit_first_stage, measure, users_to_ask
+from belfry.pipeline.training.ranker_trainer import RankerTrainer
+from belfry.pipeline.training.retrieval_stage import FirstStage, Tuning, fit_first_stage, measure
 from belfry.pipeline.training.sources import keep_usable
-from belfry.ranking.base import Ranker
-from belfry.ranking.example_store import ExampleStore
-from belfry.ranking.listwise.boosted import import_lightgbm
-from belfry.ranking.listwise.config import LightGbmRankerConfig, ListConfig
+from belfry.pipeline.training.trainer_registry import make_trainer
+from belfry.ranking.base import Ranker, TrainedRanker
 from belfry.retrieval.index.measure import IndexMeasurement
-
-EXAMPLE_BYTES = 1 << 30  # of features of examples in memory; what is more waits on disk
 
 
 @dataclass(frozen=True)
@@ -30,8 +25,7 @@ class Trained:
     config: PipelineConfig  # without the sources that were left out
     left_out: dict[str, str]  # optional source -> why the data do not allow it
     measurement: IndexMeasurement
-    second: SecondStage | None  # of a ranker that learned from lists
-    ranker: Ranker | None  # on everything, be the gate open or not
+    ranker: TrainedRanker | None  # on everything, be the gate open or not
     gate: Gate
     stages: Stages
 
@@ -49,48 +43,36 @@ def train(data: Data, config: PipelineConfig, *, holdout: Holdout, seed: int, pr
         DivergenceError: a loss or a feature is not finite.
     """
     config, left_out = keep_usable(config, data)
-    if isinstance(config.ranker, LightGbmRankerConfig):
-        import_lightgbm()  # says what to do where it is missing, before the long training
-    second, gate = None, Gate(False, "the preset has no second stage")
-    ranker_of: Callable[[FirstStage], Ranker] | None = None
-    with ExampleStore(limit_bytes=EXAMPLE_BYTES) as store:
-        tuning, examples = fit_folds(data, config, store, holdout=holdout, seed=seed, progress=progress)
-        if isinstance(examples, RankerJudge):
-            ranker_of, gate = examples.decide()
-        elif examples and isinstance(config.ranker, ListConfig):
-            second, gate = train_ranker(examples, config.ranker, data, seed=seed, progress=partial(progress, "ranking"))
-            ranker_of = partial(second.after, config.pair_features) if second else None
+    with closing(make_trainer(data, config, seed=seed, progress=progress)) as trainer:
+        tuning = observe_folds(data, config, trainer, holdout=holdout, seed=seed, progress=progress)
+        ranker_of, gate = trainer.finish()
     first = fit_first_stage(
         data, data.interactions, config, seed=seed, tuning=tuning, progress=progress, part="on everything"
     )
     ranker = ranker_of(first) if ranker_of else None
     stages = put_together(first, config, ranker if gate.is_open else None)
     measurement = measure(first, top_k=config.n_candidates, seed=seed)
-    return Trained(first, config, left_out, measurement, second, ranker, gate, stages)
+    return Trained(first, config, left_out, measurement, ranker, gate, stages)
 
 
-def fit_folds(
-    data: Data, config: PipelineConfig, store: ExampleStore, *, holdout: Holdout, seed: int, progress: Progress = silent
-) -> tuple[Tuning | None, ExampleCollector | RankerJudge | None]:
-    """First stages on parts of the history: what they decide for the last one, and examples of what they held back.
-
-    Args:
-        config: its sources are usable.
-        store: takes the examples; they are there as long as it is open.
+def observe_folds(
+    data: Data,
+    config: PipelineConfig,
+    trainer: RankerTrainer,
+    *,
+    holdout: Holdout,
+    seed: int,
+    progress: Progress = silent,
+) -> Tuning | None:
+    """Show a trainer first stages on parts of the history, and give what they decide for the last one.
 
     Returns:
-        None where no part was needed; None where there is no ranker, and the judge of one that learns from no list.
+        None where no part is needed: there is no ranker, and no weight to learn.
     """
-    ranker_of = ranker_of_stage(config, data, seed=seed, progress=progress)
-    tuning, folds = None, []
-    if config.ranker or any(source.weight is None for source in config.sources):
-        folds = make_folds(data.interactions, holdout, n_folds=config.folds, seed=seed)
-    folds = folds[: _n_needed(folds, config)]
-    examples: ExampleCollector | RankerJudge | None = None
-    if ranker_of:
-        examples = RankerJudge(config, ranker_of, seed=seed)
-    elif isinstance(config.ranker, ListConfig):
-        examples = ExampleCollector(data, config, config.ranker, store, n_folds=len(folds), seed=seed)
+    if config.ranker is None and all(source.weight is not None for source in config.sources):
+        return None
+    folds = trainer.choose(make_folds(data.interactions, holdout, n_folds=config.folds, seed=seed))
+    tuning = None
     for number, fold in enumerate(folds):
         stage = fit_first_stage(
             data,
@@ -103,21 +85,8 @@ def fit_folds(
             part=f"part {number + 1} of {len(folds)}",
         )
         tuning = stage.tuning
-        if examples:
-            examples.add(fold, stage)
-    return tuning, examples
-
-
-def _n_needed(folds: Sequence[Fold], config: PipelineConfig) -> int:
-    """How many folds give the ranker its lists, two at least; without a ranker one teaches the weights.
-
-    Two are enough for the gate of a ranker that learns nothing from lists.
-    """
-    if not config.ranker or not folds:
-        return 1
-    if not isinstance(config.ranker, ListConfig):
-        return 2
-    return max(2, -(-config.max_lists // max(1, len(users_to_ask(folds[0])))))
+        trainer.observe(fold, stage)
+    return tuning
 
 
 def put_together(first: FirstStage, config: PipelineConfig, ranker: Ranker | None) -> Stages:
@@ -128,7 +97,7 @@ def put_together(first: FirstStage, config: PipelineConfig, ranker: Ranker | Non
         vectors=first.towers.vectors,
         retriever=first.retriever,
         popularity=first.popularity,
-        cold_weight=cold_weight_of(config),
+        cold_weight=config.tower_weight_for_cold_users,
         ranker=ranker,
         n_candidates=config.n_candidates,
     )

@@ -2,13 +2,13 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from belfry.layers.config import Settings
 
 
-class PairFeaturesConfig(BaseModel):
+class PairFeaturesConfig(Settings):
     """Settings of the pair features: what is computed about a user and a candidate."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     request_time: Literal["user_last", "history_end"] = Field(
         "user_last", description="the time a list is made for: the user's newest event, or the newest event of all"

@@ -1,21 +1,18 @@
-"""Settings of the second stage; kept apart from the models so that reading a config does not import TensorFlow."""
+"""Settings of rankers that learn from candidate lists, apart from them so that reading one imports no TensorFlow."""
 
 from typing import Annotated, Literal, Self, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-from belfry.ranking.multitask.config import MultitaskRankerConfig
-from belfry.ranking.ratings.config import RatingConfig
+from belfry.layers.config import LearningRate, ModelConfig
 
 Width: TypeAlias = Annotated[int, Field(ge=1)]
 
 Objective: TypeAlias = Literal["binary", "squared", "bpr", "hinge", "softmax", "approx_ndcg", "lambda"]
 
 
-class ListRankerConfig(BaseModel):
+class ListRankerConfig(ModelConfig):
     """What every ranker that learns from candidate lists has."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     label: Literal["watched", "liked", "rating"] = Field(
         "watched", description="what is a positive: any later event, one rated liked_from or more, or by its rating"
@@ -25,7 +22,7 @@ class ListRankerConfig(BaseModel):
         0.15, gt=0, lt=1, description="share of users kept for early stopping, blending, calibration and the gate"
     )
     retrieval_weight: float | None = Field(
-        None, ge=0, description="of retrieval's opinion in the final order, in deviations of both; none: learned"
+        None, ge=0, description="of retrieval's score in the final order, in standard deviations of both; none: learned"
     )
 
 
@@ -44,7 +41,7 @@ class NetworkRankerConfig(ListRankerConfig):
         "none: 2, or 4 where there are fewer than 2,000 lists to learn from",
     )
     dropout: float = Field(0.3, ge=0, lt=1, description="dropout after each dense layer")
-    learning_rate: float = Field(4e-3, gt=0, description="of Adam, at the start of its cosine decay")
+    learning_rate: LearningRate = 4e-3
     batch_lists: int = Field(64, ge=1, description="lists in a training step")
     epochs: int = Field(6, ge=1, description="passes over the lists")
     min_steps: int = Field(400, ge=1, description="steps of training, at least: few lists make more epochs")
@@ -131,15 +128,3 @@ class LightGbmRankerConfig(ListRankerConfig):
     min_rows: int = Field(50, ge=1, description="rows in a leaf, at least")
     row_share: float = Field(0.8, gt=0, le=1, description="share of the rows that a tree sees")
     column_share: float = Field(0.5, gt=0, le=1, description="share of the features that a tree sees")
-
-
-NetworkConfig: TypeAlias = (
-    DeepRankerConfig
-    | CrossRankerConfig
-    | WideDeepRankerConfig
-    | NeuralMfRankerConfig
-    | AttentionRankerConfig
-    | TransformerRankerConfig
-)
-ListConfig: TypeAlias = NetworkConfig | LightGbmRankerConfig
-RankerConfig: TypeAlias = ListConfig | RatingConfig | MultitaskRankerConfig

@@ -4,35 +4,34 @@ import json
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Self
+from typing import Self, cast
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import TypeAdapter
 
 from belfry.dataset.errors import InputError
 from belfry.layers.backend import Tensor, keras, tf
 from belfry.layers.export import export_onnx
 from belfry.layers.training import train_epochs
+from belfry.layers.weights import load_weights, save_weights
 from belfry.ranking.base import Scores
 from belfry.ranking.example_store import ExampleSource
 from belfry.ranking.examples import Examples
 from belfry.ranking.lists import Lists
-from belfry.ranking.listwise.config import NetworkConfig
+from belfry.ranking.listwise.config import NetworkRankerConfig
 from belfry.ranking.listwise.losses import list_loss
 from belfry.ranking.listwise.networks import Inputs, RankerNetwork, Sizes, empty_inputs, make_network
 from belfry.ranking.listwise.serving import GRAPH_FILE
+from belfry.ranking.registry import KINDS
 
 CONFIG_FILE = "ranker.json"
 FEW_LISTS = 2_000  # below it members are many: they are cheap to train, and alone they differ much
-
-_CONFIG: TypeAdapter[NetworkConfig] = TypeAdapter(NetworkConfig)
 
 
 class DeepRanker:
     """One logit for each candidate: the mean of the members' logits."""
 
-    def __init__(self, config: NetworkConfig) -> None:
+    def __init__(self, config: NetworkRankerConfig) -> None:
         self.config = config
         self._members: list[RankerNetwork] = []
 
@@ -96,17 +95,18 @@ class DeepRanker:
         }
         (directory / CONFIG_FILE).write_text(json.dumps(saved, indent=2))
         for number, network in enumerate(members):
-            network.save_weights(directory / _weights_file(number))
+            save_weights(network, directory / _weights_file(number))
 
     @classmethod
     def load(cls, directory: Path) -> Self:
         """What `save` wrote: built from its config, then filled with weights."""
         saved = json.loads((directory / CONFIG_FILE).read_text())
-        model = cls(_CONFIG.validate_python(saved["config"]))
+        config = KINDS[saved["config"]["kind"]].config.model_validate(saved["config"])
+        model = cls(cast(NetworkRankerConfig, config))
         model.names, model._sizes = tuple(saved["names"]), Sizes(**saved["sizes"])
         for number in range(saved["members"]):
             network = make_network(model.config, model._sizes)
-            network.load_weights(directory / _weights_file(number))
+            load_weights(network, directory / _weights_file(number))
             model._members.append(network)
         return model
 
@@ -128,7 +128,7 @@ class DeepRanker:
 
 
 def _weights_file(number: int) -> str:
-    return f"member{number}.weights.h5"
+    return f"member{number}.weights.npz"
 
 
 def _mean_logit(members: list[RankerNetwork], inputs: Inputs) -> Tensor:
@@ -164,7 +164,7 @@ def _moments(examples: ExampleSource) -> tuple[npt.NDArray[np.float32], npt.NDAr
 def _epochs(
     network: RankerNetwork,
     examples: ExampleSource,
-    config: NetworkConfig,
+    config: NetworkRankerConfig,
     n_epochs: int,
     generator: np.random.Generator,
 ) -> Callable[[], Iterator[Tensor]]:

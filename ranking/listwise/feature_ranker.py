@@ -1,13 +1,23 @@
 """FeaturedRanker: pair features, a scorer of lists and what is made of its score, together a Ranker."""
 
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
 from belfry.dataset.candidates import Candidates
 from belfry.dataset.errors import InputError
 from belfry.dataset.features import FeatureTables
-from belfry.ranking.base import ListScorer, Scores
+from belfry.ranking.base import ListRanker, ListScorer, Scores
+from belfry.ranking.calibration import Calibration
+from belfry.ranking.features.config import PairFeaturesConfig
 from belfry.ranking.features.pair_features import PairFeatures
 from belfry.ranking.lists import Lists
 from belfry.ranking.listwise.score_blend import RETRIEVAL, ScoreBlend
 
+FEATURES_FILE, SCORE_BLEND_FILE = "pair_features.npz", "score_blend.json"
 _N_NAMED = 5  # in a message
 
 
@@ -15,13 +25,22 @@ class FeaturedRanker:
     """Describes the candidates and has them scored; the scores are probabilities."""
 
     def __init__(
-        self, pair_features: PairFeatures, scorer: ListScorer, opinion: ScoreBlend, names: tuple[str, ...]
+        self, pair_features: PairFeatures, scorer: ListScorer, score_blend: ScoreBlend, names: tuple[str, ...]
     ) -> None:
         """`names` are the features that the scorer was trained on."""
         self.pair_features = pair_features
+        self.score_blend = score_blend
         self._scorer = scorer
-        self._opinion = opinion
         self._names = names
+
+    @classmethod
+    def load(cls, directory: Path, config: PairFeaturesConfig, scorer: ListScorer) -> Self:
+        """What `TrainedFeaturedRanker.export` wrote, with the scorer that lies in the same folder."""
+        saved = json.loads((directory / SCORE_BLEND_FILE).read_text())
+        names, retrieval_weight = tuple(saved.pop("names")), saved.pop("retrieval_weight")
+        with np.load(directory / FEATURES_FILE, allow_pickle=False) as arrays:
+            pair_features = PairFeatures(config, dict(arrays))
+        return cls(pair_features, scorer, ScoreBlend(retrieval_weight, Calibration(**saved)), names)
 
     def score(self, candidates: Candidates, features: FeatureTables) -> Scores:
         """[n_rows] float32 from 0 to 1; `features` belong to the history that the pair features were fitted on.
@@ -41,7 +60,30 @@ class FeaturedRanker:
 
     def score_lists(self, lists: Lists) -> Scores:
         """[n_rows] float32 from 0 to 1."""
-        return self._opinion(self._scorer.score_lists(lists), lists.column(RETRIEVAL))
+        return self.score_blend(self._scorer.score_lists(lists), lists.column(RETRIEVAL))
+
+
+class TrainedFeaturedRanker(FeaturedRanker):
+    """In training form: its scorer can be saved."""
+
+    def __init__(
+        self, pair_features: PairFeatures, scorer: ListRanker, score_blend: ScoreBlend, names: tuple[str, ...]
+    ) -> None:
+        super().__init__(pair_features, scorer, score_blend, names)
+        self._trained = scorer
+
+    def save(self, directory: Path) -> None:
+        """The scorer, to go on from; the rest is computed anew."""
+        self._trained.save(directory)
+
+    def export(self, directory: Path) -> None:
+        """A graph or trees, arrays, and a few numbers."""
+        directory.mkdir(parents=True, exist_ok=True)
+        np.savez(directory / FEATURES_FILE, **self.pair_features.arrays)  # type: ignore[arg-type]  # the stub takes one for allow_pickle
+        self._trained.export(directory)
+        blend = self.score_blend
+        saved = {"names": self._names, "retrieval_weight": blend.retrieval_weight, **asdict(blend.calibration)}
+        (directory / SCORE_BLEND_FILE).write_text(json.dumps(saved, indent=2))
 
 
 def _difference(trained: tuple[str, ...], found: tuple[str, ...]) -> str:

@@ -18,7 +18,7 @@ from belfry.ranking.listwise.config import (
     AttentionRankerConfig,
     CrossRankerConfig,
     DeepRankerConfig,
-    NetworkConfig,
+    NetworkRankerConfig,
     NeuralMfRankerConfig,
     TransformerRankerConfig,
     WideDeepRankerConfig,
@@ -42,7 +42,7 @@ class RankerNetwork(keras.Model):  # type: ignore[misc]
 
     reads: ClassVar[tuple[str, ...]] = ("pairs",)
 
-    def __init__(self, config: NetworkConfig, sizes: Sizes) -> None:
+    def __init__(self, config: NetworkRankerConfig, sizes: Sizes) -> None:
         super().__init__(name="ranker")
         self.n_features = sizes.n_features
         shape = (sizes.n_features,)
@@ -248,7 +248,7 @@ class _Attention(keras.layers.Layer):  # type: ignore[misc]
         return self.mix(tf.reshape(heads, [-1, tf.shape(asking)[1], self.size]))
 
 
-_NETWORKS: dict[type[NetworkConfig], type[RankerNetwork]] = {
+_NETWORKS: dict[type[NetworkRankerConfig], type[RankerNetwork]] = {
     DeepRankerConfig: DeepNetwork,
     CrossRankerConfig: CrossNetwork,
     WideDeepRankerConfig: WideDeepNetwork,
@@ -258,7 +258,7 @@ _NETWORKS: dict[type[NetworkConfig], type[RankerNetwork]] = {
 }
 
 
-def make_network(config: NetworkConfig, sizes: Sizes) -> RankerNetwork:
+def make_network(config: NetworkRankerConfig, sizes: Sizes) -> RankerNetwork:
     """The network of a config, with random weights."""
     network = _NETWORKS[type(config)](config, sizes)
     network.make_weights()

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 
 from belfry.layers.onnx import open_session
-from belfry.ranking.base import ListScorer, Scores
+from belfry.ranking.base import SavedRanker, Scores
 from belfry.ranking.lists import Lists
 from belfry.ranking.listwise.boosted import read_trees, score_by_trees
-from belfry.ranking.listwise.config import LightGbmRankerConfig, ListConfig
+from belfry.ranking.listwise.feature_ranker import FeaturedRanker
 
 GRAPH_FILE = "ranker.onnx"
 
@@ -16,8 +16,8 @@ GRAPH_FILE = "ranker.onnx"
 class OnnxRanker:
     """Meets the protocol `ListScorer` out of an exported network."""
 
-    def __init__(self, graph: Path) -> None:
-        self._session = open_session(graph)
+    def __init__(self, directory: Path) -> None:
+        self._session = open_session(directory / GRAPH_FILE)
         self._reads = [wanted.name for wanted in self._session.get_inputs()]
 
     def score_lists(self, lists: Lists) -> Scores:
@@ -40,6 +40,11 @@ class TreeRanker:
         return score_by_trees(self._booster, lists)
 
 
-def load_scorer(directory: Path, config: ListConfig) -> ListScorer:
-    """What the `export` of a ranker of this kind wrote."""
-    return TreeRanker(directory) if isinstance(config, LightGbmRankerConfig) else OnnxRanker(directory / GRAPH_FILE)
+def load_network(saved: SavedRanker) -> FeaturedRanker:
+    """A ranker whose scorer is a network."""
+    return FeaturedRanker.load(saved.folder, saved.pair_features, OnnxRanker(saved.folder))
+
+
+def load_trees(saved: SavedRanker) -> FeaturedRanker:
+    """A ranker whose scorer is gradient-boosted trees."""
+    return FeaturedRanker.load(saved.folder, saved.pair_features, TreeRanker(saved.folder))

@@ -2,8 +2,10 @@
 
 from typing import Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
+from belfry.dataset import columns
+from belfry.layers.config import ModelConfig, Settings
 from belfry.layers.towers.config import TowersConfig
 
 TaskKind: TypeAlias = Literal["regression", "ordinal", "binary"]
@@ -11,10 +13,8 @@ SharingKind: TypeAlias = Literal["bottom", "mmoe", "ple"]
 BalancingKind: TypeAlias = Literal["fixed", "uncertainty", "pcgrad"]
 
 
-class TaskConfig(BaseModel):
+class TaskConfig(Settings):
     """One thing to predict of a user and an item, besides the watch."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     column: str = Field("rating", min_length=1, description="of the interactions; a row without a value says nothing")
     kind: TaskKind = Field(
@@ -28,7 +28,7 @@ class TaskConfig(BaseModel):
     )
 
 
-class MultitaskConfig(TowersConfig):
+class MultitaskConfig(TowersConfig, ModelConfig):
     """One set of encoders for watches and labels; it is both stages."""
 
     kind: Literal["multitask"] = "multitask"
@@ -66,6 +66,11 @@ class MultitaskConfig(TowersConfig):
     user_precision: float = Field(4.0, gt=0, description="precision of the prior of user factors, in labels")
 
     @property
+    def label_columns(self) -> tuple[str, ...]:
+        """Of the tasks, the rating apart."""
+        return tuple(task.column for task in self.tasks if task.column != columns.RATING)
+
+    @property
     def utilities(self) -> tuple[float, ...]:
         """Of the tasks."""
         return tuple(task.utility for task in self.tasks)
@@ -81,9 +86,7 @@ class MultitaskConfig(TowersConfig):
         return tasks
 
 
-class MultitaskRankerConfig(BaseModel):
+class MultitaskRankerConfig(ModelConfig):
     """The heads of a multitask model that is the first source: nothing more is trained."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     kind: Literal["multitask"] = "multitask"

@@ -21,6 +21,7 @@ from belfry.layers.towers.item_encoder import impute_cold_items
 from belfry.layers.towers.network import Embeddings
 from belfry.layers.towers.watch_task import WatchTraining, check_watches, watch_tensors
 from belfry.layers.training import train_epochs
+from belfry.layers.weights import WEIGHTS_FILE, load_weights, save_weights
 from belfry.ranking.base import Matrix, Scores
 from belfry.ranking.multitask.config import MultitaskConfig
 from belfry.ranking.multitask.heads import TASK_QUERIES_FILE, Heads, row_blocks
@@ -30,7 +31,7 @@ from belfry.ranking.multitask.ridge_head_layer import LabelScale
 from belfry.ranking.utility import utility
 
 _QUERY_TOWER_FILE = "query_tower.onnx"  # as `belfry.retrieval.onnx_towers` reads it
-_MODEL_FILE, _WEIGHTS_FILE, _LOG_FILE = "config.json", "weights.h5", "training.json"
+_MODEL_FILE, _LOG_FILE = "config.json", "training.json"
 
 log = logging.getLogger(__name__)
 
@@ -186,7 +187,7 @@ class MultitaskModel:
         text = {"config": self.config.model_dump(mode="json"), "scales": scales}
         (directory / _MODEL_FILE).write_text(json.dumps(text, indent=2))
         (directory / _LOG_FILE).write_text(json.dumps([vars(entry) for entry in self.epoch_logs]))
-        self._network.save_weights(directory / _WEIGHTS_FILE)
+        save_weights(self._network, directory / WEIGHTS_FILE)
 
     @classmethod
     def load(cls, directory: Path, features: FeatureTables) -> Self:
@@ -195,7 +196,7 @@ class MultitaskModel:
         model = cls(MultitaskConfig.model_validate(saved["config"]))
         scales = [LabelScale(**scale) for scale in saved["scales"]]
         model._fitted = MultitaskNetwork(features, model.config, scales)
-        model._fitted.load_weights(directory / _WEIGHTS_FILE)
+        load_weights(model._fitted, directory / WEIGHTS_FILE)
         return model
 
     def export(self, directory: Path, features: FeatureTables) -> None:

@@ -95,12 +95,12 @@ class BayesianFactorisation:
         (directory / CONFIG_FILE).write_text(self.config.model_dump_json(indent=2))
         np.savez(directory / ARRAYS_FILE, **self._arrays)  # type: ignore[arg-type]  # the stub takes one for allow_pickle
 
-    def export(self, directory: Path, features: FeatureTables) -> None:
+    def export(self, directory: Path) -> None:
         """What `save` writes is the serving form too."""
         self.save(directory)
 
     @classmethod
-    def load(cls, directory: Path, features: FeatureTables) -> Self:
+    def load(cls, directory: Path) -> Self:
         """What `save` or `export` wrote."""
         model = cls(BayesianFactorisationConfig.model_validate_json((directory / CONFIG_FILE).read_bytes()))
         with np.load(directory / ARRAYS_FILE) as arrays:

@@ -2,20 +2,20 @@
 
 from typing import Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from belfry.layers.config import ModelConfig
 
 
-class _RatingRankerConfig(BaseModel):
+class RatingRankerConfig(ModelConfig):
     """What all rankers that learn ratings have."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     utility: float = Field(
         0.4, ge=0, le=1, description="share of the expected rating in the order of a list; the rest is retrieval's"
     )
 
 
-class _RegressorConfig(_RatingRankerConfig):
+class _RegressorConfig(RatingRankerConfig):
     """What networks that learn ratings share."""
 
     loss: Literal["absolute", "squared"] = Field("absolute", description="error of a rating that training lowers")
@@ -55,7 +55,7 @@ class HybridRegressorConfig(DeepRegressorConfig):
 RegressorConfig: TypeAlias = DotRegressorConfig | DeepRegressorConfig | HybridRegressorConfig
 
 
-class BayesianFactorisationConfig(_RatingRankerConfig):
+class BayesianFactorisationConfig(RatingRankerConfig):
     """Ratings by factors of users and items, averaged over draws."""
 
     kind: Literal["bayesian_factorisation"] = "bayesian_factorisation"
@@ -70,6 +70,3 @@ class BayesianFactorisationConfig(_RatingRankerConfig):
     warm_up: int = Field(50, ge=0, description="first sweeps, which do not count")
     sweeps: int = Field(400, ge=1, description="draws that ratings are the mean of")
     rank: int = Field(64, ge=1, description="columns of the factor tables that the mean is kept in")
-
-
-RatingConfig: TypeAlias = RegressorConfig | BayesianFactorisationConfig

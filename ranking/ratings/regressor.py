@@ -18,13 +18,13 @@ from belfry.layers.backend import Tensor, keras, tf
 from belfry.layers.blocks import mlp
 from belfry.layers.export import export_onnx
 from belfry.layers.training import train_epochs
+from belfry.layers.weights import WEIGHTS_FILE, load_weights, save_weights
 from belfry.ranking.base import Scores
 from belfry.ranking.ratings.config import RegressorConfig
 from belfry.ranking.ratings.rated_pairs import ROWS_PER_BLOCK, RatedPairs, SideInputs, Table, check_ratings
 from belfry.ranking.ratings.serving import NETWORK_FILE
 
 CONFIG_FILE = "config.json"
-WEIGHTS_FILE = "weights.h5"
 _CONFIG: TypeAdapter[RegressorConfig] = TypeAdapter(RegressorConfig)
 
 
@@ -114,19 +114,19 @@ class RatingRegressor:
         directory.mkdir(parents=True, exist_ok=True)
         saved = {"config": self.config.model_dump(mode="json"), "shapes": self._network.shapes}
         (directory / CONFIG_FILE).write_text(json.dumps(saved, indent=2))
-        self._network.save_weights(directory / WEIGHTS_FILE)
+        save_weights(self._network, directory / WEIGHTS_FILE)
 
     @classmethod
-    def load(cls, directory: Path, features: FeatureTables) -> Self:
+    def load(cls, directory: Path) -> Self:
         """What `save` wrote: built from its config, then filled with weights."""
         saved = json.loads((directory / CONFIG_FILE).read_text())
         model = cls(_CONFIG.validate_python(saved["config"], strict=False))
         users, items = saved["shapes"]
         model._fitted = _Network(model.config, (tuple(users), tuple(items)))
-        model._fitted.load_weights(directory / WEIGHTS_FILE)
+        load_weights(model._fitted, directory / WEIGHTS_FILE)
         return model
 
-    def export(self, directory: Path, features: FeatureTables) -> None:
+    def export(self, directory: Path) -> None:
         """Write an ONNX graph: `user` and `item` [n] int32 in, `rating` [n] float32 out; it holds the side inputs."""
 
         def rating(inputs: Mapping[str, Tensor]) -> Tensor:

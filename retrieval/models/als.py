@@ -4,20 +4,19 @@ from itertools import pairwise
 from typing import Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from belfry.dataset.features import FeatureTables
 from belfry.dataset.interactions import Interactions
 from belfry.dataset.vocabulary import UserNums
+from belfry.layers.config import ModelConfig
 from belfry.retrieval.base import Embeddings
 from belfry.retrieval.models.factors import ITEM_FACTORS, Arrays, FactorTowers, Progress
 
 _CELLS_PER_BLOCK = 1 << 22  # of the users' normal equations
 
 
-class ALSConfig(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
+class ALSConfig(ModelConfig):
     kind: Literal["als"] = "als"
     embedding_size: int = Field(64, ge=1, le=4096, description="dimensions that users and items share")
     alpha: float = Field(10.0, gt=0, description="a watched cell weighs 1 + alpha, any other 1")

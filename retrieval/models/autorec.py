@@ -9,22 +9,21 @@ from typing import Literal, Self
 import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from belfry.dataset import columns
 from belfry.dataset.errors import DivergenceError, InputError
 from belfry.dataset.features import FeatureTables
 from belfry.dataset.interactions import Interactions
 from belfry.dataset.vocabulary import ItemNums, UserNums
+from belfry.layers.config import ModelConfig
 from belfry.retrieval.base import Embeddings, Towers
 from belfry.retrieval.dense import blocks
 
 _INITIAL_SCALE = 0.1  # standard deviation of the initial weights
 
 
-class AutoRecConfig(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
+class AutoRecConfig(ModelConfig):
     kind: Literal["autorec"] = "autorec"
     reads: Literal["watches", "ratings"] = Field(
         "watches", description="every cell, 1 if watched and else 0, for lists; or the cells with a rating, for ratings"

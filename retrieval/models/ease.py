@@ -6,7 +6,7 @@ from typing import Literal, Self
 import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from belfry.dataset.candidates import Candidates
 from belfry.dataset.errors import InputError
@@ -15,12 +15,11 @@ from belfry.dataset.history import history_bags
 from belfry.dataset.interactions import Interactions, SeenItems
 from belfry.dataset.similarity import ease_weights
 from belfry.dataset.vocabulary import ItemNums, UserNums
+from belfry.layers.config import ModelConfig
 from belfry.retrieval.dense import blocks, stack, top_candidates
 
 
-class EASEConfig(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
+class EASEConfig(ModelConfig):
     kind: Literal["ease"] = "ease"
     l2: float = Field(12.0, gt=0, description="penalty on the weights, per square root of the number of users")
     half_life: float | None = Field(

@@ -7,12 +7,12 @@ from typing import Any, ClassVar, Generic, Self, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel
 
 from belfry.dataset.errors import InputError
 from belfry.dataset.features import FeatureTables
 from belfry.dataset.interactions import Interactions
 from belfry.dataset.vocabulary import ItemNums, UserNums
+from belfry.layers.config import ModelConfig
 from belfry.retrieval.base import Embeddings, Towers
 
 ITEM_FACTORS = "item_factors"  # [n_items + 1, dim] float32, the candidates; row 0 is the unknown's
@@ -21,13 +21,13 @@ CONFIG_FILE = "config.json"
 Arrays: TypeAlias = dict[str, npt.NDArray[Any]]
 Progress: TypeAlias = Callable[[int, int], None]
 
-ConfigT = TypeVar("ConfigT", bound=BaseModel)
+ConfigT = TypeVar("ConfigT", bound=ModelConfig)
 
 
 class FactorTowers(ABC, Generic[ConfigT]):
     """Towers that are a config and a few arrays, `ITEM_FACTORS` among them; what is saved is the serving form too."""
 
-    config_type: ClassVar[type[BaseModel]]
+    config_type: ClassVar[type[ModelConfig]]
     name: ClassVar[str]
     array_names: ClassVar[tuple[str, ...]] = (ITEM_FACTORS,)
 

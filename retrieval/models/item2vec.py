@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from threadpoolctl import threadpool_limits
 
 from belfry.dataset import columns
@@ -15,6 +15,7 @@ from belfry.dataset.features import FeatureTables
 from belfry.dataset.history import history_bags
 from belfry.dataset.interactions import Interactions, Positions
 from belfry.dataset.vocabulary import UNKNOWN, ItemNums, Numbers, UserNums
+from belfry.layers.config import ModelConfig
 from belfry.retrieval.base import Embeddings
 from belfry.retrieval.models.factors import ITEM_FACTORS, Arrays, FactorTowers, Progress
 
@@ -23,9 +24,7 @@ _DIVERGED = 1e4  # largest component of a vector; training that works stays far 
 _EPSILON = 1e-6  # initial sum of squares of Adagrad, so that the first step divides by something
 
 
-class Item2VecConfig(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
+class Item2VecConfig(ModelConfig):
     kind: Literal["item2vec"] = "item2vec"
     embedding_size: int = Field(64, ge=1, le=4096, description="dimensions of an item's vectors")
     users: Literal["bag", "vector"] = Field(

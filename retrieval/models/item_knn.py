@@ -5,7 +5,7 @@ from typing import Literal, Self
 
 import numpy as np
 import scipy.sparse as sp
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from belfry.dataset.candidates import Candidates
 from belfry.dataset.errors import InputError
@@ -13,12 +13,11 @@ from belfry.dataset.features import FeatureTables
 from belfry.dataset.interactions import Interactions, SeenItems
 from belfry.dataset.similarity import cosine_neighbours
 from belfry.dataset.vocabulary import ItemNums, UserNums
+from belfry.layers.config import ModelConfig
 from belfry.retrieval.dense import blocks, stack, top_candidates
 
 
-class ItemKNNConfig(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
+class ItemKNNConfig(ModelConfig):
     kind: Literal["item_knn"] = "item_knn"
     n_neighbours: int = Field(200, ge=1, description="most similar items kept for each item")
     shrink: float = Field(

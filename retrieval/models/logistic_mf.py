@@ -4,12 +4,13 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from belfry.dataset.errors import DivergenceError
 from belfry.dataset.features import FeatureTables
 from belfry.dataset.interactions import Interactions
 from belfry.dataset.vocabulary import UserNums
+from belfry.layers.config import ModelConfig
 from belfry.retrieval.base import Embeddings
 from belfry.retrieval.models.factors import ITEM_FACTORS, Arrays, FactorTowers, Progress
 
@@ -22,9 +23,7 @@ _MAX_MOVE = 1.5  # of a score in a Newton step: up to 1.79 the objective is sure
 _TOLERANCE = 1e-3  # a step that moves all scores less is the last
 
 
-class LogisticMFConfig(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
+class LogisticMFConfig(ModelConfig):
     kind: Literal["logistic_mf"] = "logistic_mf"
     embedding_size: int = Field(
         60, ge=1, le=4096, description="dimensions that users and items share, without the two biases"

@@ -3,22 +3,21 @@
 from typing import Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from scipy.sparse.linalg import svds
 
 from belfry.dataset.errors import InputError
 from belfry.dataset.features import FeatureTables
 from belfry.dataset.interactions import Interactions
 from belfry.dataset.vocabulary import UserNums
+from belfry.layers.config import ModelConfig
 from belfry.retrieval.base import Embeddings
 from belfry.retrieval.models.factors import ITEM_FACTORS, Arrays, FactorTowers, Progress
 
 _EPSILON = 1e-6  # share of the largest singular value; below it directions are rounding noise
 
 
-class PureSVDConfig(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
+class PureSVDConfig(ModelConfig):
     kind: Literal["pure_svd"] = "pure_svd"
     embedding_size: int = Field(15, ge=1, le=4096, description="singular vectors kept; larger tables can use more")
 

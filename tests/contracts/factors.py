@@ -11,8 +11,7 @@ from belfry.dataset.features import FeatureTables
 from belfry.dataset.interactions import Interactions
 from belfry.retrieval.index.exact import ExactIndex
 from belfry.retrieval.indexed import IndexedRetriever
-from belfry.retrieval.onnx_towers import load_towers
-from belfry.retrieval.registry import make_towers
+from belfry.retrieval.registry import KINDS, make_towers
 from tests.contracts.checkerboard import Checkerboard, checkerboard, features_of
 from tests.contracts.retriever import RetrieverPromises
 
@@ -48,7 +47,8 @@ class FactorTowersPromises(RetrieverPromises):
 
     def test_the_serving_form_gives_the_same_queries(self, towers: Any, board: Checkerboard, tmp_path: Path) -> None:
         towers.export(tmp_path / "served", board.features)
-        served = load_towers(tmp_path / "served", self.config, towers.encode_candidates(ITEMS, board.features))
+        vectors = towers.encode_candidates(ITEMS, board.features)
+        served = KINDS[self.config.kind].load_towers(tmp_path / "served", self.config, vectors)
         assert_same_vectors(towers, served, board.features)
 
     def test_vectors_are_finite_single_precision(self, towers: Any, board: Checkerboard) -> None:

@@ -11,7 +11,7 @@ from belfry.dataset.errors import DivergenceError, InputError
 from belfry.ranking.base import Matrix, Scores
 from belfry.ranking.examples import Examples
 from belfry.ranking.lists import HISTORY_LENGTH, Lists
-from belfry.ranking.listwise.serving import load_scorer
+from belfry.ranking.listwise.serving import OnnxRanker
 
 NAMES = ("noise", "signal", "constant", "scale")
 N_USERS, N_ITEMS = 100, 30
@@ -65,9 +65,10 @@ LISTS = LEARNED.lists
 
 
 class ListRankerPromises:
+    serving_form: Any = OnnxRanker  # made of the folder of an export
     scores_alone = True  # a row's score does not depend on what else its list holds
     reads_features = True  # not ids alone
-    suffixes = frozenset({".json", ".h5"})  # of the files that it saves
+    suffixes = frozenset({".json", ".npz"})  # of the files that it saves
 
     @classmethod
     def unfitted(cls) -> Any:
@@ -164,7 +165,7 @@ class ListRankerPromises:
 
     def test_the_serving_form_gives_the_same_scores(self, ranker: Any, tmp_path: Path) -> None:
         ranker.export(tmp_path)
-        served = load_scorer(tmp_path, ranker.config)
+        served = self.serving_form(tmp_path)
         for lists in (LISTS, LISTS.select(np.array([9, 3])), LISTS.select(np.zeros(0, np.int64))):
             scores: Scores = served.score_lists(lists)
             assert scores.dtype == np.float32

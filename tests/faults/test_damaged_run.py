@@ -120,6 +120,13 @@ def test_file_names_that_leave_the_folder(run, name):
     refuse(run, "files: .*is not a plain path inside the run folder")
 
 
+@pytest.mark.parametrize("preset", ["../x", "/etc", "a/b", "a\\b", ".", "..", "", "a\n", "x" * 101])
+def test_a_preset_that_leaves_the_folder(run, preset):
+    """The name of a run starts with its preset."""
+    edit_manifest(run, lambda content: content.update(preset=preset))
+    refuse(run, "preset: .*cannot name a run")
+
+
 def test_a_manifest_edited_by_hand(run):
     edit_manifest(run, lambda content: content.update(seed=1))
     refuse(run, rf"was changed after publishing: its content gives the name 'default-\w+', it says '{run.name}'")

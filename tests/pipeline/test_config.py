@@ -8,8 +8,9 @@ import pytest
 from belfry.dataset.errors import InputError
 from belfry.dataset.folds import Holdout
 from belfry.pipeline.config import PipelineConfig, describe, load_config, preset_names
-from belfry.ranking.listwise.config import DeepRankerConfig, ListConfig, RankerConfig
-from belfry.retrieval.config import ReportConfig, TowerConfig, TwoTowerConfig, kinds_of
+from belfry.pipeline.kinds import RANKER_KINDS, SOURCE_KINDS
+from belfry.ranking.listwise.config import DeepRankerConfig
+from belfry.retrieval.config import ReportConfig, TwoTowerConfig
 
 HOLDOUTS: tuple[Holdout, ...] = ("time", "last", "random")
 
@@ -86,15 +87,15 @@ def test_forms_of_set(setting: str, path: str, value: object) -> None:
     assert found == value
 
 
-@pytest.mark.parametrize("kind", kinds_of(TowerConfig))
+@pytest.mark.parametrize("kind", [kind for kind, row in SOURCE_KINDS.items() if row.has_vectors])
 @pytest.mark.parametrize("holdout", HOLDOUTS)
 def test_every_kind_of_towers_can_be_set(kind: str, holdout: Holdout) -> None:
     found = load_config("default", holdout=holdout, settings=[f"retrieval.kind={kind}"]).retrieval
     assert found.kind == kind
-    assert getattr(found, "targets", None) in ({"any", "next"} if kind == "two_tower" else {None})
+    assert getattr(found, "targets", None) in ({"any", "next"} if kind in ("two_tower", "multitask") else {None})
 
 
-@pytest.mark.parametrize("kind", kinds_of(ListConfig))
+@pytest.mark.parametrize("kind", [kind for kind, row in RANKER_KINDS.items() if row.family == "listwise"])
 def test_every_kind_of_ranker_can_be_set(kind: str) -> None:
     config = load_config("default", holdout="random", settings=[f"ranker.kind={kind}", "ranker.label=liked"])
     assert config.ranker is not None
@@ -104,7 +105,7 @@ def test_every_kind_of_ranker_can_be_set(kind: str) -> None:
 
 def test_there_are_the_rankers_that_are_promised() -> None:
     promised = {"deep", "cross", "wide_deep", "neural_mf", "attention", "transformer", "lightgbm"}
-    assert promised <= set(kinds_of(RankerConfig))
+    assert promised <= set(RANKER_KINDS)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ be what it was: candidates, features, histories. Deliberate leaks show that the 
 """
 
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 
 import numpy as np
@@ -16,11 +17,10 @@ from belfry.dataset.interactions import Interactions
 from belfry.dataset.prepare import Data
 from belfry.pipeline.config import PipelineConfig
 from belfry.pipeline.progress import silent
-from belfry.pipeline.training.ranker_stage import ExampleCollector
+from belfry.pipeline.training.list_trainer import ListRankerTrainer
 from belfry.pipeline.training.retrieval_stage import FirstStage, Tuning, fit_first_stage
 from belfry.pipeline.training.sources import SearchedTowers
 from belfry.pipeline.training.train import train
-from belfry.ranking.example_store import ExampleStore
 from belfry.ranking.examples import make_examples
 from belfry.ranking.features.pair_features import PairFeatures
 from belfry.ranking.lists import Lists, concatenate_lists
@@ -95,18 +95,19 @@ def lists_shown(
 ) -> Lists:
     """Everything that is described for the ranker, by the code that training runs, before any of it is labelled."""
     config = config_of(holdout)
-    assert config.ranker is not None
     lists: list[Lists] = []
 
     def look(described: Lists, *arguments, **options):
         lists.append(described)
         return make_examples(described, *arguments, **options)
 
-    with pytest.MonkeyPatch.context() as patch, ExampleStore(limit_bytes=1 << 30) as store:
-        patch.setattr("belfry.pipeline.training.ranker_stage.make_examples", look)
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        closing(ListRankerTrainer(data, config, seed=0, progress=silent)) as trainer,
+    ):
+        patch.setattr("belfry.pipeline.training.list_trainer.make_examples", look)
         leak(patch, data)
-        collector = ExampleCollector(data, config, config.ranker, store, n_folds=1, seed=0)
-        collector.add(fold, stage_of(data, fold.history))
+        trainer.observe(fold, stage_of(data, fold.history))
     return concatenate_lists(lists)
 
 

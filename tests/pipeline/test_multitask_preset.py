@@ -13,8 +13,8 @@ from belfry.dataset.sources.demo import generate
 from belfry.dataset.tables import Tables
 from belfry.pipeline.config import PipelineConfig, load_config
 from belfry.pipeline.jobs.run import train_tables
+from belfry.pipeline.runs.gate import Gate
 from belfry.pipeline.serving.recommender import Recommender
-from belfry.pipeline.training.ranker_stage import Gate
 from belfry.ranking.base import Scores
 from belfry.ranking.examples import Examples
 from belfry.ranking.multitask.config import MultitaskConfig, MultitaskRankerConfig
@@ -42,15 +42,15 @@ def train(tables: Tables, artifacts: Path, *settings: str) -> Recommender:
 
 def test_one_model_is_both_stages(tables: Tables, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Three epochs teach little, so the gate is held open."""
-    judged = []
+    evaluated = []
 
-    def judge(validation: Examples, scores: Scores, *, seed: int, tolerance: float) -> Gate:
-        judged.append((len(validation), scores))
-        return Gate(True, "held open")
+    def hold_open(validation: Examples, scores: Scores, *, seed: int, tolerance: float) -> Gate:
+        evaluated.append((len(validation), scores))
+        return Gate(is_open=True, reason="held open")
 
-    monkeypatch.setattr(Gate, "judge", judge)
+    monkeypatch.setattr("belfry.pipeline.training.utility_trainer.evaluate_gate", hold_open)
     recommender = train(tables, tmp_path, TWO_TASKS)
-    [(n_lists, scores)] = judged
+    [(n_lists, scores)] = evaluated
     assert n_lists > 50
     assert np.isfinite(scores).all()
     assert (recommender.run.folder / "training" / "figures" / "tasks.png").exists()

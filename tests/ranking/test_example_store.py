@@ -1,5 +1,6 @@
 """ExampleStore: what waits on disk comes back as it was, and goes when the store is closed."""
 
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -63,7 +64,7 @@ def test_lists_without_rows_are_kept(tmp_path: Path) -> None:
 @pytest.mark.parametrize("limit_parts", [0, 1, 2, 3])
 def test_spilling_equals_memory(scratch: Path, limit_parts: int) -> None:
     limit_bytes = sum(part.lists.pairs.nbytes for part in PARTS[:limit_parts])
-    with ExampleStore(limit_bytes=limit_bytes) as store:
+    with closing(ExampleStore(limit_bytes=limit_bytes)) as store:
         for part in PARTS:
             store.add(part)
         assert store.is_on_disk == (limit_parts < 3) == bool(list(scratch.iterdir()))
@@ -77,7 +78,7 @@ def test_spilling_equals_memory(scratch: Path, limit_parts: int) -> None:
 
 
 def test_the_generator_draws_the_order_of_the_files(scratch: Path) -> None:
-    with ExampleStore(limit_bytes=0) as store:
+    with closing(ExampleStore(limit_bytes=0)) as store:
         for part in PARTS:
             store.add(part)
         orders = [[len(block) for block in store.blocks(np.random.default_rng(seed))] for seed in (0, 0, 1, 2, 3, 4, 5)]
@@ -87,7 +88,7 @@ def test_the_generator_draws_the_order_of_the_files(scratch: Path) -> None:
 
 
 def test_adding_after_reading() -> None:
-    with ExampleStore(limit_bytes=1 << 20) as store:
+    with closing(ExampleStore(limit_bytes=1 << 20)) as store:
         for n_parts, part in enumerate(PARTS, 1):
             store.add(part)
             (block,) = store.blocks(np.random.default_rng(0))
@@ -95,7 +96,7 @@ def test_adding_after_reading() -> None:
 
 
 def test_nothing_added(scratch: Path) -> None:
-    with ExampleStore(limit_bytes=0) as store:
+    with closing(ExampleStore(limit_bytes=0)) as store:
         store.add(PARTS[0].select(np.zeros(0, np.int64)))
         assert len(store) == 0
         assert not store.is_on_disk
@@ -103,7 +104,7 @@ def test_nothing_added(scratch: Path) -> None:
 
 
 def test_the_files_go_after_an_error_too(scratch: Path) -> None:
-    with pytest.raises(KeyboardInterrupt), ExampleStore(limit_bytes=0) as store:
+    with pytest.raises(KeyboardInterrupt), closing(ExampleStore(limit_bytes=0)) as store:
         store.add(PARTS[0])
         assert list(scratch.rglob("*.parquet"))
         raise KeyboardInterrupt

@@ -76,14 +76,14 @@ class FeedForwardMF(NeuralTowers[FeedForwardMFConfig, "_Network"]):
 
     def _plan(self, history: Interactions, features: FeatureTables, generator: np.random.Generator) -> TrainingPlan:
         config, targets = self.config, _targets(history, self.config.target)
-        n_steps = -(-np.count_nonzero(np.diff(targets.indptr)) // config.batch_users)
-        max_epochs = int(np.clip(config.max_steps // n_steps, 1, config.epochs))
+        n_steps = -(-int(np.count_nonzero(np.diff(targets.indptr))) // config.batch_users)
+        max_epochs = config.n_epochs(n_steps)
         schedule = keras.optimizers.schedules.CosineDecay(config.learning_rate, n_steps * max_epochs)
         step = self._make_step(keras.optimizers.Adam(schedule), item_share=1 / n_steps)
         return TrainingPlan(
             run_epoch=lambda: (step(*map(tf.constant, batch)) for batch in _batches(targets, config, generator)),
             n_epochs=max_epochs,
-            evaluate_every=max(1, max_epochs // config.evaluations),
+            evaluate_every=config.evaluate_every(max_epochs),
             patience=config.patience,
             loss_limit=_DIVERGED,
         )

@@ -118,7 +118,7 @@ class ProfileTowers(NeuralTowers[ConfigT, NetworkT]):
         config, matrix = self.config, history.matrix
         users = np.flatnonzero(np.diff(matrix.indptr))
         n_batches = -(-len(users) // config.batch_users)
-        max_epochs = int(np.clip(config.max_steps // n_batches, 1, config.epochs))
+        max_epochs = config.n_epochs(n_batches)
         n_steps = n_batches * max_epochs
         schedule = keras.optimizers.schedules.CosineDecay(config.learning_rate, n_steps)
         step = self._make_step(keras.optimizers.Adam(schedule), history, n_steps=n_steps)
@@ -130,7 +130,7 @@ class ProfileTowers(NeuralTowers[ConfigT, NetworkT]):
         return TrainingPlan(
             run_epoch=run_epoch,
             n_epochs=max_epochs,
-            evaluate_every=max(1, max_epochs // config.evaluations),
+            evaluate_every=config.evaluate_every(max_epochs),
             patience=config.patience,
             loss_limit=_DIVERGED * self._baseline_loss(history),
         )

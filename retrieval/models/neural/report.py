@@ -12,9 +12,10 @@ from belfry.dataset.interactions import Interactions, SeenItems
 from belfry.dataset.vocabulary import ItemNums, Numbers, UserNums
 from belfry.layers.backend import Tensor, keras, tf, tfrs
 from belfry.layers.export import export_onnx
+from belfry.layers.weights import WEIGHTS_FILE, load_weights, save_weights
 from belfry.retrieval.base import Embeddings, Towers
 from belfry.retrieval.config import ReportConfig
-from belfry.retrieval.neural_towers import CONFIG_FILE, WEIGHTS_FILE
+from belfry.retrieval.neural_towers import CONFIG_FILE
 from belfry.retrieval.onnx_towers import QUERY_TOWER_FILE
 
 TOP_KS = (1, 5, 10, 50, 100)
@@ -129,7 +130,7 @@ class ReportTwoTower:
         directory.mkdir(parents=True, exist_ok=True)
         (directory / CONFIG_FILE).write_text(self.config.model_dump_json(indent=2))
         np.save(directory / TITLES_FILE, self._titles)
-        self._towers.save_weights(directory / WEIGHTS_FILE)
+        save_weights(self._towers, directory / WEIGHTS_FILE)
 
     @classmethod
     def load(cls, directory: Path, features: FeatureTables) -> "ReportTwoTower":
@@ -137,7 +138,7 @@ class ReportTwoTower:
         model = cls(ReportConfig.model_validate_json((directory / CONFIG_FILE).read_bytes()))
         titles = np.load(directory / TITLES_FILE)
         towers = _Towers(len(features.history.users), int(titles.max()), model.config.embedding_size)
-        towers.load_weights(directory / WEIGHTS_FILE)
+        load_weights(towers, directory / WEIGHTS_FILE)
         model._fitted = towers, titles
         return model
 

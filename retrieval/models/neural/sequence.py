@@ -117,7 +117,7 @@ class SequenceTowers(NeuralTowers[SequenceConfig, SequenceNetwork]):
         assert history.timestamp_s is not None  # `check` saw to it
         self._network.set_request_times(history.timestamp_s)
         n_steps = -(-len(_window_ends(history, config)[0]) // config.batch_windows)
-        max_epochs = int(np.clip(config.max_steps // n_steps, 1, config.epochs))
+        max_epochs = config.n_epochs(n_steps)
         schedule = keras.optimizers.schedules.CosineDecay(config.learning_rate, n_steps * max_epochs)
         step = self._make_step(keras.optimizers.Adam(schedule))
         sampler = NegativeSampler(history, "all", config.n_candidates)
@@ -129,7 +129,7 @@ class SequenceTowers(NeuralTowers[SequenceConfig, SequenceNetwork]):
                 for batch in _batches(history, features.now_s, config, sampler, generator)
             ),
             n_epochs=max_epochs,
-            evaluate_every=max(1, max_epochs // config.evaluations),
+            evaluate_every=config.evaluate_every(max_epochs),
             patience=config.patience,
             loss_limit=_DIVERGED * float(np.log(len(history.items) + 1)),
         )

@@ -15,7 +15,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from belfry.pipeline.cli import commands as cli
-from belfry.pipeline.runs.gate import gate_line
 from belfry.pipeline.runs.store import open_run
 
 ROOT = Path(__file__).parents[3]
@@ -353,7 +352,7 @@ def test_from_two_columns_to_lists(belfry: Callable[..., Done], tmp_path: Path) 
     done = belfry("train", "--interactions", train, "--artifacts", artifacts, "--quiet", *QUICK)
     assert done.code == 0, done
     run = open_run(artifacts)
-    assert done.out == f"{gate_line(run.manifest)}\npublished {run.folder}\n"
+    assert done.out == f"{run.manifest.gate.line}\npublished {run.folder}\n"
     assert done.err == ""
     assert run.manifest.holdout == "random"
     assert (artifacts / "current").read_text() == f"{run.name}\n"

@@ -10,7 +10,6 @@ import pytest
 from belfry.dataset.sources.demo import generate
 from belfry.dataset.split import TEST_FILE, TRAIN_FILE
 from belfry.pipeline.jobs.run import MainJob, run_main_job
-from belfry.pipeline.runs.gate import gate_line
 from belfry.pipeline.serving.recommender import Recommender
 
 
@@ -49,7 +48,7 @@ def test_both_stages(folder: Path, tmp_path: Path) -> None:
     assert len(train) == len(recommender.features.history)
     table = pq.read_table(job.table.path)
     assert table["rank"].to_pylist()[:2] == [1, 2]
-    assert gate_line(recommender.run.manifest) in job.lines()
+    assert recommender.run.manifest.gate.line in job.lines()
     assert job.lines()[-1] == f"evaluation  {job.run / 'evaluation.md'}"
 
 

@@ -251,7 +251,7 @@ def republish(run: Path, artifacts: Path, *, mark: str = "", gate_is_open: bool 
         titles = [f"{mark}{title}" for title in items["title"]]
         pq.write_table(pa.table({"item_id": items["item_id"], "title": titles}), writer.folder / "items.parquet")
         writer.notes |= manifest.notes
-        writer.notes["gate"] = {"is_open": gate_is_open}
+        writer.gate = manifest.gate.model_copy(update={"is_open": gate_is_open})
     assert writer.published
     return writer.published
 

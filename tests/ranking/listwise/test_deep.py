@@ -1,6 +1,7 @@
 """DeepRanker: every kind of network keeps the promises of a ranker of lists; objectives, members, epochs."""
 
 import logging
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,13 +14,13 @@ from belfry.ranking.listwise.config import (
     AttentionRankerConfig,
     CrossRankerConfig,
     DeepRankerConfig,
-    NetworkConfig,
+    NetworkRankerConfig,
     NeuralMfRankerConfig,
     TransformerRankerConfig,
     WideDeepRankerConfig,
 )
 from belfry.ranking.listwise.deep import DeepRanker
-from belfry.ranking.listwise.serving import load_scorer
+from belfry.ranking.listwise.serving import OnnxRanker
 from tests.contracts.ranker import (
     LEARNED,
     LISTS,
@@ -44,7 +45,7 @@ TINY = DeepRankerConfig(widths=(8,), **FAST)
 
 
 class NetworkPromises(ListRankerPromises):
-    config: NetworkConfig
+    config: NetworkRankerConfig
 
     @classmethod
     def unfitted(cls) -> DeepRanker:
@@ -145,13 +146,13 @@ def test_a_cross_ranker_without_embeddings(tmp_path: Path) -> None:
     config = CrossRankerConfig(widths=(4,), cross_layers=1, projection_size=2, embedding_size=0, **FAST)
     ranker = fitted(DeepRanker(config), LEARNED)
     ranker.export(tmp_path)
-    np.testing.assert_allclose(load_scorer(tmp_path, config).score_lists(LISTS), ranker.score_lists(LISTS), atol=1e-5)
+    np.testing.assert_allclose(OnnxRanker(tmp_path).score_lists(LISTS), ranker.score_lists(LISTS), atol=1e-5)
 
 
 def test_scores_of_many_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ranker = fitted(DeepRanker(TINY.model_copy(update={"epochs": 1})), LEARNED)
     ranker.export(tmp_path)
-    served = load_scorer(tmp_path, TINY)
+    served = OnnxRanker(tmp_path)
     whole = ranker.score_lists(LISTS)
     monkeypatch.setattr("belfry.ranking.lists._ROWS_PER_BLOCK", 17)
     assert len(list(LISTS.blocks())) > 20
@@ -160,7 +161,7 @@ def test_scores_of_many_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_learning_from_disk() -> None:
-    with ExampleStore(limit_bytes=0) as store:
+    with closing(ExampleStore(limit_bytes=0)) as store:
         for places in np.array_split(np.arange(len(LEARNED)), 3):
             store.add(LEARNED.select(places))
         assert store.is_on_disk

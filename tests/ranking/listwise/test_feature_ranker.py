@@ -15,7 +15,7 @@ from belfry.ranking.listwise.feature_ranker import FeaturedRanker
 from belfry.ranking.listwise.score_blend import ScoreBlend
 from tests.ranking.features.world import CONFIG, candidates_for, random_world
 
-OPINION = ScoreBlend(0.5, Calibration(slope=2.0, intercept=-1.0))
+BLEND = ScoreBlend(0.5, Calibration(slope=2.0, intercept=-1.0))
 
 
 class ByPopularity:
@@ -35,7 +35,7 @@ def pair_features(world: FeatureTables) -> PairFeatures:
 
 @pytest.fixture
 def ranker(world: FeatureTables, pair_features: PairFeatures) -> FeaturedRanker:
-    return FeaturedRanker(pair_features, ByPopularity(), OPINION, pair_features.names(world))
+    return FeaturedRanker(pair_features, ByPopularity(), BLEND, pair_features.names(world))
 
 
 def without(columns: FeatureColumns, name: str) -> FeatureColumns:
@@ -48,7 +48,7 @@ def without(columns: FeatureColumns, name: str) -> FeatureColumns:
     )
 
 
-def test_scores_are_the_opinion_of_the_scorer(world: FeatureTables, ranker: FeaturedRanker) -> None:
+def test_scores_are_those_of_the_scorer_blended_and_calibrated(world: FeatureTables, ranker: FeaturedRanker) -> None:
     """In row order; the lists, too, are what `describe` says of the candidates."""
     candidates = candidates_for(world, [4, 0, 30, 9])
     lists = ranker.describe(candidates, world)
@@ -95,19 +95,19 @@ def test_a_column_that_changed_its_type_is_missing_and_new(world: FeatureTables,
 
 def test_columns_of_a_source_that_is_gone_are_named(world: FeatureTables, pair_features: PairFeatures) -> None:
     names = pair_features.names(world, ("towers", "ease"))
-    ranker = FeaturedRanker(pair_features, ByPopularity(), OPINION, names)
+    ranker = FeaturedRanker(pair_features, ByPopularity(), BLEND, names)
     with pytest.raises(InputError, match="features 'score_towers', 'log_rank_in_towers', 'score_ease'"):
         ranker.score(candidates_for(world, [1]), world)
 
 
 def test_many_names_are_cut_short(world: FeatureTables, pair_features: PairFeatures) -> None:
     names = (*(f"f{number}" for number in range(9)), *pair_features.names(world))
-    ranker = FeaturedRanker(pair_features, ByPopularity(), OPINION, names)
+    ranker = FeaturedRanker(pair_features, ByPopularity(), BLEND, names)
     with pytest.raises(InputError, match="features 'f0', 'f1', 'f2', 'f3', 'f4' and others are missing;"):
         ranker.score(candidates_for(world, [1]), world)
 
 
 def test_another_order_is_refused(world: FeatureTables, pair_features: PairFeatures) -> None:
-    ranker = FeaturedRanker(pair_features, ByPopularity(), OPINION, pair_features.names(world)[::-1])
+    ranker = FeaturedRanker(pair_features, ByPopularity(), BLEND, pair_features.names(world)[::-1])
     with pytest.raises(InputError, match="ranker: its features stand in another order than in training; hand in"):
         ranker.score(candidates_for(world, [1]), world)

@@ -45,25 +45,25 @@ def test_retrieval_that_adds_nothing_weighs_nothing() -> None:
 
 def test_retrieval_that_knows_more_weighs_most() -> None:
     scores, validation = world(score_noise=1e6, retrieval_noise=0.0)
-    opinion = ScoreBlend.fit(scores, validation, retrieval_weight=None)
-    assert opinion.retrieval_weight == pytest.approx(WEIGHTS[-1] * scores.std(), rel=1e-5)
+    fitted = ScoreBlend.fit(scores, validation, retrieval_weight=None)
+    assert fitted.retrieval_weight == pytest.approx(WEIGHTS[-1] * scores.std(), rel=1e-5)
 
 
 def test_two_that_know_something_are_blended() -> None:
     """Equal noise: about equal weights are best, and better than either alone."""
     scores, validation = world(score_noise=0.7, retrieval_noise=0.7)
-    opinion = ScoreBlend.fit(scores, validation, retrieval_weight=None)
-    assert 0.5 <= opinion.retrieval_weight / scores.std() <= 1.5
+    fitted = ScoreBlend.fit(scores, validation, retrieval_weight=None)
+    assert 0.5 <= fitted.retrieval_weight / scores.std() <= 1.5
     fresh_scores, fresh = world(score_noise=0.7, retrieval_noise=0.7, seed=1)
-    blended = fresh.ndcg(opinion(fresh_scores, fresh.lists.column(RETRIEVAL))).mean()
+    blended = fresh.ndcg(fitted(fresh_scores, fresh.lists.column(RETRIEVAL))).mean()
     assert blended > fresh.ndcg(fresh_scores).mean() + 0.02
     assert blended > fresh.ndcg(fresh.lists.column(RETRIEVAL)).mean() + 0.02
 
 
 def test_a_weight_that_is_given_is_taken() -> None:
     scores, validation = world(score_noise=0.0, retrieval_noise=1e6)
-    opinion = ScoreBlend.fit(scores, validation, retrieval_weight=0.4)
-    assert opinion.retrieval_weight == pytest.approx(0.4 * scores.std(), rel=1e-5)
+    fitted = ScoreBlend.fit(scores, validation, retrieval_weight=0.4)
+    assert fitted.retrieval_weight == pytest.approx(0.4 * scores.std(), rel=1e-5)
 
 
 @pytest.mark.parametrize(("slope", "intercept"), [(1.0, 0.0), (0.02, -3.0), (30.0, 40.0)])
@@ -73,12 +73,12 @@ def test_calibration_finds_a_known_logistic_truth(slope: float, intercept: float
     logits = generator.normal(-2, 1.5, (1000, 20))
     labels = generator.random(logits.shape) < expit(logits)
     scores = ((logits - intercept) / slope).ravel().astype(np.float32)
-    opinion = ScoreBlend.fit(scores, examples_of(np.zeros(logits.shape), labels), retrieval_weight=0.0)
-    assert opinion.calibration.slope == pytest.approx(slope, rel=0.05)
+    fitted = ScoreBlend.fit(scores, examples_of(np.zeros(logits.shape), labels), retrieval_weight=0.0)
+    assert fitted.calibration.slope == pytest.approx(slope, rel=0.05)
     np.testing.assert_allclose(
-        opinion.calibration.slope * scores + opinion.calibration.intercept, logits.ravel(), atol=0.25
+        fitted.calibration.slope * scores + fitted.calibration.intercept, logits.ravel(), atol=0.25
     )
-    probabilities = opinion(scores, examples_of(np.zeros(logits.shape), labels).lists.column(RETRIEVAL))
+    probabilities = fitted(scores, examples_of(np.zeros(logits.shape), labels).lists.column(RETRIEVAL))
     order = np.argsort(probabilities)
     for tenth in np.array_split(order, 10):  # the reliability table
         assert probabilities[tenth].mean() == pytest.approx(labels.ravel()[tenth].mean(), abs=0.02)
@@ -94,10 +94,10 @@ def test_a_higher_score_is_no_lower_probability(values: list[float], seed: int) 
     labels = np.zeros((1, len(scores)))
     labels[0, np.random.default_rng(seed).permutation(len(scores))[: len(scores) // 2]] = 1
     validation = examples_of(np.zeros(labels.shape), labels)
-    opinion = ScoreBlend.fit(scores, validation, retrieval_weight=None)
-    assert opinion.calibration.slope > 0
-    assert np.isfinite([opinion.calibration.slope, opinion.calibration.intercept, opinion.retrieval_weight]).all()
-    probabilities = opinion(scores, validation.lists.column(RETRIEVAL))
+    fitted = ScoreBlend.fit(scores, validation, retrieval_weight=None)
+    assert fitted.calibration.slope > 0
+    assert np.isfinite([fitted.calibration.slope, fitted.calibration.intercept, fitted.retrieval_weight]).all()
+    probabilities = fitted(scores, validation.lists.column(RETRIEVAL))
     assert probabilities.dtype == np.float32
     assert ((probabilities >= 0) & (probabilities <= 1)).all()
     assert (np.diff(probabilities[np.argsort(scores)]) >= 0).all()
@@ -106,9 +106,9 @@ def test_a_higher_score_is_no_lower_probability(values: list[float], seed: int) 
 @pytest.mark.parametrize("score_noise", [0.0, 0.5, 5.0])
 def test_the_order_of_lists_is_that_of_the_blend(score_noise: float) -> None:
     scores, validation = world(score_noise=score_noise, retrieval_noise=0.5)
-    opinion = ScoreBlend.fit(scores, validation, retrieval_weight=None)
-    blend = scores + opinion.retrieval_weight * validation.lists.column(RETRIEVAL)
-    probabilities = opinion(scores, validation.lists.column(RETRIEVAL))
+    fitted = ScoreBlend.fit(scores, validation, retrieval_weight=None)
+    blend = scores + fitted.retrieval_weight * validation.lists.column(RETRIEVAL)
+    probabilities = fitted(scores, validation.lists.column(RETRIEVAL))
     for start, stop in zip(validation.lists.starts[:-1], validation.lists.starts[1:], strict=True):
         assert (
             np.argsort(-probabilities[start:stop], kind="stable").tolist()
@@ -121,10 +121,10 @@ def test_scores_that_are_all_alike(value: float) -> None:
     """A ranker that says nothing: retrieval decides, and probabilities are the share of positives."""
     _, validation = world(score_noise=0.0, retrieval_noise=0.0)
     scores = np.full(len(validation.labels), value, np.float32)
-    opinion = ScoreBlend.fit(scores, validation, retrieval_weight=0.0)
-    np.testing.assert_allclose(opinion(scores, validation.lists.column(RETRIEVAL)), 0.1, atol=0.01)
-    opinion = ScoreBlend.fit(scores, validation, retrieval_weight=None)
-    assert validation.ndcg(opinion(scores, validation.lists.column(RETRIEVAL))).mean() > 0.99
+    fitted = ScoreBlend.fit(scores, validation, retrieval_weight=0.0)
+    np.testing.assert_allclose(fitted(scores, validation.lists.column(RETRIEVAL)), 0.1, atol=0.01)
+    fitted = ScoreBlend.fit(scores, validation, retrieval_weight=None)
+    assert validation.ndcg(fitted(scores, validation.lists.column(RETRIEVAL))).mean() > 0.99
 
 
 def test_nobody_asked() -> None:

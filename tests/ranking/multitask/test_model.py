@@ -110,7 +110,7 @@ def test_save_and_load_keep_scores(sharing: str, tmp_path: Path) -> None:
     assert loaded.config == model.config
     asked = unwatched(features)
     np.testing.assert_array_equal(loaded.score(asked, features), model.score(asked, features))
-    assert {path.suffix for path in (tmp_path / "model").iterdir()} <= {".json", ".h5"}
+    assert {path.suffix for path in (tmp_path / "model").iterdir()} <= {".json", ".npz"}
 
 
 @pytest.mark.parametrize("sharing", SHARINGS)

@@ -13,6 +13,8 @@ TINY = BayesianFactorisationConfig(embedding_size=2, watch_vectors=4, warm_up=20
 
 
 class TestBayesianFactorisationPromises(RatingRankerPromises):
+    serving_form = BayesianFactorisation.load
+
     @classmethod
     def unfitted(cls) -> BayesianFactorisation:
         return BayesianFactorisation(TINY)

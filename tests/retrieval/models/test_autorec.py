@@ -13,7 +13,7 @@ from belfry.dataset.vocabulary import Numbers
 from belfry.retrieval.index.exact import ExactIndex
 from belfry.retrieval.indexed import IndexedRetriever
 from belfry.retrieval.models.autorec import AutoRec, AutoRecConfig, _loss_and_gradient, _Table, _values, _Weights
-from belfry.retrieval.onnx_towers import load_towers
+from belfry.retrieval.registry import KINDS
 from tests.contracts.checkerboard import checkerboard, features_of
 from tests.contracts.retriever import RetrieverPromises
 
@@ -110,7 +110,7 @@ def test_the_serving_form_gives_the_same_queries(config: AutoRecConfig, tmp_path
     history = rated() if config.reads == "ratings" else checkerboard().history
     towers, features, users = fitted(config), features_of(history), np.arange(25, dtype=np.int32)
     towers.export(tmp_path, features)
-    served = load_towers(tmp_path, config, towers.encode_candidates(EVERYTHING, features))
+    served = KINDS["autorec"].load_towers(tmp_path, config, towers.encode_candidates(EVERYTHING, features))
     np.testing.assert_array_equal(served.encode_queries(users, features), towers.encode_queries(users, features))
 
 

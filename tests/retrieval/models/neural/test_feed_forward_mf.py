@@ -11,12 +11,12 @@ import pytest
 from belfry.dataset.errors import DivergenceError, InputError
 from belfry.dataset.interactions import Interactions
 from belfry.layers.backend import keras
-from belfry.retrieval.config import FeedForwardMFConfig, reads_history
+from belfry.retrieval.config import FeedForwardMFConfig
 from belfry.retrieval.index.exact import ExactIndex
 from belfry.retrieval.indexed import IndexedRetriever
 from belfry.retrieval.models.als import ALS, ALSConfig
 from belfry.retrieval.models.neural.feed_forward_mf import FeedForwardMF, _batches, _targets
-from belfry.retrieval.onnx_towers import load_towers
+from belfry.retrieval.registry import KINDS
 from tests.contracts.checkerboard import Checkerboard, checkerboard, features_of
 from tests.contracts.retriever import RetrieverPromises
 
@@ -79,7 +79,7 @@ def test_the_serving_form_gives_the_same_queries(
     towers.export(tmp_path, board.features)
     session = onnxruntime.InferenceSession(tmp_path / "query_tower.onnx")
     assert [given.name for given in session.get_inputs()] == ["user"]
-    served = load_towers(tmp_path, config, towers.encode_candidates(ITEMS, board.features))
+    served = KINDS["feed_forward_mf"].load_towers(tmp_path, config, towers.encode_candidates(ITEMS, board.features))
     for users in (USERS, USERS[7:8], USERS[:0]):
         np.testing.assert_allclose(
             served.encode_queries(users, board.features), towers.encode_queries(users, board.features), atol=1e-6
@@ -161,7 +161,7 @@ def test_ratings_that_are_not_there_are_asked_for_by_name(ratings: tuple[float |
 
 
 def test_users_are_known_by_their_id_and_one_without_events_is_zero(board: Checkerboard) -> None:
-    assert not reads_history(SHALLOW)
+    assert not KINDS[SHALLOW.kind].reads_history
     history = board.history.select(board.history.user_num != 7)
     towers = FeedForwardMF(SHALLOW).fit(history, features_of(history), seed=0, epochs=2)
     queries = towers.encode_queries(USERS, board.features)

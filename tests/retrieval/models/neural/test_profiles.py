@@ -12,19 +12,19 @@ from belfry.dataset.features import FeatureTables
 from belfry.dataset.interactions import Interactions
 from belfry.dataset.vocabulary import Numbers
 from belfry.retrieval.base import TowerModel
-from belfry.retrieval.config import AutoencoderConfig, RBMConfig, TowerConfig
+from belfry.retrieval.config import AutoencoderConfig, ProfileConfig, RBMConfig
 from belfry.retrieval.index.exact import ExactIndex
 from belfry.retrieval.indexed import IndexedRetriever
-from belfry.retrieval.onnx_towers import OnnxTowers, load_towers
-from belfry.retrieval.registry import make_towers
+from belfry.retrieval.onnx_towers import OnnxTowers
+from belfry.retrieval.registry import KINDS, make_towers
 from tests.contracts.checkerboard import checkerboard, features_of
 from tests.contracts.retriever import RetrieverPromises
 
-DENOISING: TowerConfig = AutoencoderConfig(embedding_size=8, batch_users=8, learning_rate=0.03, l2=0, epochs=60)
-VARIATIONAL: TowerConfig = AutoencoderConfig(
+DENOISING: ProfileConfig = AutoencoderConfig(embedding_size=8, batch_users=8, learning_rate=0.03, l2=0, epochs=60)
+VARIATIONAL: ProfileConfig = AutoencoderConfig(
     variant="variational", hidden=(6,), kl_weight=0.1, embedding_size=8, batch_users=8, learning_rate=0.03, l2=0
 )
-MACHINE: TowerConfig = RBMConfig(embedding_size=4, n_rounds=2, l2=0.1, batch_users=8, learning_rate=0.05, epochs=60)
+MACHINE: ProfileConfig = RBMConfig(embedding_size=4, n_rounds=2, l2=0.1, batch_users=8, learning_rate=0.05, epochs=60)
 VARIANTS = pytest.mark.parametrize(
     "config", [DENOISING, VARIATIONAL, MACHINE], ids=["denoising", "variational", "machine"]
 )
@@ -35,7 +35,7 @@ def everything(features: FeatureTables) -> Numbers:
 
 
 @cache
-def fitted(config: TowerConfig) -> tuple[TowerModel, FeatureTables]:
+def fitted(config: ProfileConfig) -> tuple[TowerModel, FeatureTables]:
     board = checkerboard()
     return make_towers(config).fit(board.history, board.features, seed=0), board.features
 
@@ -59,7 +59,7 @@ class TestMachinePromises(TestDenoisingPromises):
 
 
 @VARIANTS
-def test_the_last_dimension_carries_the_bias_and_the_unknown_item_is_zero(config: TowerConfig) -> None:
+def test_the_last_dimension_carries_the_bias_and_the_unknown_item_is_zero(config: ProfileConfig) -> None:
     towers, features = fitted(config)
     queries = towers.encode_queries(np.arange(25, dtype=np.int32), features)
     candidates = towers.encode_candidates(everything(features), features)
@@ -70,14 +70,14 @@ def test_the_last_dimension_carries_the_bias_and_the_unknown_item_is_zero(config
 
 
 @VARIANTS
-def test_the_serving_form_gives_the_same_queries(config: TowerConfig, tmp_path: Path) -> None:
+def test_the_serving_form_gives_the_same_queries(config: ProfileConfig, tmp_path: Path) -> None:
     """Short, empty and repeated histories, the unknown user, and nobody."""
     towers, features = fitted(config)
     history = features.history
     rows = np.flatnonzero((np.arange(len(history)) % 3 > 0) & (history.user_num != 4))
     later = features_of(history.select(np.append(rows, rows[:30])))
     towers.export(tmp_path, features)
-    served = load_towers(tmp_path, config, towers.encode_candidates(everything(features), features))
+    served = KINDS[config.kind].load_towers(tmp_path, config, towers.encode_candidates(everything(features), features))
     assert isinstance(served, OnnxTowers)
     for users in (np.array([7, 0, 4, 3, 24], np.int32), np.array([4], np.int32), np.zeros(0, np.int32)):
         expected = towers.encode_queries(users, later)
@@ -88,7 +88,7 @@ def test_the_serving_form_gives_the_same_queries(config: TowerConfig, tmp_path: 
 
 
 @VARIANTS
-def test_a_user_alone_equals_their_row_in_a_batch(config: TowerConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_user_alone_equals_their_row_in_a_batch(config: ProfileConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     towers, features = fitted(config)
     asked = np.array([5, 0, 24, 1, 5], np.int32)
     batch = towers.encode_queries(asked, features)
@@ -98,7 +98,7 @@ def test_a_user_alone_equals_their_row_in_a_batch(config: TowerConfig, monkeypat
 
 
 @VARIANTS
-def test_save_and_load_keep_embeddings(config: TowerConfig, tmp_path: Path) -> None:
+def test_save_and_load_keep_embeddings(config: ProfileConfig, tmp_path: Path) -> None:
     towers, features = fitted(config)
     users = np.arange(25, dtype=np.int32)
     towers.save(tmp_path)
@@ -111,7 +111,7 @@ def test_save_and_load_keep_embeddings(config: TowerConfig, tmp_path: Path) -> N
 
 
 @VARIANTS
-def test_a_refit_forgets_and_equals_a_fresh_fit(config: TowerConfig) -> None:
+def test_a_refit_forgets_and_equals_a_fresh_fit(config: ProfileConfig) -> None:
     towers, features = fitted(config)
     other, users = checkerboard(n_users=10, n_items=8), np.arange(25, dtype=np.int32)
     again = make_towers(config).fit(other.history, other.features, seed=3, epochs=1)
@@ -120,7 +120,7 @@ def test_a_refit_forgets_and_equals_a_fresh_fit(config: TowerConfig) -> None:
 
 
 @VARIANTS
-def test_fresh_watches_count_without_a_refit(config: TowerConfig) -> None:
+def test_fresh_watches_count_without_a_refit(config: ProfileConfig) -> None:
     """User 1 has watched odd items; in other tables nothing, or even ones: scores follow."""
     towers, features = fitted(config)
     history = features.history
@@ -139,7 +139,7 @@ def test_fresh_watches_count_without_a_refit(config: TowerConfig) -> None:
 
 
 @VARIANTS
-def test_early_stopping_keeps_the_best_weights(config: TowerConfig) -> None:
+def test_early_stopping_keeps_the_best_weights(config: ProfileConfig) -> None:
     board = checkerboard()
     verdicts, kept = iter([0.1, 0.7, 0.2, 0.3]), []
 
@@ -154,7 +154,7 @@ def test_early_stopping_keeps_the_best_weights(config: TowerConfig) -> None:
 
 
 @VARIANTS
-def test_a_diverging_loss_stops_training(config: TowerConfig) -> None:
+def test_a_diverging_loss_stops_training(config: ProfileConfig) -> None:
     board = checkerboard()
     wild = config.model_copy(update={"learning_rate": 1e30})
     with pytest.raises(DivergenceError, match=r"loss is .* in epoch \d+, step \d+.*; lower its learning_rate"):
@@ -162,7 +162,7 @@ def test_a_diverging_loss_stops_training(config: TowerConfig) -> None:
 
 
 @VARIANTS
-def test_a_catalogue_above_the_limit_is_refused(config: TowerConfig) -> None:
+def test_a_catalogue_above_the_limit_is_refused(config: ProfileConfig) -> None:
     board = checkerboard()
     small = config.model_copy(update={"max_items": 11})
     with pytest.raises(InputError, match=r"12 items are above \w+'s max_items=11: every user in every step scores"):
@@ -170,7 +170,7 @@ def test_a_catalogue_above_the_limit_is_refused(config: TowerConfig) -> None:
 
 
 @VARIANTS
-def test_a_history_of_nothing_is_refused(config: TowerConfig) -> None:
+def test_a_history_of_nothing_is_refused(config: ProfileConfig) -> None:
     board = checkerboard()
     empty = board.history.select(np.zeros(0, np.int64))
     with pytest.raises(InputError, match="interactions: no known user has watched a known item"):
@@ -178,7 +178,7 @@ def test_a_history_of_nothing_is_refused(config: TowerConfig) -> None:
 
 
 @VARIANTS
-def test_reading_before_fit_is_refused(config: TowerConfig) -> None:
+def test_reading_before_fit_is_refused(config: ProfileConfig) -> None:
     board = checkerboard()
     with pytest.raises(InputError, match=r"not fitted; call fit\(\) or load\(\) first"):
         make_towers(config).encode_queries(board.users, board.features)

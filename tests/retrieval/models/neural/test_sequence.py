@@ -18,7 +18,8 @@ from belfry.retrieval.config import SequenceConfig
 from belfry.retrieval.index.exact import ExactIndex
 from belfry.retrieval.indexed import IndexedRetriever
 from belfry.retrieval.models.neural.sequence import SequenceTowers, next_item_loss
-from belfry.retrieval.onnx_towers import OnnxTowers, load_towers
+from belfry.retrieval.onnx_towers import OnnxTowers
+from belfry.retrieval.registry import KINDS
 from tests.contracts.checkerboard import checkerboard
 from tests.contracts.retriever import RetrieverPromises
 
@@ -89,7 +90,7 @@ def test_the_serving_form_gives_the_same_queries(config: SequenceConfig, tmp_pat
     later = FeatureTables(kept, features.users, features.items)
     towers.export(tmp_path, features)
     everything = np.arange(len(history.items) + 1, dtype=np.int32)
-    served = load_towers(tmp_path, config, towers.encode_candidates(everything, features))
+    served = KINDS["sequence"].load_towers(tmp_path, config, towers.encode_candidates(everything, features))
     assert isinstance(served, OnnxTowers)
     for users in (np.array([7, 0, 4, 3, 24], np.int32), np.array([4], np.int32), np.zeros(0, np.int32)):
         expected = towers.encode_queries(users, later)

@@ -1,0 +1,37 @@
+"""Weights of a Keras model as a file of plain arrays, told apart by their order.
+
+Keras's own HDF5 form tells weights of a layer apart by their names, and cannot hold two that share one.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from belfry.dataset.errors import ArtifactError
+from belfry.layers.backend import keras
+
+WEIGHTS_FILE = "weights.npz"
+
+
+def save_weights(model: keras.Model, path: Path) -> None:
+    """Write all weights, trainable or not; nothing in the file can run code."""
+    np.savez(path, *model.get_weights())
+
+
+def load_weights(model: keras.Model, path: Path) -> None:
+    """Fill a model, whose weights are all made, with what `save_weights` wrote.
+
+    Raises:
+        ArtifactError: the file holds other weights than the model has; names both counts or both shapes.
+    """
+    with np.load(path, allow_pickle=False) as arrays:
+        values = [arrays[f"arr_{place}"] for place in range(len(arrays.files))]
+    if len(values) != len(model.weights):
+        raise ArtifactError(f"{path}: holds {len(values)} weights, the model has {len(model.weights)}; train again")
+    for weight, value in zip(model.weights, values, strict=True):
+        if tuple(weight.shape) != value.shape:
+            raise ArtifactError(
+                f"{path}: weight {weight.name!r} has the shape {value.shape}, the model's has {tuple(weight.shape)}; "
+                "train again on these data"
+            )
+    model.set_weights(values)

@@ -1,0 +1,113 @@
+"""ListRankerTrainer: rankers that learn from candidate lists of held-back events."""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import cast
+
+import numpy as np
+
+from belfry.dataset.folds import Fold, sample_users
+from belfry.dataset.prepare import Data
+from belfry.dataset.vocabulary import UserNums
+from belfry.pipeline.config import PipelineConfig
+from belfry.pipeline.kinds import ranker_kind
+from belfry.pipeline.progress import Progress
+from belfry.pipeline.runs.gate import Gate
+from belfry.pipeline.training.gate_evaluation import MAX_VALIDATION_USERS, evaluate_gate
+from belfry.pipeline.training.ranker_trainer import RankerOf, candidates_for
+from belfry.pipeline.training.retrieval_stage import FirstStage
+from belfry.ranking.example_store import ExampleStore
+from belfry.ranking.examples import Examples, concatenate, make_examples, split_by_user, validation_users
+from belfry.ranking.features.pair_features import PairFeatures
+from belfry.ranking.lists import Lists
+from belfry.ranking.listwise.config import ListRankerConfig
+from belfry.ranking.listwise.feature_ranker import TrainedFeaturedRanker
+from belfry.ranking.listwise.score_blend import RETRIEVAL, ScoreBlend
+
+EXAMPLE_BYTES = 1 << 30  # of features of examples in memory; what is more waits on disk
+
+
+class ListRankerTrainer:
+    """Gathers the lists of all folds: most users' to learn from, in a store, and the others' to validate on."""
+
+    def __init__(self, data: Data, config: PipelineConfig, *, seed: int, progress: Progress) -> None:
+        self._data, self._config, self._seed, self._progress = data, config, seed, progress
+        self._ranker_config = cast(ListRankerConfig, config.ranker)
+        self._ranker = ranker_kind(self._ranker_config).make_list_ranker(self._ranker_config)
+        users = np.unique(data.interactions.user_num)
+        held_back = validation_users(users, share=self._ranker_config.validation_share, seed=seed)
+        self._held_back = sample_users(held_back, MAX_VALIDATION_USERS, seed=seed)
+        self._max_lists = config.max_lists  # of a fold
+        self.learned = ExampleStore(limit_bytes=EXAMPLE_BYTES)
+        self._validation: list[Examples] = []
+
+    def choose(self, folds: Sequence[Fold]) -> Sequence[Fold]:
+        """As many as give the ranker its lists, two at least."""
+        max_lists = self._config.max_lists
+        chosen = folds[: max(2, -(-max_lists // max(1, len(folds[0].users))))]
+        self._max_lists = -(-max_lists // len(chosen))
+        return chosen
+
+    def observe(self, fold: Fold, stage: FirstStage) -> None:
+        """What retrieval brings for users of a fold, labelled by what it holds back."""
+        users = fold.users
+        is_held_back = np.isin(users, self._held_back)
+        drawn = sample_users(users[~is_held_back], self._max_lists, seed=self._seed)
+        for examples in self._examples(fold, stage, np.union1d(drawn, users[is_held_back])):
+            to_learn, to_validate = split_by_user(examples, self._held_back)
+            self.learned.add(to_learn)
+            if len(to_validate):
+                self._validation.append(to_validate)
+
+    def finish(self) -> tuple[RankerOf | None, Gate]:
+        """A ranker fitted on most users' lists, and whether it orders the others' better than retrieval does.
+
+        The same users decide when training stops, how much retrieval's score counts and whether the gate opens, which
+        favours the ranker by a little.
+        """
+        return self.fit(self._ranker_config)
+
+    def fit(self, config: ListRankerConfig) -> tuple[RankerOf | None, Gate]:
+        """The same for any ranker of the family, on the same lists."""
+        validation = self.validation
+        if not len(self.learned) or validation is None:
+            return None, Gate(is_open=False, reason="retrieval brought too few later events to learn from")
+        ranker = (
+            ranker_kind(config)
+            .make_list_ranker(config)
+            .fit(
+                self.learned,
+                seed=self._seed,
+                validation=validation,
+                n_users=len(self._data.interactions.users),
+                n_items=len(self._data.interactions.items),
+                progress=partial(self._progress, "ranking"),
+            )
+        )
+        scores = ranker.score_lists(validation.lists)
+        blend = ScoreBlend.fit(scores, validation, retrieval_weight=config.retrieval_weight)
+        gate = evaluate_gate(validation, blend(scores, validation.lists.column(RETRIEVAL)), seed=self._seed)
+
+        def ranker_of(stage: FirstStage) -> TrainedFeaturedRanker:
+            pair_features = PairFeatures.fit(stage.features, self._config.pair_features)
+            return TrainedFeaturedRanker(pair_features, ranker, blend, validation.lists.names)
+
+        return ranker_of, gate
+
+    def close(self) -> None:
+        """Remove the examples from disk."""
+        self.learned.close()
+
+    @property
+    def validation(self) -> Examples | None:
+        """Of held-back users; none where retrieval brought nothing that they came to watch."""
+        return concatenate(self._validation) if self._validation else None
+
+    def _examples(self, fold: Fold, stage: FirstStage, users: UserNums) -> Iterator[Examples]:
+        pair_features = PairFeatures.fit(stage.features, self._config.pair_features)
+        label, liked_from = self._ranker_config.label, self._ranker_config.liked_from
+        for candidates in candidates_for(users, fold, stage, n_candidates=self._config.n_candidates):
+            pairs = pair_features.matrix(candidates, stage.features)
+            names = pair_features.names(stage.features, candidates.sources)
+            lists = Lists.describe(candidates, pairs, names, fold.history)
+            yield make_examples(lists, fold.later, label, liked_from=liked_from)

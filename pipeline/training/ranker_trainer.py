@@ -1,0 +1,60 @@
+"""RankerTrainer: what training asks of every family of rankers."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol, TypeAlias
+
+import numpy as np
+
+from belfry.dataset.candidates import Candidates
+from belfry.dataset.folds import Fold
+from belfry.dataset.vocabulary import UserNums
+from belfry.pipeline.runs.gate import Gate
+from belfry.pipeline.training.retrieval_stage import FirstStage
+from belfry.ranking.base import TrainedRanker
+
+USERS_PER_BLOCK = 1_000
+
+RankerOf: TypeAlias = Callable[[FirstStage], TrainedRanker]  # the ranker that knows the history of a first stage
+
+
+class RankerTrainer(Protocol):
+    """Looks at folds one by one, then gives a ranker. Its constructor refuses data that it cannot learn from."""
+
+    def choose(self, folds: Sequence[Fold]) -> Sequence[Fold]:
+        """The first of `folds`, as many as it needs; called once, before `observe`."""
+        ...
+
+    def observe(self, fold: Fold, stage: FirstStage) -> None:
+        """Learn from what a fold holds back, and from what `stage`, which knows its history alone, brings for it."""
+        ...
+
+    def finish(self) -> tuple[RankerOf | None, Gate]:
+        """How the ranker comes out of a first stage, or None without one to use; and whether it may order lists."""
+        ...
+
+    def close(self) -> None:
+        """Let go of what was kept of the folds."""
+        ...
+
+
+class NoRankerTrainer:
+    """Of a config without a ranker: one fold is enough, for the weights of the sources."""
+
+    def choose(self, folds: Sequence[Fold]) -> Sequence[Fold]:
+        return folds[:1]
+
+    def observe(self, fold: Fold, stage: FirstStage) -> None:
+        pass
+
+    def finish(self) -> tuple[None, Gate]:
+        return None, Gate(is_open=False, reason="the preset has no second stage")
+
+    def close(self) -> None:
+        pass
+
+
+def candidates_for(users: UserNums, fold: Fold, stage: FirstStage, *, n_candidates: int) -> Iterator[Candidates]:
+    """What a ranker will be handed, from a first stage that knows the history of a fold; some users at a time."""
+    for first in range(0, len(users), USERS_PER_BLOCK):
+        block = users[first : first + USERS_PER_BLOCK].astype(np.int32)
+        yield stage.retriever.retrieve(block, stage.features, top_k=n_candidates, exclude=fold.history.seen_items)
