@@ -31,12 +31,13 @@ ARROWS = {
     "pipeline.cli": _JOBS,
 }
 MAX_FILES = 13  # of a room: beyond it is a drawer
-# Prefix of a module -> the only files that may import it. The rest says `from belfry.layers.backend import`.
+# Prefix of a module -> the only files that may import it; the rest imports from those.
 KEEPERS = {
     "tensorflow": {"layers/backend.py"},
     "tf_keras": {"layers/backend.py"},
     "keras": set(),
     "tensorflow_recommenders": {"layers/backend.py"},
+    "onnxruntime": {"layers/onnx.py"},  # which switches its telemetry off first
     "pickle": set(),
     "dill": set(),
     "cloudpickle": set(),
