@@ -3,10 +3,10 @@
 import os
 from pathlib import Path
 
-# Else its import looks up a host, writes a device id into the cache folder and truncates `.ses` in the temporary folder.
+# Else the import looks up a host, writes a device id into the cache folder and truncates a file in the temporary one.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
-import onnxruntime  # noqa: E402 - reads the variable when it is imported
+import onnxruntime
 
 
 def open_session(graph: Path | bytes) -> onnxruntime.InferenceSession:

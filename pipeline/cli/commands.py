@@ -55,7 +55,7 @@ def run(
     """The main job: data -> both stages -> run folder -> recommendation table -> evaluation."""
     from belfry.pipeline.cli.formatting import show_report
     from belfry.pipeline.jobs.run import run_main_job
-    from belfry.pipeline.runs.store import default_artifacts
+    from belfry.pipeline.runs.reader import default_artifacts
 
     with _told(quiet, verbose) as progress:
         job = run_main_job(
@@ -96,7 +96,7 @@ def train(
     from belfry.pipeline.jobs.run import train_tables
     from belfry.pipeline.runs.gate import gate_line
     from belfry.pipeline.runs.manifest import MANIFEST, read_manifest
-    from belfry.pipeline.runs.store import default_artifacts
+    from belfry.pipeline.runs.reader import default_artifacts
 
     with _told(quiet, verbose) as progress:
         published = train_tables(
@@ -178,7 +178,7 @@ def evaluate(
     """Metrics by stage, beside popularity and ItemKNN; or, with --recommendations, those of any table."""
     from belfry.pipeline.cli.formatting import show_report
     from belfry.pipeline.jobs.run import evaluate_external_table, evaluate_published
-    from belfry.pipeline.runs.store import default_artifacts
+    from belfry.pipeline.runs.reader import default_artifacts
 
     if recommendations is None:
         report, folder = evaluate_published(

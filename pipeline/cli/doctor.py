@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from belfry.dataset.errors import ArtifactError
-from belfry.pipeline.runs.store import current_run, default_artifacts
+from belfry.pipeline.runs.reader import current_run, default_artifacts
 from belfry.pipeline.runs.versions import ANSWERING, COMPARING, TRAINING, installed_version
 
 Status: TypeAlias = Literal["ok", "warn", "fail"]

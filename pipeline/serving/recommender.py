@@ -18,7 +18,7 @@ from belfry.dataset.interactions import SeenItems
 from belfry.dataset.vocabulary import UNKNOWN, Id, ItemNums, Numbers, UserNums, as_id_type
 from belfry.pipeline.config import PipelineConfig
 from belfry.pipeline.runs.gate import gate_is_open
-from belfry.pipeline.runs.store import Run, current_run, default_artifacts, open_run
+from belfry.pipeline.runs.reader import Run, current_run, default_artifacts, open_run
 from belfry.pipeline.runs.tables import load_tables
 from belfry.pipeline.serving.checks import check_lists
 from belfry.pipeline.serving.explain import Reason, reasons_for

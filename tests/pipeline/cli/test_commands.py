@@ -16,7 +16,7 @@ import pytest
 
 from belfry.pipeline.cli import commands as cli
 from belfry.pipeline.runs.gate import gate_line
-from belfry.pipeline.runs.store import open_run
+from belfry.pipeline.runs.reader import open_run
 
 ROOT = Path(__file__).parents[3]
 QUICK = (

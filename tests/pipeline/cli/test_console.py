@@ -17,7 +17,7 @@ import sys, time
 from pathlib import Path
 import typer
 from belfry.dataset.errors import InputError
-from belfry.pipeline.runs.store import publish
+from belfry.pipeline.runs.writer import publish
 from belfry.pipeline.cli.console import errors_as_exit_codes
 from belfry.pipeline.runs.manifest import RunInfo
 

@@ -9,8 +9,8 @@ import pytest
 from belfry.pipeline.cli import doctor
 from belfry.pipeline.cli.doctor import Check, diagnose, exit_code
 from belfry.pipeline.runs.manifest import RunInfo
-from belfry.pipeline.runs.store import publish
 from belfry.pipeline.runs.versions import installed_versions
+from belfry.pipeline.runs.writer import publish
 
 
 @pytest.fixture(autouse=True)

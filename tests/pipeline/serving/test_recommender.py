@@ -16,7 +16,8 @@ from belfry import Recommendation, Recommender, recommend
 from belfry.dataset.errors import ArtifactError, InputError, UnknownUserError
 from belfry.dataset.vocabulary import Id
 from belfry.pipeline.runs.manifest import MANIFEST, RunInfo
-from belfry.pipeline.runs.store import open_run, publish
+from belfry.pipeline.runs.reader import open_run
+from belfry.pipeline.runs.writer import publish
 from tests.pipeline.small_recommender import NO_HISTORY, SEEN_ALL, SmallRecommender
 
 ROOT = Path(__file__).parents[3]
