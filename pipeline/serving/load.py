@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 from belfry.dataset.features import FeatureTables
 from belfry.pipeline.config import PipelineConfig, SearchedConfig, SourceConfig, cold_weight_of
 from belfry.pipeline.serving.ranker_files import load_second_stage
-from belfry.pipeline.serving.two_stage import Stages
+from belfry.pipeline.serving.two_stage import TwoStage
 from belfry.retrieval.base import Embeddings, Retriever, Towers
 from belfry.retrieval.blend import Source, combine
 from belfry.retrieval.index.choose import load_index
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 SOURCES = TypeAdapter(dict[str, SourceConfig])
 
 
-def load_serving(folder: Path, features: FeatureTables, config: PipelineConfig, *, gate_is_open: bool) -> Stages:
+def load_serving(folder: Path, features: FeatureTables, config: PipelineConfig, *, gate_is_open: bool) -> TwoStage:
     """What `save_serving` wrote, put together; without an open gate the ranker stays out."""
     named = SOURCES.validate_json((folder / "sources.json").read_bytes())
     sources: list[Source] = []
@@ -46,7 +46,7 @@ def load_serving(folder: Path, features: FeatureTables, config: PipelineConfig, 
     if gate_is_open:
         first = folder / "sources" / next(iter(named))
         ranker = load_second_stage(folder / "ranker", first, config, features)
-    return Stages(
+    return TwoStage(
         features=features,
         towers=first_towers,
         vectors=first_vectors,

@@ -8,7 +8,7 @@ from belfry.dataset.folds import Fold, Holdout, make_folds
 from belfry.dataset.prepare import Data
 from belfry.pipeline.config import PipelineConfig, cold_weight_of
 from belfry.pipeline.progress import Progress, silent
-from belfry.pipeline.serving.two_stage import Stages
+from belfry.pipeline.serving.two_stage import TwoStage
 from belfry.pipeline.training.gate_evaluation import RankerJudge, ranker_of_stage
 from belfry.pipeline.training.ranker_stage import ExampleCollector, Gate, SecondStage, train_ranker
 from belfry.pipeline.training.retrieval_stage import FirstStage, Tuning, fit_first_stage, measure, users_to_ask
@@ -33,7 +33,7 @@ class Trained:
     second: SecondStage | None  # of a ranker that learned from lists
     ranker: Ranker | None  # on everything, be the gate open or not
     gate: Gate
-    stages: Stages
+    stages: TwoStage
 
 
 def train(data: Data, config: PipelineConfig, *, holdout: Holdout, seed: int, progress: Progress = silent) -> Trained:
@@ -120,9 +120,9 @@ def _n_needed(folds: Sequence[Fold], config: PipelineConfig) -> int:
     return max(2, -(-config.max_lists // max(1, len(users_to_ask(folds[0])))))
 
 
-def put_together(first: FirstStage, config: PipelineConfig, ranker: Ranker | None) -> Stages:
+def put_together(first: FirstStage, config: PipelineConfig, ranker: Ranker | None) -> TwoStage:
     """Both stages in training form, ready to answer; without a ranker retrieval's order is the last word."""
-    return Stages(
+    return TwoStage(
         features=first.features,
         towers=first.towers.model,
         vectors=first.towers.vectors,

@@ -1,5 +1,6 @@
-"""Reasons of a list: for known users, cold ones, visitors, and where no ranker orders the lists."""
+"""Reasons of a list: for known users, cold ones, session users, and where no ranker orders the lists."""
 
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,11 +8,10 @@ import numpy as np
 import pytest
 
 from belfry import Explanation, Recommendation, Recommender, recommend
-from belfry.dataset.vocabulary import Id
-from belfry.pipeline.serving.explain import N_SHOWN
-from belfry.pipeline.serving.two_stage import Limits
+from belfry.dataset.vocabulary import Id, UserNums
+from belfry.pipeline.serving.explain import N_NAMED
+from belfry.pipeline.serving.two_stage import Described, DescribingRanker, Limits
 from belfry.ranking.explain import occlude
-from belfry.ranking.listwise.feature_ranker import FeaturedRanker
 
 STRANGER = 99
 
@@ -24,9 +24,8 @@ def recommender(tiny_run: Path) -> Recommender:
 @pytest.fixture(scope="module")
 def closed(tiny_run: Path) -> Recommender:
     """The same run, its gate closed."""
-    recommender = Recommender.load(tiny_run)
-    recommender.stages = replace(recommender.stages, ranker=None)
-    return recommender
+    parts = Recommender.load(tiny_run).parts
+    return Recommender(replace(parts, two_stage=replace(parts.two_stage, ranker=None)))
 
 
 @pytest.fixture(scope="module")
@@ -54,8 +53,8 @@ def assert_well_formed(answers: list[Recommendation], watched: set[Id]) -> None:
     reasons = reasons_of(answers)
     assert len(reasons) == len(answers)
     for answer, because in zip(answers, reasons, strict=True):
-        assert len(because.watched) <= N_SHOWN
-        assert len(because.features) <= N_SHOWN
+        assert len(because.watched) <= N_NAMED
+        assert len(because.features) <= N_NAMED
         shares = [found.share for found in because.watched]
         assert shares == sorted(shares, reverse=True)
         assert all(share > 0 for share in shares)
@@ -92,25 +91,68 @@ def test_reasons_do_not_depend_on_the_length_of_the_list(recommender: Recommende
 
 
 def test_a_row_of_a_batch_is_explained_as_it_is_alone(recommender: Recommender, known: list[Id]) -> None:
-    stages = recommender.stages
-    ranker = stages.ranker
-    assert isinstance(ranker, FeaturedRanker)
+    two_stage = recommender.two_stage
     users = np.array([recommender.users.number(user) for user in known], np.int32)
-    limits = Limits(n=10, exclude=stages.features.history.seen_items, blocked=np.zeros(0, np.int32), only=None)
-    batch = occlude(ranker, ranker.describe(stages.candidates(users, **limits), stages.features))
-    alone = [
-        occlude(ranker, ranker.describe(stages.candidates(users[[place]], **limits), stages.features))
-        for place in range(len(users))
-    ]
-    assert {one.groups for one in alone} == {batch.groups}
-    np.testing.assert_allclose(batch.changes, np.concatenate([one.changes for one in alone], axis=1), atol=1e-4)
+    limits = Limits(n=10, exclude=two_stage.features.history.seen_items, blocked=np.zeros(0, np.int32), only=None)
+
+    def described(users: UserNums) -> Described:
+        trace = two_stage.trace(users, "final", **limits).known
+        assert trace is not None
+        assert trace.described is not None
+        return trace.described
+
+    batch = described(users)
+    alone = [described(users[[place]]) for place in range(len(users))]
+    of_batch = occlude(batch.ranker, batch.lists)
+    of_alone = [occlude(one.ranker, one.lists) for one in alone]
+    assert {one.groups for one in of_alone} == {of_batch.groups}
+    np.testing.assert_allclose(of_batch.changes, np.concatenate([one.changes for one in of_alone], axis=1), atol=1e-4)
     for place, user in enumerate(known):
         answers = recommender.recommend(user, 10, explain=True)
-        rows = stages.candidates(users[[place]], **limits).item_num.tolist()
+        rows = alone[place].lists.items.tolist()
         for answer, because in zip(answers, reasons_of(answers), strict=True):
             row = rows.index(recommender.items.number(answer.item_id))
-            changes = dict(zip(alone[place].groups, alone[place].changes[:, row].tolist(), strict=True))
+            changes = dict(zip(of_alone[place].groups, of_alone[place].changes[:, row].tolist(), strict=True))
             assert {effect.feature: effect.change for effect in because.features}.items() <= changes.items()
+
+
+@pytest.mark.parametrize("kind", ["known", "cold"])
+def test_explaining_neither_retrieves_nor_describes_again(
+    recommender: Recommender, kind: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user = request.getfixturevalue(kind)
+    user = user[0] if isinstance(user, list) else user
+    calls: Counter[str] = Counter()
+
+    def count(owner: object, name: str) -> None:
+        original = getattr(owner, name)
+
+        def counted(*arguments: object, **options: object) -> object:
+            calls[name] += 1
+            return original(*arguments, **options)
+
+        monkeypatch.setattr(owner, name, counted)
+
+    two_stage = recommender.two_stage
+    assert isinstance(two_stage.ranker, DescribingRanker)
+    count(two_stage.retriever, "retrieve")
+    count(two_stage.popularity, "retrieve")
+    count(two_stage.towers, "encode_queries")
+    count(two_stage.ranker, "describe")
+    recommender.recommend(user, 10)
+    plain = calls.copy()
+    assert plain["retrieve"]
+    calls.clear()
+    recommender.recommend(user, 10, explain=True)
+    assert calls == plain
+
+
+def test_unranked_items_have_no_reasons(recommender: Recommender, known: list[Id]) -> None:
+    n_candidates = recommender.two_stage.n_candidates
+    answers = recommender.recommend(known[0], n_candidates + 10, explain=True)
+    assert len(answers) == n_candidates + 10
+    for answer in answers:
+        assert (answer.because == Explanation((), ())) == (answer.origin == "unranked") == (answer.rank > n_candidates)
 
 
 def test_titles(recommender: Recommender, known: list[Id]) -> None:
@@ -135,7 +177,7 @@ def test_a_strangers_list_is_popular_with_everybody(recommender: Recommender) ->
         assert because.features[0].change > 0
 
 
-def test_visitors(recommender: Recommender) -> None:
+def test_session_users(recommender: Recommender) -> None:
     history = recommender.items.ids.to_pylist()[:4]
     answers = recommender.recommend(STRANGER, 10, history=history, explain=True)
     assert_well_formed(answers, set(history))
