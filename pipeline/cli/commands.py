@@ -146,7 +146,8 @@ def batch(
 ) -> None:
     """The recommendation table for all users; a job that was stopped goes on where it was."""
     from belfry import Recommender
-    from belfry.pipeline.jobs.batch import read_users, write_batch
+    from belfry.pipeline.jobs.batch import write_batch
+    from belfry.pipeline.jobs.batch_users import read_users
 
     recommender = Recommender.load(artifacts)
     asked = None if users == "all" else read_users(Path(users), recommender)

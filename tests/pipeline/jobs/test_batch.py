@@ -8,8 +8,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from belfry.dataset.errors import BelfryError, InputError, TableError
-from belfry.pipeline.jobs import batch
-from belfry.pipeline.jobs.batch import read_users, write_batch
+from belfry.pipeline.jobs import batch_parts
+from belfry.pipeline.jobs.batch import write_batch
+from belfry.pipeline.jobs.batch_users import read_users
 from belfry.pipeline.runs.lock import hold
 from tests.pipeline.small_recommender import NO_HISTORY, SEEN_ALL, SEEN_ODD, SmallRecommender
 
@@ -18,7 +19,7 @@ PARTS = 6  # users in a part
 
 @pytest.fixture(autouse=True)
 def small_parts(monkeypatch):
-    monkeypatch.setattr(batch, "USERS_PER_PART", PARTS)
+    monkeypatch.setattr(batch_parts, "USERS_PER_PART", PARTS)
 
 
 @pytest.fixture
@@ -352,7 +353,10 @@ class TestVerification:
         ("keep", "match"),
         [
             (lambda table: table.slice(3), "a user is neither in the table nor listed as left out"),
-            (lambda table: table if table["user_id"][0].as_py() < 37 else None, "there are 6 row groups for 7 parts"),
+            (
+                lambda table: table if table["user_id"][0].as_py() < 37 else None,
+                "it has more or fewer blocks than parts were made",
+            ),
             (lambda table: pa.concat_tables([table, table]), "there are users .* not in the order asked"),
         ],
     )
