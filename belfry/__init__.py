@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from belfry.pipeline.jobs.compare import compare as compare
+    from belfry.pipeline.jobs.train import train as train
     from belfry.pipeline.serving.recommender import Recommender as Recommender
     from belfry.pipeline.serving.recommender import recommend as recommend
     from belfry.pipeline.serving.results import Explanation as Explanation
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "compare": "belfry.pipeline.jobs.compare",
+    "train": "belfry.pipeline.jobs.train",
     "Recommender": "belfry.pipeline.serving.recommender",
     "recommend": "belfry.pipeline.serving.recommender",
     "Explanation": "belfry.pipeline.serving.results",

@@ -57,7 +57,7 @@ def run(
     from belfry.pipeline.jobs.run import run_main_job
     from belfry.pipeline.runs.reader import default_artifacts
 
-    with _told(quiet, verbose) as progress:
+    with _log_and_bars(quiet, verbose) as progress:
         job = run_main_job(
             data,
             data_folder=data_folder,
@@ -92,24 +92,24 @@ def train(
     verbose: Verbose = False,
 ) -> None:
     """Train on all of the interactions and publish a run folder."""
-    from belfry.dataset.sources.tabular import read_tables
-    from belfry.pipeline.jobs.run import train_tables
+    import belfry
     from belfry.pipeline.runs.gate import gate_line
-    from belfry.pipeline.runs.manifest import MANIFEST, read_manifest
-    from belfry.pipeline.runs.reader import default_artifacts
 
-    with _told(quiet, verbose) as progress:
-        published = train_tables(
-            read_tables(interactions, items, users, ratings=ratings),
+    with _log_and_bars(quiet, verbose) as progress:
+        recommender = belfry.train(
+            interactions,
+            items,
+            users,
+            ratings,
             preset=preset,
             holdout=holdout,
             settings=settings or (),
             seed=seed,
-            artifacts=artifacts or default_artifacts(),
+            artifacts=artifacts,
             progress=progress,
         )
-    typer.echo(gate_line(read_manifest(published / MANIFEST)))
-    typer.echo(f"published {published}")
+    typer.echo(gate_line(recommender.run.manifest))
+    typer.echo(f"published {recommender.run.folder}")
 
 
 @app.command()
@@ -126,8 +126,8 @@ def recommend(
 
     recommender = Recommender.load(artifacts)
     for text in users:
-        answers = recommender.recommend(recommender.users.parse(text), n, strict=strict, explain=explain)
-        for line in lines_of_list(text, answers):
+        results = recommender.recommend(recommender.users.parse(text), n, strict=strict, explain=explain)
+        for line in lines_of_list(text, results):
             typer.echo(line)
     if explain:
         typer.echo(HOW_TO_READ_REASONS.rstrip())
@@ -138,9 +138,7 @@ def batch(
     out: Out,
     users: Annotated[str, typer.Option(help="all, or a Parquet or CSV file with a user_id column")] = "all",
     n: Annotated[int, typer.Option("--n", "-n", min=1, help="length of a list")] = 10,
-    stage: Annotated[
-        Literal["final", "retrieval"], typer.Option(help="retrieval: the first stage's own order")
-    ] = "final",
+    stage: Stage = "final",
     artifacts: Artifacts = None,
     quiet: Quiet = False,
 ) -> None:
@@ -151,7 +149,7 @@ def batch(
 
     recommender = Recommender.load(artifacts)
     asked = None if users == "all" else read_users(Path(users), recommender)
-    with _told(quiet, verbose=False) as progress:
+    with _log_and_bars(quiet, verbose=False) as progress:
         result = write_batch(
             recommender,
             out,
@@ -237,7 +235,7 @@ def compare(
     """Is a system better than the first one, for whom, by how much, how sure is that? An offline A/B report."""
     from belfry.pipeline.jobs.compare import PAGE, compare
 
-    with _told(quiet, verbose=False) as progress:
+    with _log_and_bars(quiet, verbose=False) as progress:
         found = compare(
             *map(_runs_of_training, systems),
             train=train,
@@ -292,8 +290,8 @@ def _runs_of_training(text: str) -> str | list[str]:
 
 
 @contextmanager
-def _told(quiet: bool, verbose: bool) -> Iterator["Progress"]:
-    """Log to stderr, and progress bars there with the time left."""
+def _log_and_bars(quiet: bool, verbose: bool) -> Iterator["Progress"]:
+    """The log and progress bars with the time left, both on stderr."""
     import logging
 
     from belfry.pipeline.cli.console import progress

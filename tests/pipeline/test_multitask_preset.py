@@ -12,7 +12,7 @@ from belfry.dataset.interactions import Interactions
 from belfry.dataset.sources.demo import generate
 from belfry.dataset.tables import Tables
 from belfry.pipeline.config import PipelineConfig, load_config
-from belfry.pipeline.jobs.run import train_tables
+from belfry.pipeline.jobs.train import train_tables
 from belfry.pipeline.serving.recommender import Recommender
 from belfry.pipeline.training.ranker_stage import Gate
 from belfry.ranking.base import Scores
