@@ -300,7 +300,3 @@ def _log_and_bars(quiet: bool, verbose: bool) -> Iterator["Progress"]:
     logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(message)s")
     with progress(quiet=quiet or verbose) as bars:
         yield on_bars(bars)
-
-
-if __name__ == "__main__":
-    main()
