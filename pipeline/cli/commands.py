@@ -5,6 +5,7 @@ Nothing heavy is imported before a verb needs it, so that `belfry --help` answer
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -150,14 +151,8 @@ def batch(
     recommender = Recommender.load(artifacts)
     asked = None if users == "all" else read_users(Path(users), recommender)
     with _log_and_bars(quiet, verbose=False) as progress:
-        result = write_batch(
-            recommender,
-            out,
-            users=asked,
-            n=n,
-            stage=stage,
-            progress=lambda done, total: progress("recommendation table", done, total),
-        )
+        told = partial(progress, "recommendation table")
+        result = write_batch(recommender, out, users=asked, n=n, stage=stage, progress=told)
     for line in result.lines():
         typer.echo(line)
 

@@ -130,7 +130,8 @@ def evaluate_stages(
         split=split,
         seen_removed=True,
         attribution=attribute_loss(final, judged.users, judged.test, n=n, seed=seed),
-        reliability=measure_reliability(final, judged.test) if stages.ranker else None,
+        # Below 0 are places that the ranker never saw, where `n` is beyond its depth; they have no probability.
+        reliability=measure_reliability(final.select(final.score >= 0), judged.test) if stages.ranker else None,
         compared=(RETRIEVAL, BOTH_STAGES),
         left_out=(*left_out, *judged.left_out),
         seed=seed,

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -102,12 +103,8 @@ def run_main_job(
     recommender = Recommender.load(published)
     tables = artifacts / TABLES
     tables.mkdir(exist_ok=True)
-    table = write_batch(
-        recommender,
-        tables / published.name,
-        n=n,
-        progress=lambda done, total: progress("recommendation table", done, total),
-    )
+    told = partial(progress, "recommendation table")
+    table = write_batch(recommender, tables / published.name, n=n, progress=told)
     return MainJob(published, table, reports[0], _examples(recommender, n))
 
 

@@ -76,14 +76,9 @@ def train_tables(
     """Train on all of the raw `tables` and publish; returns the run's folder."""
     check_writable(artifacts)
     data, config, holdout = prepare_tables(tables, preset, holdout, settings)
+    name = name_of_preset(preset)
     return train_and_publish(
-        data,
-        config,
-        preset=name_of_preset(preset),
-        holdout=holdout,
-        seed=seed,
-        artifacts=artifacts,
-        progress=progress,
+        data, config, preset=name, holdout=holdout, seed=seed, artifacts=artifacts, progress=progress
     )
 
 
