@@ -27,7 +27,7 @@ HoldoutName = Literal["time", "last", "random"]
 Artifacts = Annotated[
     Path | None, typer.Option(help="artifacts folder, or one run in it [BELFRY_ARTIFACTS, else ./artifacts]")
 ]
-Preset = Annotated[str, typer.Option(help="default, report, or the path of a .toml file")]
+Preset = Annotated[str, typer.Option(help="default, multitask, report, ..., or the path of a .toml file")]
 Settings = Annotated[
     list[str] | None, typer.Option("--set", help="key=value, e.g. retrieval.embedding_size=32; may be repeated")
 ]
@@ -151,8 +151,8 @@ def batch(
     recommender = Recommender.load(artifacts)
     asked = None if users == "all" else read_users(Path(users), recommender)
     with _log_and_bars(quiet, verbose=False) as progress:
-        told = partial(progress, "recommendation table")
-        result = write_batch(recommender, out, users=asked, n=n, stage=stage, progress=told)
+        on_users = partial(progress, "recommendation table")
+        result = write_batch(recommender, out, users=asked, n=n, stage=stage, progress=on_users)
     for line in result.lines():
         typer.echo(line)
 

@@ -103,8 +103,8 @@ def run_main_job(
     recommender = Recommender.load(published)
     tables = artifacts / TABLES
     tables.mkdir(exist_ok=True)
-    told = partial(progress, "recommendation table")
-    table = write_batch(recommender, tables / published.name, n=n, progress=told)
+    on_users = partial(progress, "recommendation table")
+    table = write_batch(recommender, tables / published.name, n=n, progress=on_users)
     return MainJob(published, table, reports[0], _examples(recommender, n))
 
 
@@ -119,9 +119,9 @@ def _examples(recommender: Recommender, n: int) -> pa.Table:
     counts = np.diff(recommender.features.history.by_user.starts)
     users = np.sort(np.argsort(-counts, kind="stable")[:N_EXAMPLES]).astype(np.int32)
     rows = [
-        {columns.USER_ID: user, columns.RANK: answer.rank, columns.TITLE: answer.title or str(answer.item_id)}
+        {columns.USER_ID: user, columns.RANK: result.rank, columns.TITLE: result.title or str(result.item_id)}
         for user in recommender.users.take(users).to_pylist()
-        for answer in recommender.recommend(user, n)
+        for result in recommender.recommend(user, n)
     ]
     return pa.Table.from_pylist(rows)
 

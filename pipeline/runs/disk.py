@@ -1,4 +1,4 @@
-"""What every writer asks of a disk: that it can be written, that a full one is said in words, that bytes stay."""
+"""Writing to disks: checks before work starts, a clear error where one is full, bytes that survive a crash."""
 
 import errno
 import os
@@ -41,7 +41,7 @@ def check_writable(folder: Path, *, needed_bytes: int = MEBIBYTE) -> None:
 
 @contextmanager
 def explain_full_disk(folder: Path) -> Iterator[None]:
-    """Turn the error of a disk that fills up while `folder` is written into words.
+    """Turn the error of a disk that fills up while `folder` is written into a message that says so.
 
     Raises:
         BelfryError: the disk is full; names the file, where the system told it, and the bytes that are free.

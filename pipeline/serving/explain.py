@@ -22,7 +22,7 @@ Weights = npt.NDArray[np.floating]
 class Reason:
     """What carried one item, strongest first."""
 
-    watched: list[tuple[int, float]]  # item number, share of all that speaks for the item
+    watched: list[tuple[int, float]]  # item number, share of all that counts in favour of the item
     features: list[tuple[str, float]]  # group, change
 
 

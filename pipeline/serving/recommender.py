@@ -1,7 +1,6 @@
 """Recommender: lists for users out of a published run. Imports no TensorFlow."""
 
 import os
-import threading
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -18,7 +17,7 @@ from belfry.dataset.interactions import SeenItems
 from belfry.dataset.vocabulary import UNKNOWN, Id, ItemNums, Numbers, UserNums, as_id_type
 from belfry.pipeline.config import PipelineConfig
 from belfry.pipeline.runs.gate import gate_is_open
-from belfry.pipeline.runs.reader import Run, current_run, default_artifacts, open_run
+from belfry.pipeline.runs.reader import Run, default_artifacts, open_run
 from belfry.pipeline.runs.tables import load_tables
 from belfry.pipeline.serving.checks import check_lists
 from belfry.pipeline.serving.explain import Reason, reasons_for
@@ -271,38 +270,3 @@ def _check_ids(users: Sequence[Id] | pa.Array | pa.ChunkedArray) -> pa.Array:
     if len(ids.unique()) < len(ids):
         raise InputError(f"users: {len(ids) - len(ids.unique()):,} are asked for more than once; pass each once")
     return ids
-
-
-_loaded: dict[Path, Recommender] = {}  # artifacts folder -> its current run; guarded by the lock
-_lock = threading.Lock()
-
-
-def recommend(
-    user: Id,
-    n: int = 10,
-    *,
-    artifacts: PathLike | None = None,
-    history: Sequence[Id] = (),
-    exclude_seen: bool = True,
-    exclude: Collection[Id] = (),
-    only: Collection[Id] | None = None,
-    strict: bool = False,
-    explain: bool = False,
-) -> list[Recommendation]:
-    """As `Recommender.recommend`, from the run that is current in `artifacts` at the time of the call.
-
-    The run is loaded at the first call and again when another one is published.
-    """
-    folder = Path(artifacts) if artifacts is not None else default_artifacts()
-    return _current(folder).recommend(
-        user, n, history=history, exclude_seen=exclude_seen, exclude=exclude, only=only, strict=strict, explain=explain
-    )
-
-
-def _current(artifacts: Path) -> Recommender:
-    is_run = (artifacts / "manifest.json").exists()
-    with _lock:
-        known = _loaded.get(artifacts)
-        if known is None or (not is_run and known.run.folder != current_run(artifacts)):
-            known = _loaded[artifacts] = Recommender.load(artifacts)
-        return known

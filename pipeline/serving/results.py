@@ -10,11 +10,11 @@ UNRANKED = "unranked"  # behind the depth that the ranker orders: it never saw t
 
 
 class Watched(NamedTuple):
-    """A watched item that speaks for the one in the list."""
+    """A watched item that counts in favour of the one in the list."""
 
     item_id: Id
     title: str | None
-    share: float  # of all that speaks for the item in the user's history, 0 to 1
+    share: float  # of all that the user's history counts in favour, 0 to 1
 
 
 class Effect(NamedTuple):

@@ -49,10 +49,14 @@ def test_the_table_is_what_recommend_many_gives(recommender, out, stage):
     assert not list(out.glob(".parts-*"))
 
 
-def test_the_stages_differ(recommender, tmp_path):
-    tables = [write_batch(recommender, tmp_path / stage, n=4, stage=stage).path for stage in ("final", "retrieval")]
-    first, second = map(pq.read_table, tables)
-    assert first["item_id"] != second["item_id"]
+def test_the_final_table_is_in_the_rankers_order(recommender, tmp_path):
+    """The ranker turns lists round: it scores an item by minus what retrieval does."""
+    final, retrieval = (
+        pq.read_table(write_batch(recommender, tmp_path / stage, n=12, stage=stage).path).to_pylist()
+        for stage in ("final", "retrieval")
+    )
+    turned = {(row["user_id"], row["item_id"]): -row["score"] for row in retrieval if row["origin"] != "cold"}
+    assert {(row["user_id"], row["item_id"]): row["score"] for row in final if row["origin"] != "cold"} == turned
 
 
 def test_readers_see_the_table_only(recommender, out):

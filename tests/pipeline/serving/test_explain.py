@@ -44,22 +44,22 @@ def cold(recommender: Recommender) -> Id:
     return user
 
 
-def reasons_of(answers: list[Recommendation]) -> list[Explanation]:
-    return [answer.because for answer in answers if answer.because is not None]
+def reasons_of(results: list[Recommendation]) -> list[Explanation]:
+    return [result.because for result in results if result.because is not None]
 
 
-def assert_well_formed(answers: list[Recommendation], watched: set[Id]) -> None:
+def assert_well_formed(results: list[Recommendation], watched: set[Id]) -> None:
     """Every place has a reason, strongest first; what is said to be watched is, and does not speak for itself."""
-    reasons = reasons_of(answers)
-    assert len(reasons) == len(answers)
-    for answer, because in zip(answers, reasons, strict=True):
+    reasons = reasons_of(results)
+    assert len(reasons) == len(results)
+    for result, because in zip(results, reasons, strict=True):
         assert len(because.watched) <= N_NAMED
         assert len(because.features) <= N_NAMED
         shares = [found.share for found in because.watched]
         assert shares == sorted(shares, reverse=True)
         assert all(share > 0 for share in shares)
         assert sum(shares) <= 1 + 1e-6
-        assert {found.item_id for found in because.watched} <= watched - {answer.item_id}
+        assert {found.item_id for found in because.watched} <= watched - {result.item_id}
         changes = [abs(effect.change) for effect in because.features]
         assert changes == sorted(changes, reverse=True)
         assert len({effect.feature for effect in because.features}) == len(changes)
@@ -73,16 +73,16 @@ def seen_by(recommender: Recommender, user: Id) -> set[Id]:
 @pytest.mark.parametrize("n", [1, 10, 70])
 def test_known_users(recommender: Recommender, known: list[Id], n: int) -> None:
     for user in known:
-        answers = recommender.recommend(user, n, explain=True)
-        assert_well_formed(answers, seen_by(recommender, user))
-        assert all(because.watched and because.features for because in reasons_of(answers[:10]))
+        results = recommender.recommend(user, n, explain=True)
+        assert_well_formed(results, seen_by(recommender, user))
+        assert all(because.watched and because.features for because in reasons_of(results[:10]))
 
 
 def test_asking_for_reasons_changes_no_list(recommender: Recommender, known: list[Id], cold: Id) -> None:
     for user in [*known, cold, STRANGER]:
         plain, explained = recommender.recommend(user, 10), recommender.recommend(user, 10, explain=True)
-        assert [answer._replace(because=None) for answer in explained] == plain
-        assert all(answer.because is None for answer in plain)
+        assert [result._replace(because=None) for result in explained] == plain
+        assert all(result.because is None for result in plain)
 
 
 def test_reasons_do_not_depend_on_the_length_of_the_list(recommender: Recommender, known: list[Id]) -> None:
@@ -108,10 +108,10 @@ def test_a_row_of_a_batch_is_explained_as_it_is_alone(recommender: Recommender, 
     assert {one.groups for one in of_alone} == {of_batch.groups}
     np.testing.assert_allclose(of_batch.changes, np.concatenate([one.changes for one in of_alone], axis=1), atol=1e-4)
     for place, user in enumerate(known):
-        answers = recommender.recommend(user, 10, explain=True)
+        results = recommender.recommend(user, 10, explain=True)
         rows = alone[place].lists.items.tolist()
-        for answer, because in zip(answers, reasons_of(answers), strict=True):
-            row = rows.index(recommender.items.number(answer.item_id))
+        for result, because in zip(results, reasons_of(results), strict=True):
+            row = rows.index(recommender.items.number(result.item_id))
             changes = dict(zip(of_alone[place].groups, of_alone[place].changes[:, row].tolist(), strict=True))
             assert {effect.feature: effect.change for effect in because.features}.items() <= changes.items()
 
@@ -149,10 +149,10 @@ def test_explaining_neither_retrieves_nor_describes_again(
 
 def test_unranked_items_have_no_reasons(recommender: Recommender, known: list[Id]) -> None:
     n_candidates = recommender.two_stage.n_candidates
-    answers = recommender.recommend(known[0], n_candidates + 10, explain=True)
-    assert len(answers) == n_candidates + 10
-    for answer in answers:
-        assert (answer.because == Explanation((), ())) == (answer.origin == "unranked") == (answer.rank > n_candidates)
+    results = recommender.recommend(known[0], n_candidates + 10, explain=True)
+    assert len(results) == n_candidates + 10
+    for result in results:
+        assert (result.because == Explanation((), ())) == (result.origin == "unranked") == (result.rank > n_candidates)
 
 
 def test_titles(recommender: Recommender, known: list[Id]) -> None:
@@ -162,9 +162,9 @@ def test_titles(recommender: Recommender, known: list[Id]) -> None:
 
 
 def test_cold_users_are_told_what_is_popular_with_whom(recommender: Recommender, cold: Id) -> None:
-    answers = recommender.recommend(cold, 10, explain=True)
-    assert_well_formed(answers, set())
-    named = {effect.feature for because in reasons_of(answers) for effect in because.features}
+    results = recommender.recommend(cold, 10, explain=True)
+    assert_well_formed(results, set())
+    named = {effect.feature for because in reasons_of(results) for effect in because.features}
     assert "popularity" in named
     groups = {f"users of the same {name}" for name in ("age", "gender", "occupation")}
     assert named <= groups | {"popularity", "the towers"}
@@ -179,17 +179,17 @@ def test_a_strangers_list_is_popular_with_everybody(recommender: Recommender) ->
 
 def test_session_users(recommender: Recommender) -> None:
     history = recommender.items.ids.to_pylist()[:4]
-    answers = recommender.recommend(STRANGER, 10, history=history, explain=True)
-    assert_well_formed(answers, set(history))
-    assert all(because.features for because in reasons_of(answers))
+    results = recommender.recommend(STRANGER, 10, history=history, explain=True)
+    assert_well_formed(results, set(history))
+    assert all(because.features for because in reasons_of(results))
 
 
 def test_without_a_ranker_vectors_tell_what_is_alike(closed: Recommender, known: list[Id], cold: Id) -> None:
-    answers = closed.recommend(known[0], 10, explain=True)
-    assert_well_formed(answers, seen_by(closed, known[0]))
-    for answer, because in zip(answers, reasons_of(answers), strict=True):
+    results = closed.recommend(known[0], 10, explain=True)
+    assert_well_formed(results, seen_by(closed, known[0]))
+    for result, because in zip(results, reasons_of(results), strict=True):
         assert because.features == ()
-        alike = {found.item_id: found.similarity for found in closed.similar_items(answer.item_id, 10_000)}
+        alike = {found.item_id: found.similarity for found in closed.similar_items(result.item_id, 10_000)}
         first, *others = (alike[found.item_id] for found in because.watched)
         assert all(similarity <= first + 1e-6 for similarity in others)
         assert first == pytest.approx(max(alike[item] for item in seen_by(closed, known[0])), abs=1e-6)
@@ -200,15 +200,15 @@ def test_seen_items_are_no_reason_for_themselves(
     recommender: Recommender, closed: Recommender, known: list[Id]
 ) -> None:
     for run in (recommender, closed):
-        answers = run.recommend(known[0], 120, exclude_seen=False, explain=True)
-        assert_well_formed(answers, seen_by(run, known[0]))
+        results = run.recommend(known[0], 120, exclude_seen=False, explain=True)
+        assert_well_formed(results, seen_by(run, known[0]))
 
 
 def test_items_that_are_chosen_from(recommender: Recommender, known: list[Id]) -> None:
     some = recommender.items.ids.to_pylist()[::3]
-    answers = recommender.recommend(known[0], 10, only=some, exclude=some[:5], explain=True)
-    assert_well_formed(answers, seen_by(recommender, known[0]))
-    (single,) = recommender.recommend(known[0], 10, only=[answers[0].item_id], explain=True)
+    results = recommender.recommend(known[0], 10, only=some, exclude=some[:5], explain=True)
+    assert_well_formed(results, seen_by(recommender, known[0]))
+    (single,) = recommender.recommend(known[0], 10, only=[results[0].item_id], explain=True)
     assert single.because is not None
     assert single.because.features == ()  # there is nothing that it stands above
     assert recommender.recommend(known[0], 10, only=[], explain=True) == []

@@ -46,8 +46,8 @@ def test_fresh_watches_come_last_and_now(recommender: Recommender, user: Id) -> 
 
 
 def test_fresh_watches_count_as_seen_and_move_the_list(recommender: Recommender, user: Id) -> None:
-    before = [answer.item_id for answer in recommender.recommend(user, 10)]
-    after = [answer.item_id for answer in recommender.recommend(user, 10, history=before[:3])]
+    before = [result.item_id for result in recommender.recommend(user, 10)]
+    after = [result.item_id for result in recommender.recommend(user, 10, history=before[:3])]
     assert not set(after) & set(before[:3])
     assert len(after) == 10
     again = recommender.recommend(user, 10, history=before[:3], exclude_seen=False)
@@ -58,9 +58,9 @@ def test_a_newcomer_with_three_watches_gets_a_personal_list(recommender: Recomme
     items = recommender.items.ids.to_pylist()
     cold = recommender.recommend(NEWCOMER, 10)
     lists = [recommender.recommend(NEWCOMER, 10, history=items[first : first + 3]) for first in (0, 60)]
-    assert all(answer.is_cold for answer in cold)
-    assert not any(answer.is_cold for answers in lists for answer in answers)
-    assert [answer.item_id for answer in lists[0]] != [answer.item_id for answer in lists[1]]
+    assert all(result.is_cold for result in cold)
+    assert not any(result.is_cold for results in lists for result in results)
+    assert [result.item_id for result in lists[0]] != [result.item_id for result in lists[1]]
 
 
 def test_items_outside_the_catalogue_are_ignored(recommender: Recommender, user: Id) -> None:
