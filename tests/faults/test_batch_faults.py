@@ -138,7 +138,14 @@ def start(out: Path, how: str = "at once") -> "subprocess.Popen[str]":
 
 
 def finish(process: "subprocess.Popen[str]", sent: str = "") -> str:
-    said, _ = process.communicate(sent)
+    """All that it says from here on, once it has ended."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    with process.stdin as stdin:
+        stdin.write(sent)
+    with process.stdout as stdout:  # not communicate(), which passes over what is in the buffer already
+        said = stdout.read()
+    process.wait()
     return said
 
 
