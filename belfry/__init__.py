@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from belfry.pipeline.jobs.compare import compare as compare
+    from belfry.pipeline.jobs.train import train as train
+    from belfry.pipeline.serving.current import recommend as recommend
     from belfry.pipeline.serving.recommender import Recommender as Recommender
-    from belfry.pipeline.serving.recommender import recommend as recommend
     from belfry.pipeline.serving.results import Explanation as Explanation
     from belfry.pipeline.serving.results import Recommendation as Recommendation
     from belfry.pipeline.serving.results import SimilarItem as SimilarItem
@@ -17,8 +18,9 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "compare": "belfry.pipeline.jobs.compare",
+    "train": "belfry.pipeline.jobs.train",
     "Recommender": "belfry.pipeline.serving.recommender",
-    "recommend": "belfry.pipeline.serving.recommender",
+    "recommend": "belfry.pipeline.serving.current",
     "Explanation": "belfry.pipeline.serving.results",
     "Recommendation": "belfry.pipeline.serving.results",
     "SimilarItem": "belfry.pipeline.serving.results",

@@ -128,7 +128,7 @@ def run(folder: Path) -> tuple[float, float, float, str]:
     command = [
         sys.executable,
         "-m",
-        "belfry.pipeline.cli.commands",
+        "belfry",
         "compare",
         folder / "a.parquet",
         folder / "b.parquet",

@@ -48,8 +48,8 @@ def main() -> None:
         f"Written by `python -m benchmarks.answering` on {datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores, "
         f"onnxruntime {versions['onnxruntime']}, scann {versions.get('scann', 'none')}.",
         "",
-        f"{len(users):,} users, {len(recommender.items):,} items, {recommender.stages.n_candidates} candidates of the "
-        "towers for each list, both stages.",
+        f"{len(users):,} users, {len(recommender.items):,} items, {recommender.two_stage.n_candidates} candidates of "
+        "the towers for each list, both stages.",
         "",
         "| what | median | 99th percentile |",
         "|---|---|---|",

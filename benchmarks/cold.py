@@ -18,7 +18,7 @@ from belfry.dataset.split import Split, split_time
 from belfry.dataset.validation.check import check
 from belfry.evaluation.metrics import PerUser, hits, lists_of, ndcg
 from belfry.pipeline.config import PipelineConfig, load_config
-from belfry.pipeline.serving.two_stage import Stages
+from belfry.pipeline.serving.two_stage import TwoStage
 from belfry.retrieval.popularity import Popularity, PopularityConfig
 from belfry.retrieval.registry import make_towers
 
@@ -89,7 +89,7 @@ def _by_tower_weight(data: Data, split: Split) -> dict[float, PerUser]:
     vectors = towers.encode_candidates(features.history.items.all_numbers, features)
     answers = {}
     for weight in TOWER_WEIGHTS:
-        stages = Stages(features, towers, vectors, popularity, popularity, weight, None, config.n_candidates)
+        stages = TwoStage(features, towers, vectors, popularity, popularity, weight, None, config.n_candidates)
         found = stages.lists(
             _newcomers(split), n=10, stage="final", exclude=split.train.seen_items, blocked=np.zeros(0, np.int32)
         )

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
 
 from belfry.layers.backend import Tensor, quiet_stderr, tf
+from belfry.layers.onnx import open_session
 
 OPSET = 17
 
@@ -46,5 +46,5 @@ def export_onnx(
     with quiet_stderr():
         model, _ = tf2onnx.convert.from_function(traced, input_signature=specs, opset=OPSET)
     graph = model.SerializeToString()
-    onnxruntime.InferenceSession(graph)  # an operator that has no ONNX form fails here, not when answering
+    open_session(graph)  # an operator that has no ONNX form fails here, not when answering
     path.write_bytes(graph)

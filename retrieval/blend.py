@@ -1,4 +1,4 @@
-"""CombinedRetriever: several sources propose to one list, and their scores together put it in order."""
+"""CombinedRetriever: the candidates of several sources as one list, ordered by a weighted sum of their scores."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,36 +19,39 @@ _EPSILON = 1e-9  # below it a list's scores are all alike
 
 @dataclass(frozen=True)
 class Source:
-    """A retriever among others."""
+    """One retriever of several."""
 
-    name: str  # unlike all others'
+    name: str  # unique among them
     retriever: Retriever
     quota: int  # items that it may propose to a list
     weight: float = 1.0  # of its normalised scores, at least 0
 
 
 def combine(sources: Sequence[Source]) -> Retriever:
-    """All sources as one; a single one is left as it is, and its candidates carry no columns of their sources."""
+    """All sources as one retriever; a single one as it is, without `source_score` and `source_rank`."""
     return sources[0].retriever if len(sources) == 1 else CombinedRetriever(sources)
 
 
 class CombinedRetriever:
-    """The union of what the sources propose, by the weighted sum of their normalised scores.
+    """The union of what the sources propose, ordered by
 
-    A source's normalised score of an item is its score, standardised over its own list for that user; the list's
-    lowest where the source did not propose the item. `source_score` and `source_rank` of the candidates keep what each
-    source gave, `origin` names the one that ranked a row best. Where a list may be longer than what is proposed,
-    further items of the first source follow. Each list begins alike, however long it may be.
+        score(item) = sum over sources of weight * normalised score(item)
+
+    where a source's normalised score is its score minus the mean, divided by the standard deviation, of its own list
+    for the user; and the lowest of that list for an item that the source did not propose. Candidates keep every
+    source's score and rank in `source_score` and `source_rank`; `origin` names the source that ranked a row best.
+
+    A list longer than the union goes on with further items of the first source, so lists of any length begin alike.
     """
 
     def __init__(self, sources: Sequence[Source]) -> None:
-        """The first of `sources` fills up longer lists; so its quota should be that of the lists usually wanted."""
+        """The first of `sources` fills up longer lists, so its quota should be the usual length of a list."""
         self.sources = tuple(sources)
 
     def retrieve(
         self, users: UserNums, features: FeatureTables, *, top_k: int, exclude: SeenItems, only: ItemNums | None = None
     ) -> Candidates:
-        """At most `top_k` items; with `only`, every source speaks of all that it can."""
+        """At most `top_k` items; with `only`, quotas do not apply, and every source scores all of them that it can."""
         quotas = self._quotas(only)
         proposed = self.propose(users, features, top_k=top_k, exclude=exclude, only=only)
         weights = np.array([source.weight for source in self.sources])
@@ -57,7 +60,7 @@ class CombinedRetriever:
     def propose(
         self, users: UserNums, features: FeatureTables, *, top_k: int, exclude: SeenItems, only: ItemNums | None = None
     ) -> Candidates:
-        """The union of all lists, that of the first source at least `top_k` long; by item, not yet in order."""
+        """The union of all sources' lists, that of the first at least `top_k` long; rows by item, score and rank 0."""
         lists, quotas = [], self._quotas(only)
         for place, (source, quota) in enumerate(zip(self.sources, quotas, strict=True)):
             depth = quota if place else max(quota, top_k)
@@ -86,14 +89,14 @@ class CombinedRetriever:
         )
 
     def _quotas(self, only: ItemNums | None) -> list[int]:
-        """Of each source; where the items are named, it may propose every one of them."""
+        """Of each source; with `only`, the count of those items."""
         return [source.quota if only is None else max(1, len(only)) for source in self.sources]
 
 
 def normalised_scores(proposed: Candidates, quotas: Sequence[int]) -> Values:
-    """[n_rows, n_sources] each source's scores, centred and scaled by the first `quota` rows of its list for the user.
+    """[n_rows, n_sources] each source's scores, standardised over the first `quota` rows of its list for the user.
 
-    A row that a source did not bring gets the lowest value of that part of the list, and so do those behind it.
+    Rows that a source did not bring within its quota get the lowest value of those that it did.
     """
     assert proposed.source_score is not None
     row_user, n_users = proposed.row_user, len(proposed.users)
@@ -113,7 +116,10 @@ def normalised_scores(proposed: Candidates, quotas: Sequence[int]) -> Values:
 
 
 def fuse(proposed: Candidates, values: Values, weights: Values, first_quota: int) -> npt.NDArray[np.float32]:
-    """[n_rows] the weighted sum of normalised scores `values`; below them all, the tail of the first source's list."""
+    """[n_rows] the weighted sum of `values`, the normalised scores; and below all, further items of the first source.
+
+    Those are the rows that the first source brought behind its quota, and no other source at all: they go by rank.
+    """
     assert proposed.source_rank is not None
     rank = proposed.source_rank
     is_tail = (rank[:, 0] > first_quota) & (rank[:, 1:] == 0).all(axis=1)

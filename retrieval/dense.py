@@ -1,4 +1,4 @@
-"""Score tables -> Candidates: what every retriever that scores the whole catalogue shares."""
+"""Dense score tables -> Candidates: shared by every retriever that scores the whole catalogue."""
 
 from collections.abc import Iterator, Sequence
 from typing import TypeAlias, TypeVar
@@ -18,16 +18,19 @@ CELLS_PER_BLOCK = 1 << 22
 
 
 def blocks(n_rows: int, row_size: int) -> Iterator[slice]:
-    """Slices that cover `n_rows`, each at most `CELLS_PER_BLOCK` cells but at least one row; an empty one for none."""
+    """Slices that cover `n_rows` rows, each of at most `CELLS_PER_BLOCK` cells but at least one row.
+
+    For no rows, one empty slice.
+    """
     size = max(1, CELLS_PER_BLOCK // max(1, row_size))
     for start in range(0, max(1, n_rows), size):
         yield slice(start, min(start + size, n_rows))
 
 
 def best_columns(scores: ScoreTable, top_k: int) -> Positions:
-    """Columns of each row's `top_k` highest scores, best first; equal scores by column, also where the cut falls.
+    """Columns of each row's `top_k` highest scores, best first; equal scores by column, also at the cut.
 
-    Among cells of -inf, which nobody keeps, any may come.
+    Which cells of -inf come is undefined: no caller keeps them.
 
     Args:
         scores: [n_rows, n_columns], no NaN.
@@ -58,10 +61,10 @@ def top_candidates(
 
     Args:
         users: [n_users].
-        scores: [n_users, n_items + 1], column i belonging to item i; column 0, -inf and NaN are no
-            answer. Left as it is.
+        scores: [n_users, n_items + 1], column i for item number i; column 0, -inf and NaN are never listed. Not
+            changed.
         exclude: items that must not come back.
-        top_k: length of a list; shorter where fewer items are left.
+        top_k: length of a list, which is shorter where fewer items are left.
         origin: name of the source of these candidates.
         only: where given, the items to choose from.
     """
@@ -83,13 +86,13 @@ def masked_candidates(
     top_k: int,
     origin: str,
 ) -> Candidates:
-    """The `kept` cells of a table with one row per user, all [n_users, n_columns], as at most `top_k` each."""
+    """Each user's at most `top_k` best of the `kept` cells; `item_num`, `score` and `kept` are [n_users, n_columns]."""
     row_user = np.nonzero(kept)[0]
     return take_top_k(users, row_user, item_num[kept].astype(np.int32), score[kept], top_k=top_k, origins=(origin,))
 
 
 def stack(parts: Sequence[Candidates]) -> Candidates:
-    """Candidates of several groups of users, made by the same retriever, as one."""
+    """Candidates of several groups of users, made by the same retriever, one group after another."""
     firsts = np.cumsum([0, *(len(part.users) for part in parts[:-1])])
     return Candidates(
         users=np.concatenate([part.users for part in parts]),
@@ -105,5 +108,5 @@ def stack(parts: Sequence[Candidates]) -> Candidates:
 
 
 def _joined(tables: Sequence[Table | None]) -> Table | None:
-    """All tables as one; None where there are none."""
+    """All tables, one below the other; None where they are None."""
     return np.concatenate([table for table in tables if table is not None]) if tables[0] is not None else None

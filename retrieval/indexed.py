@@ -1,4 +1,4 @@
-"""IndexedRetriever: any trained towers and any candidate index, together a Retriever."""
+"""IndexedRetriever: trained towers and a candidate index, together a Retriever."""
 
 import numpy as np
 import numpy.typing as npt
@@ -13,10 +13,10 @@ from belfry.retrieval.index.base import CandidateIndex
 
 
 class IndexedRetriever:
-    """Encodes the users, searches the index, masks what they have seen.
+    """Encodes users, searches the index for their vectors, and masks seen items.
 
-    An index cannot leave items out, so it is asked for `top_k` and as many more as the user has seen: whatever it
-    returns, `top_k` unseen ones are among it, or the catalogue is at its end.
+    An index cannot leave items out. So it is asked for `top_k` items plus as many as the user has seen: among those,
+    `top_k` are unseen, or the catalogue has no more.
     """
 
     def __init__(self, towers: Towers, index: CandidateIndex, origin: str = "two_tower") -> None:
@@ -32,7 +32,9 @@ class IndexedRetriever:
         if only is not None:
             return self._score(queries, users, features, top_k, exclude, np.unique(only[only != UNKNOWN]))
         depth = np.minimum(top_k + exclude.count(users), len(self._index))
-        order = np.argsort(depth, kind="stable")  # users of like depth together: few searches deeper than needed
+        order = np.argsort(
+            depth, kind="stable"
+        )  # users of similar depth together, so that few searches go deeper than needed
         found = []
         for block in blocks(len(users), int(depth.max(initial=0))):
             asked = order[block]
@@ -52,7 +54,7 @@ class IndexedRetriever:
         exclude: SeenItems,
         items: ItemNums,
     ) -> Candidates:
-        """The best of a few `items` by their dot products: the index is not asked."""
+        """Each user's best `top_k` of these `items` by dot products, without the index."""
         vectors = self._towers.encode_candidates(items, features)
         found = []
         for block in blocks(len(users), len(items)):
@@ -65,7 +67,7 @@ class IndexedRetriever:
 
 
 def _seen(users: UserNums, item_num: ItemNums, exclude: SeenItems) -> npt.NDArray[np.bool_]:
-    """Which cells of `item_num` [n_users, n_columns] that row's user has seen."""
+    """[n_users, n_columns] whether the user of a row has seen the item in the cell of `item_num`."""
     rows, seen = exclude.rows_of(users)
     stride = 1 + max(int(item_num.max(initial=0)), int(seen.max(initial=0)))
     cells = np.arange(len(users))[:, None] * stride + item_num

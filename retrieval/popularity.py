@@ -1,4 +1,4 @@
-"""Popularity: what most people watch. The baseline, and the answer for users without a history."""
+"""Popularity: items by their watches. The baseline, and the answer for users without a history."""
 
 from pathlib import Path
 from typing import Literal, Self, TypeAlias
@@ -18,7 +18,7 @@ from belfry.retrieval.dense import ScoreTable, best_columns, blocks
 Watches: TypeAlias = npt.NDArray[np.float64]
 
 SECONDS_PER_DAY = 86_400
-EPSILON = 1e-6  # of a watch: keeps the log of none finite, and below all that were watched
+EPSILON = 1e-6  # watches: added so that the log of 0 is finite, and below that of any watched item
 
 
 class PopularityConfig(ModelConfig):
@@ -31,27 +31,29 @@ class PopularityConfig(ModelConfig):
         ge=0,
         le=1,
         description="each watch of a user with n of them counts n^-this: 0 counts watches, 1 gives every user one "
-        "vote; between, the few who watch everything no longer speak for all",
+        "vote; between, the few who watch everything decide less",
     )
     segment_smoothing: float | None = Field(
         None,
         gt=0,
-        description="watches of an item that a group of users must add before its own taste weighs as much as "
-        "everybody's; none: users are not told apart",
+        description="watches of an item that a group of users must have before they weigh as much as everybody's; "
+        "none: users are not told apart",
     )
     max_groups: int = Field(
-        100, ge=1, description="user columns of more categories are left out: their groups are too small to speak"
+        100, ge=1, description="user columns of more categories are left out: their groups are too small"
     )
 
 
 class Popularity:
-    """Items by how many watches they have, or by their weights; recent ones weigh more where the config says so.
+    """Items by the sum of the weights of their watches, which `watch_weights` gives. Items never watched come last.
 
-    Items never watched come last, at score 0. Without times in the history a watch does not age.
+    With `segment_smoothing`, and where users have categorical features, users of different groups get different orders:
 
-    With `segment_smoothing`, and where users have categorical features, the score is the log of the item's watches
-    and, for each of those features, of how many times oftener the user's group watches it than all do, drawn towards 0
-    where the item has few watches. User number 0, of whom nothing is known, gets everybody's order.
+        score(user, item) = log(w(item)) + sum over features f of log((w(g_f, item) + s) / (e(g_f, item) + s))
+
+    w(item) sums the weights of the item's watches, w(g, item) those by group g, and g_f is the user's group by feature
+    f. e(g, item) = w(g) * w(item) / w is what the group's watches would be if it watched as everybody does, and s is
+    `segment_smoothing`. User number 0 is in no group and gets the common order.
     """
 
     def __init__(self, config: PopularityConfig | None = None) -> None:
@@ -88,13 +90,13 @@ class Popularity:
 
     @property
     def tells_users_apart(self) -> bool:
-        """Whether groups of users have orders of their own; scores are then logs."""
+        """Whether groups of users have orders of their own; scores are then logarithms."""
         return bool(self._lifts)
 
     def retrieve(
         self, users: UserNums, features: FeatureTables, *, top_k: int, exclude: SeenItems, only: ItemNums | None = None
     ) -> Candidates:
-        """Users of the same groups have the same order, so each order is made once."""
+        """Each order is made once, for all users of the same groups."""
         n_items = len(self._fitted()) - 1
         groups = np.zeros((len(users), len(self._lifts)), np.int32)
         for column, name in enumerate(self._lifts):
@@ -128,7 +130,7 @@ class Popularity:
         return take_top_k(users, row_user, item_num, score, top_k=top_k, origins=("popularity",))
 
     def parts(self, user: int, items: ItemNums, features: FeatureTables) -> dict[str, npt.NDArray[np.float32]]:
-        """Log of the watches of `items`, under "", and what each group of the user adds, under its column; [n_items].
+        """The parts of the score, each [n_items]: log w(item) under "", and each feature's term under its column.
 
         Where users are told apart the score is their sum.
         """
@@ -166,7 +168,10 @@ class Popularity:
 
 
 def watch_weights(history: Interactions, config: PopularityConfig) -> Watches:
-    """[n_events] how much each watch counts: its own weight, by its age and by how much its user watches."""
+    """[n_events] how much each watch counts: its own weight * 2 ** (-age / half-life) * n_u ** -activity_damping.
+
+    n_u is the number of watches of its user. Without times, or without a half-life, a watch does not age.
+    """
     weights = np.ones(len(history)) if history.weight is None else history.weight.astype(np.float64)
     if config.half_life_days is not None and history.timestamp_s is not None and len(history):
         age_s = history.timestamp_s.max() - history.timestamp_s
@@ -182,12 +187,12 @@ def _sum_by(numbers: npt.NDArray[np.integer], weights: Watches, n: int) -> Watch
 
 
 def _log_lifts(counts: Watches, all_counts: Watches, smoothing: float) -> ScoreTable:
-    """[n_groups, n_items + 1] log of each group's watches over those it would have with everybody's taste.
+    """[n_groups, n_items + 1] log((counts + s) / (expected + s)), as in `Popularity`.
 
     Args:
-        counts: [n_groups, n_items + 1] watches by group; group 0 is the unknown and gets 0.
+        counts: [n_groups, n_items + 1] watches by group; group 0 is the unknown one, whose lifts are 0.
         all_counts: [n_items + 1].
-        smoothing: watches added to both.
+        smoothing: s.
     """
     expected = np.outer(counts.sum(axis=1), all_counts / max(all_counts.sum(), 1))
     lifts = np.log((counts + smoothing) / (expected + smoothing)).astype(np.float32)

@@ -3,6 +3,7 @@
 `tests` is a package, so that its parent comes to be on the path and not itself: `tests/dataset` would hide `dataset`.
 """
 
+import os
 from dataclasses import replace
 
 import pytest
@@ -12,6 +13,8 @@ from belfry.dataset.sources.demo import generate
 from belfry.dataset.split import split_time
 from belfry.dataset.validation.check import check
 from belfry.pipeline.config import load_config
+
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # for tests that import ONNX Runtime themselves
 
 pytest.register_assert_rewrite(
     "tests.contracts.index", "tests.contracts.ranker", "tests.contracts.ratings", "tests.contracts.retriever"

@@ -5,6 +5,7 @@ Nothing heavy is imported before a verb needs it, so that `belfry --help` answer
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -26,7 +27,7 @@ HoldoutName = Literal["time", "last", "random"]
 Artifacts = Annotated[
     Path | None, typer.Option(help="artifacts folder, or one run in it [BELFRY_ARTIFACTS, else ./artifacts]")
 ]
-Preset = Annotated[str, typer.Option(help="default, report, or the path of a .toml file")]
+Preset = Annotated[str, typer.Option(help="default, multitask, report, ..., or the path of a .toml file")]
 Settings = Annotated[
     list[str] | None, typer.Option("--set", help="key=value, e.g. retrieval.embedding_size=32; may be repeated")
 ]
@@ -55,9 +56,9 @@ def run(
     """The main job: data -> both stages -> run folder -> recommendation table -> evaluation."""
     from belfry.pipeline.cli.formatting import show_report
     from belfry.pipeline.jobs.run import run_main_job
-    from belfry.pipeline.runs.store import default_artifacts
+    from belfry.pipeline.runs.reader import default_artifacts
 
-    with _told(quiet, verbose) as progress:
+    with _log_and_bars(quiet, verbose) as progress:
         job = run_main_job(
             data,
             data_folder=data_folder,
@@ -92,23 +93,23 @@ def train(
     verbose: Verbose = False,
 ) -> None:
     """Train on all of the interactions and publish a run folder."""
-    from belfry.dataset.sources.tabular import read_tables
-    from belfry.pipeline.jobs.run import train_tables
-    from belfry.pipeline.runs.manifest import MANIFEST, read_manifest
-    from belfry.pipeline.runs.store import default_artifacts
+    import belfry
 
-    with _told(quiet, verbose) as progress:
-        published = train_tables(
-            read_tables(interactions, items, users, ratings=ratings),
+    with _log_and_bars(quiet, verbose) as progress:
+        recommender = belfry.train(
+            interactions,
+            items,
+            users,
+            ratings,
             preset=preset,
             holdout=holdout,
             settings=settings or (),
             seed=seed,
-            artifacts=artifacts or default_artifacts(),
+            artifacts=artifacts,
             progress=progress,
         )
-    typer.echo(read_manifest(published / MANIFEST).gate.line)
-    typer.echo(f"published {published}")
+    typer.echo(recommender.run.manifest.gate.line)
+    typer.echo(f"published {recommender.run.folder}")
 
 
 @app.command()
@@ -125,8 +126,8 @@ def recommend(
 
     recommender = Recommender.load(artifacts)
     for text in users:
-        answers = recommender.recommend(recommender.users.parse(text), n, strict=strict, explain=explain)
-        for line in lines_of_list(text, answers):
+        results = recommender.recommend(recommender.users.parse(text), n, strict=strict, explain=explain)
+        for line in lines_of_list(text, results):
             typer.echo(line)
     if explain:
         typer.echo(HOW_TO_READ_REASONS.rstrip())
@@ -137,27 +138,20 @@ def batch(
     out: Out,
     users: Annotated[str, typer.Option(help="all, or a Parquet or CSV file with a user_id column")] = "all",
     n: Annotated[int, typer.Option("--n", "-n", min=1, help="length of a list")] = 10,
-    stage: Annotated[
-        Literal["final", "retrieval"], typer.Option(help="retrieval: the first stage's own order")
-    ] = "final",
+    stage: Stage = "final",
     artifacts: Artifacts = None,
     quiet: Quiet = False,
 ) -> None:
     """The recommendation table for all users; a job that was stopped goes on where it was."""
     from belfry import Recommender
-    from belfry.pipeline.jobs.batch import read_users, write_batch
+    from belfry.pipeline.jobs.batch import write_batch
+    from belfry.pipeline.jobs.batch_users import read_users
 
     recommender = Recommender.load(artifacts)
     asked = None if users == "all" else read_users(Path(users), recommender)
-    with _told(quiet, verbose=False) as progress:
-        result = write_batch(
-            recommender,
-            out,
-            users=asked,
-            n=n,
-            stage=stage,
-            progress=lambda done, total: progress("recommendation table", done, total),
-        )
+    with _log_and_bars(quiet, verbose=False) as progress:
+        on_users = partial(progress, "recommendation table")
+        result = write_batch(recommender, out, users=asked, n=n, stage=stage, progress=on_users)
     for line in result.lines():
         typer.echo(line)
 
@@ -177,7 +171,7 @@ def evaluate(
     """Metrics by stage, beside popularity and ItemKNN; or, with --recommendations, those of any table."""
     from belfry.pipeline.cli.formatting import show_report
     from belfry.pipeline.jobs.run import evaluate_external_table, evaluate_published
-    from belfry.pipeline.runs.store import default_artifacts
+    from belfry.pipeline.runs.reader import default_artifacts
 
     if recommendations is None:
         report, folder = evaluate_published(
@@ -235,7 +229,7 @@ def compare(
     """Is a system better than the first one, for whom, by how much, how sure is that? An offline A/B report."""
     from belfry.pipeline.jobs.compare import PAGE, compare
 
-    with _told(quiet, verbose=False) as progress:
+    with _log_and_bars(quiet, verbose=False) as progress:
         found = compare(
             *map(_runs_of_training, systems),
             train=train,
@@ -290,8 +284,8 @@ def _runs_of_training(text: str) -> str | list[str]:
 
 
 @contextmanager
-def _told(quiet: bool, verbose: bool) -> Iterator["Progress"]:
-    """Log to stderr, and progress bars there with the time left."""
+def _log_and_bars(quiet: bool, verbose: bool) -> Iterator["Progress"]:
+    """The log and progress bars with the time left, both on stderr."""
     import logging
 
     from belfry.pipeline.cli.console import progress
@@ -300,7 +294,3 @@ def _told(quiet: bool, verbose: bool) -> Iterator["Progress"]:
     logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(message)s")
     with progress(quiet=quiet or verbose) as bars:
         yield on_bars(bars)
-
-
-if __name__ == "__main__":
-    main()

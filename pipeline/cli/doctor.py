@@ -8,8 +8,15 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from belfry.dataset.errors import ArtifactError
-from belfry.pipeline.runs.store import current_run, default_artifacts
-from belfry.pipeline.runs.versions import ANSWERING, COMPARING, TRAINING, installed_version
+from belfry.pipeline.runs.reader import current_run, default_artifacts
+from belfry.pipeline.runs.versions import (
+    ANSWERING,
+    BELFRY,
+    COMPARING,
+    TRAINING,
+    installed_version,
+    other_distributions,
+)
 
 Status: TypeAlias = Literal["ok", "warn", "fail"]
 
@@ -35,6 +42,7 @@ class Check:
 def diagnose() -> list[Check]:
     """Look at everything, in the order in which it is best read."""
     return [
+        _check_belfry(),
         _check_python(),
         *(_check_installed(name, "fail", "nothing works without it") for name in ANSWERING),
         *(_check_installed(name, "warn", "training needs it, answering does not") for name in TRAINING),
@@ -59,6 +67,14 @@ def exit_code(checks: list[Check]) -> int:
 
 def _minor(full: str) -> str:
     return ".".join(full.split(".")[:2])
+
+
+def _check_belfry() -> Check:
+    found = installed_version(BELFRY) or "not installed, run from its source"
+    if not (others := other_distributions()):
+        return Check(BELFRY, "ok", found)
+    remedy = f"remove the other one: pip uninstall {' '.join(others)}; then pip install --force-reinstall {BELFRY}"
+    return Check(BELFRY, "warn", f"{found}; a package 'belfry' comes from {', '.join(others)} too", remedy)
 
 
 def _check_python() -> Check:

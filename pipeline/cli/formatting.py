@@ -1,4 +1,4 @@
-"""What the verbs show of lists and reports, as lines and as a table for the terminal."""
+"""Formatting: lists as lines, reports as a table for the terminal."""
 
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -16,14 +16,14 @@ features  what moves the item up (+) or down (-) among the candidates: change of
 """
 
 
-def lines_of_list(user: str, answers: Sequence["Recommendation"]) -> Iterator[str]:
+def lines_of_list(user: str, results: Sequence["Recommendation"]) -> Iterator[str]:
     """The user, then a line for each place, with its reasons below it where there are any."""
-    status = " (cold: popular now)" if any(answer.is_cold for answer in answers) else ""
-    yield f"user {user}{status}" if answers else f"user {user}: nothing left to recommend"
-    for answer in answers:
-        yield f"{answer.rank:4}  {answer.item_id}  {answer.title or ''}  {answer.score:.3f}  {answer.origin}"
-        if answer.because:
-            yield from _lines_of_reasons(answer.because)
+    status = " (cold: popular now)" if any(result.is_cold for result in results) else ""
+    yield f"user {user}{status}" if results else f"user {user}: nothing left to recommend"
+    for result in results:
+        yield f"{result.rank:4}  {result.item_id}  {result.title or ''}  {result.score:.3f}  {result.origin}"
+        if result.because:
+            yield from _lines_of_reasons(result.because)
 
 
 def _lines_of_reasons(because: "Explanation") -> Iterator[str]:

@@ -14,7 +14,7 @@ from belfry.dataset.sources.tabular import CSV_SUFFIXES, Source, open_table, rea
 from belfry.dataset.vocabulary import Vocabulary
 from belfry.evaluation.table_lists import TableSource
 from belfry.pipeline.runs.manifest import MANIFEST
-from belfry.pipeline.runs.store import CURRENT
+from belfry.pipeline.runs.reader import CURRENT
 from belfry.pipeline.serving.recommender import Recommender
 
 if TYPE_CHECKING:

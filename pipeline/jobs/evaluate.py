@@ -28,7 +28,7 @@ from belfry.evaluation.systems import LeftOut, SystemResult, evaluate_lists
 from belfry.pipeline.runs.disk import write_together
 from belfry.pipeline.runs.manifest import MANIFEST
 from belfry.pipeline.serving.recommender import Recommender
-from belfry.pipeline.serving.two_stage import Stage, Stages
+from belfry.pipeline.serving.two_stage import Stage, TwoStage
 from belfry.retrieval.dense import stack
 from belfry.retrieval.models.item_knn import ItemKNN
 from belfry.retrieval.popularity import Popularity
@@ -65,7 +65,7 @@ def evaluate_run(
     users, items = recommender.users, recommender.items
     test = later_watches(test, users, items, recommender.event_weights)
     return evaluate_stages(
-        recommender.stages,
+        recommender.two_stage,
         Interactions.from_table(test, users=users, items=items),
         run=recommender.run.name,
         split=split,
@@ -78,7 +78,7 @@ def evaluate_run(
 
 
 def evaluate_stages(
-    stages: Stages,
+    stages: TwoStage,
     test: Interactions,
     *,
     run: str,
@@ -130,7 +130,8 @@ def evaluate_stages(
         split=split,
         seen_removed=True,
         attribution=attribute_loss(final, judged.users, judged.test, n=n, seed=seed),
-        reliability=measure_reliability(final, judged.test) if stages.ranker else None,
+        # Below 0 are places that the ranker never saw, where `n` is beyond its depth; they have no probability.
+        reliability=measure_reliability(final.select(final.score >= 0), judged.test) if stages.ranker else None,
         compared=(RETRIEVAL, BOTH_STAGES),
         left_out=(*left_out, *judged.left_out),
         seed=seed,

@@ -1,8 +1,8 @@
-"""The verbs that chain other parts: train from tables, and the main job from data to lists and their evaluation."""
+"""The main job: from data to lists and their evaluation."""
 
-import logging
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,18 +10,16 @@ import numpy as np
 import pyarrow as pa
 
 from belfry.dataset import columns
-from belfry.dataset.folds import Holdout, default_holdout
+from belfry.dataset.folds import Holdout
 from belfry.dataset.interactions import Interactions
-from belfry.dataset.prepare import Data, prepare
 from belfry.dataset.sources.open import read_data
 from belfry.dataset.sources.tabular import read_table, read_tables
 from belfry.dataset.split import Split, save_split, split_last_out, split_random, split_time
-from belfry.dataset.tables import Tables
 from belfry.dataset.validation.check import check
 from belfry.evaluation.reports.evaluation import EvaluationReport
-from belfry.pipeline.config import PipelineConfig, load_config
 from belfry.pipeline.jobs.batch import BatchResult, write_batch
 from belfry.pipeline.jobs.evaluate import evaluate_run, evaluate_stages, evaluate_table, read_test, save_report
+from belfry.pipeline.jobs.train import name_of_preset, prepare_tables
 from belfry.pipeline.progress import Progress, silent
 from belfry.pipeline.runs.disk import check_writable
 from belfry.pipeline.runs.manifest import MANIFEST, read_manifest
@@ -33,9 +31,7 @@ if TYPE_CHECKING:
     from belfry.pipeline.training.train import Trained
 
 TABLES, EVALUATIONS = "recommendations", "evaluations"  # folders beside the runs
-N_SHOWN_USERS = 3
-
-log = logging.getLogger(__name__)
+N_EXAMPLES = 3
 
 
 @dataclass(frozen=True)
@@ -82,7 +78,7 @@ def run_main_job(
     train` learns from everything.
     """
     check_writable(artifacts)
-    prepared, config, holdout = _prepare(read_data(data, data_folder), preset, split, settings)
+    prepared, config, holdout = prepare_tables(read_data(data, data_folder), preset, split, settings)
     parts = _split(prepared.interactions, holdout, seed)
 
     reports = []
@@ -96,7 +92,7 @@ def run_main_job(
     published = train_and_publish(
         replace(prepared, interactions=parts.train),
         config,
-        preset=_name_of(preset),
+        preset=name_of_preset(preset),
         holdout=holdout,
         seed=seed,
         artifacts=artifacts,
@@ -106,60 +102,9 @@ def run_main_job(
     recommender = Recommender.load(published)
     tables = artifacts / TABLES
     tables.mkdir(exist_ok=True)
-    table = write_batch(
-        recommender,
-        tables / published.name,
-        n=n,
-        progress=lambda done, total: progress("recommendation table", done, total),
-    )
+    on_users = partial(progress, "recommendation table")
+    table = write_batch(recommender, tables / published.name, n=n, progress=on_users)
     return MainJob(published, table, reports[0], _examples(recommender, n))
-
-
-def train_tables(
-    tables: Tables,
-    *,
-    preset: str,
-    holdout: Holdout | None,
-    settings: Iterable[str],
-    seed: int,
-    artifacts: Path,
-    progress: Progress = silent,
-) -> Path:
-    """Train on all of the tables and publish; returns the run's folder."""
-    check_writable(artifacts)
-    data, config, holdout = _prepare(tables, preset, holdout, settings)
-    return train_and_publish(
-        data,
-        config,
-        preset=_name_of(preset),
-        holdout=holdout,
-        seed=seed,
-        artifacts=artifacts,
-        progress=progress,
-    )
-
-
-def _prepare(
-    tables: Tables, preset: str, holdout: Holdout | None, settings: Iterable[str]
-) -> tuple[Data, PipelineConfig, Holdout]:
-    """Checked, numbered data, the config, and the holdout that was asked for or suits the data."""
-    settings = list(settings)
-    config = load_config(preset, holdout=holdout or "random", settings=settings)
-    text_columns = tuple(dict.fromkeys((*tables.text_columns, *config.text_columns)))
-    named = replace(
-        tables, text_columns=text_columns, usage_columns=config.usage_columns, label_columns=config.label_columns
-    )
-    checked, report = check(named, config.data)
-    for line in report.lines():
-        log.warning("%s", line)
-    data = prepare(checked, config.event_weights)
-    if holdout is None:
-        holdout = "random" if config.ranker is None else default_holdout(data.interactions)
-    return data, load_config(preset, holdout=holdout, settings=settings), holdout
-
-
-def _name_of(preset: str) -> str:
-    return Path(preset).stem if preset.endswith(".toml") else preset
 
 
 def _split(interactions: Interactions, holdout: Holdout, seed: int) -> Split:
@@ -171,11 +116,11 @@ def _split(interactions: Interactions, holdout: Holdout, seed: int) -> Split:
 def _examples(recommender: Recommender, n: int) -> pa.Table:
     """Lists of the users with most events, by title where there are titles."""
     counts = np.diff(recommender.features.history.by_user.starts)
-    users = np.sort(np.argsort(-counts, kind="stable")[:N_SHOWN_USERS]).astype(np.int32)
+    users = np.sort(np.argsort(-counts, kind="stable")[:N_EXAMPLES]).astype(np.int32)
     rows = [
-        {columns.USER_ID: user, columns.RANK: answer.rank, columns.TITLE: answer.title or str(answer.item_id)}
+        {columns.USER_ID: user, columns.RANK: result.rank, columns.TITLE: result.title or str(result.item_id)}
         for user in recommender.users.take(users).to_pylist()
-        for answer in recommender.recommend(user, n)
+        for result in recommender.recommend(user, n)
     ]
     return pa.Table.from_pylist(rows)
 

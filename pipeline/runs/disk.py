@@ -1,4 +1,4 @@
-"""What every writer asks of a disk: that it can be written, that a full one is said in words, that bytes stay."""
+"""Writing to disks: checks before work starts, a clear error where one is full, bytes that survive a crash."""
 
 import errno
 import os
@@ -41,7 +41,7 @@ def check_writable(folder: Path, *, needed_bytes: int = MEBIBYTE) -> None:
 
 @contextmanager
 def explain_full_disk(folder: Path) -> Iterator[None]:
-    """Turn the error of a disk that fills up while `folder` is written into words.
+    """Turn the error of a disk that fills up while `folder` is written into a message that says so.
 
     Raises:
         BelfryError: the disk is full; names the file, where the system told it, and the bytes that are free.
@@ -88,3 +88,11 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def remove(path: Path) -> None:
+    """Remove whatever is there, if anything: a file, a folder with all in it, or a link, and not what it leads to."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""What must hold of every list that leaves Belfry, checked on every one of them."""
+"""The promises about lists, checked on every list before it is handed out."""
 
 import numpy as np
 
@@ -9,10 +9,10 @@ from belfry.dataset.vocabulary import ItemNums
 
 
 def check_lists(lists: Candidates, *, n: int, n_items: int, seen: SeenItems, blocked: ItemNums) -> None:
-    """No seen, blocked or repeated item, ranks 1..m with m <= n, scores not rising, ids of the catalogue.
+    """Check for items that are seen, blocked, repeated or unknown, for ranks other than 1..m <= n, for rising scores.
 
     Raises:
-        BelfryError: one of them is broken: a defect of Belfry, and the list is not given out.
+        BelfryError: a promise is broken, which is a defect of Belfry.
     """
     within = lists.row_user[1:] == lists.row_user[:-1]  # this row and the next are of one list
     pairs = lists.row_user * (n_items + 1) + lists.item_num

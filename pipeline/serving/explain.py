@@ -6,76 +6,81 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from belfry.dataset.candidates import Candidates
 from belfry.dataset.vocabulary import ItemNums
 from belfry.pipeline.serving.neighbours import Neighbourhood
-from belfry.pipeline.serving.two_stage import Limits, Stages
+from belfry.pipeline.serving.results import UNRANKED
+from belfry.pipeline.serving.two_stage import ColdTrace, Described, KnownTrace, Trace, TwoStage
 from belfry.ranking.explain import Effects, contributions, occlude
 from belfry.ranking.features.groups.segments import segment_words
-from belfry.ranking.listwise.feature_ranker import FeaturedRanker
 
-N_SHOWN = 3
-MIN_EFFECT = 0.01  # less is nothing
+N_NAMED = 3  # watched items, and groups of features, that a reason names at most
+MIN_EFFECT = 0.01  # smaller effects are not named
 
-Parts = npt.NDArray[np.floating]
+Weights = npt.NDArray[np.floating]
 
 
 @dataclass(frozen=True)
 class Reason:
     """What carried one item, strongest first."""
 
-    watched: list[tuple[int, float]]  # item number, share of all that speaks for the item
+    watched: list[tuple[int, float]]  # item number, share of all that counts in favour of the item
     features: list[tuple[str, float]]  # group, change
 
 
-def reasons_for(
-    stages: Stages, answer: Candidates, limits: Limits, neighbourhood: Callable[[], Neighbourhood]
-) -> list[Reason]:
-    """One for each row of a list that `stages` gave, the user's only one.
+def reasons_for(two_stage: TwoStage, trace: Trace, neighbourhood: Callable[[], Neighbourhood]) -> list[Reason]:
+    """One for each row of the list that `trace` is of; empty for rows that the ranker never saw.
 
-    Watched items are weighed by the statistics that the ranker reads; where no ranker reads them, by how like the
-    items' vectors are.
+    Watched items count by the statistics that the ranker reads. Where no ranker reads them, they count by the
+    similarity of the items' vectors.
 
     Args:
-        answer: the list of one user.
-        limits: what it was asked for with.
-        neighbourhood: of the items, by the vectors of the towers; made where it is needed.
+        trace: of the list of one user, by `two_stage`.
+        neighbourhood: of the items, by the vectors of the towers; made only where it is needed.
     """
-    if not len(answer):
+    if not len(trace.lists):
         return []
-    user, items = int(answer.users[0]), answer.item_num
-    history = stages.features.history
-    events = history.item_num[history.by_user.of(user)] if user else np.zeros(0, np.int32)
-    if not len(events):
-        return [Reason([], features) for features in _strongest(_cold_effects(stages, answer, limits))]
-    ranker = stages.ranker
-    if not isinstance(ranker, FeaturedRanker):
-        watched = np.unique(events)
-        shares = _shares(neighbourhood().cosines(items, watched), watched, items)
-        return [Reason(found, []) for found in _speaking(shares, watched)]
-    watched = np.unique(events[-ranker.pair_features.config.max_history :])
-    shares = _shares(contributions(ranker.pair_features, watched, items), watched, items)
-    candidates = stages.candidates(answer.users, **limits)
-    ranked = candidates.select(stages.is_ranked(candidates, **limits))
-    columns = ranker.pair_features.columns(stages.features, ranked.sources)
-    effects = occlude(ranker, ranker.describe(ranked, stages.features), columns)
-    features = _strongest(_rows_of(effects, ranked.item_num, items))
-    return [Reason(*found) for found in zip(_speaking(shares, watched), features, strict=True)]
+    if trace.cold is not None:
+        return [Reason([], features) for features in _strongest(_cold_effects(two_stage, trace.cold))]
+    assert trace.known is not None  # a user is one or the other
+    history = two_stage.features.history
+    events = history.item_num[history.by_user.of(int(trace.lists.users[0]))]
+    described = trace.known.described
+    if described is None:
+        reasons = _reasons_by_vectors(trace.known, np.unique(events), neighbourhood())
+    else:
+        reasons = _reasons_by_features(trace.known, described, events)
+    unranked = np.array(trace.lists.origins)[trace.lists.origin] == UNRANKED
+    return [Reason([], []) if without else reason for reason, without in zip(reasons, unranked, strict=True)]
 
 
-def _cold_effects(stages: Stages, answer: Candidates, limits: Limits) -> Effects:
-    """Parts of the score of a cold list, each against its mean over what is popular."""
-    popular = stages.popular(answer.users, **limits)
-    by_group = stages.popularity.parts(int(answer.users[0]), popular.item_num, stages.features)
+def _reasons_by_vectors(trace: KnownTrace, watched: ItemNums, neighbourhood: Neighbourhood) -> list[Reason]:
+    items = trace.lists.item_num
+    shares = _shares(neighbourhood.cosines(items, watched), watched, items)
+    return [Reason(found, []) for found in _largest_shares(shares, watched)]
+
+
+def _reasons_by_features(trace: KnownTrace, described: Described, events: ItemNums) -> list[Reason]:
+    """`events`: the items of the user's history, oldest first."""
+    items, pair_features = trace.lists.item_num, described.ranker.pair_features
+    watched = np.unique(events[-pair_features.config.max_history :])
+    shares = _shares(contributions(pair_features, watched, items), watched, items)
+    effects = _rows_of(occlude(described.ranker, described.lists, described.columns), described.lists.items, items)
+    return [Reason(*found) for found in zip(_largest_shares(shares, watched), _strongest(effects), strict=True)]
+
+
+def _cold_effects(two_stage: TwoStage, trace: ColdTrace) -> Effects:
+    """Weights of the score of a cold list, each against its mean over what is popular."""
+    popular = trace.popular
+    by_group = two_stage.popularity.parts(int(popular.users[0]), popular.item_num, two_stage.features)
     parts = {segment_words(name) if name else "popularity": values for name, values in by_group.items()}
-    if (word := stages.tower_scores(popular)) is not None:
-        parts["the towers"] = word
+    if trace.tower_scores is not None:
+        parts["the towers"] = trace.tower_scores
     effects = np.stack([values - values.mean() for values in parts.values()])
-    return _rows_of(Effects(tuple(parts), effects), popular.item_num, answer.item_num)
+    return _rows_of(Effects(tuple(parts), effects), popular.item_num, trace.lists.item_num)
 
 
 def _rows_of(effects: Effects, candidates: ItemNums, items: ItemNums) -> Effects:
-    """The effects on `items`, none on those that are not among the `candidates` of one list."""
+    """The effects on `items`: those on `candidates`, of one list, and 0 on items that are not among them."""
     order = np.argsort(candidates)
     places = np.minimum(np.searchsorted(candidates, items, sorter=order), len(candidates) - 1)
     changes = effects.changes[:, order[places]]
@@ -83,8 +88,8 @@ def _rows_of(effects: Effects, candidates: ItemNums, items: ItemNums) -> Effects
 
 
 def _strongest(effects: Effects) -> list[list[tuple[str, float]]]:
-    """Of each row."""
-    order = np.argsort(-np.abs(effects.changes), axis=0, kind="stable")[:N_SHOWN]
+    """Group and change of each row's largest effects."""
+    order = np.argsort(-np.abs(effects.changes), axis=0, kind="stable")[:N_NAMED]
     return [
         [
             (effects.groups[group], float(effects.changes[group, row]))
@@ -95,16 +100,16 @@ def _strongest(effects: Effects) -> list[list[tuple[str, float]]]:
     ]
 
 
-def _shares(parts: Parts, watched: ItemNums, items: ItemNums) -> Parts:
-    """[n_items, n_watched] of what speaks for an item; nothing speaks for itself."""
-    speaking = np.where(items[:, None] == watched, 0, np.maximum(parts, 0))
-    shares: Parts = speaking / np.maximum(speaking.sum(axis=1, keepdims=True), np.finfo(np.float32).tiny)
+def _shares(weights: Weights, watched: ItemNums, items: ItemNums) -> Weights:
+    """[n_items, n_watched] each watched item's share of the positive weights for an item; its own weight is 0."""
+    positive = np.where(items[:, None] == watched, 0, np.maximum(weights, 0))
+    shares: Weights = positive / np.maximum(positive.sum(axis=1, keepdims=True), np.finfo(np.float32).tiny)
     return shares
 
 
-def _speaking(shares: Parts, watched: ItemNums) -> list[list[tuple[int, float]]]:
-    """Of each row of `shares`."""
-    order = np.argsort(-shares, axis=1, kind="stable")[:, :N_SHOWN]
+def _largest_shares(shares: Weights, watched: ItemNums) -> list[list[tuple[int, float]]]:
+    """Item number and share of each row's largest shares."""
+    order = np.argsort(-shares, axis=1, kind="stable")[:, :N_NAMED]
     return [
         [(int(watched[place]), float(shares[row, place])) for place in places if shares[row, place] > 0]
         for row, places in enumerate(order)

@@ -11,7 +11,7 @@ from belfry.dataset.errors import ArtifactError
 from belfry.dataset.features import FeatureTables
 from belfry.pipeline.config import PipelineConfig, SourceConfig
 from belfry.pipeline.kinds import ranker_kind, source_kind
-from belfry.pipeline.serving.two_stage import Stages
+from belfry.pipeline.serving.two_stage import TwoStage
 from belfry.ranking.base import Ranker, SavedRanker
 from belfry.retrieval.base import Embeddings, Retriever, Towers
 from belfry.retrieval.blend import Source, combine
@@ -27,7 +27,7 @@ _REMEDY = "publish again, or copy the run afresh"
 SOURCES_ADAPTER = TypeAdapter(dict[str, SourceConfig])
 
 
-def load_serving(folder: Path, features: FeatureTables, config: PipelineConfig, *, gate_is_open: bool) -> Stages:
+def load_serving(folder: Path, features: FeatureTables, config: PipelineConfig, *, gate_is_open: bool) -> TwoStage:
     """What training wrote, put together; without an open gate the ranker stays out.
 
     Raises:
@@ -49,7 +49,7 @@ def load_serving(folder: Path, features: FeatureTables, config: PipelineConfig, 
         assert source.weight is not None  # `read_sources` saw to it
         sources.append(Source(name, retriever, source.quota, source.weight))
     first_towers, first_vectors = searched[0]
-    return Stages(
+    return TwoStage(
         features=features,
         towers=first_towers,
         vectors=first_vectors,

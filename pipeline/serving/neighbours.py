@@ -1,4 +1,4 @@
-"""Neighbourhood: which items, or users, have vectors that point the same way."""
+"""Neighbourhood: which items, or users, have similar vectors."""
 
 import numpy as np
 import numpy.typing as npt
@@ -6,17 +6,17 @@ import numpy.typing as npt
 from belfry.dataset.vocabulary import Numbers
 from belfry.retrieval.base import Embeddings
 
-_EPSILON = 1e-6  # below it a dimension tells nobody apart
+_EPSILON = 1e-6  # of a standard deviation, or a norm: below it a dimension is the same for everybody
 
 
 class Neighbourhood:
-    """Cosines between vectors whose dimensions have been centred and scaled.
+    """Cosines between vectors whose dimensions were standardised: centred, and divided by their standard deviation.
 
-    Scaling keeps a single dimension, such as the bias that stands for popularity, from deciding alone.
+    That keeps a single large dimension, such as the bias that holds popularity, from deciding alone.
     """
 
     def __init__(self, vectors: Embeddings, members: Numbers) -> None:
-        """`vectors` [n + 1, dim], row i of number i; only `members`, rising, are compared and found."""
+        """Takes `vectors` [n + 1, dim], row i for number i. Only `members`, in rising order, are compared and found."""
         self._members = members
         chosen = np.asarray(vectors[members], np.float32)
         spread = chosen.std(axis=0)

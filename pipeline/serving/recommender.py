@@ -1,9 +1,8 @@
 """Recommender: lists for users out of a published run. Imports no TensorFlow."""
 
 import os
-import threading
 from collections.abc import Collection, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TypeAlias
@@ -12,12 +11,12 @@ import numpy as np
 import pyarrow as pa
 
 from belfry.dataset import columns
-from belfry.dataset.candidates import Candidates
 from belfry.dataset.errors import InputError, UnknownUserError
+from belfry.dataset.event_weights import EventWeights
 from belfry.dataset.interactions import SeenItems
 from belfry.dataset.vocabulary import UNKNOWN, Id, ItemNums, Numbers, UserNums, as_id_type
 from belfry.pipeline.config import PipelineConfig
-from belfry.pipeline.runs.store import Run, current_run, default_artifacts, open_run
+from belfry.pipeline.runs.reader import Run, default_artifacts, open_run
 from belfry.pipeline.runs.tables import load_tables
 from belfry.pipeline.serving.checks import check_lists
 from belfry.pipeline.serving.explain import Reason, reasons_for
@@ -25,23 +24,48 @@ from belfry.pipeline.serving.load import load_serving
 from belfry.pipeline.serving.neighbours import Neighbourhood
 from belfry.pipeline.serving.results import Effect, Explanation, Recommendation, SimilarItem, SimilarUser, Watched
 from belfry.pipeline.serving.session import SESSION_USER, session_tables
-from belfry.pipeline.serving.two_stage import Limits, Stage, Stages
+from belfry.pipeline.serving.two_stage import Limits, Stage, Trace, TwoStage
 
 PathLike: TypeAlias = str | os.PathLike[str]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a Recommender answers from."""
+
+    run: Run
+    two_stage: TwoStage
+    titles: pa.Array  # [n_items] in the order of the items' numbers; null where an item has none
+    event_weights: EventWeights
+    reads_history: bool  # whether all towers read histories, so that new events can be folded in
+
+    @classmethod
+    def read(cls, run: Run) -> "Parts":
+        """Those of a run that is open, and so checked.
+
+        Raises:
+            ArtifactError: the run lacks one.
+        """
+        config = PipelineConfig.model_validate(run.manifest.config)
+        features, titles = load_tables(run.folder)
+        return cls(
+            run=run,
+            two_stage=load_serving(run.path("serving"), features, config, gate_is_open=run.manifest.gate.is_open),
+            titles=titles,
+            event_weights=config.event_weights,
+            reads_history=config.reads_history,
+        )
 
 
 class Recommender:
     """Answers from one run, whole in memory; safe to call from many threads."""
 
-    def __init__(self, run: Run) -> None:
-        """`run` is opened, and with it checked, by `load`."""
-        self.run = run
-        config = PipelineConfig.model_validate(run.manifest.config)
-        self.features, self._titles = load_tables(run.folder)
-        self.stages = load_serving(run.path("serving"), self.features, config, gate_is_open=run.manifest.gate.is_open)
+    def __init__(self, parts: Parts) -> None:
+        self.parts = parts
+        self.run, self.two_stage = parts.run, parts.two_stage
+        self.titles, self.event_weights = parts.titles, parts.event_weights
+        self.features = self.two_stage.features
         self.users, self.items = self.features.history.users, self.features.history.items
-        self.event_weights = config.event_weights
-        self._reads_history = config.reads_history
         self._nothing_seen = SeenItems.nothing(len(self.users))
 
     @classmethod
@@ -53,7 +77,7 @@ class Recommender:
         Raises:
             ArtifactError: there is no run, or it is damaged, foreign or of another version.
         """
-        return cls(open_run(Path(path) if path is not None else default_artifacts()))
+        return cls(Parts.read(open_run(Path(path) if path is not None else default_artifacts())))
 
     def recommend(
         self,
@@ -69,13 +93,13 @@ class Recommender:
     ) -> list[Recommendation]:
         """At most `n` items for one user, best first; fewer where no more are left, never filler.
 
-        An unknown user, or one without a history, gets what is popular now, among users alike where features are
+        An unknown user, or one without a history, gets what is popular now, in the user's groups where features are
         known; `origin` is then "cold".
 
         Args:
-            history: items that the user has watched since the run was trained, oldest first; they count as seen, and
-                nothing is trained again. Ids outside the catalogue are ignored. A user who is new gets a personal list
-                by it.
+            history: items that the user has watched since the run was trained, oldest first. They are folded in
+                without training and count as seen; a new user gets a personal list by them. Ids outside the catalogue
+                are ignored.
             exclude_seen: leave out what the user has watched.
             exclude: further items to leave out; ids outside the catalogue are ignored.
             only: where given, the items to choose from.
@@ -89,17 +113,16 @@ class Recommender:
         number = self.users.number(user)
         if strict and number == UNKNOWN:
             raise UnknownUserError(f"user {user!r} is not in run {self.run.name}; leave out strict for a cold answer")
-        users, stages = np.array([number], np.int32), self.stages
+        users, two_stage = np.array([number], np.int32), self.two_stage
         if len(fresh := self._item_numbers(history, "history")):
-            users, stages = SESSION_USER, self._session_stages(number, fresh)
-        limits = self._limits(stages, n, exclude_seen, exclude, only)
-        lists = self._lists(stages, users, "final", limits)
+            users, two_stage = SESSION_USER, self._session(number, fresh)
+        trace = self._trace(two_stage, users, "final", self._limits(two_stage, n, exclude_seen, exclude, only))
+        lists = trace.lists
         because: list[Explanation | None] = [None] * len(lists)
         if explain:
-            reasons = reasons_for(stages, lists, limits, lambda: self._item_neighbourhood)
+            reasons = reasons_for(two_stage, trace, lambda: self._item_neighbourhood)
             because = [self._explanation(reason) for reason in reasons]
-        item_ids = self.items.take(lists.item_num).to_pylist()
-        titles = self._titles.take(pa.array(lists.item_num - 1)).to_pylist()
+        item_ids, titles = self._ids_and_titles(lists.item_num)
         origins = [lists.origins[origin] for origin in lists.origin]
         rows = zip(lists.rank.tolist(), item_ids, titles, lists.score.tolist(), origins, because, strict=True)
         return [Recommendation(*row) for row in rows]
@@ -126,8 +149,8 @@ class Recommender:
             InputError: a user is asked for twice or is no id, `n` is below 1, or `stage` is neither.
         """
         ids = _check_ids(users)
-        limits = self._limits(self.stages, n, exclude_seen, exclude, only)
-        lists = self._lists(self.stages, self.users.numbers(ids), stage, limits)
+        limits = self._limits(self.two_stage, n, exclude_seen, exclude, only)
+        lists = self._trace(self.two_stage, self.users.numbers(ids), stage, limits).lists
         return pa.table(
             {
                 columns.USER_ID: ids.take(pa.array(lists.row_user)),
@@ -140,7 +163,7 @@ class Recommender:
         )
 
     def similar_items(self, item: Id, n: int = 10) -> list[SimilarItem]:
-        """At most `n` items whose vectors point the way that this item's does, nearest first; any user's seen ones too.
+        """At most `n` items whose vectors are most similar to this item's, nearest first, whoever has seen them.
 
         Raises:
             InputError: the item is not in the catalogue, or `n` is below 1.
@@ -149,74 +172,73 @@ class Recommender:
         if number == UNKNOWN:
             raise InputError(f"item {item!r} is not in the catalogue of run {self.run.name}")
         found, cosines = self._item_neighbourhood.nearest(number, _check_n(n))
-        titles = self._titles.take(pa.array(found - 1)).to_pylist()
-        rows = zip(self.items.take(found).to_pylist(), titles, cosines.tolist(), strict=True)
+        rows = zip(*self._ids_and_titles(found), cosines.tolist(), strict=True)
         return [SimilarItem(rank, *row) for rank, row in enumerate(rows, 1)]
 
     def similar_users(self, user: Id, n: int = 10) -> list[SimilarUser]:
-        """At most `n` users with a history whose vectors point the way that this user's does, nearest first.
+        """At most `n` users with a history whose vectors are most similar to this user's, nearest first.
 
         The first call encodes all users.
 
         Raises:
-            UnknownUserError: the user is unknown or has no history, and so no taste to compare.
+            UnknownUserError: the user is unknown or has no history to compare.
             InputError: `n` is below 1.
         """
         number = self.users.number(user)
         if number not in self._user_neighbourhood:
-            raise UnknownUserError(f"user {user!r} has no history in run {self.run.name}, so none is known to be like")
+            raise UnknownUserError(
+                f"user {user!r} has no history in run {self.run.name}, so nobody is known to be similar"
+            )
         found, cosines = self._user_neighbourhood.nearest(number, _check_n(n))
         rows = zip(self.users.take(found).to_pylist(), cosines.tolist(), strict=True)
         return [SimilarUser(rank, *row) for rank, row in enumerate(rows, 1)]
 
-    @property
-    def titles(self) -> pa.Array:
-        """[n_items] in the order of `items`; null where an item has none."""
-        return self._titles
-
     @cached_property
     def _item_neighbourhood(self) -> Neighbourhood:
-        return Neighbourhood(self.stages.vectors, np.arange(1, len(self.items) + 1, dtype=np.int32))
+        return Neighbourhood(self.two_stage.vectors, np.arange(1, len(self.items) + 1, dtype=np.int32))
 
     @cached_property
     def _user_neighbourhood(self) -> Neighbourhood:
         users = np.arange(len(self.users) + 1, dtype=np.int32)
         with_history = users[self.features.history.seen_items.count(users) > 0]
-        return Neighbourhood(self.stages.towers.encode_queries(users, self.features), with_history)
+        return Neighbourhood(self.two_stage.towers.encode_queries(users, self.features), with_history)
 
-    def _session_stages(self, number: int, fresh: ItemNums) -> Stages:
-        """The same stages, for a world of this one user."""
-        if not self._reads_history:
+    def _session(self, number: int, fresh: ItemNums) -> TwoStage:
+        """The same two stages over the tables of this user alone."""
+        if not self.parts.reads_history:
             raise InputError(
                 f"history: the towers of run {self.run.name} know users by their id alone and cannot read one; "
                 "train a run with towers that read histories, such as two_tower"
             )
-        return replace(self.stages, features=session_tables(self.features, number, fresh))
+        return replace(self.two_stage, features=session_tables(self.features, number, fresh))
 
     def _limits(
-        self, stages: Stages, n: int, exclude_seen: bool, exclude: Collection[Id], only: Collection[Id] | None
+        self, two_stage: TwoStage, n: int, exclude_seen: bool, exclude: Collection[Id], only: Collection[Id] | None
     ) -> Limits:
         return Limits(
             n=min(_check_n(n), len(self.items)),
-            exclude=stages.features.history.seen_items if exclude_seen else self._nothing_seen,
+            exclude=two_stage.features.history.seen_items if exclude_seen else self._nothing_seen,
             blocked=self._item_numbers(exclude, "exclude"),
             only=None if only is None else self._item_numbers(only, "only"),
         )
 
-    def _lists(self, stages: Stages, users: UserNums, stage: Stage, limits: Limits) -> Candidates:
+    def _trace(self, two_stage: TwoStage, users: UserNums, stage: Stage, limits: Limits) -> Trace:
+        """Lists that were checked, and how they came about."""
         if stage not in ("final", "retrieval"):
             raise InputError(f"stage={stage!r}: wanted 'final' or 'retrieval'")
-        lists = stages.lists(users, stage=stage, **limits)
+        trace = two_stage.trace(users, stage, **limits)
         seen, blocked = limits["exclude"], limits["blocked"]
-        check_lists(lists, n=limits["n"], n_items=len(self.items), seen=seen, blocked=blocked)
-        return lists
+        check_lists(trace.lists, n=limits["n"], n_items=len(self.items), seen=seen, blocked=blocked)
+        return trace
 
     def _explanation(self, reason: Reason) -> Explanation:
-        numbers = np.array([number for number, _ in reason.watched], np.int32)
-        ids, titles = self.items.take(numbers).to_pylist(), self._titles.take(pa.array(numbers - 1)).to_pylist()
+        ids, titles = self._ids_and_titles(np.array([number for number, _ in reason.watched], np.int32))
         shares = [share for _, share in reason.watched]
         watched = tuple(Watched(*row) for row in zip(ids, titles, shares, strict=True))
         return Explanation(watched, tuple(Effect(*effect) for effect in reason.features))
+
+    def _ids_and_titles(self, items: ItemNums) -> tuple[list[Id], list[str | None]]:
+        return self.items.take(items).to_pylist(), self.titles.take(pa.array(items - 1)).to_pylist()
 
     def _item_numbers(self, ids: Collection[Id], argument: str) -> Numbers:
         if isinstance(ids, str | int):
@@ -246,38 +268,3 @@ def _check_ids(users: Sequence[Id] | pa.Array | pa.ChunkedArray) -> pa.Array:
     if len(ids.unique()) < len(ids):
         raise InputError(f"users: {len(ids) - len(ids.unique()):,} are asked for more than once; pass each once")
     return ids
-
-
-_loaded: dict[Path, Recommender] = {}  # artifacts folder -> its current run; guarded by the lock
-_lock = threading.Lock()
-
-
-def recommend(
-    user: Id,
-    n: int = 10,
-    *,
-    artifacts: PathLike | None = None,
-    history: Sequence[Id] = (),
-    exclude_seen: bool = True,
-    exclude: Collection[Id] = (),
-    only: Collection[Id] | None = None,
-    strict: bool = False,
-    explain: bool = False,
-) -> list[Recommendation]:
-    """As `Recommender.recommend`, from the run that is current in `artifacts` at the time of the call.
-
-    The run is loaded at the first call and again when another one is published.
-    """
-    folder = Path(artifacts) if artifacts is not None else default_artifacts()
-    return _current(folder).recommend(
-        user, n, history=history, exclude_seen=exclude_seen, exclude=exclude, only=only, strict=strict, explain=explain
-    )
-
-
-def _current(artifacts: Path) -> Recommender:
-    is_run = (artifacts / "manifest.json").exists()
-    with _lock:
-        known = _loaded.get(artifacts)
-        if known is None or (not is_run and known.run.folder != current_run(artifacts)):
-            known = _loaded[artifacts] = Recommender.load(artifacts)
-        return known

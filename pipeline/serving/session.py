@@ -1,4 +1,7 @@
-"""A user alone, with what they have done since training: tables so small that they can be made for every call."""
+"""Session tables: one user alone, with what they have done since training, folded in without training again.
+
+The tables are so small that they can be made for every call.
+"""
 
 from dataclasses import replace
 
@@ -9,23 +12,23 @@ from belfry.dataset.features import FeatureColumns, FeatureTables
 from belfry.dataset.interactions import Interactions
 from belfry.dataset.vocabulary import ItemNums, Vocabulary
 
-SESSION_USER = np.ones(1, np.int32)  # the number of the only user in these tables
-_ONLY_ONE = Vocabulary(pa.array([0]))
+SESSION_USER = np.ones(1, np.int32)  # [1] the number of the session user, the only one in these tables
+_ONE_USER = Vocabulary(pa.array([0]))
 
 
 def session_tables(features: FeatureTables, user: int, fresh: ItemNums) -> FeatureTables:
-    """Tables that hold one user: the known events and then the fresh ones, which happen at `features.now_s`.
+    """Tables of one session user: their known events, then the fresh ones, which happen at `features.now_s`.
 
     Args:
         user: number in `features`; 0 for a user who is not in it.
-        fresh: item numbers, oldest first; none is 0.
+        fresh: [n_fresh] item numbers, oldest first; none is 0.
     """
     known = features.history
     rows = known.by_user.of(user) if user else np.zeros(0, np.int64)
     item_num = np.concatenate([known.item_num[rows], fresh]).astype(np.int32)
     timestamp_s, rating = known.timestamp_s, known.rating
     history = Interactions(
-        users=_ONLY_ONE,
+        users=_ONE_USER,
         items=known.items,
         user_num=np.ones(len(item_num), np.int32),
         item_num=item_num,
@@ -36,7 +39,7 @@ def session_tables(features: FeatureTables, user: int, fresh: ItemNums) -> Featu
 
 
 def _rows(columns: FeatureColumns, numbers: np.ndarray) -> FeatureColumns:
-    """The columns of these numbers, in this order."""
+    """The rows of these user numbers, in this order."""
     return replace(
         columns,
         categorical={name: values[numbers] for name, values in columns.categorical.items()},

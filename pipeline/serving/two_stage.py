@@ -1,8 +1,8 @@
-"""Stages: retrieval, ranking and the cold answer put together; the one way from users to lists."""
+"""TwoStage: retrieval, ranking and the answer for cold users put together; the one way from users to lists."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, TypeAlias, TypedDict, Unpack
+from typing import Literal, Protocol, TypeAlias, TypedDict, Unpack, runtime_checkable
 
 import numpy as np
 
@@ -10,14 +10,17 @@ from belfry.dataset.candidates import Candidates, order_by
 from belfry.dataset.features import FeatureTables
 from belfry.dataset.interactions import Mask, SeenItems
 from belfry.dataset.vocabulary import ItemNums, UserNums
-from belfry.ranking.base import Ranker, Scores
+from belfry.pipeline.serving.results import COLD, UNRANKED
+from belfry.ranking.base import ListScorer, Ranker, Scores
+from belfry.ranking.features.base import Column
+from belfry.ranking.features.pair_features import PairFeatures
+from belfry.ranking.lists import Lists
 from belfry.retrieval.base import Embeddings, Retriever, Towers
 from belfry.retrieval.dense import blocks
 from belfry.retrieval.popularity import Popularity
 
 Stage: TypeAlias = Literal["final", "retrieval"]
-COLD = "cold"
-COLD_DEPTH = 500  # popular items that the towers may put in another order; shorter lists begin alike
+COLD_DEPTH = 500  # popular items that the towers may put in another order; so lists of up to 500 begin alike
 
 
 class Limits(TypedDict):
@@ -29,8 +32,56 @@ class Limits(TypedDict):
     only: ItemNums | None  # where given, the items to choose from
 
 
+@runtime_checkable
+class DescribingRanker(ListScorer, Protocol):
+    """A ranker that reads features of pairs, and can show what it read."""
+
+    pair_features: PairFeatures
+
+    def describe(self, candidates: Candidates, features: FeatureTables) -> Lists:
+        """What it scores by `score_lists`: the same as `score` of the candidates."""
+        ...
+
+
 @dataclass(frozen=True)
-class Stages:
+class Described:
+    """Candidates as a ranker saw them."""
+
+    ranker: DescribingRanker
+    lists: Lists
+    columns: tuple[Column, ...]  # of the lists: what each feature is about
+
+
+@dataclass(frozen=True)
+class KnownTrace:
+    """How the lists of users with a history came about."""
+
+    lists: Candidates
+    candidates: Candidates  # in retrieval's order
+    is_ranked: Mask  # [n_candidates] whether the ranker scored a row of `candidates`
+    described: Described | None  # the ranked rows; None where no ranker reads features of them
+
+
+@dataclass(frozen=True)
+class ColdTrace:
+    """How the lists of cold users came about."""
+
+    lists: Candidates
+    popular: Candidates  # by popularity in the users' groups
+    tower_scores: Scores | None  # [n_popular] what the towers added to each score; None where they add nothing
+
+
+@dataclass(frozen=True)
+class Trace:
+    """Lists and how they came about: enough to explain them without asking any model to retrieve or describe again."""
+
+    lists: Candidates
+    known: KnownTrace | None  # None where no user has a history
+    cold: ColdTrace | None  # None where every user has one
+
+
+@dataclass(frozen=True)
+class TwoStage:
     """Everything that answers, in training form or in serving form."""
 
     features: FeatureTables
@@ -54,45 +105,65 @@ class Stages:
     ) -> Candidates:
         """At most `n` items for each of `users`, in final order.
 
-        The known are answered by both stages, and behind the first `n_candidates` by retrieval alone; the cold by
-        popularity in their groups, with a word from the towers.
+        Users with a history are answered by both stages: the ranker orders the first `n_candidates` that retrieval
+        brings. Items behind those follow in retrieval's order, with origin "unranked" and the score -rank, which is
+        below every probability. Cold users are answered by popularity in their groups and by the towers.
 
         Args:
             users: user numbers, each at most once; 0 and users without a history are cold.
             n, exclude, blocked, only: see `Limits`.
         """
-        limits = Limits(n=n, exclude=exclude, blocked=blocked, only=only)
-        is_cold = self.features.history.seen_items.count(users) == 0
-        known, cold = np.flatnonzero(~is_cold), np.flatnonzero(is_cold)
-        if not len(cold):
-            return self._known_lists(users, stage, limits)
-        if not len(known):
-            return self._cold_lists(users, limits)
-        parts = [self._known_lists(users[known], stage, limits), self._cold_lists(users[cold], limits)]
-        return _interleave(users, [known, cold], parts)
+        return self.trace(users, stage, n=n, exclude=exclude, blocked=blocked, only=only).lists
 
-    def candidates(self, users: UserNums, **limits: Unpack[Limits]) -> Candidates:
-        """What lists of users with a history are made of, in retrieval's order."""
+    def trace(self, users: UserNums, stage: Stage, **limits: Unpack[Limits]) -> Trace:
+        """`lists`, and how they came about."""
+        is_cold = self.features.history.seen_items.count(users) == 0
+        if not is_cold.any():
+            known = self._trace_known(users, stage, limits)
+            return Trace(known.lists, known, None)
+        if is_cold.all():
+            cold = self._trace_cold(users, limits)
+            return Trace(cold.lists, None, cold)
+        known, cold = self._trace_known(users[~is_cold], stage, limits), self._trace_cold(users[is_cold], limits)
+        places = [np.flatnonzero(~is_cold), np.flatnonzero(is_cold)]
+        return Trace(_interleave(users, places, [known.lists, cold.lists]), known, cold)
+
+    def _trace_known(self, users: UserNums, stage: Stage, limits: Limits) -> KnownTrace:
         blocked, only = limits["blocked"], limits["only"]
         n_items = len(self.features.history.items)
         top_k = max(self.n_candidates, limits["n"]) + len(blocked) if only is None else n_items
         found = self.retriever.retrieve(users, self.features, top_k=top_k, exclude=limits["exclude"], only=only)
-        return _without(found, blocked)
+        candidates = _without(found, blocked)
+        if stage == "retrieval" or self.ranker is None or not len(candidates):
+            nothing = np.zeros(len(candidates), np.bool_)
+            return KnownTrace(_sort(candidates, candidates.score, limits["n"]), candidates, nothing, None)
+        is_ranked = np.asarray(candidates.rank <= self.n_candidates + len(blocked))  # as deep as it learned to order
+        scores, described = self._rank(self.ranker, candidates.select(is_ranked))
+        score = -candidates.rank.astype(np.float32)
+        score[is_ranked] = scores
+        lists = _sort(_mark_unranked(candidates, is_ranked), score, limits["n"])
+        return KnownTrace(lists, candidates, is_ranked, described)
 
-    def is_ranked(self, candidates: Candidates, **limits: Unpack[Limits]) -> Mask:
-        """[n_rows] whether the ranker is handed a row of `candidates`: the depth that it has learned to order."""
-        return np.asarray(candidates.rank <= self.n_candidates + len(limits["blocked"]))
+    def _rank(self, ranker: Ranker, candidates: Candidates) -> tuple[Scores, Described | None]:
+        """[n_rows] the ranker's scores, and the features that it read, where it reads any."""
+        if not isinstance(ranker, DescribingRanker):
+            return ranker.score(candidates, self.features), None
+        columns = ranker.pair_features.columns(self.features, candidates.sources)
+        described = Described(ranker, ranker.describe(candidates, self.features), columns)
+        return ranker.score_lists(described.lists), described
 
-    def popular(self, users: UserNums, **limits: Unpack[Limits]) -> Candidates:
-        """What lists of cold users are made of, by popularity in their groups."""
+    def _trace_cold(self, users: UserNums, limits: Limits) -> ColdTrace:
         depth = max(limits["n"] + len(limits["blocked"]), COLD_DEPTH)
         found = self.popularity.retrieve(
             users, self.features, top_k=depth, exclude=limits["exclude"], only=limits["only"]
         )
-        return _without(found, limits["blocked"])
+        popular = _without(found, limits["blocked"])
+        added = self._tower_scores(popular)
+        score = popular.score if added is None else (popular.score + added).astype(np.float32)
+        return ColdTrace(replace(_sort(popular, score, limits["n"]), origins=(COLD,)), popular, added)
 
-    def tower_scores(self, popular: Candidates) -> Scores | None:
-        """[n_rows] what the towers of the first source add to the score of each row; None where they have no word."""
+    def _tower_scores(self, popular: Candidates) -> Scores | None:
+        """[n_rows] what the towers of the first source add to the score of each row; None where they add nothing."""
         if not self.cold_weight or not self.popularity.tells_users_apart:
             return None
         queries = self.towers.encode_queries(popular.users, self.features)
@@ -102,30 +173,17 @@ class Stages:
             scores[rows] = np.einsum("ij,ij->i", queries[of_user], self.vectors[of_item])
         return self.cold_weight * scores
 
-    def _known_lists(self, users: UserNums, stage: Stage, limits: Limits) -> Candidates:
-        candidates = self.candidates(users, **limits)
-        if stage == "retrieval" or self.ranker is None or not len(candidates):
-            return _sort(candidates, candidates.score, limits["n"])
-        is_ranked = self.is_ranked(candidates, **limits)
-        ranked = candidates.select(is_ranked)
-        score = np.empty(len(candidates), np.float32)
-        score[is_ranked] = self.ranker.score(ranked, self.features)
-        if not is_ranked.all():  # the rest follows in retrieval's order
-            lowest = np.full(len(users), np.inf, np.float32)
-            np.minimum.at(lowest, ranked.row_user, score[is_ranked])
-            rest = ~is_ranked
-            score[rest] = lowest[candidates.row_user[rest]] * self.n_candidates / candidates.rank[rest]
-        return _sort(candidates, score, limits["n"])
-
-    def _cold_lists(self, users: UserNums, limits: Limits) -> Candidates:
-        popular = self.popular(users, **limits)
-        word = self.tower_scores(popular)
-        score = popular.score if word is None else (popular.score + word).astype(np.float32)
-        return replace(_sort(popular, score, limits["n"]), origins=(COLD,))
-
 
 def _without(candidates: Candidates, blocked: ItemNums) -> Candidates:
     return candidates.select(~np.isin(candidates.item_num, blocked)) if len(blocked) else candidates
+
+
+def _mark_unranked(candidates: Candidates, is_ranked: Mask) -> Candidates:
+    """The same rows; those that are not ranked have the origin `UNRANKED`."""
+    if is_ranked.all():
+        return candidates
+    origin = np.where(is_ranked, candidates.origin, len(candidates.origins)).astype(np.int8)
+    return replace(candidates, origin=origin, origins=(*candidates.origins, UNRANKED))
 
 
 def _sort(candidates: Candidates, score: Scores, n: int) -> Candidates:

@@ -14,9 +14,9 @@ from belfry.pipeline.config import PipelineConfig
 from belfry.pipeline.progress import Progress, silent
 from belfry.pipeline.runs.disk import check_writable
 from belfry.pipeline.runs.manifest import RunInfo
-from belfry.pipeline.runs.store import publish
 from belfry.pipeline.runs.tables import save_tables
 from belfry.pipeline.runs.versions import installed_versions
+from belfry.pipeline.runs.writer import publish
 from belfry.pipeline.serving.load import POPULARITY, RANKER, SOURCES, SOURCES_ADAPTER, SOURCES_FILE
 from belfry.pipeline.training.curves import write_training_curves
 from belfry.pipeline.training.retrieval_stage import Tuning

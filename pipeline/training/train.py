@@ -8,7 +8,7 @@ from belfry.dataset.prepare import Data
 from belfry.pipeline.config import PipelineConfig
 from belfry.pipeline.progress import Progress, silent
 from belfry.pipeline.runs.gate import Gate
-from belfry.pipeline.serving.two_stage import Stages
+from belfry.pipeline.serving.two_stage import TwoStage
 from belfry.pipeline.training.ranker_trainer import RankerTrainer
 from belfry.pipeline.training.retrieval_stage import FirstStage, Tuning, fit_first_stage, measure
 from belfry.pipeline.training.sources import keep_usable
@@ -27,7 +27,7 @@ class Trained:
     measurement: IndexMeasurement
     ranker: TrainedRanker | None  # on everything, be the gate open or not
     gate: Gate
-    stages: Stages
+    stages: TwoStage
 
 
 def train(data: Data, config: PipelineConfig, *, holdout: Holdout, seed: int, progress: Progress = silent) -> Trained:
@@ -89,9 +89,9 @@ def observe_folds(
     return tuning
 
 
-def put_together(first: FirstStage, config: PipelineConfig, ranker: Ranker | None) -> Stages:
+def put_together(first: FirstStage, config: PipelineConfig, ranker: Ranker | None) -> TwoStage:
     """Both stages in training form, ready to answer; without a ranker retrieval's order is the last word."""
-    return Stages(
+    return TwoStage(
         features=first.features,
         towers=first.towers.model,
         vectors=first.towers.vectors,

@@ -1,4 +1,4 @@
-"""CandidateIndex: the nearest items to a query vector; and what every index checks at its border."""
+"""CandidateIndex: the items with the highest dot product with a query; and the checks that every index makes."""
 
 from pathlib import Path
 from typing import Protocol, Self, TypeAlias
@@ -14,11 +14,11 @@ Found: TypeAlias = tuple[Numbers, npt.NDArray[np.float32]]  # both [n_queries, t
 
 
 class CandidateIndex(Protocol):
-    """Items by dot product with a query; higher is better. Searching is safe from many threads at once."""
+    """Finds items by their dot product with a query; higher is better. Safe to search from many threads at once."""
 
     @property
     def is_exact(self) -> bool:
-        """Whether every answer is the true one."""
+        """Whether it always finds the true best items."""
         ...
 
     @property
@@ -32,7 +32,7 @@ class CandidateIndex(Protocol):
 
     @classmethod
     def build(cls, vectors: Vectors, item_num: ItemNums) -> Self:
-        """An index of `vectors` [n_items, dim], row i belonging to `item_num[i]`; the order of rows does not matter.
+        """An index of `vectors` [n_items, dim], row i for item `item_num[i]`, in any order.
 
         Raises:
             InputError: no vectors, one that is not finite, an item twice, or counts that differ.
@@ -111,5 +111,5 @@ def check_queries(queries: Vectors, dim: int, top_k: int) -> Vectors:
 
 
 def no_results(n_queries: int, top_k: int) -> Found:
-    """A table of padding, to be filled from the left."""
+    """[n_queries, top_k] padding for both results: item 0, score -inf; to be filled from the left."""
     return np.full((n_queries, top_k), UNKNOWN, np.int32), np.full((n_queries, top_k), -np.inf, np.float32)

@@ -1,4 +1,4 @@
-"""Which index to use, and reading back whichever was saved. ScaNN is imported only when it is used."""
+"""Choose an index, or load the one that was saved. ScaNN is imported only where it is used."""
 
 import logging
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""ExactIndex: every score computed. The oracle that judges the others, and the index where ScaNN cannot run."""
+"""ExactIndex: computes every score. Other indexes are measured against it, and it takes over where ScaNN cannot run."""
 
 from pathlib import Path
 from typing import Self

@@ -29,7 +29,7 @@ class IndexManifest(BaseModel):
 
 
 def new_folder(directory: Path) -> None:
-    """Make `directory`; a file left from another index would make it unreadable, so it must be empty."""
+    """Make `directory`, which must be empty if it is there: a file of another index would make it unreadable."""
     directory.mkdir(parents=True, exist_ok=True)
     if any(directory.iterdir()):
         raise ArtifactError(f"index: {directory} is not empty; save into a new folder")
@@ -38,7 +38,7 @@ def new_folder(directory: Path) -> None:
 def write_manifest(
     directory: Path, *, kind: str, mode: str, n_items: int, dim: int, config: IndexConfig | None = None
 ) -> None:
-    """Seal a folder whose other files are all written."""
+    """Write the manifest, with the hashes of all other files, which must be written by now."""
     hashes = {path.name: _hash(path) for path in sorted(directory.iterdir())}
     manifest = IndexManifest(kind=kind, mode=mode, n_items=n_items, dim=dim, config=config, hashes=hashes)
     (directory / MANIFEST).write_text(manifest.model_dump_json(indent=2))

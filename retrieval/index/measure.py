@@ -1,4 +1,4 @@
-"""What an index finds of what there is, and how fast: measured at every build."""
+"""Recall and latency of an index, measured at every build."""
 
 from dataclasses import dataclass
 from time import perf_counter

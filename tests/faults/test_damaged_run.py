@@ -11,7 +11,8 @@ import pytest
 
 from belfry.dataset.errors import ArtifactError
 from belfry.pipeline.runs.manifest import FORMAT_VERSION, RunInfo
-from belfry.pipeline.runs.store import open_run, publish
+from belfry.pipeline.runs.reader import open_run
+from belfry.pipeline.runs.writer import publish
 
 INFO = RunInfo(preset="default", seed=0, holdout="time", config={"dim": 32}, versions={}, input_hash="0" * 64)
 FILES = {"vocabulary.arrow": b"abc" * 50, "index/vectors.npy": b"\x93NUMPY" * 99, "index/config.pb": b"x" * 10}

@@ -9,7 +9,8 @@ import pytest
 
 from belfry.dataset.errors import BelfryError, InputError
 from belfry.pipeline.runs.manifest import RunInfo
-from belfry.pipeline.runs.store import open_run, publish
+from belfry.pipeline.runs.reader import open_run
+from belfry.pipeline.runs.writer import publish
 
 INFO = RunInfo(preset="default", seed=0, holdout="time", config={}, versions={}, input_hash="")
 

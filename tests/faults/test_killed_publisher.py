@@ -8,14 +8,15 @@ from pathlib import Path
 
 from belfry.dataset.errors import ArtifactError
 from belfry.pipeline.runs.manifest import RunInfo
-from belfry.pipeline.runs.store import current_run, open_run, publish
+from belfry.pipeline.runs.reader import current_run, open_run
+from belfry.pipeline.runs.writer import publish
 
 INFO = RunInfo(preset="default", seed=0, holdout="time", config={}, versions={}, input_hash="")
 
 PUBLISH_ON_AND_ON = """
 import os, sys
 from pathlib import Path
-from belfry.pipeline.runs.store import publish
+from belfry.pipeline.runs.writer import publish
 from belfry.pipeline.runs.manifest import RunInfo
 
 artifacts, n_runs, info = Path(sys.argv[1]), int(sys.argv[2]), RunInfo.model_validate_json(sys.argv[3])
@@ -31,7 +32,8 @@ for number in range(n_runs):
 DIE_AT_EVERY_STEP = """
 import os, signal, sys
 from pathlib import Path
-from belfry.pipeline.runs.store import open_run, publish
+from belfry.pipeline.runs.reader import open_run
+from belfry.pipeline.runs.writer import publish
 from belfry.pipeline.runs.manifest import RunInfo
 
 artifacts, info = Path(sys.argv[1]), RunInfo.model_validate_json(sys.argv[2])

@@ -11,7 +11,7 @@ from belfry.pipeline.config import load_config
 from belfry.pipeline.kinds import RANKER_KINDS, SOURCE_KINDS
 from belfry.pipeline.runs.gate import Gate
 from belfry.pipeline.serving.recommender import Recommender
-from belfry.pipeline.serving.two_stage import Stage, Stages
+from belfry.pipeline.serving.two_stage import Stage, TwoStage
 from belfry.pipeline.training.publish import train_and_publish
 from tests.pipeline.small_world import N_USERS, small_data
 
@@ -54,7 +54,7 @@ def quick(place: str, kind: str, fields: Sequence[str]) -> list[str]:
     return [f"{place}.kind={kind}", *(f"{place}.{name}={value}" for name, value in QUICK.items() if name in fields)]
 
 
-def lists_of(stages: Stages, stage: Stage) -> tuple[list[int], list[int], np.ndarray]:
+def lists_of(stages: TwoStage, stage: Stage) -> tuple[list[int], list[int], np.ndarray]:
     seen, nothing = stages.features.history.seen_items, np.zeros(0, np.int32)
     lists = stages.lists(USERS, n=5, stage=stage, exclude=seen, blocked=nothing)
     assert len(lists) > 100

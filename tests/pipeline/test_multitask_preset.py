@@ -12,7 +12,7 @@ from belfry.dataset.interactions import Interactions
 from belfry.dataset.sources.demo import generate
 from belfry.dataset.tables import Tables
 from belfry.pipeline.config import PipelineConfig, load_config
-from belfry.pipeline.jobs.run import train_tables
+from belfry.pipeline.jobs.train import train_tables
 from belfry.pipeline.runs.gate import Gate
 from belfry.pipeline.serving.recommender import Recommender
 from belfry.ranking.base import Scores
@@ -54,7 +54,7 @@ def test_one_model_is_both_stages(tables: Tables, tmp_path: Path, monkeypatch: p
     assert n_lists > 50
     assert np.isfinite(scores).all()
     assert (recommender.run.folder / "training" / "figures" / "tasks.png").exists()
-    ranker = recommender.stages.ranker
+    ranker = recommender.two_stage.ranker
     assert isinstance(ranker, UtilityRanker)
     assert isinstance(ranker.labels, OnnxMultitask)
     known = recommender.features.history
@@ -62,7 +62,7 @@ def test_one_model_is_both_stages(tables: Tables, tmp_path: Path, monkeypatch: p
     users = np.arange(1, 9, dtype=np.int32)
     nothing = np.zeros(0, np.int32)
     for stage in ("retrieval", "final"):
-        lists = recommender.stages.lists(users, n=5, stage=stage, exclude=known.seen_items, blocked=nothing)
+        lists = recommender.two_stage.lists(users, n=5, stage=stage, exclude=known.seen_items, blocked=nothing)
         assert len(lists) == 40
         assert not known.seen_items.contains(lists.user_num, lists.item_num).any()
     assert 0 < lists.score.min() < lists.score.max() < 1

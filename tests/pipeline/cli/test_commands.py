@@ -1,6 +1,7 @@
 """The console script: bad input ends in exit code 2 and one message; a whole way from a table to lists."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -15,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from belfry.pipeline.cli import commands as cli
-from belfry.pipeline.runs.store import open_run
+from belfry.pipeline.runs.reader import open_run
 
 ROOT = Path(__file__).parents[3]
 QUICK = (
@@ -322,13 +323,29 @@ def test_evaluating_lists_needs_what_was_known_before(belfry: Callable[..., Done
 # Processes of their own.
 
 
+def test_python_m_belfry_is_the_console_script(tmp_path: Path) -> None:
+    """From any folder, be there a `pipeline.py` and a `dataset` of the user's own."""
+    (tmp_path / "pipeline.py").write_text("raise AssertionError")
+    (tmp_path / "dataset").mkdir()
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "100"}
+    for arguments, code in ((["--help"], 0), (["recommend", "1", "--artifacts", "none"], 2)):
+        command = [sys.executable, "-m", "belfry", *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment, check=False)
+        assert done.returncode == code, done
+        if code:
+            assert done.stderr == "belfry: none: no such folder; train first (belfry train), or name another folder\n"
+        else:
+            assert "two towers find candidates" in done.stdout
+            assert "Usage: python -m belfry" in done.stdout
+
+
 def test_a_process_that_fails_says_one_thing(tmp_path: Path) -> None:
     for arguments, code in (
         (["recommend", "1", "--artifacts", str(tmp_path)], 2),
         (["train", "--interactions", str(tmp_path / "no.csv"), "--artifacts", str(tmp_path / "a")], 2),
         (["no-such-verb"], 2),
     ):
-        command = [sys.executable, "-m", "belfry.pipeline.cli.commands", *arguments]
+        command = [sys.executable, "-m", "belfry", *arguments]
         done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
         assert done.returncode == code, done
         assert done.stdout == ""

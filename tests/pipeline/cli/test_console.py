@@ -13,11 +13,11 @@ from belfry.dataset.errors import ArtifactError, DivergenceError, DownloadError,
 from belfry.pipeline.cli.console import errors_as_exit_codes, progress
 
 APP = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
 import typer
 from belfry.dataset.errors import InputError
-from belfry.pipeline.runs.store import publish
+from belfry.pipeline.runs.writer import publish
 from belfry.pipeline.cli.console import errors_as_exit_codes
 from belfry.pipeline.runs.manifest import RunInfo
 
@@ -41,13 +41,14 @@ def train(artifacts: Path) -> None:
     with publish(artifacts, info) as writer:
         (writer.folder / "half").write_text("half")
         print("writing", flush=True)
-        time.sleep(60)
+        time.sleep(600)
 
 @app.command()
 def chatter() -> None:
     for i in range(100_000):
         print("line", i)
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # processes in the background start with it ignored
 with errors_as_exit_codes():
     app()
 """
@@ -147,7 +148,7 @@ def test_signals_clean_up(tmp_path, number):
         assert process.stdout is not None
         assert process.stdout.readline() == "writing\n"
         process.send_signal(number)
-        _, error = process.communicate(timeout=10)
+        _, error = process.communicate()
     assert process.returncode == 1
     assert error.startswith("belfry: stopped; nothing is half published")
     assert "Traceback" not in error

@@ -9,8 +9,8 @@ import pytest
 from belfry.pipeline.cli import doctor
 from belfry.pipeline.cli.doctor import Check, diagnose, exit_code
 from belfry.pipeline.runs.manifest import RunInfo
-from belfry.pipeline.runs.store import publish
 from belfry.pipeline.runs.versions import installed_versions
+from belfry.pipeline.runs.writer import publish
 
 
 @pytest.fixture(autouse=True)
@@ -59,6 +59,30 @@ def test_what_is_installed_here_is_found():
 def test_exit_code_counts_failures_only():
     assert exit_code([Check("a", "ok", ""), Check("b", "warn", "", "mend")]) == 0
     assert exit_code([Check("a", "ok", ""), Check("b", "fail", "", "mend")]) == 1
+
+
+def test_our_version_is_that_of_our_distribution(monkeypatch):
+    pretend_versions(monkeypatch, belfry_recommender="1.2.3", belfry="9.9.9")
+    assert find("belfry-recommender") == Check("belfry-recommender", "ok", "1.2.3")
+    assert installed_versions()["belfry-recommender"] == "1.2.3"
+    pretend_versions(monkeypatch, belfry_recommender=None)
+    assert find("belfry-recommender").status == "ok"
+
+
+@pytest.mark.parametrize(
+    ("folder", "status"), [("belfry", "warn"), ("belfry.py", "warn"), ("belfrey", "ok"), ("other/belfry", "ok")]
+)
+def test_another_distribution_that_brings_a_package_belfry(monkeypatch, tmp_path, folder, status):
+    metadata = tmp_path / "bells-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: bells\nVersion: 1.0\n")
+    record = folder if folder.endswith(".py") else f"{folder}/__init__.py"
+    (metadata / "RECORD").write_text(f"{record},,\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    check = find("belfry-recommender")
+    assert check.status == status
+    assert ("'belfry' comes from bells too" in check.found) == (status == "warn")
+    assert ("pip uninstall bells;" in check.remedy) == (status == "warn")
 
 
 def test_missing_libraries(monkeypatch):

@@ -8,8 +8,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from belfry.dataset.errors import BelfryError, InputError, TableError
-from belfry.pipeline.jobs import batch
-from belfry.pipeline.jobs.batch import read_users, write_batch
+from belfry.pipeline.jobs import batch_parts
+from belfry.pipeline.jobs.batch import write_batch
+from belfry.pipeline.jobs.batch_users import read_users
 from belfry.pipeline.runs.lock import hold
 from tests.pipeline.small_recommender import NO_HISTORY, SEEN_ALL, SEEN_ODD, SmallRecommender
 
@@ -18,7 +19,7 @@ PARTS = 6  # users in a part
 
 @pytest.fixture(autouse=True)
 def small_parts(monkeypatch):
-    monkeypatch.setattr(batch, "USERS_PER_PART", PARTS)
+    monkeypatch.setattr(batch_parts, "USERS_PER_PART", PARTS)
 
 
 @pytest.fixture
@@ -48,10 +49,14 @@ def test_the_table_is_what_recommend_many_gives(recommender, out, stage):
     assert not list(out.glob(".parts-*"))
 
 
-def test_the_stages_differ(recommender, tmp_path):
-    tables = [write_batch(recommender, tmp_path / stage, n=4, stage=stage).path for stage in ("final", "retrieval")]
-    first, second = map(pq.read_table, tables)
-    assert first["item_id"] != second["item_id"]
+def test_the_final_table_is_in_the_rankers_order(recommender, tmp_path):
+    """The ranker turns lists round: it scores an item by minus what retrieval does."""
+    final, retrieval = (
+        pq.read_table(write_batch(recommender, tmp_path / stage, n=12, stage=stage).path).to_pylist()
+        for stage in ("final", "retrieval")
+    )
+    turned = {(row["user_id"], row["item_id"]): -row["score"] for row in retrieval if row["origin"] != "cold"}
+    assert {(row["user_id"], row["item_id"]): row["score"] for row in final if row["origin"] != "cold"} == turned
 
 
 def test_readers_see_the_table_only(recommender, out):
@@ -352,7 +357,10 @@ class TestVerification:
         ("keep", "match"),
         [
             (lambda table: table.slice(3), "a user is neither in the table nor listed as left out"),
-            (lambda table: table if table["user_id"][0].as_py() < 37 else None, "there are 6 row groups for 7 parts"),
+            (
+                lambda table: table if table["user_id"][0].as_py() < 37 else None,
+                "it has more or fewer blocks than parts were made",
+            ),
             (lambda table: pa.concat_tables([table, table]), "there are users .* not in the order asked"),
         ],
     )

@@ -176,11 +176,17 @@ class TestTrainedRun:
         assert reliability.n_rows <= 40 * trained_report.n_users
         assert reliability.brier < reliability.brier_of_constant
         closed = evaluate_stages(
-            replace(trained.stages, ranker=None), tiny_split.test, run="closed", split="test", seed=0
+            replace(trained.two_stage, ranker=None), tiny_split.test, run="closed", split="test", seed=0
         )
         assert closed.reliability is None
         assert closed.attribution.lost_by_retrieval == loss.lost_by_retrieval  # the same candidates in another order
         assert closed.attribution.candidate_recall == loss.candidate_recall
+
+    def test_places_that_the_ranker_never_saw_have_no_part_in_the_probabilities(self, trained, tiny_split):
+        stages = replace(trained.two_stage, n_candidates=12)
+        report = evaluate_stages(stages, tiny_split.test, run="deep", split="test", n=20, seed=0)
+        assert report.reliability.n_rows <= 12 * report.n_users
+        assert all(0 <= one.predicted <= 1 for one in report.reliability.bins)
 
     def test_final_figures_are_those_of_the_lists_that_are_given_out(self, trained_report, trained, tiny_split):
         train = Tables(tiny_split.train.to_table(), pa.table({"item_id": trained.items.ids}))
@@ -191,7 +197,7 @@ class TestTrainedRun:
             assert table[name] == pytest.approx(final[name]), name
 
     def test_a_run_is_judged_as_its_stages_are(self, trained_report, trained, tiny_split):
-        stages = trained.stages
+        stages = trained.two_stage
         again = evaluate_stages(stages, tiny_split.test, run=trained_report.run, split="test", seed=0)
         assert means(again) == means(trained_report)
 

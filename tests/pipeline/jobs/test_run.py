@@ -56,7 +56,7 @@ def test_the_report_preset_leaves_the_reports_figures(folder: Path, tmp_path: Pa
     job = run(folder, tmp_path / "artifacts", "report", "retrieval.epochs=2")
     recommender = Recommender.load(job.run)
     assert recommender.run.manifest.holdout == "random"
-    assert recommender.stages.ranker is None
+    assert recommender.two_stage.ranker is None
     figures = {path.name for path in (job.run / "training" / "figures").iterdir()}
     assert figures == {"training.csv", "loss.png", "top_1.png", "top_5.png", "top_10.png"}
     with (job.run / "test_accuracy.csv").open() as file:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from belfry.pipeline.runs.gate import Difference, Gate
-from belfry.pipeline.runs.store import open_run
+from belfry.pipeline.runs.reader import open_run
 
 EVALUATED = {"reason": "as measured", "n_lists": 1234, "retrieval_ndcg": 0.2, "ranker_ndcg": 0.25}
 FIGURES = "on 1,234 lists of validation users NDCG@10 is 0.2500 by the ranker, 0.2000 in retrieval's order"

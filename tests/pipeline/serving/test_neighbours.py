@@ -28,9 +28,9 @@ def test_cosines_of_centred_and_scaled_vectors() -> None:
 def test_similar_items(recommender: Recommender) -> None:
     item = recommender.items.ids[3].as_py()
     found = recommender.similar_items(item, 7)
-    assert [answer.rank for answer in found] == list(range(1, 8))
-    assert item not in [answer.item_id for answer in found]
-    similarities = [answer.similarity for answer in found]
+    assert [result.rank for result in found] == list(range(1, 8))
+    assert item not in [result.item_id for result in found]
+    similarities = [result.similarity for result in found]
     assert similarities == sorted(similarities, reverse=True)
     assert -1 <= similarities[-1] <= similarities[0] <= 1.0001
     assert found[0].title is not None
@@ -42,7 +42,7 @@ def test_similar_users_have_a_history(recommender: Recommender) -> None:
     user = recommender.users.ids[int(np.argmax(counts)) - 1].as_py()
     found = recommender.similar_users(user, 10_000)
     assert len(found) == (counts > 0).sum() - 1
-    assert all(counts[recommender.users.number(answer.user_id)] > 0 for answer in found)
+    assert all(counts[recommender.users.number(result.user_id)] > 0 for result in found)
 
 
 def test_refusals(recommender: Recommender) -> None:

@@ -16,7 +16,9 @@ from belfry import Recommendation, Recommender, recommend
 from belfry.dataset.errors import ArtifactError, InputError, UnknownUserError
 from belfry.dataset.vocabulary import Id
 from belfry.pipeline.runs.manifest import MANIFEST, RunInfo
-from belfry.pipeline.runs.store import open_run, publish
+from belfry.pipeline.runs.reader import open_run
+from belfry.pipeline.runs.writer import publish
+from belfry.pipeline.serving.two_stage import Stage
 from tests.pipeline.small_recommender import NO_HISTORY, SEEN_ALL, SmallRecommender
 
 ROOT = Path(__file__).parents[3]
@@ -55,8 +57,8 @@ def without_history(recommender: Recommender, users: list[int]) -> int:
     return next(user for user in users if not seen_by(recommender, user))
 
 
-def items_of(answers: list[Recommendation]) -> list[Id]:
-    return [answer.item_id for answer in answers]
+def items_of(results: list[Recommendation]) -> list[Id]:
+    return [result.item_id for result in results]
 
 
 # The promises of a list.
@@ -65,23 +67,23 @@ def items_of(answers: list[Recommendation]) -> list[Id]:
 @pytest.mark.parametrize("n", [1, 10, 119, 120, 10_000])
 def test_every_list(recommender: Recommender, users: list[int], catalogue: set[int], n: int) -> None:
     for user in [*users[::7], UNKNOWN_USER]:
-        answers, seen = recommender.recommend(user, n), seen_by(recommender, user)
-        assert len(answers) == min(n, len(catalogue - seen))
-        assert [answer.rank for answer in answers] == list(range(1, len(answers) + 1))
-        assert len(set(items_of(answers))) == len(answers)
-        assert set(items_of(answers)) <= catalogue - seen
-        scores = [answer.score for answer in answers]
+        results, seen = recommender.recommend(user, n), seen_by(recommender, user)
+        assert len(results) == min(n, len(catalogue - seen))
+        assert [result.rank for result in results] == list(range(1, len(results) + 1))
+        assert len(set(items_of(results))) == len(results)
+        assert set(items_of(results)) <= catalogue - seen
+        scores = [result.score for result in results]
         assert scores == sorted(scores, reverse=True)
-        assert all(answer.is_cold == (not seen) for answer in answers)
-        assert all(answer.origin in ("two_tower", "popularity", "cold") for answer in answers)
+        assert all(result.is_cold == (not seen) for result in results)
+        assert all(result.origin in ("two_tower", "popularity", "cold", "unranked") for result in results)
 
 
 def test_titles_are_those_of_the_items(recommender: Recommender, tiny_run: Path, known: int) -> None:
     table = pq.read_table(tiny_run / "items.parquet").to_pydict()
     titles = dict(zip(table["item_id"], table["title"], strict=True))
-    answers = recommender.recommend(known, 120)
-    assert [answer.title for answer in answers] == [titles[answer.item_id] for answer in answers]
-    assert all(answer.title for answer in answers)
+    results = recommender.recommend(known, 120)
+    assert [result.title for result in results] == [titles[result.item_id] for result in results]
+    assert all(result.title for result in results)
 
 
 def test_seen_items_where_they_are_wanted(recommender: Recommender, known: int, catalogue: set[int]) -> None:
@@ -90,9 +92,9 @@ def test_seen_items_where_they_are_wanted(recommender: Recommender, known: int, 
 
 def test_exclude(recommender: Recommender, known: int, catalogue: set[int]) -> None:
     first = items_of(recommender.recommend(known, 5))
-    answers = recommender.recommend(known, 5, exclude=first)
-    assert len(answers) == 5
-    assert not set(first) & set(items_of(answers))
+    results = recommender.recommend(known, 5, exclude=first)
+    assert len(results) == 5
+    assert not set(first) & set(items_of(results))
     everything_else = recommender.recommend(known, 500, exclude=first)
     assert set(items_of(everything_else)) == catalogue - seen_by(recommender, known) - set(first)
 
@@ -133,17 +135,17 @@ def test_a_user_who_saw_everything_gets_an_empty_list() -> None:
 
 @pytest.mark.parametrize("user", [UNKNOWN_USER, -1, "1001", "nobody", 1 << 70, True])
 def test_an_unknown_user_is_marked_cold(recommender: Recommender, user: Id) -> None:
-    answers = recommender.recommend(user, 3)
-    assert len(answers) == 3
-    assert all(answer.is_cold for answer in answers)
+    results = recommender.recommend(user, 3)
+    assert len(results) == 3
+    assert all(result.is_cold for result in results)
     with pytest.raises(UnknownUserError, match=rf"user {user!r} is not in run default-\w+; leave out strict"):
         recommender.recommend(user, 3, strict=True)
 
 
 def test_a_user_without_a_history_is_cold_and_known(recommender: Recommender, without_history: int) -> None:
-    answers = recommender.recommend(without_history, 3, strict=True)
-    assert len(answers) == 3
-    assert all(answer.is_cold for answer in answers)
+    results = recommender.recommend(without_history, 3, strict=True)
+    assert len(results) == 3
+    assert all(result.is_cold for result in results)
 
 
 def test_numpys_integers_are_integers(recommender: Recommender, known: int) -> None:
@@ -169,9 +171,9 @@ def test_many_users_equal_each_alone(recommender: Recommender, users: list[int],
         alone = recommender.recommend(user, n)
         mine = [row for row in rows if row["user_id"] == user]
         assert [(row["rank"], row["item_id"], row["origin"]) for row in mine] == [
-            (answer.rank, answer.item_id, answer.origin) for answer in alone
+            (result.rank, result.item_id, result.origin) for result in alone
         ]
-        np.testing.assert_allclose([row["score"] for row in mine], [answer.score for answer in alone], atol=1e-4)
+        np.testing.assert_allclose([row["score"] for row in mine], [result.score for result in alone], atol=1e-4)
 
 
 def test_the_table_of_many(recommender: Recommender, users: list[int]) -> None:
@@ -201,9 +203,13 @@ def test_forms_of_users(recommender: Recommender, users: list[int], form: type) 
 
 
 def test_stages_of_many(recommender: Recommender, users: list[int]) -> None:
-    final, retrieval = (recommender.recommend_many(users, 10, stage=stage) for stage in ("final", "retrieval"))
-    assert final["item_id"] != retrieval["item_id"]
-    assert retrieval.schema.metadata[b"belfry.stage"] == b"retrieval"
+    numbers, seen = recommender.users.numbers(pa.array(users)), recommender.features.history.seen_items
+    stages: tuple[Stage, ...] = ("final", "retrieval")
+    for stage in stages:
+        table = recommender.recommend_many(users, 10, stage=stage)
+        lists = recommender.two_stage.lists(numbers, n=10, stage=stage, exclude=seen, blocked=np.zeros(0, np.int32))
+        assert table["item_id"].combine_chunks().equals(recommender.items.take(lists.item_num))
+        assert table.schema.metadata[b"belfry.stage"] == stage.encode()
     with pytest.raises(InputError, match="stage='both': wanted 'final' or 'retrieval'"):
         recommender.recommend_many(users, stage="both")  # type: ignore[arg-type]
 
@@ -306,18 +312,18 @@ def test_a_folder_of_the_same_name_elsewhere_is_another(
 def test_a_newly_published_run_is_picked_up(tiny_run: Path, known: int, tmp_path: Path) -> None:
     artifacts = tmp_path / "artifacts"
     republish(tiny_run, artifacts, mark="first ")
-    assert {str(answer.title).split()[0] for answer in recommend(known, 5, artifacts=artifacts)} == {"first"}
+    assert {str(result.title).split()[0] for result in recommend(known, 5, artifacts=artifacts)} == {"first"}
     before = Recommender.load(artifacts)
     republish(tiny_run, artifacts, mark="second ")
-    assert {str(answer.title).split()[0] for answer in recommend(known, 5, artifacts=artifacts)} == {"second"}
-    assert {str(answer.title).split()[0] for answer in before.recommend(known, 5)} == {"first"}
+    assert {str(result.title).split()[0] for result in recommend(known, 5, artifacts=artifacts)} == {"second"}
+    assert {str(result.title).split()[0] for result in before.recommend(known, 5)} == {"first"}
 
 
 def test_many_threads_while_another_run_is_published(tiny_run: Path, users: list[int], tmp_path: Path) -> None:
-    """Every answer is wholly of one run: its titles bear that run's mark, its items are that run's list."""
+    """Every result is wholly of one run: its titles bear that run's mark, its items are that run's list."""
     artifacts = tmp_path / "artifacts"
     runs = {"first": republish(tiny_run, artifacts, mark="first ")}
-    answers: list[tuple[int, list[Recommendation]]] = []
+    results: list[tuple[int, list[Recommendation]]] = []
     failures: list[BaseException] = []
     stop, n_threads = threading.Event(), 32
     started = threading.Barrier(n_threads + 1)
@@ -327,7 +333,7 @@ def test_many_threads_while_another_run_is_published(tiny_run: Path, users: list
             started.wait()
             for call in range(100_000):
                 user = users[(thread + call) % len(users)]
-                answers.append((user, recommend(user, 5, artifacts=artifacts)))
+                results.append((user, recommend(user, 5, artifacts=artifacts)))
                 if stop.is_set():
                     return
         except BaseException as error:
@@ -343,16 +349,16 @@ def test_many_threads_while_another_run_is_published(tiny_run: Path, users: list
     for thread in threads:
         thread.join(timeout=60)
     assert not failures
-    assert len(answers) >= n_threads
+    assert len(results) >= n_threads
     expected = {}
     for mark, run in runs.items():
         recommender = Recommender.load(run)
         expected |= {(mark, user): recommender.recommend(user, 5) for user in users}
     assert expected["first", users[0]] != expected["second", users[0]]
     marks = set()
-    for user, answer in answers:
-        (mark,) = {str(entry.title).split()[0] for entry in answer}
-        assert items_of(answer) == items_of(expected[mark, user])
+    for user, result in results:
+        (mark,) = {str(entry.title).split()[0] for entry in result}
+        assert items_of(result) == items_of(expected[mark, user])
         marks.add(mark)
     assert marks == {"first", "second"}
 

@@ -1,5 +1,6 @@
-"""Fresh watches: a list follows them at once, as if they had been there."""
+"""Session users: a list follows fresh watches at once, as if they had been there."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,11 +26,11 @@ def user(recommender: Recommender) -> Id:
     return int(recommender.users.take([number])[0].as_py())
 
 
-def test_a_visitor_without_fresh_watches_is_the_user(recommender: Recommender, user: Id) -> None:
+def test_a_session_user_without_fresh_watches_is_the_user(recommender: Recommender, user: Id) -> None:
     number = recommender.users.number(user)
     tables = session_tables(recommender.features, number, np.zeros(0, np.int32))
-    here = recommender.stages.towers.encode_queries(np.array([number], np.int32), recommender.features)
-    there = recommender.stages.towers.encode_queries(SESSION_USER, tables)
+    here = recommender.two_stage.towers.encode_queries(np.array([number], np.int32), recommender.features)
+    there = recommender.two_stage.towers.encode_queries(SESSION_USER, tables)
     np.testing.assert_allclose(here, there, atol=1e-6)
     assert tables.now_s <= recommender.features.now_s
     for name, values in recommender.features.users.categorical.items():
@@ -45,8 +46,8 @@ def test_fresh_watches_come_last_and_now(recommender: Recommender, user: Id) -> 
 
 
 def test_fresh_watches_count_as_seen_and_move_the_list(recommender: Recommender, user: Id) -> None:
-    before = [answer.item_id for answer in recommender.recommend(user, 10)]
-    after = [answer.item_id for answer in recommender.recommend(user, 10, history=before[:3])]
+    before = [result.item_id for result in recommender.recommend(user, 10)]
+    after = [result.item_id for result in recommender.recommend(user, 10, history=before[:3])]
     assert not set(after) & set(before[:3])
     assert len(after) == 10
     again = recommender.recommend(user, 10, history=before[:3], exclude_seen=False)
@@ -57,9 +58,9 @@ def test_a_newcomer_with_three_watches_gets_a_personal_list(recommender: Recomme
     items = recommender.items.ids.to_pylist()
     cold = recommender.recommend(NEWCOMER, 10)
     lists = [recommender.recommend(NEWCOMER, 10, history=items[first : first + 3]) for first in (0, 60)]
-    assert all(answer.is_cold for answer in cold)
-    assert not any(answer.is_cold for answers in lists for answer in answers)
-    assert [answer.item_id for answer in lists[0]] != [answer.item_id for answer in lists[1]]
+    assert all(result.is_cold for result in cold)
+    assert not any(result.is_cold for results in lists for result in results)
+    assert [result.item_id for result in lists[0]] != [result.item_id for result in lists[1]]
 
 
 def test_items_outside_the_catalogue_are_ignored(recommender: Recommender, user: Id) -> None:
@@ -71,7 +72,7 @@ def test_a_single_id_is_refused(recommender: Recommender, user: Id) -> None:
         recommender.recommend(user, 5, history="50")
 
 
-def test_towers_that_know_ids_alone_say_so(recommender: Recommender, user: Id, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recommender, "_reads_history", False)
+def test_towers_that_know_ids_alone_say_so(recommender: Recommender, user: Id) -> None:
+    by_id_alone = Recommender(replace(recommender.parts, reads_history=False))
     with pytest.raises(InputError, match="know users by their id alone"):
-        recommender.recommend(user, 5, history=[recommender.items.ids[0].as_py()])
+        by_id_alone.recommend(user, 5, history=[recommender.items.ids[0].as_py()])

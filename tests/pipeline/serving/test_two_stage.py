@@ -1,4 +1,4 @@
-"""Stages: the way from users to lists, in training form and in serving form."""
+"""TwoStage: the one way from users to lists, in training form and in serving form."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +11,8 @@ from belfry.dataset.features import FeatureTables
 from belfry.dataset.interactions import SeenItems
 from belfry.dataset.vocabulary import Numbers
 from belfry.pipeline.serving.recommender import Recommender
-from belfry.pipeline.serving.two_stage import COLD, Stage, Stages
+from belfry.pipeline.serving.results import COLD, UNRANKED
+from belfry.pipeline.serving.two_stage import Stage, TwoStage
 from belfry.ranking.base import Scores
 
 NOBODY = np.zeros(0, np.int32)
@@ -26,18 +27,18 @@ class Constant:
 
 
 @pytest.fixture(scope="module")
-def served(tiny_run: Path) -> Stages:
-    return Recommender.load(tiny_run).stages
+def served(tiny_run: Path) -> TwoStage:
+    return Recommender.load(tiny_run).two_stage
 
 
 @pytest.fixture(scope="module")
-def everybody(served: Stages) -> Numbers:
+def everybody(served: TwoStage) -> Numbers:
     """The unknown user, and all that are known, in no order."""
     return np.random.default_rng(0).permutation(len(served.features.history.users) + 1).astype(np.int32)
 
 
 def lists_of(
-    stages: Stages,
+    stages: TwoStage,
     users: Numbers,
     *,
     n: int = 10,
@@ -65,7 +66,7 @@ def list_at(lists: Candidates, place: int) -> list[int]:
 @pytest.mark.parametrize("n", [10, 100])
 @pytest.mark.parametrize("stage", STAGES)
 def test_both_forms_give_the_same_lists(
-    tiny_stages: Stages, served: Stages, everybody: Numbers, stage: Stage, n: int
+    tiny_stages: TwoStage, served: TwoStage, everybody: Numbers, stage: Stage, n: int
 ) -> None:
     assert tiny_stages.ranker is not None
     assert served.ranker is not None
@@ -76,7 +77,7 @@ def test_both_forms_give_the_same_lists(
 
 @pytest.mark.parametrize("only", [None, np.arange(1, 60, 2, dtype=np.int32)])
 def test_both_forms_agree_on_what_may_be_chosen(
-    tiny_stages: Stages, served: Stages, everybody: Numbers, only: Numbers | None
+    tiny_stages: TwoStage, served: TwoStage, everybody: Numbers, only: Numbers | None
 ) -> None:
     blocked = np.array([3, 4, 5], np.int32)
     assert_same_lists(
@@ -85,7 +86,7 @@ def test_both_forms_agree_on_what_may_be_chosen(
     )
 
 
-def test_both_forms_of_the_towers_agree(tiny_stages: Stages, served: Stages, everybody: Numbers) -> None:
+def test_both_forms_of_the_towers_agree(tiny_stages: TwoStage, served: TwoStage, everybody: Numbers) -> None:
     np.testing.assert_allclose(
         served.towers.encode_queries(everybody, served.features),
         tiny_stages.towers.encode_queries(everybody, tiny_stages.features),
@@ -94,7 +95,7 @@ def test_both_forms_of_the_towers_agree(tiny_stages: Stages, served: Stages, eve
     np.testing.assert_array_equal(served.vectors, tiny_stages.vectors)
 
 
-def test_the_ranker_orders_what_retrieval_brings(served: Stages, everybody: Numbers) -> None:
+def test_the_ranker_orders_what_retrieval_brings(served: TwoStage, everybody: Numbers) -> None:
     known = everybody[served.features.history.seen_items.count(everybody) > 0]
     assert served.ranker is not None
     brought = served.retriever.retrieve(
@@ -108,14 +109,14 @@ def test_the_ranker_orders_what_retrieval_brings(served: Stages, everybody: Numb
     assert final.item_num.tolist() != lists_of(served, known, stage="retrieval").item_num.tolist()
 
 
-def test_without_a_ranker_final_is_retrievals_order(served: Stages, everybody: Numbers) -> None:
+def test_without_a_ranker_final_is_retrievals_order(served: TwoStage, everybody: Numbers) -> None:
     closed = replace(served, ranker=None)
     retrieval = lists_of(served, everybody, stage="retrieval")
     assert_same_lists(lists_of(closed, everybody, stage="final"), retrieval, atol=0)
     assert_same_lists(lists_of(closed, everybody, stage="retrieval"), retrieval, atol=0)
 
 
-def test_equal_scores_go_by_the_item(served: Stages, everybody: Numbers) -> None:
+def test_equal_scores_go_by_the_item(served: TwoStage, everybody: Numbers) -> None:
     lists = lists_of(replace(served, ranker=Constant()), everybody, n=30)
     is_known = served.features.history.seen_items.count(everybody) > 0
     for place in np.flatnonzero(is_known):
@@ -123,7 +124,7 @@ def test_equal_scores_go_by_the_item(served: Stages, everybody: Numbers) -> None
         assert items == sorted(items)
 
 
-def test_cold_users_are_told_apart(served: Stages, everybody: Numbers) -> None:
+def test_cold_users_are_told_apart(served: TwoStage, everybody: Numbers) -> None:
     """Users whom nobody has seen watch, among them the unknown one, are answered by popularity at both stages."""
     lists = lists_of(served, everybody)
     is_cold = served.features.history.seen_items.count(everybody) == 0
@@ -140,7 +141,7 @@ def test_cold_users_are_told_apart(served: Stages, everybody: Numbers) -> None:
 @pytest.mark.parametrize("kind", ["known", "cold"])
 @pytest.mark.parametrize("stage", STAGES)
 def test_users_of_one_kind_alone_get_their_lists_of_the_mixture(
-    served: Stages, everybody: Numbers, kind: str, stage: Stage
+    served: TwoStage, everybody: Numbers, kind: str, stage: Stage
 ) -> None:
     places = np.flatnonzero((served.features.history.seen_items.count(everybody) == 0) == (kind == "cold"))
     mixture = lists_of(served, everybody, stage=stage)
@@ -150,14 +151,14 @@ def test_users_of_one_kind_alone_get_their_lists_of_the_mixture(
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_one_user_equals_their_row_in_a_batch(served: Stages, everybody: Numbers, stage: Stage) -> None:
+def test_one_user_equals_their_row_in_a_batch(served: TwoStage, everybody: Numbers, stage: Stage) -> None:
     batch = lists_of(served, everybody, stage=stage)
     for place, user in enumerate(everybody):
         assert list_at(lists_of(served, np.array([user], np.int32), stage=stage), 0) == list_at(batch, place)
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_blocking_moves_the_rest_up(served: Stages, everybody: Numbers, stage: Stage) -> None:
+def test_blocking_moves_the_rest_up(served: TwoStage, everybody: Numbers, stage: Stage) -> None:
     """At retrieval others keep their order, and as many come as before; so with cold users at any stage."""
     plain = lists_of(served, everybody, n=20, stage=stage)
     blocked = np.unique(plain.item_num[plain.rank <= 2]).astype(np.int32)[:15]
@@ -173,7 +174,7 @@ def test_blocking_moves_the_rest_up(served: Stages, everybody: Numbers, stage: S
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_choosing_from_some(served: Stages, everybody: Numbers, stage: Stage) -> None:
+def test_choosing_from_some(served: TwoStage, everybody: Numbers, stage: Stage) -> None:
     only = np.array([7, 9, 9, 50, 3], np.int32)
     lists = lists_of(served, everybody, stage=stage, only=only)
     for place, user in enumerate(everybody):
@@ -184,7 +185,7 @@ def test_choosing_from_some(served: Stages, everybody: Numbers, stage: Stage) ->
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_who_may_have_nothing_gets_nothing(served: Stages, stage: Stage) -> None:
+def test_who_may_have_nothing_gets_nothing(served: TwoStage, stage: Stage) -> None:
     n_users, n_items = len(served.features.history.users), len(served.features.history.items)
     all_seen = SeenItems(
         np.append(0, np.arange(n_users + 1) * n_items).astype(np.int64), np.tile(np.arange(1, n_items + 1), n_users)
@@ -195,16 +196,16 @@ def test_who_may_have_nothing_gets_nothing(served: Stages, stage: Stage) -> None
     assert lists.starts.tolist() == [0] * (n_users + 1)
 
 
-def test_nobody_asked(served: Stages) -> None:
+def test_nobody_asked(served: TwoStage) -> None:
     assert len(lists_of(served, NOBODY)) == 0
 
 
-def cold_users(stages: Stages) -> Numbers:
+def cold_users(stages: TwoStage) -> Numbers:
     users = np.arange(len(stages.features.history.users) + 1, dtype=np.int32)
     return users[stages.features.history.seen_items.count(users) == 0]
 
 
-def test_the_towers_have_a_word_in_lists_for_cold_users(served: Stages) -> None:
+def test_towers_add_to_the_scores_of_cold_users_by_their_weight(served: TwoStage) -> None:
     users = cold_users(served)
     plain, loud = (lists_of(replace(served, cold_weight=weight), users) for weight in (0.0, 1e6))
     popular = served.popularity.retrieve(users, served.features, top_k=10, exclude=served.features.history.seen_items)
@@ -216,13 +217,13 @@ def test_the_towers_have_a_word_in_lists_for_cold_users(served: Stages) -> None:
         assert set(loud.item_num[loud.row_user == row]) == set(best)
 
 
-def test_a_cold_list_begins_alike_however_long(served: Stages) -> None:
+def test_a_cold_list_begins_alike_however_long(served: TwoStage) -> None:
     users = cold_users(served)
     short, long = (lists_of(served, users, n=n) for n in (5, 60))
     assert short.item_num.tolist() == long.item_num[long.rank <= 5].tolist()
 
 
-def test_long_lists_begin_as_short_ones_and_end_as_retrieval_does(served: Stages, everybody: Numbers) -> None:
+def test_long_lists_begin_as_short_ones_and_end_unranked(served: TwoStage, everybody: Numbers) -> None:
     """The ranker is handed the depth that it has learned to order."""
     shallow = replace(served, n_candidates=12)
     known = everybody[served.features.history.seen_items.count(everybody) > 0]
@@ -231,11 +232,53 @@ def test_long_lists_begin_as_short_ones_and_end_as_retrieval_does(served: Stages
         lists_of(shallow, known, n=n, stage=stage, blocked=blocked)
         for n, stage in ((8, "final"), (40, "final"), (40, "retrieval"))
     )
-    for place in range(len(known)):
+    for place, user in enumerate(known):
         items, brought = list_at(long, place), list_at(retrieval, place)
+        n_ranked = 12 if is_brought(shallow, user, 3, top_k=13) else 13
         assert items[:8] == list_at(short, place)
-        assert set(items[:11]) <= set(brought[:13])
-        assert items[13:] == brought[13:]
-        scores = long.score[slice(*long.starts[place : place + 2])]
+        assert sorted(items[:n_ranked]) == sorted(brought[:n_ranked])
+        assert items[n_ranked:] == brought[n_ranked:]
+        rows = slice(*long.starts[place : place + 2])
+        scores, origins = long.score[rows], np.array(long.origins)[long.origin[rows]]
         assert (np.diff(scores) <= 0).all()
-        assert scores.min() > 0
+        assert (scores[:n_ranked] >= 0).all()
+        assert (scores[n_ranked:] <= -n_ranked).all()
+        assert (np.diff(scores[n_ranked:]) < 0).all()
+        assert (origins == UNRANKED).tolist() == [False] * n_ranked + [True] * (len(items) - n_ranked)
+
+
+def is_brought(stages: TwoStage, user: int, item: int, *, top_k: int) -> bool:
+    """Whether retrieval lists `item` among the first `top_k`."""
+    users, seen = np.array([user], np.int32), stages.features.history.seen_items
+    return item in stages.retriever.retrieve(users, stages.features, top_k=top_k, exclude=seen).item_num
+
+
+def test_the_score_of_an_unranked_item_is_minus_its_place_in_retrievals_order(
+    served: TwoStage, everybody: Numbers
+) -> None:
+    shallow = replace(served, n_candidates=12)
+    known = everybody[served.features.history.seen_items.count(everybody) > 0]
+    lists = lists_of(shallow, known, n=30)
+    unranked = lists.origin == lists.origins.index(UNRANKED)
+    assert unranked.sum() == 18 * len(known)
+    assert lists.score[unranked].tolist() == (-lists.rank[unranked]).tolist()
+
+
+def test_a_ranker_that_gives_nothing_to_any_row_still_stands_above_the_unranked(
+    served: TwoStage, everybody: Numbers
+) -> None:
+    """Zero is the lowest probability."""
+    shallow = replace(served, n_candidates=12, ranker=Constant())
+    known = everybody[served.features.history.seen_items.count(everybody) > 0]
+    lists = lists_of(shallow, known, n=30)
+    assert (lists.score[lists.rank <= 12] == 0).all()
+    assert (lists.score[lists.rank > 12] < 0).all()
+
+
+@pytest.mark.parametrize("change", [{"stage": "retrieval"}, {"ranker": None}])
+def test_without_a_ranker_nothing_is_called_unranked(
+    served: TwoStage, everybody: Numbers, change: dict[str, object]
+) -> None:
+    shallow = replace(served, n_candidates=12, ranker=change.get("ranker", served.ranker))
+    stage: Stage = "retrieval" if "stage" in change else "final"
+    assert UNRANKED not in lists_of(shallow, everybody, n=40, stage=stage).origins

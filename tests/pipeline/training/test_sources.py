@@ -194,7 +194,7 @@ def test_both_forms_of_the_factorisations_agree(tiny_data: Data, tmp_path: Path)
 
 
 def assert_both_forms_agree(folder: Path, trained: Trained, only: np.ndarray | None) -> None:
-    served = Recommender.load(folder).stages
+    served = Recommender.load(folder).two_stage
     users = np.arange(1, len(served.features.history.users) + 1, dtype=np.int32)
     exclude: SeenItems = served.features.history.seen_items
     nobody = np.zeros(0, np.int32)

@@ -1,0 +1,106 @@
+"""`train`: tables, or whatever they are read from -> a published run."""
+
+import logging
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+from belfry.dataset.folds import Holdout, default_holdout
+from belfry.dataset.prepare import Data, prepare
+from belfry.dataset.sources.tabular import Source, read_tables
+from belfry.dataset.tables import Tables
+from belfry.dataset.validation.check import check
+from belfry.pipeline.config import PipelineConfig, load_config
+from belfry.pipeline.progress import Progress, silent
+from belfry.pipeline.runs.disk import check_writable
+from belfry.pipeline.runs.reader import default_artifacts
+from belfry.pipeline.serving.recommender import PathLike, Recommender
+from belfry.pipeline.training.publish import train_and_publish
+
+log = logging.getLogger(__name__)
+
+
+def train(
+    interactions: Source,
+    items: Source | None = None,
+    users: Source | None = None,
+    ratings: Source | None = None,
+    *,
+    preset: str = "default",
+    holdout: Holdout | None = None,
+    settings: Iterable[str] = (),
+    seed: int = 0,
+    artifacts: PathLike | None = None,
+    progress: Progress = silent,
+) -> Recommender:
+    """Train both stages on all of the interactions, publish the run, and return what answers from it.
+
+    Every table may be a path (CSV, Parquet, Arrow), a pandas DataFrame or a pyarrow Table.
+
+    Args:
+        interactions: `user_id` and `item_id`; `rating`, `timestamp_s`, `event` and `weight` are used where they are
+            there.
+        items: `item_id`, `title` and features.
+        users: `user_id` and features.
+        ratings: further interactions, with a `rating`.
+        preset: a name such as "default" or "multitask", or the path of a TOML file.
+        holdout: which part of the history stands in for the future while ranker, early stopping and gate learn; by
+            default the newest events where there are times, else a random part.
+        settings: texts such as "retrieval.epochs=20"; docs/config.md lists the keys.
+        seed: equal seeds and data give equal lists.
+        artifacts: the folder of runs; by default the one that `BELFRY_ARTIFACTS` names, else `artifacts`.
+        progress: told of every step.
+
+    Raises:
+        InputError: a table, a setting or the folder is wrong; the message names all problems of the tables.
+        DivergenceError: a loss is not finite.
+    """
+    folder = Path(artifacts) if artifacts is not None else default_artifacts()
+    tables = read_tables(interactions, items, users, ratings=ratings)
+    published = train_tables(
+        tables, preset=preset, holdout=holdout, settings=settings, seed=seed, artifacts=folder, progress=progress
+    )
+    return Recommender.load(published)
+
+
+def train_tables(
+    tables: Tables,
+    *,
+    preset: str,
+    holdout: Holdout | None,
+    settings: Iterable[str],
+    seed: int,
+    artifacts: Path,
+    progress: Progress = silent,
+) -> Path:
+    """Train on all of the raw `tables` and publish; returns the run's folder."""
+    check_writable(artifacts)
+    data, config, holdout = prepare_tables(tables, preset, holdout, settings)
+    name = name_of_preset(preset)
+    return train_and_publish(
+        data, config, preset=name, holdout=holdout, seed=seed, artifacts=artifacts, progress=progress
+    )
+
+
+def prepare_tables(
+    tables: Tables, preset: str, holdout: Holdout | None, settings: Iterable[str]
+) -> tuple[Data, PipelineConfig, Holdout]:
+    """Checked and numbered data, the config, and the holdout that was asked for or suits the data."""
+    settings = list(settings)
+    config = load_config(preset, holdout=holdout or "random", settings=settings)
+    text_columns = tuple(dict.fromkeys((*tables.text_columns, *config.text_columns)))
+    declared = replace(
+        tables, text_columns=text_columns, usage_columns=config.usage_columns, label_columns=config.label_columns
+    )
+    checked, report = check(declared, config.data)
+    for line in report.lines():
+        log.warning("%s", line)
+    data = prepare(checked, config.event_weights)
+    if holdout is None:
+        holdout = "random" if config.ranker is None else default_holdout(data.interactions)
+    return data, load_config(preset, holdout=holdout, settings=settings), holdout
+
+
+def name_of_preset(preset: str) -> str:
+    """The name that runs of it bear: that of its file, without folder and suffix, where it is one."""
+    return Path(preset).stem if preset.endswith(".toml") else preset

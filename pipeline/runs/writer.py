@@ -1,0 +1,112 @@
+"""Publish runs: written aside, hashed, moved into place.
+
+artifacts/
+├── current                 one line, the name of the run in use
+├── default-3f9a0c12be77/   a run: files and their manifest.json, never edited
+├── .lock                   held while a run moves into place
+└── .writing-x7k2/          a run being written; removed when its writer stops, or by the next one
+"""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pydantic import JsonValue
+
+from belfry.dataset.errors import InputError
+from belfry.pipeline.runs.disk import check_writable, explain_full_disk, sync
+from belfry.pipeline.runs.files import file_entry, list_files
+from belfry.pipeline.runs.gate import NOT_EVALUATED, Gate
+from belfry.pipeline.runs.lock import hold, wait_and_hold
+from belfry.pipeline.runs.manifest import FORMAT_VERSION, MANIFEST, MAX_PRESET, Manifest, RunInfo, is_preset_name
+from belfry.pipeline.runs.reader import CURRENT
+
+_PUBLISHING = ".lock"
+_WRITING = ".writing-"
+_ALIVE = "alive"  # held by the writer of a `.writing-*` folder as long as it lives
+
+
+@dataclass
+class RunWriter:
+    """A run that is being written: fill `folder`, note what was measured; `published` is set at the end."""
+
+    folder: Path
+    gate: Gate = NOT_EVALUATED
+    notes: dict[str, JsonValue] = field(default_factory=dict)
+    published: Path | None = None
+
+
+@contextmanager
+def publish(artifacts: Path, info: RunInfo) -> Iterator[RunWriter]:
+    """Publish what the body writes into the writer's folder as a run, and make it the current one.
+
+    Readers see the run whole or not at all. When the body fails or is interrupted, nothing of it is left.
+
+    Raises:
+        InputError: nothing can be written to `artifacts`, or the preset's name cannot name a folder.
+        BelfryError: the disk filled up.
+    """
+    if not is_preset_name(info.preset):
+        raise InputError(
+            f"preset {info.preset!r} cannot name a run; use at most {MAX_PRESET} letters, digits, '.', '_', '-'"
+        )
+    if (artifacts / MANIFEST).exists():
+        raise InputError(f"{artifacts}: is a published run, which is sealed; name the artifacts folder around it")
+    check_writable(artifacts)
+    artifacts.mkdir(exist_ok=True)
+    with ExitStack() as stack, explain_full_disk(artifacts):
+        with wait_and_hold(artifacts / _PUBLISHING):
+            _remove_dead(artifacts)
+            aside = Path(tempfile.mkdtemp(prefix=_WRITING, dir=artifacts))
+            stack.callback(shutil.rmtree, aside, ignore_errors=True)
+            stack.enter_context(hold(aside / _ALIVE))
+        writer = RunWriter(aside / "run")
+        writer.folder.mkdir()
+        yield writer
+
+        name = _seal(writer, info)
+        (aside / CURRENT).write_text(f"{name}\n", encoding="utf-8")
+        sync(aside / CURRENT)
+        # From here on no byte is needed from the disk: a full one cannot stop between the two.
+        with wait_and_hold(artifacts / _PUBLISHING):
+            target = artifacts / name
+            if not target.exists():  # Else it is this very run: the name is the hash of its manifest.
+                writer.folder.rename(target)
+            sync(artifacts)
+            (aside / CURRENT).replace(artifacts / CURRENT)
+            sync(artifacts)
+        writer.published = target
+
+
+def _seal(writer: RunWriter, info: RunInfo) -> str:
+    """Hash and write down what the folder holds; return the name that this gives the run."""
+    files = {}
+    for relative, path in list_files(writer.folder).items():
+        files[relative] = file_entry(path)
+        sync(path)
+    manifest = Manifest(
+        **info.model_dump(),
+        format_version=FORMAT_VERSION,
+        name="",
+        created_at=datetime.now(UTC).isoformat(),
+        gate=writer.gate,
+        notes=writer.notes,
+        files=files,
+    ).sealed()
+    path = writer.folder / MANIFEST
+    path.write_bytes(manifest.to_json().encode())
+    sync(path)
+    for folder in (writer.folder, *(path for path in writer.folder.rglob("*") if path.is_dir())):
+        sync(folder)
+    return manifest.name
+
+
+def _remove_dead(artifacts: Path) -> None:
+    """Remove what writers that were killed have left; those that live hold their lock."""
+    for aside in artifacts.glob(f"{_WRITING}*"):
+        with suppress(InputError), hold(aside / _ALIVE):
+            shutil.rmtree(aside, ignore_errors=True)

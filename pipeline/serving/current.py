@@ -1,0 +1,45 @@
+"""`recommend`: answers from the run that is current, which is loaded once."""
+
+import threading
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+from belfry.dataset.vocabulary import Id
+from belfry.pipeline.runs.manifest import MANIFEST
+from belfry.pipeline.runs.reader import current_run, default_artifacts
+from belfry.pipeline.serving.recommender import PathLike, Recommender
+from belfry.pipeline.serving.results import Recommendation
+
+_loaded: dict[Path, Recommender] = {}  # artifacts folder -> its current run; guarded by the lock
+_lock = threading.Lock()
+
+
+def recommend(
+    user: Id,
+    n: int = 10,
+    *,
+    artifacts: PathLike | None = None,
+    history: Sequence[Id] = (),
+    exclude_seen: bool = True,
+    exclude: Collection[Id] = (),
+    only: Collection[Id] | None = None,
+    strict: bool = False,
+    explain: bool = False,
+) -> list[Recommendation]:
+    """As `Recommender.recommend`, from the run that is current in `artifacts` at the time of the call.
+
+    The run is loaded at the first call and again when another one is published.
+    """
+    folder = Path(artifacts) if artifacts is not None else default_artifacts()
+    return _current(folder).recommend(
+        user, n, history=history, exclude_seen=exclude_seen, exclude=exclude, only=only, strict=strict, explain=explain
+    )
+
+
+def _current(artifacts: Path) -> Recommender:
+    is_run = (artifacts / MANIFEST).exists()
+    with _lock:
+        known = _loaded.get(artifacts)
+        if known is None or (not is_run and known.run.folder != current_run(artifacts)):
+            known = _loaded[artifacts] = Recommender.load(artifacts)
+        return known

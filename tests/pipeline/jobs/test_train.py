@@ -1,0 +1,64 @@
+"""`belfry.train`: tables of any kind -> a published run that answers."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+import belfry
+from belfry.dataset.errors import InputError, TableError
+from belfry.pipeline.runs.reader import open_run
+
+QUICK = (
+    *("retrieval.epochs=2", "retrieval.embedding_size=8", "folds=2"),
+    *("ranker.epochs=1", "ranker.widths=[8]", "n_candidates=10"),
+)
+
+
+def watches(n_users: int = 12, n_items: int = 15) -> pd.DataFrame:
+    """Half of all pairs."""
+    cells = np.random.default_rng(0).permutation(n_users * n_items)[: n_users * n_items // 2]
+    return pd.DataFrame({"user_id": cells // n_items, "item_id": cells % n_items})
+
+
+def test_a_frame_and_an_arrow_table_become_the_run_that_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BELFRY_ARTIFACTS", str(tmp_path / "artifacts"))
+    told: list[str] = []
+    frame = watches()
+    items = pa.table({"item_id": list(range(15)), "title": [f"title {item}" for item in range(15)]})
+    recommender = belfry.train(
+        frame, items, settings=QUICK, seed=7, progress=lambda what, done, total: told.append(what)
+    )
+    published = open_run(tmp_path / "artifacts")
+    assert recommender.run == published
+    assert (published.manifest.seed, published.manifest.holdout, published.manifest.preset) == (7, "random", "default")
+    assert published.manifest.config["n_candidates"] == 10
+    assert told
+    answers = recommender.recommend(3, 4)
+    assert len(answers) == 4
+    assert not {answer.item_id for answer in answers} & set(frame.loc[frame["user_id"] == 3, "item_id"])
+    assert [answer.title for answer in answers] == [f"title {answer.item_id}" for answer in answers]
+    assert belfry.recommend(3, 4) == answers
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"interactions": pd.DataFrame({"user_id": [1], "film": [2]})}, TableError, "column 'item_id' is missing"),
+        ({"interactions": "no.csv"}, InputError, "no.csv: no such file or folder"),
+        ({"settings": ["foldz=3"]}, InputError, "foldz"),
+        ({"preset": "nonsense"}, InputError, "preset 'nonsense': known are default"),
+        ({"holdout": "time"}, InputError, "holdout 'time' needs a timestamp_s column"),
+    ],
+)
+def test_a_wrong_call_publishes_nothing(
+    tmp_path: Path, change: dict[str, object], error: type[Exception], message: str
+) -> None:
+    call: dict[str, object] = {"interactions": watches(), "artifacts": tmp_path / "artifacts"}
+    with pytest.raises(error, match=message):
+        belfry.train(**(call | change))  # type: ignore[arg-type]
+    assert not list((tmp_path / "artifacts").glob("default-*"))
