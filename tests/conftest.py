@@ -55,7 +55,7 @@ def tiny_published(tiny_data, tiny_split, tmp_path_factory):
         holdout="time",
         seed=0,
         artifacts=tmp_path_factory.mktemp("tiny") / "artifacts",
-        before_publishing=lambda result, folder: trained.append(result.stages),
+        before_publishing=lambda result, folder: trained.append(result.two_stage),
     )
     return folder, trained[0]
 

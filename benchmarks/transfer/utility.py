@@ -54,7 +54,7 @@ def judge_preset(data: Data, split: Split, preset: str, *, seed: int) -> TradeOf
     config = load_config(preset, holdout="random")
     trained = train(replace(data, interactions=split.train), config, holdout="random", seed=seed)
     users = np.unique(split.test.user_num)
-    lists = trained.stages.lists(
+    lists = trained.two_stage.lists(
         users, n=N, stage="final", exclude=split.train.seen_items, blocked=np.zeros(0, np.int32)
     )
     return TradeOff(*(column[np.newaxis] for column in judge_order(lists, users, split)))

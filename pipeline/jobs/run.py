@@ -85,7 +85,7 @@ def run_main_job(
 
     def evaluate(trained: "Trained", folder: Path) -> None:
         save_split(parts, folder / "split")
-        reports.append(evaluate_stages(trained.stages, parts.test, run=preset, split=holdout, n=n, seed=seed))
+        reports.append(evaluate_stages(trained.two_stage, parts.test, run=preset, split=holdout, n=n, seed=seed))
         save_report(reports[0], folder)
         write_test_accuracy(trained.first.towers.model, parts.test, folder)
 

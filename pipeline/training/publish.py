@@ -54,7 +54,7 @@ def train_and_publish(
     )
     with publish(artifacts, info) as writer:
         trained = train(data, config, holdout=holdout, seed=seed, progress=progress)
-        save_tables(trained.stages.features, data.titles, writer.folder)
+        save_tables(trained.two_stage.features, data.titles, writer.folder)
         _export(trained, writer.folder / "serving")
         _save(trained, writer.folder / "training")
         if before_publishing:

@@ -27,7 +27,7 @@ class Trained:
     measurement: IndexMeasurement
     ranker: TrainedRanker | None  # on everything, be the gate open or not
     gate: Gate
-    stages: TwoStage
+    two_stage: TwoStage
 
 
 def train(data: Data, config: PipelineConfig, *, holdout: Holdout, seed: int, progress: Progress = silent) -> Trained:
@@ -50,9 +50,9 @@ def train(data: Data, config: PipelineConfig, *, holdout: Holdout, seed: int, pr
         data, data.interactions, config, seed=seed, tuning=tuning, progress=progress, part="on everything"
     )
     ranker = ranker_of(first) if ranker_of else None
-    stages = put_together(first, config, ranker if gate.is_open else None)
+    two_stage = put_together(first, config, ranker if gate.is_open else None)
     measurement = measure(first, top_k=config.n_candidates, seed=seed)
-    return Trained(first, config, left_out, measurement, ranker, gate, stages)
+    return Trained(first, config, left_out, measurement, ranker, gate, two_stage)
 
 
 def observe_folds(

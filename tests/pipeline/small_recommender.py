@@ -13,6 +13,7 @@ from belfry.dataset.event_weights import DEFAULT_EVENT_WEIGHTS
 from belfry.dataset.features import FeatureColumns, FeatureTables
 from belfry.dataset.interactions import Interactions
 from belfry.dataset.vocabulary import Vocabulary
+from belfry.pipeline.runs.gate import NOT_EVALUATED
 from belfry.pipeline.runs.manifest import FORMAT_VERSION, Manifest
 from belfry.pipeline.runs.reader import Run
 from belfry.pipeline.serving.recommender import Parts, Recommender
@@ -73,6 +74,7 @@ def run_called(name: str) -> Run:
         format_version=FORMAT_VERSION,
         name=name,
         created_at="2026-01-01T00:00:00+00:00",
+        gate=NOT_EVALUATED,
         notes={},
         files={},
     )

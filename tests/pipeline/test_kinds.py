@@ -71,10 +71,10 @@ def assert_answers_as_trained(data: Data, settings: Sequence[str], stage: Stage,
         holdout="time",
         seed=0,
         artifacts=artifacts,
-        before_publishing=lambda result, _: trained.append(result.stages),
+        before_publishing=lambda result, _: trained.append(result.two_stage),
     )
     recommender = Recommender.load(folder)
-    users, items, score = lists_of(recommender.stages, stage)
+    users, items, score = lists_of(recommender.two_stage, stage)
     expected_users, expected_items, expected_score = lists_of(trained[0], stage)
     assert users == expected_users
     np.testing.assert_allclose(score, expected_score, atol=1e-4)
@@ -117,7 +117,7 @@ def test_each_kind_of_ranker_orders_the_lists(
     ]
     served = assert_answers_as_trained(data, settings, "final", tmp_path)
     assert served.run.manifest.gate.is_open
-    _, _, score = lists_of(served.stages, "final")
+    _, _, score = lists_of(served.two_stage, "final")
     assert 0 < score.min() < score.max() < 1  # probabilities, which retrieval's scores are not
 
 

@@ -200,7 +200,7 @@ def assert_both_forms_agree(folder: Path, trained: Trained, only: np.ndarray | N
     nobody = np.zeros(0, np.int32)
     one, other = (
         stages.lists(users, n=20, stage="retrieval", exclude=exclude, blocked=nobody, only=only)
-        for stages in (trained.stages, served)
+        for stages in (trained.two_stage, served)
     )
     assert one.item_num.tolist() == other.item_num.tolist()
     np.testing.assert_allclose(one.score, other.score, atol=1e-4)

@@ -94,7 +94,7 @@ def test_a_ranker_by_rating_serves_probabilities(tmp_path: Path, monkeypatch: py
         artifacts=tmp_path,
     )
     recommender = Recommender.load(published)
-    assert isinstance(recommender.stages.ranker, UtilityRanker)
+    assert isinstance(recommender.two_stage.ranker, UtilityRanker)
     scores = [answer.score for answer in recommender.recommend(recommender.users.ids[0].as_py(), 5)]
     assert len(scores) == 5
     assert scores == sorted(scores, reverse=True)
