@@ -37,9 +37,7 @@ class RetrieverKind:
 
     config: type[ModelConfig]
     model: str  # class of the training form, made of its config
-    serving: str | None = (
-        None  # of towers, what loads their serving form; None: what the model saves is loaded by itself
-    )
+    serving: str | None = None  # function that loads exported towers; None: the class loads what it saved
     has_vectors: bool = True  # towers, whose candidates an index holds; else a retriever as a whole
     reads_history: bool = True  # as it is when asked, so that fresh watches count; else users are known by their id
     reads_user_features: bool = False  # of users without a history, whom the towers can then say something of

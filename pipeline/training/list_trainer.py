@@ -31,9 +31,11 @@ class ListRankerTrainer:
     """Gathers the lists of all folds: most users' to learn from, in a store, and the others' to validate on."""
 
     def __init__(self, data: Data, config: PipelineConfig, *, seed: int, progress: Progress) -> None:
+        """Raises InputError: a library that the ranker needs is not installed."""
         self._data, self._config, self._seed, self._progress = data, config, seed, progress
         self._ranker_config = cast(ListRankerConfig, config.ranker)
-        self._ranker = ranker_kind(self._ranker_config).make_list_ranker(self._ranker_config)
+        # Made here so that a library that is missing is named before the long training.
+        ranker_kind(self._ranker_config).make_list_ranker(self._ranker_config)
         users = np.unique(data.interactions.user_num)
         held_back = validation_users(users, share=self._ranker_config.validation_share, seed=seed)
         self._held_back = sample_users(held_back, MAX_VALIDATION_USERS, seed=seed)

@@ -44,6 +44,8 @@ class LightGbmRanker:
     """A sum of trees for each candidate. All examples are in memory at once, as the library needs them."""
 
     def __init__(self, config: LightGbmRankerConfig) -> None:
+        """Raises InputError: LightGBM is not installed."""
+        import_lightgbm()
         self.config = config
         self._booster: lightgbm.Booster | None = None
 
@@ -60,7 +62,6 @@ class LightGbmRanker:
         """Grow trees until NDCG@10 on `validation` stops rising, and return itself; counts of ids are not used.
 
         Raises:
-            InputError: LightGBM is not installed.
             DivergenceError: a feature is not finite; the message names it.
         """
         lgb, config = import_lightgbm(), self.config

@@ -8,7 +8,7 @@ import pytest
 
 from belfry.dataset.errors import InputError
 from belfry.dataset.features import FeatureColumns, FeatureTables
-from belfry.dataset.folds import MAX_LAST, Fold, Holdout, default_holdout, make_folds
+from belfry.dataset.folds import MAX_LAST, Fold, Holdout, default_holdout, make_folds, sample_users
 from belfry.dataset.interactions import Interactions
 from belfry.ranking.features.config import PairFeaturesConfig
 from belfry.ranking.features.pair_features import PairFeatures
@@ -197,3 +197,22 @@ def test_a_random_fold_has_no_impressions_of_what_it_holds_back() -> None:
         leaked = fold.history.impressions.contains(fold.later.user_num, fold.later.item_num)
         assert not leaked.any()
         assert fold.history.impressions.contains(fold.history.user_num, fold.history.item_num).all()
+
+
+def test_users_of_a_fold_have_a_history_and_something_later() -> None:
+    everything = watches()
+    user = everything.user_num
+    fold = Fold(
+        everything.select((user != 3) & (user != 5)), everything.select((user == 1) | (user == 3) | (user == 7))
+    )
+    assert fold.users.tolist() == [1, 7]
+
+
+def test_a_sample_is_drawn_by_its_seed_and_rises() -> None:
+    users = np.arange(1, 101, dtype=np.int32)
+    drawn = sample_users(users, 10, seed=0)
+    assert len(drawn) == 10
+    assert (np.diff(drawn) > 0).all()
+    assert drawn.tolist() == sample_users(users, 10, seed=0).tolist()
+    assert sample_users(users, 100, seed=1).tolist() == users.tolist()
+    assert sample_users(users, 1_000, seed=1).tolist() == users.tolist()

@@ -43,6 +43,12 @@ def test_order_and_repetition_of_the_source_do_not_matter(values):
     assert again.content_hash == vocabulary.content_hash
 
 
+def test_all_numbers_start_with_the_unknown():
+    numbers = Vocabulary.from_values(["b", "a"]).all_numbers
+    assert numbers.dtype == np.int32
+    assert numbers.tolist() == [UNKNOWN, 1, 2]
+
+
 def test_numbers_rise_with_ids():
     assert Vocabulary.from_values([30, 10, 20]).numbers(pa.array([10, 20, 30])).tolist() == [1, 2, 3]
     assert Vocabulary.from_values(["b", "B", "ä", "a"]).ids.to_pylist() == ["B", "a", "b", "ä"]

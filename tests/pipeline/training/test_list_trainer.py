@@ -10,11 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from belfry.dataset.errors import InputError
 from belfry.dataset.prepare import Data
 from belfry.pipeline.config import PipelineConfig
 from belfry.pipeline.kinds import ranker_kind
 from belfry.pipeline.progress import silent
 from belfry.pipeline.training.list_trainer import ListRankerTrainer
+from belfry.pipeline.training.trainer_registry import make_trainer
 from belfry.ranking.base import SavedRanker, Scores
 from belfry.ranking.example_store import write_examples
 from belfry.ranking.examples import Examples, concatenate
@@ -100,6 +102,12 @@ def test_too_little_to_learn_from_closes_the_gate(data: Data) -> None:
     assert ranker_of is None
     assert not gate.is_open
     assert gate.reason == "retrieval brought too few later events to learn from"
+
+
+def test_a_missing_library_is_named_before_any_training(data: Data, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "lightgbm", None)
+    with pytest.raises(InputError, match=r"ranker kind 'lightgbm' needs LightGBM; run: pip install"):
+        make_trainer(data, config_of("random", *TREES), seed=0, progress=silent)
 
 
 # Both forms.
