@@ -4,13 +4,7 @@
 """
 
 import gc
-import os
 from dataclasses import replace
-
-# One thread for each process: two on two cores get in each other's way. Read by TensorFlow, BLAS and OpenMP when they
-# are imported, so before everything else.
-for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-    os.environ.setdefault(name, "1")
 
 import pytest
 

@@ -30,7 +30,7 @@ TINY = MultitaskConfig(
 
 
 def world(n_users: int = 60, n_items: int = 20, *, n_silent: int = 0, seed: int = 0) -> FeatureTables:
-    """Users watch all but a tenth of the items; even users love even items, odd ones odd; the last `n_silent` rate none.
+    """Users watch nine in ten items; even users love even items, odd ones odd items; the last `n_silent` do not rate.
 
     Everybody watches equally many, so that all batches have one shape and a training step is traced once. `liked` is
     whether the rating is 4 or more, `stars` the rating in whole numbers. Ids equal numbers.
