@@ -3,6 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+PYTEST := $(BIN)/pytest -n auto --dist loadfile  # a file's tests share what they train
 
 .PHONY: install run test test-all benchmark-ranking benchmark-ratings benchmark-retrieval benchmark-transfer benchmark-training clean
 
@@ -25,10 +26,10 @@ test: $(VENV)/.tested  ## lint, types and the plain tests; with BELFRY_DATA also
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest $(if $(BELFRY_DATA),-m "not slow") --cov --cov-report=term
+	$(PYTEST) $(if $(BELFRY_DATA),-m "not slow") --cov --cov-report=term
 
 test-all: $(VENV)/.tested  ## every test; needs BELFRY_DATA
-	$(BIN)/pytest -m ""
+	$(PYTEST) -m ""
 
 benchmark-ranking: $(VENV)/.tested  ## the figures of docs/results/ranking.md, hours; needs BELFRY_DATA
 	$(BIN)/python -m benchmarks.ranking --rankers all

@@ -3,6 +3,7 @@
 `tests` is a package, so that its parent comes to be on the path and not itself: `tests/dataset` would hide `dataset`.
 """
 
+import gc
 import os
 from dataclasses import replace
 
@@ -25,9 +26,17 @@ TINY_SETTINGS = (
     "retrieval.embedding_size=16",
     "folds=2",
     "ranker.epochs=2",
+    "ranker.min_steps=40",
+    "ranker.members=2",
     "n_candidates=40",
     'sources=[{model={kind="popularity", half_life_days=14, segment_smoothing=20}, quota=10}]',
 )
+
+
+def pytest_collection_finish() -> None:
+    """Hold what was imported out of garbage collection: statsmodels collects at every call, 0.2 s with TensorFlow."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
@@ -44,7 +53,7 @@ def tiny_split(tiny_data):
 
 @pytest.fixture(scope="session")
 def tiny_published(tiny_data, tiny_split, tmp_path_factory):
-    """(run folder, its stages in training form) of both stages, trained in some ten seconds; only to be read."""
+    """(run folder, its stages in training form) of both stages, trained in some five seconds; only to be read."""
     from belfry.pipeline.training.publish import train_and_publish
 
     trained = []

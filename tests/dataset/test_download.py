@@ -205,7 +205,7 @@ def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path, cache: Path, mo
     monkeypatch.setenv("BELFRY_CACHE", str(tmp_path / "file" / "cache"))
 
     with pytest.raises(DownloadError, match="Not a directory"):
-        find("ml-100k", publisher=Publisher(base_url="http://127.0.0.1:9/"))
+        find("ml-100k", publisher=Publisher(base_url="http://127.0.0.1:9/", pause_s=0))
 
 
 def test_the_publisher_is_asked_over_https() -> None:

@@ -21,7 +21,14 @@ from belfry.ranking.multitask.config import MultitaskConfig, MultitaskRankerConf
 from belfry.ranking.multitask.serving import OnnxMultitask
 from belfry.ranking.utility import UtilityRanker
 
-QUICK = ("retrieval.epochs=3", "retrieval.embedding_size=8", "retrieval.n_factors=2", "n_candidates=15", "sources=[]")
+QUICK = (
+    "retrieval.epochs=3",
+    "retrieval.embedding_size=8",
+    "retrieval.n_factors=2",
+    "n_candidates=15",
+    "sources=[]",
+    "folds=2",
+)
 TWO_TASKS = 'retrieval.tasks=[{column="rating", utility=0.3}, {column="finished", kind="binary", utility=0.1}]'
 
 

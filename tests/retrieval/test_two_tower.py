@@ -177,13 +177,6 @@ def test_reading_before_fit_is_refused(board: Checkerboard, features: FeatureTab
         TwoTower(TINY).encode_queries(board.users, features)
 
 
-def test_another_seed_gives_other_towers(towers: TwoTower, board: Checkerboard, features: FeatureTables) -> None:
-    other = TwoTower(READS_ORDER).fit(board.history, features, seed=1, epochs=1)
-    assert not np.allclose(
-        other.encode_queries(board.users, features), towers.encode_queries(board.users, features), atol=0.01
-    )
-
-
 def test_save_and_load_keep_embeddings(towers: TwoTower, features: FeatureTables, tmp_path: Path) -> None:
     towers.save(tmp_path / "model")
     loaded = TwoTower.load(tmp_path / "model", features)

@@ -22,6 +22,7 @@ ROOT = Path(__file__).parents[3]
 QUICK = (
     *("--set", "retrieval.epochs=3", "--set", "retrieval.embedding_size=8", "--set", "folds=2"),
     *("--set", "ranker.epochs=2", "--set", "ranker.widths=[8]", "--set", "n_candidates=20"),
+    *("--set", "ranker.min_steps=1", "--set", "ranker.members=1"),
 )
 
 

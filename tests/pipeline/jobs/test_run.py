@@ -37,7 +37,8 @@ def run(folder: Path, artifacts: Path, preset: str, *settings: str) -> MainJob:
 
 
 def test_both_stages(folder: Path, tmp_path: Path) -> None:
-    job = run(folder, tmp_path / "artifacts", "default", "retrieval.epochs=3", "folds=2", "ranker.epochs=2")
+    quick = ("retrieval.epochs=3", "folds=2", "ranker.epochs=2", "ranker.min_steps=1", "ranker.members=1")
+    job = run(folder, tmp_path / "artifacts", "default", *quick)
     recommender = Recommender.load(tmp_path / "artifacts")
     assert recommender.run.folder == job.run
     assert recommender.run.manifest.holdout == "time"

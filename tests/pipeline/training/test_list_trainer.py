@@ -24,7 +24,10 @@ from belfry.ranking.features.pair_features import PairFeatures
 from tests.pipeline.small_world import config_of, folds_of, quick_stage, small_data
 
 TREES = ("ranker.kind=lightgbm", "ranker.trees=20", "ranker.min_rows=5", "ranker.leaves=4")
-NETWORK = ("ranker.kind=wide_deep", "ranker.widths=[8]", "ranker.epochs=2", "ranker.embedding_size=2")
+NETWORK = (
+    *("ranker.kind=wide_deep", "ranker.widths=[8]", "ranker.embedding_size=2"),
+    *("ranker.epochs=2", "ranker.min_steps=1", "ranker.members=2"),
+)
 ROOT = Path(__file__).parents[3]
 
 

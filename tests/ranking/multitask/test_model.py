@@ -22,8 +22,8 @@ from tests.ranking.multitask_world import RATING, TINY, pairs, true_rating, unwa
 
 SHARINGS = {
     "bottom": TINY,
-    "mmoe": TINY.model_copy(update={"sharing": "mmoe", "balancing": "uncertainty"}),
-    "ple": TINY.model_copy(update={"sharing": "ple", "n_levels": 2, "balancing": "pcgrad"}),
+    "mmoe": TINY.model_copy(update={"sharing": "mmoe", "n_experts": 2, "balancing": "uncertainty"}),
+    "ple": TINY.model_copy(update={"sharing": "ple", "n_levels": 2, "n_experts": 1, "balancing": "pcgrad"}),
 }
 
 
@@ -42,20 +42,20 @@ def error(model: MultitaskModel, features: FeatureTables, task: int = 0) -> floa
 
 class TestTowers(RetrieverPromises):
     def fitted(self, history: Interactions, features: FeatureTables) -> Any:
-        return _retriever()
+        model, rated = fitted_on_checkerboard()
+        items = np.arange(1, len(history.items) + 1, dtype=np.int32)
+        return IndexedRetriever(model, ExactIndex.build(model.encode_candidates(items, rated), items))
 
 
 @cache
-def _retriever() -> IndexedRetriever:
+def fitted_on_checkerboard() -> tuple[MultitaskModel, FeatureTables]:
     features = checkerboard().features
     rating = (1 + features.history.item_num % 5).astype(np.float32)
     history = features.history
     rated = Interactions(history.users, history.items, history.user_num, history.item_num, None, rating)
     features = FeatureTables(rated, features.users, features.items)
-    config = TINY.model_copy(update={"batch_users": 10, "learning_rate": 0.05})
-    model = MultitaskModel(config).fit(rated, features, seed=0)
-    items = np.arange(1, len(rated.items) + 1, dtype=np.int32)
-    return IndexedRetriever(model, ExactIndex.build(model.encode_candidates(items, features), items))
+    config = TINY.model_copy(update={"batch_users": 10, "learning_rate": 0.05, "epochs": 30})
+    return MultitaskModel(config).fit(rated, features, seed=0), features
 
 
 @pytest.mark.parametrize("sharing", SHARINGS)
@@ -172,28 +172,22 @@ def test_labels_alone() -> None:
 
 
 def test_tasks_of_every_kind_together() -> None:
-    liked = TaskConfig(column="liked", kind="binary", utility=0.2)
-    model, features = fitted(TINY.model_copy(update={"tasks": (RATING, liked)}))
+    liked, stars = TaskConfig(column="liked", kind="binary", utility=0.2), TaskConfig(column="stars", kind="ordinal")
+    model, features = fitted(TINY.model_copy(update={"tasks": (RATING, liked, stars)}))
     asked = unwatched(features)
     expected = model.expected(asked, features)
-    assert expected.shape == (len(asked), 2)
+    assert expected.shape == (len(asked), 3)
+    assert error(model, features) < 0.5
+    assert error(model, features, task=2) < 0.5
     assert ((expected[:, 1] >= 0) & (expected[:, 1] <= 1)).all()
     truth = true_rating(asked.user_num, asked.item_num)
     is_clear = np.abs(truth - 4) > 0.2
     assert ((expected[:, 1] > 0.5) == (truth >= 4))[is_clear].mean() > 0.9
 
 
-def test_an_ordinal_task() -> None:
-    features = world()
-    features.history.rating[:] = np.rint(features.history.rating)
-    config = TINY.model_copy(update={"tasks": (TaskConfig(kind="ordinal"),)})
-    model = MultitaskModel(config).fit(features.history, features, seed=0)
-    assert error(model, features) < 0.5
-
-
 def test_losses_and_gradients_are_logged_and_fall() -> None:
-    model, _ = fitted()
-    assert len(model.epoch_logs) == TINY.epochs
+    model, _ = fitted_on_checkerboard()
+    assert len(model.epoch_logs) == model.config.epochs
     first, last = model.epoch_logs[0], model.epoch_logs[-1]
     assert last.losses[0] < first.losses[0]
     assert last.losses[1] < first.losses[1]
@@ -210,7 +204,7 @@ def test_early_stopping_keeps_the_best_evaluation() -> None:
         return next(verdicts)
 
     model = MultitaskModel(TINY).fit(features.history, features, seed=0, validate=validate)
-    assert model.epochs_trained == 10
+    assert model.epochs_trained == 6
     np.testing.assert_allclose(model.score(unwatched(features), features), kept[1], atol=1e-5)
 
 

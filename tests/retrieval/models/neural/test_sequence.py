@@ -202,10 +202,9 @@ def test_the_loss_by_hand() -> None:
 
 
 def test_a_refit_forgets_and_equals_a_fresh_fit() -> None:
-    config = TINY.model_copy(update={"epochs": 2})
-    towers, features = fitted(config)
+    towers, features = fitted(TINY)
     other = checkerboard(n_users=10, n_items=8)
-    again = SequenceTowers(config).fit(other.history, other.features, seed=3, epochs=1)
+    again = SequenceTowers(TINY).fit(other.history, other.features, seed=3, epochs=1)
     again.fit(features.history, features, seed=0)
     users = np.arange(25, dtype=np.int32)
     np.testing.assert_array_equal(again.encode_queries(users, features), towers.encode_queries(users, features))
