@@ -24,6 +24,7 @@ Column: TypeAlias = npt.NDArray[np.int32] | npt.NDArray[np.float32]
 MIN_COUNT = 3  # a category carried by fewer rows says too little to learn from
 N_BUCKETS = 10
 MAX_VALUES = 32  # of one multi-valued cell
+BUCKET_SUFFIX = "_bucket"  # of the categorical column that a numeric one is cut into
 
 log = logging.getLogger(__name__)
 
@@ -297,4 +298,4 @@ def _add_numeric(
 
 def _bucket_of(name: str) -> str:
     """The name of the categorical column that a numeric one is cut into."""
-    return f"{name}_bucket"
+    return f"{name}{BUCKET_SUFFIX}"

@@ -13,7 +13,8 @@ from belfry.dataset.event_weights import DEFAULT_EVENT_WEIGHTS, EventWeights
 from belfry.dataset.folds import Holdout
 from belfry.dataset.validation.check import DEFAULT_POLICY, Policy
 from belfry.layers.towers.config import TowersConfig
-from belfry.ranking.listwise.config import DeepRankerConfig, PairFeaturesConfig, RankerConfig
+from belfry.ranking.features.config import PairFeaturesConfig
+from belfry.ranking.listwise.config import DeepRankerConfig, RankerConfig
 from belfry.ranking.multitask.config import MultitaskConfig, MultitaskRankerConfig
 from belfry.retrieval.config import ModelConfig, RetrieverConfig, TowerConfig, TwoTowerConfig, kinds_of
 from belfry.retrieval.index.config import IndexConfig

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from belfry.dataset.interactions import Interactions, Positions
-from belfry.dataset.vocabulary import Numbers, UserNums
+from belfry.dataset.vocabulary import UserNums
 from belfry.ranking.lists import Lists, concatenate_lists
 
 Label: TypeAlias = Literal["watched", "liked", "rating"]
@@ -100,7 +100,7 @@ def concatenate(parts: list[Examples]) -> Examples:
     )
 
 
-def validation_users(users: UserNums, *, share: float, seed: int) -> Numbers:
+def validation_users(users: UserNums, *, share: float, seed: int) -> UserNums:
     """A `share` of the distinct users, at least one: with all their lists they go to validation."""
     distinct = np.unique(users)
     return np.sort(np.random.default_rng(seed).permutation(distinct)[: max(1, round(len(distinct) * share))])

@@ -1,6 +1,6 @@
 """Which features and which watched items carried a candidate: by occlusion, and by the item-to-item statistics."""
 
-import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -9,31 +9,11 @@ from scipy.special import logit
 
 from belfry.dataset.vocabulary import ItemNums
 from belfry.ranking.base import ListScorer, Matrix
-from belfry.ranking.features.user_history import Arrays
+from belfry.ranking.features.base import Column
+from belfry.ranking.features.pair_features import PairFeatures
 from belfry.ranking.lists import Lists
 
-_ABOUT_ANOTHER = re.compile(
-    r"^(?:standard|log_rank)_(?!in_)|_bucket(?=$|\.uniform$|\.recency$)"
-)  # said of another column
 _CLOSE_TO_ONE = 1 - 1e-7  # float32 probabilities have no finite log-odds beyond
-
-# Pattern of a column -> what its group is called; the first that fits counts.
-_GROUPS = tuple(
-    (re.compile(pattern), words)
-    for pattern, words in (
-        (r"score|log_rank", "retrieval's order"),
-        (r"(?:score|log_rank_in)_(.+)", r"source \1"),
-        (r"(?:cosine|ease|svd)_.+", "similarity to what was watched"),
-        (r"cooccurrence_.+", "watched in one sitting"),
-        (r"(?:near|lift)_\d+d", "watches in those days"),
-        (r"item_age", "time since its first watch"),
-        (r"item_rating|user_rating", "ratings"),
-        (r"segment\.(.+)", r"users of the same \1"),
-        (r"(?:item|distance)\.(.+)", r"\1"),
-        (r"category\.(.+)\.(?:uniform|recency)", r"\1"),
-        (r"user\.(.+)", r"user \1"),
-    )
-)
 
 
 @dataclass(frozen=True)
@@ -44,7 +24,7 @@ class Effects:
     changes: npt.NDArray[np.float64]  # [n_groups, n_rows], above 0 where the row stands higher for it
 
 
-def occlude(ranker: ListScorer, lists: Lists) -> Effects:
+def occlude(ranker: ListScorer, lists: Lists, columns: Sequence[Column]) -> Effects:
     """What each row's log-odds lose when a group of features takes its mean over the list, for all rows at once.
 
     Any ranker can be asked: it is scored once for each group. Features that say the same stand in for one another, and
@@ -52,59 +32,40 @@ def occlude(ranker: ListScorer, lists: Lists) -> Effects:
 
     Args:
         ranker: gives probabilities.
+        columns: of `lists.pairs`; those about the same make a group.
 
     Source: Robnik-Šikonja and Kononenko, Explaining classifications for individual instances, TKDE 2008 (the difference
     of log-odds; there the feature is averaged out over its values).
     """
-    groups = group_columns(lists.names)
+    groups = group_columns(columns)
     before = _log_odds(ranker, lists, lists.pairs)
     effects = np.zeros((len(groups), len(lists.pairs)))
-    for place, columns in enumerate(groups.values()):
+    for place, group in enumerate(groups.values()):
         pairs = lists.pairs.copy()
         for start, stop in zip(lists.starts[:-1], lists.starts[1:], strict=True):
             if start < stop:
-                pairs[start:stop, columns] = lists.pairs[start:stop, columns].mean(axis=0, dtype=np.float64)
+                pairs[start:stop, group] = lists.pairs[start:stop, group].mean(axis=0, dtype=np.float64)
         effects[place] = before - _log_odds(ranker, lists, pairs)
     return Effects(tuple(groups), effects)
 
 
-def group_columns(names: tuple[str, ...]) -> dict[str, list[int]]:
-    """Groups of features that belong together, in words -> their columns."""
+def group_columns(columns: Sequence[Column]) -> dict[str, list[int]]:
+    """What columns are about, in words -> the places of those that are."""
     groups: dict[str, list[int]] = {}
-    for column, name in enumerate(names):
-        groups.setdefault(_words_for(name), []).append(column)
+    for place, column in enumerate(columns):
+        groups.setdefault(column.about, []).append(place)
     return groups
 
 
-def words_for_group(column: str) -> str:
-    """What the group is called that a user belongs to by a column of users."""
-    return _words_for(f"segment.{column}")
-
-
-def contributions(arrays: Arrays, watched: ItemNums, items: ItemNums) -> Matrix:
+def contributions(pair_features: PairFeatures, watched: ItemNums, items: ItemNums) -> Matrix:
     """[n_items, n_watched] what each watched item adds to each item: EASE's weight, else the cosine of co-watching.
 
     Args:
-        arrays: of `PairFeatures`.
         watched: rising, each item once.
         items: [n_items].
     """
-    if "ease" in arrays:
-        weights: Matrix = arrays["ease"][np.ix_(watched, items)].T
-        return weights
-    neighbours = arrays["neighbour"][items]  # [n_items, n_neighbours]
-    rows, slots = np.nonzero(np.isin(neighbours, watched))
-    cosines = np.zeros((len(items), len(watched)), np.float32)
-    cosines[rows, np.searchsorted(watched, neighbours[rows, slots])] = arrays["cosine"][items[rows], slots]
-    return cosines
-
-
-def _words_for(name: str) -> str:
-    base = _ABOUT_ANOTHER.sub("", name)
-    for pattern, words in _GROUPS:
-        if match := pattern.fullmatch(base):
-            return match.expand(words)
-    return base.replace("_", " ")
+    found = (group.item_weights(watched, items) for group in reversed(pair_features.groups))
+    return next(weights for weights in found if weights is not None)  # cosines are always there
 
 
 def _log_odds(ranker: ListScorer, lists: Lists, pairs: Matrix) -> npt.NDArray[np.float64]:

@@ -11,7 +11,7 @@ from belfry.dataset.candidates import Candidates
 from belfry.dataset.errors import DivergenceError
 from belfry.dataset.history import history_windows
 from belfry.dataset.interactions import Interactions, Mask, Positions, stretches
-from belfry.dataset.vocabulary import ItemNums, Numbers, UserNums
+from belfry.dataset.vocabulary import ItemNums, UserNums
 
 HISTORY_LENGTH = 50  # newest events of a user that a network may attend to
 _ROWS_PER_BLOCK = 1 << 16
@@ -30,7 +30,7 @@ class Lists:
     items: ItemNums  # [n_rows]
     starts: Positions  # [n_lists + 1]
     users: UserNums  # [n_lists]
-    history: Numbers  # [n_lists, HISTORY_LENGTH] newest items of each user, oldest first, padded in front with 0
+    history: ItemNums  # [n_lists, HISTORY_LENGTH] newest items of each user, oldest first, padded in front with 0
 
     @classmethod
     def describe(cls, candidates: Candidates, pairs: Matrix, names: tuple[str, ...], history: Interactions) -> "Lists":

@@ -17,9 +17,10 @@ from belfry.pipeline.training.retrieval_stage import FirstStage, some, users_to_
 from belfry.ranking.base import ListRanker, Scores
 from belfry.ranking.example_store import ExampleStore
 from belfry.ranking.examples import Examples, concatenate, make_examples, split_by_user, validation_users
+from belfry.ranking.features.config import PairFeaturesConfig
 from belfry.ranking.features.pair_features import PairFeatures
 from belfry.ranking.lists import Lists
-from belfry.ranking.listwise.config import ListConfig, PairFeaturesConfig
+from belfry.ranking.listwise.config import ListConfig
 from belfry.ranking.listwise.feature_ranker import FeaturedRanker
 from belfry.ranking.listwise.score_blend import RETRIEVAL, ScoreBlend
 from belfry.ranking.registry import make_list_ranker

@@ -12,31 +12,6 @@ Width: TypeAlias = Annotated[int, Field(ge=1)]
 Objective: TypeAlias = Literal["binary", "squared", "bpr", "hinge", "softmax", "approx_ndcg", "lambda"]
 
 
-class PairFeaturesConfig(BaseModel):
-    """What is computed about a user and a candidate."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    request_time: Literal["user_last", "history_end"] = Field(
-        "user_last", description="the time a list is made for: the user's newest event, or the newest event of all"
-    )
-    half_life: float = Field(
-        5.0, gt=0, description="items after which the weight in the recency-weighted history falls by half"
-    )
-    max_history: int = Field(1000, ge=1, description="newest items of a history that affinities are summed over")
-    n_neighbours: int = Field(100, ge=1, description="neighbours kept for each item")
-    shrink: float = Field(30.0, ge=0, description="added to the divisor of a cosine")
-    ease_max_items: int = Field(5000, ge=0, description="larger catalogues do without EASE affinities")
-    ease_l2: float = Field(6.5, gt=0, description="regularisation of EASE per square root of the number of users")
-    svd_sizes: tuple[Width, ...] = Field((16, 48), description="singular vectors; an affinity for each")
-    session_gap_s: int = Field(
-        60, ge=0, description="seconds between two watches of one session; 0: no columns of co-occurrence in sessions"
-    )
-    session_steps: int = Field(60, ge=1, description="events between two watches of one session, at most")
-    segment_smoothing: float = Field(20.0, gt=0, description="watches that a user segment's lift is shrunk by")
-    max_categories: int = Field(100, ge=2, description="user columns with more categories make no segments")
-
-
 class ListRankerConfig(BaseModel):
     """What every ranker that learns from candidate lists has."""
 

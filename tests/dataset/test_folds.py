@@ -10,8 +10,8 @@ from belfry.dataset.errors import InputError
 from belfry.dataset.features import FeatureColumns, FeatureTables
 from belfry.dataset.folds import MAX_LAST, Fold, Holdout, default_holdout, make_folds
 from belfry.dataset.interactions import Interactions
+from belfry.ranking.features.config import PairFeaturesConfig
 from belfry.ranking.features.pair_features import PairFeatures
-from belfry.ranking.listwise.config import PairFeaturesConfig
 from belfry.retrieval.popularity import Popularity, PopularityConfig
 
 HOLDOUTS: tuple[Holdout, ...] = ("time", "last", "random")

@@ -170,7 +170,8 @@ def test_training_hands_each_stage_the_history_of_its_fold(
     assert first.later.item_num.tolist() == folds[0].later.item_num.tolist()
     assert others == [None] * len(folds)
     assert isinstance(trained.ranker, FeaturedRanker)
-    assert trained.ranker.pair_features.arrays["count"].tolist() == data.interactions.item_counts.tolist()
+    counts = trained.ranker.pair_features.arrays["times/count"]
+    assert counts.tolist() == data.interactions.item_counts.tolist()
 
 
 # Deliberate leaks: the check above sees each of them.
@@ -229,8 +230,8 @@ def test_the_history_of_a_window_ends_before_it_starts(data: Data) -> None:
         stage = quick_stage(data, fold.history)
         arrays = PairFeatures.fit(stage.features, config_of("time").pair_features).arrays
         assert stage.features.now_s < start_s
-        assert arrays["start_s"] + arrays["time"].max() < start_s
-        assert arrays["start_s"] + arrays["first"].max() < start_s
+        assert arrays["times/start_s"] + arrays["times/time"].max() < start_s
+        assert arrays["times/start_s"] + arrays["times/first"].max() < start_s
         assert fold.history.impressions is not None
         assert fold.history.impressions.first_s is not None
         assert fold.history.impressions.first_s.max() < start_s

@@ -1,4 +1,4 @@
-"""Examples: labels of three kinds, lists that teach, the split by user, NDCG."""
+"""Examples: labels of three kinds, which lists are kept, the split by user, NDCG."""
 
 import numpy as np
 import pytest
@@ -46,12 +46,12 @@ def lists_for(users: list[int], items: list[list[int]]) -> Lists:
 
 @pytest.fixture
 def examples() -> Examples:
-    """Users 2 and 5 teach; 3 has no positive, 4 no negative, 1 no candidates. One that user 5 watched was missed."""
+    """Users 2 and 5 have both labels; 3 has no positive, 4 no negative, 1 no candidates. One watch of 5 is missed."""
     lists = lists_for([2, 3, 1, 4, 5], [[10, 11, 12], [10, 11], [], [12], [12, 10, 11, 13]])
     return make_examples(lists, watched({2: [11], 3: [14], 4: [12], 5: [9, 11, 12]}))
 
 
-def test_labels_and_lists_that_teach(examples: Examples) -> None:
+def test_lists_with_a_positive_and_a_negative_are_kept(examples: Examples) -> None:
     assert examples.lists.users.tolist() == [2, 5]
     assert len(examples) == 2
     assert examples.lists.starts.tolist() == [0, 3, 7]
@@ -72,7 +72,7 @@ RATED = [(1, 10, 1.0), (1, 11, None), (1, 12, 4.0), (1, 13, 3.5), (1, 20, 5.0), 
     ("label", "expected", "n_relevant"),
     [
         ("watched", [1, 1, 1, 1, 0, 1, 1, 0], [5, 2]),
-        # From 4 on; of user 2 nothing is liked, whose list so teaches nothing.
+        # From 4 on; of user 2 nothing is liked, whose list so is left out.
         ("liked", [0, 1, 1, 0, 0], [3]),
         # (rating - 1 + 1) / (5 - 1 + 1), and half where there is no rating.
         ("rating", [0.2, 0.5, 0.8, 0.7, 0, 0.4, 0.6, 0], [5, 2]),
@@ -121,7 +121,7 @@ def test_an_event_of_an_unknown_user_or_item_labels_nothing() -> None:
     ("users", "items"),
     [([1, 2], [[], [10, 11]]), ([2, 1], [[10, 11], []]), ([1, 2, 3, 4], [[], [10, 11], [], []])],
 )
-def test_users_without_candidates_stand_in_nobodys_way(users: list[int], items: list[list[int]]) -> None:
+def test_users_without_candidates_change_no_label(users: list[int], items: list[list[int]]) -> None:
     made = make_examples(lists_for(users, items), watched({1: [10], 2: [11], 4: [11]}))
     assert made.lists.users.tolist() == [2]
     assert made.labels.tolist() == [0, 1]
@@ -129,7 +129,7 @@ def test_users_without_candidates_stand_in_nobodys_way(users: list[int], items: 
 
 @pytest.mark.parametrize("items", [[[]], [[10]], [[11, 12]]])
 @pytest.mark.parametrize("later", [watched({1: [10]}), watched({})])
-def test_nothing_that_teaches(items: list[list[int]], later: Interactions) -> None:
+def test_lists_of_one_label_make_no_examples(items: list[list[int]], later: Interactions) -> None:
     made = make_examples(lists_for([1], items), later)
     assert len(made) == len(made.lists.pairs) == len(made.labels) == 0
     assert made.lists.starts.tolist() == [0]

@@ -9,11 +9,19 @@ from scipy.special import expit
 
 from belfry.ranking.base import Scores
 from belfry.ranking.explain import contributions, group_columns, occlude
+from belfry.ranking.features.base import Column
 from belfry.ranking.features.pair_features import PairFeatures
 from belfry.ranking.lists import HISTORY_LENGTH, Lists
-from tests.ranking.features.test_pair_features import CONFIG, random_world
+from tests.ranking.features.world import CONFIG, candidates_for, random_world
 
-NAMES = ("score", "standard_score", "category.genres.uniform", "popularity", "history_length")
+COLUMNS = (
+    Column("score", "retrieval's order"),
+    Column("standard_score", "retrieval's order"),
+    Column("category.genres.uniform", "genres"),
+    Column("popularity", "popularity"),
+    Column("history_length", "history length"),
+)
+NAMES = tuple(column.name for column in COLUMNS)
 
 
 @dataclass
@@ -51,7 +59,7 @@ WEIGHTS = np.array([0.5, -1.0, 2.0, 0.0, 3.0], np.float32)
 
 def test_effects_of_a_linear_ranker_are_known() -> None:
     lists = lists_of([6])
-    effects = occlude(Linear(WEIGHTS), lists)
+    effects = occlude(Linear(WEIGHTS), lists, COLUMNS)
     assert effects.groups == ("retrieval's order", "genres", "popularity", "history length")
     centred = lists.pairs - lists.pairs.mean(axis=0)
     by_column = centred * WEIGHTS
@@ -63,8 +71,8 @@ def test_effects_of_a_linear_ranker_are_known() -> None:
 @pytest.mark.parametrize("ranker", [Linear(WEIGHTS), Linear(WEIGHTS, of_list=0.3)])
 def test_each_list_is_explained_as_if_it_were_alone(ranker: Linear) -> None:
     lists = lists_of([5, 0, 1, 7])
-    together = occlude(ranker, lists)
-    alone = [occlude(ranker, lists.select(np.array([place]))) for place in range(len(lists))]
+    together = occlude(ranker, lists, COLUMNS)
+    alone = [occlude(ranker, lists.select(np.array([place])), COLUMNS) for place in range(len(lists))]
     np.testing.assert_allclose(together.changes, np.concatenate([one.changes for one in alone], axis=1), atol=1e-6)
     assert not together.changes[:, 5].any()  # a row alone is its own mean
 
@@ -72,76 +80,72 @@ def test_each_list_is_explained_as_if_it_were_alone(ranker: Linear) -> None:
 def test_the_lists_themselves_are_left_as_they_are() -> None:
     lists = lists_of([4])
     before = lists.pairs.copy()
-    occlude(Linear(WEIGHTS), lists)
+    occlude(Linear(WEIGHTS), lists, COLUMNS)
     np.testing.assert_array_equal(lists.pairs, before)
 
 
 def test_certainty_has_finite_effects() -> None:
-    assert np.isfinite(occlude(Linear(1e6 * WEIGHTS), lists_of([5])).changes).all()
+    assert np.isfinite(occlude(Linear(1e6 * WEIGHTS), lists_of([5]), COLUMNS).changes).all()
 
 
 def test_no_candidates() -> None:
-    assert occlude(Linear(WEIGHTS), lists_of([0])).changes.shape == (4, 0)
+    assert occlude(Linear(WEIGHTS), lists_of([0]), COLUMNS).changes.shape == (4, 0)
 
 
-@pytest.mark.parametrize(
-    ("words", "names"),
-    [
-        ("retrieval's order", ["score", "log_rank", "standard_score", "log_rank_score"]),
-        ("source two_tower", ["score_two_tower", "log_rank_in_two_tower"]),
-        ("source popularity", ["score_popularity", "log_rank_in_popularity"]),
-        (
-            "similarity to what was watched",
-            [
-                "cosine_uniform",
-                "cosine_nearest",
-                "ease_rated",
-                "svd_16",
-                "standard_ease_recent",
-                "log_rank_cosine_even",
-            ],
-        ),
-        ("watched in one sitting", ["cooccurrence_uniform", "cooccurrence_nearest"]),
-        ("popularity", ["popularity", "standard_popularity", "log_rank_popularity"]),
-        ("watches in those days", ["near_1d", "lift_30d", "standard_near_3d", "log_rank_near_3d"]),
-        ("time since its first watch", ["item_age"]),
-        ("ratings", ["item_rating", "user_rating"]),
-        ("users of the same age", ["segment.age_bucket"]),
-        ("users of the same occupation", ["segment.occupation"]),
-        ("release_year", ["item.release_year", "distance.release_year", "category.release_year_bucket.uniform"]),
-        ("genres", ["category.genres.uniform", "category.genres.recency"]),
-        ("something new", ["something_new"]),
-    ],
-)
-def test_columns_that_belong_together(words: str, names: list[str]) -> None:
-    assert group_columns(tuple(names)) == {words: list(range(len(names)))}
-
-
-def test_every_column_of_pair_features_has_words() -> None:
-    features = random_world()
-    names = PairFeatures.fit(features, CONFIG).names(features, ("a", "in_b"))
-    groups = group_columns(names)
-    assert sorted(column for columns in groups.values() for column in columns) == list(range(len(names)))
-    assert groups.keys() == {
-        *("retrieval's order", "source a", "source in_b", "similarity to what was watched", "watched in one sitting"),
-        *("popularity", "watches in those days", "time since its first watch", "ratings"),
-        *("country", "genres", "year", "users of the same group"),
-        *("history length", "history popularity", "idle days", "user age"),  # alike for a whole list
+def test_columns_about_the_same_belong_together() -> None:
+    assert group_columns(COLUMNS) == {
+        "retrieval's order": [0, 1],
+        "genres": [2],
+        "popularity": [3],
+        "history length": [4],
     }
 
 
-@pytest.mark.parametrize("ease_max_items", [0, 100])
-def test_contributions_add_up_to_the_features_of_affinity(ease_max_items: int) -> None:
+def test_words_of_the_columns_of_pair_features() -> None:
+    """A column's places within the list are about the same as the column."""
+    features = random_world()
+    columns = PairFeatures.fit(features, CONFIG).columns(features, ("a", "in_b"))
+    names = {about: {columns[place].name for place in places} for about, places in group_columns(columns).items()}
+
+    def and_places(*placed: str) -> set[str]:
+        return {prefix + name for prefix in ("", "standard_", "log_rank_") for name in placed}
+
+    expected = {
+        "retrieval's order": {"log_rank"} | and_places("score"),
+        "source a": {"score_a", "log_rank_in_a"},
+        "source in_b": {"score_in_b", "log_rank_in_in_b"},
+        "similarity to what was watched": {"cosine_rated", "cosine_nearest", "ease_rated"}
+        | and_places("cosine_uniform", "cosine_recency", "ease_uniform", "ease_recency", "ease_liked", "ease_disliked")
+        | and_places("svd_16"),
+        "watched in one sitting": {"cooccurrence_rated", "cooccurrence_nearest"}
+        | and_places("cooccurrence_uniform", "cooccurrence_recency"),
+        "popularity": and_places("popularity"),
+        "watches in those days": {"near_1d", "near_10d", "near_30d", "lift_1d", "lift_3d", "lift_10d", "lift_30d"}
+        | and_places("near_3d"),
+        "time since its first watch": {"item_age"},
+        "ratings": {"item_rating", "user_rating"},
+        "users of the same group": {"segment.group"},
+        "country": {"category.country.uniform", "category.country.recency"},
+        "genres": {"category.genres.uniform", "category.genres.recency"},
+        "year": {"item.year", "distance.year"},
+        # Alike for a whole list:
+        "history length": {"history_length"},
+        "history popularity": {"history_popularity"},
+        "idle days": {"idle_days"},
+        "user age": {"user.age"},
+    }
+    assert {about: names.get(about) for about in expected} == expected
+
+
+@pytest.mark.parametrize(("ease_max_items", "column"), [(0, "cosine_uniform"), (100, "ease_uniform")])
+def test_contributions_add_up_to_a_feature_of_similarity(ease_max_items: int, column: str) -> None:
+    """EASE's where the catalogue is small enough for it; in the feature each event weighs 1 / sqrt(n)."""
     features = random_world()
     pair_features = PairFeatures.fit(features, CONFIG.model_copy(update={"ease_max_items": ease_max_items}))
     watched = features.history.seen_items.of(3)
-    items = np.setdiff1d(np.arange(1, len(features.history.items) + 1, dtype=np.int32), watched)
-    found = contributions(pair_features.arrays, watched, items)
-    assert found.shape == (len(items), len(watched))
-    if ease_max_items:
-        np.testing.assert_array_equal(found, pair_features.arrays["ease"][np.ix_(watched, items)].T)
-    else:
-        for row, item in enumerate(items):
-            near = dict(zip(pair_features.arrays["neighbour"][item], pair_features.arrays["cosine"][item], strict=True))
-            assert found[row].tolist() == [near.get(number, 0) for number in watched]
-        assert found.any()
+    candidates = candidates_for(features, [3])
+    found = contributions(pair_features, watched, candidates.item_num)
+    assert found.shape == (len(candidates), len(watched))
+    values = pair_features.matrix(candidates, features)[:, pair_features.names(features).index(column)]
+    np.testing.assert_allclose(found.sum(axis=1) / np.sqrt(len(watched)), values, rtol=1e-4, atol=1e-6)
+    assert values.any()

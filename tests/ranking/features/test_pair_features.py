@@ -1,4 +1,4 @@
-"""Pair features: hand-worked values, and that nothing but the history is looked at."""
+"""PairFeatures: hand-worked values, and that nothing but the history is looked at."""
 
 from dataclasses import replace
 
@@ -6,111 +6,14 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from belfry.dataset.candidates import Candidates, take_top_k
-from belfry.dataset.features import FeatureColumns, FeatureTables
-from belfry.dataset.history import recency_weights, uniform_weights
+from belfry.dataset.candidates import Candidates
+from belfry.dataset.features import FeatureTables
 from belfry.dataset.interactions import Interactions
-from belfry.dataset.similarity import cosine_neighbours, ease_weights
-from belfry.ranking.features.pair_features import PairFeatures
-from belfry.ranking.features.times import DAY_S, WINDOWS_DAYS
-from belfry.ranking.listwise.config import PairFeaturesConfig
-
-NOTHING = FeatureColumns()
-CONFIG = PairFeaturesConfig(n_neighbours=4, shrink=1.0)
-START_S = 1_700_000_000
-
-
-def random_world(n_users: int = 30, n_items: int = 20, n_events: int = 300, seed: int = 0) -> FeatureTables:
-    """Every kind of column; each pair once, the last user without an event."""
-    generator = np.random.default_rng(seed)
-    cells = generator.permutation((n_users - 1) * n_items)[:n_events]
-    users, items = cells // n_items + 1, cells % n_items + 1
-    rating = generator.integers(1, 6, n_events).astype(np.float32)
-    rating[generator.random(n_events) < 0.3] = np.nan
-    table = pa.table(
-        {
-            "user_id": [*users, n_users],
-            "item_id": [*items, 1],
-            "timestamp_s": START_S + generator.integers(0, 60 * DAY_S, n_events + 1),
-            "rating": pa.array([*rating, np.nan], pa.float32()),
-        }
-    )
-    everybody = Interactions.from_table(table)
-    assert (len(everybody.users), len(everybody.items)) == (n_users, n_items)
-    user_columns = FeatureColumns(
-        categorical={"group": np.append(0, generator.integers(0, 4, n_users)).astype(np.int32)},
-        numeric={"age": np.append(0, generator.normal(size=n_users)).astype(np.float32)},
-        sizes={"group": 4},
-    )
-    genres = generator.integers(0, 6, (n_items + 1, 3)).astype(np.int32)
-    genres[0] = 0
-    item_columns = FeatureColumns(
-        categorical={"country": np.append(0, generator.integers(0, 3, n_items)).astype(np.int32)},
-        numeric={"year": np.append(0, generator.normal(size=n_items)).astype(np.float32)},
-        multi_valued={"genres": genres},
-        sizes={"country": 3, "genres": 6},
-    )
-    return FeatureTables(everybody.select(np.arange(n_events)), user_columns, item_columns)
-
-
-def candidates_for(features: FeatureTables, users: list[int], *, n: int = 8, seed: int = 1) -> Candidates:
-    """`n` random items and scores for each."""
-    generator = np.random.default_rng(seed)
-    n_items = len(features.history.items)
-    items = np.concatenate([generator.permutation(n_items)[:n] + 1 for _ in users]).astype(np.int32)
-    scores = generator.normal(size=len(items)).astype(np.float32)
-    rows = np.repeat(np.arange(len(users)), n)
-    return take_top_k(np.array(users, np.int32), rows, items, scores, top_k=n, origins=("test",))
-
-
-def matrix_of(
-    features: FeatureTables, candidates: Candidates, config: PairFeaturesConfig = CONFIG
-) -> dict[str, np.ndarray]:
-    """Column by name."""
-    pair_features = PairFeatures.fit(features, config)
-    matrix = pair_features.matrix(candidates, features)
-    names = pair_features.names(features)
-    assert matrix.shape == (len(candidates), len(names))
-    assert matrix.dtype == np.float32
-    assert len(set(names)) == len(names)
-    return dict(zip(names, matrix.T, strict=True))
-
-
-# What the sources said.
-
-
-def test_columns_of_the_sources() -> None:
-    """A row that a source did not bring comes behind its list; one that brought nothing says nothing."""
-    world = random_world()
-    candidates = candidates_for(world, [4, 9], n=3)
-    nan = np.nan
-    score = np.array([[5, 1, nan], [4, nan, nan], [2, 3, nan], [nan, nan, nan], [7, nan, nan], [6, 2, nan]], np.float32)
-    rank = np.array([[1, 2, 0], [2, 0, 0], [9, 1, 0], [0, 0, 0], [1, 0, 0], [2, 1, 0]], np.int32)
-    many = replace(candidates, origins=("towers", "popularity", "ease"), source_score=score, source_rank=rank)
-    pair_features = PairFeatures.fit(world, CONFIG)
-    names = pair_features.names(world, many.sources)
-    columns = dict(zip(names, pair_features.matrix(many, world).T, strict=True))
-    assert columns["score_towers"].tolist() == [5, 4, 2, 6, 7, 6]
-    assert columns["score_popularity"].tolist() == [1, 1, 3, 2, 2, 2]
-    assert columns["score_ease"].tolist() == [0] * 6
-    ranks = {name: np.expm1(columns[f"log_rank_in_{name}"]).round(4).tolist() for name in many.sources}
-    assert ranks == {"towers": [1, 2, 9, 3, 1, 2], "popularity": [2, 3, 1, 2, 2, 1], "ease": [1] * 6}
-    plain = matrix_of(world, candidates)
-    assert len(set(names)) == len(names) == len(plain) + 6
-    for name, column in plain.items():
-        np.testing.assert_array_equal(columns[name], column, err_msg=name)
-
-
-def test_nobody_asked_and_many_sources() -> None:
-    world = random_world()
-    nobody = candidates_for(world, [1]).select(np.zeros(0, np.int64))
-    nothing = np.zeros((0, 2), np.float32)
-    many = replace(nobody, origins=("a", "b"), source_score=nothing, source_rank=nothing.astype(np.int32))
-    pair_features = PairFeatures.fit(world, CONFIG)
-    assert pair_features.matrix(many, world).shape == (0, len(pair_features.names(world, ("a", "b"))))
-
-
-# What may be looked at.
+from belfry.ranking.features.base import FeatureGroup, PairRequest
+from belfry.ranking.features.config import PairFeaturesConfig
+from belfry.ranking.features.groups.times import DAY_S
+from belfry.ranking.features.pair_features import GROUPS, PairFeatures
+from tests.ranking.features.world import CONFIG, NOTHING, START_S, candidates_for, matrix_of, naive_near, random_world
 
 
 @pytest.mark.parametrize("request_time", ["user_last", "history_end"])
@@ -170,6 +73,16 @@ def test_rows_of_a_list_in_another_order() -> None:
             np.testing.assert_allclose(turned[name], column[order], atol=1e-5, err_msg=name)
 
 
+def test_blocks_of_users_give_the_rows_of_one_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = random_world()
+    pair_features = PairFeatures.fit(world, CONFIG)
+    candidates = candidates_for(world, [3, 0, 30, 1, 9])
+    rows = candidates.row_user != 1  # user 0 is asked for and has no candidates
+    whole = pair_features.matrix(candidates.select(rows), world)
+    monkeypatch.setattr("belfry.ranking.features.pair_features._USERS_PER_BLOCK", 2)
+    np.testing.assert_array_equal(pair_features.matrix(candidates.select(rows), world), whole)
+
+
 def test_saved_arrays_give_the_same_matrix() -> None:
     world = random_world()
     fitted = PairFeatures.fit(world, CONFIG)
@@ -179,9 +92,6 @@ def test_saved_arrays_give_the_same_matrix() -> None:
     assert all(array.dtype != object for array in fitted.arrays.values())
 
 
-# Groups of columns that the data lack.
-
-
 def test_ids_alone() -> None:
     table = pa.table({"user_id": [1, 1, 2, 2, 3, 4], "item_id": [1, 2, 1, 2, 3, 1]})
     features = FeatureTables(Interactions.from_table(table), NOTHING, NOTHING)
@@ -189,16 +99,6 @@ def test_ids_alone() -> None:
     assert all(np.isfinite(column).all() for column in columns.values())
     assert {"score", "log_rank", "cosine_uniform", "cosine_recency", "ease_uniform", "popularity"} <= columns.keys()
     assert not [name for name in columns if name.startswith(("near_", "lift_", "item", "user", "segment", "idle"))]
-
-
-def test_a_history_whose_ratings_are_all_missing_keeps_their_columns() -> None:
-    """Part of a table that has ratings elsewhere: they say nothing, and the features are those of the other parts."""
-    world = random_world()
-    unrated = replace(world.history, rating=np.full(len(world.history), np.nan, np.float32))
-    columns = matrix_of(FeatureTables(unrated, world.users, world.items), candidates_for(world, [1, 30]))
-    assert columns.keys() == matrix_of(world, candidates_for(world, [1])).keys()
-    for name in ("item_rating", "user_rating", "cosine_rated", "ease_rated"):
-        assert not columns[name].any(), name
 
 
 def test_columns_of_any_name_stand_beside_our_own() -> None:
@@ -215,21 +115,9 @@ def test_columns_of_any_name_stand_beside_our_own() -> None:
     assert not named["item.age"].any()
 
 
-def test_large_catalogues_do_without_ease() -> None:
-    world = random_world()
-    config = CONFIG.model_copy(update={"ease_max_items": 19})
-    assert not [name for name in matrix_of(world, candidates_for(world, [1]), config) if "ease" in name]
-
-
-def test_user_columns_of_many_categories_make_no_segments() -> None:
-    world = random_world()
-    config = CONFIG.model_copy(update={"max_categories": 3})
-    assert "segment.group" not in matrix_of(world, candidates_for(world, [1]), config)
-
-
 @pytest.mark.parametrize("request_time", ["user_last", "history_end"])
 def test_a_user_without_a_history(request_time: str) -> None:
-    """User 30 and the unknown user: finite, affinities 0, the moment that of the history's end."""
+    """User 30 and the unknown user: finite, affinities 0, the request time is the history's end."""
     world = random_world()
     config = PairFeaturesConfig(request_time=request_time)
     columns = matrix_of(world, candidates_for(world, [30, 0]), config)
@@ -255,9 +143,6 @@ def test_nobody_asked() -> None:
     pair_features = PairFeatures.fit(world, CONFIG)
     none = candidates_for(world, [1]).select(np.zeros(8, np.bool_))
     assert pair_features.matrix(none, world).shape == (0, len(pair_features.names(world)))
-
-
-# Values.
 
 
 def test_a_history_small_enough_to_work_by_hand() -> None:
@@ -300,7 +185,7 @@ def test_a_history_small_enough_to_work_by_hand() -> None:
         "user_rating": [3, 3],
         # Means are 3, 5 and 2. Item 3: 3 - 2 = 1 by one user; item 1: 2 - 3 = -1 by one user; shrunk by five.
         "item_rating": [1 / 6, -1 / 6],
-        # The moment is day 10, user 1's last. Item 3 was watched on day 9, item 1 on days 0 and 1.
+        # The request time is day 10, user 1's last. Item 3 was watched on day 9, item 1 on days 0 and 1.
         "near_1d": np.log([2, 1]),
         "near_3d": np.log([2, 1]),
         "near_10d": np.log([2, 3]),
@@ -315,157 +200,48 @@ def test_a_history_small_enough_to_work_by_hand() -> None:
         np.testing.assert_allclose(columns[name], values, rtol=1e-5, atol=1e-6, err_msg=name)
 
 
-@pytest.fixture(scope="module")
-def world() -> FeatureTables:
-    return random_world()
+# Groups.
 
 
-@pytest.fixture(scope="module")
-def asked(world: FeatureTables) -> Candidates:
-    return candidates_for(world, list(range(1, 30)), n=12)
-
-
-@pytest.fixture(scope="module")
-def columns(world: FeatureTables, asked: Candidates) -> dict[str, np.ndarray]:
-    return matrix_of(world, asked)
-
-
-def profiles(world: FeatureTables, kind: str) -> np.ndarray:
-    """[n_users + 1, n_items + 1] every user's weights, from the history's own functions."""
-    profile = np.zeros((len(world.history.users) + 1, len(world.history.items) + 1))
-    for user in range(1, len(profile)):
-        rows = world.history.by_user.of(user)
-        counts = np.array([len(rows)])
-        weights = uniform_weights(counts) if kind == "uniform" else recency_weights(counts, CONFIG.half_life)
-        profile[user, world.history.item_num[rows]] = weights
-    return profile
-
-
-@pytest.mark.parametrize("kind", ["uniform", "recency"])
-def test_affinities_are_products_with_the_item_similarities(
-    world: FeatureTables, asked: Candidates, columns: dict[str, np.ndarray], kind: str
-) -> None:
-    neighbours = cosine_neighbours(world.history.matrix, n_neighbours=4, shrink=1.0)  # row i: the neighbours of i
-    assert np.diff(neighbours.indptr).max() == 4
-    cells = (asked.user_num, asked.item_num)
-    cosine = profiles(world, kind) @ neighbours.T.toarray()
-    np.testing.assert_allclose(columns[f"cosine_{kind}"], cosine[cells], rtol=1e-5, atol=1e-6)
-    ease = profiles(world, kind) @ ease_weights(world.history.matrix, l2=CONFIG.ease_l2 * np.sqrt(30))
-    np.testing.assert_allclose(columns[f"ease_{kind}"], ease[cells], rtol=1e-4, atol=1e-6)
-    if kind == "uniform":
-        watched = profiles(world, kind) > 0
-        nearest = (watched[:, None, :] * neighbours.toarray()[None]).max(axis=2)
-        np.testing.assert_allclose(columns["cosine_nearest"], nearest[cells], rtol=1e-6)
-
-
-def test_rated_affinities_weigh_by_the_rating_above_the_users_mean(
-    world: FeatureTables, asked: Candidates, columns: dict[str, np.ndarray]
-) -> None:
-    history = world.history
-    assert history.rating is not None
-    profile = profiles(world, "uniform")
-    for user in range(1, 30):
-        rows = history.by_user.of(user)
-        above = history.rating[rows] - np.nanmean(history.rating[rows])
-        profile[user, history.item_num[rows]] *= np.nan_to_num(above)
-    ease = profile @ ease_weights(history.matrix, l2=CONFIG.ease_l2 * np.sqrt(30))
-    np.testing.assert_allclose(columns["ease_rated"], ease[asked.user_num, asked.item_num], rtol=1e-4, atol=1e-5)
-
-
-def naive_near(world: FeatureTables, items: np.ndarray, request_s: int, days: int) -> list[int]:
-    history = world.history
-    assert history.timestamp_s is not None
-    is_near = np.abs(history.timestamp_s - request_s) <= days * DAY_S
-    return [int((is_near & (history.item_num == item)).sum()) for item in items]
-
-
-@pytest.mark.parametrize("request_time", ["user_last", "history_end"])
-def test_windows_are_counts_of_events_near_the_request(
-    world: FeatureTables, asked: Candidates, request_time: str
-) -> None:
-    columns = matrix_of(world, asked, CONFIG.model_copy(update={"request_time": request_time}))
-    history = world.history
-    assert history.timestamp_s is not None
-    for place, user in enumerate(asked.users):
-        rows = slice(*asked.starts[place : place + 2])
-        last_s = int(history.timestamp_s[history.user_num == user].max())
-        request_s = last_s if request_time == "user_last" else world.now_s
-        items = asked.item_num[rows]
-        for days in WINDOWS_DAYS:
-            near = np.array(naive_near(world, items, request_s, days))
-            np.testing.assert_allclose(columns[f"near_{days}d"][rows], np.log1p(near), rtol=1e-6)
-            n_all = int((np.abs(history.timestamp_s - request_s) <= days * DAY_S).sum())
-            share = (history.item_counts[items] + 1) / (len(history) + 21)
-            expected = np.log((near + 1) / (n_all + 21) / share)
-            np.testing.assert_allclose(columns[f"lift_{days}d"][rows], expected, rtol=1e-4, atol=1e-5)
-        first_s = np.array([history.timestamp_s[history.item_num == item].min() for item in items])
-        age = (request_s - first_s) / DAY_S
-        np.testing.assert_allclose(columns["item_age"][rows], np.sign(age) * np.log1p(abs(age)), rtol=1e-5, atol=1e-6)
-        np.testing.assert_allclose(columns["idle_days"][rows], np.log1p((request_s - last_s) / DAY_S), rtol=1e-5)
-
-
-def test_segment_lift(world: FeatureTables, asked: Candidates, columns: dict[str, np.ndarray]) -> None:
-    group_of = world.users.categorical["group"]
-    share = (world.history.item_counts + 1) / (len(world.history) + 21)
-    lifts = columns["segment.group"]
-    for row, (user, item) in enumerate(zip(asked.user_num, asked.item_num, strict=True)):
-        in_group = group_of[world.history.user_num] == group_of[user]
-        n = (in_group & (world.history.item_num == item)).sum()
-        expected = np.log((n + 20 * share[item]) / ((in_group.sum() + 20) * share[item])) if group_of[user] else 0
-        assert lifts[row] == pytest.approx(expected, rel=1e-4, abs=1e-6)
-    assert (lifts[group_of[asked.user_num] == 0] == 0).all()
-    assert (group_of[asked.user_num] == 0).any()
-
-
-def test_item_and_user_rating(world: FeatureTables, asked: Candidates, columns: dict[str, np.ndarray]) -> None:
-    history = world.history
-    assert history.rating is not None
-    rated = np.isfinite(history.rating)
-    means = {user: history.rating[rated & (history.user_num == user)].mean() for user in asked.users}
-    for row, (user, item) in enumerate(zip(asked.user_num, asked.item_num, strict=True)):
-        about = rated & (history.item_num == item)
-        above = [history.rating[event] - means[history.user_num[event]] for event in np.flatnonzero(about)]
-        assert columns["item_rating"][row] == pytest.approx(np.sum(above) / (len(above) + 5), rel=1e-4, abs=1e-5)
-        assert columns["user_rating"][row] == pytest.approx(means[user], rel=1e-5)
-
-
-def test_features_of_user_and_item(world: FeatureTables, asked: Candidates, columns: dict[str, np.ndarray]) -> None:
-    np.testing.assert_array_equal(columns["user.age"], world.users.numeric["age"][asked.user_num])
-    year = world.items.numeric["year"]
-    np.testing.assert_array_equal(columns["item.year"], year[asked.item_num])
-    means = [year[world.history.item_num[world.history.user_num == user]].mean() for user in asked.user_num]
-    np.testing.assert_allclose(columns["distance.year"], abs(year[asked.item_num] - means), rtol=1e-4, atol=1e-5)
-
-
-@pytest.mark.parametrize("name", ["genres", "country"])
-def test_category_lift(world: FeatureTables, asked: Candidates, columns: dict[str, np.ndarray], name: str) -> None:
-    """Mean over a candidate's categories of their share in the history less that in the catalogue's watches."""
-    values = {**world.items.multi_valued, "country": world.items.categorical["country"][:, None]}[name]
-    n = world.items.sizes[name]
-
-    def shares(items: np.ndarray) -> np.ndarray:
-        counts = np.bincount(values[items].ravel(), minlength=n)[1:]
-        return np.append(0, counts / counts.sum())
-
-    background = shares(world.history.item_num)
-    for row, (user, item) in enumerate(zip(asked.user_num, asked.item_num, strict=True)):
-        lift = shares(world.history.item_num[world.history.user_num == user]) - background
-        mine = values[item][values[item] > 0]
-        expected = lift[mine].mean() if len(mine) else 0
-        assert columns[f"category.{name}.uniform"][row] == pytest.approx(expected, rel=1e-4, abs=1e-6)
-
-
-def test_context_is_of_the_list(asked: Candidates, columns: dict[str, np.ndarray]) -> None:
-    for place in range(len(asked.users)):
-        rows = slice(*asked.starts[place : place + 2])
-        score = asked.score[rows]
-        np.testing.assert_allclose(columns["standard_score"][rows], (score - score.mean()) / score.std(), atol=1e-5)
-        np.testing.assert_allclose(columns["log_rank_score"][rows], np.log1p(np.arange(12)), rtol=1e-6)
-
-
-def test_only_the_newest_of_a_long_history_count() -> None:
+@pytest.mark.parametrize("group", GROUPS, ids=lambda group: group.name)
+@pytest.mark.parametrize("users", [[4, 30, 0], []])
+def test_a_group_computes_the_columns_that_it_names(group: type[FeatureGroup], users: list[int]) -> None:
     world = random_world()
-    config = CONFIG.model_copy(update={"max_history": 3})
-    candidates = candidates_for(world, [1, 2])
-    columns = matrix_of(world, candidates, config)
-    assert columns["history_length"].tolist() == pytest.approx([np.log(4)] * 16)
+    candidates = candidates_for(world, users or [1])
+    candidates = candidates if users else candidates.select(np.zeros(0, np.int64))
+    ((_, request),) = PairRequest.blocks(candidates, world, CONFIG, n_users=9)
+    fitted = group(group.fit(world, CONFIG))
+    columns = fitted.columns(world, candidates.sources)
+    assert [len(values) for values in fitted.compute(request)] == [len(candidates)] * len(columns)
+    assert all(column.about for column in columns)
+
+
+def test_groups_have_names_of_their_own() -> None:
+    names = [group.name for group in GROUPS]
+    assert len(set(names)) == len(names)
+    assert not [name for name in names if "/" in name]
+
+
+def test_the_order_of_the_columns_is_that_of_the_groups() -> None:
+    """A seed gives the same ranker only as long as they stay in order; columns that are not named here are free."""
+    world = random_world()
+    placed = [
+        *("score", "cosine_uniform", "cosine_recency", "ease_uniform", "ease_recency", "ease_liked", "ease_disliked"),
+        *("svd_16", "popularity", "near_3d", "cooccurrence_uniform", "cooccurrence_recency"),
+    ]
+    expected = [
+        *("score", "log_rank", "score_a", "log_rank_in_a", "score_b", "log_rank_in_b"),
+        *("cosine_uniform", "cosine_recency", "cosine_rated", "cosine_nearest"),
+        *("ease_uniform", "ease_recency", "ease_rated", "ease_liked", "ease_disliked", "svd_16"),
+        *("popularity", "history_length", "history_popularity"),
+        *("near_1d", "lift_1d", "near_3d", "lift_3d", "near_10d", "lift_10d", "near_30d", "lift_30d"),
+        *("item_age", "idle_days"),
+        *("cooccurrence_uniform", "cooccurrence_recency", "cooccurrence_rated", "cooccurrence_nearest"),
+        *("item_rating", "user_rating", "segment.group", "user.age", "item.year", "distance.year"),
+        *("category.country.uniform", "category.country.recency"),
+        *("category.genres.uniform", "category.genres.recency"),
+        *(f"standard_{name}" for name in placed),
+        *(f"log_rank_{name}" for name in placed),
+    ]
+    names = PairFeatures.fit(world, CONFIG).names(world, ("a", "b"))
+    assert [name for name in names if name in expected] == expected

@@ -13,7 +13,7 @@ from belfry.ranking.features.pair_features import PairFeatures
 from belfry.ranking.lists import Lists
 from belfry.ranking.listwise.feature_ranker import FeaturedRanker
 from belfry.ranking.listwise.score_blend import ScoreBlend
-from tests.ranking.features.test_pair_features import CONFIG, candidates_for, random_world
+from tests.ranking.features.world import CONFIG, candidates_for, random_world
 
 OPINION = ScoreBlend(0.5, Calibration(slope=2.0, intercept=-1.0))
 

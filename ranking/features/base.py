@@ -1,0 +1,118 @@
+"""FeatureGroup: pair features that are computed together; and what a group is handed and says of its columns."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any, ClassVar, NamedTuple, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from belfry.dataset.candidates import Candidates
+from belfry.dataset.features import BUCKET_SUFFIX, FeatureTables
+from belfry.dataset.interactions import Positions
+from belfry.dataset.vocabulary import ItemNums
+from belfry.ranking.base import Matrix
+from belfry.ranking.features.config import PairFeaturesConfig
+from belfry.ranking.features.history import UserHistories
+
+Arrays: TypeAlias = dict[str, npt.NDArray[Any]]
+Values: TypeAlias = npt.NDArray[np.floating]  # [n_rows] of one column
+
+
+class Column(NamedTuple):
+    """What a group says of one of its columns."""
+
+    name: str
+    about: str  # what it tells, in words for people; columns about the same are explained as one
+    has_place: bool = False  # whether its standard score and its rank within the list become columns too
+
+
+@dataclass(frozen=True)
+class PairRequest:
+    """Candidates of some users and what these users did: all that a group computes from.
+
+    Where `values` [n_users] belong to the users, `values[request.row_user]` belong to the rows.
+    """
+
+    candidates: Candidates
+    features: FeatureTables
+    histories: UserHistories  # of `candidates.users`
+
+    @classmethod
+    def blocks(
+        cls, candidates: Candidates, features: FeatureTables, config: PairFeaturesConfig, *, n_users: int
+    ) -> "Iterator[tuple[slice, PairRequest]]":
+        """The rows and the request of each block of at most `n_users` users."""
+        starts = candidates.starts
+        for first in range(0, len(candidates.users), n_users):
+            users = candidates.users[first : first + n_users]
+            rows = slice(int(starts[first]), int(starts[first + len(users)]))
+            own = candidates.select(np.arange(rows.start, rows.stop))
+            own = replace(own, users=users, row_user=own.row_user - first)
+            yield rows, cls(own, features, UserHistories.of(users, features, config))
+
+    @property
+    def items(self) -> ItemNums:
+        """[n_rows]"""
+        return self.candidates.item_num
+
+    @property
+    def row_user(self) -> Positions:
+        """[n_rows] position of the user of each row."""
+        return self.candidates.row_user
+
+    def lists(self) -> Iterator[tuple[slice, slice]]:
+        """Of each user with candidates: their rows, and their events in `histories`."""
+        places = zip(pairwise(self.candidates.starts.tolist()), pairwise(self.histories.starts.tolist()), strict=True)
+        return ((slice(*rows), slice(*events)) for rows, events in places if rows[0] < rows[1])
+
+
+class FeatureGroup(ABC):
+    """A group of pair features, made of what `fit` kept of one history.
+
+    A new group is a subclass in a file of its own and a row in `GROUPS` of `belfry.ranking.features.pair_features`.
+    The same code computes it in training and in answering, so it may use NumPy and SciPy alone.
+    """
+
+    name: ClassVar[str]  # in the files of a run; no "/"
+
+    def __init__(self, arrays: Arrays) -> None:
+        """`arrays` are those that `fit` gave."""
+        self.arrays = arrays
+
+    @staticmethod
+    def can_fit(features: FeatureTables, config: PairFeaturesConfig) -> bool:
+        """Whether the data has what the group needs; where not, the group is left out."""
+        return True
+
+    @staticmethod
+    @abstractmethod
+    def fit(features: FeatureTables, config: PairFeaturesConfig) -> Arrays:
+        """What the group keeps of `features.history`, by name."""
+
+    @abstractmethod
+    def columns(self, features: FeatureTables, sources: tuple[str, ...]) -> Sequence[Column]:
+        """The columns that `compute` gives, in order; `sources` are those of the candidates."""
+
+    @abstractmethod
+    def compute(self, request: PairRequest) -> Sequence[Values] | Matrix:
+        """The values of each column, [n_rows] of any float type, rows as in `request.candidates`.
+
+        A row may depend on the other rows of its list, and on nothing of other lists.
+        """
+
+    def item_weights(self, watched: ItemNums, items: ItemNums) -> Matrix | None:
+        """[n_items, n_watched] what each watched item adds to a column of each item; None where nothing adds up so.
+
+        Args:
+            watched: rising, each item once.
+            items: [n_items].
+        """
+        return None
+
+
+def label(column: str) -> str:
+    """What people call a feature column: the tenths that a numeric column is cut into go by its name."""
+    return column.removesuffix(BUCKET_SUFFIX)

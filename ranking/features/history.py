@@ -1,0 +1,93 @@
+"""UserHistories: what some users did, as feature groups read it."""
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+
+from belfry.dataset.features import FeatureTables
+from belfry.dataset.history import recency_weights, uniform_weights
+from belfry.dataset.interactions import Interactions, Positions, Times, stretches
+from belfry.dataset.vocabulary import ItemNums, UserNums
+from belfry.ranking.base import Matrix
+from belfry.ranking.features.config import PairFeaturesConfig
+
+UNIFORM, RECENCY, RATED = "uniform", "recency", "rated"
+
+
+def weightings(features: FeatureTables) -> tuple[str, ...]:
+    """The rows of `UserHistories.weights`, by name."""
+    return (UNIFORM, RECENCY, RATED) if has_ratings(features) else (UNIFORM, RECENCY)
+
+
+def has_ratings(features: FeatureTables) -> bool:
+    """Whether there is a rating column, even one without a value in this part of the history.
+
+    Every part of a history so has the same columns.
+    """
+    return features.history.rating is not None
+
+
+@dataclass(frozen=True)
+class UserHistories:
+    """Newest `max_history` events of each user, oldest first, one user after another; none of user 0, the unknown one.
+
+    Weights of an event of a user with n events:
+
+    - uniform: 1 / sqrt(n)
+    - recency: 0.5^(age / half_life), scaled to unit length over the user; age is counted in events from the newest
+    - rated: (rating - mean_rating) / sqrt(n), 0 where the event has no rating
+    """
+
+    item_num: ItemNums  # [n_events]
+    starts: Positions  # [n_users + 1]: events of user i are `starts[i] : starts[i + 1]`
+    weights: Matrix  # [n_weightings, n_events], rows as in `weightings`
+    request_s: Times  # [n_users] UTC, the request time: what the list is made for
+    last_s: Times  # [n_users] UTC, newest event; the request time where there is none
+    mean_rating: npt.NDArray[np.float32]  # [n_users], 0 without ratings
+
+    @classmethod
+    def of(cls, users: UserNums, features: FeatureTables, config: PairFeaturesConfig) -> "UserHistories":
+        """Of `users`, in this order, from `features.history`."""
+        history = features.history
+        stops = history.by_user.starts[users + 1]
+        counts = np.where(users > 0, np.minimum(stops - history.by_user.starts[users], config.max_history), 0)
+        rows = history.by_user.order[stretches(stops - counts, counts)]  # [n_events]
+        starts = np.append(0, np.cumsum(counts)).astype(np.int64)
+        weights = [uniform_weights(counts), recency_weights(counts, config.half_life)]
+        mean_rating = np.zeros(len(users), np.float32)
+        if history.rating is not None:
+            rating = history.rating[rows]
+            is_rated = np.isfinite(rating)
+            mean_rating = means(rating[is_rated], np.append(0, np.cumsum(is_rated))[starts])
+            above = np.where(is_rated, rating - np.repeat(mean_rating, counts), 0)
+            weights.append(above.astype(np.float32) * weights[0])
+        last_s = np.full(len(users), features.now_s, np.int64)
+        if history.timestamp_s is not None:
+            last_s[counts > 0] = history.timestamp_s[rows[starts[1:][counts > 0] - 1]]
+        request_s = last_s if config.request_time == "user_last" else np.full(len(users), features.now_s, np.int64)
+        return cls(history.item_num[rows], starts, np.stack(weights), request_s, last_s, mean_rating)
+
+    @property
+    def lengths(self) -> Positions:
+        """[n_users] count of events."""
+        return np.diff(self.starts)
+
+
+def means(values: npt.NDArray[np.floating], starts: Positions) -> npt.NDArray[np.floating]:
+    """[n_stretches] mean of `values[starts[i] : starts[i + 1]]`, in the precision of `values`; 0 where it is empty."""
+    pairs = pairwise(starts.tolist())
+    return np.array([values[start:stop].mean() if start < stop else 0 for start, stop in pairs], values.dtype)
+
+
+def ratings_above_mean(history: Interactions) -> npt.NDArray[np.float64]:
+    """[n_events] rating of each event less the mean of its user; NaN without a rating."""
+    assert history.rating is not None
+    is_rated = np.isfinite(history.rating)
+    user, rating = history.user_num[is_rated], history.rating[is_rated]
+    n_by_user = np.maximum(np.bincount(user, minlength=len(history.users) + 1), 1)
+    mean_by_user = np.bincount(user, rating, minlength=len(n_by_user)) / n_by_user
+    above = np.full(len(history), np.nan)
+    above[is_rated] = rating - mean_by_user[user]
+    return above

@@ -1,0 +1,71 @@
+"""SessionCooccurrence: what others watched in one session with items of the history."""
+
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from belfry.dataset.features import FeatureTables
+from belfry.dataset.interactions import Interactions
+from belfry.ranking.features.config import PairFeaturesConfig
+from belfry.ranking.features.groups.cooccurrence import SessionCooccurrence
+from tests.ranking.features.world import CONFIG, NOTHING, START_S, candidates_for, matrix_of
+
+
+@pytest.fixture
+def sessions() -> FeatureTables:
+    """User 1: items 1, 2, 3 within a minute, item 4 later. User 2: items 1 and 2 within a minute. User 3: item 1."""
+    table = pa.table(
+        {
+            "user_id": [1, 1, 1, 1, 2, 2, 3],
+            "item_id": [1, 2, 3, 4, 2, 1, 1],
+            "timestamp_s": [START_S + seconds for seconds in (0, 30, 60, 500, 900, 910, 5000)],
+        }
+    )
+    return FeatureTables(Interactions.from_table(table), NOTHING, NOTHING)
+
+
+def weights_of(features: FeatureTables, config: PairFeaturesConfig) -> np.ndarray:
+    """[n_items + 1, n_items + 1]"""
+    arrays = SessionCooccurrence.fit(features, config)
+    weights = np.zeros((5, 5))
+    for item in range(5):
+        weights[item, arrays["neighbour"][item]] = arrays["weight"][item]
+    return weights
+
+
+def test_weights_are_pairs_of_one_session_over_what_both_items_have(sessions: FeatureTables) -> None:
+    """Pairs within 60 seconds: (1, 2) twice, (1, 3) and (2, 3) once; so items 1, 2, 3 have 3, 3 and 2."""
+    expected = np.zeros((5, 5))
+    expected[1, 2] = 2 / np.sqrt((3 + 5) * (3 + 5))
+    expected[1, 3] = expected[2, 3] = 1 / np.sqrt((3 + 5) * (2 + 5))
+    np.testing.assert_allclose(weights_of(sessions, CONFIG), expected + expected.T, rtol=1e-6)
+
+
+def test_events_many_steps_apart_are_no_pair(sessions: FeatureTables) -> None:
+    """One step: (1, 2) twice, (2, 3) once."""
+    weights = weights_of(sessions, CONFIG.model_copy(update={"session_steps": 1}))
+    assert np.argwhere(weights).tolist() == [[1, 2], [2, 1], [2, 3], [3, 2]]
+
+
+def test_only_the_largest_weights_are_kept(sessions: FeatureTables) -> None:
+    """Of equal ones, that of the lower item number."""
+    weights = weights_of(sessions, CONFIG.model_copy(update={"n_neighbours": 1}))
+    assert np.argwhere(weights).tolist() == [[1, 2], [2, 1], [3, 1]]
+
+
+def test_columns_are_sums_over_the_history(sessions: FeatureTables) -> None:
+    """User 3 watched item 1 alone, so each weighting is 1."""
+    candidates = candidates_for(sessions, [3], n=4)
+    columns = matrix_of(sessions, candidates)
+    expected = weights_of(sessions, CONFIG)[candidates.item_num, 1]
+    for name in ("uniform", "recency", "nearest"):
+        np.testing.assert_allclose(columns[f"cooccurrence_{name}"], expected, rtol=1e-6, err_msg=name)
+
+
+def test_without_times_or_with_a_gap_of_0_there_is_no_such_group(sessions: FeatureTables) -> None:
+    untimed = replace(sessions, history=replace(sessions.history, timestamp_s=None))
+    assert SessionCooccurrence.can_fit(sessions, CONFIG)
+    assert not SessionCooccurrence.can_fit(untimed, CONFIG)
+    assert not SessionCooccurrence.can_fit(sessions, CONFIG.model_copy(update={"session_gap_s": 0}))
