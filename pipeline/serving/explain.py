@@ -48,7 +48,7 @@ def reasons_for(two_stage: TwoStage, trace: Trace, neighbourhood: Callable[[], N
     if described is None:
         reasons = _reasons_by_vectors(trace.known, np.unique(events), neighbourhood())
     else:
-        reasons = _reasons_by_features(trace.known, described, events)
+        reasons = _reasons_by_features(two_stage, trace.known, described, events)
     unranked = np.array(trace.lists.origins)[trace.lists.origin] == UNRANKED
     return [Reason([], []) if without else reason for reason, without in zip(reasons, unranked, strict=True)]
 
@@ -59,17 +59,20 @@ def _reasons_by_vectors(trace: KnownTrace, watched: ItemNums, neighbourhood: Nei
     return [Reason(found, []) for found in _largest_shares(shares, watched)]
 
 
-def _reasons_by_features(trace: KnownTrace, described: Described, events: ItemNums) -> list[Reason]:
+def _reasons_by_features(
+    two_stage: TwoStage, trace: KnownTrace, described: Described, events: ItemNums
+) -> list[Reason]:
     """`events`: the items of the user's history, oldest first."""
     items, pair_features = trace.lists.item_num, described.ranker.pair_features
     watched = np.unique(events[-pair_features.config.max_history :])
     shares = _shares(contributions(pair_features, watched, items), watched, items)
-    effects = _rows_of(occlude(described.ranker, described.lists, described.columns), described.lists.items, items)
+    columns = pair_features.columns(two_stage.features, trace.candidates.sources)
+    effects = _rows_of(occlude(described.ranker, described.lists, columns), described.lists.items, items)
     return [Reason(*found) for found in zip(_largest_shares(shares, watched), _strongest(effects), strict=True)]
 
 
 def _cold_effects(two_stage: TwoStage, trace: ColdTrace) -> Effects:
-    """Weights of the score of a cold list, each against its mean over what is popular."""
+    """Parts of the score of a cold list, each against its mean over what is popular."""
     popular = trace.popular
     by_group = two_stage.popularity.parts(int(popular.users[0]), popular.item_num, two_stage.features)
     parts = {segment_words(name) if name else "popularity": values for name, values in by_group.items()}

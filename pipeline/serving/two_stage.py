@@ -12,7 +12,6 @@ from belfry.dataset.interactions import Mask, SeenItems
 from belfry.dataset.vocabulary import ItemNums, UserNums
 from belfry.pipeline.serving.results import COLD, UNRANKED
 from belfry.ranking.base import ListScorer, Ranker, Scores
-from belfry.ranking.features.base import Column
 from belfry.ranking.features.pair_features import PairFeatures
 from belfry.ranking.lists import Lists
 from belfry.retrieval.base import Embeddings, Retriever, Towers
@@ -49,7 +48,6 @@ class Described:
 
     ranker: DescribingRanker
     lists: Lists
-    columns: tuple[Column, ...]  # of the lists: what each feature is about
 
 
 @dataclass(frozen=True)
@@ -148,8 +146,7 @@ class TwoStage:
         """[n_rows] the ranker's scores, and the features that it read, where it reads any."""
         if not isinstance(ranker, DescribingRanker):
             return ranker.score(candidates, self.features), None
-        columns = ranker.pair_features.columns(self.features, candidates.sources)
-        described = Described(ranker, ranker.describe(candidates, self.features), columns)
+        described = Described(ranker, ranker.describe(candidates, self.features))
         return ranker.score_lists(described.lists), described
 
     def _trace_cold(self, users: UserNums, limits: Limits) -> ColdTrace:

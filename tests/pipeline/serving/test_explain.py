@@ -11,7 +11,7 @@ from belfry import Explanation, Recommendation, Recommender, recommend
 from belfry.dataset.vocabulary import Id, UserNums
 from belfry.pipeline.serving.explain import N_NAMED
 from belfry.pipeline.serving.two_stage import Described, DescribingRanker, Limits
-from belfry.ranking.explain import occlude
+from belfry.ranking.explain import Effects, occlude
 
 STRANGER = 99
 
@@ -101,10 +101,12 @@ def test_a_row_of_a_batch_is_explained_as_it_is_alone(recommender: Recommender, 
         assert trace.described is not None
         return trace.described
 
-    batch = described(users)
+    def effects_of(described: Described) -> Effects:
+        columns = described.ranker.pair_features.columns(two_stage.features, ("two_tower", "popularity"))
+        return occlude(described.ranker, described.lists, columns)
+
     alone = [described(users[[place]]) for place in range(len(users))]
-    of_batch = occlude(batch.ranker, batch.lists, batch.columns)
-    of_alone = [occlude(one.ranker, one.lists, one.columns) for one in alone]
+    of_batch, of_alone = effects_of(described(users)), [effects_of(one) for one in alone]
     assert {one.groups for one in of_alone} == {of_batch.groups}
     np.testing.assert_allclose(of_batch.changes, np.concatenate([one.changes for one in of_alone], axis=1), atol=1e-4)
     for place, user in enumerate(known):
