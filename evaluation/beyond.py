@@ -18,7 +18,7 @@ _WORDS_PER_BLOCK = 1 << 22  # 32 MiB of watcher bits at a time
 
 
 def coverage(lists: Lists, n_items: int) -> float:
-    """Share of the catalogue's `n_items` that is in at least one list.
+    """Share of the catalogue's `n_items` that is in at least one list: |union of lists| / n_items.
 
     Source: Ge, Delgado-Battenfeld and Jannach, Beyond accuracy, RecSys 2010 (catalogue coverage).
     """
@@ -28,6 +28,7 @@ def coverage(lists: Lists, n_items: int) -> float:
 def gini(lists: Lists, n_items: int) -> float:
     """How unequally the lists show the catalogue: 0 every item equally often, towards 1 one item only; NaN for no rows.
 
+    With e_1 <= ... <= e_N the lists that hold each of the N items: sum_i (2 i - N - 1) e_i / (N sum_i e_i).
     Source: Fleder and Hosanagar, Blockbuster culture's next rise or fall, Management Science 2009.
     """
     exposure = np.sort(np.bincount(lists[lists > 0], minlength=n_items + 1)[1:])
@@ -38,7 +39,7 @@ def gini(lists: Lists, n_items: int) -> float:
 
 
 def novelty(lists: Lists, history: Interactions) -> PerUser:
-    """[n_users] mean self-information of the list: -log2 of the share of users who watched an item, in bits.
+    """[n_users] mean self-information of the list in bits: mean of -log2(watchers of the item / users with a history).
 
     An item that nobody watched counts as watched by one user, the largest finite surprise.
     Source: Zhou et al., Solving the apparent diversity-accuracy dilemma of recommender systems, PNAS 2010.
@@ -52,17 +53,14 @@ def mean_popularity(lists: Lists, history: Interactions) -> PerUser:
     return _mean_of_list(lists, history.item_counts.astype(np.float64))
 
 
-def popularity_lift(lists: Lists, users: UserNums, history: Interactions) -> PerUser:
-    """[n_users] mean popularity of the list / what these users' own histories hold on average; 1 is neither way.
+def popularity_lift(lists: Lists, history: Interactions, mean_history_popularity: float) -> PerUser:
+    """[n_users] mean popularity of the list / that of histories; 1 is neither way.
 
-    The divisor is one number, the mean over users of their history's mean popularity. So the mean over users is the
+    The divisor is one number for all, the mean over users of `history_popularity`. So the mean over users is the
     source's ratio of group averages (its delta GAP, plus 1), and a user with an obscure history cannot outweigh all.
     Source: Abdollahpouri et al., The unfairness of popularity bias in recommendation, RMSE workshop, RecSys 2019.
     """
-    own = history_popularity(users, history)
-    if np.isnan(own).all():
-        return np.full(len(users), np.nan)
-    return mean_popularity(lists, history) / float(np.nanmean(own))
+    return mean_popularity(lists, history) / mean_history_popularity
 
 
 def history_popularity(users: UserNums, history: Interactions) -> PerUser:
@@ -91,8 +89,8 @@ def serendipity(lists: Lists, hits: Mask, users: UserNums, history: Interactions
 def miscalibration(lists: Lists, users: UserNums, history: Interactions, shares: PerUser) -> PerUser:
     """[n_users] how far the categories of the list are from those of the history: 0 alike, higher further, in nats.
 
-    The divergence of Kullback and Leibler from the history's shares to the list's, the latter mixed with 1% of the
-    former so that it stays finite. NaN where the history or the list has no category.
+    KL(p || q') = sum_c p_c log(p_c / q'_c), with p the shares of categories in the history, q those in the list and
+    q' = 0.99 q + 0.01 p, so that it stays finite. NaN where the history or the list has no category.
     Source: Steck, Calibrated recommendations, RecSys 2018.
 
     Args:
@@ -111,6 +109,7 @@ def miscalibration(lists: Lists, users: UserNums, history: Interactions, shares:
 def intra_list_diversity(lists: Lists, history: Interactions) -> PerUser:
     """[n_users] 1 - mean cosine similarity of all pairs in the list, items as columns of the history's matrix.
 
+    cos(i, j) = |watched both| / sqrt(|watched i| |watched j|).
     Two items are alike when the same users watched both; one that nobody watched is like no other.
     Source: Ziegler et al., Improving recommendation lists through topic diversification, WWW 2005, with the cosine of
     co-watching for want of a taxonomy.

@@ -1,41 +1,31 @@
-"""EvaluationContext: what lists are judged against, the same for every system of a comparison."""
+"""EvaluationContext: what lists are judged against, the same for every system of a report."""
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import pairwise
+from typing import Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from belfry.dataset import columns
-from belfry.dataset.interactions import Interactions, SeenItems, Times
-from belfry.dataset.vocabulary import ItemNums, Numbers, Vocabulary
+from belfry.dataset.errors import InputError
+from belfry.dataset.interactions import Interactions, Mask, SeenItems, Times
+from belfry.dataset.vocabulary import UNKNOWN, ItemNums, Numbers, Vocabulary
 from belfry.evaluation import beyond
+from belfry.evaluation.groups import Categories, Groups
 from belfry.evaluation.metrics import PerUser
 
-MAX_CATEGORIES = 50  # the largest ones; the rest counts as none
 DIVERSITY_USERS = 20_000  # histories that say which items are alike, and lists whose diversity is measured
-
-_SPLIT = "|"
-
-
-@dataclass(frozen=True)
-class Categories:
-    """A column of the items table with several values for an item, such as genres."""
-
-    column: str
-    labels: tuple[str, ...]
-    shares: PerUser = field(repr=False)  # [n_items + 1, n_labels] of each label in an item, rows summing to 1 or 0
+Need: TypeAlias = Literal["ratings", "liked_from", "times", "categories"]
 
 
 @dataclass(frozen=True)
-class Groups:
-    """Users in named groups; -1 for a user in none."""
+class UserCount:
+    """Users who are in no figure, or counted otherwise than one might think, and why."""
 
-    labels: tuple[str, ...]
-    code: npt.NDArray[np.int64] = field(repr=False)  # [n]
+    reason: str
+    n: int
 
 
 @dataclass(frozen=True)
@@ -43,14 +33,25 @@ class EvaluationContext:
     """The history that lists grew out of, what users did later, and what is known beside."""
 
     history: Interactions
-    test: SeenItems  # usable test pairs
+    test: SeenItems  # the pairs that a list could hit
     rating: PerUser | None  # [n_pairs] of `test`, NaN where not rated
     time: Times | None  # [n_pairs] of `test`, UTC seconds
     seen: SeenItems  # what no list may hold
     titles: pa.Array  # [n_items] null where there is none
     categories: Categories | None = None
     user_columns: dict[str, Groups] = field(default_factory=dict)  # name -> groups of user numbers, [n_users + 1]
-    liked_from: float | None = None  # a rating that says that an item was liked
+    liked_from: float | None = None  # a rating that says that an item was liked; None without ratings
+
+    @cached_property
+    def known(self) -> frozenset[Need]:
+        """What is there beside two id columns, for metrics that need it."""
+        there: dict[Need, object] = {
+            "ratings": self.rating,
+            "liked_from": self.liked_from,
+            "times": self.time,
+            "categories": self.categories,
+        }
+        return frozenset(need for need, found in there.items() if found is not None)
 
     @cached_property
     def users(self) -> Numbers:
@@ -73,9 +74,32 @@ class EvaluationContext:
         return weight
 
     @cached_property
+    def debiased_gain(self) -> PerUser:
+        """[n_pairs] `item_weight` of each test pair."""
+        return self.item_weight[self.test.item_num]
+
+    @cached_property
+    def rating_gain(self) -> PerUser:
+        """[n_pairs] the rating of each test pair, 0 where not rated or below 0; for "ratings"."""
+        assert self.rating is not None
+        return np.maximum(np.nan_to_num(self.rating), 0)
+
+    @cached_property
+    def liked_gain(self) -> PerUser:
+        """[n_pairs] 1 where a test pair is rated `liked_from` or higher; for "liked_from"."""
+        assert self.rating is not None and self.liked_from is not None
+        return np.asarray(self.rating >= self.liked_from, np.float64)  # NaN compares false
+
+    @cached_property
     def history_popularity(self) -> PerUser:
         """[n_judged] mean popularity of what each judged user has watched; NaN without a history."""
         return beyond.history_popularity(self.users, self.history)
+
+    @cached_property
+    def mean_history_popularity(self) -> float:
+        """Mean of `history_popularity` over judged users with a history; NaN without any."""
+        own = self.history_popularity
+        return float("nan") if np.isnan(own).all() else float(np.nanmean(own))
 
     @cached_property
     def similarity_history(self) -> Interactions:
@@ -91,71 +115,102 @@ class EvaluationContext:
         users = Vocabulary(pa.array(np.arange(1, len(drawn) + 1)))
         return Interactions(users, self.history.items, (row + 1).astype(np.int32), item)
 
-
-def categories_of(items: pa.Table | None, vocabulary: Vocabulary, column: str | None = None) -> Categories | None:
-    """The first column of the items table with lists of strings, or strings like "Drama|Crime"; None without one.
-
-    Args:
-        items: checked.
-        column: this one instead of the first.
-    """
-    if items is None:
-        return None
-    for name in [column] if column else items.column_names:
-        if name in (columns.ITEM_ID, columns.TITLE) or name not in items.column_names:
-            continue
-        values = items[name].combine_chunks()
-        if pa.types.is_string(values.type) and (column or pc.any(pc.match_substring(values, _SPLIT)).as_py()):
-            values = pc.split_pattern(values, _SPLIT)
-        if pa.types.is_list(values.type) and len(flat := pc.list_flatten(values)):
-            return _categories(name, vocabulary.numbers(items[columns.ITEM_ID]), values, flat, len(vocabulary))
-    return None
+    def on_items(self, member: Mask) -> "EvaluationContext":
+        """The same as if test items outside of `member` [n_items + 1] were none; `users` are those who keep some."""
+        kept = member[self.test.item_num]
+        starts = np.append(0, np.cumsum(kept))[self.test.starts].astype(np.int64)
+        return replace(
+            self,
+            test=SeenItems(starts, self.test.item_num[kept]),
+            rating=None if self.rating is None else self.rating[kept],
+            time=None if self.time is None else self.time[kept],
+        )
 
 
-def _categories(column: str, item_num: ItemNums, values: pa.Array, flat: pa.Array, n_items: int) -> Categories:
-    counts = sorted(pc.value_counts(flat).to_pylist(), key=lambda entry: (-entry["counts"], str(entry["values"])))
-    labels = [entry["values"] for entry in counts if entry["values"]][:MAX_CATEGORIES]
-    code = np.asarray(pc.fill_null(pc.index_in(flat, value_set=pa.array(labels, pa.string())), -1), np.int64)
-    item = item_num[np.asarray(pc.list_parent_indices(values), np.int64)]
-    shares = np.zeros((n_items + 1, len(labels)))
-    known = (code >= 0) & (item > 0)
-    shares[item[known], code[known]] = 1
-    totals = shares.sum(axis=1, keepdims=True)
-    return Categories(column, tuple(labels), np.divide(shares, totals, out=shares, where=totals > 0))
+def make_context(
+    history: Interactions,
+    later: Interactions,
+    *,
+    seen: SeenItems,
+    min_history: int = 0,
+    titles: pa.Array | None = None,
+    categories: Categories | None = None,
+    user_columns: dict[str, Groups] | None = None,
+    liked_from: float | None = None,
+    told: Sequence[UserCount] = (),
+) -> tuple[EvaluationContext, list[UserCount]]:
+    """The context of a report, and whom or what its test part leaves out.
 
-
-def groups_of_column(values: pa.Array, numbers: Numbers, n: int, *, most: int = 12) -> Groups | None:
-    """A column as groups of numbers 0..n: a category each, a number in quarters; None where it tells nobody apart.
+    Out of `later` go unknown users, unknown items, which no list can hold, and the items in `seen`, which none may.
 
     Args:
-        values: [n_rows] strings, or integers or floats.
-        numbers: [n_rows] whose value it is.
-        most: further categories make up the group "all others".
+        history: what the systems learned from.
+        later: what was done afterwards, over the same vocabularies; of equal pairs the first row counts.
+        seen: what no list may hold.
+        min_history: rows that a user must have in `history` to be judged.
+        liked_from: the rating from which an item counts as liked; without, the mean rating of the history, or, where
+            it has none, of the test part.
+        told: what the caller has left out before, which comes first.
+
+    Raises:
+        InputError: nobody is left to judge.
     """
-    code = np.full(n + 1, -1, np.int64)
-    if pa.types.is_string(values.type):
-        counts = sorted(pc.value_counts(values.drop_null()).to_pylist(), key=lambda entry: -entry["counts"])
-        names = [entry["values"] for entry in counts[:most]]
-        found = np.asarray(pc.fill_null(pc.index_in(values, value_set=pa.array(names, pa.string())), len(names)))
-        code[numbers] = np.where(np.asarray(pc.is_null(values)), -1, found)
-        groups = Groups((*names, *(["all others"] if len(counts) > most else [])), code)
-    elif pa.types.is_integer(values.type) or pa.types.is_floating(values.type):
-        code_of_row = quarters(values.cast(pa.float64()).to_numpy(zero_copy_only=False))
-        code[numbers] = code_of_row.code
-        groups = Groups(code_of_row.labels, code)
-    else:
+    later = later.select(later.user_num != UNKNOWN)
+    is_unknown = later.item_num == UNKNOWN
+    was_seen = seen.contains(later.user_num, later.item_num)
+    usable = later.select(~is_unknown & ~was_seen)
+    with_usable = np.unique(usable.user_num)
+    n_before = np.bincount(history.user_num, minlength=len(history.users) + 1)
+    judged = with_usable[n_before[with_usable] >= min_history]
+
+    def users_of(rows: Mask) -> int:
+        return len(np.unique(later.user_num[rows]))
+
+    n_unusable = len(np.setdiff1d(later.user_num, with_usable))
+    counts = {
+        "no test row of an item that is in the catalogue and was not seen before": n_unusable,
+        f"fewer than {min_history} earlier events": len(with_usable) - len(judged),
+        f"in part: {is_unknown.sum():,} test rows of items outside of the catalogue": users_of(is_unknown),
+        f"in part: {was_seen.sum():,} test rows of items that they had seen before": users_of(was_seen),
+        "judged without any history (cold)": int(np.count_nonzero(n_before[judged] == 0)),
+    }
+    left_out = [*told, *(UserCount(reason, n) for reason, n in counts.items() if n)]
+    if not len(judged):
+        why = "; ".join(f"{count.reason}: {count.n:,} users" for count in left_out) or "it has no rows of known users"
+        raise InputError(f"test: no user can be judged ({why}); pass what users did after the training data")
+    usable = usable.select(np.isin(usable.user_num, judged))
+    test, first = _pairs(usable)
+    rating = None if usable.rating is None else usable.rating[first].astype(np.float64)
+    if rating is not None and np.isnan(rating).all():
+        rating = None
+    return EvaluationContext(
+        history=history,
+        test=test,
+        rating=rating,
+        time=None if usable.timestamp_s is None else usable.timestamp_s[first],
+        seen=seen,
+        titles=pa.nulls(len(history.items), pa.string()) if titles is None else titles,
+        categories=categories,
+        user_columns=user_columns or {},
+        liked_from=_liked_from(liked_from, history, rating),
+    ), left_out
+
+
+def _pairs(events: Interactions) -> tuple[SeenItems, npt.NDArray[np.int64]]:
+    """Each pair once, and the first row [n_pairs] that has it."""
+    order = np.lexsort((events.item_num, events.user_num))  # stable: the first of equal pairs comes first
+    user, item = events.user_num[order], events.item_num[order]
+    is_first = np.ones(len(order), np.bool_)
+    is_first[1:] = (np.diff(user) != 0) | (np.diff(item) != 0)
+    starts = np.searchsorted(user[is_first], np.arange(len(events.users) + 2)).astype(np.int64)
+    items: ItemNums = item[is_first]
+    return SeenItems(starts, items), order[is_first]
+
+
+def _liked_from(wanted: float | None, history: Interactions, rating: PerUser | None) -> float | None:
+    if rating is None:
         return None
-    return groups if len(groups.labels) > 1 else None
-
-
-def quarters(values: PerUser) -> Groups:
-    """Numbers in quarters of the users, fewer where values are equal; NaN in none."""
-    finite = values[np.isfinite(values)]
-    edges = np.unique(np.quantile(finite, [0.25, 0.5, 0.75])) if len(finite) else np.zeros(0)
-    edges = edges[edges < finite.max()] if len(finite) else edges
-    code = np.where(np.isfinite(values), np.searchsorted(edges, values, side="left"), -1)
-    bounds = [f"{edge:.4g}" for edge in edges]
-    if not bounds:
-        return Groups(("all",), code)
-    inner = [f"over {low} to {high}" for low, high in pairwise(bounds)]
-    return Groups((f"up to {bounds[0]}", *inner, f"over {bounds[-1]}"), code)
+    if wanted is not None:
+        return wanted
+    ratings = rating if history.rating is None or np.isnan(history.rating).all() else history.rating
+    return float(np.nanmean(ratings))

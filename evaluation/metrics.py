@@ -4,6 +4,8 @@ Each metric takes `hits` [n_users, n] bool (is the item at this rank a test item
 [n_users] (test items of each user, at least 1), and gives [n_users] float64. `n` is the width of `hits`: a list that is
 short or empty holds misses in its last places, so its user counts with what is there and is never left out. The mean
 over users is the caller's. All agree with trec_eval (`ndcg_cut`, `recall`, `P`, `recip_rank`, `map_cut`, `success`).
+
+In formulas h_r is 1 where rank r = 1..n hits, else 0, and m is `n_relevant`.
 """
 
 from typing import TypeAlias
@@ -34,22 +36,22 @@ def hits(lists: Lists, users: UserNums, test: SeenItems) -> Mask:
 
 
 def recall(hits: Mask, n_relevant: Counts) -> PerUser:
-    """Hits / test items. A user with more than `n` test items cannot reach 1."""
+    """Recall@n = sum_r h_r / m. A user with more than `n` test items cannot reach 1."""
     return np.asarray(hits.sum(axis=1) / n_relevant)
 
 
 def precision(hits: Mask) -> PerUser:
-    """Hits / `n`, also where the list is shorter than `n`."""
+    """Precision@n = sum_r h_r / n, also where the list is shorter than `n`."""
     return np.asarray(hits.mean(axis=1))
 
 
 def hit_rate(hits: Mask) -> PerUser:
-    """1 where anything in the list hits."""
+    """1 where anything in the list hits: max_r h_r."""
     return np.asarray(hits.any(axis=1), dtype=np.float64)
 
 
 def mrr(hits: Mask) -> PerUser:
-    """1 / rank of the first hit, 0 without one.
+    """Reciprocal rank: 1 / rank of the first hit, 0 without one.
 
     Source: Voorhees, The TREC-8 question answering track report, 1999.
     """
@@ -57,7 +59,7 @@ def mrr(hits: Mask) -> PerUser:
 
 
 def average_precision(hits: Mask, n_relevant: Counts) -> PerUser:
-    """Sum over hits of the precision at their rank / test items: the per-user part of MAP.
+    """AP@n = sum_r h_r Precision@r / m: the per-user part of MAP.
 
     Divided by all test items, as trec_eval and ranx do; other libraries divide by min(`n`, test items).
     Source: Buckley and Voorhees, Evaluating evaluation measure stability, SIGIR 2000.
@@ -68,7 +70,7 @@ def average_precision(hits: Mask, n_relevant: Counts) -> PerUser:
 
 
 def ndcg(hits: Mask, n_relevant: Counts) -> PerUser:
-    """Discounted gain of the hits / that of the best list of length `n`; gain 1, discount log2(rank + 1).
+    """NDCG@n = DCG / IDCG with DCG = sum_r h_r / log2(r + 1), and IDCG that of min(m, n) hits in front.
 
     Source: Järvelin and Kekäläinen, Cumulated gain-based evaluation of IR techniques, TOIS 2002.
     """
@@ -85,7 +87,7 @@ def ndcg_of_best_order(n_found: Counts, n_relevant: Counts, n: int) -> PerUser:
 
 
 def weighted_recall(gains: PerUser, total: PerUser) -> PerUser:
-    """Gain of the hits / gain of all test items; NaN where there is none to be had.
+    """sum_r g_r / total, with g_r the gain of the item at rank r, 0 for a miss; NaN where there is none to be had.
 
     With gains that fall with popularity, this is recall as if every item had had the same chance to be watched.
     Source: Yang et al., Unbiased offline recommender evaluation for missing-not-at-random implicit feedback, RecSys
@@ -99,7 +101,7 @@ def weighted_recall(gains: PerUser, total: PerUser) -> PerUser:
 
 
 def weighted_ndcg(gains: PerUser, ideal: PerUser) -> PerUser:
-    """Discounted gain of the hits / that of the best list (`ideal_gain`); NaN where there is none to be had.
+    """(sum_r g_r / log2(r + 1)) / `ideal_gain`; NaN where there is none to be had.
 
     With ratings as gains this is graded NDCG with linear gain, as trec_eval and ranx have it.
     """

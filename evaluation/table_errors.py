@@ -57,7 +57,7 @@ class TableErrors:
     found: dict[str, tuple[int, list[int]]] = field(default_factory=dict)  # kind -> count, first rows
 
     def add(self, kind: str, rows: npt.ArrayLike) -> None:
-        """Rows (positions in the table) that have this fault."""
+        """Rows (positions in the table) that have this error."""
         rows = np.asarray(rows, np.int64)
         if len(rows):
             n, first = self.found.get(kind, (0, []))
@@ -77,7 +77,7 @@ class TableErrors:
                 )
         return lines
 
-    def refuse(self, name: str = "recommendations") -> None:
+    def refuse(self, name: str) -> None:
         """Raises:
         TableError: anything was found; the message lists it all.
         """
@@ -85,18 +85,17 @@ class TableErrors:
             raise refusal(self.lines(), name)
 
 
-def find_errors(rows: Rows, order: Positions, errors: TableErrors, item_code: Numbers | None = None) -> None:
+def find_errors(rows: Rows, order: Positions, errors: TableErrors) -> None:
     """Repeated pairs, scores that are no numbers, ranks with gaps, and scores that rise with rank.
 
     Args:
         rows: all rows of their users.
         order: as `rows.order()` gives it.
-        item_code: [n] tells unknown items apart, 0 for a null; without, only known items can be found to repeat.
     """
     user = rows.user_num[order]
     is_first = np.ones(len(order), np.bool_)
     is_first[1:] = user[1:] != user[:-1]
-    errors.add("repeat", rows.row[_repeats(rows, rows.item_num if item_code is None else item_code)])
+    errors.add("repeat", rows.row[_repeats(rows)])
     if rows.score is not None:
         errors.add("score", rows.row[~np.isfinite(rows.score)])
     if rows.rank is None:
@@ -164,18 +163,18 @@ def rows_of(table: pa.Table, users: Vocabulary, items: Vocabulary, *, first_row:
     )
 
 
-def refusal(problems: list[str], name: str = "recommendations") -> TableError:
+def refusal(problems: list[str], name: str) -> TableError:
     """The error that lists every problem of a table."""
     return TableError("\n- ".join([f"{name}: the table cannot be judged", *problems]))
 
 
-def _repeats(rows: Rows, item_code: Numbers) -> Mask:
+def _repeats(rows: Rows) -> Mask:
     """[n] whether an earlier row of the table has the same user and item; rows with a 0 repeat nothing."""
-    pairs = rows.user_num.astype(np.int64) << 32 | item_code
+    pairs = rows.user_num.astype(np.int64) << 32 | rows.item_num
     order = np.argsort(pairs, kind="stable")
     is_repeat = np.zeros(len(pairs), np.bool_)
     is_repeat[order[1:]] = pairs[order][1:] == pairs[order][:-1]
-    return is_repeat & (rows.user_num > 0) & (item_code > 0)
+    return is_repeat & (rows.user_num > 0) & (rows.item_num > 0)
 
 
 def _id_type(type_: pa.DataType) -> pa.DataType:

@@ -4,8 +4,8 @@ A table need not be sorted. One pass finds its users; a second deals its rows ou
 then a block at a time is put in order, checked and handed on. So memory holds some 4M rows, however long the table is.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,97 +15,107 @@ import pyarrow.compute as pc
 
 from belfry.dataset import columns
 from belfry.dataset.errors import InputError
+from belfry.dataset.sources.tabular import CSV_SUFFIXES, Source, TableParts, open_table, read_tables
 from belfry.dataset.vocabulary import UNKNOWN, Vocabulary
 from belfry.evaluation.context import EvaluationContext
-from belfry.evaluation.metrics import Lists
-from belfry.evaluation.table_errors import (
-    Rows,
-    TableErrors,
-    column_problems,
-    find_errors,
-    find_seen,
-    refusal,
-    rows_of,
-)
+from belfry.evaluation.lists import BlockOfLists
+from belfry.evaluation.table_errors import Rows, TableErrors, column_problems, find_errors, find_seen, refusal, rows_of
 
 ROWS_PER_BLOCK = 4_000_000
 
 
-@dataclass(frozen=True)
-class TableSource:
-    """One table of lists: what is known before it is read, and a way to read it, as often as asked."""
+def open_lists(table: Source, context: EvaluationContext, folder: Path, *, label: str) -> "TableLists":
+    """`TableLists` of any source; a CSV file does not say whether ids are numbers: those of the context decide.
 
-    label: str  # for people, e.g. the file's name
-    schema: pa.Schema
+    Raises:
+        TableError, InputError: as `read_table` and `TableLists` do.
+    """
+    if isinstance(table, str | Path) and str(table).lower().endswith(CSV_SUFFIXES):
+        known = {columns.ITEM_ID: context.history.items.ids}, {columns.USER_ID: context.history.users.ids}
+        table = read_tables(table, *map(pa.table, known)).interactions
+    return TableLists(open_table(table), context, folder, label=label)
+
+
+@dataclass(frozen=True)
+class TableInfo:
+    """One table as it was read."""
+
+    label: str
     n_rows: int
-    parts: Callable[[Sequence[str]], Iterator[pa.Table]] = field(repr=False)  # columns -> the rows, in parts
-
-
-@dataclass(frozen=True)
-class BlockOfLists:
-    """The lists of some users of the table who are to be judged."""
-
-    position: npt.NDArray[np.int64]  # [n] in `EvaluationContext.users`
-    lists: Lists  # [n, depth]
-    origin: npt.NDArray[np.int8]  # [n, depth] position in `TableLists.origins`, -1 where there is none
+    n_users: int
+    longest_list: int
+    n_users_not_judged: int  # in the table, and without a test item
+    n_users_unknown: int  # of them, in neither the training nor the test part
+    n_judged_without_list: int  # to be judged, and not in the table: an empty list
 
 
 class TableLists:
-    """The checked lists of one table."""
+    """The checked lists of one table, whoever made it."""
 
-    def __init__(self, source: TableSource, context: EvaluationContext, folder: Path) -> None:
-        """Read and partition; `folder` must outlive this and be empty.
+    def __init__(self, table: TableParts, context: EvaluationContext, folder: Path, *, label: str) -> None:
+        """Read and partition.
+
+        Args:
+            table: `user_id`, `item_id`, and `rank` (1, 2, 3, ...) or `score` (higher is better, ties by item id) or
+                both; `origin` is used where it is there.
+            folder: outlives this, and holds no block of another table.
+            label: what messages call the table.
 
         Raises:
             TableError: columns or ids are missing or of another type, or there are no rows.
             InputError: nobody of the table is to be judged.
         """
         history = context.history
-        problems = column_problems(source.schema, source.n_rows, history.users.ids.type, history.items.ids.type)
+        problems = column_problems(table.schema, table.n_rows, history.users.ids.type, history.items.ids.type)
         if problems:
-            raise refusal(problems, source.label)
-        self._source, self._context, self._folder = source, context, folder
+            raise refusal(problems, label)
+        self._table, self._context, self._folder = table, context, folder
         self._errors = TableErrors()
-        self._users = Vocabulary(_unique(source))
+        self._users = Vocabulary(_unique(table))
         self._context_num = np.append(np.int32(UNKNOWN), history.users.numbers(self._users.ids))
         position = np.full(len(history.users) + 1, -1, np.int64)
         position[context.users] = np.arange(len(context.users))
         self._position = position[self._context_num]  # own number -> position among the judged, -1 for none
-        self.label, self.n_rows, self.n_users = source.label, source.n_rows, len(self._users)
-        self.n_not_judged = int(np.count_nonzero(self._position[1:] < 0))
-        self.n_unknown = int(np.count_nonzero(self._context_num[1:] == UNKNOWN))
-        self.origins: list[str] = []
-        n_blocks = -(-source.n_rows // ROWS_PER_BLOCK)
+        self._origins: list[str] = []
+        n_blocks = -(-table.n_rows // ROWS_PER_BLOCK)
         self._users_per_block = -(-(len(self._users) + 1) // n_blocks)
         self._n_rows_of = np.zeros(len(self._users) + 1, np.int64)
-        if self.n_not_judged == self.n_users:
+        n_not_judged = int(np.count_nonzero(self._position[1:] < 0))
+        n_unknown = int(np.count_nonzero(self._context_num[1:] == UNKNOWN))
+        if n_not_judged == len(self._users):
             raise InputError(
-                f"{source.label}: none of its {self.n_users:,} users has a test item; {self.n_unknown:,} of them are "
+                f"{label}: none of its {len(self._users):,} users has a test item; {n_unknown:,} of them are "
                 "in neither the training nor the test part: check that the lists and the data come from the same source"
             )
         self._files = self._deal_out()
-        self.longest = int(self._n_rows_of[1:].max())
-        has_list = np.zeros(len(context.users), np.bool_)
-        has_list[self._position[(self._position >= 0) & (self._n_rows_of > 0)]] = True
-        self.n_without_list = int(np.count_nonzero(~has_list))
+        has_list = np.unique(self._position[(self._position >= 0) & (self._n_rows_of > 0)])
+        self.info = TableInfo(
+            label=label,
+            n_rows=table.n_rows,
+            n_users=len(self._users),
+            longest_list=int(self._n_rows_of[1:].max()),
+            n_users_not_judged=n_not_judged,
+            n_users_unknown=n_unknown,
+            n_judged_without_list=len(context.users) - len(has_list),
+        )
 
     def blocks(self, depth: int) -> Iterator[BlockOfLists]:
         """The judged users' lists, down to `depth`, each user once.
 
         Raises:
-            TableError: after the last block, where rows are at fault; the message lists every kind of fault.
+            TableError: after the last block, where rows are at fault; the message lists every kind of error.
         """
         for path in self._files:
             if path.exists():
                 rows = np.fromfile(path, self._dtype)
                 path.unlink()
                 yield self._block(rows, depth)
-        self._errors.refuse(self._source.label)
+        self._errors.refuse(self.info.label)
 
     @property
     def _dtype(self) -> np.dtype[np.void]:
         fields: list[tuple[str, type[np.generic]]] = [("row", np.int64), ("user_num", np.int32), ("item_num", np.int32)]
-        names = self._source.schema.names
+        names = self._table.schema.names
         fields += [("rank", np.int32)] if columns.RANK in names else []
         fields += [("score", np.float64)] if columns.SCORE in names else []
         fields += [("origin", np.int8)] if columns.ORIGIN in names else []
@@ -113,11 +123,11 @@ class TableLists:
 
     def _deal_out(self) -> list[Path]:
         wanted = [columns.USER_ID, columns.ITEM_ID, columns.RANK, columns.SCORE, columns.ORIGIN]
-        names = [name for name in wanted if name in self._source.schema.names]
+        names = [name for name in wanted if name in self._table.schema.names]
         n_blocks = -(-(len(self._users) + 1) // self._users_per_block)
         paths = [self._folder / f"block-{number:05d}.bin" for number in range(n_blocks)]
         first_row = 0
-        for part in self._source.parts(names):
+        for part in self._table.read(names):
             for path, rows in self._number(part, first_row, paths):
                 with path.open("ab") as file:
                     rows.tofile(file)
@@ -149,9 +159,9 @@ class TableLists:
         """Numbers of the origins as they turn up; -1 for a null and for what comes after the 100th."""
         text = origin.cast(pa.string()).combine_chunks()
         for name in pc.unique(text.drop_null()).to_pylist():
-            if name not in self.origins and len(self.origins) < 100:
-                self.origins.append(name)
-        found = pc.index_in(text, value_set=pa.array(self.origins, pa.string()))
+            if name not in self._origins and len(self._origins) < 100:
+                self._origins.append(name)
+        found = pc.index_in(text, value_set=pa.array(self._origins, pa.string()))
         return np.asarray(pc.fill_null(pc.if_else(pc.is_valid(text), found, None), -1), np.int8)
 
     def _block(self, records: npt.NDArray[np.void], depth: int) -> BlockOfLists:
@@ -174,13 +184,13 @@ class TableLists:
         kept = (row_line >= 0) & (place < depth)
         lists = np.zeros((len(judged), depth), np.int32)
         lists[row_line[kept], place[kept]] = rows.item_num[order][kept]
-        origin = np.full((len(judged), depth if self.origins else 0), -1, np.int8)
-        if self.origins:
+        origin = np.full((len(judged), depth if self._origins else 0), -1, np.int8)
+        if self._origins:
             origin[row_line[kept], place[kept]] = records["origin"][order][kept]
-        return BlockOfLists(position[judged], lists, origin)
+        return BlockOfLists(position[judged], lists, origin, tuple(self._origins))
 
 
-def _unique(source: TableSource) -> pa.Array:
+def _unique(table: TableParts) -> pa.Array:
     """The users of the table, each once."""
-    found = [pc.unique(part[columns.USER_ID].drop_null()) for part in source.parts([columns.USER_ID])]
+    found = [pc.unique(part[columns.USER_ID].drop_null()) for part in table.read([columns.USER_ID])]
     return pc.unique(pa.chunked_array(found).combine_chunks())

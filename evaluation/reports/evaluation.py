@@ -2,19 +2,28 @@
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
+from pydantic import JsonValue
 
-from belfry.dataset.errors import InputError
-from belfry.evaluation.intervals import LEVEL, N_RESAMPLES, Interval, paired_intervals
+from belfry.evaluation.context import EvaluationContext, UserCount
+from belfry.evaluation.engine import SystemScores
+from belfry.evaluation.intervals import KIND, LEVEL, N_RESAMPLES, Interval, paired_intervals
 from belfry.evaluation.reports.attribution import Attribution, attribution_lines
 from belfry.evaluation.reports.reliability import Reliability
-from belfry.evaluation.systems import LeftOut, SystemResult
 
 FORMAT = "belfry-evaluation"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+
+
+@dataclass(frozen=True)
+class System:
+    """What one system's lists are worth to the judged users."""
+
+    name: str
+    metrics: dict[str, Interval]  # "ndcg@10" -> mean over users with interval
 
 
 @dataclass(frozen=True)
@@ -33,83 +42,67 @@ class EvaluationReport:
     run: str
     split: str
     seen_removed: bool  # no list holds an item of its user's history
-    n_users: int  # evaluated
-    left_out: tuple[LeftOut, ...]
-    systems: tuple[SystemResult, ...]
+    n_users: int  # judged
+    left_out: tuple[UserCount, ...]
+    systems: tuple[System, ...]
     difference: Difference | None
-    attribution: Attribution | None = None  # of the final lists; a table of anybody's lists has no candidates
+    attribution: Attribution | None = None  # of the final lists; an external table has no candidates
     reliability: Reliability | None = None  # where final scores are probabilities
 
 
 def make_report(
-    systems: Sequence[SystemResult],
+    systems: Mapping[str, SystemScores],
+    context: EvaluationContext,
     *,
     run: str,
     split: str,
     seen_removed: bool,
     compared: tuple[str, str] | None = None,
-    left_out: Sequence[LeftOut] = (),
+    left_out: Sequence[UserCount] = (),
     attribution: Attribution | None = None,
     reliability: Reliability | None = None,
     seed: int,
 ) -> EvaluationReport:
-    """Put `systems` side by side, in this order.
+    """Put systems side by side, in the order of `systems`, name -> scores in `context`.
 
     Args:
-        systems: at least one, each evaluated on the same users.
         run: name of the run or of the judged table.
         split: name of the split.
         seen_removed: whether items of the history were kept out of the lists.
         compared: names of baseline and system for the paired difference, e.g. ("retrieval", "both stages").
-        left_out: users that the caller left out before, beside those whom the evaluation itself left out.
+        left_out: who is in no figure, and why.
         attribution: of the loss of the last system to its stages.
         reliability: of the scores of the last system.
-        seed: of the resamples of the difference.
-
-    Raises:
-        InputError: the systems were judged on different users.
+        seed: of the resamples, the same for all systems.
     """
-    first = systems[0]
-    for other in systems[1:]:
-        if not np.array_equal(first.users, other.users):
-            raise InputError(
-                f"report: {first.name!r} was judged on {len(first.users)} users and {other.name!r} on "
-                f"{len(other.users)} users, who are not the same; ask every system for the same users"
-            )
     return EvaluationReport(
         run=run,
         split=split,
         seen_removed=seen_removed,
-        n_users=len(first.users),
-        left_out=(*left_out, *first.left_out),
-        systems=tuple(systems),
-        difference=_difference(systems, compared, seed=seed) if compared else None,
+        n_users=len(context.users),
+        left_out=tuple(left_out),
+        systems=tuple(System(name, scores.intervals(seed=seed)) for name, scores in systems.items()),
+        difference=_difference(systems, *compared, seed=seed) if compared else None,
         attribution=attribution,
         reliability=reliability,
     )
 
 
-def _difference(systems: Sequence[SystemResult], compared: tuple[str, str], *, seed: int) -> Difference:
-    by_name = {system.name: system for system in systems}
-    baseline, system = (by_name[name].per_user for name in compared)
-    shared = [metric for metric in system if metric in baseline]
-    intervals = paired_intervals(
-        np.column_stack([baseline[metric] for metric in shared]),
-        np.column_stack([system[metric] for metric in shared]),
-        seed=seed,
-    )
-    return Difference(*compared, dict(zip(shared, intervals, strict=True)))
+def _difference(systems: Mapping[str, SystemScores], baseline: str, system: str, *, seed: int) -> Difference:
+    shared = [metric for metric in systems[system].per_user if metric in systems[baseline].per_user]
+    sides = (np.column_stack([systems[name].per_user[metric] for metric in shared]) for name in (baseline, system))
+    return Difference(baseline, system, dict(zip(shared, paired_intervals(*sides, seed=seed), strict=True)))
 
 
 def to_json(report: EvaluationReport) -> str:
     """The report for programs. A change of meaning or a removal raises `format_version`; additions do not.
 
     ```
-    {"format": "belfry-evaluation", "format_version": 1,
+    {"format": "belfry-evaluation", "format_version": 2,
      "run": str, "split": str, "seen_removed": bool,
      "n_users": int,                                     users evaluated
      "left_out": [{"reason": str, "n_users": int}],
-     "interval": {"kind": "bootstrap percentile over users", "level": 0.95, "n_resamples": 2000},
+     "interval": {"kind": "BCa bootstrap over users", "level": 0.95, "n_resamples": 10000},
      "systems": [{"name": str, "metrics": {"ndcg@10": ESTIMATE, ...}}],
      "difference": null | {"baseline": str, "system": str, "metrics": {"ndcg@10": ESTIMATE, ...}},
      "attribution": null | {"n": int, "depth": int,      places of the list; candidates of a user, at most
@@ -122,29 +115,15 @@ def to_json(report: EvaluationReport) -> str:
     ESTIMATE = {"mean": float | null, "low": float | null, "high": float | null, "n_users": int}
     ```
 
-    A null `mean` is a metric that no user has a value of; null `low` and `high`, one of all lists together.
+    A null `mean` is a metric that no user has a value of; null `low` and `high`, one of all lists together, or that too
+    few users have.
     """
-    difference = report.difference
-    document = {
-        "format": FORMAT,
-        "format_version": FORMAT_VERSION,
-        "run": report.run,
-        "split": report.split,
-        "seen_removed": report.seen_removed,
-        "n_users": report.n_users,
-        "left_out": [{"reason": left.reason, "n_users": left.n_users} for left in report.left_out],
-        "interval": {"kind": "bootstrap percentile over users", "level": LEVEL, "n_resamples": N_RESAMPLES},
-        "systems": [{"name": system.name, "metrics": _estimates(system.metrics)} for system in report.systems],
-        "difference": difference
-        and {
-            "baseline": difference.baseline,
-            "system": difference.system,
-            "metrics": _estimates(difference.metrics),
-        },
-        "attribution": report.attribution and _attribution(report.attribution),
-        "reliability": report.reliability and _reliability(report.reliability),
-    }
-    return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    interval = {"kind": KIND, "level": LEVEL, "n_resamples": N_RESAMPLES}
+    document = {"format": FORMAT, "format_version": FORMAT_VERSION, "interval": interval, **asdict(report)}
+    document["left_out"] = [{"reason": left.reason, "n_users": left.n} for left in report.left_out]
+    if report.reliability:
+        document["reliability"]["brier_of_constant"] = report.reliability.brier_of_constant
+    return json.dumps(_without_nan(document), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def to_rows(report: EvaluationReport) -> list[list[str]]:
@@ -175,12 +154,12 @@ def to_markdown(report: EvaluationReport) -> str:
         _row(["---", *["---:"] * (len(head) - 1)]),
         *map(_row, rows),
         "",
-        f"In brackets: {LEVEL:.0%} bootstrap interval over users ({N_RESAMPLES} resamples). A difference is taken user "
+        f"In brackets: {LEVEL:.0%} interval, {KIND} ({N_RESAMPLES:,} resamples). A difference is taken user "
         "by user; one whose interval leaves out 0 is unlikely to be chance.",
         "",
         "## Who was left out",
         "",
-        *([f"- {_count(left.n_users)}: {left.reason}." for left in report.left_out] or ["Nobody."]),
+        *([f"- {_count(left.n)}: {left.reason}." for left in report.left_out] or ["Nobody."]),
         "",
         *(_attribution_section(report.attribution) if report.attribution else ()),
         *(_reliability_section(report.reliability) if report.reliability else ()),
@@ -224,33 +203,13 @@ def _reliability_section(reliability: Reliability) -> list[str]:
     ]
 
 
-def _attribution(attribution: Attribution) -> dict[str, object]:
-    parts = {
-        name: getattr(attribution, name)
-        for name in ("reached", "lost_by_retrieval", "lost_by_ranking", "candidate_recall")
-    }
-    return {"n": attribution.n, "depth": attribution.depth, **_estimates(parts)}
-
-
-def _reliability(reliability: Reliability) -> dict[str, object]:
-    names = ("n_rows", "observed", "calibration_error", "brier", "brier_of_constant")
-    return {name: getattr(reliability, name) for name in names} | {"bins": [asdict(part) for part in reliability.bins]}
-
-
-def _estimates(metrics: dict[str, Interval]) -> dict[str, dict[str, float | int | None]]:
-    return {
-        name: {
-            "mean": _or_null(interval.mean),
-            "low": _or_null(interval.low),
-            "high": _or_null(interval.high),
-            "n_users": interval.n_users,
-        }
-        for name, interval in metrics.items()
-    }
-
-
-def _or_null(value: float) -> float | None:
-    return None if math.isnan(value) else value
+def _without_nan(value: JsonValue) -> JsonValue:
+    """The same with null for NaN."""
+    if isinstance(value, dict):
+        return {name: _without_nan(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(part) for part in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def _cell(interval: Interval | None) -> str:

@@ -177,7 +177,7 @@ def evaluate(
 ) -> None:
     """Metrics by stage, beside popularity and ItemKNN; or, with --recommendations, those of any table."""
     from belfry.pipeline.cli.formatting import show_report
-    from belfry.pipeline.jobs.run import evaluate_external_table, evaluate_published
+    from belfry.pipeline.jobs.evaluate import evaluate_external_table, evaluate_published
     from belfry.pipeline.runs.store import default_artifacts
 
     if recommendations is None:

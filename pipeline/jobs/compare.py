@@ -1,4 +1,4 @@
-"""`compare`: two or more systems, as runs or as tables made by anybody -> one report, offline."""
+"""`compare`: two or more systems, as runs or as external tables -> one report, offline."""
 
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -13,15 +13,17 @@ import pyarrow as pa
 
 from belfry.dataset.errors import InputError, TableError
 from belfry.dataset.sources.tabular import Source
-from belfry.evaluation.engine import Plan, score_table
+from belfry.evaluation.context import EvaluationContext
+from belfry.evaluation.engine import evaluate
+from belfry.evaluation.plan import Plan
 from belfry.evaluation.reports.comparison.assemble import make_comparison
 from belfry.evaluation.reports.comparison.judged import Choices, ScoredSystem
-from belfry.evaluation.reports.comparison.result import Comparison, TableInfo
+from belfry.evaluation.reports.comparison.result import Comparison
 from belfry.evaluation.reports.comparison.verdict import Limit, default_limits
 from belfry.evaluation.reports.pages.json import to_json
 from belfry.evaluation.reports.pages.markdown import to_markdown
 from belfry.evaluation.table_lists import TableLists
-from belfry.pipeline.jobs.compared_data import CompareData, read_compare_data, read_log
+from belfry.pipeline.jobs.compared_data import read_compare_data, read_log
 from belfry.pipeline.jobs.compared_systems import Opened, open_system
 from belfry.pipeline.progress import Progress, silent
 from belfry.pipeline.runs.disk import check_writable, explain_full_disk, write_together
@@ -82,7 +84,7 @@ def compare(
         seed: of resamples, flips and groups.
 
     Raises:
-        InputError: a table is at fault, or the call is; the message names every fault with counts and first rows.
+        InputError: a table is at fault, or the call is; the message names every error with counts and first rows.
     """
     if not challengers:
         raise InputError("compare: one system is not enough; name at least two")
@@ -99,8 +101,9 @@ def compare(
         opened = _named(
             [open_system(one, label) for one, label in zip((baseline, *challengers), _labels(), strict=False)], names
         )
-        data = read_compare_data(train, test, items, users, opened, seen_allowed=seen_allowed, liked_from=liked_from)
-        systems, plan = _score(opened, data, wanted, work, progress)
+        runs = [recommender for one in opened for recommender in one.recommenders]
+        data = read_compare_data(train, test, items, users, runs, seen_allowed=seen_allowed, liked_from=liked_from)
+        systems, plan = _score(opened, data.context, wanted, work, progress, seen_allowed=seen_allowed)
         comparison = make_comparison(
             systems,
             data.context,
@@ -163,7 +166,7 @@ class _Wanted:
         """`longest`: of the longest list of each table, the shortest."""
         n = self.n or min(DEFAULT_N, longest)
         cutoffs = self.cutoffs or tuple(cutoff for cutoff in DEFAULT_CUTOFFS if cutoff <= longest)
-        return Plan(n, tuple(sorted({*cutoffs, n})))
+        return Plan.of_comparison(n, sorted({*cutoffs, n}))
 
     def notes(self, plan: Plan) -> list[str]:
         if self.primary or plan.n == DEFAULT_N:
@@ -188,7 +191,13 @@ def _named(opened: list[Opened], names: Sequence[str]) -> list[Opened]:
 
 
 def _score(
-    opened: Sequence[Opened], data: CompareData, wanted: _Wanted, work: Path, progress: Progress
+    opened: Sequence[Opened],
+    context: EvaluationContext,
+    wanted: _Wanted,
+    work: Path,
+    progress: Progress,
+    *,
+    seen_allowed: bool,
 ) -> tuple[list[ScoredSystem], Plan]:
     """Every table checked and scored; the errors of all of them in one message."""
     n_tables = sum(len(one.parts) for one in opened)
@@ -201,35 +210,23 @@ def _score(
             folder = work / str(n_done)
             folder.mkdir()
             try:
-                tables[-1].append(TableLists(part.source(data, wanted.depth, folder), data.context, folder))
+                tables[-1].append(part.lists(context, folder, depth=wanted.depth, seen_allowed=seen_allowed))
             except TableError as error:
                 refused.append(str(error))
             n_done += 1
             progress("read", n_done, n_tables)
-    plan = wanted.plan(min((table.longest for runs in tables for table in runs), default=DEFAULT_N))
+    plan = wanted.plan(min((table.info.longest_list for runs in tables for table in runs), default=DEFAULT_N))
     systems, n_done = [], 0
     for one, runs in zip(opened, tables, strict=True):
         scores = []
         for table in runs:
             try:
-                scores.append(score_table(table, data.context, plan))
+                scores.append(evaluate(table, context, plan))
             except TableError as error:
                 refused.append(str(error))
             n_done += 1
             progress("judge", n_done, n_tables)
-        systems.append(ScoredSystem(one.name, tuple(scores), tuple(map(_info, runs)), one.costs(data)))
+        systems.append(ScoredSystem(one.name, tuple(scores), tuple(table.info for table in runs), one.costs()))
     if refused:
         raise TableError("\n".join(refused))
     return systems, plan
-
-
-def _info(table: TableLists) -> TableInfo:
-    return TableInfo(
-        label=table.label,
-        n_rows=table.n_rows,
-        n_users=table.n_users,
-        longest_list=table.longest,
-        n_users_not_judged=table.n_not_judged,
-        n_users_unknown=table.n_unknown,
-        n_judged_without_list=table.n_without_list,
-    )

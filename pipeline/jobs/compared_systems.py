@@ -1,38 +1,44 @@
 """What `compare` may be handed: run folders and tables, opened alike, with what was recorded of their cost."""
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from belfry.dataset.errors import InputError
-from belfry.dataset.sources.tabular import CSV_SUFFIXES, Source, open_table, read_tables
-from belfry.dataset.vocabulary import Vocabulary
-from belfry.evaluation.table_lists import TableSource
+from belfry.dataset.sources.tabular import Source
+from belfry.evaluation.context import EvaluationContext
+from belfry.evaluation.table_lists import TableLists, open_lists
 from belfry.pipeline.runs.manifest import MANIFEST
 from belfry.pipeline.runs.store import CURRENT
 from belfry.pipeline.serving.recommender import Recommender
 
-if TYPE_CHECKING:
-    from belfry.pipeline.jobs.compared_data import CompareData
-
 USERS_PER_CALL = 1_000
 
 
-class Part:
+@dataclass
+class Part(ABC):
     """One run of training, or one table, of a system."""
 
-    label: str
+    label: str  # in messages
+    name: str  # of a system that begins with it
+    long_name: str  # the same with the folder, where the file's name is not enough
+    recommender: Recommender | None = field(default=None, kw_only=True)  # of a run
 
-    def source(self, data: "CompareData", depth: int, folder: Path) -> TableSource:
-        """Its lists; `folder` may be written to, and outlives them."""
-        raise NotImplementedError
+    @abstractmethod
+    def lists(self, context: EvaluationContext, folder: Path, *, depth: int, seen_allowed: bool) -> TableLists:
+        """Its lists; `folder` may be written to, and outlives them.
 
-    def costs(self, data: "CompareData") -> dict[str, str]:
+        Args:
+            depth: length of lists that are made here.
+            seen_allowed: they may hold seen items.
+        """
+
+    def costs(self) -> dict[str, str]:
         return {}
 
 
@@ -41,39 +47,26 @@ class TablePart(Part):
     """A table, whoever made it."""
 
     table: Source
-    label: str
 
-    def source(self, data: "CompareData", depth: int, folder: Path) -> TableSource:
-        table = self.table
-        if isinstance(table, str | Path) and str(table).lower().endswith(CSV_SUFFIXES):
-            # A CSV file does not say whether ids are numbers: those of the data decide.
-            history = data.context.history
-            known = {"item_id": history.items.ids}, {"user_id": history.users.ids}
-            table = read_tables(table, *map(pa.table, known)).interactions
-        parts = open_table(table)
-        return TableSource(self.label, parts.schema, parts.n_rows, parts.read)
+    def lists(self, context: EvaluationContext, folder: Path, *, depth: int, seen_allowed: bool) -> TableLists:
+        return open_lists(self.table, context, folder, label=self.label)
 
 
 @dataclass
 class RunPart(Part):
     """A published run: it makes lists for the judged users when asked."""
 
-    recommender: Recommender
-    label: str
+    recommender: Recommender = field(kw_only=True)
     ms_per_user: float = field(default=float("nan"), init=False)
 
-    @property
-    def items(self) -> Vocabulary:
-        return self.recommender.items
-
-    def source(self, data: "CompareData", depth: int, folder: Path) -> TableSource:
-        users = data.context.history.users.take(data.context.users)
+    def lists(self, context: EvaluationContext, folder: Path, *, depth: int, seen_allowed: bool) -> TableLists:
+        users = context.history.users.take(context.users)
         path, writer = folder / "lists.parquet", None
         seconds = 0.0
         for start in range(0, len(users), USERS_PER_CALL):
             started = time.perf_counter()
             lists = self.recommender.recommend_many(
-                users[start : start + USERS_PER_CALL], depth, exclude_seen=not data.seen_allowed
+                users[start : start + USERS_PER_CALL], depth, exclude_seen=not seen_allowed
             )
             seconds += time.perf_counter() - started
             if writer is None:
@@ -82,10 +75,9 @@ class RunPart(Part):
         assert writer
         writer.close()
         self.ms_per_user = 1000 * seconds / len(users)
-        parts = open_table(path)
-        return TableSource(self.label, parts.schema, parts.n_rows, parts.read)
+        return open_lists(path, context, folder, label=self.label)
 
-    def costs(self, data: "CompareData") -> dict[str, str]:
+    def costs(self) -> dict[str, str]:
         manifest = self.recommender.run.manifest
         size = sum(entry.size for entry in manifest.files.values())
         costs = {
@@ -105,12 +97,17 @@ class Opened:
     """One system."""
 
     name: str
-    long_name: str  # with the folder, where the file's name is not enough
+    long_name: str
     parts: tuple[Part, ...]
 
-    def costs(self, data: "CompareData") -> dict[str, str]:
+    def costs(self) -> dict[str, str]:
         """What is known of the first run of training."""
-        return self.parts[0].costs(data)
+        return self.parts[0].costs()
+
+    @property
+    def recommenders(self) -> list[Recommender]:
+        """Of the parts that are runs."""
+        return [part.recommender for part in self.parts if part.recommender is not None]
 
 
 def open_system(system: Any, label: str) -> Opened:
@@ -123,18 +120,15 @@ def open_system(system: Any, label: str) -> Opened:
     if not several:
         raise InputError("compare: a system is an empty sequence; name its runs of training")
     parts = tuple(_open(one, label) for one in several)
-    name = long_name = parts[0].label
-    if isinstance(first := several[0], str | Path) and isinstance(parts[0], TablePart):
-        path = Path(first)
-        name, long_name = path.name.partition(".")[0], "/".join(path.parts[-2:])
-    return Opened(name, long_name, parts)
+    return Opened(parts[0].name, parts[0].long_name, parts)
 
 
 def _open(source: Source, label: str) -> Part:
     if not isinstance(source, str | Path):
-        return TablePart(source, label)
+        return TablePart(label, label, label, source)
     path = Path(source)
     if (path / MANIFEST).exists() or (path / CURRENT).exists():
         recommender = Recommender.load(path)
-        return RunPart(recommender, recommender.run.name)
-    return TablePart(path, str(path))
+        name = recommender.run.name
+        return RunPart(name, name, name, recommender=recommender)
+    return TablePart(str(path), path.name.partition(".")[0], "/".join(path.parts[-2:]), path)

@@ -1,31 +1,33 @@
-"""Evaluation of a run's stages, or of anybody's table, beside popularity and ItemKNN on the same users."""
+"""Evaluation of a run's stages, or of an external table, beside popularity and ItemKNN on the same users."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
-from belfry.dataset import columns
 from belfry.dataset.candidates import Candidates
-from belfry.dataset.errors import InputError, TableError
-from belfry.dataset.event_weights import DEFAULT_EVENT_WEIGHTS, EventWeights, watches_and_impressions
+from belfry.dataset.errors import InputError
+from belfry.dataset.event_weights import DEFAULT_EVENT_WEIGHTS
 from belfry.dataset.features import FeatureTables
 from belfry.dataset.interactions import Interactions, SeenItems
 from belfry.dataset.prepare import prepare
-from belfry.dataset.sources.tabular import read_tables
-from belfry.dataset.split import Split
-from belfry.dataset.split import test_users as users_to_judge
+from belfry.dataset.sources.tabular import Source, read_tables
 from belfry.dataset.tables import Tables
-from belfry.dataset.validation.check import check_later
-from belfry.dataset.vocabulary import UNKNOWN, UserNums, Vocabulary, as_id_type
-from belfry.evaluation.external_table import candidates_of_table
+from belfry.dataset.validation.check import check
+from belfry.dataset.vocabulary import UserNums
+from belfry.evaluation.context import EvaluationContext, UserCount, make_context
+from belfry.evaluation.engine import SystemScores, evaluate
+from belfry.evaluation.lists import CandidateLists, ListSource
+from belfry.evaluation.plan import Plan
 from belfry.evaluation.reports.attribution import attribute_loss
 from belfry.evaluation.reports.evaluation import EvaluationReport, make_report, to_json, to_markdown
 from belfry.evaluation.reports.reliability import measure_reliability
-from belfry.evaluation.systems import LeftOut, SystemResult, evaluate_lists
-from belfry.pipeline.runs.disk import write_together
+from belfry.evaluation.table_lists import open_lists
+from belfry.pipeline.jobs.later_events import later_watches, read_test, unknown_users
+from belfry.pipeline.runs.disk import explain_full_disk, write_together
 from belfry.pipeline.runs.manifest import MANIFEST
 from belfry.pipeline.serving.recommender import Recommender
 from belfry.pipeline.serving.two_stage import Stage, Stages
@@ -34,13 +36,57 @@ from belfry.retrieval.models.item_knn import ItemKNN
 from belfry.retrieval.popularity import Popularity
 
 POPULARITY, ITEM_KNN, RETRIEVAL, BOTH_STAGES = "popularity", "ItemKNN", "retrieval", "both stages"
+CUTOFFS = (10, 50, 100, 500)  # of recall, as far as lists go
 USERS_PER_BLOCK = 1_000
+EVALUATIONS = "evaluations"  # folder beside the runs
 
 
-def read_test(path: Path, users: Vocabulary, items: Vocabulary) -> pa.Table:
-    """The raw table of later events in `path`; the ids of a CSV file are read as text where the known ones are text."""
-    known = {columns.ITEM_ID: items.ids}, {columns.USER_ID: users.ids}
-    return read_tables(path, *map(pa.table, known)).interactions
+def evaluate_published(
+    artifacts: Path, test: Path, *, n: int, min_history: int, seed: int, out: Path | None
+) -> tuple[EvaluationReport, Path]:
+    """Judge a run on a table of later events; returns the report and the folder that it is written to.
+
+    A published run is sealed, so the report goes to `evaluations/<run>` beside it unless `out` is given.
+    """
+    recommender = Recommender.load(artifacts)
+    later = read_test(test, recommender.users, recommender.items)
+    report = evaluate_run(recommender, later, split=test.name, n=n, min_history=min_history, seed=seed)
+    folder = out or recommender.run.folder.parent / EVALUATIONS / recommender.run.name
+    if out is None:
+        folder.parent.mkdir(exist_ok=True)
+    save_report(report, folder)
+    return report, folder
+
+
+def evaluate_external_table(
+    recommendations: Path,
+    *,
+    train: Path,
+    items: Path | None,
+    test: Path,
+    n: int,
+    min_history: int,
+    seed: int,
+    out: Path | None,
+) -> tuple[EvaluationReport, Path]:
+    """Judge a table, whoever made it; returns the report and the folder that it is written to.
+
+    The catalogue is every item of `train` and, where it is given, of `items`.
+    """
+    known, _ = check(read_tables(train, items))
+    report = evaluate_table(
+        recommendations,
+        known,
+        test,
+        name=recommendations.name,
+        split=test.name,
+        n=n,
+        min_history=min_history,
+        seed=seed,
+    )
+    folder = out or Path(f"{recommendations.name}.evaluation")
+    save_report(report, folder)
+    return report, folder
 
 
 def evaluate_run(
@@ -72,7 +118,7 @@ def evaluate_run(
         n=n,
         depth=depth,
         min_history=min_history,
-        left_out=_unknown_users(test, users),
+        left_out=unknown_users(test, users),
         seed=seed,
     )
 
@@ -86,14 +132,13 @@ def evaluate_stages(
     n: int = 10,
     depth: int = 500,
     min_history: int = 1,
-    left_out: Sequence[LeftOut] = (),
+    left_out: Sequence[UserCount] = (),
     seed: int,
 ) -> EvaluationReport:
     """Retrieval alone and both stages, beside popularity and ItemKNN: full ranking, seen items kept out.
 
     The final lists hold all that the ranker is handed in production, so that they also tell what each stage loses, and
-    what its probabilities are worth. All lists of one system are in memory at once: some 10 kB for each user at a depth
-    of 500.
+    what its probabilities are worth. They are in memory at once: some 4 kB for each user at 200 candidates.
 
     Args:
         test: later events, over the vocabularies of the stages; rows of unknown items or users count for nothing.
@@ -107,40 +152,42 @@ def evaluate_stages(
         InputError: no user can be judged.
     """
     history = stages.features.history
-    exclude = history.seen_items
-    judged = _Judged.of(history, test, exclude, min_history)
+    exclude, nothing = history.seen_items, np.zeros(0, np.int32)
+    context, left = make_context(history, test, seen=exclude, min_history=min_history, told=left_out)
     depth = max(n, min(depth, len(history.items)))
     final_depth = max(n, min(stages.n_candidates, len(history.items)))
 
-    def lists_of(stage: Stage, top_k: int) -> Candidates:
-        starts = range(0, len(judged.users), USERS_PER_BLOCK)
-        blocks = (judged.users[start : start + USERS_PER_BLOCK] for start in starts)
-        nothing = np.zeros(0, np.int32)
-        return stack([stages.lists(users, n=top_k, stage=stage, exclude=exclude, blocked=nothing) for users in blocks])
+    def lists_of(stage: Stage, top_k: int) -> Iterator[Candidates]:
+        return _in_blocks(
+            lambda users: stages.lists(users, n=top_k, stage=stage, exclude=exclude, blocked=nothing), context.users
+        )
 
-    final = lists_of("final", final_depth)
-    systems = [
-        *judged.baselines(stages.features, exclude, depth, n, seed),
-        judged.evaluate(RETRIEVAL, lists_of("retrieval", depth), depth, n, seed),
-        judged.evaluate(BOTH_STAGES, final, final_depth, n, seed),
-    ]
+    def judged(name: str, lists: Iterator[Candidates], top_k: int) -> SystemScores:
+        return _judged(name, CandidateLists(lists, context.users), context, n, top_k)
+
+    final = stack(list(lists_of("final", final_depth)))
     return make_report(
-        systems,
+        {
+            **_baselines(context, stages.features, depth, n, seed),
+            RETRIEVAL: judged(RETRIEVAL, lists_of("retrieval", depth), depth),
+            BOTH_STAGES: judged(BOTH_STAGES, iter([final]), final_depth),
+        },
+        context,
         run=run,
         split=split,
         seen_removed=True,
-        attribution=attribute_loss(final, judged.users, judged.test, n=n, seed=seed),
-        reliability=measure_reliability(final, judged.test) if stages.ranker else None,
+        attribution=attribute_loss(final, context.users, context.test, n=n, seed=seed),
+        reliability=measure_reliability(final, context.test) if stages.ranker else None,
         compared=(RETRIEVAL, BOTH_STAGES),
-        left_out=(*left_out, *judged.left_out),
+        left_out=left,
         seed=seed,
     )
 
 
 def evaluate_table(
-    recommendations: pa.Table,
+    recommendations: Source,
     train: Tables,
-    test: pa.Table,
+    test: Source,
     *,
     name: str = "table",
     split: str = "test",
@@ -167,21 +214,26 @@ def evaluate_table(
     data = prepare(train)
     history, features = data.interactions, data.features(data.interactions)
     users, items = history.users, history.items
-    test = later_watches(test, users, items, DEFAULT_EVENT_WEIGHTS)
-    exclude = history.seen_items if seen_removed else SeenItems.nothing(len(users))
-    judged = _Judged.of(history, Interactions.from_table(test, users=users, items=items), exclude, min_history)
-    lists = candidates_of_table(recommendations, users, items, asked=judged.users, seen=exclude)
-    top_k = max(n, int(lists.rank.max()))
+    later = later_watches(read_test(test, users, items), users, items, DEFAULT_EVENT_WEIGHTS)
+    context, left_out = make_context(
+        history,
+        Interactions.from_table(later, users=users, items=items),
+        seen=history.seen_items if seen_removed else SeenItems.nothing(len(users)),
+        min_history=min_history,
+        told=unknown_users(later, users),
+    )
+    with tempfile.TemporaryDirectory() as folder, explain_full_disk(Path(folder)):
+        lists = open_lists(recommendations, context, Path(folder), label=name)
+        top_k = max(n, lists.info.longest_list)
+        scores = _judged(name, lists, context, n, top_k)
     return make_report(
-        [
-            *judged.baselines(features, exclude, top_k, n, seed),
-            judged.evaluate(name, lists, top_k, n, seed),
-        ],
+        {**_baselines(context, features, top_k, n, seed), name: scores},
+        context,
         run=name,
         split=split,
         seen_removed=seen_removed,
         compared=(ITEM_KNN, name),
-        left_out=(*_unknown_users(test, users), *judged.left_out),
+        left_out=left_out,
         seed=seed,
     )
 
@@ -198,80 +250,23 @@ def save_report(report: EvaluationReport, folder: Path) -> None:
     write_together(folder, {"evaluation.json": to_json(report), "evaluation.md": to_markdown(report)})
 
 
-@dataclass(frozen=True)
-class _Judged:
-    """Whom a report is about and what is right for them: the same for each of its systems."""
-
-    history: Interactions
-    users: UserNums  # rising
-    test: SeenItems
-    left_out: tuple[LeftOut, ...]
-
-    @classmethod
-    def of(cls, history: Interactions, test: Interactions, exclude: SeenItems, min_history: int) -> "_Judged":
-        """Out of `test` go unknown items, which no list can hold, and those in `exclude`, which none may."""
-        known = test.select(test.user_num != UNKNOWN)
-        is_unknown = known.item_num == UNKNOWN
-        is_excluded = exclude.contains(known.user_num, known.item_num)
-        usable = known.select(~is_unknown & ~is_excluded)
-        users = users_to_judge(Split(history, usable), min_history=min_history)
-        with_usable = np.unique(usable.user_num)
-        left_out = (
-            ("no test row of an item that is known and was not seen before", np.setdiff1d(known.user_num, with_usable)),
-            (f"fewer than {min_history} earlier events", np.setdiff1d(with_usable, users)),
-            (f"in part: {is_unknown.sum():,} test rows of unknown items", np.unique(known.user_num[is_unknown])),
-            (f"in part: {is_excluded.sum():,} test rows of items seen before", np.unique(known.user_num[is_excluded])),
-        )
-        told = tuple(LeftOut(reason, len(found)) for reason, found in left_out if len(found))
-        if not len(users):
-            why = "; ".join(f"{left.reason}: {left.n_users:,}" for left in told) or "it names no known user"
-            raise InputError(f"test: no user can be judged ({why}); pass what known users did after the training data")
-        return cls(history, users, usable.select(np.isin(usable.user_num, users)).seen_items, told)
-
-    def evaluate(self, name: str, lists: Candidates, top_k: int, n: int, seed: int) -> SystemResult:
-        return evaluate_lists(name, lists, self.test, self.history, top_k=top_k, n=n, seed=seed)
-
-    def baselines(
-        self, features: FeatureTables, exclude: SeenItems, top_k: int, n: int, seed: int
-    ) -> Iterator[SystemResult]:
-        for name, system in ((POPULARITY, Popularity()), (ITEM_KNN, ItemKNN())):
-            system.fit(self.history, features, seed=seed)
-            lists = system.retrieve(self.users, features, top_k=top_k, exclude=exclude)
-            yield self.evaluate(name, lists, top_k, n, seed)
+def _judged(name: str, lists: ListSource, context: EvaluationContext, n: int, top_k: int) -> SystemScores:
+    return evaluate(lists, context, Plan.of_evaluation(name, n, depth=top_k, cutoffs=CUTOFFS))
 
 
-def later_watches(
-    test: pa.Table, users: Vocabulary, items: Vocabulary, event_weights: EventWeights, *, rated_and_timed: bool = False
-) -> pa.Table:
-    """The ids in the rows of `test` that are watches: nobody has to be recommended what was only shown.
-
-    Args:
-        rated_and_timed: keep `rating` and `timestamp_s` beside them, where they are there.
-
-    Raises:
-        TableError: a column is missing or cannot be read, its ids are of another type, or no row is a watch.
-    """
-    vocabularies = {columns.USER_ID: users, columns.ITEM_ID: items}
-    for name, vocabulary in vocabularies.items():
-        if test.column_names.count(name) != 1:
-            there = ", ".join(map(repr, test.column_names))
-            raise TableError(f"test: column {name!r} is needed once; there are {there}")
-        found, wanted = as_id_type(test[name].combine_chunks()).type, vocabulary.ids.type
-        if found != wanted:
-            raise TableError(
-                f"test: column {name!r} is {found}, the ids learned from are {wanted}; 1 and '1' are never merged: "
-                "cast it"
-            )
-    beside = [name for name in (columns.RATING, columns.TIMESTAMP_S) if rated_and_timed and name in test.column_names]
-    events = [name for name in (columns.EVENT, columns.WEIGHT) if name in test.column_names]
-    if len(test) and (beside or events):
-        test = check_later(test, rated_and_timed=rated_and_timed)
-    if len(test) and events:
-        test, _ = watches_and_impressions(test.select([*vocabularies, *beside, *events]), event_weights, name="test")
-    return test.select([*vocabularies, *beside])
+def _baselines(
+    context: EvaluationContext, features: FeatureTables, top_k: int, n: int, seed: int
+) -> dict[str, SystemScores]:
+    """Popularity and ItemKNN by their names, fitted on the history of the context."""
+    found = {}
+    for name, system in ((POPULARITY, Popularity()), (ITEM_KNN, ItemKNN())):
+        system.fit(context.history, features, seed=seed)
+        retrieve = partial(system.retrieve, features=features, top_k=top_k, exclude=context.seen)
+        lists = CandidateLists(_in_blocks(retrieve, context.users), context.users)
+        found[name] = _judged(name, lists, context, n, top_k)
+    return found
 
 
-def _unknown_users(test: pa.Table, users: Vocabulary) -> list[LeftOut]:
-    is_unknown = pa.array(users.numbers(test[columns.USER_ID]) == UNKNOWN)
-    rows = test[columns.USER_ID].filter(is_unknown)
-    return [LeftOut(f"not in the training data ({len(rows):,} test rows)", len(rows.unique()))] if len(rows) else []
+def _in_blocks(make: Callable[[UserNums], Candidates], users: UserNums) -> Iterator[Candidates]:
+    """Lists of some users at a time, made when they are asked for."""
+    return (make(users[start : start + USERS_PER_BLOCK]) for start in range(0, len(users), USERS_PER_BLOCK))

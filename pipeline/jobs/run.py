@@ -14,14 +14,13 @@ from belfry.dataset.folds import Holdout, default_holdout
 from belfry.dataset.interactions import Interactions
 from belfry.dataset.prepare import Data, prepare
 from belfry.dataset.sources.open import read_data
-from belfry.dataset.sources.tabular import read_table, read_tables
 from belfry.dataset.split import Split, save_split, split_last_out, split_random, split_time
 from belfry.dataset.tables import Tables
 from belfry.dataset.validation.check import check
 from belfry.evaluation.reports.evaluation import EvaluationReport
 from belfry.pipeline.config import PipelineConfig, load_config
 from belfry.pipeline.jobs.batch import BatchResult, write_batch
-from belfry.pipeline.jobs.evaluate import evaluate_run, evaluate_stages, evaluate_table, read_test, save_report
+from belfry.pipeline.jobs.evaluate import evaluate_stages, save_report
 from belfry.pipeline.progress import Progress, silent
 from belfry.pipeline.runs.disk import check_writable
 from belfry.pipeline.runs.gate import gate_line
@@ -33,7 +32,7 @@ from belfry.pipeline.training.publish import train_and_publish
 if TYPE_CHECKING:
     from belfry.pipeline.training.train import Trained
 
-TABLES, EVALUATIONS = "recommendations", "evaluations"  # folders beside the runs
+TABLES = "recommendations"  # folder beside the runs
 N_SHOWN_USERS = 3
 
 log = logging.getLogger(__name__)
@@ -179,51 +178,3 @@ def _examples(recommender: Recommender, n: int) -> pa.Table:
         for answer in recommender.recommend(user, n)
     ]
     return pa.Table.from_pylist(rows)
-
-
-def evaluate_published(
-    artifacts: Path, test: Path, *, n: int, min_history: int, seed: int, out: Path | None
-) -> tuple[EvaluationReport, Path]:
-    """Judge a run on a table of later events; returns the report and the folder that it is written to.
-
-    A published run is sealed, so the report goes to `evaluations/<run>` beside it unless `out` is given.
-    """
-    recommender = Recommender.load(artifacts)
-    later = read_test(test, recommender.users, recommender.items)
-    report = evaluate_run(recommender, later, split=test.name, n=n, min_history=min_history, seed=seed)
-    folder = out or recommender.run.folder.parent / EVALUATIONS / recommender.run.name
-    if out is None:
-        folder.parent.mkdir(exist_ok=True)
-    save_report(report, folder)
-    return report, folder
-
-
-def evaluate_external_table(
-    recommendations: Path,
-    *,
-    train: Path,
-    items: Path | None,
-    test: Path,
-    n: int,
-    min_history: int,
-    seed: int,
-    out: Path | None,
-) -> tuple[EvaluationReport, Path]:
-    """Judge a table, whoever made it; returns the report and the folder that it is written to.
-
-    The catalogue is every item of `train` and, where it is given, of `items`.
-    """
-    known, _ = check(read_tables(train, items))
-    report = evaluate_table(
-        read_table(recommendations),
-        known,
-        read_tables(test, users=known.interactions).interactions,
-        name=recommendations.name,
-        split=test.name,
-        n=n,
-        min_history=min_history,
-        seed=seed,
-    )
-    folder = out or Path(f"{recommendations.name}.evaluation")
-    save_report(report, folder)
-    return report, folder

@@ -8,9 +8,12 @@ import pytest
 
 from belfry.dataset.candidates import Candidates, take_top_k
 from belfry.dataset.interactions import Interactions, SeenItems
+from belfry.dataset.sources.tabular import TableParts
 from belfry.dataset.vocabulary import Vocabulary
 from belfry.evaluation.context import EvaluationContext
-from belfry.evaluation.table_lists import TableLists, TableSource
+from belfry.evaluation.engine import SystemScores, evaluate
+from belfry.evaluation.plan import Plan
+from belfry.evaluation.table_lists import TableLists
 
 ItemsOfUser = Mapping[int, Sequence[int]]
 
@@ -91,8 +94,20 @@ def lists_of(tmp_path_factory) -> Callable[[pa.Table, EvaluationContext], TableL
             for start in range(0, len(table), size):
                 yield table.select(list(names)).slice(start, size)
 
-        source = TableSource("made", table.schema, len(table), parts)
-        return TableLists(source, context, tmp_path_factory.mktemp("blocks"))
+        folder = tmp_path_factory.mktemp("blocks")
+        return TableLists(TableParts(table.schema, len(table), parts), context, folder, label="made")
+
+    return build
+
+
+@pytest.fixture
+def score(lists_of) -> Callable[..., SystemScores]:
+    """`score(table, context, n, cutoffs)`: the table by every metric of a comparison."""
+
+    def build(
+        table: pa.Table, context: EvaluationContext, n: int, cutoffs: Sequence[int] = (), **more: int
+    ) -> SystemScores:
+        return evaluate(lists_of(table, context, **more), context, Plan.of_comparison(n, cutoffs or (n,)))
 
     return build
 

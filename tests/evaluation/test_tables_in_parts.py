@@ -6,8 +6,6 @@ import pytest
 
 from belfry.dataset.errors import InputError, TableError
 from belfry.evaluation import table_lists as tables
-from belfry.evaluation.engine import Plan, score_table
-from belfry.evaluation.external_table import candidates_of_table
 
 N_USERS, N_ITEMS, N = 40, 50, 6
 
@@ -34,13 +32,13 @@ def table(judged):
     return pa.table({"user_id": user_id, "item_id": item_id, "rank": rank})
 
 
-def test_blocks_and_parts_change_nothing(judged, table, lists_of, monkeypatch):
-    whole = score_table(lists_of(table, judged), judged, Plan(5, (5,)))
+def test_blocks_and_parts_change_nothing(judged, table, lists_of, score, monkeypatch):
+    whole = score(table, judged, 5)
     monkeypatch.setattr(tables, "ROWS_PER_BLOCK", 37)
-    found = lists_of(table, judged, n_parts=9)
-    assert found.longest == N
-    assert (found.n_users, found.n_unknown, found.n_not_judged) == (42, 2, 10)
-    parts = score_table(found, judged, Plan(5, (5,)))
+    found = lists_of(table, judged, n_parts=9).info
+    assert found.longest_list == N
+    assert (found.n_users, found.n_users_unknown, found.n_users_not_judged) == (42, 2, 10)
+    parts = score(table, judged, 5, n_parts=9)
     np.testing.assert_array_equal(parts.lists, whole.lists)
     for name, values in whole.per_user.items():
         np.testing.assert_array_equal(parts.per_user[name], values)
@@ -58,14 +56,14 @@ def damaged(table: pa.Table) -> pa.Table:
     return pa.table({"user_id": user, "item_id": item, "rank": rank, "score": score})
 
 
-def test_faults_are_those_of_the_whole_table(judged, table, lists_of, monkeypatch):
+def test_errors_are_those_of_the_whole_table(judged, table, score, monkeypatch):
     bad = damaged(table)
     with pytest.raises(TableError) as whole:
-        candidates_of_table(bad, judged.history.users, judged.history.items, seen=judged.seen)
+        score(bad, judged, 5)
     monkeypatch.setattr(tables, "ROWS_PER_BLOCK", 37)
     with pytest.raises(TableError) as parts:
-        score_table(lists_of(bad, judged, n_parts=9), judged, Plan(5, (5,)))
-    assert str(parts.value) == str(whole.value).replace("recommendations:", "made:")
+        score(bad, judged, 5, n_parts=9)
+    assert str(parts.value) == str(whole.value)
     kinds = (
         "null user_id",
         "null item_id",
@@ -80,9 +78,9 @@ def test_faults_are_those_of_the_whole_table(judged, table, lists_of, monkeypatc
         assert kind in str(parts.value)
 
 
-def test_origins_are_counted_in_the_lists_that_are_judged(judged, table, lists_of):
+def test_origins_are_counted_in_the_lists_that_are_judged(judged, table, score):
     origin = pa.array(["tower" if rank < 3 else None if rank == 3 else "knn" for rank in table["rank"].to_pylist()])
-    found = score_table(lists_of(table.append_column("origin", origin), judged, n_parts=3), judged, Plan(6, (6,)))
+    found = score(table.append_column("origin", origin), judged, 6, n_parts=3)
     assert found.origins == pytest.approx({"tower": 0.4, "knn": 0.6})
 
 

@@ -8,28 +8,20 @@ import numpy as np
 
 from belfry.dataset.errors import InputError
 from belfry.dataset.interactions import Mask
-from belfry.evaluation.context import EvaluationContext
-from belfry.evaluation.engine import SystemScores, better, mean_of_runs
-from belfry.evaluation.inference import (
-    ALPHA,
-    MIN_USERS,
-    N_FLIPS,
-    N_RESAMPLES,
-    POWER,
-    Tested,
-    compare_columns,
-    correct,
-)
+from belfry.evaluation.context import EvaluationContext, UserCount
+from belfry.evaluation.engine import SystemScores
+from belfry.evaluation.intervals import MIN_USERS, N_RESAMPLES
 from belfry.evaluation.metrics import PerUser
+from belfry.evaluation.registry import better
 from belfry.evaluation.reports.comparison.changes import changes, examples, histogram
 from belfry.evaluation.reports.comparison.counterfactual import Log, evaluate_log
+from belfry.evaluation.reports.comparison.inference import ALPHA, N_FLIPS, POWER, Tested, compare_columns, correct
 from belfry.evaluation.reports.comparison.judged import Choices, ScoredSystem, judged_users, notes_on
 from belfry.evaluation.reports.comparison.result import (
     FORMAT,
     FORMAT_VERSION,
     Challenger,
     Comparison,
-    Count,
     Difference,
     SeedAnalysis,
     Settings,
@@ -46,7 +38,7 @@ def make_comparison(
     context: EvaluationContext,
     choices: Choices,
     *,
-    left_out: Sequence[Count] = (),
+    left_out: Sequence[UserCount] = (),
     notes: Sequence[str] = (),
     log: Log | None = None,
     versions: dict[str, str],
@@ -56,8 +48,8 @@ def make_comparison(
     Raises:
         InputError: no user has lists to compare, or the primary metric or a guardrail's is not there.
     """
-    merged = [mean_of_runs(list(system.runs)) for system in systems]
-    judged, gone = judged_users(systems, merged, choices)
+    merged = [system.merged for system in systems]
+    judged, gone = judged_users(systems, choices)
     if choices.primary not in merged[0].per_user:
         there = ", ".join(merged[0].per_user)
         raise InputError(f"primary metric {choices.primary!r}: not measured per user here; there are {there}")
@@ -182,54 +174,30 @@ def _differences(
 ) -> tuple[Difference, ...]:
     """Per-user metrics, the primary one first, then those of all lists together."""
     corrected = correct([one.p_randomisation for one in tested.values()])
-    rows = [
-        _difference(name, one, baseline.per_user[name][judged], other.per_user[name][judged], float(holm), float(bh))
-        for (name, one), holm, bh in zip(tested.items(), corrected.holm, corrected.benjamini_hochberg, strict=True)
-    ]
+    rows = []
+    for (name, one), holm, bh in zip(tested.items(), corrected.holm, corrected.benjamini_hochberg, strict=True):
+        first, second = baseline.per_user[name][judged], other.per_user[name][judged]
+        both = ~(np.isnan(first) | np.isnan(second))  # means of the same users, so that they differ by the difference
+        rows.append(_difference(name, one, _mean(first[both]), _mean(second[both]), float(holm), float(bh)))
     rows.sort(key=lambda row: row.metric != primary)
-    nan = math.nan
     for name, value in baseline.of_all.items():
-        change = other.of_all[name] - value
-        rows.append(
-            Difference(
-                name,
-                better(name),
-                value,
-                other.of_all[name],
-                change,
-                nan,
-                nan,
-                change / value if value else nan,
-                int(judged.sum()),
-                nan,
-                nan,
-                nan,
-                nan,
-                nan,
-                nan,
-                0,
-                0,
-                0,
-                nan,
-            )
-        )
+        change = Tested(other.of_all[name] - value, int(judged.sum()))
+        rows.append(_difference(name, change, value, other.of_all[name], math.nan, math.nan))
     return tuple(rows)
 
 
 def _difference(
-    name: str, tested: Tested, baseline: PerUser, other: PerUser, holm: float, benjamini_hochberg: float
+    name: str, tested: Tested, baseline: float, challenger: float, holm: float, benjamini_hochberg: float
 ) -> Difference:
-    both = ~(np.isnan(baseline) | np.isnan(other))  # means of the same users, so that they differ by the difference
-    first = _mean(baseline[both])
     return Difference(
         metric=name,
         better=better(name),
-        baseline=first,
-        challenger=_mean(other[both]),
+        baseline=baseline,
+        challenger=challenger,
         difference=tested.difference,
         low=tested.low,
         high=tested.high,
-        relative=tested.difference / abs(first) if first else math.nan,
+        relative=tested.difference / abs(baseline) if baseline else math.nan,
         n_users=tested.n_users,
         p_t=tested.p_t,
         p_wilcoxon=tested.p_wilcoxon,

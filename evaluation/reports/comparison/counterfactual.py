@@ -12,7 +12,7 @@ import numpy as np
 
 from belfry.evaluation.context import EvaluationContext
 from belfry.evaluation.engine import SystemScores
-from belfry.evaluation.inference import Matrix, bca
+from belfry.evaluation.intervals import LEVEL, Matrix, bca
 from belfry.evaluation.metrics import Counts, PerUser
 from belfry.evaluation.reports.comparison.result import Counterfactual, Estimator, PolicyValue
 
@@ -44,7 +44,7 @@ def evaluate_log(
     """
     generator = np.random.default_rng(seed)
     users, user = np.unique(log.row, return_inverse=True)
-    policies = [_Policy.of(log, system, users, user, generator) for system in (baseline, challenger)]
+    policies = [_Policy.of(log, system, users, user) for system in (baseline, challenger)]
     effective = [policy.effective for policy in policies]
     supports = [policy.support(user, len(users), generator) for policy in policies]
     refused = []
@@ -80,9 +80,7 @@ class _Policy:
     expected: PerUser  # [n_rows] reward that it expects of the list
 
     @classmethod
-    def of(
-        cls, log: Log, system: SystemScores, users: Counts, user: Counts, generator: np.random.Generator
-    ) -> "_Policy":
+    def of(cls, log: Log, system: SystemScores, users: Counts, user: Counts) -> "_Policy":
         lists = system.lists[log.row]
         length = (lists > 0).sum(axis=1)
         shows = (lists == log.item_num[:, None]).any(axis=1)
@@ -154,7 +152,7 @@ def _value(
         found = of_totals(totals)
     first, second = of_totals(by_user.sum(axis=0))
     columns = np.column_stack([found, found[:, 1] - found[:, 0]])
-    low, high = np.nanquantile(columns, [0.025, 0.975], axis=0)
+    low, high = np.nanquantile(columns, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
     return PolicyValue(
         estimator,
         float(first),

@@ -1,15 +1,17 @@
 """What is compared: scored systems, what was chosen before looking, and which users count in every figure."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from belfry.dataset.errors import InputError
 from belfry.dataset.interactions import Mask
-from belfry.evaluation.engine import Plan, SystemScores
-from belfry.evaluation.reports.comparison.result import Count, TableInfo
+from belfry.evaluation.context import UserCount
+from belfry.evaluation.engine import SystemScores
+from belfry.evaluation.plan import Plan
 from belfry.evaluation.reports.comparison.verdict import Limit
+from belfry.evaluation.table_lists import TableInfo
 
 _SMALLEST_USEFUL = 0.01  # share of users with a list in one system only from which the report points at it
 _FEW_USERS = 100
@@ -24,6 +26,17 @@ class ScoredSystem:
     tables: tuple[TableInfo, ...]
     costs: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def merged(self) -> SystemScores:
+        """The runs as one: per user the mean over runs; lists, hits and origins are those of the first."""
+        first = self.runs[0]
+        return replace(
+            first,
+            per_user={name: np.mean([run.per_user[name] for run in self.runs], axis=0) for name in first.per_user},
+            of_all={name: float(np.mean([run.of_all[name] for run in self.runs])) for name in first.of_all},
+            exposure=np.sum([run.exposure for run in self.runs], axis=0),
+        )
+
 
 @dataclass(frozen=True)
 class Choices:
@@ -37,14 +50,12 @@ class Choices:
     seed: int = 0
 
 
-def judged_users(
-    systems: Sequence[ScoredSystem], merged: Sequence[SystemScores], choices: Choices
-) -> tuple[Mask, list[Count]]:
+def judged_users(systems: Sequence[ScoredSystem], choices: Choices) -> tuple[Mask, list[UserCount]]:
     """[n_test_users] who counts, and who does not."""
     of_system = [np.all([run.has_list for run in system.runs], axis=0) for system in systems]
     of_any = [np.any([run.has_list for run in system.runs], axis=0) for system in systems]
     in_some, in_all = np.any(of_any, axis=0), np.all(of_system, axis=0)
-    gone = [Count("in the test part, but in none of the tables", int((~in_some).sum()))]
+    gone = [UserCount("in the test part, but in none of the tables", int((~in_some).sum()))]
     if not in_all.any():
         lists = "; ".join(f"{s.name}: {int(has.sum()):,} users" for s, has in zip(systems, of_any, strict=True))
         raise InputError(
@@ -52,11 +63,11 @@ def judged_users(
             "made for the same users"
         )
     if choices.users_without_list == "leave-out":
-        gone.append(Count("without a list in one of the tables", int((in_some & ~in_all).sum())))
+        gone.append(UserCount("without a list in one of the tables", int((in_some & ~in_all).sum())))
         return in_all, [count for count in gone if count.n]
     if in_some.sum() > in_all.sum():
         gone.append(
-            Count(
+            UserCount(
                 "in part: have no list in one of the tables, and count there with an empty one",
                 int((in_some & ~in_all).sum()),
             )

@@ -9,8 +9,12 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BeforeValidator, PlainSerializer
 
+from belfry.evaluation.context import UserCount
+from belfry.evaluation.registry import Direction
+from belfry.evaluation.table_lists import TableInfo
+
 FORMAT = "belfry-comparison"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 Outcome: TypeAlias = Literal["better", "not shown", "worse", "guardrail broken"]
 State: TypeAlias = Literal["held", "unclear", "broken", "not measured"]
@@ -24,27 +28,6 @@ Id: TypeAlias = str | int
 
 
 @dataclass(frozen=True)
-class TableInfo:
-    """One table as it was read."""
-
-    label: str
-    n_rows: int
-    n_users: int
-    longest_list: int
-    n_users_not_judged: int  # in the table, and without a test item
-    n_users_unknown: int  # of them, in neither the training nor the test part
-    n_judged_without_list: int  # to be judged, and not in the table: an empty list
-
-
-@dataclass(frozen=True)
-class Count:
-    """How many users, or rows, and why they count in no figure or otherwise than one might think."""
-
-    reason: str
-    n: int
-
-
-@dataclass(frozen=True)
 class Verification:
     """What was checked before anything was measured; a table at fault has no report."""
 
@@ -53,7 +36,7 @@ class Verification:
     n_train_rows: int
     n_items: int  # catalogue
     tables: tuple[TableInfo, ...]
-    left_out: tuple[Count, ...]
+    left_out: tuple[UserCount, ...]
     notes: tuple[str, ...]
 
 
@@ -78,7 +61,7 @@ class Difference:
     """One metric of both, challenger minus baseline over the same users."""
 
     metric: str
-    better: Literal["higher", "lower"] | None
+    better: Direction | None
     baseline: Figure
     challenger: Figure
     difference: Figure

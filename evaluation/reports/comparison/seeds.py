@@ -3,7 +3,8 @@
 import numpy as np
 from scipy import stats
 
-from belfry.evaluation.inference import ALPHA, Matrix
+from belfry.evaluation.intervals import Matrix
+from belfry.evaluation.reports.comparison.inference import ALPHA
 from belfry.evaluation.reports.comparison.result import SeedAnalysis
 
 

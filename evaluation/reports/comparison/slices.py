@@ -6,10 +6,13 @@ from dataclasses import replace
 import numpy as np
 
 from belfry.dataset.interactions import Mask
-from belfry.evaluation.context import EvaluationContext, Groups, quarters
-from belfry.evaluation.engine import ACCURACY, SystemScores
-from belfry.evaluation.inference import compare_columns, correct
+from belfry.evaluation.context import EvaluationContext
+from belfry.evaluation.engine import SystemScores
+from belfry.evaluation.groups import Groups, quarters
+from belfry.evaluation.lists import JudgedLists
 from belfry.evaluation.metrics import PerUser
+from belfry.evaluation.registry import ACCURACY, Metric
+from belfry.evaluation.reports.comparison.inference import compare_columns, correct
 from belfry.evaluation.reports.comparison.result import Slice
 
 MAX_CATEGORY_SLICES = 20
@@ -67,10 +70,11 @@ def _values(
         for code, label in enumerate(groups.labels):
             inside = groups.code == code
             yield dimension, label, np.where(inside, first, np.nan), np.where(inside, second, np.nan)
-    kind = primary.partition("@")[0]
-    if context.categories is not None and kind in ACCURACY:
+    metric = ACCURACY.get(primary.partition("@")[0])
+    if context.categories is not None and metric is not None:
         for category, label in enumerate(context.categories.labels[:MAX_CATEGORY_SLICES]):
-            one, other = (_of_category(context, category, system, kind) for system in (baseline, challenger))
+            alone = context.on_items(context.categories.shares[:, category] > 0)
+            one, other = (_as_if(alone, context, system, metric) for system in (baseline, challenger))
             yield f"{context.categories.column} of test items", label, one, other
 
 
@@ -92,14 +96,9 @@ def _dimensions(context: EvaluationContext) -> Iterator[tuple[str, Groups]]:
         yield "first test event", Groups(labels, np.searchsorted(edges, first_s, side="left"))
 
 
-def _of_category(context: EvaluationContext, category: int, system: SystemScores, kind: str) -> PerUser:
-    """[n_judged] the metric at the lists' length as if other test items were none; NaN for users without one."""
-    assert context.categories
-    member = context.categories.shares[:, category] > 0
-    in_test = member[context.test.item_num]
-    n_relevant = np.bincount(context.test_row[in_test], minlength=len(context.users))
-    values = np.full(len(n_relevant), np.nan)
-    rows = np.flatnonzero(n_relevant)
-    hits = system.hits[rows] & member[system.lists[rows]]
-    values[rows] = ACCURACY[kind](hits, n_relevant[rows])
+def _as_if(alone: EvaluationContext, context: EvaluationContext, system: SystemScores, metric: Metric) -> PerUser:
+    """[n_judged] the metric of whole lists as if the test items of `alone` were all; NaN for users without one."""
+    rows = np.searchsorted(context.users, alone.users)
+    values = np.full(len(context.users), np.nan)
+    values[rows] = metric.of(JudgedLists.of(alone, np.arange(len(rows)), system.lists[rows]))
     return values

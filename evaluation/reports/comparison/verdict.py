@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from belfry.dataset.errors import InputError
+from belfry.evaluation.registry import label_of
 from belfry.evaluation.reports.comparison.result import (
     Difference,
     Guardrail,
@@ -15,15 +16,6 @@ from belfry.evaluation.reports.comparison.result import (
     State,
     Verdict,
 )
-
-NAMES = {
-    "ndcg": "NDCG",
-    "recall": "recall",
-    "precision": "precision",
-    "hit_rate": "hit rate",
-    "mrr": "MRR",
-    "map": "MAP",
-}
 
 
 @dataclass(frozen=True)
@@ -124,14 +116,6 @@ def decide(evidence: Evidence) -> Verdict:
     )
 
 
-def name_of(metric: str) -> str:
-    """ndcg@10 -> NDCG@10, has_list@10 -> share of users with a list."""
-    kind, _, n = metric.partition("@")
-    if kind == "has_list":
-        return "share of users with a list"
-    return f"{NAMES.get(kind, kind.replace('_', ' '))}@{n}" if n else NAMES.get(kind, kind)
-
-
 def _interval(evidence: Evidence) -> tuple[float, float]:
     """The wider of the two: over users alone, and with the variance of training."""
     seeds, primary = evidence.seeds, evidence.primary
@@ -139,9 +123,9 @@ def _interval(evidence: Evidence) -> tuple[float, float]:
 
 
 def _headline(outcome: Outcome, evidence: Evidence, is_better: bool, broken: Sequence[Guardrail]) -> str:
-    a, b, metric = evidence.baseline, evidence.challenger, name_of(evidence.primary.metric)
+    a, b, metric = evidence.baseline, evidence.challenger, label_of(evidence.primary.metric)
     if outcome == "guardrail broken":
-        cost = " and ".join(name_of(guardrail.metric) for guardrail in broken)
+        cost = " and ".join(label_of(guardrail.metric) for guardrail in broken)
         gain = f"{b} gains in {metric}" if is_better else f"{b} is not shown to gain in {metric}"
         return f"{gain}, and it breaks a guardrail: {cost}."
     if outcome == "not shown":
@@ -155,7 +139,7 @@ def _size(evidence: Evidence) -> str:
     total = max(primary.n_users, 1)
     gained, lost = (primary.losses, primary.wins) if primary.better == "lower" else (primary.wins, primary.losses)
     return (
-        f"Size: {name_of(primary.metric)} is {primary.baseline:.4f} for {evidence.baseline} and "
+        f"Size: {label_of(primary.metric)} is {primary.baseline:.4f} for {evidence.baseline} and "
         f"{primary.challenger:.4f} for {evidence.challenger}, a difference of {primary.difference:+.4f}{relative}. "
         f"Of {primary.n_users:,} users, {gained / total:.0%} get a better list by {evidence.challenger}, "
         f"{lost / total:.0%} a worse one, {primary.ties / total:.0%} neither."
@@ -165,11 +149,11 @@ def _size(evidence: Evidence) -> str:
 def _uncertainty(evidence: Evidence, low: float, high: float) -> str:
     primary = evidence.primary
     if math.isnan(low):
-        return f"Doubt: {primary.n_users:,} users are too few to say anything but what happened to them."
+        return f"Uncertainty: {primary.n_users:,} users are too few to say anything but what happened to them."
     if primary.difference == 0 and low == high == 0:
-        return "Doubt: none about these users: both systems give each of them lists of equal value."
+        return "Uncertainty: none about these users: both systems give each of them lists of equal value."
     parts = [
-        f"Doubt: other users would have given another figure. The true difference lies between {low:+.4f} and "
+        f"Uncertainty: other users would have given another figure. The true difference lies between {low:+.4f} and "
         f"{high:+.4f} as far as 95% intervals can be trusted"
     ]
     parts.append(f"; if both were equally good, a difference as large as this would turn up {_chance(evidence.p)}.")
@@ -201,7 +185,7 @@ def _chance(p: float) -> str:
 def _next_step(outcome: Outcome, evidence: Evidence, broken: Sequence[Guardrail], low: float, high: float) -> str:
     primary, b = evidence.primary, evidence.challenger
     sign = -1 if primary.better == "lower" else 1
-    unclear = [name_of(guardrail.metric) for guardrail in evidence.guardrails if guardrail.state == "unclear"]
+    unclear = [label_of(guardrail.metric) for guardrail in evidence.guardrails if guardrail.state == "unclear"]
     lost = [
         f"{one.dimension}: {one.group}"
         for one in evidence.slices
@@ -210,7 +194,7 @@ def _next_step(outcome: Outcome, evidence: Evidence, broken: Sequence[Guardrail]
     if outcome == "worse":
         return f"Next step: keep {evidence.baseline}. Look first at the lists of those who lost most, below."
     if outcome == "guardrail broken":
-        names = " and ".join(name_of(guardrail.metric) for guardrail in broken)
+        names = " and ".join(label_of(guardrail.metric) for guardrail in broken)
         return f"Next step: do not ship {b} as it is. Mend {names}, or decide in writing that the limit was wrong."
     if outcome == "better":
         watch = f" Watch {' and '.join(unclear)}: not shown to stay within its limit." if unclear else ""

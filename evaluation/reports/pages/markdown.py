@@ -3,8 +3,8 @@
 import math
 from collections.abc import Iterable, Sequence
 
+from belfry.evaluation.registry import label_of
 from belfry.evaluation.reports.comparison.result import Challenger, Comparison, Example
-from belfry.evaluation.reports.comparison.verdict import name_of
 from belfry.evaluation.reports.pages.text import chance, change, interval, leaderboard, metric_row, number
 
 N_LISTED = 10  # places of an example's list
@@ -33,7 +33,7 @@ def _challenger(challenger: Challenger, comparison: Comparison) -> list[str]:
             ("metric", "change", "95% interval", "limit", "state"),
             (
                 (
-                    name_of(one.metric),
+                    label_of(one.metric),
                     change(one, one.change),
                     "-" if math.isnan(one.low) else f"{change(one, one.low)} to {change(one, one.high)}",
                     change(one, one.limit),
@@ -130,7 +130,7 @@ def _leaderboard(comparison: Comparison) -> list[str]:
     head = (
         "",
         "system",
-        name_of(comparison.primary),
+        label_of(comparison.primary),
         f"minus {comparison.baseline}",
         "p (Holm over systems)",
         "verdict",

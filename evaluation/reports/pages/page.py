@@ -17,8 +17,8 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from belfry.evaluation.registry import label_of
 from belfry.evaluation.reports.comparison.result import Challenger, Comparison
-from belfry.evaluation.reports.comparison.verdict import name_of
 from belfry.evaluation.reports.pages import charts
 from belfry.evaluation.reports.pages.text import chance, change, interval, leaderboard, metric_row, number
 
@@ -83,7 +83,7 @@ def _environment() -> Environment:
     environment.filters |= {
         "number": number,
         "chance": chance,
-        "metric_name": name_of,
+        "metric_name": label_of,
         "metric_row": metric_row,
         "sort_value": _sort_value,
         "sortable": _sort_values_of_metric,

@@ -3,8 +3,8 @@
 import math
 from dataclasses import dataclass
 
+from belfry.evaluation.registry import label_of
 from belfry.evaluation.reports.comparison.result import Challenger, Comparison, Difference, Guardrail, System
-from belfry.evaluation.reports.comparison.verdict import name_of
 
 
 def number(value: float | None, signed: bool = False) -> str:
@@ -40,7 +40,7 @@ def metric_row(one: Difference) -> tuple[str, ...]:
     """The cells of a metric's row."""
     has_test = not math.isnan(one.p_randomisation)
     return (
-        name_of(one.metric),
+        label_of(one.metric),
         number(one.baseline),
         number(one.challenger),
         interval(one.difference, one.low, one.high),

@@ -1,4 +1,4 @@
-"""`belfry compare` from outside: any tables, one report, exit codes, and every fault by name."""
+"""`belfry compare` from outside: any tables, one report, exit codes, and every error by name."""
 
 import json
 import os
@@ -75,10 +75,10 @@ def test_two_id_columns_are_enough(files, tmp_path, call):
         "comparison.md",
     ]
     assert said.startswith("b: better\nb is better than a in NDCG@10.\nSize: ")
-    assert "Doubt: " in said
+    assert "Uncertainty: " in said
     assert "Next step: " in said
     found = json.loads((tmp_path / "out" / "comparison.json").read_text())
-    assert (found["format"], found["format_version"]) == ("belfry-comparison", 1)
+    assert (found["format"], found["format_version"]) == ("belfry-comparison", 2)
     assert found["verification"]["n_users"] == 60
     primary = found["challengers"][0]["metrics"][0]
     assert primary["metric"] == "ndcg@10"
@@ -159,7 +159,7 @@ def test_a_broken_table_is_refused_by_name_with_counts_and_rows(place, tables, f
     assert not list((tmp_path / "out").glob("*"))
 
 
-def test_faults_of_all_tables_come_in_one_message(tables, files, tmp_path, call):
+def test_errors_of_all_tables_come_in_one_message(tables, files, tmp_path, call):
     write(changed(tables.a, 3, rank=40), files["a"])
     write(changed(tables.b, 4, item_id=5_001), files["b"])
     code, said = call(files)
@@ -223,7 +223,7 @@ def test_a_handful_of_users_is_told_and_not_tested(tables, n_rows):
 
 
 def test_a_test_part_without_rows_is_refused(tables):
-    with pytest.raises(InputError, match="no user can be judged \\(it has no rows\\)"):
+    with pytest.raises(InputError, match="no user can be judged \\(it has no rows of known users\\)"):
         compare(tables.a, tables.b, train=tables.train, test=tables.test.slice(0, 0))
 
 

@@ -11,7 +11,8 @@ import pytest
 from belfry.dataset.errors import InputError, TableError
 from belfry.dataset.tables import Tables
 from belfry.pipeline.jobs import evaluate
-from belfry.pipeline.jobs.evaluate import evaluate_run, evaluate_stages, evaluate_table, read_test, save_report
+from belfry.pipeline.jobs.evaluate import evaluate_run, evaluate_stages, evaluate_table, save_report
+from belfry.pipeline.jobs.later_events import read_test
 from belfry.pipeline.serving.recommender import Recommender
 from tests.pipeline.small_recommender import NO_HISTORY, SEEN_ALL, SmallRecommender
 
@@ -40,7 +41,7 @@ def means(report):
 
 
 def left_out(report):
-    return {left.reason: left.n_users for left in report.left_out}
+    return {left.reason: left.n for left in report.left_out}
 
 
 class TestRun:
@@ -93,10 +94,10 @@ class TestRun:
         assert report.n_users == 1
         assert left_out(report) == {
             "not in the training data (3 test rows)": 2,
-            "no test row of an item that is known and was not seen before": 2,
+            "no test row of an item that is in the catalogue and was not seen before": 2,
             "fewer than 1 earlier events": 1,
-            "in part: 2 test rows of unknown items": 2,
-            "in part: 2 test rows of items seen before": 2,
+            "in part: 2 test rows of items outside of the catalogue": 2,
+            "in part: 2 test rows of items that they had seen before": 2,
         }
 
     def test_min_history(self, recommender):
@@ -108,9 +109,11 @@ class TestRun:
         assert left_out(report) == {"fewer than 5 earlier events": 39 - len(enough)}
 
     def test_nobody_to_judge(self, recommender):
-        with pytest.raises(InputError, match=r"no user can be judged \(it names no known user\)"):
+        with pytest.raises(
+            InputError, match=r"no user can be judged \(not in the training data \(1 test rows\): 1 users\)"
+        ):
             evaluate_run(recommender, events([(999, "a")]), seed=0)
-        with pytest.raises(InputError, match=r"no user can be judged \(no test row of an item .* before: 1;"):
+        with pytest.raises(InputError, match=r"no user can be judged \(no test row of an item .* before: 1 users;"):
             evaluate_run(recommender, events([(1, "zz")]), seed=0)
         with pytest.raises(InputError, match="no user can be judged"):
             evaluate_run(recommender, events([(1, "a")]).slice(1), seed=0)

@@ -4,7 +4,6 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from belfry.evaluation.engine import Plan, score_table
 from belfry.evaluation.reports.comparison.counterfactual import Log, evaluate_log
 
 N_USERS, N_ITEMS, N = 400, 12, 3
@@ -18,13 +17,13 @@ def judged(context, nothing_seen):
 
 
 @pytest.fixture
-def systems(judged, lists_of):
+def systems(judged, score):
     """A lists the three items of the least worth to everybody, B those of the most."""
     found = []
     for items in ([1, 2, 3], [10, 11, 12]):
         user = np.repeat(np.arange(1, N_USERS + 1), N)
         table = pa.table({"user_id": user, "item_id": items * N_USERS, "rank": [1, 2, 3] * N_USERS})
-        found.append(score_table(lists_of(table, judged), judged, Plan(N, (N,))))
+        found.append(score(table, judged, N))
     return found
 
 

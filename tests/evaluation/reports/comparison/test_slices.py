@@ -5,15 +5,14 @@ import pyarrow as pa
 import pytest
 
 from belfry.dataset.vocabulary import Vocabulary
-from belfry.evaluation.context import Groups, categories_of, groups_of_column, quarters
-from belfry.evaluation.engine import Plan, score_table
+from belfry.evaluation.groups import Groups, categories_of, groups_of_column, quarters
 from belfry.evaluation.reports.comparison.slices import slices
 
 N_USERS = 40
 
 
 @pytest.fixture
-def found(context, lists_of):
+def found(context, score):
     """B hits item 1 for the left users and nothing else, A hits nothing; item 1 alone is a drama."""
     users = range(1, N_USERS + 1)
     items = pa.table({"item_id": range(1, 10), "genres": [["drama"], *[["comedy"]] * 8]})
@@ -28,7 +27,7 @@ def found(context, lists_of):
 
     def system(item_of):
         table = pa.table({"user_id": list(users), "item_id": [item_of(u) for u in users], "rank": [1] * N_USERS})
-        return score_table(lists_of(table, judged), judged, Plan(1, (1,)))
+        return score(table, judged, 1)
 
     a, b = system(lambda u: 3), system(lambda u: 1 if u % 2 == 0 else 3)
     every = slices(judged, a, b, "ndcg@1", judged=np.ones(N_USERS, np.bool_), seed=0)

@@ -1,4 +1,4 @@
-"""The rule of the verdict, and that its text names size, doubt and next step."""
+"""The rule of the verdict, and that its text names size, uncertainty and next step."""
 
 import math
 from dataclasses import replace
@@ -7,7 +7,7 @@ import pytest
 
 from belfry.dataset.errors import InputError
 from belfry.evaluation.reports.comparison.result import Difference, Guardrail, SeedAnalysis, Slice
-from belfry.evaluation.reports.comparison.verdict import Evidence, Limit, decide, judge_guardrail, name_of
+from belfry.evaluation.reports.comparison.verdict import Evidence, Limit, decide, judge_guardrail
 
 NAN = math.nan
 
@@ -46,11 +46,11 @@ def test_the_rule(primary, p, guardrails, outcome):
     verdict = decide(evidence(primary, p, guardrails=guardrails))
     assert verdict.outcome == outcome
     assert verdict.size.startswith("Size: ")
-    assert verdict.uncertainty.startswith("Doubt: ")
+    assert verdict.uncertainty.startswith("Uncertainty: ")
     assert verdict.next_step.startswith("Next step: ")
 
 
-def test_a_gain_is_told_with_size_doubt_and_next_step():
+def test_a_gain_is_told_with_size_uncertainty_and_next_step():
     lost = Slice("age", "over 60", 40, 0.2, 0.1, -0.1, -0.15, -0.05, 0.001, 0.01, 0.01)
     verdict = decide(evidence(difference(0.02, 0.01, 0.03), 0.004, slices=(lost,)))
     assert verdict.headline == "new is better than old in NDCG@10."
@@ -109,11 +109,3 @@ def test_a_limit_that_is_none_is_refused(text):
 def test_a_guardrail_on_nothing_measured_names_what_there_is():
     with pytest.raises(InputError, match=r"no such metric here; there are hit_rate@10"):
         judge_guardrail(Limit.parse("speed@10=-5%"), [difference(0, 0, 0, metric="hit_rate@10")])
-
-
-def test_names_for_people():
-    assert [name_of(name) for name in ("ndcg@10", "hit_rate@5", "has_list@10")] == [
-        "NDCG@10",
-        "hit rate@5",
-        "share of users with a list",
-    ]

@@ -1,58 +1,70 @@
-"""Anybody's recommendations table: read right, or refused with every reason."""
+"""External tables of lists: read right, or refused with every reason."""
 
 import re
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
 from belfry.dataset.errors import TableError
-from belfry.dataset.interactions import SeenItems
+from belfry.dataset.interactions import Interactions, SeenItems
 from belfry.dataset.vocabulary import Vocabulary
-from belfry.evaluation.external_table import candidates_of_table
-from belfry.evaluation.metrics import lists_of
+from belfry.evaluation.context import make_context
+from belfry.evaluation.table_lists import TableInfo
 
 USERS = Vocabulary.from_values(["ann", "bob", "eve"])
 ITEMS = Vocabulary.from_values(["a", "b", "c", "d"])
 
 
-def made(**table):
-    return candidates_of_table(pa.table(table), USERS, ITEMS)
+@pytest.fixture
+def judged():
+    """Every user has one test item, and has seen nothing."""
+    later = Interactions(USERS, ITEMS, np.array([1, 2, 3], np.int32), np.array([4, 4, 4], np.int32))
+    return make_context(later.select(np.zeros(3, np.bool_)), later, seen=SeenItems.nothing(3))[0]
 
 
-def test_ranks_give_the_order_in_any_order_of_rows():
-    candidates = made(user_id=["eve", "ann", "eve"], item_id=["c", "d", "b"], rank=[2, 1, 1])
-    assert candidates.users.tolist() == [1, 3]
-    assert lists_of(candidates, 2).tolist() == [[4, 0], [2, 3]]
-    assert candidates.score.tolist() == [-1, -1, -2]
-    assert candidates.origins == ("table",)
+def lists(judged, lists_of, **table):
+    """User -> items by rank, as ids, of those who have a list."""
+    (block,) = lists_of(pa.table(table), judged).blocks(4)
+    return {
+        USERS.ids[place].as_py(): ITEMS.take(items[items > 0]).to_pylist()
+        for place, items in zip(block.position, block.lists, strict=True)
+    }
 
 
-def test_scores_give_the_order_as_finely_as_they_were_given():
+@pytest.fixture
+def made(judged, lists_of):
+    return partial(lists, judged, lists_of)
+
+
+def test_ranks_give_the_order_in_any_order_of_rows(made):
+    found = made(user_id=["eve", "ann", "eve"], item_id=["c", "d", "b"], rank=[2, 1, 1])
+    assert found == {"ann": ["d"], "eve": ["b", "c"]}
+
+
+def test_scores_give_the_order_as_finely_as_they_were_given(made):
     score = np.array([1.0, 1.0 + 1e-12, 0.5, 0.5])
-    candidates = made(user_id=["ann"] * 4, item_id=["a", "b", "d", "c"], score=score)
-    assert lists_of(candidates, 4).tolist() == [[2, 1, 3, 4]]
-    assert candidates.rank.tolist() == [1, 2, 3, 4]
-    assert candidates.score.dtype == np.float32
+    assert made(user_id=["ann"] * 4, item_id=["a", "b", "d", "c"], score=score) == {"ann": ["b", "a", "c", "d"]}
 
 
-def test_ranks_and_scores_may_both_be_there():
-    candidates = made(user_id=["bob", "bob"], item_id=["a", "b"], rank=[2, 1], score=[0.1, 0.7])
-    assert lists_of(candidates, 2).tolist() == [[2, 1]]
-    assert candidates.score.tolist() == [np.float32(0.7), np.float32(0.1)]
+def test_ranks_and_scores_may_both_be_there(made):
+    assert made(user_id=["bob", "bob"], item_id=["a", "b"], rank=[2, 1], score=[0.1, 0.7]) == {"bob": ["b", "a"]}
 
 
-def test_unknown_users_stay_apart_and_missing_users_get_empty_lists():
+def test_unknown_users_are_counted_and_not_judged(judged, lists_of):
     table = pa.table({"user_id": ["zoe", "ann", "kim"], "item_id": ["a", "b", "c"], "rank": [1, 1, 1]})
-    candidates = candidates_of_table(table, USERS, ITEMS, asked=np.array([3, 1], np.int32))
-    assert candidates.users.tolist() == [1, 0, 0, 3]
-    assert lists_of(candidates, 1).ravel().tolist() == [2, 3, 1, 0]
+    found = lists_of(table, judged)
+    assert found.info == TableInfo("made", 3, 3, 1, n_users_not_judged=2, n_users_unknown=2, n_judged_without_list=2)
+    (block,) = found.blocks(1)
+    assert (block.position.tolist(), block.lists.tolist()) == ([0], [[2]])
 
 
-def test_chunks_and_dictionaries_are_read():
+def test_chunks_and_dictionaries_are_read(made):
     ids = pa.chunked_array([["ann"], ["ann", "eve"]]).dictionary_encode()
-    candidates = made(user_id=ids, item_id=["a", "b", "c"], rank=pa.array([1, 2, 1], pa.uint8()))
-    assert lists_of(candidates, 2).tolist() == [[1, 2], [3, 0]]
+    found = made(user_id=ids, item_id=["a", "b", "c"], rank=pa.array([1, 2, 1], pa.uint8()))
+    assert found == {"ann": ["a", "b"], "eve": ["c"]}
 
 
 BAD = {
@@ -112,19 +124,19 @@ BAD = {
 
 
 @pytest.mark.parametrize("message", BAD)
-def test_bad_tables_are_refused_in_words(message):
-    with pytest.raises(TableError, match="recommendations: the table cannot be judged\n- .*" + re.escape(message)):
+def test_bad_tables_are_refused_in_words(message, made):
+    with pytest.raises(TableError, match="made: the table cannot be judged\n- .*" + re.escape(message)):
         made(**BAD[message])
 
 
-def test_seen_items_are_refused():
-    seen = SeenItems(np.array([0, 0, 0, 1, 1]), np.array([2], np.int32))  # bob has seen b
+def test_seen_items_are_refused(judged, lists_of):
+    bob_b = SeenItems(np.array([0, 0, 0, 1, 1]), np.array([2], np.int32))
     table = pa.table({"user_id": ["ann", "bob", "zoe"], "item_id": ["b", "b", "b"], "rank": [1, 1, 1]})
     with pytest.raises(TableError, match=r"1 row with an item that its user has seen \(first in row 1\)"):
-        candidates_of_table(table, USERS, ITEMS, seen=seen)
+        list(lists_of(table, replace(judged, seen=bob_b)).blocks(1))
 
 
-def test_one_message_lists_every_problem():
+def test_one_message_lists_every_problem(made):
     with pytest.raises(TableError) as refusal:
         made(
             user_id=["ann", "ann", "ann", None, "bob"],
@@ -134,7 +146,7 @@ def test_one_message_lists_every_problem():
         )
     lines = str(refusal.value).splitlines()
     assert [line.split(" (")[0] for line in lines] == [
-        "recommendations: the table cannot be judged",
+        "made: the table cannot be judged",
         "- 1 row with a null user_id",
         "- 1 row with an item that the catalogue lacks",
         "- 1 row with a user and an item of an earlier row",

@@ -1,41 +1,22 @@
-"""Intervals and tests: the same as SciPy's where SciPy can, right where it cannot."""
+"""Tests of differences: the same as SciPy's where SciPy can, right where it cannot."""
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from belfry.evaluation import inference
-from belfry.evaluation.inference import bca, compare_columns, correct, randomisation, smallest_detectable
+from belfry.evaluation import intervals
+from belfry.evaluation.reports.comparison.inference import (
+    compare_columns,
+    correct,
+    randomisation,
+    smallest_detectable,
+)
 
 
 @pytest.fixture
 def skewed():
     """150 differences with a long right tail."""
     return np.random.default_rng(4).exponential(size=150) - 0.9
-
-
-def test_bca_is_scipys_on_the_same_draws(skewed):
-    low, high = bca(skewed[:, None], np.ones((150, 1)), np.random.default_rng(7), n_resamples=3_000)
-    theirs = stats.bootstrap(
-        (skewed,), np.mean, n_resamples=3_000, method="BCa", confidence_level=0.95, rng=np.random.default_rng(7)
-    ).confidence_interval
-    # SciPy draws by itself in other batches; the generator gives the same numbers in either.
-    np.testing.assert_allclose([low[0], high[0]], [theirs.low, theirs.high], rtol=0, atol=1e-12)
-
-
-def test_bca_of_a_ratio_uses_the_jackknife_of_the_ratio(skewed):
-    """Units of several users: the interval is that of a bootstrap over whole units."""
-    sums, counts = skewed[:148].reshape(37, 4).sum(axis=1), np.full(37, 4.0)
-    counts[:5], sums[:5] = 3.0, skewed[:20].reshape(5, 4)[:, :3].sum(axis=1)
-    low, high = bca(sums[:, None], counts[:, None], np.random.default_rng(0), n_resamples=20_000)
-
-    def ratio(sums, counts, axis=-1):
-        return sums.sum(axis=axis) / counts.sum(axis=axis)
-
-    theirs = stats.bootstrap(
-        (sums, counts), ratio, paired=True, n_resamples=20_000, rng=np.random.default_rng(1), method="BCa"
-    ).confidence_interval
-    np.testing.assert_allclose([low[0], high[0]], [theirs.low, theirs.high], rtol=0, atol=0.02)
 
 
 @pytest.mark.parametrize("n", [5, 9, 12])
@@ -93,7 +74,7 @@ def test_users_without_a_value_count_in_nothing(skewed):
 def test_many_users_in_groups_say_the_same(skewed, monkeypatch):
     many = np.random.default_rng(0).choice(skewed, 12_000)
     (grouped,) = compare_columns([many], n_users=12_000, seed=0, n_resamples=4_000, n_flips=2_000)
-    monkeypatch.setattr(inference, "MAX_UNITS", 20_000)
+    monkeypatch.setattr(intervals, "MAX_UNITS", 20_000)
     (single,) = compare_columns([many], n_users=12_000, seed=0, n_resamples=4_000, n_flips=2_000)
     width = single.high - single.low
     assert grouped.difference == single.difference

@@ -1,0 +1,55 @@
+"""The table of what users did later: read, checked, and narrowed to the watches that lists are judged by."""
+
+import pyarrow as pa
+
+from belfry.dataset import columns
+from belfry.dataset.errors import TableError
+from belfry.dataset.event_weights import EventWeights, watches_and_impressions
+from belfry.dataset.sources.tabular import Source, read_tables
+from belfry.dataset.validation.check import check_later
+from belfry.dataset.vocabulary import UNKNOWN, Vocabulary, as_id_type
+from belfry.evaluation.context import UserCount
+
+
+def read_test(test: Source, users: Vocabulary, items: Vocabulary) -> pa.Table:
+    """The raw table of later events; the ids of a CSV file are read as text where the known ones are text."""
+    known = {columns.ITEM_ID: items.ids}, {columns.USER_ID: users.ids}
+    return read_tables(test, *map(pa.table, known)).interactions
+
+
+def later_watches(
+    test: pa.Table, users: Vocabulary, items: Vocabulary, event_weights: EventWeights, *, rated_and_timed: bool = False
+) -> pa.Table:
+    """The ids in the rows of `test` that are watches: nobody has to be recommended what was only shown.
+
+    Args:
+        rated_and_timed: keep `rating` and `timestamp_s` beside them, where they are there.
+
+    Raises:
+        TableError: a column is missing or cannot be read, its ids are of another type, or no row is a watch.
+    """
+    vocabularies = {columns.USER_ID: users, columns.ITEM_ID: items}
+    for name, vocabulary in vocabularies.items():
+        if test.column_names.count(name) != 1:
+            there = ", ".join(map(repr, test.column_names))
+            raise TableError(f"test: column {name!r} is needed once; there are {there}")
+        found, wanted = as_id_type(test[name].combine_chunks()).type, vocabulary.ids.type
+        if found != wanted:
+            raise TableError(
+                f"test: column {name!r} is {found}, the ids learned from are {wanted}; 1 and '1' are never merged: "
+                "cast it"
+            )
+    beside = [name for name in (columns.RATING, columns.TIMESTAMP_S) if rated_and_timed and name in test.column_names]
+    events = [name for name in (columns.EVENT, columns.WEIGHT) if name in test.column_names]
+    if len(test) and (beside or events):
+        test = check_later(test, rated_and_timed=rated_and_timed)
+    if len(test) and events:
+        test, _ = watches_and_impressions(test.select([*vocabularies, *beside, *events]), event_weights, name="test")
+    return test.select([*vocabularies, *beside])
+
+
+def unknown_users(test: pa.Table, users: Vocabulary) -> list[UserCount]:
+    """Who of the test part is not in `users`, told where there are any."""
+    is_unknown = pa.array(users.numbers(test[columns.USER_ID]) == UNKNOWN)
+    rows = test[columns.USER_ID].filter(is_unknown)
+    return [UserCount(f"not in the training data ({len(rows):,} test rows)", len(rows.unique()))] if len(rows) else []
