@@ -3,8 +3,8 @@
 import math
 from typing import Any, TypeAlias
 
+from belfry.evaluation.registry import label_of
 from belfry.evaluation.reports.comparison.result import Bin, Challenger, Comparison
-from belfry.evaluation.reports.comparison.verdict import name_of
 from belfry.evaluation.reports.pages.text import interval, number
 
 Spec: TypeAlias = dict[str, Any]
@@ -35,7 +35,7 @@ _CONFIG: Spec = {
 
 def of_challenger(challenger: Challenger, comparison: Comparison) -> dict[str, Spec]:
     """Every chart of one challenger, by name."""
-    primary = name_of(comparison.primary)
+    primary = label_of(comparison.primary)
     found = {
         "interval": primary_interval(challenger, comparison),
         "histogram": _bars(
@@ -59,43 +59,21 @@ def primary_interval(challenger: Challenger, comparison: Comparison) -> Spec:
     """The primary difference with its interval, beside 0 and what could have been detected."""
     one, seeds = challenger.metrics[0], challenger.seeds
     low, high = (seeds.low, seeds.high) if seeds else (one.low, one.high)
-    values = [
-        {
-            "difference": one.difference,
-            "low": _or_none(low),
-            "high": _or_none(high),
-            "summary": interval(one.difference, low, high),
-        }
-    ]
     layers: list[Spec] = []
     if not math.isnan(one.detectable):
         layers.append(
             {
                 "data": {"values": [{"low": -one.detectable, "high": one.detectable}]},
                 "mark": {"type": "rect", "color": MUTED, "opacity": 0.18, "tooltip": None, "aria": False},
-                "encoding": {"x": {"field": "low", "type": "quantitative"}, "x2": {"field": "high"}},
+                "encoding": {"x": _numbers("low"), "x2": {"field": "high"}},
             }
         )
-    summary = [{"field": "summary", "title": "difference [95%]"}]
-    layers += [
-        _zero(),
-        {
-            "mark": {"type": "rule", "strokeWidth": 6, "color": _colour(low, high, one.better), "strokeCap": "round"},
-            "encoding": {"x": {"field": "low", "type": "quantitative"}, "x2": {"field": "high"}, "tooltip": summary},
-        },
-        {
-            "mark": {"type": "point", "filled": True, "size": 160, "color": TEXT, "opacity": 1},
-            "encoding": {
-                "x": {
-                    "field": "difference",
-                    "type": "quantitative",
-                    "title": f"{name_of(one.metric)}: {challenger.name} minus {comparison.baseline}",
-                },
-                "tooltip": summary,
-            },
-        },
-    ]
-    described = f"{name_of(one.metric)} differs by {interval(one.difference, low, high)}; 0 would be no difference"
+    rule = {"strokeWidth": 6, "color": _colour(low, high, one.better), "strokeCap": "round"}
+    x_title = f"{label_of(one.metric)}: {challenger.name} minus {comparison.baseline}"
+    tooltip = [{"field": "summary", "title": "difference [95%]"}]
+    layers += _differences(x_title, tooltip, rule=rule, point={"size": 160, "color": TEXT})
+    described = f"{label_of(one.metric)} differs by {interval(one.difference, low, high)}; 0 would be no difference"
+    values = [_interval(one.difference, low, high)]
     return _spec(described, {"data": {"values": values}, "layer": layers, "height": 56})
 
 
@@ -106,10 +84,7 @@ def forest(challenger: Challenger, comparison: Comparison) -> Spec:
         {
             "place": place,
             "label": f"{one.dimension}: {one.group}",
-            "difference": one.difference,
-            "low": one.low,
-            "high": one.high,
-            "summary": interval(one.difference, one.low, one.high),
+            **_interval(one.difference, one.low, one.high),
             "n": f"{one.n_users:,}",
             "after": "shown" if one.p_holm < comparison.settings.alpha else "not shown after correction",
         }
@@ -121,54 +96,20 @@ def forest(challenger: Challenger, comparison: Comparison) -> Spec:
         {"field": "n", "title": "users"},
         {"field": "after", "title": "with Holm"},
     ]
-    y = {
-        "field": "label",
-        "type": "nominal",
-        "sort": {"field": "place"},
-        "title": None,
-        "axis": {"grid": False, "ticks": False, "domain": False},
-    }
-    x_title = f"{name_of(comparison.primary)}: {challenger.name} minus {comparison.baseline}"
+    axis = {"grid": False, "ticks": False, "domain": False}
+    y = {"field": "label", "type": "nominal", "sort": {"field": "place"}, "title": None, "axis": axis}
+    x_title = f"{label_of(comparison.primary)}: {challenger.name} minus {comparison.baseline}"
     colour = {"condition": {"test": "datum.after == 'shown'", "value": NEUTRAL}, "value": MUTED}
+    layers = _differences(x_title, tooltip, rule={"strokeWidth": 2}, point={"size": 60}, y=y, color=colour)
     return _spec(
-        f"{name_of(comparison.primary)} difference with 95% interval for each group of users",
-        {
-            "data": {"values": values},
-            "height": 20 * len(values),
-            "layer": [
-                _zero(),
-                {
-                    "mark": {"type": "rule", "strokeWidth": 2},
-                    "encoding": {
-                        "y": y,
-                        "x": {"field": "low", "type": "quantitative", "title": x_title},
-                        "x2": {"field": "high"},
-                        "color": colour,
-                        "tooltip": tooltip,
-                    },
-                },
-                {
-                    "mark": {"type": "point", "filled": True, "size": 60, "opacity": 1},
-                    "encoding": {
-                        "y": y,
-                        "x": {
-                            "field": "difference",
-                            "type": "quantitative",
-                            "title": x_title,
-                        },
-                        "color": colour,
-                        "tooltip": tooltip,
-                    },
-                },
-            ],
-        },
+        f"{label_of(comparison.primary)} difference with 95% interval for each group of users",
+        {"data": {"values": values}, "height": 20 * len(values), "layer": layers},
     )
 
 
 def tradeoff(comparison: Comparison) -> Spec:
     """Accuracy against coverage, a point for each system."""
-    n, primary = comparison.settings.n, comparison.primary
-    coverage = f"coverage@{n}"
+    primary, coverage = comparison.primary, f"coverage@{comparison.settings.n}"
     values = [
         {
             "name": system.name,
@@ -178,75 +119,42 @@ def tradeoff(comparison: Comparison) -> Spec:
         }
         for system in comparison.systems
     ]
-    x = {"field": "x", "type": "quantitative", "title": name_of(coverage), "scale": {"zero": False, "padding": 40}}
-    y = {"field": "y", "type": "quantitative", "title": name_of(primary), "scale": {"zero": False, "padding": 24}}
-    tooltip = [{"field": "name", "title": "system"}, {"field": "summary", "title": name_of(primary)}]
+    x = {**_numbers("x", label_of(coverage)), "scale": {"zero": False, "padding": 40}}
+    y = {**_numbers("y", label_of(primary)), "scale": {"zero": False, "padding": 24}}
+    tooltip = [{"field": "name", "title": "system"}, {"field": "summary", "title": label_of(primary)}]
+    point = {"type": "point", "filled": True, "size": 120, "color": NEUTRAL, "opacity": 1}
+    text = {"type": "text", "dy": -14, "color": TEXT, "limit": 160}
+    layers = [
+        {"mark": point, "encoding": {"x": x, "y": y, "tooltip": tooltip}},
+        {"mark": text, "encoding": {"x": x, "y": y, "text": {"field": "name"}}},
+    ]
     return _spec(
-        f"{name_of(primary)} against coverage, one point for each system; up and to the right is better",
-        {
-            "data": {"values": values},
-            "height": 260,
-            "layer": [
-                {
-                    "mark": {"type": "point", "filled": True, "size": 120, "color": NEUTRAL, "opacity": 1},
-                    "encoding": {"x": x, "y": y, "tooltip": tooltip},
-                },
-                {
-                    "mark": {"type": "text", "dy": -14, "color": TEXT, "limit": 160},
-                    "encoding": {"x": x, "y": y, "text": {"field": "name"}},
-                },
-            ],
-        },
+        f"{label_of(primary)} against coverage, one point for each system; up and to the right is better",
+        {"data": {"values": values}, "height": 260, "layer": layers},
     )
 
 
 def board(comparison: Comparison) -> Spec:
     """The primary difference of every challenger with its interval."""
-    values = [
-        {
-            "name": one.name,
-            "difference": first.difference,
-            "low": _or_none(one.seeds.low if one.seeds else first.low),
-            "high": _or_none(one.seeds.high if one.seeds else first.high),
-            "summary": f"{one.verdict.outcome}: {interval(first.difference, first.low, first.high)}",
-        }
-        for one in comparison.challengers
-        for first in one.metrics[:1]
-    ]
+    values = []
+    for one in comparison.challengers:
+        first, widest = one.metrics[0], one.seeds or one.metrics[0]
+        row = {"name": one.name, **_interval(first.difference, widest.low, widest.high)}
+        told = f"{one.verdict.outcome}: {interval(first.difference, first.low, first.high)}"
+        values.append({**row, "summary": told})
     order = [one.name for one in sorted(comparison.challengers, key=lambda one: -one.metrics[0].difference)]
     y = {"field": "name", "type": "nominal", "sort": order, "title": None, "axis": {"grid": False, "ticks": False}}
-    x_title = f"{name_of(comparison.primary)} minus {comparison.baseline}"
     tooltip = [{"field": "name", "title": "system"}, {"field": "summary", "title": "verdict"}]
+    layers = _differences(
+        f"{label_of(comparison.primary)} minus {comparison.baseline}",
+        tooltip,
+        rule={"strokeWidth": 3, "color": NEUTRAL},
+        point={"size": 90, "color": TEXT},
+        y=y,
+    )
     return _spec(
-        f"{name_of(comparison.primary)} difference of every system to {comparison.baseline}, with 95% interval",
-        {
-            "data": {"values": values},
-            "height": 28 * len(values),
-            "layer": [
-                _zero(),
-                {
-                    "mark": {"type": "rule", "strokeWidth": 3, "color": NEUTRAL},
-                    "encoding": {
-                        "y": y,
-                        "x": {"field": "low", "type": "quantitative", "title": x_title},
-                        "x2": {"field": "high"},
-                        "tooltip": tooltip,
-                    },
-                },
-                {
-                    "mark": {"type": "point", "filled": True, "size": 90, "color": TEXT, "opacity": 1},
-                    "encoding": {
-                        "y": y,
-                        "x": {
-                            "field": "difference",
-                            "type": "quantitative",
-                            "title": x_title,
-                        },
-                        "tooltip": tooltip,
-                    },
-                },
-            ],
-        },
+        f"{label_of(comparison.primary)} difference of every system to {comparison.baseline}, with 95% interval",
+        {"data": {"values": values}, "height": 28 * len(values), "layer": layers},
     )
 
 
@@ -291,12 +199,38 @@ def _bars(
     )
 
 
-def _zero() -> Spec:
-    """A line where there is no difference."""
+def _interval(difference: float, low: float, high: float) -> Spec:
+    """The row of a difference that `_differences` draws."""
     return {
-        "mark": {"type": "rule", "color": TEXT, "strokeDash": [4, 3], "tooltip": None, "aria": False},
-        "encoding": {"x": {"datum": 0, "type": "quantitative"}},
+        "difference": difference,
+        "low": _or_none(low),
+        "high": _or_none(high),
+        "summary": interval(difference, low, high),
     }
+
+
+def _differences(x_title: str, tooltip: list[Spec], *, rule: Spec, point: Spec, **shared: Spec) -> list[Spec]:
+    """Layers: a line where there is no difference, intervals as rules, differences as points.
+
+    Args:
+        rule, point: further properties of the marks.
+        shared: encodings of both.
+    """
+    zero = {"type": "rule", "color": TEXT, "strokeDash": [4, 3], "tooltip": None, "aria": False}
+    ends = {"x": _numbers("low", x_title), "x2": {"field": "high"}}
+    return [
+        {"mark": zero, "encoding": {"x": {"datum": 0, "type": "quantitative"}}},
+        {"mark": {"type": "rule", **rule}, "encoding": {**ends, **shared, "tooltip": tooltip}},
+        {
+            "mark": {"type": "point", "filled": True, "opacity": 1, **point},
+            "encoding": {"x": _numbers("difference", x_title), **shared, "tooltip": tooltip},
+        },
+    ]
+
+
+def _numbers(field: str, title: str | None = None) -> Spec:
+    """The encoding of a numeric field."""
+    return {"field": field, "type": "quantitative", **({} if title is None else {"title": title})}
 
 
 def _spec(described: str, body: Spec) -> Spec:
