@@ -28,20 +28,21 @@ from belfry.dataset.similarity import ease_weights
 from belfry.dataset.sources.open import read_data
 from belfry.dataset.split import Split, split_random
 from belfry.dataset.validation.check import check
-from belfry.evaluation.engine import ACCURACY, Plan, score_table
-from belfry.evaluation.inference import (
+from belfry.evaluation.engine import evaluate
+from belfry.evaluation.intervals import N_RESAMPLES
+from belfry.evaluation.plan import Plan
+from belfry.evaluation.registry import ACCURACY
+from belfry.evaluation.reports.comparison.inference import (
     ALPHA,
     N_FLIPS,
-    N_RESAMPLES,
     POWER,
     Tested,
     compare_columns,
     correct,
     smallest_detectable,
 )
-from belfry.evaluation.table_lists import TableLists
+from belfry.evaluation.table_lists import open_lists
 from belfry.pipeline.jobs.compared_data import read_compare_data
-from belfry.pipeline.jobs.compared_systems import open_system
 from belfry.pipeline.runs.versions import installed_versions
 from belfry.retrieval.dense import top_candidates
 from belfry.retrieval.models.item_knn import ItemKNN
@@ -174,17 +175,14 @@ def per_user_differences(data_folder: Path | None) -> np.ndarray:
     """[n_users, n_metrics] EASE minus ItemKNN on the random split, by the code behind `belfry compare`."""
     data = prepare(check(read_data("ml-100k", data_folder))[0])
     split = split_random(data.interactions, seed=0)
-    systems = [open_system(table, label) for table, label in zip(lists(data, split), "AB", strict=True)]
     context = read_compare_data(
-        split.train.to_table(), split.test.to_table(), None, None, systems, seen_allowed=False, liked_from=None
-    )
+        split.train.to_table(), split.test.to_table(), None, None, [], seen_allowed=False, liked_from=None
+    ).context
     scores = []
-    for system in systems:
+    for table, label in zip(lists(data, split), "AB", strict=True):
         with tempfile.TemporaryDirectory() as folder:
-            source = system.parts[0].source(context, max(CUTOFFS), Path(folder))
-            scores.append(
-                score_table(TableLists(source, context.context, Path(folder)), context.context, Plan(10, CUTOFFS))
-            )
+            source = open_lists(table, context, Path(folder), label=label)
+            scores.append(evaluate(source, context, Plan.of_comparison(10, CUTOFFS)))
     knn, ease = (np.column_stack([one.per_user[name] for name in METRICS]) for one in scores)
     return ease - knn
 
@@ -228,8 +226,8 @@ def report(rows: list[Row], n_users: int, n: int) -> str:
             *map(str, rows),
             "",
             "Metrics are held against ranx and ir-measures to 1e-9, per user and as means, by",
-            "`pytest tests/evaluation/compare/test_metrics_of_tables.py`; intervals and tests against SciPy by",
-            "`pytest tests/evaluation/compare/test_inference.py`.",
+            "`pytest tests/evaluation/test_registry.py`; intervals and tests against SciPy by",
+            "`pytest tests/evaluation/test_intervals.py tests/evaluation/reports/comparison`.",
             "",
         ]
     )

@@ -21,11 +21,9 @@ from pydantic import BaseModel, ConfigDict
 
 from belfry.dataset.candidates import Candidates, order_by
 from belfry.dataset.folds import Holdout
-from belfry.dataset.interactions import SeenItems
 from belfry.dataset.prepare import Data
-from belfry.dataset.split import test_users
+from belfry.evaluation.context import EvaluationContext
 from belfry.evaluation.intervals import paired_intervals
-from belfry.evaluation.systems import evaluate_lists
 from belfry.pipeline.config import PipelineConfig, load_config
 from belfry.pipeline.progress import silent
 from belfry.pipeline.runs.versions import installed_versions
@@ -48,6 +46,7 @@ from belfry.ranking.listwise.config import (
 from belfry.ranking.listwise.feature_ranker import FeaturedRanker
 from belfry.ranking.listwise.serving import load_scorer
 from belfry.retrieval.models.ease import EASE, EASEConfig
+from benchmarks.judging import context_of, scores_of
 from benchmarks.leaderboard.splits import CASES, Case
 
 ROOT = Path(__file__).parent.parent
@@ -118,7 +117,7 @@ class Measured:
     data: Data  # of the train part
     first: FirstStage
     candidates: Candidates
-    test: SeenItems
+    context: EvaluationContext
     first_s: float
 
     @cached_property
@@ -126,21 +125,14 @@ class Measured:
         return PairFeatures.fit(self.first.features, self.config.pair_features)
 
     def result(self, system: str, lists: Candidates, **more: object) -> Result:
-        judged = evaluate_lists(
-            system,
-            lists,
-            self.test,
-            self.first.features.history,
-            top_k=self.config.n_candidates,
-            seed=0,
-        )
+        found = scores_of(lists, self.context, depth=self.config.n_candidates, cutoffs=(100,)).per_user
         return Result(
             split=self.case.name,
             system=system,
             seed=self.seed,
-            ndcg=judged.per_user["ndcg@10"].tolist(),
-            recall_10=judged.metrics["recall@10"].mean,
-            recall_100=judged.metrics["recall@100"].mean,
+            ndcg=found["ndcg@10"].tolist(),
+            recall_10=float(found["recall@10"].mean()),
+            recall_100=float(found["recall@100"].mean()),
             versions=installed_versions(),
             measured_on=f"{datetime.now(UTC):%Y-%m-%d}",
             **more,  # type: ignore[arg-type]
@@ -169,9 +161,10 @@ def measure(case: Case, seed: int, wanted: Sequence[str], data_folder: Path | No
     started = perf_counter()
     first = fit_first_stage(data, split.train, config, seed=seed, tuning=tuning, progress=silent, part="")
     first_s = folds_s + perf_counter() - started
-    users, exclude = test_users(split, min_history=case.min_history), split.train.seen_items
+    context, exclude = context_of(split, min_history=case.min_history), split.train.seen_items
+    users = context.users
     candidates = first.retriever.retrieve(users, first.features, top_k=config.n_candidates, exclude=exclude)
-    judged = Measured(case, seed, config, data, first, candidates, split.test.seen_items, first_s)
+    judged = Measured(case, seed, config, data, first, candidates, context, first_s)
     ease = EASE(EASEConfig()).fit(split.train, first.features, seed=seed)
     by_ease = ease.retrieve(users, first.features, top_k=config.n_candidates, exclude=exclude)
     keep(judged.result(EASE_ALONE, by_ease), folder)

@@ -24,7 +24,7 @@ from belfry.dataset.sources.download import find
 from belfry.dataset.sources.movielens import read_movielens
 from belfry.dataset.split import Split, split_random
 from belfry.dataset.validation.check import check
-from belfry.evaluation.intervals import LEVEL, N_RESAMPLES
+from belfry.evaluation.intervals import LEVEL
 from belfry.pipeline.runs.versions import installed_versions
 from belfry.ranking.ratings.bayesian import BayesianFactorisation
 from belfry.ranking.ratings.config import (
@@ -37,6 +37,7 @@ from belfry.ranking.ratings.regressor import RatingRegressor
 from benchmarks.rating_peers import Biases, TunedSVD
 
 RESULT = Path(__file__).parent.parent / "docs" / "results" / "ratings.md"
+N_RESAMPLES = 2_000
 SYSTEMS: dict[str, Callable[[], Any]] = {
     "biases": Biases,
     "tuned SVD": TunedSVD,

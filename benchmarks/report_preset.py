@@ -16,7 +16,6 @@ from belfry.dataset.prepare import Data, prepare
 from belfry.dataset.sources.open import read_data
 from belfry.dataset.split import split_random, test_users
 from belfry.dataset.validation.check import check
-from belfry.evaluation.systems import evaluate_lists
 from belfry.pipeline.runs.versions import installed_versions
 from belfry.retrieval.base import Retriever
 from belfry.retrieval.config import ReportConfig
@@ -24,6 +23,7 @@ from belfry.retrieval.index.exact import ExactIndex
 from belfry.retrieval.indexed import IndexedRetriever
 from belfry.retrieval.models.neural.report import ReportTwoTower, TopKAccuracy
 from belfry.retrieval.popularity import Popularity
+from benchmarks.judging import context_of, scores_of
 
 RESULT = Path(__file__).parent.parent / "docs" / "results" / "report-preset.md"
 # Means over three seeds of a plain TensorFlow Recommenders script of the same recipe; its spread is not on record.
@@ -62,8 +62,7 @@ def measure(data: Data, config: ReportConfig, *, seed: int) -> Measured:
     def ndcg(retriever: Retriever) -> float:
         seen = split.train.seen_items
         lists = retriever.retrieve(test_users(split), features, top_k=10, exclude=seen)
-        result = evaluate_lists("judged", lists, split.test.seen_items, split.train, top_k=10, seed=seed)
-        return result.metrics["ndcg@10"].mean
+        return float(scores_of(lists, context_of(split), depth=10).per_user["ndcg@10"].mean())
 
     return Measured(
         train=towers.epochs[-1],

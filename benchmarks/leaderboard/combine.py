@@ -14,7 +14,7 @@ from belfry.dataset.split import Split
 from belfry.dataset.vocabulary import Numbers
 from belfry.pipeline.training.source_weights import learn_weights
 from belfry.retrieval.blend import CombinedRetriever, Source
-from benchmarks.leaderboard.measure import TOP_K, judge, mean_recall
+from benchmarks.leaderboard.measure import TOP_K, mean_recall, result_of, scored
 from benchmarks.leaderboard.results import VALIDATION, Chosen, Result, Store, seed_name
 from benchmarks.leaderboard.splits import Case
 from benchmarks.leaderboard.systems import BY_NAME, Combination
@@ -62,9 +62,8 @@ def measure(combination: Combination, chosen: Chosen, case: Case, data: Data, st
     started = perf_counter()
     lists = retriever.retrieve(users, data.features(split.train), top_k=TOP_K, exclude=split.train.seen_items)
     seconds = perf_counter() - started + sum(len(users) / part.users_per_s for part in parts if part)
-    return judge(
-        lists,
-        split,
+    return result_of(
+        scored(lists, split, case),
         case,
         combination,
         seed,

@@ -15,9 +15,9 @@ from belfry.dataset.features import FeatureTables
 from belfry.dataset.interactions import Interactions
 from belfry.dataset.prepare import Data
 from belfry.dataset.split import Split, test_users
+from belfry.evaluation.engine import SystemScores
 from belfry.evaluation.intervals import Interval
 from belfry.evaluation.metrics import hits, lists_of, recall
-from belfry.evaluation.systems import evaluate_lists
 from belfry.layers.backend import keras
 from belfry.pipeline.runs.versions import installed_versions
 from belfry.retrieval.base import Retriever, Towers
@@ -25,6 +25,7 @@ from belfry.retrieval.config import ModelConfig, TowerConfig
 from belfry.retrieval.index.exact import ExactIndex
 from belfry.retrieval.indexed import IndexedRetriever
 from belfry.retrieval.registry import make_retriever, make_towers
+from benchmarks.judging import context_of, scores_of
 from benchmarks.leaderboard.results import Chosen, Estimate, Result, code_state
 from benchmarks.leaderboard.splits import Case
 from benchmarks.leaderboard.systems import Entry, System
@@ -94,9 +95,8 @@ def measure(system: System, chosen: Chosen, case: Case, data: Data, seed: int) -
     lists = fitted.retriever.retrieve(users, features, top_k=TOP_K, exclude=seen)
     started = perf_counter()  # the second time: the first one traces graphs
     fitted.retriever.retrieve(users, features, top_k=TOP_K, exclude=seen)
-    return judge(
-        lists,
-        split,
+    return result_of(
+        scored(lists, split, case),
         case,
         system,
         seed,
@@ -107,9 +107,13 @@ def measure(system: System, chosen: Chosen, case: Case, data: Data, seed: int) -
     ), lists
 
 
-def judge(
-    lists: Candidates,
-    split: Split,
+def scored(lists: Candidates, split: Split, case: Case) -> SystemScores:
+    """Lists of `TOP_K` against the test part."""
+    return scores_of(lists, context_of(split, min_history=case.min_history), depth=TOP_K, cutoffs=CUTOFFS)
+
+
+def result_of(
+    scores: SystemScores,
     case: Case,
     entry: Entry,
     seed: int,
@@ -119,8 +123,8 @@ def judge(
     fit_s: float,
     users_per_s: float,
 ) -> Result:
-    """Lists of `TOP_K` against the test part."""
-    judged = evaluate_lists(entry.name, lists, split.test.seen_items, split.train, top_k=TOP_K, cutoffs=CUTOFFS, seed=0)
+    """What is kept of a system that has been judged."""
+    metrics = scores.intervals(seed=0)
     return Result(
         key=entry.key(case.name),
         split=case.name,
@@ -128,8 +132,8 @@ def judge(
         seed=seed,
         settings=settings,
         epochs=epochs,
-        n_users=len(judged.users),
-        metrics={name: _estimate(judged.metrics[name]) for name in SHOWN},
+        n_users=len(scores.lists),
+        metrics={name: _estimate(metrics[name]) for name in SHOWN},
         fit_s=fit_s,
         users_per_s=users_per_s,
         versions=installed_versions(),

@@ -5,13 +5,11 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
-
 from belfry.dataset.prepare import Data
-from belfry.dataset.split import save_split, test_users
-from belfry.evaluation.external_table import candidates_of_table
-from benchmarks.leaderboard.measure import judge
+from belfry.dataset.split import save_split
+from belfry.evaluation.table_lists import open_lists
+from benchmarks.judging import context_of, scores_of
+from benchmarks.leaderboard.measure import CUTOFFS, TOP_K, result_of
 from benchmarks.leaderboard.results import Result
 from benchmarks.leaderboard.splits import Case
 from benchmarks.leaderboard.systems import Peer
@@ -27,16 +25,15 @@ def measure(peer: Peer, case: Case, data: Data, seed: int, python: Path) -> Resu
         CalledProcessError: the script failed; it has said why.
     """
     split = case.split(data.interactions, seed)
-    users = test_users(split, min_history=case.min_history)
+    context = context_of(split, min_history=case.min_history)
     with tempfile.TemporaryDirectory() as folder:
         save_split(split, Path(folder) / "split")
         lists = Path(folder) / "lists.parquet"
         command = [python, FOLDER / peer.script, Path(folder) / "split", lists, "--epochs", str(peer.epochs)]
         done = subprocess.run([*command, "--seed", str(seed)], check=True, stdout=subprocess.PIPE, text=True)
         told = json.loads(done.stdout.splitlines()[-1])
-        table = pq.read_table(lists)
-    history = split.train
-    judged = table.filter(pc.is_in(table["user_id"], history.users.take(users)))
-    found = candidates_of_table(judged, history.users, history.items, asked=users, seen=history.seen_items)
+        scores = scores_of(
+            open_lists(lists, context, Path(folder), label=peer.name), context, depth=TOP_K, cutoffs=CUTOFFS
+        )
     told = {"fit_s": told["fit_s"], "users_per_s": told["users_per_s"]}
-    return judge(found, split, case, peer, seed, settings={}, epochs=peer.epochs, **told)
+    return result_of(scores, case, peer, seed, settings={}, epochs=peer.epochs, **told)

@@ -7,9 +7,11 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from belfry.evaluation.intervals import LEVEL, N_RESAMPLES
+from belfry.evaluation.intervals import LEVEL
 from belfry.evaluation.metrics import PerUser
 from benchmarks.transfer.parts import Arrays
+
+N_RESAMPLES = 2_000
 
 
 @dataclass(frozen=True)
