@@ -138,7 +138,7 @@ def evaluate_stages(
     """Retrieval alone and both stages, beside popularity and ItemKNN: full ranking, seen items kept out.
 
     The final lists hold all that the ranker is handed in production, so that they also tell what each stage loses, and
-    what its probabilities are worth. They are in memory at once: some 3 kB for each user at 200 candidates.
+    what its probabilities are worth. They are in memory at once: some 4 kB for each user at 200 candidates.
 
     Args:
         test: later events, over the vocabularies of the stages; rows of unknown items or users count for nothing.
