@@ -3,7 +3,10 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-PYTEST := $(BIN)/pytest -n auto --dist loadfile  # a file's tests share what they train
+# setuptools warns at every editable install of folders that might hide the package.
+PIP := PYTHONWARNINGS="ignore:Editable installation" $(BIN)/python -m pip install --quiet --constraint constraints.txt
+# A process for each core; the tests of a file stay together, for they share what they train.
+PYTEST := $(BIN)/pytest -n auto --dist loadfile
 
 .PHONY: install run test test-all benchmark-ranking benchmark-ratings benchmark-retrieval benchmark-transfer benchmark-training clean
 
@@ -12,11 +15,11 @@ install: $(INSTALLED)
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=24"
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	$(PIP) --editable .
 	touch $@
 
 $(VENV)/.tested: $(INSTALLED)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	$(PIP) --editable ".[dev]"
 	touch $@
 
 run: $(INSTALLED)  ## the main job on embedded data
@@ -41,11 +44,11 @@ benchmark-training: $(VENV)/.tested  ## the figures of docs/results/training-spe
 	$(BIN)/python -m benchmarks.training_speed
 
 benchmark-ratings: $(VENV)/.tested  ## the figures of docs/results/ratings.md; needs BELFRY_DATA
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[peers]"
+	$(PIP) --editable ".[peers]"
 	$(BIN)/python -m benchmarks.ratings
 
 benchmark-transfer: $(VENV)/.tested  ## the figures of docs/results/transfer.md; needs BELFRY_DATA
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[peers]"
+	$(PIP) --editable ".[peers]"
 	$(BIN)/python -m benchmarks.transfer
 
 clean:
