@@ -9,7 +9,7 @@ from belfry.dataset.candidates import Candidates
 from belfry.dataset.features import FeatureTables
 from belfry.dataset.prepare import Data
 from belfry.dataset.sources.demo import generate
-from belfry.pipeline.jobs.run import train_tables
+from belfry.pipeline.jobs.train import train_tables
 from belfry.pipeline.runs.gate import Gate
 from belfry.pipeline.serving.recommender import Recommender
 from belfry.pipeline.training.ranker_trainer import RankerOf
