@@ -1,16 +1,24 @@
 """Gate: whether the ranker of a run may order the lists, and why. Part of the run's manifest."""
 
-from pydantic import BaseModel, ConfigDict
+import math
+from typing import Annotated, TypeAlias
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict
+
+Bound: TypeAlias = Annotated[float, BeforeValidator(lambda value: math.nan if value is None else value)]
 
 
 class Difference(BaseModel):
-    """What the ranker gains over retrieval's order, as a mean over lists with its 95% interval."""
+    """What the ranker gains over retrieval's order, as a mean over lists with its 95% interval.
+
+    Too few lists have no interval: its bounds are NaN, null in the manifest.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     mean: float
-    low: float
-    high: float
+    low: Bound
+    high: Bound
 
 
 class Gate(BaseModel):

@@ -1,5 +1,6 @@
 """What is said of the gate is what the manifest holds."""
 
+from math import isnan, nan
 from pathlib import Path
 
 import pytest
@@ -33,3 +34,13 @@ def test_a_published_run_holds_the_whole_gate(tiny_run: Path) -> None:
     assert gate.ranker_ndcg is not None
     assert gate.retrieval_ndcg is not None
     assert gate.ranker_ndcg - gate.retrieval_ndcg == pytest.approx(gate.difference.mean)
+
+
+def test_a_difference_without_an_interval_survives_the_manifest() -> None:
+    """Fewer lists than an interval needs; the manifest says null for what is no number."""
+    few = Gate(is_open=True, reason="as measured", n_lists=4, difference=Difference(mean=0.1, low=nan, high=nan))
+    read = Gate.model_validate_json(few.model_dump_json())
+    assert read.difference is not None
+    assert read.difference.mean == 0.1
+    assert isnan(read.difference.low)
+    assert isnan(read.difference.high)
