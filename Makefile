@@ -25,11 +25,11 @@ $(VENV)/.tested: $(INSTALLED)
 run: $(INSTALLED)  ## the main job on embedded data
 	$(BIN)/belfry run
 
-test: $(VENV)/.tested  ## lint, types and the plain tests; with BELFRY_DATA also those on real data
+test: $(VENV)/.tested  ## lint, types and the plain tests; with BELFRY_DATA also those on real data, and coverage
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(PYTEST) $(if $(BELFRY_DATA),-m "not slow") --cov --cov-report=term
+	$(PYTEST) $(if $(BELFRY_DATA),-m "not slow" --cov --cov-report=term)
 
 test-all: $(VENV)/.tested  ## every test; needs BELFRY_DATA
 	$(PYTEST) -m ""

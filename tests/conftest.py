@@ -33,8 +33,9 @@ TINY_SETTINGS = (
 )
 
 
-def pytest_collection_finish() -> None:
-    """Hold what was imported out of garbage collection: statsmodels collects at every call, 0.2 s with TensorFlow."""
+@pytest.fixture(scope="module", autouse=True)
+def no_collection_of_what_stays() -> None:
+    """Imports and the graphs of earlier tests are not looked through again: statsmodels collects at every call."""
     gc.collect()
     gc.freeze()
 

@@ -22,7 +22,7 @@ from belfry.ranking.multitask.serving import OnnxMultitask
 from belfry.ranking.utility import UtilityRanker
 
 QUICK = (
-    "retrieval.epochs=3",
+    "retrieval.epochs=1",
     "retrieval.embedding_size=8",
     "retrieval.n_factors=2",
     "n_candidates=15",
@@ -48,7 +48,7 @@ def train(tables: Tables, artifacts: Path, *settings: str) -> Recommender:
 
 
 def test_one_model_is_both_stages(tables: Tables, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Three epochs teach little, so the gate is held open."""
+    """One epoch teaches little, so the gate is held open."""
     evaluated = []
 
     def hold_open(validation: Examples, scores: Scores, *, seed: int, tolerance: float) -> Gate:
