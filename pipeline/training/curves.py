@@ -1,4 +1,4 @@
-"""The figures of training, as files: those of the report, and of tasks that share encoders; other towers leave none."""
+"""Training curves as files: of the report's towers, and of tasks that share encoders; other towers leave none."""
 
 import csv
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from belfry.retrieval.models.neural.report import EpochRecord
 
 TOP_K = ("top_1", "top_5", "top_10", "top_50", "top_100")
-FIGURES = {  # the report's figures 2 to 5
+CURVES = {  # the report's figures 2 to 5
     "loss": "Loss",
     "top_1": "Top-1 accuracy",
     "top_5": "Top-5 accuracy",
@@ -68,7 +68,7 @@ def _draw(records: "Sequence[EpochRecord]", folder: Path) -> None:
     from matplotlib.ticker import MaxNLocator
 
     epochs = [record.epoch for record in records]
-    for name, label in FIGURES.items():
+    for name, label in CURVES.items():
         figure = Figure(figsize=(6, 4), layout="constrained")
         axes = figure.subplots()
         axes.plot(epochs, [getattr(record, name) for record in records], marker="o")

@@ -89,7 +89,7 @@ def _save(trained: Trained, folder: Path) -> None:
     """The weights, for whoever trains on, and how the training went."""
     for name, source in trained.first.sources.items():
         source.save(folder / SOURCES / name)
-    write_training_curves(trained.first.towers.model, folder / "figures")
+    write_training_curves(trained.first.towers.model, folder / "curves")
     if trained.ranker:
         trained.ranker.save(folder / RANKER)
 

@@ -60,7 +60,7 @@ def test_one_model_is_both_stages(tables: Tables, tmp_path: Path, monkeypatch: p
     [(n_lists, scores)] = evaluated
     assert n_lists > 50
     assert np.isfinite(scores).all()
-    assert (recommender.run.folder / "training" / "figures" / "tasks.png").exists()
+    assert (recommender.run.folder / "training" / "curves" / "tasks.png").exists()
     ranker = recommender.two_stage.ranker
     assert isinstance(ranker, UtilityRanker)
     assert isinstance(ranker.labels, OnnxMultitask)

@@ -58,8 +58,8 @@ def test_the_report_preset_leaves_the_reports_figures(folder: Path, tmp_path: Pa
     recommender = Recommender.load(job.run)
     assert recommender.run.manifest.holdout == "random"
     assert recommender.two_stage.ranker is None
-    figures = {path.name for path in (job.run / "training" / "figures").iterdir()}
-    assert figures == {"training.csv", "loss.png", "top_1.png", "top_5.png", "top_10.png"}
+    curves = {path.name for path in (job.run / "training" / "curves").iterdir()}
+    assert curves == {"training.csv", "loss.png", "top_1.png", "top_5.png", "top_10.png"}
     with (job.run / "test_accuracy.csv").open() as file:
         (accuracy,) = csv.DictReader(file)
     assert 0 <= float(accuracy["top_1"]) <= float(accuracy["top_100"]) <= 1
