@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from belfry.dataset import columns
 from belfry.dataset.errors import InputError, TableError
 from belfry.dataset.tables import Tables
+from belfry.dataset.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,6 +52,12 @@ def read_tables(
     if "ratings" in tables:
         events = _with_ratings(events, tables["ratings"])
     return Tables(events, tables.get("items"), tables.get("users"))
+
+
+def read_events(source: Source, users: Vocabulary, items: Vocabulary) -> pa.Table:
+    """One raw table about known users and items: the ids of a CSV file are read as text where the known ones are."""
+    known_items, known_users = pa.table({columns.ITEM_ID: items.ids}), pa.table({columns.USER_ID: users.ids})
+    return read_tables(source, known_items, known_users).interactions
 
 
 def _with_ratings(interactions: pa.Table, ratings: pa.Table) -> pa.Table:

@@ -170,7 +170,7 @@ def evaluate(
 ) -> None:
     """Metrics by stage, beside popularity and ItemKNN; or, with --recommendations, those of any table."""
     from belfry.pipeline.cli.formatting import show_report
-    from belfry.pipeline.jobs.evaluate import evaluate_external_table, evaluate_published
+    from belfry.pipeline.jobs.evaluate import evaluate_published, evaluate_table, save_report
     from belfry.pipeline.runs.reader import default_artifacts
 
     if recommendations is None:
@@ -180,16 +180,12 @@ def evaluate(
     elif train is None:
         raise typer.BadParameter("--recommendations needs --train: what was known before, and must not come back")
     else:
-        report, folder = evaluate_external_table(
-            recommendations,
-            train=train,
-            items=items,
-            test=test,
-            n=n,
-            min_history=min_history,
-            seed=seed,
-            out=out,
+        name, split = recommendations.name, test.name
+        report = evaluate_table(
+            recommendations, train, test, items=items, name=name, split=split, n=n, min_history=min_history, seed=seed
         )
+        folder = out or Path(f"{name}.evaluation")
+        save_report(report, folder)
     show_report(report)
     typer.echo(f"written to {folder}")
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol, TypeAlias, TypedDict, Unpack, runtime_checkable
+from typing import Literal, NotRequired, Protocol, TypeAlias, TypedDict, Unpack, runtime_checkable
 
 import numpy as np
 
@@ -28,7 +28,7 @@ class Limits(TypedDict):
     n: int  # items, at most
     exclude: SeenItems  # items not to come back, by user
     blocked: ItemNums  # items that nobody gets
-    only: ItemNums | None  # where given, the items to choose from
+    only: NotRequired[ItemNums | None]  # where given, the items to choose from
 
 
 @runtime_checkable
@@ -91,16 +91,7 @@ class TwoStage:
     ranker: Ranker | None  # gives probabilities; None: the gate closed, or the preset has no second stage
     n_candidates: int
 
-    def lists(
-        self,
-        users: UserNums,
-        *,
-        n: int,
-        stage: Stage,
-        exclude: SeenItems,
-        blocked: ItemNums,
-        only: ItemNums | None = None,
-    ) -> Candidates:
+    def lists(self, users: UserNums, stage: Stage, **limits: Unpack[Limits]) -> Candidates:
         """At most `n` items for each of `users`, in final order.
 
         Users with a history are answered by both stages: the ranker orders the first `n_candidates` that retrieval
@@ -109,9 +100,8 @@ class TwoStage:
 
         Args:
             users: user numbers, each at most once; 0 and users without a history are cold.
-            n, exclude, blocked, only: see `Limits`.
         """
-        return self.trace(users, stage, n=n, exclude=exclude, blocked=blocked, only=only).lists
+        return self.trace(users, stage, **limits).lists
 
     def trace(self, users: UserNums, stage: Stage, **limits: Unpack[Limits]) -> Trace:
         """`lists`, and how they came about."""
@@ -127,7 +117,7 @@ class TwoStage:
         return Trace(_interleave(users, places, [known.lists, cold.lists]), known, cold)
 
     def _trace_known(self, users: UserNums, stage: Stage, limits: Limits) -> KnownTrace:
-        blocked, only = limits["blocked"], limits["only"]
+        blocked, only = limits["blocked"], limits.get("only")
         n_items = len(self.features.history.items)
         top_k = max(self.n_candidates, limits["n"]) + len(blocked) if only is None else n_items
         found = self.retriever.retrieve(users, self.features, top_k=top_k, exclude=limits["exclude"], only=only)
@@ -152,7 +142,7 @@ class TwoStage:
     def _trace_cold(self, users: UserNums, limits: Limits) -> ColdTrace:
         depth = max(limits["n"] + len(limits["blocked"]), COLD_DEPTH)
         found = self.popularity.retrieve(
-            users, self.features, top_k=depth, exclude=limits["exclude"], only=limits["only"]
+            users, self.features, top_k=depth, exclude=limits["exclude"], only=limits.get("only")
         )
         popular = _without(found, limits["blocked"])
         added = self._tower_scores(popular)

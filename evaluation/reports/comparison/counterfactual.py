@@ -153,18 +153,8 @@ def _value(
     first, second = of_totals(by_user.sum(axis=0))
     columns = np.column_stack([found, found[:, 1] - found[:, 0]])
     low, high = np.nanquantile(columns, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
-    return PolicyValue(
-        estimator,
-        float(first),
-        float(low[0]),
-        float(high[0]),
-        float(second),
-        float(low[1]),
-        float(high[1]),
-        float(second - first),
-        float(low[2]),
-        float(high[2]),
-    )
+    values = np.array([first, second, second - first])
+    return PolicyValue(estimator, *np.column_stack([values, low, high]).ravel().tolist())
 
 
 def _by_user(values: PerUser, user: Counts, n_users: int) -> PerUser:

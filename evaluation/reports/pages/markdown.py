@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from belfry.evaluation.registry import label_of
 from belfry.evaluation.reports.comparison.result import Challenger, Comparison, Example
-from belfry.evaluation.reports.pages.text import chance, change, interval, leaderboard, metric_row, number
+from belfry.evaluation.reports.pages.text import METRIC_HEAD, chance, change, interval, leaderboard, metric_row, number
 
 N_LISTED = 10  # places of an example's list
 
@@ -46,21 +46,7 @@ def _challenger(challenger: Challenger, comparison: Comparison) -> list[str]:
         "### Metrics",
         "",
         *_table(
-            (
-                "metric",
-                baseline,
-                challenger.name,
-                "difference [95%]",
-                "p",
-                "p (Holm)",
-                "p (BH)",
-                "p (t)",
-                "p (Wilcoxon)",
-                "effect",
-                "win/tie/loss",
-                "detectable",
-                "users",
-            ),
+            ("metric", baseline, challenger.name, *METRIC_HEAD),
             (metric_row(one) for one in challenger.metrics),
         ),
         "",

@@ -20,20 +20,7 @@ from markupsafe import Markup
 from belfry.evaluation.registry import label_of
 from belfry.evaluation.reports.comparison.result import Challenger, Comparison
 from belfry.evaluation.reports.pages import charts
-from belfry.evaluation.reports.pages.text import chance, change, interval, leaderboard, metric_row, number
-
-METRIC_HEAD = (
-    ("difference [95%]", "challenger minus baseline, mean over users, with its 95% BCa bootstrap interval"),
-    ("p", "paired randomisation test: how often chance alone makes a difference as large"),
-    ("p (Holm)", "the same, allowing for all metrics in this table: any false finding"),
-    ("p (BH)", "the same after Benjamini and Hochberg: the share of false findings"),
-    ("p (t)", "paired t test"),
-    ("p (Wilcoxon)", "signed-rank test"),
-    ("effect", "difference / standard deviation of the differences"),
-    ("win/tie/loss", "users for whom the challenger's value is higher, the same, lower"),
-    ("detectable", "smallest true difference that would be found in 80% of cases"),
-    ("users", "who have a value in both"),
-)
+from belfry.evaluation.reports.pages.text import METRIC_HEAD, chance, change, interval, leaderboard, metric_row, number
 
 
 def page(comparison: Comparison) -> str:
@@ -44,7 +31,7 @@ def page(comparison: Comparison) -> str:
         for name, spec in charts.of_challenger(challenger, comparison).items()
     }
     figures["chart-tradeoff"] = charts.tradeoff(comparison)
-    return _render("comparison.html.j2", comparison, figures, metric_head=METRIC_HEAD)
+    return _render("comparison.html.j2", comparison, figures, metric_head=METRIC_HEAD.items())
 
 
 def leaderboard_page(comparison: Comparison) -> str:

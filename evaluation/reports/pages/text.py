@@ -6,6 +6,19 @@ from dataclasses import dataclass
 from belfry.evaluation.registry import label_of
 from belfry.evaluation.reports.comparison.result import Challenger, Comparison, Difference, Guardrail, System
 
+METRIC_HEAD = {  # of the cells of `metric_row` behind the systems' own, with what each means
+    "difference [95%]": "challenger minus baseline, mean over users, with its 95% BCa bootstrap interval",
+    "p": "paired randomisation test: how often chance alone makes a difference as large",
+    "p (Holm)": "the same, allowing for all metrics in this table: any false finding",
+    "p (BH)": "the same after Benjamini and Hochberg: the share of false findings",
+    "p (t)": "paired t test",
+    "p (Wilcoxon)": "signed-rank test",
+    "effect": "difference / standard deviation of the differences",
+    "win/tie/loss": "users for whom the challenger's value is higher, the same, lower",
+    "detectable": "smallest true difference that would be found in 80% of cases",
+    "users": "who have a value in both",
+}
+
 
 def number(value: float | None, signed: bool = False) -> str:
     """Four places, "-" for what cannot be said; large numbers with fewer."""
