@@ -108,26 +108,17 @@ class Interactions:
     def to_table(self) -> pa.Table:
         """The watches with the caller's ids, without the impressions."""
         data = {columns.USER_ID: self.users.take(self.user_num), columns.ITEM_ID: self.items.take(self.item_num)}
-        if self.rating is not None:
-            data[columns.RATING] = pa.array(self.rating, from_pandas=True)
-        if self.timestamp_s is not None:
-            data[columns.TIMESTAMP_S] = pa.array(self.timestamp_s)
-        if self.weight is not None:
-            data[columns.WEIGHT] = pa.array(self.weight)
-        data |= {name: pa.array(values, from_pandas=True) for name, values in self.labels.items()}
-        return pa.table(data)
+        optional = {columns.RATING: self.rating, columns.TIMESTAMP_S: self.timestamp_s, columns.WEIGHT: self.weight}
+        more = {name: values for name, values in optional.items() if values is not None} | dict(self.labels)
+        return pa.table(data | {name: pa.array(values, from_pandas=True) for name, values in more.items()})
 
     def impressions_to_table(self) -> pa.Table | None:
         """The impressions with the caller's ids and, where there are any, times; None where there are none."""
         if self.impressions is None:
             return None
-        data = {
-            columns.USER_ID: self.users.take(self.impressions.user_num),
-            columns.ITEM_ID: self.items.take(self.impressions.item_num),
-        }
-        if self.impressions.first_s is not None:
-            data[columns.TIMESTAMP_S] = pa.array(self.impressions.first_s)
-        return pa.table(data)
+        pairs = self.impressions
+        data = {columns.USER_ID: self.users.take(pairs.user_num), columns.ITEM_ID: self.items.take(pairs.item_num)}
+        return pa.table(data if pairs.first_s is None else {**data, columns.TIMESTAMP_S: pa.array(pairs.first_s)})
 
     def __len__(self) -> int:
         return len(self.user_num)

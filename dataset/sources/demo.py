@@ -26,23 +26,11 @@ from belfry.dataset.sources.demo_films import (
     Floats,
     Seconds,
     make_catalogue,
+    words,
 )
 from belfry.dataset.tables import Tables
 
-OCCUPATIONS = (
-    "student",
-    "engineer",
-    "teacher",
-    "nurse",
-    "artist",
-    "clerk",
-    "farmer",
-    "lawyer",
-    "retired",
-    "programmer",
-    "salesperson",
-    "other",
-)
+OCCUPATIONS = words("student engineer teacher nurse artist clerk farmer lawyer retired programmer salesperson other")
 SESSION_S = 6 * 3_600
 WATCHES_PER_CHUNK = 500_000
 FIRST_USER_ID = 1_001

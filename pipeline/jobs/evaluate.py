@@ -39,7 +39,7 @@ EVALUATIONS = "evaluations"  # folder beside the runs
 
 
 def evaluate_published(
-    artifacts: Path, test: Path, *, n: int, min_history: int, seed: int, out: Path | None
+    artifacts: Path | None, test: Path, *, n: int, min_history: int, seed: int, out: Path | None
 ) -> tuple[EvaluationReport, Path]:
     """Judge a run on a table of later events; returns the report and the folder that it is written to.
 

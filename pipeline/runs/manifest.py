@@ -5,10 +5,10 @@ import json
 import re
 from pathlib import Path, PurePosixPath
 
-from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError, field_validator
+from pydantic import JsonValue, ValidationError, field_validator
 
 from belfry.dataset.errors import ArtifactError
-from belfry.pipeline.runs.gate import Gate
+from belfry.pipeline.runs.gate import Gate, ManifestPart
 
 FORMAT_VERSION = 3
 MANIFEST = "manifest.json"
@@ -19,10 +19,8 @@ MAX_PRESET = 100  # signs in the name of a preset
 REMEDY = "publish again, or copy the run afresh"  # for a run that is not as it was published
 
 
-class RunInfo(BaseModel):
+class RunInfo(ManifestPart):
     """What is known of a run before it is trained."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     preset: str
     seed: int
@@ -32,10 +30,8 @@ class RunInfo(BaseModel):
     input_hash: str
 
 
-class FileEntry(BaseModel):
+class FileEntry(ManifestPart):
     """One file as it was published."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     sha256: str
     size: int  # bytes

@@ -56,7 +56,6 @@ class KnownTrace:
 
     lists: Candidates
     candidates: Candidates  # in retrieval's order
-    is_ranked: Mask  # [n_candidates] whether the ranker scored a row of `candidates`
     described: Described | None  # the ranked rows; None where no ranker reads features of them
 
 
@@ -123,14 +122,13 @@ class TwoStage:
         found = self.retriever.retrieve(users, self.features, top_k=top_k, exclude=limits["exclude"], only=only)
         candidates = _without(found, blocked)
         if stage == "retrieval" or self.ranker is None or not len(candidates):
-            nothing = np.zeros(len(candidates), np.bool_)
-            return KnownTrace(_sort(candidates, candidates.score, limits["n"]), candidates, nothing, None)
+            return KnownTrace(_sort(candidates, candidates.score, limits["n"]), candidates, None)
         is_ranked = np.asarray(candidates.rank <= self.n_candidates + len(blocked))  # as deep as it learned to order
         scores, described = self._rank(self.ranker, candidates.select(is_ranked))
         score = -candidates.rank.astype(np.float32)
         score[is_ranked] = scores
         lists = _sort(_mark_unranked(candidates, is_ranked), score, limits["n"])
-        return KnownTrace(lists, candidates, is_ranked, described)
+        return KnownTrace(lists, candidates, described)
 
     def _rank(self, ranker: Ranker, candidates: Candidates) -> tuple[Scores, Described | None]:
         """[n_rows] the ranker's scores, and the features that it read, where it reads any."""
