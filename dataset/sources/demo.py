@@ -197,12 +197,7 @@ def _draw_times(
 
 
 def _draw_items(
-    films: Catalogue,
-    people: People,
-    users: Positions,
-    row: Positions,
-    timestamp_s: Seconds,
-    rng: np.random.Generator,
+    films: Catalogue, people: People, users: Positions, row: Positions, timestamp_s: Seconds, rng: np.random.Generator
 ) -> tuple[Positions, Mask]:
     """[n_draws] films by genre, mood, then reach; and whether the shelf chosen had a film at all."""
     n_genres, n_moods = len(GENRES), len(MOOD_ADJECTIVES)

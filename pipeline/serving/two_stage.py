@@ -39,7 +39,6 @@ class DescribingRanker(ListScorer, Protocol):
 
     def describe(self, candidates: Candidates, features: FeatureTables) -> Lists:
         """What it scores by `score_lists`: the same as `score` of the candidates."""
-        ...
 
 
 @dataclass(frozen=True)

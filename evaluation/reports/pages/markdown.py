@@ -45,10 +45,7 @@ def _challenger(challenger: Challenger, comparison: Comparison) -> list[str]:
         "",
         "### Metrics",
         "",
-        *_table(
-            ("metric", baseline, challenger.name, *METRIC_HEAD),
-            (metric_row(one) for one in challenger.metrics),
-        ),
+        *_table(("metric", baseline, challenger.name, *METRIC_HEAD), (metric_row(one) for one in challenger.metrics)),
         "",
         "p: paired randomisation test. Holm and BH (Benjamini-Hochberg): over the metrics of this table with tests. "
         "effect: difference / standard deviation of the differences. detectable: the smallest true difference that "

@@ -95,11 +95,7 @@ GARBAGE = b"PAR1" + bytes(range(256)) + b"PAR1"
         ("w.csv", b"user_id,item_id\n", "no rows"),
         ("w.csv", b"user,item_id\n1,2\n", "interactions: column 'user_id' is missing; there are 'user', 'item_id'"),
         ("w.csv", b"user_id,movie\n1,2\n", "interactions: column 'item_id' is missing"),
-        (
-            "w.csv",
-            b"user_id,item_id\n1,2\n,3\n4,\n",
-            "interactions: column 'user_id' has 1 null or empty ids",
-        ),
+        ("w.csv", b"user_id,item_id\n1,2\n,3\n4,\n", "interactions: column 'user_id' has 1 null or empty ids"),
         ("w.csv", b"user_id,item_id\n1,2,3\n", "w.csv: cannot be read"),
         ("w.csv", b"user_id,item_id,timestamp_s\n1,2,yesterday\n", "column 'timestamp_s'"),
         ("w.parquet", GARBAGE, "w.parquet: cannot be read"),

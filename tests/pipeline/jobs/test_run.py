@@ -25,14 +25,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(folder: Path, artifacts: Path, preset: str, *settings: str) -> MainJob:
     return run_main_job(
-        str(folder),
-        data_folder=None,
-        preset=preset,
-        split=None,
-        settings=settings,
-        seed=0,
-        n=5,
-        artifacts=artifacts,
+        str(folder), data_folder=None, preset=preset, split=None, settings=settings, seed=0, n=5, artifacts=artifacts
     )
 
 
