@@ -1,4 +1,4 @@
-"""The figures of training, as files: those of the report, and of tasks that share encoders; other towers leave none."""
+"""Training curves, as files: those of the report, and of tasks that share encoders; other towers leave none."""
 
 import csv
 from collections.abc import Sequence

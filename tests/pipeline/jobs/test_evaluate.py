@@ -44,7 +44,7 @@ def left_out(report):
 
 
 class TestRun:
-    def test_figures_by_hand(self, recommender):
+    def test_metrics_by_hand(self, recommender):
         """What the second stage has at ranks 1 and 3 of one user, and nothing of another."""
         lists = recommender.recommend_many([1, 2], 12)
         first = lists.filter(pa.compute.equal(lists["user_id"], 1))["item_id"].to_pylist()
@@ -190,7 +190,7 @@ class TestTrainedRun:
         assert report.reliability.n_rows <= 12 * report.n_users
         assert all(0 <= one.predicted <= 1 for one in report.reliability.bins)
 
-    def test_final_figures_are_those_of_the_lists_that_are_given_out(self, trained_report, trained, tiny_split):
+    def test_final_metrics_are_those_of_the_lists_that_are_given_out(self, trained_report, trained, tiny_split):
         lists, items = trained.recommend_many(trained.users.ids, 10), pa.table({"item_id": trained.items.ids})
         judged = evaluate_table(lists, tiny_split.train.to_table(), tiny_split.test.to_table(), items=items, seed=0)
         table, final = means(judged)["table"], means(trained_report)["both stages"]
@@ -211,7 +211,7 @@ class TestTable:
         users, items, ranks = zip(*rows, strict=True)
         return pa.table({"user_id": [*users], "item_id": [*items], "rank": [*ranks]})
 
-    def test_figures_by_hand(self):
+    def test_metrics_by_hand(self):
         lists = self.lists([(1, "c", 1), (2, "b", 1)])
         report = evaluate_table(lists, self.TRAIN, self.TEST, name="mine", n=1, seed=0)
         assert [system.name for system in report.systems] == ["popularity", "ItemKNN", "mine"]
