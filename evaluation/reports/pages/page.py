@@ -20,7 +20,15 @@ from markupsafe import Markup
 from belfry.evaluation.registry import label_of
 from belfry.evaluation.reports.comparison.result import Challenger, Comparison
 from belfry.evaluation.reports.pages import charts
-from belfry.evaluation.reports.pages.text import METRIC_HEAD, chance, change, interval, leaderboard, metric_row, number
+from belfry.evaluation.reports.pages.text import (
+    METRIC_HEAD,
+    chance,
+    change,
+    interval,
+    leaderboard,
+    metric_cells,
+    number,
+)
 
 
 def page(comparison: Comparison) -> str:
@@ -71,9 +79,8 @@ def _environment() -> Environment:
         "number": number,
         "chance": chance,
         "metric_name": label_of,
-        "metric_row": metric_row,
+        "metric_cells": metric_cells,
         "sort_value": _sort_value,
-        "sortable": _sort_values_of_metric,
     }
     environment.globals |= {"interval": interval, "change": change, "is_nan": math.isnan, "dimensions": _dimensions}
     return environment
@@ -82,25 +89,6 @@ def _environment() -> Environment:
 def _sort_value(value: float) -> str:
     """What a column is sorted by; what cannot be said comes last."""
     return "" if value is None or math.isnan(value) else repr(float(value))
-
-
-def _sort_values_of_metric(one: Any) -> list[str]:
-    """Sort values of the cells of `metric_row`, the name apart."""
-    values = (
-        one.baseline,
-        one.challenger,
-        one.difference,
-        one.p_randomisation,
-        one.p_holm,
-        one.p_benjamini_hochberg,
-        one.p_t,
-        one.p_wilcoxon,
-        one.effect_size,
-        one.wins - one.losses,
-        one.detectable,
-        one.n_users,
-    )
-    return [_sort_value(value) for value in values]
 
 
 def _dimensions(challenger: Challenger) -> Iterator[str]:
