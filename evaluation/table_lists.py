@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from belfry.dataset import columns
 from belfry.dataset.errors import InputError
-from belfry.dataset.sources.tabular import CSV_SUFFIXES, Source, TableParts, open_table, read_events
+from belfry.dataset.sources.tabular import Source, TableParts, is_csv, open_table, read_events
 from belfry.dataset.vocabulary import UNKNOWN, Vocabulary
 from belfry.evaluation.context import EvaluationContext
 from belfry.evaluation.lists import BlockOfLists
@@ -30,7 +30,7 @@ def open_lists(table: Source, context: EvaluationContext, folder: Path, *, label
     Raises:
         TableError, InputError: as `read_table` and `TableLists` do.
     """
-    if isinstance(table, str | Path) and str(table).lower().endswith(CSV_SUFFIXES):
+    if is_csv(table):
         table = read_events(table, context.history.users, context.history.items)
     return TableLists(open_table(table), context, folder, label=label)
 

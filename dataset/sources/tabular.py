@@ -45,7 +45,7 @@ def read_tables(
         types = [table.schema.field(column).type for table in tables.values() if _has_one(table, column)]
         if pa.string() in types:
             for name, table in tables.items():
-                if _is_csv(sources[name]) and _has_one(table, column):
+                if is_csv(sources[name]) and _has_one(table, column):
                     position = table.schema.get_field_index(column)
                     tables[name] = table.set_column(position, column, table[column].cast(pa.string()))
     events = tables["interactions"]
@@ -292,7 +292,7 @@ def _union_of(name: str, values: Iterable[Any]) -> pa.Array:
         ) from error
 
 
-def _is_csv(source: Source | None) -> bool:
+def is_csv(source: Source | None) -> bool:
     return isinstance(source, str | Path) and str(source).lower().endswith(CSV_SUFFIXES)
 
 
