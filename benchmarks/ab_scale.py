@@ -125,14 +125,7 @@ def distinct(generator: np.random.Generator, n_rows: int, n: int) -> np.ndarray:
 
 def run(folder: Path) -> tuple[float, float, float, str]:
     """Seconds by the clock and of the processor, the most memory in MiB, and the verdict."""
-    command = [
-        sys.executable,
-        "-m",
-        "belfry",
-        "compare",
-        folder / "a.parquet",
-        folder / "b.parquet",
-    ]
+    command = [sys.executable, "-m", "belfry", "compare", folder / "a.parquet", folder / "b.parquet"]
     for option in ("train", "test", "items", "users"):
         command += [f"--{option}", folder / f"{option}.parquet"]
     command += ["--out", folder / "out"]

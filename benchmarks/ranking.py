@@ -148,10 +148,7 @@ def measure(case: Case, seed: int, wanted: Sequence[str], data_folder: Path | No
         folds_s = perf_counter() - started
         for name in wanted:
             started = perf_counter()
-            rankers[name] = (
-                *trainer.fit(RANKERS[name]),
-                perf_counter() - started,
-            )
+            rankers[name] = (*trainer.fit(RANKERS[name]), perf_counter() - started)
             print(f"{case.name} seed {seed} {name}: validation {rankers[name][1].ranker_ndcg}", flush=True)
     started = perf_counter()
     first = fit_first_stage(data, split.train, config, seed=seed, tuning=tuning, progress=silent, part="")

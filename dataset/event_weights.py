@@ -12,7 +12,7 @@ from pydantic import AfterValidator, Field
 
 from belfry.dataset import columns
 from belfry.dataset.errors import TableError
-from belfry.dataset.interactions import Mask
+from belfry.dataset.interactions import Mask, differs_from_row_before
 from belfry.dataset.validation.cleaning import codes_of
 
 _PLAIN_WEIGHT = 1.0  # of a row without an event name, or with one that is not listed
@@ -126,8 +126,7 @@ def _is_superseded(events: pa.Table, is_watch: Mask, rank: npt.NDArray[np.float6
     rows = np.flatnonzero(is_watch)
     keys = [codes_of(events[name])[rows] for name in _keys_of(events)]
     order = np.lexsort([rank[rows], *keys])
-    is_first = np.ones(len(order), np.bool_)
-    is_first[1:] = np.any([key[order[1:]] != key[order[:-1]] for key in keys], axis=0)
+    is_first = differs_from_row_before(*(key[order] for key in keys))
     best = rank[rows][order[is_first]][np.cumsum(is_first) - 1]
     superseded[rows[order]] = rank[rows][order] > best
     return superseded

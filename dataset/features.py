@@ -19,6 +19,7 @@ from belfry.dataset.vocabulary import UNKNOWN, Numbers, Vocabulary
 
 FloatColumn: TypeAlias = npt.NDArray[np.float32]
 ColumnType = TypeVar("ColumnType", np.int32, np.float32)
+Value = TypeVar("Value")
 Column: TypeAlias = npt.NDArray[np.int32] | npt.NDArray[np.float32]
 
 MIN_COUNT = 3  # rows of a category: with fewer there is too little to learn from
@@ -47,12 +48,11 @@ class FeatureColumns:
     @property
     def content(self) -> "FeatureColumns":
         """The content columns alone: all that is known of a user, or an item, without events."""
-        return FeatureColumns(
-            categorical={name: values for name, values in self.categorical.items() if name not in self.usage},
-            numeric={name: values for name, values in self.numeric.items() if name not in self.usage},
-            multi_valued={name: values for name, values in self.multi_valued.items() if name not in self.usage},
-            sizes={name: size for name, size in self.sizes.items() if name not in self.usage},
-        )
+
+        def keep(columns: dict[str, Value]) -> dict[str, Value]:
+            return {name: value for name, value in columns.items() if name not in self.usage}
+
+        return FeatureColumns(keep(self.categorical), keep(self.numeric), keep(self.multi_valued), keep(self.sizes))
 
     def hide_usage(self, has_events: Mask) -> "FeatureColumns":
         """The same, with usage columns missing for numbers without events; `has_events` [n + 1]."""
@@ -66,12 +66,8 @@ class FeatureColumns:
                 columns[name][~has_events] = 0
             return columns
 
-        return replace(
-            self,
-            categorical=hide(self.categorical),
-            numeric=hide(self.numeric),
-            multi_valued=hide(self.multi_valued),
-        )
+        hidden = hide(self.categorical), hide(self.numeric), hide(self.multi_valued)
+        return FeatureColumns(*hidden, self.sizes, self.usage)
 
     def take(self, numbers: Numbers) -> dict[str, Column]:
         """By name, the rows of `numbers` in every column: [n], or [n, n_values] where a column is multi-valued."""

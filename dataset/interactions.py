@@ -25,6 +25,13 @@ def stretches(starts: Positions, counts: Positions) -> Positions:
     return np.arange(counts.sum()) + np.repeat(starts - np.cumsum(counts) + counts, counts)
 
 
+def differs_from_row_before(*keys: npt.NDArray[np.generic]) -> Mask:
+    """[n_rows] whether any of `keys` [n_rows] differs from that of the row before; true for the first row."""
+    differs = np.ones(len(keys[0]), np.bool_)
+    differs[1:] = np.any([key[1:] != key[:-1] for key in keys], axis=0)
+    return differs
+
+
 @dataclass(frozen=True)
 class UserRows:
     """Rows of a table grouped by user: those of user u are `order[starts[u] : starts[u + 1]]`."""
@@ -100,30 +107,18 @@ class Interactions:
 
     def to_table(self) -> pa.Table:
         """The watches with the caller's ids, without the impressions."""
-        data = {
-            columns.USER_ID: self.users.take(self.user_num),
-            columns.ITEM_ID: self.items.take(self.item_num),
-        }
-        if self.rating is not None:
-            data[columns.RATING] = pa.array(self.rating, from_pandas=True)
-        if self.timestamp_s is not None:
-            data[columns.TIMESTAMP_S] = pa.array(self.timestamp_s)
-        if self.weight is not None:
-            data[columns.WEIGHT] = pa.array(self.weight)
-        data |= {name: pa.array(values, from_pandas=True) for name, values in self.labels.items()}
-        return pa.table(data)
+        data = {columns.USER_ID: self.users.take(self.user_num), columns.ITEM_ID: self.items.take(self.item_num)}
+        optional = {columns.RATING: self.rating, columns.TIMESTAMP_S: self.timestamp_s, columns.WEIGHT: self.weight}
+        more = {name: values for name, values in optional.items() if values is not None} | dict(self.labels)
+        return pa.table(data | {name: pa.array(values, from_pandas=True) for name, values in more.items()})
 
     def impressions_to_table(self) -> pa.Table | None:
         """The impressions with the caller's ids and, where there are any, times; None where there are none."""
         if self.impressions is None:
             return None
-        data = {
-            columns.USER_ID: self.users.take(self.impressions.user_num),
-            columns.ITEM_ID: self.items.take(self.impressions.item_num),
-        }
-        if self.impressions.first_s is not None:
-            data[columns.TIMESTAMP_S] = pa.array(self.impressions.first_s)
-        return pa.table(data)
+        pairs = self.impressions
+        data = {columns.USER_ID: self.users.take(pairs.user_num), columns.ITEM_ID: self.items.take(pairs.item_num)}
+        return pa.table(data if pairs.first_s is None else {**data, columns.TIMESTAMP_S: pa.array(pairs.first_s)})
 
     def __len__(self) -> int:
         return len(self.user_num)
@@ -210,9 +205,7 @@ class SeenItems:
         times = table[columns.TIMESTAMP_S].to_numpy() if has_times else np.zeros(len(table), np.int64)
         order = np.lexsort((times, item_num, user_num))
         order = order[(user_num[order] > 0) & (item_num[order] > 0)]
-        is_first = np.ones(len(order), np.bool_)
-        is_first[1:] = (np.diff(user_num[order]) != 0) | (np.diff(item_num[order]) != 0)
-        order = order[is_first]
+        order = order[differs_from_row_before(user_num[order], item_num[order])]
         starts = np.searchsorted(user_num[order], np.arange(len(users) + 2)).astype(np.int64)
         return cls(starts, item_num[order], times[order].astype(np.int64) if has_times else None)
 
@@ -225,17 +218,16 @@ class SeenItems:
         """The pairs first seen before a time: one for all, or one per user [n_users + 1]; all pairs without times."""
         if self.first_s is None:
             return self
-        kept = self.first_s < np.broadcast_to(cut_s, len(self.starts) - 1)[self.user_num]
-        starts = np.append(0, np.cumsum(kept))[self.starts]
-        return SeenItems(starts.astype(np.int64), self.item_num[kept], self.first_s[kept])
+        return self.select(self.first_s < np.broadcast_to(cut_s, len(self.starts) - 1)[self.user_num])
 
     def without(self, others: "SeenItems") -> "SeenItems":
         """The pairs that are not among `others`."""
-        kept = ~others.contains(self.user_num, self.item_num)
-        starts = np.append(0, np.cumsum(kept))[self.starts]
-        return SeenItems(
-            starts.astype(np.int64), self.item_num[kept], None if self.first_s is None else self.first_s[kept]
-        )
+        return self.select(~others.contains(self.user_num, self.item_num))
+
+    def select(self, kept: Mask) -> "SeenItems":
+        """The pairs in a mask [n_pairs]."""
+        starts = np.append(0, np.cumsum(kept))[self.starts].astype(np.int64)
+        return SeenItems(starts, self.item_num[kept], None if self.first_s is None else self.first_s[kept])
 
     def of(self, user_num: int) -> ItemNums:
         """Rising numbers of the items that this user has watched."""

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from belfry.dataset import columns
 from belfry.dataset.event_weights import DEFAULT_EVENT_WEIGHTS, EventWeights, watches_and_impressions
@@ -38,8 +39,7 @@ def prepare(tables: Tables, event_weights: EventWeights = DEFAULT_EVENT_WEIGHTS)
     Raises:
         TableError: no event is a watch.
     """
-    users = _vocabulary(tables.interactions, tables.users, columns.USER_ID)
-    items = _vocabulary(tables.interactions, tables.items, columns.ITEM_ID)
+    users, items = Vocabulary(tables.user_ids), Vocabulary(tables.item_ids)
     watches, impressions = watches_and_impressions(tables.interactions, event_weights)
     usage = tables.usage_columns
     return Data(
@@ -54,17 +54,8 @@ def prepare(tables: Tables, event_weights: EventWeights = DEFAULT_EVENT_WEIGHTS)
     )
 
 
-def _vocabulary(interactions: pa.Table, side: pa.Table | None, id_column: str) -> Vocabulary:
-    chunks = list(interactions[id_column].chunks)
-    if side is not None:
-        chunks += side[id_column].chunks
-    return Vocabulary(pa.chunked_array(chunks))
-
-
 def _titles(items: pa.Table | None, vocabulary: Vocabulary) -> pa.Array:
     if items is None or columns.TITLE not in items.column_names:
         return pa.nulls(len(vocabulary), pa.string())
-    titles: list[str | None] = [None] * len(vocabulary)
-    for number, title in zip(vocabulary.numbers(items[columns.ITEM_ID]), items[columns.TITLE].to_pylist(), strict=True):
-        titles[number - 1] = title
-    return pa.array(titles, pa.string())
+    row = pc.index_in(vocabulary.ids, value_set=items[columns.ITEM_ID].combine_chunks())
+    return items[columns.TITLE].combine_chunks().cast(pa.string()).take(row)

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from belfry.dataset import columns
+
 
 @dataclass(frozen=True)
 class Tables:
@@ -20,3 +22,17 @@ class Tables:
     text_columns: tuple[str, ...] = ()
     usage_columns: tuple[str, ...] = ()
     label_columns: tuple[str, ...] = ()
+
+    @property
+    def user_ids(self) -> pa.ChunkedArray:
+        """Of all rows in interactions and users."""
+        return _ids(columns.USER_ID, self.interactions, self.users)
+
+    @property
+    def item_ids(self) -> pa.ChunkedArray:
+        """Of all rows in interactions and items."""
+        return _ids(columns.ITEM_ID, self.interactions, self.items)
+
+
+def _ids(name: str, *tables: pa.Table | None) -> pa.ChunkedArray:
+    return pa.chunked_array([chunk for table in tables if table is not None for chunk in table[name].chunks])

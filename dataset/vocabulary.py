@@ -1,7 +1,6 @@
 """Vocabulary: the caller's ids <-> dense numbers."""
 
 import hashlib
-from collections.abc import Sequence
 from functools import cached_property
 from typing import TypeAlias
 
@@ -27,21 +26,13 @@ class Vocabulary:
     """
 
     def __init__(self, ids: pa.Array) -> None:
-        """`ids` may hold duplicates in any order, but no nulls; use `from_values` for Python values."""
+        """`ids` may hold duplicates in any order, but no nulls."""
         if isinstance(ids, pa.ChunkedArray):
             ids = ids.combine_chunks()
         ids = as_id_type(ids)
         if ids.null_count:
             raise InputError(f"vocabulary: {ids.null_count} ids are null; drop those rows first")
         self.ids = pc.unique(ids).sort()
-
-    @classmethod
-    def from_values(cls, values: Sequence[Id]) -> "Vocabulary":
-        try:
-            ids = pa.array(values)
-        except (pa.ArrowException, OverflowError) as error:
-            raise InputError(f"ids are not all strings or all int64 ({error}); make them one type") from error
-        return cls(ids)
 
     def __len__(self) -> int:
         """Count of known ids; embedding tables need one row more."""

@@ -10,14 +10,14 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from belfry.dataset.errors import InputError
-from belfry.dataset.interactions import Interactions, Mask, SeenItems, Times
+from belfry.dataset.interactions import Interactions, Mask, SeenItems, Times, differs_from_row_before
 from belfry.dataset.vocabulary import UNKNOWN, ItemNums, Numbers, Vocabulary
 from belfry.evaluation import beyond
 from belfry.evaluation.groups import Categories, Groups
 from belfry.evaluation.metrics import PerUser
 
 DIVERSITY_USERS = 20_000  # histories that say which items are alike, and lists whose diversity is measured
-Need: TypeAlias = Literal["ratings", "liked_from", "times", "categories"]
+Need: TypeAlias = Literal["ratings", "liked_from", "categories"]
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,6 @@ class EvaluationContext:
         there: dict[Need, object] = {
             "ratings": self.rating,
             "liked_from": self.liked_from,
-            "times": self.time,
             "categories": self.categories,
         }
         return frozenset(need for need, found in there.items() if found is not None)
@@ -118,10 +117,9 @@ class EvaluationContext:
     def on_items(self, member: Mask) -> "EvaluationContext":
         """The same as if test items outside of `member` [n_items + 1] were none; `users` are those who keep some."""
         kept = member[self.test.item_num]
-        starts = np.append(0, np.cumsum(kept))[self.test.starts].astype(np.int64)
         return replace(
             self,
-            test=SeenItems(starts, self.test.item_num[kept]),
+            test=self.test.select(kept),
             rating=None if self.rating is None else self.rating[kept],
             time=None if self.time is None else self.time[kept],
         )
@@ -200,8 +198,7 @@ def _pairs(events: Interactions) -> tuple[SeenItems, npt.NDArray[np.int64]]:
     """Each pair once, and the first row [n_pairs] that has it."""
     order = np.lexsort((events.item_num, events.user_num))  # stable: the first of equal pairs comes first
     user, item = events.user_num[order], events.item_num[order]
-    is_first = np.ones(len(order), np.bool_)
-    is_first[1:] = (np.diff(user) != 0) | (np.diff(item) != 0)
+    is_first = differs_from_row_before(user, item)
     starts = np.searchsorted(user[is_first], np.arange(len(events.users) + 2)).astype(np.int64)
     items: ItemNums = item[is_first]
     return SeenItems(starts, items), order[is_first]

@@ -66,21 +66,21 @@ def _categories(column: str, item_num: ItemNums, values: pa.Array, flat: pa.Arra
     return Categories(column, tuple(labels), np.divide(shares, totals, out=shares, where=totals > 0))
 
 
-def groups_of_column(values: pa.Array, numbers: Numbers, n: int, *, most: int = 12) -> Groups | None:
+def groups_of_column(values: pa.Array, numbers: Numbers, n: int, *, max_groups: int = 12) -> Groups | None:
     """A column as groups of numbers 0..n: a category each, a number in quarters; None where it tells nobody apart.
 
     Args:
         values: [n_rows] strings, or integers or floats.
         numbers: [n_rows] whose value it is.
-        most: further categories make up the group "all others".
+        max_groups: further categories make up the group "all others".
     """
     code = np.full(n + 1, -1, np.int64)
     if pa.types.is_string(values.type):
         counts = sorted(pc.value_counts(values.drop_null()).to_pylist(), key=lambda entry: -entry["counts"])
-        names = [entry["values"] for entry in counts[:most]]
+        names = [entry["values"] for entry in counts[:max_groups]]
         found = np.asarray(pc.fill_null(pc.index_in(values, value_set=pa.array(names, pa.string())), len(names)))
         code[numbers] = np.where(np.asarray(pc.is_null(values)), -1, found)
-        groups = Groups((*names, *(["all others"] if len(counts) > most else [])), code)
+        groups = Groups((*names, *(["all others"] if len(counts) > max_groups else [])), code)
     elif pa.types.is_integer(values.type) or pa.types.is_floating(values.type):
         code_of_row = quarters(values.cast(pa.float64()).to_numpy(zero_copy_only=False))
         code[numbers] = code_of_row.code

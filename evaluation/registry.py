@@ -46,12 +46,7 @@ class MetricOfAll:
 def _accuracy(name: str, of: Callable[[Mask, Counts], PerUser], label: str = "") -> Metric:
     """A metric of hits [n_users, n] and test items [n_users]."""
     return Metric(
-        name,
-        "higher",
-        lambda judged: of(judged.hits, judged.n_relevant),
-        reports=BOTH,
-        is_accuracy=True,
-        label=label,
+        name, "higher", lambda judged: of(judged.hits, judged.n_relevant), reports=BOTH, is_accuracy=True, label=label
     )
 
 
@@ -136,10 +131,7 @@ METRICS = (
         label="share of users with a list",
     ),
 )
-METRICS_OF_ALL = (
-    MetricOfAll("coverage", "higher", beyond.coverage),
-    MetricOfAll("gini", "lower", beyond.gini),
-)
+METRICS_OF_ALL = (MetricOfAll("coverage", "higher", beyond.coverage), MetricOfAll("gini", "lower", beyond.gini))
 ACCURACY = {metric.name: metric for metric in METRICS if metric.is_accuracy}
 _BY_NAME: dict[str, Metric | MetricOfAll] = {metric.name: metric for metric in (*METRICS, *METRICS_OF_ALL)}
 

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from belfry.dataset import columns
 from belfry.dataset.errors import InputError, TableError
-from belfry.dataset.interactions import Mask, Positions, SeenItems
+from belfry.dataset.interactions import Mask, Positions, SeenItems, differs_from_row_before
 from belfry.dataset.vocabulary import ItemNums, Numbers, UserNums, Vocabulary, as_id_type
 from belfry.evaluation.metrics import PerUser
 
@@ -93,8 +93,7 @@ def find_errors(rows: Rows, order: Positions, errors: TableErrors) -> None:
         order: as `rows.order()` gives it.
     """
     user = rows.user_num[order]
-    is_first = np.ones(len(order), np.bool_)
-    is_first[1:] = user[1:] != user[:-1]
+    is_first = differs_from_row_before(user)
     errors.add("repeat", rows.row[_repeats(rows)])
     if rows.score is not None:
         errors.add("score", rows.row[~np.isfinite(rows.score)])

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from belfry.dataset import columns
 from belfry.dataset.errors import InputError
-from belfry.dataset.sources.tabular import CSV_SUFFIXES, Source, TableParts, open_table, read_tables
+from belfry.dataset.sources.tabular import Source, TableParts, is_csv, open_table, read_events
 from belfry.dataset.vocabulary import UNKNOWN, Vocabulary
 from belfry.evaluation.context import EvaluationContext
 from belfry.evaluation.lists import BlockOfLists
@@ -30,9 +30,8 @@ def open_lists(table: Source, context: EvaluationContext, folder: Path, *, label
     Raises:
         TableError, InputError: as `read_table` and `TableLists` do.
     """
-    if isinstance(table, str | Path) and str(table).lower().endswith(CSV_SUFFIXES):
-        known = {columns.ITEM_ID: context.history.items.ids}, {columns.USER_ID: context.history.users.ids}
-        table = read_tables(table, *map(pa.table, known)).interactions
+    if is_csv(table):
+        table = read_events(table, context.history.users, context.history.items)
     return TableLists(open_table(table), context, folder, label=label)
 
 

@@ -2,8 +2,8 @@
 
 import stat
 import zipfile
+from contextlib import AbstractContextManager
 from pathlib import Path, PurePosixPath
-from types import TracebackType
 from typing import IO
 
 from belfry.dataset.errors import InputError
@@ -14,7 +14,7 @@ MAX_RATIO = 200  # unpacked to packed; text of ratings packs about 5 to 1
 SMALL_BYTES = 2**20  # below this a high ratio does no harm
 
 
-class SafeZip:
+class SafeZip(AbstractContextManager["SafeZip"]):
     """A zip whose members are read by name, without the one folder that may stand on top.
 
     Use it in a `with` statement. A member never gives more bytes than the archive declares, and those are capped.
@@ -51,12 +51,7 @@ class SafeZip:
         """A stream of one member; damage shows as `zipfile.BadZipFile` or `zlib.error` while reading."""
         return self._zip.open(self._members[name])
 
-    def __enter__(self) -> "SafeZip":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._zip.close()
 
 

@@ -26,23 +26,11 @@ from belfry.dataset.sources.demo_films import (
     Floats,
     Seconds,
     make_catalogue,
+    words,
 )
 from belfry.dataset.tables import Tables
 
-OCCUPATIONS = (
-    "student",
-    "engineer",
-    "teacher",
-    "nurse",
-    "artist",
-    "clerk",
-    "farmer",
-    "lawyer",
-    "retired",
-    "programmer",
-    "salesperson",
-    "other",
-)
+OCCUPATIONS = words("student engineer teacher nurse artist clerk farmer lawyer retired programmer salesperson other")
 SESSION_S = 6 * 3_600
 WATCHES_PER_CHUNK = 500_000
 FIRST_USER_ID = 1_001
@@ -69,27 +57,6 @@ class World:
     tables: Tables
     catalogue: Catalogue
     people: People
-
-    def watch_probability(self, users: Positions, timestamp_s: Seconds) -> Floats:
-        """[n, n_items] the true probability of each film, given that `users[i]` watches one at `timestamp_s[i]`.
-
-        Films already watched are not taken out.
-        """
-        films = self.catalogue
-        genres = genre_shares_at(self.people, users, timestamp_s)
-        shelf_shares = (genres[:, :, None] * self.people.mood_shares[users][:, None, :]).reshape(len(users), -1)
-        copy_shelf = np.repeat(np.arange(shelf_shares.shape[1]), np.diff(films.shelf_starts))
-        periods = (timestamp_s - START_S) // PERIOD_S
-        probability = np.zeros((len(users), len(films.mood)), np.float32)
-        for period in np.unique(periods):
-            first = period * len(films.copy_item)
-            reach = np.diff(films.reach_sum[first : first + len(films.copy_item) + 1])
-            shelf_reach = np.bincount(copy_shelf, reach, minlength=shelf_shares.shape[1])
-            on_shelf = np.zeros((shelf_shares.shape[1], len(films.mood)), np.float32)
-            on_shelf[copy_shelf, films.copy_item] = reach / np.where(shelf_reach, shelf_reach, 1)[copy_shelf]
-            probability[periods == period] = shelf_shares[periods == period] @ on_shelf
-        # Shelves still empty at that time are skipped.
-        return np.asarray(probability / probability.sum(axis=1, keepdims=True), np.float32)
 
 
 def generate(*, n_users: int = 800, n_items: int = 1_000, n_watches: int = 50_000, seed: int = 0) -> Tables:
@@ -209,12 +176,7 @@ def _draw_times(
 
 
 def _draw_items(
-    films: Catalogue,
-    people: People,
-    users: Positions,
-    row: Positions,
-    timestamp_s: Seconds,
-    rng: np.random.Generator,
+    films: Catalogue, people: People, users: Positions, row: Positions, timestamp_s: Seconds, rng: np.random.Generator
 ) -> tuple[Positions, Mask]:
     """[n_draws] films by genre, mood, then reach; and whether the shelf chosen had a film at all."""
     n_genres, n_moods = len(GENRES), len(MOOD_ADJECTIVES)

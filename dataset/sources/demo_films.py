@@ -16,31 +16,31 @@ Floats: TypeAlias = npt.NDArray[np.float32]
 Seconds: TypeAlias = npt.NDArray[np.int64]
 
 
-def _words(text: str) -> tuple[str, ...]:
+def words(text: str) -> tuple[str, ...]:
     return tuple(text.split())
 
 
 # Common genres first.
-GENRES = _words(
+GENRES = words(
     "Drama Comedy Thriller Action Romance Adventure Crime Sci-Fi Horror Fantasy Children's Animation Mystery "
     "Documentary War Musical Western Film-Noir"
 )
 # One row per mood, of equal length.
 MOOD_ADJECTIVES = (
-    _words(
+    words(
         "Gentle Golden Quiet Tender Warm Little Amber Distant Homeward Patient Sunny Velvet Honest Lilac Mild Sleepy"
     ),
-    _words("Broken Cold Dark Hollow Silent Bitter Sunken Ashen Buried Fading Iron Midnight Nameless Last Grey Frozen"),
-    _words(
+    words("Broken Cold Dark Hollow Silent Bitter Sunken Ashen Buried Fading Iron Midnight Nameless Last Grey Frozen"),
+    words(
         "Burning Wild Rapid Savage Thundering Scarlet Reckless Electric Roaring Hidden Final Stolen Fierce Sudden "
         "Restless Blazing"
     ),
-    _words(
+    words(
         "Crooked Backward Curious Paper Borrowed Dizzy Invisible Purple Spare Tilted Sideways Clockwork Second Wooden "
         "Peculiar Lopsided"
     ),
 )
-NOUNS = _words(
+NOUNS = words(
     "Harbour Lantern River Orchard Signal Garden Letter Mountain Station Mirror Carnival Compass Winter Bridge Island "
     "Horizon Window Promise Shadow Engine Circus Desert Valley Kingdom Market Voyage Tower Secret Anthem Machine "
     "Forest Tide Castle Avenue Summer Crossing Stranger Parade Feather Lighthouse Puzzle Empire Shore Kitchen Railway "

@@ -56,12 +56,16 @@ def find(name: str, *, data_folder: Path | None = None, publisher: Publisher = G
     folder = data_folder or (Path(os.environ["BELFRY_DATA"]) if os.environ.get("BELFRY_DATA") else None)
     if folder is not None and not folder.is_dir():
         raise InputError(f"{folder}: no such data folder; correct --data-folder or BELFRY_DATA")
-    cache = Path(os.environ.get("BELFRY_CACHE") or Path.home() / ".cache" / "belfry")
+    cache = cache_folder()
     for place in (folder, cache):
         for path in () if place is None else (place / name, place / f"{name}.zip"):
             if path.exists():
                 return path
     return _download(name, cache, publisher)
+
+
+def cache_folder() -> Path:
+    return Path(os.environ.get("BELFRY_CACHE") or Path.home() / ".cache" / "belfry")
 
 
 def _download(name: str, cache: Path, publisher: Publisher) -> Path:

@@ -127,12 +127,10 @@ def _layout(names: frozenset[str]) -> Layout | None:
 
 
 def _read_100k(files: Files) -> Tables:
-    with files.open("u.data") as file:
-        interactions = _read_delimited(file, "\t", EVENT_TYPES)
+    interactions = _read_delimited(files, "u.data", "\t", EVENT_TYPES)
     flag_types = {f"flag_{name}": pa.int8() for name in GENRES_100K}
     text_types = dict.fromkeys((columns.TITLE, "release_date", "video_date", "address"), pa.string())
-    with files.open("u.item") as file:
-        films = _read_delimited(file, "|", {columns.ITEM_ID: pa.int64(), **text_types, **flag_types})
+    films = _read_delimited(files, "u.item", "|", {columns.ITEM_ID: pa.int64(), **text_types, **flag_types})
     flags = films.select(list(flag_types)).to_pylist()
     genres = [
         [name for name, flag in zip(GENRES_100K, row.values(), strict=True) if flag and name not in NO_GENRES]
@@ -143,18 +141,15 @@ def _read_100k(files: Files) -> Tables:
     users = None
     if "u.user" in files.names:
         user_types = {columns.USER_ID: pa.int64(), "age": pa.int64()}
-        with files.open("u.user") as file:
-            people = _read_delimited(
-                file, "|", user_types | dict.fromkeys(("gender", "occupation", "zip_code"), pa.string())
-            )
+        user_types |= dict.fromkeys(("gender", "occupation", "zip_code"), pa.string())
+        people = _read_delimited(files, "u.user", "|", user_types)
         users = people.drop_columns("zip_code").append_column("zip_region", _zip_region(people["zip_code"]))
     return Tables(interactions, items, users, text_columns=(columns.TITLE,))
 
 
 def _read_1m(files: Files) -> Tables:
     if "ratings.dat" in files.names:
-        with files.open("ratings.dat") as file:
-            interactions = _read_delimited(_separated(file), SEPARATOR, EVENT_TYPES)
+        interactions = _read_delimited(files, "ratings.dat", "::", EVENT_TYPES)
     else:
         import pyarrow.parquet as pq
 
@@ -162,16 +157,13 @@ def _read_1m(files: Files) -> Tables:
             watches = pq.read_table(pa.BufferReader(file.read()))
         # Other columns that a copy may have are kept in their own types.
         interactions = watches.cast(pa.schema([_as_int64_id(field) for field in watches.schema]))
-    with files.open("movies.dat") as file:
-        film_types = {columns.ITEM_ID: pa.int64(), columns.TITLE: pa.string(), GENRES: pa.string()}
-        films = _read_delimited(_separated(file), SEPARATOR, film_types)
-    items = _items_from_text(films)
+    film_types = {columns.ITEM_ID: pa.int64(), columns.TITLE: pa.string(), GENRES: pa.string()}
+    items = _items_from_text(_read_delimited(files, "movies.dat", "::", film_types))
     users = None
     if "users.dat" in files.names:
         names = ("gender", "age_code", "occupation_code", "zip_code")
-        with files.open("users.dat") as file:
-            user_types = {columns.USER_ID: pa.int64(), **dict.fromkeys(names, pa.string())}
-            people = _read_delimited(_separated(file), SEPARATOR, user_types)
+        user_types = {columns.USER_ID: pa.int64(), **dict.fromkeys(names, pa.string())}
+        people = _read_delimited(files, "users.dat", "::", user_types)
         users = pa.table(
             {
                 columns.USER_ID: people[columns.USER_ID],
@@ -202,16 +194,16 @@ def _read_latest(files: Files) -> Tables:
 _READERS: dict[Layout, Callable[[Files], Tables]] = {"100K": _read_100k, "1M": _read_1m, "latest": _read_latest}
 
 
-def _separated(file: IO[bytes]) -> pa.BufferReader:
-    return pa.BufferReader(file.read().replace(b"::", SEPARATOR.encode()))
-
-
-def _read_delimited(file: IO[bytes] | pa.BufferReader, delimiter: str, types: dict[str, pa.DataType]) -> pa.Table:
+def _read_delimited(files: Files, name: str, delimiter: str, types: dict[str, pa.DataType]) -> pa.Table:
     """A file without header or quotes, in Latin-1."""
     from pyarrow import csv
 
+    with files.open(name) as file:
+        content = file.read()
+    if len(delimiter) > 1:
+        content, delimiter = content.replace(delimiter.encode(), SEPARATOR.encode()), SEPARATOR
     return csv.read_csv(
-        file,
+        pa.BufferReader(content),
         read_options=csv.ReadOptions(column_names=list(types), encoding="latin-1"),
         parse_options=csv.ParseOptions(delimiter=delimiter, quote_char=False),
         convert_options=csv.ConvertOptions(column_types=types),

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from belfry.dataset import columns
 from belfry.dataset.errors import InputError, TableError
 from belfry.dataset.tables import Tables
+from belfry.dataset.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,13 +45,19 @@ def read_tables(
         types = [table.schema.field(column).type for table in tables.values() if _has_one(table, column)]
         if pa.string() in types:
             for name, table in tables.items():
-                if _is_csv(sources[name]) and _has_one(table, column):
+                if is_csv(sources[name]) and _has_one(table, column):
                     position = table.schema.get_field_index(column)
                     tables[name] = table.set_column(position, column, table[column].cast(pa.string()))
     events = tables["interactions"]
     if "ratings" in tables:
         events = _with_ratings(events, tables["ratings"])
     return Tables(events, tables.get("items"), tables.get("users"))
+
+
+def read_events(source: Source, users: Vocabulary, items: Vocabulary) -> pa.Table:
+    """One raw table about known users and items: the ids of a CSV file are read as text where the known ones are."""
+    known_items, known_users = pa.table({columns.ITEM_ID: items.ids}), pa.table({columns.USER_ID: users.ids})
+    return read_tables(source, known_items, known_users).interactions
 
 
 def _with_ratings(interactions: pa.Table, ratings: pa.Table) -> pa.Table:
@@ -285,7 +292,7 @@ def _union_of(name: str, values: Iterable[Any]) -> pa.Array:
         ) from error
 
 
-def _is_csv(source: Source | None) -> bool:
+def is_csv(source: Source | None) -> bool:
     return isinstance(source, str | Path) and str(source).lower().endswith(CSV_SUFFIXES)
 
 

@@ -123,12 +123,9 @@ def check_later(table: pa.Table, *, rated_and_timed: bool = False) -> pa.Table:
 
 
 def _read_event_and_weight(cleaning: Cleaning, policy: Policy) -> None:
-    there = [name for name in (columns.WEIGHT, columns.EVENT) if name in cleaning.table.column_names]
-    optional = {name for name in there if cleaning.require(name)}
-    if columns.WEIGHT in optional and cleaning.read(columns.WEIGHT, coercion.as_numbers):
+    if cleaning.read_optional(columns.WEIGHT, coercion.as_numbers):
         _check_weights(cleaning, policy)
-    if columns.EVENT in optional:
-        cleaning.read(columns.EVENT, coercion.as_text)
+    cleaning.read_optional(columns.EVENT, coercion.as_text)
 
 
 def _clean_interactions(table: pa.Table, labels: tuple[str, ...], policy: Policy, findings: list[Finding]) -> pa.Table:
@@ -149,11 +146,9 @@ def _clean_interactions(table: pa.Table, labels: tuple[str, ...], policy: Policy
 
 
 def _read_rating_and_time(cleaning: Cleaning, policy: Policy) -> None:
-    there = [name for name in (columns.RATING, columns.TIMESTAMP_S) if name in cleaning.table.column_names]
-    optional = {name for name in there if cleaning.require(name)}
-    if columns.RATING in optional and cleaning.read(columns.RATING, coercion.as_numbers):
+    if cleaning.read_optional(columns.RATING, coercion.as_numbers):
         _check_ratings(cleaning, policy)
-    if columns.TIMESTAMP_S in optional and cleaning.read(columns.TIMESTAMP_S, coercion.as_seconds):
+    if cleaning.read_optional(columns.TIMESTAMP_S, coercion.as_seconds):
         _check_times(cleaning, policy)
 
 

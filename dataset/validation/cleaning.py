@@ -79,6 +79,10 @@ class Cleaning:
             self.note("coerced", f"is {given.type}; read as {self.columns[name].type}", name)
         return True
 
+    def read_optional(self, name: str, rule: Callable[[pa.ChunkedArray], pa.ChunkedArray]) -> bool:
+        """Likewise; False, without a note, where there is no such column."""
+        return name in self.table.column_names and self.require(name) and self.read(name, rule)
+
     def report(self, kind: str, column: str | None, bad: Mask, found: str, action: Action, remedy: str) -> None:
         """Note the rows in `bad`, if any, and drop them where that is the action; `found` holds the place `{count}`."""
         rows = np.flatnonzero(bad)

@@ -3,7 +3,7 @@
 Nothing heavy is imported before a verb needs it, so that `belfry --help` answers at once.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -38,6 +38,7 @@ Verbose = Annotated[bool, typer.Option("--verbose", help="log every step of trai
 Strict = Annotated[bool, typer.Option("--strict", help="refuse an unknown user instead of a cold answer")]
 Stage = Annotated[Literal["final", "retrieval"], typer.Option(help="retrieval: the first stage's own order")]
 Out = Annotated[Path, typer.Option(help="folder to write to")]
+ListLength = Annotated[int, typer.Option("--n", "-n", min=1, help="length of a list")]
 
 
 @app.command()
@@ -47,7 +48,7 @@ def run(
     split: Annotated[HoldoutName | None, typer.Option(help="what evaluation holds back [random for report]")] = None,
     settings: Settings = None,
     seed: Seed = 0,
-    n: Annotated[int, typer.Option(min=1, help="length of a list")] = 10,
+    n: ListLength = 10,
     artifacts: Artifacts = None,
     data_folder: DataFolder = None,
     quiet: Quiet = False,
@@ -71,8 +72,7 @@ def run(
             progress=progress,
         )
     show_report(job.report)
-    for line in job.lines():
-        typer.echo(line)
+    _print(job.lines())
 
 
 @app.command()
@@ -108,14 +108,13 @@ def train(
             artifacts=artifacts,
             progress=progress,
         )
-    typer.echo(recommender.run.manifest.gate.line)
-    typer.echo(f"published {recommender.run.folder}")
+    _print([recommender.run.manifest.gate.line, f"published {recommender.run.folder}"])
 
 
 @app.command()
 def recommend(
     users: Annotated[list[str], typer.Argument(help="user ids")],
-    n: Annotated[int, typer.Option("-n", "--n", min=1, help="length of a list")] = 10,
+    n: ListLength = 10,
     strict: Strict = False,
     explain: Annotated[bool, typer.Option("--explain", help="say what carried each item")] = False,
     artifacts: Artifacts = None,
@@ -127,8 +126,7 @@ def recommend(
     recommender = Recommender.load(artifacts)
     for text in users:
         results = recommender.recommend(recommender.users.parse(text), n, strict=strict, explain=explain)
-        for line in lines_of_list(text, results):
-            typer.echo(line)
+        _print(lines_of_list(text, results))
     if explain:
         typer.echo(HOW_TO_READ_REASONS.rstrip())
 
@@ -137,7 +135,7 @@ def recommend(
 def batch(
     out: Out,
     users: Annotated[str, typer.Option(help="all, or a Parquet or CSV file with a user_id column")] = "all",
-    n: Annotated[int, typer.Option("--n", "-n", min=1, help="length of a list")] = 10,
+    n: ListLength = 10,
     stage: Stage = "final",
     artifacts: Artifacts = None,
     quiet: Quiet = False,
@@ -152,8 +150,7 @@ def batch(
     with _log_and_bars(quiet, verbose=False) as progress:
         on_users = partial(progress, "recommendation table")
         result = write_batch(recommender, out, users=asked, n=n, stage=stage, progress=on_users)
-    for line in result.lines():
-        typer.echo(line)
+    _print(result.lines())
 
 
 @app.command()
@@ -163,33 +160,26 @@ def evaluate(
     recommendations: Annotated[Path | None, typer.Option(help="judge this table, whoever made it")] = None,
     train: Annotated[Path | None, typer.Option(help="with --recommendations: what was known before")] = None,
     items: Annotated[Path | None, typer.Option(help="with --recommendations: the catalogue, beside --train")] = None,
-    n: Annotated[int, typer.Option("--n", "-n", min=1, help="length of the final lists")] = 10,
+    n: ListLength = 10,
     min_history: Annotated[int, typer.Option(min=1, help="earlier events that a judged user must have")] = 1,
     seed: Seed = 0,
     out: Annotated[Path | None, typer.Option(help="folder for evaluation.json and evaluation.md")] = None,
 ) -> None:
     """Metrics by stage, beside popularity and ItemKNN; or, with --recommendations, those of any table."""
     from belfry.pipeline.cli.formatting import show_report
-    from belfry.pipeline.jobs.evaluate import evaluate_external_table, evaluate_published
-    from belfry.pipeline.runs.reader import default_artifacts
+    from belfry.pipeline.jobs.evaluate import evaluate_published, evaluate_table, save_report
 
     if recommendations is None:
-        report, folder = evaluate_published(
-            artifacts or default_artifacts(), test, n=n, min_history=min_history, seed=seed, out=out
-        )
+        report, folder = evaluate_published(artifacts, test, n=n, min_history=min_history, seed=seed, out=out)
     elif train is None:
         raise typer.BadParameter("--recommendations needs --train: what was known before, and must not come back")
     else:
-        report, folder = evaluate_external_table(
-            recommendations,
-            train=train,
-            items=items,
-            test=test,
-            n=n,
-            min_history=min_history,
-            seed=seed,
-            out=out,
+        name, split = recommendations.name, test.name
+        report = evaluate_table(
+            recommendations, train, test, items=items, name=name, split=split, n=n, min_history=min_history, seed=seed
         )
+        folder = out or Path(f"{name}.evaluation")
+        save_report(report, folder)
     show_report(report)
     typer.echo(f"written to {folder}")
 
@@ -251,11 +241,9 @@ def compare(
         )
     for challenger in found.challengers:
         verdict = challenger.verdict
-        for line in (f"{challenger.name}: {verdict.outcome}", verdict.headline, verdict.size, verdict.uncertainty):
-            typer.echo(line)
+        _print([f"{challenger.name}: {verdict.outcome}", verdict.headline, verdict.size, verdict.uncertainty])
         typer.echo(f"{verdict.next_step}\n")
-    for note in found.verification.notes:
-        typer.echo(f"note: {note}")
+    _print(f"note: {note}" for note in found.verification.notes)
     typer.echo(f"written to {out / PAGE}")
 
 
@@ -276,6 +264,11 @@ def main() -> None:
     """Entry point: every failure ends in one message and an exit code."""
     with errors_as_exit_codes():
         app()
+
+
+def _print(lines: Iterable[str]) -> None:
+    for line in lines:
+        typer.echo(line)
 
 
 def _runs_of_training(text: str) -> str | list[str]:

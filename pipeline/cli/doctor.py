@@ -8,15 +8,9 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from belfry.dataset.errors import ArtifactError
+from belfry.dataset.sources.download import cache_folder
 from belfry.pipeline.runs.reader import current_run, default_artifacts
-from belfry.pipeline.runs.versions import (
-    ANSWERING,
-    BELFRY,
-    COMPARING,
-    TRAINING,
-    installed_version,
-    other_distributions,
-)
+from belfry.pipeline.runs.versions import ANSWERING, BELFRY, COMPARING, TRAINING, installed_version, other_distributions
 
 Status: TypeAlias = Literal["ok", "warn", "fail"]
 
@@ -175,10 +169,10 @@ def _check_data() -> Check:
 
 def _check_cache() -> Check:
     name = "cache (BELFRY_CACHE)"
-    folder = Path(os.environ.get("BELFRY_CACHE") or Path.home() / ".cache" / "belfry")
+    folder = cache_folder()
     if not folder.exists():
         return Check(name, "ok", f"{folder}: not there yet")
-    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+    if not _is_writable(folder):
         remedy = "downloads cannot be kept: let BELFRY_CACHE name a folder"
         return Check(name, "warn", f"{folder}: not a folder that can be written", remedy)
     held = sorted(path.name for path in folder.iterdir())
@@ -190,12 +184,14 @@ def _check_artifacts() -> list[Check]:
     name, run = "artifacts folder", "current run"
     if not folder.exists():
         return [Check(name, "ok", f"{folder}: not there yet"), Check(run, "ok", "none; `belfry run` makes one")]
-    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
-        checks = [Check(name, "fail", f"{folder}: not a folder that can be written", "let BELFRY_ARTIFACTS name one")]
-    else:
-        checks = [Check(name, "ok", str(folder))]
+    found = Check(name, "ok", str(folder))
+    if not _is_writable(folder):
+        found = Check(name, "fail", f"{folder}: not a folder that can be written", "let BELFRY_ARTIFACTS name one")
     try:
-        checks.append(Check(run, "ok", current_run(folder).name))
+        return [found, Check(run, "ok", current_run(folder).name)]
     except ArtifactError as error:
-        checks.append(Check(run, "warn", "none that can be used", str(error)))
-    return checks
+        return [found, Check(run, "warn", "none that can be used", str(error))]
+
+
+def _is_writable(folder: Path) -> bool:
+    return folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)

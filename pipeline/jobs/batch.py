@@ -99,8 +99,8 @@ def write_batch(
     asked, n_repeated = unique_users(users, recommender)
     schema = recommender.recommend_many(asked[:0], n, stage=stage).schema  # refuses a wrong `n` or `stage`
     job = BatchJob(recommender, asked, int(n), stage, schema)
-    check_writable(out)
     _check_holds_nothing_else(out)
+    check_writable(out)
     out.mkdir(exist_ok=True)
     with hold(out / _LOCK), explain_full_disk(out):
         folder = out / f"{_PARTS}{job.key}"
@@ -119,7 +119,7 @@ def write_batch(
 
 def _check_holds_nothing_else(out: Path) -> None:
     """A folder with other tables would be read together with ours, one with a run would not open any more."""
-    names = sorted(path.name for path in out.iterdir()) if out.exists() else []
+    names = sorted(path.name for path in out.iterdir()) if out.is_dir() else []
     others = [name for name in names if not name.startswith((".", "_")) and name != TABLE]
     if others:
         shown = ", ".join(others[:3]) + (f" and {len(others) - 3} more" if len(others) > 3 else "")

@@ -42,10 +42,8 @@ class BatchJob:
     @property
     def key(self) -> str:
         """Equal only for jobs whose parts are equal."""
-        about = (
-            *(_FORMAT, self.recommender.run.name, self.stage, self.n),
-            *(USERS_PER_PART, ROWS_PER_PART, str(self.asked.type)),
-        )
+        run, id_type = self.recommender.run.name, str(self.asked.type)
+        about = (_FORMAT, run, self.stage, self.n, USERS_PER_PART, ROWS_PER_PART, id_type)
         digest = hashlib.sha256(json.dumps(about).encode())
         for start in range(0, len(self.asked), USERS_PER_PART):
             digest.update(json.dumps(self.asked[start : start + USERS_PER_PART].to_pylist()).encode())

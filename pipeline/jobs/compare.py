@@ -27,7 +27,6 @@ from belfry.pipeline.jobs.compared_data import read_compare_data, read_log
 from belfry.pipeline.jobs.compared_systems import Opened, open_system
 from belfry.pipeline.progress import Progress, silent
 from belfry.pipeline.runs.disk import check_writable, explain_full_disk, write_together
-from belfry.pipeline.runs.manifest import MANIFEST
 from belfry.pipeline.runs.versions import COMPARING, installed_versions
 
 if TYPE_CHECKING:
@@ -91,8 +90,6 @@ def compare(
     with ExitStack() as stack:
         folder = Path(out) if out is not None else None
         if folder is not None:
-            if (folder / MANIFEST).exists():
-                raise InputError(f"{folder}: is a published run, which nothing may be added to; name another folder")
             check_writable(folder)
             folder.mkdir(exist_ok=True)
             stack.enter_context(explain_full_disk(folder))

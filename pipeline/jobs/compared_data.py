@@ -11,8 +11,7 @@ from belfry.dataset import columns
 from belfry.dataset.errors import InputError, TableError
 from belfry.dataset.event_weights import DEFAULT_EVENT_WEIGHTS, watches_and_impressions
 from belfry.dataset.interactions import Interactions, SeenItems
-from belfry.dataset.sources.tabular import Source, read_tables
-from belfry.dataset.tables import Tables
+from belfry.dataset.sources.tabular import Source, read_events, read_tables
 from belfry.dataset.validation import coercion
 from belfry.dataset.validation.check import check
 from belfry.dataset.vocabulary import UNKNOWN, Vocabulary, as_id_type
@@ -20,7 +19,7 @@ from belfry.evaluation.context import EvaluationContext, UserCount, make_context
 from belfry.evaluation.groups import Groups, categories_of, groups_of_column
 from belfry.evaluation.metrics import PerUser
 from belfry.evaluation.reports.comparison.counterfactual import Log
-from belfry.pipeline.jobs.later_events import later_watches, read_test
+from belfry.pipeline.jobs.later_events import later_watches
 from belfry.pipeline.serving.recommender import Recommender
 
 REWARD, PROPENSITY = "reward", "propensity"
@@ -54,13 +53,11 @@ def read_compare_data(
         InputError: nobody can be judged.
     """
     known, _ = check(read_tables(train, items, users))
-    own_users, own_items = _vocabulary(known, columns.USER_ID), _vocabulary(known, columns.ITEM_ID)
+    own_users, own_items = Vocabulary(known.user_ids), Vocabulary(known.item_ids)
     catalogue, notes = _with_runs(own_items, runs)
-    later = read_test(test, own_users, own_items)
+    later = read_events(test, own_users, own_items)
     later = later_watches(later, own_users, catalogue, DEFAULT_EVENT_WEIGHTS, rated_and_timed=True)
-    everybody = Vocabulary(
-        pa.chunked_array([*_chunks(known, columns.USER_ID), *later[columns.USER_ID].drop_null().chunks])
-    )
+    everybody = Vocabulary(pa.chunked_array([*known.user_ids.chunks, *later[columns.USER_ID].drop_null().chunks]))
     watches, _ = watches_and_impressions(known.interactions, DEFAULT_EVENT_WEIGHTS)
     history = Interactions.from_table(watches, users=everybody, items=catalogue)
     seen = SeenItems.nothing(len(everybody)) if seen_allowed else history.seen_items
@@ -85,9 +82,8 @@ def read_log(source: Source, context: EvaluationContext, *, is_uniform: bool) ->
     Raises:
         TableError: it cannot be used; the message lists every problem.
     """
-    known = {columns.ITEM_ID: context.history.items.ids}, {columns.USER_ID: context.history.users.ids}
-    table = read_tables(source, *map(pa.table, known)).interactions
     vocabularies = {columns.USER_ID: context.history.users, columns.ITEM_ID: context.history.items}
+    table = read_events(source, *vocabularies.values())
     problems = []
     for name, vocabulary in vocabularies.items():
         if table.column_names.count(name) != 1:
@@ -179,15 +175,6 @@ def _user_columns(users: pa.Table | None, vocabulary: Vocabulary) -> dict[str, G
         if (groups := groups_of_column(values, numbers, len(vocabulary))) is not None:
             found[name] = groups
     return found
-
-
-def _chunks(known: Tables, name: str) -> list[pa.Array]:
-    side = known.users if name == columns.USER_ID else known.items
-    return [*known.interactions[name].chunks, *([] if side is None else side[name].chunks)]
-
-
-def _vocabulary(known: Tables, name: str) -> Vocabulary:
-    return Vocabulary(pa.chunked_array(_chunks(known, name)))
 
 
 def _id_type(table: pa.Table, name: str) -> pa.DataType:

@@ -9,13 +9,11 @@ import numpy as np
 import pyarrow as pa
 
 from belfry.dataset.candidates import Candidates
-from belfry.dataset.errors import InputError
 from belfry.dataset.event_weights import DEFAULT_EVENT_WEIGHTS
 from belfry.dataset.features import FeatureTables
 from belfry.dataset.interactions import Interactions, SeenItems
 from belfry.dataset.prepare import prepare
-from belfry.dataset.sources.tabular import Source, read_tables
-from belfry.dataset.tables import Tables
+from belfry.dataset.sources.tabular import Source, read_events, read_tables
 from belfry.dataset.validation.check import check
 from belfry.dataset.vocabulary import UserNums
 from belfry.evaluation.context import EvaluationContext, UserCount, make_context
@@ -26,9 +24,8 @@ from belfry.evaluation.reports.attribution import attribute_loss
 from belfry.evaluation.reports.evaluation import EvaluationReport, make_report, to_json, to_markdown
 from belfry.evaluation.reports.reliability import measure_reliability
 from belfry.evaluation.table_lists import open_lists
-from belfry.pipeline.jobs.later_events import later_watches, read_test, unknown_users
+from belfry.pipeline.jobs.later_events import later_watches, unknown_users
 from belfry.pipeline.runs.disk import explain_full_disk, write_together
-from belfry.pipeline.runs.manifest import MANIFEST
 from belfry.pipeline.serving.recommender import Recommender
 from belfry.pipeline.serving.two_stage import Stage, TwoStage
 from belfry.retrieval.dense import stack
@@ -42,49 +39,18 @@ EVALUATIONS = "evaluations"  # folder beside the runs
 
 
 def evaluate_published(
-    artifacts: Path, test: Path, *, n: int, min_history: int, seed: int, out: Path | None
+    artifacts: Path | None, test: Path, *, n: int, min_history: int, seed: int, out: Path | None
 ) -> tuple[EvaluationReport, Path]:
     """Judge a run on a table of later events; returns the report and the folder that it is written to.
 
     A published run is sealed, so the report goes to `evaluations/<run>` beside it unless `out` is given.
     """
     recommender = Recommender.load(artifacts)
-    later = read_test(test, recommender.users, recommender.items)
+    later = read_events(test, recommender.users, recommender.items)
     report = evaluate_run(recommender, later, split=test.name, n=n, min_history=min_history, seed=seed)
     folder = out or recommender.run.folder.parent / EVALUATIONS / recommender.run.name
     if out is None:
         folder.parent.mkdir(exist_ok=True)
-    save_report(report, folder)
-    return report, folder
-
-
-def evaluate_external_table(
-    recommendations: Path,
-    *,
-    train: Path,
-    items: Path | None,
-    test: Path,
-    n: int,
-    min_history: int,
-    seed: int,
-    out: Path | None,
-) -> tuple[EvaluationReport, Path]:
-    """Judge a table, whoever made it; returns the report and the folder that it is written to.
-
-    The catalogue is every item of `train` and, where it is given, of `items`.
-    """
-    known, _ = check(read_tables(train, items))
-    report = evaluate_table(
-        recommendations,
-        known,
-        test,
-        name=recommendations.name,
-        split=test.name,
-        n=n,
-        min_history=min_history,
-        seed=seed,
-    )
-    folder = out or Path(f"{recommendations.name}.evaluation")
     save_report(report, folder)
     return report, folder
 
@@ -159,7 +125,7 @@ def evaluate_stages(
 
     def lists_of(stage: Stage, top_k: int) -> Iterator[Candidates]:
         return _in_blocks(
-            lambda users: stages.lists(users, n=top_k, stage=stage, exclude=exclude, blocked=nothing), context.users
+            lambda users: stages.lists(users, stage, n=top_k, exclude=exclude, blocked=nothing), context.users
         )
 
     def judged(name: str, lists: Iterator[Candidates], top_k: int) -> SystemScores:
@@ -187,9 +153,10 @@ def evaluate_stages(
 
 def evaluate_table(
     recommendations: Source,
-    train: Tables,
+    train: Source,
     test: Source,
     *,
+    items: Source | None = None,
     name: str = "table",
     split: str = "test",
     n: int = 10,
@@ -201,8 +168,9 @@ def evaluate_table(
 
     Args:
         recommendations: `user_id`, `item_id` and `rank` or `score`.
-        train: checked tables; what the users did before, and, with items of their own, the catalogue.
+        train: what the users did before.
         test: what they did later: `user_id` and `item_id`; with `event` or `weight`, watches count and nothing else.
+        items: where given, its items belong to the catalogue too.
         name: what the report calls the table.
         split: what it calls the test part.
         seen_removed: refuse lists with items that their user has seen, and keep them out of the baselines.
@@ -212,10 +180,10 @@ def evaluate_table(
         TableError: a table cannot be judged; the message says why.
         InputError: no user can be judged.
     """
-    data = prepare(train)
+    data = prepare(check(read_tables(train, items))[0])
     history, features = data.interactions, data.features(data.interactions)
     users, items = history.users, history.items
-    later = later_watches(read_test(test, users, items), users, items, DEFAULT_EVENT_WEIGHTS)
+    later = later_watches(read_events(test, users, items), users, items, DEFAULT_EVENT_WEIGHTS)
     context, left_out = make_context(
         history,
         Interactions.from_table(later, users=users, items=items),
@@ -246,8 +214,6 @@ def save_report(report: EvaluationReport, folder: Path) -> None:
         InputError: `folder` cannot be written, or is a published run, whose files are sealed.
         BelfryError: the disk is full.
     """
-    if (folder / MANIFEST).exists():
-        raise InputError(f"{folder}: is a published run, which nothing may be added to; name another folder")
     write_together(folder, {"evaluation.json": to_json(report), "evaluation.md": to_markdown(report)})
 
 

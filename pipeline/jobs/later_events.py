@@ -5,16 +5,9 @@ import pyarrow as pa
 from belfry.dataset import columns
 from belfry.dataset.errors import TableError
 from belfry.dataset.event_weights import EventWeights, watches_and_impressions
-from belfry.dataset.sources.tabular import Source, read_tables
 from belfry.dataset.validation.check import check_later
 from belfry.dataset.vocabulary import UNKNOWN, Vocabulary, as_id_type
 from belfry.evaluation.context import UserCount
-
-
-def read_test(test: Source, users: Vocabulary, items: Vocabulary) -> pa.Table:
-    """The raw table of later events; the ids of a CSV file are read as text where the known ones are text."""
-    known = {columns.ITEM_ID: items.ids}, {columns.USER_ID: users.ids}
-    return read_tables(test, *map(pa.table, known)).interactions
 
 
 def later_watches(

@@ -16,30 +16,24 @@ class Sink(Protocol):
 
     def open(self, schema: pa.Schema) -> None:
         """Begin the table. What a writer that was killed has left is removed."""
-        ...
 
     def write(self, block: pa.Table) -> None:
         """Append rows of that schema."""
-        ...
 
     def close(self) -> None:
         """End the table and have it stored durably, still unseen. A second call does nothing."""
-        ...
 
     def blocks(self) -> Iterator[pa.Table]:
         """The blocks that were written, in order, as they can be read again from where they are stored.
 
         To be called after `close`, so that what was written can be checked before it is seen.
         """
-        ...
 
     def commit(self) -> None:
         """Show the table, in the place of an earlier one, in one step."""
-        ...
 
     def abandon(self) -> None:
         """Remove what was written and not committed. An earlier table stays."""
-        ...
 
 
 AnySink = TypeVar("AnySink", bound=Sink)

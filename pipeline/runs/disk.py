@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from belfry.dataset.errors import BelfryError, InputError
+from belfry.pipeline.runs.manifest import MANIFEST
 
 MEBIBYTE = 1 << 20
 
@@ -19,10 +20,12 @@ def check_writable(folder: Path, *, needed_bytes: int = MEBIBYTE) -> None:
     A folder that does not exist yet is fine where its parent can take it; nothing is created here.
 
     Raises:
-        InputError: it is a file, its parent is missing, it cannot be written, or the disk is full.
+        InputError: it is a file or a published run, its parent is missing, it cannot be written, or the disk is full.
     """
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder}: is a file, a folder is wanted; name another place")
+    if (folder / MANIFEST).exists():
+        raise InputError(f"{folder}: is a published run, which nothing may be added to; name another folder")
     place = folder if folder.exists() else folder.absolute().parent
     if not place.is_dir():
         raise InputError(f"{folder}: its parent {place} is not a folder; create it first or name another place")

@@ -5,9 +5,7 @@ import stat
 from pathlib import Path
 
 from belfry.dataset.errors import ArtifactError
-from belfry.pipeline.runs.manifest import FileEntry
-
-REMEDY = "publish again, or copy the run afresh"  # for a run that is not as it was published
+from belfry.pipeline.runs.manifest import REMEDY, FileEntry
 
 
 def list_files(folder: Path) -> dict[str, Path]:

@@ -8,23 +8,25 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict
 Bound: TypeAlias = Annotated[float, BeforeValidator(lambda value: math.nan if value is None else value)]
 
 
-class Difference(BaseModel):
+class ManifestPart(BaseModel):
+    """A part of the manifest; an unknown key is refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Difference(ManifestPart):
     """What the ranker gains over retrieval's order, as a mean over lists with its 95% interval.
 
     Too few lists have no interval: its bounds are NaN, null in the manifest.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     mean: float
     low: Bound
     high: Bound
 
 
-class Gate(BaseModel):
+class Gate(ManifestPart):
     """Open only where the ranker does well beside retrieval's order on validation users."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     is_open: bool
     reason: str

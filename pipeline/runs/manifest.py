@@ -5,10 +5,10 @@ import json
 import re
 from pathlib import Path, PurePosixPath
 
-from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError, field_validator
+from pydantic import JsonValue, ValidationError, field_validator
 
 from belfry.dataset.errors import ArtifactError
-from belfry.pipeline.runs.gate import Gate
+from belfry.pipeline.runs.gate import Gate, ManifestPart
 
 FORMAT_VERSION = 3
 MANIFEST = "manifest.json"
@@ -16,10 +16,11 @@ SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # of what names a folder
 MAX_PRESET = 100  # signs in the name of a preset
 
 
-class RunInfo(BaseModel):
-    """What is known of a run before it is trained."""
+REMEDY = "publish again, or copy the run afresh"  # for a run that is not as it was published
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+
+class RunInfo(ManifestPart):
+    """What is known of a run before it is trained."""
 
     preset: str
     seed: int
@@ -29,10 +30,8 @@ class RunInfo(BaseModel):
     input_hash: str
 
 
-class FileEntry(BaseModel):
+class FileEntry(ManifestPart):
     """One file as it was published."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     sha256: str
     size: int  # bytes
@@ -88,7 +87,7 @@ def read_manifest(path: Path) -> Manifest:
         text = path.read_bytes().decode("utf-8")
         content = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise ArtifactError(f"{path}: not readable as JSON; publish again, or copy the run afresh") from error
+        raise ArtifactError(f"{path}: not readable as JSON; {REMEDY}") from error
     version = content.get("format_version") if isinstance(content, dict) else None
     if version != FORMAT_VERSION:
         raise ArtifactError(
@@ -98,16 +97,20 @@ def read_manifest(path: Path) -> Manifest:
     try:
         manifest = Manifest.model_validate(content)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise ArtifactError(f"{path}: {where}: {first['msg']}; publish again, or copy the run afresh") from error
+        raise invalid_file(path, error) from error
     name = _name(manifest.preset, text.replace(f'"name": {json.dumps(manifest.name)}', '"name": ""', 1))
     if name != manifest.name:
         raise ArtifactError(
             f"{path}: was changed after publishing: its content gives the name {name!r}, it says {manifest.name!r}; "
-            "publish again, or copy the run afresh"
+            f"{REMEDY}"
         )
     return manifest
+
+
+def invalid_file(path: Path, error: ValidationError) -> ArtifactError:
+    """The first error in a file of a run."""
+    first = error.errors()[0]
+    return ArtifactError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}; {REMEDY}")
 
 
 def _name(preset: str, unnamed: str) -> str:

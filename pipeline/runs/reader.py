@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from belfry.dataset.errors import ArtifactError
-from belfry.pipeline.runs.files import REMEDY, file_entry, is_plain_file, list_files
-from belfry.pipeline.runs.manifest import MANIFEST, SAFE_NAME, Manifest, read_manifest
+from belfry.pipeline.runs.files import file_entry, is_plain_file, list_files
+from belfry.pipeline.runs.manifest import MANIFEST, REMEDY, SAFE_NAME, Manifest, read_manifest
 
 CURRENT = "current"  # the file that names the run in use
 

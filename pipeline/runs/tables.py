@@ -30,12 +30,12 @@ def save_tables(features: FeatureTables, titles: pa.Array, folder: Path) -> None
     pq.write_table(pa.table({columns.USER_ID: history.users.ids}), folder / "users.parquet")
     pq.write_table(pa.table({columns.ITEM_ID: history.items.ids, columns.TITLE: titles}), folder / "items.parquet")
     events: dict[str, npt.NDArray[np.generic]] = {USER_NUM: history.user_num, ITEM_NUM: history.item_num}
-    if history.timestamp_s is not None:
-        events[columns.TIMESTAMP_S] = history.timestamp_s
-    if history.rating is not None:
-        events[columns.RATING] = history.rating
-    if history.weight is not None:
-        events[columns.WEIGHT] = history.weight
+    optional = {
+        columns.TIMESTAMP_S: history.timestamp_s,
+        columns.RATING: history.rating,
+        columns.WEIGHT: history.weight,
+    }
+    events |= {name: values for name, values in optional.items() if values is not None}
     events |= {_LABEL + name: values for name, values in history.labels.items()}
     pq.write_table(pa.table(events), folder / "history.parquet")
     np.savez(folder / "user_features.npz", **features.users.to_arrays())  # type: ignore[arg-type]

@@ -54,8 +54,6 @@ def publish(artifacts: Path, info: RunInfo) -> Iterator[RunWriter]:
         raise InputError(
             f"preset {info.preset!r} cannot name a run; use at most {MAX_PRESET} letters, digits, '.', '_', '-'"
         )
-    if (artifacts / MANIFEST).exists():
-        raise InputError(f"{artifacts}: is a published run, which is sealed; name the artifacts folder around it")
     check_writable(artifacts)
     artifacts.mkdir(exist_ok=True)
     with ExitStack() as stack, explain_full_disk(artifacts):

@@ -4,7 +4,7 @@ import numpy as np
 
 from belfry.dataset.candidates import Candidates
 from belfry.dataset.errors import BelfryError
-from belfry.dataset.interactions import SeenItems
+from belfry.dataset.interactions import SeenItems, differs_from_row_before
 from belfry.dataset.vocabulary import ItemNums
 
 
@@ -14,10 +14,8 @@ def check_lists(lists: Candidates, *, n: int, n_items: int, seen: SeenItems, blo
     Raises:
         BelfryError: a promise is broken, which is a defect of Belfry.
     """
-    within = lists.row_user[1:] == lists.row_user[:-1]  # this row and the next are of one list
     pairs = lists.row_user * (n_items + 1) + lists.item_num
-    first = np.ones(len(lists), np.bool_)
-    first[1:] = ~within
+    first = differs_from_row_before(lists.row_user)
     broken = {
         "an item outside the catalogue": (lists.item_num < 1) | (lists.item_num > n_items),
         "a seen item": seen.contains(lists.user_num, lists.item_num),
@@ -25,8 +23,8 @@ def check_lists(lists: Candidates, *, n: int, n_items: int, seen: SeenItems, blo
         "a score that is no number": np.isnan(lists.score),
         "a rank beyond n": lists.rank > n,
         "a list that does not start at rank 1": first & (lists.rank != 1),
-        "a gap in the ranks": within & (np.diff(lists.rank) != 1),
-        "a rising score": within & (np.diff(lists.score) > 0),
+        "a gap in the ranks": ~first[1:] & (np.diff(lists.rank) != 1),
+        "a rising score": ~first[1:] & (np.diff(lists.score) > 0),
         "an item twice": np.array([len(np.unique(pairs)) < len(pairs)]),
     }
     for what, rows in broken.items():

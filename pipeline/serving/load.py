@@ -11,6 +11,7 @@ from belfry.dataset.errors import ArtifactError
 from belfry.dataset.features import FeatureTables
 from belfry.pipeline.config import PipelineConfig, SourceConfig
 from belfry.pipeline.kinds import ranker_kind, source_kind
+from belfry.pipeline.runs.manifest import REMEDY, invalid_file
 from belfry.pipeline.serving.two_stage import TwoStage
 from belfry.ranking.base import Ranker, SavedRanker
 from belfry.retrieval.base import Embeddings, Retriever, Towers
@@ -22,7 +23,6 @@ from belfry.retrieval.popularity import Popularity
 SOURCES_FILE, SOURCES, POPULARITY, RANKER = "sources.json", "sources", "popularity", "ranker"  # of the folder
 VECTORS_FILE, INDEX = "vectors.npy", "index"  # of the folder of a source
 _SOURCE_NAME = re.compile(r"[a-z][a-z0-9_]{0,99}")  # it names a folder
-_REMEDY = "publish again, or copy the run afresh"
 
 SOURCES_ADAPTER = TypeAdapter(dict[str, SourceConfig])
 
@@ -70,25 +70,23 @@ def read_sources(path: Path) -> dict[str, SourceConfig]:
     try:
         named = SOURCES_ADAPTER.validate_json(path.read_bytes())
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise ArtifactError(f"{path}: {where}: {first['msg']}; {_REMEDY}") from error
+        raise invalid_file(path, error) from error
     for name, source in named.items():
         if not _SOURCE_NAME.fullmatch(name):
             raise ArtifactError(
                 f"{path}: source {name[:100]!r} cannot be a folder of the run; wanted lower-case letters, digits and "
-                f"'_', a letter first; {_REMEDY}"
+                f"'_', a letter first; {REMEDY}"
             )
         if source.weight is None:
-            raise ArtifactError(f"{path}: source {name!r} has no weight; {_REMEDY}")
+            raise ArtifactError(f"{path}: source {name!r} has no weight; {REMEDY}")
     if not named or not source_kind(next(iter(named.values())).model).has_vectors:
-        raise ArtifactError(f"{path}: the first source has no towers; {_REMEDY}")
+        raise ArtifactError(f"{path}: the first source has no towers; {REMEDY}")
     return named
 
 
 def _load_ranker(folder: Path, config: PipelineConfig, named: Mapping[str, SourceConfig]) -> Ranker:
     if config.ranker is None:
-        raise ArtifactError(f"{folder}: the gate is open and the config has no ranker; {_REMEDY}")
+        raise ArtifactError(f"{folder}: the gate is open and the config has no ranker; {REMEDY}")
     name, source = next(iter(named.items()))
     saved = SavedRanker(folder / RANKER, config.ranker, folder / SOURCES / name, source.model, config.pair_features)
     return ranker_kind(config.ranker).load(saved)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol, TypeAlias, TypedDict, Unpack, runtime_checkable
+from typing import Literal, NotRequired, Protocol, TypeAlias, TypedDict, Unpack, runtime_checkable
 
 import numpy as np
 
@@ -28,7 +28,7 @@ class Limits(TypedDict):
     n: int  # items, at most
     exclude: SeenItems  # items not to come back, by user
     blocked: ItemNums  # items that nobody gets
-    only: ItemNums | None  # where given, the items to choose from
+    only: NotRequired[ItemNums | None]  # where given, the items to choose from
 
 
 @runtime_checkable
@@ -39,7 +39,6 @@ class DescribingRanker(ListScorer, Protocol):
 
     def describe(self, candidates: Candidates, features: FeatureTables) -> Lists:
         """What it scores by `score_lists`: the same as `score` of the candidates."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,6 @@ class KnownTrace:
 
     lists: Candidates
     candidates: Candidates  # in retrieval's order
-    is_ranked: Mask  # [n_candidates] whether the ranker scored a row of `candidates`
     described: Described | None  # the ranked rows; None where no ranker reads features of them
 
 
@@ -91,16 +89,7 @@ class TwoStage:
     ranker: Ranker | None  # gives probabilities; None: the gate closed, or the preset has no second stage
     n_candidates: int
 
-    def lists(
-        self,
-        users: UserNums,
-        *,
-        n: int,
-        stage: Stage,
-        exclude: SeenItems,
-        blocked: ItemNums,
-        only: ItemNums | None = None,
-    ) -> Candidates:
+    def lists(self, users: UserNums, stage: Stage, **limits: Unpack[Limits]) -> Candidates:
         """At most `n` items for each of `users`, in final order.
 
         Users with a history are answered by both stages: the ranker orders the first `n_candidates` that retrieval
@@ -109,9 +98,8 @@ class TwoStage:
 
         Args:
             users: user numbers, each at most once; 0 and users without a history are cold.
-            n, exclude, blocked, only: see `Limits`.
         """
-        return self.trace(users, stage, n=n, exclude=exclude, blocked=blocked, only=only).lists
+        return self.trace(users, stage, **limits).lists
 
     def trace(self, users: UserNums, stage: Stage, **limits: Unpack[Limits]) -> Trace:
         """`lists`, and how they came about."""
@@ -127,20 +115,19 @@ class TwoStage:
         return Trace(_interleave(users, places, [known.lists, cold.lists]), known, cold)
 
     def _trace_known(self, users: UserNums, stage: Stage, limits: Limits) -> KnownTrace:
-        blocked, only = limits["blocked"], limits["only"]
+        blocked, only = limits["blocked"], limits.get("only")
         n_items = len(self.features.history.items)
         top_k = max(self.n_candidates, limits["n"]) + len(blocked) if only is None else n_items
         found = self.retriever.retrieve(users, self.features, top_k=top_k, exclude=limits["exclude"], only=only)
         candidates = _without(found, blocked)
         if stage == "retrieval" or self.ranker is None or not len(candidates):
-            nothing = np.zeros(len(candidates), np.bool_)
-            return KnownTrace(_sort(candidates, candidates.score, limits["n"]), candidates, nothing, None)
+            return KnownTrace(_sort(candidates, candidates.score, limits["n"]), candidates, None)
         is_ranked = np.asarray(candidates.rank <= self.n_candidates + len(blocked))  # as deep as it learned to order
         scores, described = self._rank(self.ranker, candidates.select(is_ranked))
         score = -candidates.rank.astype(np.float32)
         score[is_ranked] = scores
         lists = _sort(_mark_unranked(candidates, is_ranked), score, limits["n"])
-        return KnownTrace(lists, candidates, is_ranked, described)
+        return KnownTrace(lists, candidates, described)
 
     def _rank(self, ranker: Ranker, candidates: Candidates) -> tuple[Scores, Described | None]:
         """[n_rows] the ranker's scores, and the features that it read, where it reads any."""
@@ -152,7 +139,7 @@ class TwoStage:
     def _trace_cold(self, users: UserNums, limits: Limits) -> ColdTrace:
         depth = max(limits["n"] + len(limits["blocked"]), COLD_DEPTH)
         found = self.popularity.retrieve(
-            users, self.features, top_k=depth, exclude=limits["exclude"], only=limits["only"]
+            users, self.features, top_k=depth, exclude=limits["exclude"], only=limits.get("only")
         )
         popular = _without(found, limits["blocked"])
         added = self._tower_scores(popular)

@@ -22,19 +22,15 @@ class RankerTrainer(Protocol):
 
     def choose(self, folds: Sequence[Fold]) -> Sequence[Fold]:
         """The first of `folds`, as many as it needs; called once, before `observe`."""
-        ...
 
     def observe(self, fold: Fold, stage: FirstStage) -> None:
         """Learn from what a fold holds back, and from what `stage`, which knows its history alone, brings for it."""
-        ...
 
     def finish(self) -> tuple[RankerOf | None, Gate]:
         """How the ranker comes out of a first stage, or None without one to use; and whether it may order lists."""
-        ...
 
     def close(self) -> None:
         """Let go of what was kept of the folds."""
-        ...
 
 
 class NoRankerTrainer:

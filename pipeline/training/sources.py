@@ -31,19 +31,15 @@ class TrainedSource(Protocol):
     @property
     def epochs(self) -> int | None:
         """Trained; 0 where training knows none, None where it has no towers."""
-        ...
 
     def retriever(self, name: str) -> Retriever:
         """Its candidates bear this name as their origin, where it has towers."""
-        ...
 
     def save(self, folder: Path) -> None:
         """The training form, to go on from; nothing where the serving form is all that there is."""
-        ...
 
     def export(self, folder: Path, features: FeatureTables) -> None:
         """The serving form, which `belfry.pipeline.serving.load` reads."""
-        ...
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from belfry.dataset.interactions import Interactions
 from belfry.dataset.vocabulary import Vocabulary
 
 IDS = [f"i{number}" for number in range(1, 9)]
-VOCABULARY = Vocabulary.from_values(IDS)
+VOCABULARY = Vocabulary(pa.array(IDS))
 
 
 def encoded(values: object, type_: pa.DataType | None = None, *, name: str = "it", text_columns=()) -> FeatureColumns:
@@ -283,9 +283,5 @@ def test_the_matrix_holds_a_column_for_each_category_and_number() -> None:
         multi_valued={"genres": np.array([[0, 0], [3, 1], [0, 2]], np.int32)},
         sizes={"studio": 3, "genres": 4},
     )
-    assert columns.matrix.toarray().tolist() == [
-        [0, 0, 0, 0, 0, 0],
-        [0, 1, 0.5, 0, 0.5, -1.5],
-        [1, 0, 0, 1, 0, 0.5],
-    ]
+    assert columns.matrix.toarray().tolist() == [[0, 0, 0, 0, 0, 0], [0, 1, 0.5, 0, 0.5, -1.5], [1, 0, 0, 1, 0, 0.5]]
     assert FeatureColumns().matrix.shape == (0, 0)

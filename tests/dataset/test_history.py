@@ -80,11 +80,7 @@ def test_empty_histories_are_empty_bags(lists: list[list[int]]) -> None:
 def history() -> Interactions:
     """User 1 watched 4, 2, 3, 1 in this order; user 2 watched 5; user 3 nothing yet."""
     table = pa.table(
-        {
-            "user_id": [1, 1, 2, 1, 1, 3],
-            "item_id": [1, 2, 5, 3, 4, 5],
-            "timestamp_s": [40, 20, 5, 30, 10, 99],
-        }
+        {"user_id": [1, 1, 2, 1, 1, 3], "item_id": [1, 2, 5, 3, 4, 5], "timestamp_s": [40, 20, 5, 30, 10, 99]}
     )
     everything = Interactions.from_table(table)
     return everything.select(everything.user_num < 3)

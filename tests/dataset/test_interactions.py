@@ -46,7 +46,7 @@ def test_ratings_that_are_all_missing_count_as_none(interactions):
 
 def test_given_vocabularies_are_used_even_when_empty():
     nobody = Vocabulary(pa.array([], pa.string()))
-    interactions = Interactions.from_table(TABLE, users=nobody, items=Vocabulary.from_values([10]))
+    interactions = Interactions.from_table(TABLE, users=nobody, items=Vocabulary(pa.array([10])))
     assert interactions.users is nobody
     assert interactions.user_num.tolist() == [0] * 6
     assert interactions.item_num.tolist() == [0, 1, 1, 0, 0, 0]

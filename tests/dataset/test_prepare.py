@@ -72,11 +72,7 @@ def test_an_impression_alone_puts_an_item_into_the_catalogue_and_is_no_watch() -
     interactions = prepare(Tables(EVENTS)).interactions
     assert interactions.items.ids.to_pylist() == [1, 2, 3]
     assert interactions.users.ids.to_pylist() == ["a", "b", "c"]
-    assert interactions.to_table().to_pydict() == {
-        "user_id": ["a", "b"],
-        "item_id": [1, 1],
-        "timestamp_s": [1, 3],
-    }
+    assert interactions.to_table().to_pydict() == {"user_id": ["a", "b"], "item_id": [1, 1], "timestamp_s": [1, 3]}
     assert [interactions.seen_items.of(user_num).tolist() for user_num in (1, 2, 3)] == [[1], [1], []]
     assert interactions.impressions is not None
     assert [interactions.impressions.of(user_num).tolist() for user_num in (1, 2, 3)] == [[2], [], [1, 3]]

@@ -160,10 +160,8 @@ def test_a_saved_split_holds_the_caller_s_tables(tmp_path):
 
 def test_train_keeps_impressions_until_test_begins():
     table = pa.table({"user_id": ["a", "a", "b", "b"], "item_id": [1, 2, 1, 3], "timestamp_s": [10, 40, 20, 30]})
-    impressions = pa.table(
-        {"user_id": ["a", "a", "b", "b"], "item_id": [3, 4, 4, 5], "timestamp_s": [35, 45, 25, 35]},
-    )
-    interactions = Interactions.from_table(table, items=Vocabulary.from_values(range(1, 6)), impressions=impressions)
+    impressions = pa.table({"user_id": ["a", "a", "b", "b"], "item_id": [3, 4, 4, 5], "timestamp_s": [35, 45, 25, 35]})
+    interactions = Interactions.from_table(table, items=Vocabulary(pa.array(range(1, 6))), impressions=impressions)
 
     def known(split):
         return split.train.impressions_to_table().to_pydict()["item_id"]
@@ -183,7 +181,7 @@ def test_a_saved_split_keeps_weights_and_impressions(tmp_path):
         }
     )
     impressions = pa.table({"user_id": ["a", "c"], "item_id": [9, 1], "timestamp_s": [5, 6]})
-    ids = {"users": Vocabulary.from_values(["a", "b", "c"]), "items": Vocabulary.from_values([1, 2, 3, 9])}
+    ids = {"users": Vocabulary(pa.array(["a", "b", "c"])), "items": Vocabulary(pa.array([1, 2, 3, 9]))}
     split = splits.split_time(Interactions.from_table(table, **ids, impressions=impressions), share=0.5)
     splits.save_split(split, tmp_path / "split")
     saved = {path.name: pq.read_table(path) for path in (tmp_path / "split").iterdir()}

@@ -17,7 +17,7 @@ id_lists = st.lists(strings, min_size=1) | st.lists(int64s, min_size=1)
 @settings(deadline=None)
 @given(values=id_lists)
 def test_ids_come_back_from_their_numbers(values):
-    vocabulary = Vocabulary.from_values(values)
+    vocabulary = Vocabulary(pa.array(values))
     numbers = vocabulary.numbers(pa.array(values))
 
     assert numbers.dtype == np.int32
@@ -29,7 +29,7 @@ def test_ids_come_back_from_their_numbers(values):
 @settings(deadline=None)
 @given(values=id_lists, others=id_lists)
 def test_unknown_ids_get_zero(values, others):
-    vocabulary = Vocabulary.from_values(values)
+    vocabulary = Vocabulary(pa.array(values))
     numbers = vocabulary.numbers(pa.array(others))
     assert [bool(number) for number in numbers] == [other in values for other in others]
 
@@ -37,25 +37,25 @@ def test_unknown_ids_get_zero(values, others):
 @settings(deadline=None)
 @given(values=id_lists)
 def test_order_and_repetition_of_the_source_do_not_matter(values):
-    vocabulary = Vocabulary.from_values(values)
+    vocabulary = Vocabulary(pa.array(values))
     again = Vocabulary(pa.chunked_array([pa.array(values[::-1]), pa.array(values)]))
     assert again.ids.equals(vocabulary.ids)
     assert again.content_hash == vocabulary.content_hash
 
 
 def test_all_numbers_start_with_the_unknown():
-    numbers = Vocabulary.from_values(["b", "a"]).all_numbers
+    numbers = Vocabulary(pa.array(["b", "a"])).all_numbers
     assert numbers.dtype == np.int32
     assert numbers.tolist() == [UNKNOWN, 1, 2]
 
 
 def test_numbers_rise_with_ids():
-    assert Vocabulary.from_values([30, 10, 20]).numbers(pa.array([10, 20, 30])).tolist() == [1, 2, 3]
-    assert Vocabulary.from_values(["b", "B", "ä", "a"]).ids.to_pylist() == ["B", "a", "b", "ä"]
+    assert Vocabulary(pa.array([30, 10, 20])).numbers(pa.array([10, 20, 30])).tolist() == [1, 2, 3]
+    assert Vocabulary(pa.array(["b", "B", "ä", "a"])).ids.to_pylist() == ["B", "a", "b", "ä"]
 
 
 def test_strings_and_integers_never_match():
-    integers, texts = Vocabulary.from_values([1, 2]), Vocabulary.from_values(["1", "2"])
+    integers, texts = Vocabulary(pa.array([1, 2])), Vocabulary(pa.array(["1", "2"]))
 
     assert integers.numbers(pa.array(["1", "2"])).tolist() == [0, 0]
     assert texts.numbers(pa.array([1, 2])).tolist() == [0, 0]
@@ -65,12 +65,12 @@ def test_strings_and_integers_never_match():
 
 @pytest.mark.parametrize("id_", [True, 1.0, None, b"1", 2**80])
 def test_a_value_that_is_no_id_is_unknown(id_):
-    assert Vocabulary.from_values([1]).number(id_) == UNKNOWN
+    assert Vocabulary(pa.array([1])).number(id_) == UNKNOWN
 
 
 def test_numpy_ids_are_ids():
-    assert Vocabulary.from_values([7]).number(np.int32(7)) == 1
-    assert Vocabulary.from_values(["x"]).number(np.str_("x")) == 1
+    assert Vocabulary(pa.array([7])).number(np.int32(7)) == 1
+    assert Vocabulary(pa.array(["x"])).number(np.str_("x")) == 1
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_numpy_ids_are_ids():
 )
 def test_strings_of_any_arrow_type_are_one_type(ids):
     vocabulary = Vocabulary(ids)
-    assert vocabulary.content_hash == Vocabulary.from_values(["a", "b"]).content_hash
+    assert vocabulary.content_hash == Vocabulary(pa.array(["a", "b"])).content_hash
     assert vocabulary.numbers(ids).tolist() == [1, 2]
 
 
@@ -92,7 +92,7 @@ def test_narrow_integers_are_int64():
 
 
 def test_null_is_unknown_and_zero_is_null():
-    vocabulary = Vocabulary.from_values([5])
+    vocabulary = Vocabulary(pa.array([5]))
     assert vocabulary.numbers(pa.array([5, None])).tolist() == [1, 0]
     assert vocabulary.numbers(pa.nulls(2)).tolist() == [0, 0]
     assert vocabulary.take([0, 1]).to_pylist() == [None, 5]
@@ -113,28 +113,22 @@ def test_refuses_ids_of_other_types(ids, message):
         Vocabulary(ids)
 
 
-@pytest.mark.parametrize("values", [["1", 1], [1, "1"], [2**70]])
-def test_refuses_ids_of_mixed_types(values):
-    with pytest.raises(InputError, match=r"ids are not all strings or all int64 .*make them one type"):
-        Vocabulary.from_values(values)
-
-
 def test_parse_reads_an_id_in_the_vocabulary_s_type():
-    assert Vocabulary.from_values([1]).parse("12") == 12
-    assert Vocabulary.from_values(["1"]).parse("12") == "12"
+    assert Vocabulary(pa.array([1])).parse("12") == 12
+    assert Vocabulary(pa.array(["1"])).parse("12") == "12"
     with pytest.raises(InputError, match="id 'x': the ids of this run are integers"):
-        Vocabulary.from_values([1]).parse("x")
+        Vocabulary(pa.array([1])).parse("x")
 
 
 def test_content_hash_stays_as_run_folders_hold_it():
     """Golden: a changed hash would make every saved run refuse to load."""
     # Recipe: SHA-256 of "int64" and little-endian int64s; of "string" and length-prefixed UTF-8.
     assert (
-        Vocabulary.from_values([3, 1, 2]).content_hash
+        Vocabulary(pa.array([3, 1, 2])).content_hash
         == "9c8eb6339150d64b0a71ca1a623916dc943e0b6df710ecbd0a029808f9497722"
     )
     assert (
-        Vocabulary.from_values(["b", "ä", "a"]).content_hash
+        Vocabulary(pa.array(["b", "ä", "a"])).content_hash
         == "c7209d47ece0533920dbbfb1be421b84bf1b1e75ffffa7c97fc1f9169ca0d2f2"
     )
 
@@ -143,4 +137,4 @@ def test_content_hash_tells_where_ids_end():
     for first, second in (("ab", "c"), ("a", "bc")):
         lengths = [len(text).to_bytes(4, "little") for text in (first, second)]
         content = b"string" + lengths[0] + first.encode() + lengths[1] + second.encode()
-        assert Vocabulary.from_values([first, second]).content_hash == hashlib.sha256(content).hexdigest()
+        assert Vocabulary(pa.array([first, second])).content_hash == hashlib.sha256(content).hexdigest()

@@ -19,7 +19,7 @@ GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "beyond.json").read_
 @pytest.fixture
 def context():
     users, items = zip(*GOLDEN["history"], strict=True)
-    catalogue = Vocabulary.from_values(GOLDEN["catalogue"])
+    catalogue = Vocabulary(pa.array(GOLDEN["catalogue"]))
     table = pa.table({"user_id": users, "item_id": items})
     history = Interactions.from_table(table, items=catalogue)
     lists = np.zeros((4, 2), np.int32)

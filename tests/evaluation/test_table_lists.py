@@ -14,8 +14,8 @@ from belfry.dataset.vocabulary import Vocabulary
 from belfry.evaluation.context import make_context
 from belfry.evaluation.table_lists import TableInfo
 
-USERS = Vocabulary.from_values(["ann", "bob", "eve"])
-ITEMS = Vocabulary.from_values(["a", "b", "c", "d"])
+USERS = Vocabulary(pa.array(["ann", "bob", "eve"]))
+ITEMS = Vocabulary(pa.array(["a", "b", "c", "d"]))
 
 
 @pytest.fixture

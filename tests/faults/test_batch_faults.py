@@ -55,21 +55,12 @@ import os, shutil, signal, sys
 from pathlib import Path
 import pyarrow.parquet as pq
 from belfry.pipeline.jobs import batch, batch_parts
+from tests.faults.killing import count_steps, counted, die_before_step
 from tests.pipeline.small_recommender import SmallRecommender
 
 batch_parts.USERS_PER_PART = {PARTS}
 recommender = SmallRecommender(n_users={N_USERS})
 out, old, new = map(Path, sys.argv[1:])
-steps_left = -1
-
-def counted(call):
-    def step(*arguments, **options):
-        global steps_left
-        steps_left -= 1
-        if steps_left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return call(*arguments, **options)
-    return step
 
 def in_child(body):
     child = os.fork()
@@ -85,11 +76,9 @@ def write():
     batch.write_batch(recommender, out, n=5)
 
 def die():
-    global steps_left
-    for name in ("open", "mkdir", "fsync", "rename", "replace", "rmdir", "unlink"):
-        setattr(os, name, counted(getattr(os, name)))
+    count_steps()
     pq.write_table, pq.ParquetWriter.write_table = map(counted, (pq.write_table, pq.ParquetWriter.write_table))
-    steps_left = n_steps
+    die_before_step(n_steps)
     write()
 
 def go_on():
@@ -205,36 +194,6 @@ def test_a_dead_owner_keeps_nobody_out(whole, tmp_path):
     assert f"process {process.pid} on" in (out / ".lock").read_text()
     finish(start(out))
     assert (out / whole.name).read_bytes() == whole.read_bytes()
-
-
-def mount(folder: Path, options: str) -> None:
-    try:
-        command = ["mount", "-t", "tmpfs", "-o", options, "belfry-test", str(folder)]
-        mounted = subprocess.run(command, capture_output=True, check=False).returncode == 0
-    except FileNotFoundError:
-        mounted = False
-    if not mounted:
-        pytest.skip("may not mount a small file system here")
-
-
-@pytest.fixture
-def small_disk(tmp_path):
-    """A file system of 3 MiB, where this user may mount one."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount(folder, "size=3m")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
-
-
-@pytest.fixture
-def sealed_disk(tmp_path):
-    """A file system that can only be read, where this user may mount one."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount(folder, "size=1m,ro")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
 
 
 class Untouched(SmallRecommender):

@@ -1,7 +1,5 @@
 """A disk that fills up while a run is written: said in words, the published run stays, nothing else is left."""
 
-import subprocess
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -19,22 +17,6 @@ WRITERS = {
     "numpy": lambda path: np.save(path, np.zeros(1_000_000)),
     "parquet": lambda path: pq.write_table(pa.table({"a": np.random.default_rng(0).random(1_000_000)}), path),
 }
-
-
-@pytest.fixture
-def small_disk(tmp_path):
-    """A file system of 3 MiB, where this user may mount one."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=3m", "belfry-test", str(folder)]
-    try:
-        mounted = subprocess.run(mount, capture_output=True, check=False).returncode == 0
-    except FileNotFoundError:
-        mounted = False
-    if not mounted:
-        pytest.skip("may not mount a small file system here")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
 
 
 @pytest.mark.parametrize("kind", WRITERS)

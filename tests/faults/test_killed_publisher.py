@@ -11,6 +11,7 @@ from belfry.pipeline.runs.manifest import RunInfo
 from belfry.pipeline.runs.reader import current_run, open_run
 from belfry.pipeline.runs.writer import publish
 
+ROOT = Path(__file__).parents[2]
 INFO = RunInfo(preset="default", seed=0, holdout="time", config={}, versions={}, input_hash="")
 
 PUBLISH_ON_AND_ON = """
@@ -35,28 +36,17 @@ from pathlib import Path
 from belfry.pipeline.runs.reader import open_run
 from belfry.pipeline.runs.writer import publish
 from belfry.pipeline.runs.manifest import RunInfo
+from tests.faults.killing import count_steps, die_before_step
 
 artifacts, info = Path(sys.argv[1]), RunInfo.model_validate_json(sys.argv[2])
-steps_left = -1
 
-def counted(call):
-    def step(*arguments, **options):
-        global steps_left
-        steps_left -= 1
-        if steps_left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return call(*arguments, **options)
-    return step
-
-for name in ("open", "mkdir", "fsync", "rename", "replace", "rmdir", "unlink"):
-    setattr(os, name, counted(getattr(os, name)))
-
+count_steps()
 status, n_steps = -1, 0
 while status != 0:
     n_steps += 1
     child = os.fork()
     if child == 0:
-        steps_left = n_steps
+        die_before_step(n_steps)
         with publish(artifacts, info) as writer:
             (writer.folder / "index").mkdir()
             (writer.folder / "index" / "part").write_text(str(os.getpid()))
@@ -96,7 +86,7 @@ def check_every_visible_run(artifacts: Path) -> int:
 def test_killed_at_every_step(tmp_path):
     first = publish_here(tmp_path)
     command = [sys.executable, "-c", DIE_AT_EVERY_STEP, str(tmp_path), INFO.model_dump_json()]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
     assert done.stderr == ""
     assert int(done.stdout) > 20
     assert current_run(tmp_path) != first

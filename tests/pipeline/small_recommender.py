@@ -38,8 +38,8 @@ class SmallRecommender(Recommender):
     """Users 1, 2, ... (or "u1", "u2", ...) and items "a", "b", ..., the last of them without neighbours."""
 
     def __init__(self, *, n_users: int = 40, n_items: int = 12, text_ids: bool = False, name: str = "small-0") -> None:
-        users = Vocabulary.from_values([f"u{i}" if text_ids else i for i in range(1, n_users + 1)])
-        items = Vocabulary.from_values([chr(ord("a") + i) for i in range(n_items)])
+        users = Vocabulary(pa.array([f"u{i}" if text_ids else i for i in range(1, n_users + 1)]))
+        items = Vocabulary(pa.array([chr(ord("a") + i) for i in range(n_items)]))
         watched = np.random.default_rng(0).random((n_users + 1, n_items + 1)) < 0.4
         watched[:, [0, n_items]] = watched[0] = watched[[SEEN_ODD, NO_HISTORY]] = False
         watched[SEEN_ODD, n_items] = watched[SEEN_ALL, 1:] = True

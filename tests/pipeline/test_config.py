@@ -45,13 +45,13 @@ def test_the_report_has_its_settings_and_no_second_stage() -> None:
 
 
 @pytest.mark.parametrize(
-    ("holdout", "targets", "moment"),
+    ("holdout", "targets", "request_time"),
     [("random", "any", "user_last"), ("last", "next", "user_last"), ("time", "next", "history_end")],
 )
-def test_a_holdout_sets_what_the_models_aim_at(holdout: Holdout, targets: str, moment: str) -> None:
+def test_a_holdout_sets_what_the_models_aim_at(holdout: Holdout, targets: str, request_time: str) -> None:
     config = load_config("default", holdout=holdout)
     assert two_tower(config).targets == targets
-    assert config.pair_features.request_time == moment
+    assert config.pair_features.request_time == request_time
 
 
 def test_set_overrules_the_holdout() -> None:

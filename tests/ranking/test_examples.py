@@ -1,6 +1,7 @@
 """Examples: labels of three kinds, which lists are kept, the split by user, NDCG."""
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from belfry.dataset.candidates import take_top_k
@@ -18,8 +19,8 @@ def later_events(rows: list[tuple[int, int, float | None]], n_users: int = 40) -
     """Events (user, item, rating); ids equal numbers. Ratings are left out where all are None."""
     users, items, ratings = zip(*rows, strict=True) if rows else ((), (), ())
     return Interactions(
-        Vocabulary.from_values(range(1, n_users + 1)),
-        Vocabulary.from_values(range(1, N_ITEMS + 1)),
+        Vocabulary(pa.array(range(1, n_users + 1))),
+        Vocabulary(pa.array(range(1, N_ITEMS + 1))),
         np.array(users, np.int32),
         np.array(items, np.int32),
         rating=None if set(ratings) <= {None} else np.array(ratings, np.float32),  # None becomes NaN

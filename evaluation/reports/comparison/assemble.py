@@ -149,8 +149,6 @@ def _challenger(
         guardrails=guardrails,
         seeds=seeds,
         n_challengers=len(systems) - 1,
-        alpha=ALPHA,
-        power=POWER,
         slices=found,
     )
     return Challenger(

@@ -22,8 +22,7 @@ def changes(baseline: SystemScores, challenger: SystemScores, context: Evaluatio
     n = first.shape[1]
     shared = shared_by_depth(first, second)
     overlap = shared[:, -1] / n
-    moved = challenger.exposure - baseline.exposure
-    rising = np.argsort(moved, kind="stable")
+    demoted, promoted = _furthest(challenger.exposure - baseline.exposure, N_MOVED)
     names = dict.fromkeys([*baseline.origins, *challenger.origins])
     return Changes(
         overlap=_mean(overlap),
@@ -31,13 +30,9 @@ def changes(baseline: SystemScores, challenger: SystemScores, context: Evaluatio
         rbo_persistence=PERSISTENCE,
         n_same=int((first == second).all(axis=1).sum()),
         n_users=int(both.sum()),
-        overlap_histogram=tuple(
-            Bin(count / n, (count + 1) / n, int((shared[:, -1] == count).sum())) for count in range(n + 1)
-        )
-        if n <= N_BINS
-        else _shares(overlap),
-        promoted=_moved(rising[::-1][:N_MOVED][moved[rising[::-1][:N_MOVED]] > 0], baseline, challenger, context),
-        demoted=_moved(rising[:N_MOVED][moved[rising[:N_MOVED]] < 0], baseline, challenger, context),
+        overlap_histogram=_overlap_histogram(shared[:, -1], n),
+        promoted=_moved(promoted, baseline, challenger, context),
+        demoted=_moved(demoted, baseline, challenger, context),
         origins=tuple(
             Origin(name, baseline.origins.get(name, 0.0), challenger.origins.get(name, 0.0)) for name in names
         ),
@@ -78,13 +73,18 @@ def examples(
         gain: [n_judged] change of the primary metric, the better the higher.
         values: the same metric of baseline and challenger.
     """
-    filled = np.nan_to_num(gain)
-    rising = np.argsort(filled, kind="stable")
-    losers, winners = rising[:N_EXAMPLES], rising[::-1][:N_EXAMPLES]
-    return (
-        tuple(_example(int(place), values, systems, context) for place in losers[filled[losers] < 0]),
-        tuple(_example(int(place), values, systems, context) for place in winners[filled[winners] > 0]),
+    losers, winners = (
+        tuple(_example(int(place), values, systems, context) for place in places)
+        for places in _furthest(np.nan_to_num(gain), N_EXAMPLES)
     )
+    return losers, winners
+
+
+def _furthest(change: npt.NDArray[np.number], n: int) -> tuple[Counts, Counts]:
+    """Positions of the `n` largest falls and of the `n` largest rises, the furthest first."""
+    rising = np.argsort(change, kind="stable")
+    down, up = rising[:n], rising[::-1][:n]
+    return down[change[down] < 0], up[change[up] > 0]
 
 
 def histogram(values: PerUser) -> tuple[Bin, ...]:
@@ -99,15 +99,19 @@ def histogram(values: PerUser) -> tuple[Bin, ...]:
     counts = np.bincount(
         np.clip(np.floor(values / width).astype(np.int64) - first, 0, len(edges) - 2), minlength=len(edges) - 1
     )
-    return tuple(
-        Bin(float(start), float(end), int(count)) for start, end, count in zip(edges, edges[1:], counts, strict=False)
-    )
+    return _bins(edges, counts)
 
 
-def _shares(values: PerUser) -> tuple[Bin, ...]:
-    """Twenty bars from 0 to 1."""
-    counts = np.bincount(np.minimum((values * N_BINS).astype(np.int64), N_BINS - 1), minlength=N_BINS)
-    return tuple(Bin(place / N_BINS, (place + 1) / N_BINS, int(count)) for place, count in enumerate(counts))
+def _overlap_histogram(shared: Counts, n: int) -> tuple[Bin, ...]:
+    """Bars of how many of `n` items both lists share: one for each number, or twenty where lists are longer."""
+    if n <= N_BINS:
+        return _bins(np.arange(n + 2) / n, np.bincount(shared, minlength=n + 1))
+    bars = np.minimum((shared / n * N_BINS).astype(np.int64), N_BINS - 1)
+    return _bins(np.arange(N_BINS + 1) / N_BINS, np.bincount(bars, minlength=N_BINS))
+
+
+def _bins(edges: npt.NDArray[np.floating], counts: Counts) -> tuple[Bin, ...]:
+    return tuple(Bin(*bar) for bar in zip(edges[:-1].tolist(), edges[1:].tolist(), counts.tolist(), strict=True))
 
 
 def _moved(

@@ -5,7 +5,6 @@ n stands for a policy that shows one of its items, each as likely. Rows that the
 policy / log; an item that the log never shows cannot be weighted, and then there is no answer.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -123,25 +122,18 @@ def _estimates(
     weights = [of_user(policy.weight) for policy in policies]
     robust = [of_user(policy.expected + policy.weight * (log.reward - policy.predicted)) for policy in policies]
     return [
-        _value("IPS", _means, np.column_stack([*ips, ones]), generator),
-        _value("SNIPS", _ratios, np.column_stack([*ips, *weights]), generator),
-        _value("doubly robust", _means, np.column_stack([*robust, ones]), generator),
+        _value("IPS", np.column_stack([*ips, ones]), generator),
+        _value("SNIPS", np.column_stack([*ips, *weights]), generator),
+        _value("doubly robust", np.column_stack([*robust, ones]), generator),
     ]
 
 
-def _means(totals: Matrix) -> Matrix:
-    """[..., 2] from [..., 3]: two sums and a count."""
-    return totals[..., :2] / totals[..., 2:]
-
-
 def _ratios(totals: Matrix) -> Matrix:
-    """[..., 2] from [..., 4]: two sums and their two sums of weights."""
+    """[..., 2] from two sums [..., :2], divided by their two sums of weights, or by one count [..., 2:]."""
     return totals[..., :2] / totals[..., 2:]
 
 
-def _value(
-    estimator: Estimator, of_totals: Callable[[Matrix], Matrix], by_user: Matrix, generator: np.random.Generator
-) -> PolicyValue:
+def _value(estimator: Estimator, by_user: Matrix, generator: np.random.Generator) -> PolicyValue:
     """Values of both and their difference, with percentile intervals over users (clusters of rows)."""
     n_users = len(by_user)
     totals = np.empty((_N_RESAMPLES, by_user.shape[1]))
@@ -149,22 +141,12 @@ def _value(
         drawn = np.bincount(generator.integers(n_users, size=n_users), minlength=n_users)
         totals[place] = drawn @ by_user
     with np.errstate(invalid="ignore", divide="ignore"):
-        found = of_totals(totals)
-    first, second = of_totals(by_user.sum(axis=0))
+        found = _ratios(totals)
+    first, second = _ratios(by_user.sum(axis=0))
     columns = np.column_stack([found, found[:, 1] - found[:, 0]])
     low, high = np.nanquantile(columns, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
-    return PolicyValue(
-        estimator,
-        float(first),
-        float(low[0]),
-        float(high[0]),
-        float(second),
-        float(low[1]),
-        float(high[1]),
-        float(second - first),
-        float(low[2]),
-        float(high[2]),
-    )
+    values = np.array([first, second, second - first])
+    return PolicyValue(estimator, *np.column_stack([values, low, high]).ravel().tolist())
 
 
 def _by_user(values: PerUser, user: Counts, n_users: int) -> PerUser:

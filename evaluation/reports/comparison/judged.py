@@ -62,17 +62,11 @@ def judged_users(systems: Sequence[ScoredSystem], choices: Choices) -> tuple[Mas
             f"there are no common users: nobody with a test item has a list in every table ({lists}); compare tables "
             "made for the same users"
         )
-    if choices.users_without_list == "leave-out":
-        gone.append(UserCount("without a list in one of the tables", int((in_some & ~in_all).sum())))
-        return in_all, [count for count in gone if count.n]
-    if in_some.sum() > in_all.sum():
-        gone.append(
-            UserCount(
-                "in part: have no list in one of the tables, and count there with an empty one",
-                int((in_some & ~in_all).sum()),
-            )
-        )
-    return in_some, [count for count in gone if count.n]
+    leave_out = choices.users_without_list == "leave-out"
+    in_part = "in part: have no list in one of the tables, and count there with an empty one"
+    reason = "without a list in one of the tables" if leave_out else in_part
+    gone.append(UserCount(reason, int((in_some & ~in_all).sum())))
+    return in_all if leave_out else in_some, [count for count in gone if count.n]
 
 
 def notes_on(systems: Sequence[ScoredSystem], choices: Choices, judged: Mask) -> list[str]:

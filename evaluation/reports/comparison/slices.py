@@ -1,7 +1,6 @@
 """Where a difference comes from: the primary metric by kind of user, by kind of test item, and by time."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 import numpy as np
 
@@ -34,29 +33,21 @@ def slices(
         judged: [n_judged] bool, who counts.
         seed: of the resamples and flips.
     """
-    found: list[Slice] = []
+    found: list[tuple[str, str, int, float, float]] = []  # the first fields of each slice
 
     def differences() -> Iterator[PerUser]:
         for dimension, group, first, second in _values(context, baseline, challenger, primary):
             first, second = first[judged], second[judged]
             defined = ~np.isnan(first) & ~np.isnan(second)
             if defined.any():
-                sides = (float(side[defined].mean()) for side in (first, second))
-                found.append(Slice(dimension, group, int(defined.sum()), *sides, *[float("nan")] * 6))
+                means = float(first[defined].mean()), float(second[defined].mean())
+                found.append((dimension, group, int(defined.sum()), *means))
                 yield second - first
 
     tested = compare_columns(differences(), n_users=int(judged.sum()), seed=seed)
     corrected = correct([one.p_randomisation for one in tested])
     return tuple(
-        replace(
-            one,
-            difference=test.difference,
-            low=test.low,
-            high=test.high,
-            p=test.p_randomisation,
-            p_holm=float(holm),
-            p_benjamini_hochberg=float(bh),
-        )
+        Slice(*one, test.difference, test.low, test.high, test.p_randomisation, float(holm), float(bh))
         for one, test, holm, bh in zip(found, tested, corrected.holm, corrected.benjamini_hochberg, strict=True)
     )
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from belfry.dataset.errors import InputError
 from belfry.evaluation.registry import label_of
+from belfry.evaluation.reports.comparison.inference import ALPHA, POWER
 from belfry.evaluation.reports.comparison.result import (
     Difference,
     Guardrail,
@@ -88,8 +89,6 @@ class Evidence:
     guardrails: Sequence[Guardrail]
     seeds: SeedAnalysis | None
     n_challengers: int
-    alpha: float
-    power: float
     slices: Sequence[Slice]
 
 
@@ -101,7 +100,7 @@ def decide(evidence: Evidence) -> Verdict:
     """
     low, high = _interval(evidence)
     sign = -1 if evidence.primary.better == "lower" else 1
-    is_shown = evidence.p < evidence.alpha and (low > 0 or high < 0)
+    is_shown = evidence.p < ALPHA and (low > 0 or high < 0)
     is_gain = sign * evidence.primary.difference > 0
     outcome: Outcome = "not shown" if not is_shown else "better" if is_gain else "worse"
     broken = [guardrail for guardrail in evidence.guardrails if guardrail.state == "broken"]
@@ -169,7 +168,7 @@ def _uncertainty(evidence: Evidence, low: float, high: float) -> str:
     if not math.isnan(primary.detectable):
         parts.append(
             f" This test part could have shown differences from {primary.detectable:.4f} up "
-            f"(found in {evidence.power:.0%} of cases); smaller ones would mostly have gone unseen."
+            f"(found in {POWER:.0%} of cases); smaller ones would mostly have gone unseen."
         )
     return "".join(parts)
 
@@ -187,9 +186,7 @@ def _next_step(outcome: Outcome, evidence: Evidence, broken: Sequence[Guardrail]
     sign = -1 if primary.better == "lower" else 1
     unclear = [label_of(guardrail.metric) for guardrail in evidence.guardrails if guardrail.state == "unclear"]
     lost = [
-        f"{one.dimension}: {one.group}"
-        for one in evidence.slices
-        if one.p_holm < evidence.alpha and one.difference * sign < 0
+        f"{one.dimension}: {one.group}" for one in evidence.slices if one.p_holm < ALPHA and one.difference * sign < 0
     ]
     if outcome == "worse":
         return f"Next step: keep {evidence.baseline}. Look first at the lists of those who lost most, below."

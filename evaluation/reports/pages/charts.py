@@ -159,12 +159,7 @@ def board(comparison: Comparison) -> Spec:
 
 
 def _bars(
-    bins: tuple[Bin, ...],
-    x_title: str,
-    described: str,
-    *,
-    is_signed: bool = True,
-    lower_is_better: bool = False,
+    bins: tuple[Bin, ...], x_title: str, described: str, *, is_signed: bool = True, lower_is_better: bool = False
 ) -> Spec:
     values = [
         {

@@ -5,7 +5,15 @@ from collections.abc import Iterable, Sequence
 
 from belfry.evaluation.registry import label_of
 from belfry.evaluation.reports.comparison.result import Challenger, Comparison, Example
-from belfry.evaluation.reports.pages.text import chance, change, interval, leaderboard, metric_row, number
+from belfry.evaluation.reports.pages.text import (
+    METRIC_HEAD,
+    chance,
+    change,
+    interval,
+    leaderboard,
+    metric_cells,
+    number,
+)
 
 N_LISTED = 10  # places of an example's list
 
@@ -23,6 +31,7 @@ def to_markdown(comparison: Comparison) -> str:
 
 def _challenger(challenger: Challenger, comparison: Comparison) -> list[str]:
     verdict, baseline = challenger.verdict, comparison.baseline
+    metrics = ([label_of(one.metric), *(text for text, _ in metric_cells(one))] for one in challenger.metrics)
     lines = [
         f"## {challenger.name}: {verdict.outcome}",
         "",
@@ -45,24 +54,7 @@ def _challenger(challenger: Challenger, comparison: Comparison) -> list[str]:
         "",
         "### Metrics",
         "",
-        *_table(
-            (
-                "metric",
-                baseline,
-                challenger.name,
-                "difference [95%]",
-                "p",
-                "p (Holm)",
-                "p (BH)",
-                "p (t)",
-                "p (Wilcoxon)",
-                "effect",
-                "win/tie/loss",
-                "detectable",
-                "users",
-            ),
-            (metric_row(one) for one in challenger.metrics),
-        ),
+        *_table(("metric", baseline, challenger.name, *METRIC_HEAD), metrics),
         "",
         "p: paired randomisation test. Holm and BH (Benjamini-Hochberg): over the metrics of this table with tests. "
         "effect: difference / standard deviation of the differences. detectable: the smallest true difference that "

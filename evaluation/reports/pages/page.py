@@ -20,19 +20,14 @@ from markupsafe import Markup
 from belfry.evaluation.registry import label_of
 from belfry.evaluation.reports.comparison.result import Challenger, Comparison
 from belfry.evaluation.reports.pages import charts
-from belfry.evaluation.reports.pages.text import chance, change, interval, leaderboard, metric_row, number
-
-METRIC_HEAD = (
-    ("difference [95%]", "challenger minus baseline, mean over users, with its 95% BCa bootstrap interval"),
-    ("p", "paired randomisation test: how often chance alone makes a difference as large"),
-    ("p (Holm)", "the same, allowing for all metrics in this table: any false finding"),
-    ("p (BH)", "the same after Benjamini and Hochberg: the share of false findings"),
-    ("p (t)", "paired t test"),
-    ("p (Wilcoxon)", "signed-rank test"),
-    ("effect", "difference / standard deviation of the differences"),
-    ("win/tie/loss", "users for whom the challenger's value is higher, the same, lower"),
-    ("detectable", "smallest true difference that would be found in 80% of cases"),
-    ("users", "who have a value in both"),
+from belfry.evaluation.reports.pages.text import (
+    METRIC_HEAD,
+    chance,
+    change,
+    interval,
+    leaderboard,
+    metric_cells,
+    number,
 )
 
 
@@ -44,7 +39,7 @@ def page(comparison: Comparison) -> str:
         for name, spec in charts.of_challenger(challenger, comparison).items()
     }
     figures["chart-tradeoff"] = charts.tradeoff(comparison)
-    return _render("comparison.html.j2", comparison, figures, metric_head=METRIC_HEAD)
+    return _render("comparison.html.j2", comparison, figures, metric_head=METRIC_HEAD.items())
 
 
 def leaderboard_page(comparison: Comparison) -> str:
@@ -84,9 +79,8 @@ def _environment() -> Environment:
         "number": number,
         "chance": chance,
         "metric_name": label_of,
-        "metric_row": metric_row,
+        "metric_cells": metric_cells,
         "sort_value": _sort_value,
-        "sortable": _sort_values_of_metric,
     }
     environment.globals |= {"interval": interval, "change": change, "is_nan": math.isnan, "dimensions": _dimensions}
     return environment
@@ -95,25 +89,6 @@ def _environment() -> Environment:
 def _sort_value(value: float) -> str:
     """What a column is sorted by; what cannot be said comes last."""
     return "" if value is None or math.isnan(value) else repr(float(value))
-
-
-def _sort_values_of_metric(one: Any) -> list[str]:
-    """Sort values of the cells of `metric_row`, the name apart."""
-    values = (
-        one.baseline,
-        one.challenger,
-        one.difference,
-        one.p_randomisation,
-        one.p_holm,
-        one.p_benjamini_hochberg,
-        one.p_t,
-        one.p_wilcoxon,
-        one.effect_size,
-        one.wins - one.losses,
-        one.detectable,
-        one.n_users,
-    )
-    return [_sort_value(value) for value in values]
 
 
 def _dimensions(challenger: Challenger) -> Iterator[str]:

@@ -3,8 +3,20 @@
 import math
 from dataclasses import dataclass
 
-from belfry.evaluation.registry import label_of
 from belfry.evaluation.reports.comparison.result import Challenger, Comparison, Difference, Guardrail, System
+
+METRIC_HEAD = {  # of `metric_cells` behind the systems' own, with what each means
+    "difference [95%]": "challenger minus baseline, mean over users, with its 95% BCa bootstrap interval",
+    "p": "paired randomisation test: how often chance alone makes a difference as large",
+    "p (Holm)": "the same, allowing for all metrics in this table: any false finding",
+    "p (BH)": "the same after Benjamini and Hochberg: the share of false findings",
+    "p (t)": "paired t test",
+    "p (Wilcoxon)": "signed-rank test",
+    "effect": "difference / standard deviation of the differences",
+    "win/tie/loss": "users for whom the challenger's value is higher, the same, lower",
+    "detectable": "smallest true difference that would be found in 80% of cases",
+    "users": "who have a value in both",
+}
 
 
 def number(value: float | None, signed: bool = False) -> str:
@@ -36,24 +48,20 @@ def interval(value: float, low: float, high: float) -> str:
     return f"{number(value, True)} [{number(low, True)}, {number(high, True)}]"
 
 
-def metric_row(one: Difference) -> tuple[str, ...]:
-    """The cells of a metric's row."""
+def metric_cells(one: Difference) -> list[tuple[str, float]]:
+    """The cells of a metric's row behind its name, each with what its column is sorted by."""
     has_test = not math.isnan(one.p_randomisation)
-    return (
-        label_of(one.metric),
-        number(one.baseline),
-        number(one.challenger),
-        interval(one.difference, one.low, one.high),
-        chance(one.p_randomisation),
-        chance(one.p_holm),
-        chance(one.p_benjamini_hochberg),
-        chance(one.p_t),
-        chance(one.p_wilcoxon),
-        number(one.effect_size, True) if has_test else "-",
-        f"{one.wins:,}/{one.ties:,}/{one.losses:,}" if has_test else "-",
-        number(one.detectable),
-        f"{one.n_users:,}",
-    )
+    p_values = one.p_randomisation, one.p_holm, one.p_benjamini_hochberg, one.p_t, one.p_wilcoxon
+    return [
+        (number(one.baseline), one.baseline),
+        (number(one.challenger), one.challenger),
+        (interval(one.difference, one.low, one.high), one.difference),
+        *((chance(p), p) for p in p_values),
+        (number(one.effect_size, True) if has_test else "-", one.effect_size),
+        (f"{one.wins:,}/{one.ties:,}/{one.losses:,}" if has_test else "-", one.wins - one.losses),
+        (number(one.detectable), one.detectable),
+        (f"{one.n_users:,}", one.n_users),
+    ]
 
 
 @dataclass(frozen=True)

@@ -64,11 +64,7 @@ def test_two_columns_are_enough() -> None:
 
 
 def test_one_report_names_every_problem() -> None:
-    table = interactions(
-        user_id=[1, None, None, 2],
-        rating=[1.0, 2.0, np.inf, 4.0],
-        timestamp_s=[10, -1, None, 10**12],
-    )
+    table = interactions(user_id=[1, None, None, 2], rating=[1.0, 2.0, np.inf, 4.0], timestamp_s=[10, -1, None, 10**12])
     items = pa.table({"item_id": ["a", "a"], "poster": [{"width": 1}, None]})
 
     text = refusal(table, items=items)

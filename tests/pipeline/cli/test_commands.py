@@ -82,29 +82,18 @@ def csv(path: Path, table: dict[str, list]) -> Path:
     return path
 
 
-# Tables that cannot be learned from.
-
-GARBAGE = b"PAR1" + bytes(range(256)) + b"PAR1"
+# Tables that cannot be learned from; tests/dataset tells every way in which one can be broken.
 
 
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
         ("w.csv", b"", "is empty; a table needs a header and rows"),
-        ("w.csv", b"\n", "begins with an empty line"),
         ("w.csv", b"user_id,item_id\n", "no rows"),
         ("w.csv", b"user,item_id\n1,2\n", "interactions: column 'user_id' is missing; there are 'user', 'item_id'"),
-        ("w.csv", b"user_id,movie\n1,2\n", "interactions: column 'item_id' is missing"),
-        (
-            "w.csv",
-            b"user_id,item_id\n1,2\n,3\n4,\n",
-            "interactions: column 'user_id' has 1 null or empty ids",
-        ),
-        ("w.csv", b"user_id,item_id\n1,2,3\n", "w.csv: cannot be read"),
+        ("w.csv", b"user_id,item_id\n1,2\n,3\n4,\n", "interactions: column 'user_id' has 1 null or empty ids"),
         ("w.csv", b"user_id,item_id,timestamp_s\n1,2,yesterday\n", "column 'timestamp_s'"),
-        ("w.parquet", GARBAGE, "w.parquet: cannot be read"),
         ("w.parquet", b"user_id,item_id\n1,2\n", "w.parquet: cannot be read"),
-        ("w.xlsx", b"PK", "unknown kind of file; Belfry reads .csv"),
     ],
 )
 def test_tables_that_cannot_be_read(

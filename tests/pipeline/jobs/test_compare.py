@@ -95,7 +95,7 @@ def compared(*, text_ids: bool):
 @pytest.mark.parametrize("suffix", [".parquet", ".csv"])
 @pytest.mark.parametrize("text_ids", [False, True])
 @pytest.mark.parametrize("by", ["rank", "score", "both"])
-def test_any_table_gives_the_same_figures(suffix, text_ids, by, tmp_path, call):
+def test_any_table_gives_the_same_metrics(suffix, text_ids, by, tmp_path, call):
     tables = make_ab_tables(text_ids=text_ids)
     paths = {}
     for name in ("train", "test", "items", "users", "a", "b"):

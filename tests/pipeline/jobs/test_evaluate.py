@@ -9,10 +9,9 @@ import pyarrow as pa
 import pytest
 
 from belfry.dataset.errors import InputError, TableError
-from belfry.dataset.tables import Tables
+from belfry.dataset.sources.tabular import read_events
 from belfry.pipeline.jobs import evaluate
 from belfry.pipeline.jobs.evaluate import evaluate_run, evaluate_stages, evaluate_table, save_report
-from belfry.pipeline.jobs.later_events import read_test
 from belfry.pipeline.serving.recommender import Recommender
 from tests.pipeline.small_recommender import NO_HISTORY, SEEN_ALL, SmallRecommender
 
@@ -45,7 +44,7 @@ def left_out(report):
 
 
 class TestRun:
-    def test_figures_by_hand(self, recommender):
+    def test_metrics_by_hand(self, recommender):
         """What the second stage has at ranks 1 and 3 of one user, and nothing of another."""
         lists = recommender.recommend_many([1, 2], 12)
         first = lists.filter(pa.compute.equal(lists["user_id"], 1))["item_id"].to_pylist()
@@ -147,7 +146,7 @@ class TestRun:
     def test_csv_ids_become_text_where_the_run_has_text(self, tmp_path):
         recommender = SmallRecommender(text_ids=True)
         (tmp_path / "test.csv").write_text("user_id,item_id\n1,a\n")
-        table = read_test(tmp_path / "test.csv", recommender.users, recommender.items)
+        table = read_events(tmp_path / "test.csv", recommender.users, recommender.items)
         assert table.schema.types == [pa.string(), pa.string()]
 
 
@@ -191,10 +190,9 @@ class TestTrainedRun:
         assert report.reliability.n_rows <= 12 * report.n_users
         assert all(0 <= one.predicted <= 1 for one in report.reliability.bins)
 
-    def test_final_figures_are_those_of_the_lists_that_are_given_out(self, trained_report, trained, tiny_split):
-        train = Tables(tiny_split.train.to_table(), pa.table({"item_id": trained.items.ids}))
-        lists = trained.recommend_many(trained.users.ids, 10)
-        judged = evaluate_table(lists, train, tiny_split.test.to_table(), seed=0)
+    def test_final_metrics_are_those_of_the_lists_that_are_given_out(self, trained_report, trained, tiny_split):
+        lists, items = trained.recommend_many(trained.users.ids, 10), pa.table({"item_id": trained.items.ids})
+        judged = evaluate_table(lists, tiny_split.train.to_table(), tiny_split.test.to_table(), items=items, seed=0)
         table, final = means(judged)["table"], means(trained_report)["both stages"]
         for name in ("ndcg@10", "precision@10", "mrr@10", "hit_rate@10"):
             assert table[name] == pytest.approx(final[name]), name
@@ -213,9 +211,9 @@ class TestTable:
         users, items, ranks = zip(*rows, strict=True)
         return pa.table({"user_id": [*users], "item_id": [*items], "rank": [*ranks]})
 
-    def test_figures_by_hand(self):
+    def test_metrics_by_hand(self):
         lists = self.lists([(1, "c", 1), (2, "b", 1)])
-        report = evaluate_table(lists, Tables(self.TRAIN), self.TEST, name="mine", n=1, seed=0)
+        report = evaluate_table(lists, self.TRAIN, self.TEST, name="mine", n=1, seed=0)
         assert [system.name for system in report.systems] == ["popularity", "ItemKNN", "mine"]
         assert (report.difference.baseline, report.difference.system) == ("ItemKNN", "mine")
         assert report.n_users == 3
@@ -226,24 +224,24 @@ class TestTable:
     def test_seen_items_are_refused_or_allowed_everywhere(self):
         lists = self.lists([(1, "a", 1), (2, "b", 1), (3, "a", 1)])
         with pytest.raises(TableError, match=r"1 row with an item that its user has seen \(first in row 0\)"):
-            evaluate_table(lists, Tables(self.TRAIN), self.TEST, n=1, seed=0)
-        report = evaluate_table(lists, Tables(self.TRAIN), self.TEST, n=1, seen_removed=False, seed=0)
+            evaluate_table(lists, self.TRAIN, self.TEST, n=1, seed=0)
+        report = evaluate_table(lists, self.TRAIN, self.TEST, n=1, seen_removed=False, seed=0)
         assert not report.seen_removed
         assert means(report)["table"]["ndcg@1"] == pytest.approx(2 / 3)
         assert means(report)["popularity"]["ndcg@1"] == pytest.approx(1 / 3)  # "a" for everybody
 
     def test_other_users_of_the_table_do_not_count(self):
         lists = self.lists([(1, "c", 1), (4, "b", 1), (99, "a", 1)])
-        report = evaluate_table(lists, Tables(self.TRAIN), self.TEST, n=1, seed=0)
+        report = evaluate_table(lists, self.TRAIN, self.TEST, n=1, seed=0)
         assert report.n_users == 3
         assert report.left_out == ()
 
     def test_the_catalogue_takes_in_the_items_table(self):
         lists = self.lists([(1, "new", 1)])
         with pytest.raises(TableError, match="an item that the catalogue lacks"):
-            evaluate_table(lists, Tables(self.TRAIN), self.TEST, n=1, seed=0)
+            evaluate_table(lists, self.TRAIN, self.TEST, n=1, seed=0)
         items = pa.table({"item_id": ["a", "b", "c", "new"]})
-        report = evaluate_table(lists, Tables(self.TRAIN, items), events([(1, "new")]), n=1, seed=0)
+        report = evaluate_table(lists, self.TRAIN, events([(1, "new")]), items=items, n=1, seed=0)
         assert means(report)["table"]["ndcg@1"] == 1
 
 

@@ -25,14 +25,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(folder: Path, artifacts: Path, preset: str, *settings: str) -> MainJob:
     return run_main_job(
-        str(folder),
-        data_folder=None,
-        preset=preset,
-        split=None,
-        settings=settings,
-        seed=0,
-        n=5,
-        artifacts=artifacts,
+        str(folder), data_folder=None, preset=preset, split=None, settings=settings, seed=0, n=5, artifacts=artifacts
     )
 
 
@@ -53,7 +46,7 @@ def test_both_stages(folder: Path, tmp_path: Path) -> None:
     assert job.lines()[-1] == f"evaluation  {job.run / 'evaluation.md'}"
 
 
-def test_the_report_preset_leaves_the_reports_figures(folder: Path, tmp_path: Path) -> None:
+def test_the_report_preset_leaves_its_training_curves(folder: Path, tmp_path: Path) -> None:
     job = run(folder, tmp_path / "artifacts", "report", "retrieval.epochs=2")
     recommender = Recommender.load(job.run)
     assert recommender.run.manifest.holdout == "random"

@@ -207,7 +207,7 @@ def test_stages_of_many(recommender: Recommender, users: list[int]) -> None:
     stages: tuple[Stage, ...] = ("final", "retrieval")
     for stage in stages:
         table = recommender.recommend_many(users, 10, stage=stage)
-        lists = recommender.two_stage.lists(numbers, n=10, stage=stage, exclude=seen, blocked=np.zeros(0, np.int32))
+        lists = recommender.two_stage.lists(numbers, stage, n=10, exclude=seen, blocked=np.zeros(0, np.int32))
         assert table["item_id"].combine_chunks().equals(recommender.items.take(lists.item_num))
         assert table.schema.metadata[b"belfry.stage"] == stage.encode()
     with pytest.raises(InputError, match="stage='both': wanted 'final' or 'retrieval'"):

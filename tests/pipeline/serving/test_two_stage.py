@@ -47,7 +47,7 @@ def lists_of(
     only: Numbers | None = None,
 ) -> Candidates:
     seen = stages.features.history.seen_items
-    return stages.lists(users, n=n, stage=stage, exclude=seen, blocked=blocked, only=only)
+    return stages.lists(users, stage, n=n, exclude=seen, blocked=blocked, only=only)
 
 
 def assert_same_lists(one: Candidates, other: Candidates, *, atol: float = 1e-4) -> None:
@@ -191,7 +191,7 @@ def test_who_may_have_nothing_gets_nothing(served: TwoStage, stage: Stage) -> No
         np.append(0, np.arange(n_users + 1) * n_items).astype(np.int64), np.tile(np.arange(1, n_items + 1), n_users)
     )
     users = np.arange(1, n_users + 1, dtype=np.int32)
-    lists = served.lists(users, n=10, stage=stage, exclude=all_seen, blocked=NOBODY)
+    lists = served.lists(users, stage, n=10, exclude=all_seen, blocked=NOBODY)
     assert len(lists) == 0
     assert lists.starts.tolist() == [0] * (n_users + 1)
 

@@ -6,7 +6,7 @@ from belfry.pipeline.training.curves import write_test_accuracy, write_training_
 from belfry.retrieval.models.neural.report import EpochRecord
 
 
-def test_a_row_per_epoch_and_the_reports_four_figures(tmp_path: Path) -> None:
+def test_a_row_per_epoch_and_the_reports_four_curves(tmp_path: Path) -> None:
     records = [
         EpochRecord(epoch=epoch, loss=5.0 - epoch, top_1=0.1, top_5=0.2, top_10=0.3, top_50=0.4, top_100=0.5)
         for epoch in (1, 2)

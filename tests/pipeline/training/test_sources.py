@@ -199,7 +199,7 @@ def assert_both_forms_agree(folder: Path, trained: Trained, only: np.ndarray | N
     exclude: SeenItems = served.features.history.seen_items
     nobody = np.zeros(0, np.int32)
     one, other = (
-        stages.lists(users, n=20, stage="retrieval", exclude=exclude, blocked=nobody, only=only)
+        stages.lists(users, "retrieval", n=20, exclude=exclude, blocked=nobody, only=only)
         for stages in (trained.two_stage, served)
     )
     assert one.item_num.tolist() == other.item_num.tolist()

@@ -95,7 +95,7 @@ def test_a_ranker_by_rating_serves_probabilities(tmp_path: Path, monkeypatch: py
     )
     recommender = Recommender.load(published)
     assert isinstance(recommender.two_stage.ranker, UtilityRanker)
-    scores = [answer.score for answer in recommender.recommend(recommender.users.ids[0].as_py(), 5)]
+    scores = [result.score for result in recommender.recommend(recommender.users.ids[0].as_py(), 5)]
     assert len(scores) == 5
     assert scores == sorted(scores, reverse=True)
     assert 0 < scores[-1] < scores[0] < 1

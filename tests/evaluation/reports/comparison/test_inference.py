@@ -5,12 +5,7 @@ import pytest
 from scipy import stats
 
 from belfry.evaluation import intervals
-from belfry.evaluation.reports.comparison.inference import (
-    compare_columns,
-    correct,
-    randomisation,
-    smallest_detectable,
-)
+from belfry.evaluation.reports.comparison.inference import compare_columns, correct, randomisation, smallest_detectable
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ def difference(value, low, high, *, metric="ndcg@10", better="higher", baseline=
 
 
 def evidence(primary, p, *, guardrails=(), seeds=None, n_challengers=1, slices=()):
-    return Evidence("old", "new", primary, p, guardrails, seeds, n_challengers, 0.05, 0.8, slices)
+    return Evidence("old", "new", primary, p, guardrails, seeds, n_challengers, slices)
 
 
 BROKEN = Guardrail("coverage@10", -0.2, True, -0.4, NAN, NAN, "broken")
