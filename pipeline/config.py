@@ -174,11 +174,13 @@ def _said(key: str, problem: str, message: str) -> str:
     """What is wrong with a key; `problem` and `message` are pydantic's, whose words for an unknown key say little."""
     if problem != "extra_forbidden":
         return f"{key}: {message}"
-    known = sorted(f"{prefix}{name}" for _, prefix, part in _components() for name in type(part).model_fields)
+    parts = [(prefix, type(part)) for _, prefix, part in _components() if type(part) is not SourceConfig]
+    known = sorted({f"{prefix}{name}" for prefix, part in parts for name in part.model_fields})
     if key in known:
         return f"{key}: a setting of another kind"
-    near = nearest(key, known)
-    return f"{key}: there is no such setting" + (f", did you mean {near}?" if near else "")
+    section, dot, name = key.rpartition(".")
+    near = nearest(name, [other.removeprefix(section + dot) for other in known if other.rpartition(".")[0] == section])
+    return f"{key}: there is no such setting" + (f", did you mean {section}{dot}{near}?" if near else "")
 
 
 def _apply_holdout(tree: dict[str, Any], holdout: Holdout) -> None:
@@ -191,7 +193,7 @@ def _apply_holdout(tree: dict[str, Any], holdout: Holdout) -> None:
     retrieval.setdefault("kind", "two_tower")
     if isinstance(ranker := tree.get("ranker"), dict):
         ranker.setdefault("kind", "deep")
-    row = SOURCE_KINDS.get(retrieval["kind"])
+    row = SOURCE_KINDS.get(str(retrieval["kind"]))
     if row and "targets" in row.config.model_fields:
         retrieval.setdefault("targets", _TARGETS[holdout])
 
