@@ -225,7 +225,7 @@ def test_a_rating_range_must_rise() -> None:
         load_config("default", holdout="random", settings=["data.rating_range=[5, 1]"])
 
 
-def test_relations_and_hot_columns_as_text() -> None:
+def test_event_weights_and_usage_columns_as_text() -> None:
     settings = ['event_weights=[["bought", 2.0], ["seen", 0.0]]', 'usage_columns=["n_visits"]']
     config = load_config("default", holdout="random", settings=settings)
     assert config.event_weights == (("bought", 2.0), ("seen", 0.0))
