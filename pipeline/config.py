@@ -11,6 +11,7 @@ from belfry.dataset.errors import InputError
 from belfry.dataset.event_weights import DEFAULT_EVENT_WEIGHTS, EventWeights
 from belfry.dataset.folds import Holdout
 from belfry.dataset.validation.check import DEFAULT_POLICY, Policy
+from belfry.dataset.validation.cleaning import nearest
 from belfry.layers.config import Settings
 from belfry.pipeline.kinds import (
     RANKER_KINDS,
@@ -27,6 +28,8 @@ from belfry.retrieval.config import TwoTowerConfig
 from belfry.retrieval.index.config import IndexConfig
 from belfry.retrieval.popularity import PopularityConfig
 
+MAX_CANDIDATES = 1_000_000  # of a list; a mistyped number shall not end in an overflow
+
 _PRESETS = Path(__file__).parent / "presets"
 
 # What a holdout means for the components; a preset says nothing of it, `--set` may overrule it.
@@ -40,7 +43,7 @@ class SourceConfig(Settings):
     model: SourceModelConfig = Field(
         discriminator="kind", description="any kind of retrieval, with its settings: see below"
     )
-    quota: int = Field(100, ge=1, description="items that it may propose to a list")
+    quota: int = Field(100, ge=1, le=MAX_CANDIDATES, description="items that it may propose to a list")
     weight: float | None = Field(
         None,
         ge=0,
@@ -80,7 +83,10 @@ class PipelineConfig(Settings):
         "only where users have categories",
     )
     n_candidates: int = Field(
-        200, ge=1, description="candidates for a user, of all sources; as many may the first source propose"
+        200,
+        ge=1,
+        le=MAX_CANDIDATES,
+        description="candidates for a user, of all sources; as many may the first source propose",
     )
     folds: int = Field(
         5,
@@ -150,7 +156,7 @@ def load_config(preset: str, *, holdout: Holdout, settings: Iterable[str] = ()) 
     try:
         return PipelineConfig(**_with_nothing(tree))
     except ValidationError as error:
-        problems = "; ".join(f"{_key(problem['loc'])}: {problem['msg']}" for problem in error.errors())
+        problems = "; ".join(_said(_key(problem["loc"]), problem["type"], problem["msg"]) for problem in error.errors())
         raise InputError(f"config: {problems}; `docs/config.md` lists every key") from error
 
 
@@ -164,6 +170,19 @@ def _key(place: tuple[int | str, ...]) -> str:
     return ".".join(map(str, parts))
 
 
+def _said(key: str, problem: str, message: str) -> str:
+    """What is wrong with a key; `problem` and `message` are pydantic's, whose words for an unknown key say little."""
+    if problem != "extra_forbidden":
+        return f"{key}: {message}"
+    parts = [(prefix, type(part)) for _, prefix, part in _components() if type(part) is not SourceConfig]
+    known = sorted({f"{prefix}{name}" for prefix, part in parts for name in part.model_fields})
+    if key in known:
+        return f"{key}: a setting of another kind"
+    section, dot, name = key.rpartition(".")
+    near = nearest(name, [other.removeprefix(section + dot) for other in known if other.rpartition(".")[0] == section])
+    return f"{key}: there is no such setting" + (f", did you mean {section}{dot}{near}?" if near else "")
+
+
 def _apply_holdout(tree: dict[str, Any], holdout: Holdout) -> None:
     """Write into the tree what the holdout means for each component, where the tree does not say."""
     retrieval, pair_features = (tree.setdefault(name, {}) for name in ("retrieval", "pair_features"))
@@ -174,7 +193,7 @@ def _apply_holdout(tree: dict[str, Any], holdout: Holdout) -> None:
     retrieval.setdefault("kind", "two_tower")
     if isinstance(ranker := tree.get("ranker"), dict):
         ranker.setdefault("kind", "deep")
-    row = SOURCE_KINDS.get(retrieval["kind"])
+    row = SOURCE_KINDS.get(str(retrieval["kind"]))
     if row and "targets" in row.config.model_fields:
         retrieval.setdefault("targets", _TARGETS[holdout])
 

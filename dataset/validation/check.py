@@ -84,7 +84,7 @@ def check(tables: Tables, policy: Policy = DEFAULT_POLICY) -> tuple[Tables, Chec
     _compare_ids(interactions, items, columns.ITEM_ID, "items", findings)
     _compare_ids(interactions, users, columns.USER_ID, "users", findings)
     for name in tables.text_columns:
-        if items is not None and (name not in items.column_names or items[name].type != pa.string()):
+        if items is None or name not in items.column_names or items[name].type != pa.string():
             wanted = "is named as text, but is no column of strings; correct text_columns"
             findings.append(Finding("items", "text_column", "error", wanted, name))
     known_features = {name for table in (items, users) if table is not None for name in table.column_names}

@@ -31,7 +31,7 @@ Preset = Annotated[str, typer.Option(help="default, multitask, report, ..., or t
 Settings = Annotated[
     list[str] | None, typer.Option("--set", help="key=value, e.g. retrieval.embedding_size=32; may be repeated")
 ]
-Seed = Annotated[int, typer.Option(min=0, help="equal seeds and data give equal lists")]
+Seed = Annotated[int, typer.Option(min=0, max=2**31 - 1, help="equal seeds and data give equal lists")]
 DataFolder = Annotated[Path | None, typer.Option(help="where MovieLens files lie [BELFRY_DATA]")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="no progress bars")]
 Verbose = Annotated[bool, typer.Option("--verbose", help="log every step of training")]

@@ -247,7 +247,7 @@ def hot_values(columns: FeatureColumns, name: str) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("side", "name", "cold"), [("items", "n_plays", "year"), ("users", "n_visits", "age")])
-def test_hot_columns_are_hidden_where_the_history_has_no_events(data: Data, side: str, name: str, cold: str) -> None:
+def test_usage_columns_are_hidden_where_the_history_has_no_events(data: Data, side: str, name: str, cold: str) -> None:
     """Of items that only the held-back events hold, and of a user who had not come yet."""
     late = {"items": np.arange(N_ITEMS - N_LATE + 1, N_ITEMS + 1), "users": np.array([1])}[side]
     for fold in folds_of(data, "time"):

@@ -363,6 +363,11 @@ def test_text_columns_must_be_strings() -> None:
     assert "column 'year' is named as text, but is no column of strings; correct text_columns" in str(caught.value)
 
 
+def test_text_columns_need_a_table_of_items() -> None:
+    with pytest.raises(TableError, match="items: column 'title' is named as text, but is no column of strings"):
+        check(Tables(interactions(), text_columns=("title",)))
+
+
 def test_usage_columns_must_be_there() -> None:
     users = pa.table({"user_id": [1, 2, 3], "n_visits": [4, 5, 6]})
     checked, _ = check(Tables(interactions(), users=users, usage_columns=("n_visits",)))

@@ -164,6 +164,7 @@ def test_a_holdout_without_times(belfry: Callable[..., Done], tmp_path: Path, ho
         (["--preset", "nonsense"], "preset 'nonsense': known are default"),
         (["--holdout", "yesterday"], "'yesterday' is not one of 'time', 'last', 'random'"),
         (["--seed", "-1"], "Invalid value for '--seed'"),
+        (["--seed", "4294967296"], "Invalid value for '--seed'"),
     ],
 )
 def test_settings_that_are_wrong(

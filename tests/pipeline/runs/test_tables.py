@@ -21,7 +21,7 @@ EVENTS = pa.table(
 USERS = pa.table({"user_id": [1, 2, 3], "age": [20, 30, 40], "n_visits": [7, 8, 9]})
 
 
-def test_weights_and_hot_columns_come_back(tmp_path: Path) -> None:
+def test_weights_and_usage_columns_come_back(tmp_path: Path) -> None:
     tables = Tables(EVENTS, users=USERS, usage_columns=("n_visits",))
     data = prepare(tables, (("rated", 2.0), ("watched", 1.0), ("shown", 0.0)))
     features = data.features(data.interactions)
