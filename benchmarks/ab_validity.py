@@ -45,7 +45,7 @@ from belfry.evaluation.table_lists import open_lists
 from belfry.pipeline.jobs.compared_data import read_compare_data
 from belfry.pipeline.runs.versions import installed_versions
 from belfry.retrieval.dense import top_candidates
-from belfry.retrieval.models.item_knn import ItemKNN
+from belfry.retrieval.models.item_knn import ItemKNN, ItemKNNConfig
 
 RESULT = Path(__file__).parent.parent / "docs" / "results" / "ab-validity.md"
 CUTOFFS = (5, 10)
@@ -191,7 +191,11 @@ def lists(data: Data, split: Split) -> list[pa.Table]:
     """Top-10 tables of ItemKNN and EASE."""
     history, features = split.train, data.features(split.train)
     users = np.unique(history.user_num)
-    knn = ItemKNN().fit(history, features, seed=0).retrieve(users, features, top_k=10, exclude=history.seen_items)
+    knn = (
+        ItemKNN(ItemKNNConfig())
+        .fit(history, features, seed=0)
+        .retrieve(users, features, top_k=10, exclude=history.seen_items)
+    )
     scores = history.matrix[users] @ ease_weights(history.matrix, l2=EASE_L2)
     ease = top_candidates(users, np.asarray(scores), history.seen_items, 10, "ease")
     return [as_table(found, history) for found in (knn, ease)]

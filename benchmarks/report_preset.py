@@ -22,7 +22,7 @@ from belfry.retrieval.config import ReportConfig
 from belfry.retrieval.index.exact import ExactIndex
 from belfry.retrieval.indexed import IndexedRetriever
 from belfry.retrieval.models.neural.report import ReportTwoTower, TopKAccuracy
-from belfry.retrieval.popularity import Popularity
+from belfry.retrieval.popularity import Popularity, PopularityConfig
 from benchmarks.judging import context_of, scores_of
 
 RESULT = Path(__file__).parent.parent / "docs" / "results" / "report-preset.md"
@@ -68,7 +68,7 @@ def measure(data: Data, config: ReportConfig, *, seed: int) -> Measured:
         train=towers.epochs[-1],
         test=towers.test_accuracy(split.test),
         ndcg=ndcg(IndexedRetriever(towers, index)),
-        popularity_ndcg=ndcg(Popularity().fit(split.train, features, seed=seed)),
+        popularity_ndcg=ndcg(Popularity(PopularityConfig()).fit(split.train, features, seed=seed)),
         seconds=seconds,
     )
 

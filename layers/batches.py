@@ -10,6 +10,7 @@ from belfry.dataset.history import HistoryBags, make_bags
 from belfry.dataset.interactions import Interactions, Mask, Positions, stretches
 from belfry.dataset.vocabulary import ItemNums, UserNums
 from belfry.layers.negatives import NegativeSampler
+from belfry.layers.towers.config import TowersConfig
 
 _KEY_STRIDE = 1 << 32  # item numbers are int32
 
@@ -27,24 +28,9 @@ class RetrievalBatch:
     negative_weight: npt.NDArray[np.float32]  # [n_queries, n_candidates] weights of negatives, 0 for others
 
 
-@dataclass(frozen=True)
-class BatchPlan:
-    """How histories become batches; the fields are those of `TowersConfig`."""
-
-    batch_users: int
-    targets: str  # "any": a random share of the history is hidden; "next": the items after a random cut
-    hidden_share: tuple[float, float]
-    n_next: int
-    history_dropout: float
-    cold_share: float
-    half_life: float
-    max_history: int
-    impression_weight: float
-
-
 def retrieval_batches(
     history: Interactions,
-    plan: BatchPlan,
+    config: TowersConfig,
     sampler: NegativeSampler,
     generator: np.random.Generator,
     mined: ItemNums | None = None,
@@ -59,17 +45,17 @@ def retrieval_batches(
     n_events = np.diff(by_user.starts)
     users = np.flatnonzero(n_events >= 2).astype(np.int32)
     users = generator.permutation(users[users > 0])
-    for first in range(0, len(users), plan.batch_users):
-        chosen = users[first : first + plan.batch_users]
+    for first in range(0, len(users), config.batch_users):
+        chosen = users[first : first + config.batch_users]
         counts = n_events[chosen]
         row = np.repeat(np.arange(len(chosen)), counts)  # of each event of these users, oldest first
         events = by_user.order[stretches(by_user.starts[chosen], counts)]
         items = history.item_num[events]
-        is_read, is_target = _hide(counts, plan, generator)
+        is_read, is_target = _hide(counts, config, generator)
         keys = row * _KEY_STRIDE + items
         is_target &= ~np.isin(keys, keys[is_read])  # watched again: read, not predicted
-        is_read = _newest(is_read, row, counts, plan.max_history)
-        dropout = np.where(generator.random(len(chosen)) < plan.cold_share, 1.0, plan.history_dropout)
+        is_read = _newest(is_read, row, counts, config.max_history)
+        dropout = np.where(generator.random(len(chosen)) < config.cold_share, 1.0, config.history_dropout)
         is_read &= generator.random(len(row)) >= dropout[row]
         impression_row, impressions = _impressions(history, chosen)
         candidates = sampler(
@@ -81,14 +67,16 @@ def retrieval_batches(
         negative_weight = np.broadcast_to(candidates.is_negative, (len(chosen), len(numbers))).astype(np.float32)
         if mined is not None:
             _set(negative_weight, np.repeat(np.arange(len(chosen)), mined.shape[1]), mined[chosen].ravel(), numbers, 1)
-        _set(negative_weight, impression_row, impressions, numbers, plan.impression_weight)
+        _set(negative_weight, impression_row, impressions, numbers, config.impression_weight)
         _set(negative_weight, row, items, numbers, 0)
         target_weight = np.zeros_like(negative_weight)
         weight = np.ones(1, np.float32) if history.weight is None else history.weight[events[is_target]]
         _set(target_weight, row[is_target], items[is_target], numbers, weight)
         yield RetrievalBatch(
             users=chosen,
-            bags=make_bags(items[is_read], np.bincount(row[is_read], minlength=len(chosen)), half_life=plan.half_life),
+            bags=make_bags(
+                items[is_read], np.bincount(row[is_read], minlength=len(chosen)), half_life=config.half_life
+            ),
             age=_ages(history, events, row, is_target, len(chosen)),
             candidates=numbers,
             log_q=candidates.log_q,
@@ -97,13 +85,13 @@ def retrieval_batches(
         )
 
 
-def _hide(counts: Positions, plan: BatchPlan, generator: np.random.Generator) -> tuple[Mask, Mask]:
+def _hide(counts: Positions, config: TowersConfig, generator: np.random.Generator) -> tuple[Mask, Mask]:
     """Masks [sum(counts)] of the events to read and of those to predict; each history has some of both."""
     row, place = np.repeat(np.arange(len(counts)), counts), stretches(np.zeros_like(counts), counts)
-    if plan.targets == "next":
+    if config.targets == "next":
         cut = generator.integers(1, counts)[row]
-        return place < cut, (place >= cut) & (place < cut + plan.n_next)
-    is_hidden = generator.random(len(row)) < generator.uniform(*plan.hidden_share, len(counts))[row]
+        return place < cut, (place >= cut) & (place < cut + config.n_next)
+    is_hidden = generator.random(len(row)) < generator.uniform(*config.hidden_share, len(counts))[row]
     n_hidden = np.bincount(row[is_hidden], minlength=len(counts))
     is_one_sided = (n_hidden == 0) | (n_hidden == counts)
     flipped = (np.cumsum(counts) - counts + generator.integers(counts))[is_one_sided]

@@ -1,12 +1,14 @@
-"""The loop over epochs that every network shares: divergence, evaluations on validation data, early stopping."""
+"""What the training of networks shares: a step, and the loop over epochs with evaluations and early stopping."""
 
 import logging
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 
 from belfry.dataset.errors import DivergenceError
-from belfry.layers.backend import Tensor, keras
+from belfry.layers.backend import Tensor, keras, tf
+from belfry.layers.model import Progress, no_progress
 
 log = logging.getLogger(__name__)
 
@@ -21,7 +23,7 @@ def train_epochs(
     validate: Callable[[], float] | None = None,
     evaluate_every: int = 1,
     patience: int = 1,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Progress = no_progress,
 ) -> int:
     """Train `model` and give the epoch whose weights it holds at the end.
 
@@ -62,6 +64,26 @@ def train_epochs(
         return n_epochs
     model.set_weights(best_weights)
     return best_epoch
+
+
+def make_step(
+    model: keras.Model, optimizer: keras.optimizers.Optimizer, losses: Callable[..., tuple[Tensor, Tensor]]
+) -> Callable[..., Tensor]:
+    """A compiled step of training, which takes what `losses` takes.
+
+    `losses` gives two scalars: the loss, which the step gives back, and the objective, which it lowers.
+    """
+
+    @tf.function(autograph=False, reduce_retracing=True)  # type: ignore[untyped-decorator]
+    def step(*batch: Any) -> Tensor:
+        with tf.GradientTape() as tape:
+            loss, objective = losses(*batch)
+        weights = model.trainable_variables
+        gradients = zip(tape.gradient(objective, weights), weights, strict=True)
+        optimizer.apply_gradients([(tf.convert_to_tensor(own), weight) for own, weight in gradients if own is not None])
+        return loss
+
+    return step  # type: ignore[no-any-return]
 
 
 def _broken_weight(model: keras.Model) -> str:

@@ -4,7 +4,6 @@ Two families train: `ListRanker` learns from candidate lists and what was watche
 of a history alone. Both answer as a `Ranker`.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, Self
@@ -13,6 +12,7 @@ from belfry.dataset.candidates import Candidates
 from belfry.dataset.features import FeatureTables
 from belfry.dataset.interactions import Interactions
 from belfry.layers.config import ModelConfig
+from belfry.layers.model import Progress
 from belfry.ranking.example_store import ExampleSource
 from belfry.ranking.examples import Examples
 from belfry.ranking.features.config import PairFeaturesConfig
@@ -29,8 +29,8 @@ class Ranker(Protocol):
         ...
 
 
-class TrainedRanker(Ranker, Protocol):
-    """A ranker in training form, with all that it needs to answer."""
+class Trained(Protocol):
+    """What is in training form, and can be saved in two ways."""
 
     def save(self, directory: Path) -> None:
         """Config and weights, to go on from; writes nothing where these are kept elsewhere."""
@@ -39,6 +39,10 @@ class TrainedRanker(Ranker, Protocol):
     def export(self, directory: Path) -> None:
         """The serving form, which the `serving` of its kind in `belfry.ranking.registry` reads without TensorFlow."""
         ...
+
+
+class TrainedRanker(Ranker, Trained, Protocol):
+    """A ranker in training form, with all that it needs to answer."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,7 @@ class ListScorer(Protocol):
         ...
 
 
-class ListRanker(ListScorer, Protocol):
+class ListRanker(ListScorer, Trained, Protocol):
     """A ranker in training form that learns from candidate lists."""
 
     def fit(
@@ -79,38 +83,19 @@ class ListRanker(ListScorer, Protocol):
         validation: Examples,
         n_users: int,
         n_items: int,
-        progress: Callable[[int, int], None] = ...,
+        progress: Progress = ...,
     ) -> Self:
         """Train from nothing on `examples`, stop by `validation`, return itself; counts are of the vocabularies."""
         ...
 
-    def save(self, directory: Path) -> None:
-        """Config and weights, to go on from."""
-        ...
 
-    def export(self, directory: Path) -> None:
-        """Graph or trees, which the scorers of `belfry.ranking.listwise.serving` read without TensorFlow."""
-        ...
-
-
-class EventRanker(Ranker, Protocol):
+class EventRanker(TrainedRanker, Protocol):
     """A ranker in training form that learns from the events of a history, as towers do; it needs no candidate lists."""
 
     def check(self, history: Interactions, features: FeatureTables) -> None:
         """Refuse data that it cannot learn from: an InputError names what they lack."""
         ...
 
-    def fit(
-        self,
-        history: Interactions,
-        features: FeatureTables,
-        *,
-        seed: int,
-        progress: Callable[[int, int], None] = ...,
-    ) -> Self:
+    def fit(self, history: Interactions, features: FeatureTables, *, seed: int, progress: Progress = ...) -> Self:
         """Train from nothing on `history`, which `features` belong to, and return itself."""
         ...
-
-    def save(self, directory: Path) -> None: ...
-
-    def export(self, directory: Path) -> None: ...

@@ -33,12 +33,13 @@ Family: TypeAlias = Literal["listwise", "ratings", "heads"]
 
 @dataclass(frozen=True)
 class RankerKind:
-    """A row of the registry; `serving` and `model` are written as "package.module:name"."""
+    """A row of the registry; `serving`, `model` and `network` are written as "package.module:name"."""
 
     config: type[ModelConfig]
     family: Family
     serving: str  # function from a SavedRanker to the serving form
     model: str = ""  # class of the training form, made of its config; heads are of the model of the first source
+    network: str = ""  # class of the network that the model trains, where it can train several
     source: str | None = None  # kind that the first source must have
 
     def make_list_ranker(self, config: ModelConfig) -> ListRanker:
@@ -57,8 +58,9 @@ class RankerKind:
 _LISTWISE, _RATINGS = "belfry.ranking.listwise", "belfry.ranking.ratings"
 
 
-def _network(config: type[ModelConfig]) -> RankerKind:
-    return RankerKind(config, "listwise", f"{_LISTWISE}.serving:load_network", f"{_LISTWISE}.deep:DeepRanker")
+def _network(config: type[ModelConfig], network: str) -> RankerKind:
+    serving, model = f"{_LISTWISE}.serving:load_network", f"{_LISTWISE}.deep:DeepRanker"
+    return RankerKind(config, "listwise", serving, model, network=f"{_LISTWISE}.networks:{network}")
 
 
 def _regressor(config: type[ModelConfig]) -> RankerKind:
@@ -68,12 +70,12 @@ def _regressor(config: type[ModelConfig]) -> RankerKind:
 KINDS: Mapping[str, RankerKind] = {
     kind_of(row.config): row
     for row in (
-        _network(DeepRankerConfig),
-        _network(CrossRankerConfig),
-        _network(WideDeepRankerConfig),
-        _network(NeuralMfRankerConfig),
-        _network(AttentionRankerConfig),
-        _network(TransformerRankerConfig),
+        _network(DeepRankerConfig, "DeepNetwork"),
+        _network(CrossRankerConfig, "CrossNetwork"),
+        _network(WideDeepRankerConfig, "WideDeepNetwork"),
+        _network(NeuralMfRankerConfig, "NeuralMfNetwork"),
+        _network(AttentionRankerConfig, "AttentionNetwork"),
+        _network(TransformerRankerConfig, "TransformerNetwork"),
         RankerKind(
             LightGbmRankerConfig,
             "listwise",

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from belfry.dataset.candidates import Candidates
 from belfry.dataset.features import FeatureTables
-from belfry.ranking.base import EventRanker, LabelRanker, Matrix, Ranker, Scores
+from belfry.ranking.base import EventRanker, LabelRanker, Matrix, Ranker, Scores, Trained
 from belfry.ranking.calibration import Calibration
 
 UTILITY_FILE = "utility.json"
@@ -59,16 +59,8 @@ class RatingLabels:
         return self.ranker.score(candidates, features)[:, np.newaxis]
 
 
-class TrainedLabels(LabelRanker, Protocol):
+class TrainedLabels(LabelRanker, Trained, Protocol):
     """What expects labels, in training form."""
-
-    def save(self, directory: Path) -> None:
-        """To go on from."""
-        ...
-
-    def export(self, directory: Path) -> None:
-        """The serving form."""
-        ...
 
 
 @dataclass(frozen=True)

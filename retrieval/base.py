@@ -11,6 +11,7 @@ from belfry.dataset.candidates import Candidates
 from belfry.dataset.features import FeatureTables
 from belfry.dataset.interactions import Interactions, SeenItems
 from belfry.dataset.vocabulary import ItemNums, UserNums
+from belfry.layers.model import Progress
 
 Embeddings: TypeAlias = npt.NDArray[np.float32]  # [n, embedding_size]
 
@@ -55,7 +56,7 @@ class TowerModel(Towers, Protocol):
         seed: int,
         validate: Callable[[Towers], float] | None = None,
         epochs: int | None = None,
-        progress: Callable[[int, int], None] = ...,
+        progress: Progress = ...,
     ) -> Self: ...
 
     def save(self, directory: Path) -> None: ...

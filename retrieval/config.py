@@ -84,7 +84,9 @@ class SequenceConfig(TrainingConfig, ModelConfig):
     l2: float = Field(0.0, ge=0, description="penalty on the squares of the candidates' embeddings in a step")
     batch_windows: int = Field(64, ge=1, description="windows in a step")
     n_positions: int = Field(1024, ge=1, description="positions that predict in a step, at most; drawn at random")
-    n_candidates: int = Field(4096, ge=2, description="items told apart in a step; a smaller catalogue enters whole")
+    n_candidates: int = Field(
+        4096, ge=2, description="candidates in a step: targets and sampled negatives; a smaller catalogue enters whole"
+    )
     learning_rate: LearningRate = 0.003
     epochs: Epochs = 16
     evaluations: Evaluations = 8
@@ -136,6 +138,6 @@ class RBMConfig(ProfileConfig):
     kind: Literal["rbm"] = "rbm"
     embedding_size: int = Field(200, ge=1, le=4096, description="hidden units")
     n_rounds: int = Field(1, ge=1, description="rounds of Gibbs sampling in a step: k of contrastive divergence")
-    l2: float = Field(9.0, ge=0, description="penalty on the squares of the links, per user of the history")
+    l2: float = Field(9.0, ge=0, description="penalty on the squares of the weights, per user of the history")
     learning_rate: LearningRate = 0.01
     batch_users: int = Field(64, ge=1, description="profiles in a step")

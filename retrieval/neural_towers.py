@@ -4,23 +4,19 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Generic, Self, TypeVar
+from typing import Self, TypeVar
 
 import numpy as np
 
-from belfry.dataset.errors import InputError
 from belfry.dataset.features import FeatureTables
 from belfry.dataset.interactions import Interactions
 from belfry.dataset.vocabulary import ItemNums, UserNums
 from belfry.layers.backend import Tensor, keras
-from belfry.layers.config import ModelConfig
+from belfry.layers.model import ConfigT, Model, Progress, no_progress
 from belfry.layers.training import train_epochs
 from belfry.layers.weights import WEIGHTS_FILE, load_weights, save_weights
 from belfry.retrieval.base import Embeddings, Towers
 
-CONFIG_FILE = "config.json"
-
-ConfigT = TypeVar("ConfigT", bound=ModelConfig)
 NetworkT = TypeVar("NetworkT")  # a keras.Model, which ships no types
 
 
@@ -30,21 +26,15 @@ class TrainingPlan:
 
     run_epoch: Callable[[], Iterable[Tensor]]  # one pass; gives the loss of each step
     n_epochs: int  # at most
-    evaluate_every: int = 1  # epochs between evaluations by `validate`
+    evaluate_every: int | None = None  # epochs between evaluations by `validate`; none: all epochs are trained
     patience: int = 1  # evaluations without a gain before training stops
     loss_limit: float = np.inf
 
 
-class NeuralTowers(ABC, Generic[ConfigT, NetworkT]):
-    """Towers whose weights are one Keras model: `fit`, `save`, `load`, and the refusal to read before."""
+class NeuralTowers(Model[ConfigT, NetworkT], ABC):
+    """Towers that learn one Keras model."""
 
-    config_type: ClassVar[type[ModelConfig]]
-    name: ClassVar[str]
-
-    def __init__(self, config: ConfigT) -> None:
-        self.config = config
-        self.epochs_trained = 0
-        self._fitted: NetworkT | None = None
+    epochs_trained = 0
 
     def check(self, history: Interactions, features: FeatureTables) -> None:
         """Refuse data that this system cannot learn from.
@@ -61,7 +51,7 @@ class NeuralTowers(ABC, Generic[ConfigT, NetworkT]):
         seed: int,
         validate: Callable[[Towers], float] | None = None,
         epochs: int | None = None,
-        progress: Callable[[int, int], None] = lambda done, total: None,
+        progress: Progress = no_progress,
     ) -> Self:
         """Train from nothing and return itself.
 
@@ -78,16 +68,16 @@ class NeuralTowers(ABC, Generic[ConfigT, NetworkT]):
         """
         self.check(history, features)
         keras.utils.set_random_seed(seed)
-        self._fitted = self._make_network(features)
+        self._learned = self._make_network(features)
         plan = self._plan(history, features, np.random.default_rng(seed))
         self.epochs_trained = train_epochs(
-            self._fitted,
+            self._learned,
             plan.run_epoch,
-            name=self.name,
+            name=self.config.kind,
             n_epochs=min(epochs or plan.n_epochs, plan.n_epochs),
             loss_limit=plan.loss_limit,
-            validate=None if validate is None else lambda: validate(self),
-            evaluate_every=plan.evaluate_every,
+            validate=None if validate is None or not plan.evaluate_every else lambda: validate(self),
+            evaluate_every=plan.evaluate_every or 1,
             patience=plan.patience,
             progress=progress,
         )
@@ -107,16 +97,15 @@ class NeuralTowers(ABC, Generic[ConfigT, NetworkT]):
         """Write the query side in its serving form, `QUERY_TOWER_FILE`; `OnnxTowers` makes its inputs."""
 
     def save(self, directory: Path) -> None:
-        directory.mkdir(parents=True, exist_ok=True)
-        (directory / CONFIG_FILE).write_text(self.config.model_dump_json(indent=2))
-        save_weights(self._network, directory / WEIGHTS_FILE)
+        super().save(directory)
+        save_weights(self.learned, directory / WEIGHTS_FILE)
 
     @classmethod
     def load(cls, directory: Path, features: FeatureTables) -> Self:
         """What `save` wrote: built from its config, then filled with weights; `features` give the shapes."""
-        model = cls(cls.config_type.model_validate_json((directory / CONFIG_FILE).read_bytes()))  # type: ignore[arg-type]
-        model._fitted = model._make_network(features)
-        load_weights(model._fitted, directory / WEIGHTS_FILE)
+        model = cls._of_saved_config(directory)
+        model._learned = model._make_network(features)
+        load_weights(model._learned, directory / WEIGHTS_FILE)
         return model
 
     @abstractmethod
@@ -125,13 +114,7 @@ class NeuralTowers(ABC, Generic[ConfigT, NetworkT]):
 
     @abstractmethod
     def _plan(self, history: Interactions, features: FeatureTables, generator: np.random.Generator) -> TrainingPlan:
-        """Epochs over this history for `_network`, which is fresh."""
+        """Epochs over this history for `learned`, which is fresh."""
 
     def _impute_cold_items(self, features: FeatureTables) -> None:
         """Give items without watches what their features suggest, where the network knows features; after training."""
-
-    @property
-    def _network(self) -> NetworkT:
-        if self._fitted is None:
-            raise InputError(f"{self.name}: not fitted; call fit() or load() first")
-        return self._fitted

@@ -1,5 +1,6 @@
 """Popularity: items by their watches. The baseline, and the answer for users without a history."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Self, TypeAlias
 
@@ -13,6 +14,7 @@ from belfry.dataset.features import FeatureTables
 from belfry.dataset.interactions import Interactions, SeenItems
 from belfry.dataset.vocabulary import UNKNOWN, ItemNums, Numbers, UserNums
 from belfry.layers.config import ModelConfig
+from belfry.layers.model import Model
 from belfry.retrieval.dense import ScoreTable, best_columns, blocks
 
 Watches: TypeAlias = npt.NDArray[np.float64]
@@ -37,14 +39,22 @@ class PopularityConfig(ModelConfig):
         None,
         gt=0,
         description="watches of an item that a group of users must have before they weigh as much as everybody's; "
-        "none: users are not told apart",
+        "none: one order for all users",
     )
     max_groups: int = Field(
         100, ge=1, description="user columns of more categories are left out: their groups are too small"
     )
 
 
-class Popularity:
+@dataclass(frozen=True)
+class PopularityScores:
+    """What `Popularity` learns."""
+
+    common: npt.NDArray[np.float32]  # [n_items + 1] w(item), or its logarithm where there are lifts
+    lifts: dict[str, ScoreTable]  # user column -> [n_groups, n_items + 1] the terms of the sum
+
+
+class Popularity(Model[PopularityConfig, PopularityScores]):
     """Items by the sum of the weights of their watches, which `watch_weights` gives. Items never watched come last.
 
     With `segment_smoothing`, and where users have categorical features, users of different groups get different orders:
@@ -56,10 +66,7 @@ class Popularity:
     `segment_smoothing`. User number 0 is in no group and gets the common order.
     """
 
-    def __init__(self, config: PopularityConfig | None = None) -> None:
-        self.config = config or PopularityConfig()
-        self._score: npt.NDArray[np.float32] | None = None  # [n_items + 1]
-        self._lifts: dict[str, ScoreTable] = {}  # user column -> [n_groups, n_items + 1]
+    config_type = PopularityConfig
 
     def check(self, history: Interactions, features: FeatureTables) -> None:
         """Refuse a half-life without times. `fit` does not ask: cold users get an answer from any data.
@@ -77,29 +84,30 @@ class Popularity:
         weights = watch_weights(history, self.config)
         score = _sum_by(history.item_num, weights, len(history.items) + 1)
         smoothing = self.config.segment_smoothing
-        self._lifts = {}
+        lifts = {}
         if smoothing is not None:
             for name, group_of in features.users.categorical.items():
                 n_groups = features.users.sizes[name]
                 if n_groups <= self.config.max_groups + 1:  # one more: group 0, the unknown
                     cells = group_of[history.user_num].astype(np.int64) * len(score) + history.item_num
                     counts = _sum_by(cells, weights, n_groups * len(score)).reshape(n_groups, -1)
-                    self._lifts[name] = _log_lifts(counts, score, smoothing)
-        self._score = (np.log(score + EPSILON) if self._lifts else score).astype(np.float32)
+                    lifts[name] = _log_lifts(counts, score, smoothing)
+        common = (np.log(score + EPSILON) if lifts else score).astype(np.float32)
+        self._learned = PopularityScores(common, lifts)
         return self
 
     @property
     def tells_users_apart(self) -> bool:
         """Whether groups of users have orders of their own; scores are then logarithms."""
-        return bool(self._lifts)
+        return bool(self.learned.lifts)
 
     def retrieve(
         self, users: UserNums, features: FeatureTables, *, top_k: int, exclude: SeenItems, only: ItemNums | None = None
     ) -> Candidates:
         """Each order is made once, for all users of the same groups."""
-        n_items = len(self._fitted()) - 1
-        groups = np.zeros((len(users), len(self._lifts)), np.int32)
-        for column, name in enumerate(self._lifts):
+        n_items = len(self.learned.common) - 1
+        groups = np.zeros((len(users), len(self.learned.lifts)), np.int32)
+        for column, name in enumerate(self.learned.lifts):
             groups[:, column] = features.users.categorical[name][users]
         kinds, kind_of = np.unique(groups, axis=0, return_inverse=True)
         by_kind = np.argsort(kind_of, kind="stable")
@@ -134,37 +142,31 @@ class Popularity:
 
         Where users are told apart the score is their sum.
         """
-        score = self._fitted()[items]
-        parts = {"": score if self._lifts else np.log(score + np.float32(EPSILON))}
+        score = self.learned.common[items]
+        parts = {"": score if self.learned.lifts else np.log(score + np.float32(EPSILON))}
         return parts | {
-            name: lifts[features.users.categorical[name][user], items] for name, lifts in self._lifts.items()
+            name: lifts[features.users.categorical[name][user], items] for name, lifts in self.learned.lifts.items()
         }
 
     def _score_kinds(self, kinds: Numbers) -> ScoreTable:
         """[n_kinds, n_items + 1] for users of these groups [n_kinds, n_columns]."""
-        scores = np.tile(self._fitted(), (len(kinds), 1))
-        for column, lifts in enumerate(self._lifts.values()):
+        scores = np.tile(self.learned.common, (len(kinds), 1))
+        for column, lifts in enumerate(self.learned.lifts.values()):
             scores += lifts[kinds[:, column]]
         return scores
 
     def save(self, directory: Path) -> None:
-        directory.mkdir(parents=True, exist_ok=True)
-        (directory / "config.json").write_text(self.config.model_dump_json(indent=2))
-        arrays = {"score": self._fitted()} | {f"lifts/{name}": lifts for name, lifts in self._lifts.items()}
-        np.savez(directory / "scores.npz", **arrays)  # type: ignore[arg-type]  # the stub takes one for allow_pickle
+        super().save(directory)
+        arrays = {f"lifts/{name}": lifts for name, lifts in self.learned.lifts.items()}
+        np.savez(directory / "scores.npz", score=self.learned.common, **arrays)  # type: ignore[arg-type]  # the stub takes one for allow_pickle
 
     @classmethod
     def load(cls, directory: Path) -> Self:
-        model = cls(PopularityConfig.model_validate_json((directory / "config.json").read_bytes()))
-        with np.load(directory / "scores.npz") as arrays:
-            model._score = arrays["score"]
-            model._lifts = {key.partition("/")[2]: arrays[key] for key in arrays.files if key != "score"}
+        model = cls._of_saved_config(directory)
+        with np.load(directory / "scores.npz") as saved:
+            arrays = dict(saved)
+        model._learned = PopularityScores(arrays.pop("score"), {key.partition("/")[2]: arrays[key] for key in arrays})
         return model
-
-    def _fitted(self) -> npt.NDArray[np.float32]:
-        if self._score is None:
-            raise InputError("popularity: not fitted; call fit() or load() first")
-        return self._score
 
 
 def watch_weights(history: Interactions, config: PopularityConfig) -> Watches:

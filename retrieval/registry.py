@@ -91,8 +91,3 @@ KINDS: Mapping[str, RetrieverKind] = {
 def make_towers(config: ModelConfig) -> TowerModel:
     """Untrained towers of the kind that these are the settings of."""
     return KINDS[config.kind].make_towers(config)
-
-
-def make_retriever(config: ModelConfig) -> RetrieverModel:
-    """An untrained system without vectors, of the kind that these are the settings of."""
-    return KINDS[config.kind].make_retriever(config)

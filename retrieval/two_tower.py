@@ -1,6 +1,6 @@
 """TwoTower: a query tower that reads history and features, a candidate tower that reads id and features."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -8,11 +8,12 @@ import numpy as np
 from belfry.dataset.features import FeatureTables
 from belfry.dataset.interactions import Interactions
 from belfry.dataset.vocabulary import ItemNums, UserNums
-from belfry.layers.backend import Tensor, keras, tf
+from belfry.layers.backend import Tensor, keras
 from belfry.layers.export import export_onnx
 from belfry.layers.towers.item_encoder import impute_cold_items
 from belfry.layers.towers.network import TowerNetwork
 from belfry.layers.towers.watch_task import WatchTensors, WatchTraining, check_watches, watch_tensors
+from belfry.layers.training import make_step
 from belfry.retrieval.base import Embeddings
 from belfry.retrieval.config import TwoTowerConfig
 from belfry.retrieval.index.choose import build_index
@@ -32,7 +33,6 @@ class TwoTower(NeuralTowers[TwoTowerConfig, TowerNetwork]):
     """
 
     config_type = TwoTowerConfig
-    name = "two_tower"
 
     def check(self, history: Interactions, features: FeatureTables) -> None:
         """Refuse data in which no user has two events."""
@@ -40,28 +40,33 @@ class TwoTower(NeuralTowers[TwoTowerConfig, TowerNetwork]):
 
     def encode_queries(self, users: UserNums, features: FeatureTables) -> Embeddings:
         """[n_users, embedding_size + 1]; the last dimension is 1."""
-        return self._network.encode_queries(users, features)
+        return self.learned.encode_queries(users, features)
 
     def encode_candidates(self, items: ItemNums, features: FeatureTables) -> Embeddings:
         """[n_items, embedding_size + 1]; the last dimension is the bias."""
-        return self._network.encode_candidates(items, features)
+        return self.learned.encode_candidates(items, features)
 
     def export(self, directory: Path, features: FeatureTables) -> None:
         """Write the query tower as an ONNX graph, its output `query` [n, embedding_size + 1] float32.
 
         `TowerNetwork.traced_query` names the inputs.
         """
-        query, example = self._network.traced_query(features)
+        query, example = self.learned.traced_query(features)
         export_onnx(query, example, directory / QUERY_TOWER_FILE, output="query")
 
     def _make_network(self, features: FeatureTables) -> TowerNetwork:
         return TowerNetwork(features, self.config)
 
     def _plan(self, history: Interactions, features: FeatureTables, generator: np.random.Generator) -> TrainingPlan:
-        config, network = self.config, self._network
+        config, network = self.config, self.learned
         watches = WatchTraining(history, config)
         schedule = keras.optimizers.schedules.CosineDecay(config.learning_rate, watches.n_steps * watches.n_epochs)
-        step = self._make_step(keras.optimizers.Adam(schedule), watches)
+
+        def losses(tensors: WatchTensors) -> tuple[Tensor, Tensor]:
+            loss, penalty = watches.loss(network, tensors)
+            return loss, loss + penalty
+
+        step = make_step(network, keras.optimizers.Adam(schedule), losses)
         vectors = None
         if config.item_start == "item2vec":
             start_seed = int(generator.integers(1 << 31))
@@ -84,7 +89,7 @@ class TwoTower(NeuralTowers[TwoTowerConfig, TowerNetwork]):
 
     def _impute_cold_items(self, features: FeatureTables) -> None:
         impute_cold_items(
-            self._network.item_encoders, self._network.bias, features, optimism=self.config.new_item_optimism
+            self.learned.item_encoders, self.learned.bias, features, optimism=self.config.new_item_optimism
         )
 
     def _mine(self, features: FeatureTables) -> ItemNums:
@@ -97,26 +102,3 @@ class TwoTower(NeuralTowers[TwoTowerConfig, TowerNetwork]):
         mined = np.zeros((len(users), n_mined), np.int32)
         mined[found.row_user, found.rank - 1] = found.item_num
         return mined
-
-    def _make_step(
-        self, optimizer: keras.optimizers.Optimizer, watches: WatchTraining
-    ) -> Callable[[WatchTensors], Tensor]:
-        network = self._network
-
-        @tf.function(autograph=False, reduce_retracing=True)  # type: ignore[untyped-decorator]
-        def step(tensors: WatchTensors) -> Tensor:
-            with tf.GradientTape() as tape:
-                loss, penalty = watches.loss(network, tensors)
-                objective = loss + penalty
-            weights = network.trainable_variables
-            gradients = tape.gradient(objective, weights)
-            optimizer.apply_gradients(
-                [
-                    (tf.convert_to_tensor(gradient), weight)
-                    for gradient, weight in zip(gradients, weights, strict=True)
-                    if gradient is not None
-                ]
-            )
-            return loss
-
-        return step  # type: ignore[no-any-return]

@@ -10,7 +10,7 @@ from belfry.dataset.features import FeatureColumns, FeatureTables
 from belfry.dataset.interactions import Mask
 from belfry.dataset.vocabulary import ItemNums
 from belfry.layers.backend import Tensor, keras, tf
-from belfry.layers.ridge import FeatureMatrix, Table, Weights, impute_biases, ridge
+from belfry.layers.towers.ridge import FeatureMatrix, Table, Weights, impute_biases, ridge
 
 _EPSILON = 1e-9  # keeps the scale finite for vectors that are all equal
 

@@ -10,7 +10,7 @@ from belfry.dataset.features import FeatureTables
 from belfry.dataset.interactions import Interactions
 from belfry.dataset.vocabulary import ItemNums
 from belfry.layers.backend import Tensor, tf
-from belfry.layers.batches import BatchPlan, RetrievalBatch, retrieval_batches
+from belfry.layers.batches import RetrievalBatch, retrieval_batches
 from belfry.layers.losses import correct_for_sampling, keep_hardest, sampled_loss
 from belfry.layers.negatives import NegativeSampler
 from belfry.layers.towers.config import TowersConfig
@@ -56,13 +56,12 @@ class WatchTraining:
         self.evaluate_every = config.evaluate_every(self.n_epochs)
         is_bounded = config.objective == "softmax"
         self.loss_limit = _DIVERGED * float(np.log(len(history.items) + 1)) if is_bounded else np.inf
-        self.plan = BatchPlan(**{name: getattr(config, name) for name in BatchPlan.__dataclass_fields__})
         self.n_watches = len(history)
         self._history, self._l2 = history, config.l2 / len(history) ** 0.5
 
     def batches(self, generator: np.random.Generator, mined: ItemNums | None = None) -> Iterator[RetrievalBatch]:
         """One epoch; see `retrieval_batches`."""
-        return retrieval_batches(self._history, self.plan, self.sampler, generator, mined)
+        return retrieval_batches(self._history, self.config, self.sampler, generator, mined)
 
     def loss(self, network: TowerNetwork, tensors: WatchTensors) -> tuple[Tensor, Tensor]:
         """Two scalars: the mean loss over the targets of a step, and l2 / sqrt(n_watches) * |embeddings of the step|^2.

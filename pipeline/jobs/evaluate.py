@@ -29,8 +29,8 @@ from belfry.pipeline.runs.disk import explain_full_disk, write_together
 from belfry.pipeline.serving.recommender import Recommender
 from belfry.pipeline.serving.two_stage import Stage, TwoStage
 from belfry.retrieval.dense import stack
-from belfry.retrieval.models.item_knn import ItemKNN
-from belfry.retrieval.popularity import Popularity
+from belfry.retrieval.models.item_knn import ItemKNN, ItemKNNConfig
+from belfry.retrieval.popularity import Popularity, PopularityConfig
 
 POPULARITY, ITEM_KNN, RETRIEVAL, BOTH_STAGES = "popularity", "ItemKNN", "retrieval", "both stages"
 CUTOFFS = (10, 50, 100, 500)  # of recall, as far as lists go
@@ -226,7 +226,7 @@ def _baselines(
 ) -> dict[str, SystemScores]:
     """Popularity and ItemKNN by their names, fitted on the history of the context."""
     found = {}
-    for name, system in ((POPULARITY, Popularity()), (ITEM_KNN, ItemKNN())):
+    for name, system in ((POPULARITY, Popularity(PopularityConfig())), (ITEM_KNN, ItemKNN(ItemKNNConfig()))):
         system.fit(context.history, features, seed=seed)
         retrieve = partial(system.retrieve, features=features, top_k=top_k, exclude=context.seen)
         lists = CandidateLists(_in_blocks(retrieve, context.users), context.users)

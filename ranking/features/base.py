@@ -88,9 +88,9 @@ class FeatureGroup(ABC):
         return True
 
     @staticmethod
-    @abstractmethod
     def fit(features: FeatureTables, config: PairFeaturesConfig) -> Arrays:
         """What the group keeps of `features.history`, by name."""
+        return {}
 
     @abstractmethod
     def columns(self, features: FeatureTables, sources: tuple[str, ...]) -> Sequence[Column]:

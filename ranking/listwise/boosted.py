@@ -3,13 +3,13 @@
 Source: Ke et al., LightGBM, NIPS 2017; Burges, From RankNet to LambdaRank to LambdaMART, 2010.
 """
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from belfry.dataset.errors import InputError
+from belfry.layers.model import Model, Progress, no_progress
 from belfry.ranking.base import Scores
 from belfry.ranking.example_store import ExampleSource
 from belfry.ranking.examples import Examples, concatenate
@@ -17,9 +17,8 @@ from belfry.ranking.lists import Lists
 from belfry.ranking.listwise.config import LightGbmRankerConfig
 
 if TYPE_CHECKING:
-    import lightgbm
+    pass
 
-CONFIG_FILE = "ranker.json"
 MODEL_FILE = "ranker.txt"
 _DEPTH = 10  # of the NDCG that lambdarank and early stopping look at
 _GRADES = 100  # labels from 0 to 1 become whole grades, whose gains are their size
@@ -40,14 +39,15 @@ def import_lightgbm() -> Any:
     return lightgbm
 
 
-class LightGbmRanker:
+class LightGbmRanker(Model[LightGbmRankerConfig, Any]):
     """A sum of trees for each candidate. All examples are in memory at once, as the library needs them."""
+
+    config_type = LightGbmRankerConfig
 
     def __init__(self, config: LightGbmRankerConfig) -> None:
         """Raises InputError: LightGBM is not installed."""
         import_lightgbm()
-        self.config = config
-        self._booster: lightgbm.Booster | None = None
+        super().__init__(config)
 
     def fit(
         self,
@@ -57,7 +57,7 @@ class LightGbmRanker:
         validation: Examples,
         n_users: int,
         n_items: int,
-        progress: Callable[[int, int], None] = lambda done, total: None,
+        progress: Progress = no_progress,
     ) -> Self:
         """Grow trees until NDCG@10 on `validation` stops rising, and return itself; counts of ids are not used.
 
@@ -86,7 +86,7 @@ class LightGbmRanker:
             "verbosity": -1,
         }
         training = self._dataset(learned)
-        self._booster = lgb.train(
+        self._learned = lgb.train(
             parameters,
             training,
             num_boost_round=config.trees,
@@ -100,30 +100,26 @@ class LightGbmRanker:
 
     def score_lists(self, lists: Lists) -> Scores:
         """[n_rows] float32 sums of leaves."""
-        return score_by_trees(self._fitted, lists)
+        if not len(lists.pairs):
+            return np.zeros(0, np.float32)
+        return np.asarray(self.learned.predict(lists.pairs), np.float32)
 
     def save(self, directory: Path) -> None:
-        directory.mkdir(parents=True, exist_ok=True)
-        (directory / CONFIG_FILE).write_text(self.config.model_dump_json(indent=2))
-        self.export(directory)
+        """Write the config, and the trees as the library's text, which is data: nothing in it can run."""
+        super().save(directory)
+        text = self.learned.model_to_string(num_iteration=self.learned.best_iteration)
+        (directory / MODEL_FILE).write_text(text)
+
+    def export(self, directory: Path) -> None:
+        """What `save` writes is the serving form too."""
+        self.save(directory)
 
     @classmethod
     def load(cls, directory: Path) -> Self:
         """What `save` wrote."""
-        model = cls(LightGbmRankerConfig.model_validate_json((directory / CONFIG_FILE).read_bytes()))
-        model._booster = read_trees(directory)
+        model = cls._of_saved_config(directory)
+        model._learned = import_lightgbm().Booster(model_str=(directory / MODEL_FILE).read_text())
         return model
-
-    def export(self, directory: Path) -> None:
-        """Write the trees as the library's text, which is data: nothing in it can run."""
-        directory.mkdir(parents=True, exist_ok=True)
-        (directory / MODEL_FILE).write_text(self._fitted.model_to_string(num_iteration=self._fitted.best_iteration))
-
-    @property
-    def _fitted(self) -> "lightgbm.Booster":
-        if self._booster is None:
-            raise InputError("ranker: not fitted; call fit() or load() first")
-        return self._booster
 
     def _dataset(self, examples: Examples, reference: Any = None) -> Any:
         labels = examples.labels
@@ -131,17 +127,3 @@ class LightGbmRanker:
         return import_lightgbm().Dataset(
             examples.lists.pairs, grades.astype(np.float64), group=examples.lists.lengths, reference=reference
         )
-
-
-def read_trees(directory: Path) -> "lightgbm.Booster":
-    """What `export` wrote."""
-    booster: lightgbm.Booster = import_lightgbm().Booster(model_str=(directory / MODEL_FILE).read_text())
-    return booster
-
-
-def score_by_trees(booster: "lightgbm.Booster", lists: Lists) -> Scores:
-    """[n_rows] float32."""
-    if not len(lists.pairs):
-        return np.zeros(0, np.float32)
-    scores: Scores = np.asarray(booster.predict(lists.pairs), np.float32)
-    return scores

@@ -9,9 +9,10 @@ from typing import Self, cast
 import numpy as np
 import numpy.typing as npt
 
-from belfry.dataset.errors import InputError
 from belfry.layers.backend import Tensor, keras, tf
+from belfry.layers.config import imported
 from belfry.layers.export import export_onnx
+from belfry.layers.model import CONFIG_FILE, Model, Progress, no_progress
 from belfry.layers.training import train_epochs
 from belfry.layers.weights import load_weights, save_weights
 from belfry.ranking.base import Scores
@@ -20,20 +21,15 @@ from belfry.ranking.examples import Examples
 from belfry.ranking.lists import Lists
 from belfry.ranking.listwise.config import NetworkRankerConfig
 from belfry.ranking.listwise.losses import list_loss
-from belfry.ranking.listwise.networks import Inputs, RankerNetwork, Sizes, empty_inputs, make_network
+from belfry.ranking.listwise.networks import Inputs, RankerNetwork, Sizes, empty_inputs
 from belfry.ranking.listwise.serving import GRAPH_FILE
 from belfry.ranking.registry import KINDS
 
-CONFIG_FILE = "ranker.json"
 FEW_LISTS = 2_000  # below it members are many: they are cheap to train, and alone they differ much
 
 
-class DeepRanker:
+class DeepRanker(Model[NetworkRankerConfig, "list[RankerNetwork]"]):
     """One logit for each candidate: the mean of the members' logits."""
-
-    def __init__(self, config: NetworkRankerConfig) -> None:
-        self.config = config
-        self._members: list[RankerNetwork] = []
 
     def fit(
         self,
@@ -43,7 +39,7 @@ class DeepRanker:
         validation: Examples,
         n_users: int,
         n_items: int,
-        progress: Callable[[int, int], None] = lambda done, total: None,
+        progress: Progress = no_progress,
     ) -> Self:
         """Train from nothing on `examples`, each member with its own seed, and return itself.
 
@@ -61,12 +57,12 @@ class DeepRanker:
         n_steps = int(np.clip(steps_of_epoch * config.epochs, config.min_steps, config.max_steps))
         n_epochs = -(-n_steps // steps_of_epoch)
         n_members = config.members or (4 if len(examples) < FEW_LISTS else 2)
-        self._members = []
+        self._learned = members = []
         for member in range(n_members):
             done_before = member * n_epochs
             own_seed = seed * n_members + member  # no two seeds share a member
             keras.utils.set_random_seed(own_seed)
-            network = make_network(config, self._sizes)
+            network = _network(config, self._sizes)
             network.adapt(mean, deviation)
             train_epochs(
                 network,
@@ -77,15 +73,15 @@ class DeepRanker:
                 patience=n_epochs,
                 progress=lambda done, total, before=done_before: progress(before + done, n_members * total),  # type: ignore[misc]
             )
-            self._members.append(network)
+            members.append(network)
         return self
 
     def score_lists(self, lists: Lists) -> Scores:
         """[n_rows] float32 logits."""
-        return _score(self._fitted, lists)
+        return _score(self.learned, lists)
 
     def save(self, directory: Path) -> None:
-        members = self._fitted
+        members = self.learned
         directory.mkdir(parents=True, exist_ok=True)
         saved = {
             "config": self.config.model_dump(mode="json"),
@@ -104,15 +100,16 @@ class DeepRanker:
         config = KINDS[saved["config"]["kind"]].config.model_validate(saved["config"])
         model = cls(cast(NetworkRankerConfig, config))
         model.names, model._sizes = tuple(saved["names"]), Sizes(**saved["sizes"])
+        model._learned = []
         for number in range(saved["members"]):
-            network = make_network(model.config, model._sizes)
+            network = _network(model.config, model._sizes)
             load_weights(network, directory / _weights_file(number))
-            model._members.append(network)
+            model._learned.append(network)
         return model
 
     def export(self, directory: Path) -> None:
         """Write all members as one ONNX graph; its inputs are those of `Lists.padded` that the network reads."""
-        members = self._fitted
+        members = self.learned
         export_onnx(
             lambda inputs: _mean_logit(members, inputs),
             empty_inputs(len(self.names), members[0].reads),
@@ -120,11 +117,9 @@ class DeepRanker:
             output="score",
         )
 
-    @property
-    def _fitted(self) -> list[RankerNetwork]:
-        if not self._members:
-            raise InputError("ranker: not fitted; call fit() or load() first")
-        return self._members
+
+def _network(config: NetworkRankerConfig, sizes: Sizes) -> RankerNetwork:
+    return cast(RankerNetwork, imported(KINDS[config.kind].network).of(config, sizes))
 
 
 def _weights_file(number: int) -> str:

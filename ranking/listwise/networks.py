@@ -1,10 +1,10 @@
-"""The networks of the deep rankers, one per kind; all give one logit for each candidate of padded lists.
+"""The networks that `belfry.ranking.registry` names by kind; all give one logit for each candidate of padded lists.
 
 Inputs are those of `Lists.padded`; `reads` names those that a network, and so its graph, takes.
 """
 
 from collections.abc import Mapping
-from typing import ClassVar, NamedTuple, TypeAlias
+from typing import ClassVar, NamedTuple, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -51,9 +51,12 @@ class RankerNetwork(keras.Model):  # type: ignore[misc]
         self.drop = keras.layers.Dropout(config.dropout)
         self.head = keras.layers.Dense(1, name="head")
 
-    def make_weights(self) -> None:
-        """Build every layer, by a call on one empty list."""
-        self(empty_inputs(self.n_features, self.reads))
+    @classmethod
+    def of(cls, config: NetworkRankerConfig, sizes: Sizes) -> Self:
+        """The network with all of its weights built, of random values."""
+        network = cls(config, sizes)
+        network(empty_inputs(sizes.n_features, network.reads))
+        return network
 
     def adapt(self, mean: npt.NDArray[np.float32], deviation: npt.NDArray[np.float32]) -> None:
         """Standardise features by this mean and standard deviation; both [n_features]."""
@@ -246,23 +249,6 @@ class _Attention(keras.layers.Layer):  # type: ignore[misc]
         logits = tf.matmul(queries, keys, transpose_b=True) / (self.size // self.n_heads) ** 0.5 + mask
         heads = tf.transpose(tf.matmul(tf.nn.softmax(logits), values), [0, 2, 1, 3])
         return self.mix(tf.reshape(heads, [-1, tf.shape(asking)[1], self.size]))
-
-
-_NETWORKS: dict[type[NetworkRankerConfig], type[RankerNetwork]] = {
-    DeepRankerConfig: DeepNetwork,
-    CrossRankerConfig: CrossNetwork,
-    WideDeepRankerConfig: WideDeepNetwork,
-    NeuralMfRankerConfig: NeuralMfNetwork,
-    AttentionRankerConfig: AttentionNetwork,
-    TransformerRankerConfig: TransformerNetwork,
-}
-
-
-def make_network(config: NetworkRankerConfig, sizes: Sizes) -> RankerNetwork:
-    """The network of a config, with random weights."""
-    network = _NETWORKS[type(config)](config, sizes)
-    network.make_weights()
-    return network
 
 
 def empty_inputs(n_features: int, reads: tuple[str, ...]) -> dict[str, npt.NDArray[np.generic]]:

@@ -7,7 +7,7 @@ import numpy as np
 from belfry.layers.onnx import open_session
 from belfry.ranking.base import SavedRanker, Scores
 from belfry.ranking.lists import Lists
-from belfry.ranking.listwise.boosted import read_trees, score_by_trees
+from belfry.ranking.listwise.boosted import LightGbmRanker
 from belfry.ranking.listwise.feature_ranker import FeaturedRanker
 
 GRAPH_FILE = "ranker.onnx"
@@ -29,17 +29,6 @@ class OnnxRanker:
         return np.concatenate(parts)
 
 
-class TreeRanker:
-    """Meets the protocol `ListScorer` out of exported trees; needs LightGBM."""
-
-    def __init__(self, directory: Path) -> None:
-        self._booster = read_trees(directory)
-
-    def score_lists(self, lists: Lists) -> Scores:
-        """[n_rows] float32."""
-        return score_by_trees(self._booster, lists)
-
-
 def load_network(saved: SavedRanker) -> FeaturedRanker:
     """A ranker whose scorer is a network."""
     return FeaturedRanker.load(saved.folder, saved.pair_features, OnnxRanker(saved.folder))
@@ -47,4 +36,4 @@ def load_network(saved: SavedRanker) -> FeaturedRanker:
 
 def load_trees(saved: SavedRanker) -> FeaturedRanker:
     """A ranker whose scorer is gradient-boosted trees."""
-    return FeaturedRanker.load(saved.folder, saved.pair_features, TreeRanker(saved.folder))
+    return FeaturedRanker.load(saved.folder, saved.pair_features, LightGbmRanker.load(saved.folder))

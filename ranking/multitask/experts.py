@@ -6,6 +6,7 @@ task reads the embeddings as they are.
 
 from belfry.layers.backend import Tensor, keras, tf
 from belfry.layers.blocks import hidden_layers
+from belfry.ranking.multitask.config import MultitaskConfig
 
 
 class Sharing(keras.layers.Layer):  # type: ignore[misc]
@@ -43,32 +44,12 @@ class ProgressiveExtraction(Sharing):
     2018; Tang et al., Progressive layered extraction (PLE), RecSys 2020.
     """
 
-    def __init__(
-        self,
-        size: int,
-        *,
-        n_tasks: int,
-        n_experts: int,
-        n_own: int,
-        n_levels: int,
-        width: int,
-        dropout: float,
-        name: str,
-    ) -> None:
-        """On each of `n_levels` levels, `n_experts` shared experts and `n_own` of each task."""
+    def __init__(self, config: MultitaskConfig, *, n_tasks: int, name: str) -> None:
+        """On each level, `n_experts` shared experts and, under sharing=ple, `n_own_experts` of each task."""
         super().__init__(name=name)
         self.levels = [
-            _Level(
-                size,
-                n_tasks=n_tasks,
-                n_experts=n_experts,
-                n_own=n_own,
-                passes_on=number + 1 < n_levels,
-                width=width,
-                dropout=dropout,
-                name=f"{name}_level{number}",
-            )
-            for number in range(n_levels)
+            _Level(config, n_tasks=n_tasks, passes_on=number + 1 < config.n_levels, name=f"{name}_level{number}")
+            for number in range(config.n_levels)
         ]
         self.n_tasks = n_tasks
 
@@ -84,25 +65,13 @@ class ProgressiveExtraction(Sharing):
 
 
 class _Level(keras.layers.Layer):  # type: ignore[misc]
-    def __init__(
-        self,
-        size: int,
-        *,
-        n_tasks: int,
-        n_experts: int,
-        n_own: int,
-        passes_on: bool,
-        width: int,
-        dropout: float,
-        name: str,
-    ) -> None:
+    def __init__(self, config: MultitaskConfig, *, n_tasks: int, passes_on: bool, name: str) -> None:
         super().__init__(name=name)
-        self.shared = [_Expert(size, width, dropout, f"{name}_shared{i}") for i in range(n_experts)]
-        self.own = [
-            [_Expert(size, width, dropout, f"{name}_task{task}_{i}") for i in range(n_own)] for task in range(n_tasks)
-        ]
-        self.gates = [_gate(n_experts + n_own, f"{name}_gate{task}") for task in range(n_tasks)]
-        self.shared_gate = _gate(n_experts + n_tasks * n_own, f"{name}_shared_gate") if passes_on else None
+        n_shared, n_own = config.n_experts, config.n_own_experts if config.sharing == "ple" else 0
+        self.shared = [_Expert(config, f"{name}_shared{i}") for i in range(n_shared)]
+        self.own = [[_Expert(config, f"{name}_task{task}_{i}") for i in range(n_own)] for task in range(n_tasks)]
+        self.gates = [_gate(n_shared + n_own, f"{name}_gate{task}") for task in range(n_tasks)]
+        self.shared_gate = _gate(n_shared + n_tasks * n_own, f"{name}_shared_gate") if passes_on else None
 
     def call(self, inputs: tuple[Tensor, ...], training: bool = False) -> tuple[Tensor, ...]:
         """One output per task, and the shared input of the next level."""
@@ -123,11 +92,11 @@ class _Level(keras.layers.Layer):  # type: ignore[misc]
 
 
 class _Expert(keras.layers.Layer):  # type: ignore[misc]
-    def __init__(self, size: int, width: int, dropout: float, name: str) -> None:
+    def __init__(self, config: MultitaskConfig, name: str) -> None:
         super().__init__(name=name)
-        self.inner = keras.layers.Dense(width, activation="swish", name=f"{name}_inner")
-        self.drop = keras.layers.Dropout(dropout)
-        self.outer = keras.layers.Dense(size, kernel_initializer="zeros", name=f"{name}_outer")
+        self.inner = keras.layers.Dense(config.expert_width, activation="swish", name=f"{name}_inner")
+        self.drop = keras.layers.Dropout(config.dropout)
+        self.outer = keras.layers.Dense(config.embedding_size, kernel_initializer="zeros", name=f"{name}_outer")
 
     def call(self, inputs: Tensor, training: bool = False) -> Tensor:
         return inputs + self.outer(self.drop(self.inner(inputs), training=training))

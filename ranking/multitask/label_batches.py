@@ -11,7 +11,7 @@ from belfry.dataset import columns
 from belfry.dataset.history import HistoryBags, make_bags
 from belfry.dataset.interactions import Interactions, Mask, Positions, stretches
 from belfry.dataset.vocabulary import ItemNums, UserNums
-from belfry.layers.batches import BatchPlan
+from belfry.layers.towers.config import TowersConfig
 
 Values: TypeAlias = npt.NDArray[np.float32]
 
@@ -65,12 +65,12 @@ class LabelledBatch:
 def labelled_batches(
     history: Interactions,
     names: Sequence[str],
-    plan: BatchPlan,
+    config: TowersConfig,
     generator: np.random.Generator,
 ) -> Iterator[LabelledBatch]:
     """Endless batches of the users with labels in the columns `names`; each pass has a new random order.
 
-    `plan` gives the users of a batch, the share of a history that is hidden so that its labels can be predicted, and
+    `config` gives the users of a batch, the share of a history that is hidden so that its labels can be predicted, and
     the dropout of the rest.
     """
     by_user = history.by_user
@@ -78,19 +78,19 @@ def labelled_batches(
     labelled_users = np.unique(history.user_num[np.any(is_labelled, axis=0) & (history.user_num > 0)])
     while True:
         shuffled = generator.permutation(labelled_users)
-        for first in range(0, len(shuffled), plan.batch_users):
-            users = shuffled[first : first + plan.batch_users]
-            counts = np.minimum(np.diff(by_user.starts)[users], plan.max_history)
+        for first in range(0, len(shuffled), config.batch_users):
+            users = shuffled[first : first + config.batch_users]
+            counts = np.minimum(np.diff(by_user.starts)[users], config.max_history)
             row = np.repeat(np.arange(len(users)), counts)
             items = history.item_num[by_user.order[stretches(by_user.starts[users + 1] - counts, counts)]]
-            share = generator.uniform(*plan.hidden_share, len(users))
-            is_read = generator.random(len(row)) >= 1 - (1 - share[row]) * (1 - plan.history_dropout)
-            rows = LabelRows.of(history, names, users, max_length=plan.max_history)
+            share = generator.uniform(*config.hidden_share, len(users))
+            is_read = generator.random(len(row)) >= 1 - (1 - share[row]) * (1 - config.history_dropout)
+            rows = LabelRows.of(history, names, users, max_length=config.max_history)
             observed = np.arange(len(users))[:, np.newaxis] * _KEY_STRIDE + rows.item_num
             yield LabelledBatch(
                 users=users,
                 bags=make_bags(
-                    items[is_read], np.bincount(row[is_read], minlength=len(users)), half_life=plan.half_life
+                    items[is_read], np.bincount(row[is_read], minlength=len(users)), half_life=config.half_life
                 ),
                 labels=rows,
                 is_target=~np.isin(observed, row[is_read] * _KEY_STRIDE + items[is_read]),

@@ -3,7 +3,7 @@
 import json
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Self
@@ -11,12 +11,12 @@ from typing import Self
 import numpy as np
 
 from belfry.dataset.candidates import Candidates
-from belfry.dataset.errors import InputError
 from belfry.dataset.features import FeatureTables
 from belfry.dataset.interactions import Interactions
 from belfry.dataset.vocabulary import ItemNums, UserNums
 from belfry.layers.backend import Tensor, keras, tf
 from belfry.layers.export import export_onnx
+from belfry.layers.model import CONFIG_FILE, Model, Progress, no_progress
 from belfry.layers.towers.item_encoder import impute_cold_items
 from belfry.layers.towers.network import Embeddings
 from belfry.layers.towers.watch_task import WatchTraining, check_watches, watch_tensors
@@ -31,7 +31,7 @@ from belfry.ranking.multitask.ridge_head_layer import LabelScale
 from belfry.ranking.utility import utility
 
 _QUERY_TOWER_FILE = "query_tower.onnx"  # as `belfry.retrieval.onnx_towers` reads it
-_MODEL_FILE, _LOG_FILE = "config.json", "training.json"
+_LOG_FILE = "training.json"
 
 log = logging.getLogger(__name__)
 
@@ -45,14 +45,13 @@ class EpochLog:
     gradient_norms: tuple[float, ...]  # of each task's weighted loss, on the shared weights
 
 
-class MultitaskModel:
+class MultitaskModel(Model[MultitaskConfig, MultitaskNetwork]):
     """Meets both protocols, `Towers` of retrieval and `Ranker`; `ridge_head` has the formula of the tasks."""
 
     def __init__(self, config: MultitaskConfig) -> None:
-        self.config = config
+        super().__init__(config)
         self.epochs_trained = 0
         self.epoch_logs: list[EpochLog] = []
-        self._fitted: MultitaskNetwork | None = None
         self._kept_heads: tuple[FeatureTables, Heads] | None = None
 
     def check(self, history: Interactions, features: FeatureTables) -> None:
@@ -73,7 +72,7 @@ class MultitaskModel:
         seed: int,
         validate: Callable[["MultitaskModel"], float] | None = None,
         epochs: int | None = None,
-        progress: Callable[[int, int], None] = lambda done, total: None,
+        progress: Progress = no_progress,
     ) -> Self:
         """Train from scratch and return itself.
 
@@ -92,13 +91,13 @@ class MultitaskModel:
         self.epoch_logs = []
         self._start(history, features)
         watches, generator = WatchTraining(history, self.config), np.random.default_rng(seed)
-        for encoder in self._network.towers.item_encoders:
+        for encoder in self.learned.towers.item_encoders:
             encoder.start_ids(watches.sampler.has_events)
         is_joint = self.config.schedule == "joint" and self.config.watch_weight > 0
         n_epochs = min(epochs or watches.n_epochs, watches.n_epochs) if self.config.watch_weight else 0
         n_all = n_epochs + (0 if is_joint else watches.n_epochs)
         self.epochs_trained = train_epochs(
-            self._network,
+            self.learned,
             self._epochs(history, features, watches, generator, watch=True, labels=is_joint),
             name="multitask",
             n_epochs=n_epochs,
@@ -114,12 +113,7 @@ class MultitaskModel:
         return self
 
     def fit_labels(
-        self,
-        history: Interactions,
-        features: FeatureTables,
-        *,
-        seed: int,
-        progress: Callable[[int, int], None] = lambda done, total: None,
+        self, history: Interactions, features: FeatureTables, *, seed: int, progress: Progress = no_progress
     ) -> Self:
         """Learn the tasks from scratch on top of the trained encoders (sequential transfer), and return itself.
 
@@ -130,13 +124,13 @@ class MultitaskModel:
         """
         self.check(history, features)
         keras.utils.set_random_seed(seed)
-        trained = self._network.encoder_weights
+        trained = self.learned.encoder_weights
         self._start(history, features)
-        for weight, value in zip(self._network.encoder_weights, trained, strict=True):
+        for weight, value in zip(self.learned.encoder_weights, trained, strict=True):
             weight.assign(value)
         watches = WatchTraining(history, self.config)
         train_epochs(
-            self._network,
+            self.learned,
             self._epochs(history, features, watches, np.random.default_rng(seed), watch=False, labels=True),
             name="multitask",
             n_epochs=watches.n_epochs,
@@ -148,11 +142,11 @@ class MultitaskModel:
 
     def encode_queries(self, users: UserNums, features: FeatureTables) -> Embeddings:
         """[n_users, embedding_size + 1] of the watch task."""
-        return self._network.towers.encode_queries(users, features)
+        return self.learned.towers.encode_queries(users, features)
 
     def encode_candidates(self, items: ItemNums, features: FeatureTables) -> Embeddings:
         """[n_items, embedding_size + 1] of the watch task."""
-        return self._network.towers.encode_candidates(items, features)
+        return self.learned.towers.encode_candidates(items, features)
 
     def score(self, candidates: Candidates, features: FeatureTables) -> Scores:
         """[n_rows] the utility of each candidate by this model alone.
@@ -165,7 +159,7 @@ class MultitaskModel:
         watch = np.empty(len(candidates), np.float32)
         for rows in row_blocks(len(candidates)):
             watch[rows] = np.einsum("ij,ij->i", queries[candidates.row_user[rows]], vectors[place[rows]])
-        spreads = [task.label_scale.scale for task in self._network.tasks]
+        spreads = [task.label_scale.scale for task in self.learned.tasks]
         expected = self.expected(candidates, features)
         return utility(watch / self.config.temperature, expected, self.config.utilities, spreads)
 
@@ -176,27 +170,27 @@ class MultitaskModel:
     def heads(self, features: FeatureTables) -> Heads:
         """The serving form of the tasks; computed once for the same features."""
         if self._kept_heads is None or self._kept_heads[0] is not features:
-            network = self._network
+            network = self.learned
             heads = Heads(self.config, network.tables(features), network.category_shares.numpy())
             self._kept_heads = features, heads
         return self._kept_heads[1]
 
     def save(self, directory: Path) -> None:
         directory.mkdir(parents=True, exist_ok=True)
-        scales = [task.label_scale.to_dict() for task in self._network.tasks]
+        scales = [task.label_scale.to_dict() for task in self.learned.tasks]
         text = {"config": self.config.model_dump(mode="json"), "scales": scales}
-        (directory / _MODEL_FILE).write_text(json.dumps(text, indent=2))
+        (directory / CONFIG_FILE).write_text(json.dumps(text, indent=2))
         (directory / _LOG_FILE).write_text(json.dumps([vars(entry) for entry in self.epoch_logs]))
-        save_weights(self._network, directory / WEIGHTS_FILE)
+        save_weights(self.learned, directory / WEIGHTS_FILE)
 
     @classmethod
     def load(cls, directory: Path, features: FeatureTables) -> Self:
         """What `save` wrote: built from its config, then filled with weights; `features` give the shapes."""
-        saved = json.loads((directory / _MODEL_FILE).read_bytes())
+        saved = json.loads((directory / CONFIG_FILE).read_bytes())
         model = cls(MultitaskConfig.model_validate(saved["config"]))
         scales = [LabelScale(**scale) for scale in saved["scales"]]
-        model._fitted = MultitaskNetwork(features, model.config, scales)
-        load_weights(model._fitted, directory / WEIGHTS_FILE)
+        model._learned = MultitaskNetwork(features, model.config, scales)
+        load_weights(model._learned, directory / WEIGHTS_FILE)
         return model
 
     def export(self, directory: Path, features: FeatureTables) -> None:
@@ -206,19 +200,19 @@ class MultitaskModel:
         `task_queries` [n, n_tasks * embedding_size].
         """
         directory.mkdir(parents=True, exist_ok=True)
-        query, example = self._network.towers.traced_query(features)
+        query, example = self.learned.towers.traced_query(features)
         export_onnx(query, example, directory / _QUERY_TOWER_FILE, output="query")
-        tasks, example = self._network.towers.traced_query(features, self._network.task_queries)
+        tasks, example = self.learned.towers.traced_query(features, self.learned.task_queries)
         export_onnx(tasks, example, directory / TASK_QUERIES_FILE, output="task_queries")
         self.heads(features).save(directory)
 
     def _start(self, history: Interactions, features: FeatureTables) -> None:
         """Make new weights for these labels."""
         scales = [LabelScale.of(history, task) for task in self.config.tasks]
-        self._fitted, self._kept_heads = MultitaskNetwork(features, self.config, scales), None
+        self._learned, self._kept_heads = MultitaskNetwork(features, self.config, scales), None
 
     def _impute_cold_items(self, features: FeatureTables) -> None:
-        towers, self._kept_heads = self._network.towers, None
+        towers, self._kept_heads = self.learned.towers, None
         impute_cold_items(towers.item_encoders, towers.bias, features, optimism=self.config.new_item_optimism)
 
     def _epochs(
@@ -232,7 +226,7 @@ class MultitaskModel:
         labels: bool,
     ) -> Callable[[], Iterator[Tensor]]:
         """A function that runs an epoch of steps on watches, labels or both, and yields each step's summed losses."""
-        config, network = self.config, self._network
+        config, network = self.config, self.learned
         n_steps = watches.n_steps * watches.n_epochs
         rate = config.learning_rate * (1 if watch else config.finetune_rate)
         decay = partial(keras.optimizers.schedules.CosineDecay, decay_steps=n_steps)
@@ -243,8 +237,8 @@ class MultitaskModel:
             own=keras.optimizers.Adam(decay(config.label_rate)),
         )
         names = [task.column for task in config.tasks]
-        plan = replace(watches.plan, batch_users=config.batch_raters)
-        labelled = labelled_batches(history, names, plan, generator)
+        of_labels = config.model_copy(update={"batch_users": config.batch_raters})
+        labelled = labelled_batches(history, names, of_labels, generator)
 
         def run_epoch() -> Iterator[Tensor]:
             logs, self._kept_heads = [], None
@@ -264,14 +258,8 @@ class MultitaskModel:
         return run_epoch
 
     def _task_queries(self, users: UserNums, features: FeatureTables) -> Matrix:
-        network = self._network
+        network = self.learned
         blocks = [np.zeros((0, len(self.config.tasks) * self.config.embedding_size), np.float32)]
         for bags, is_cold, user_columns in network.towers.user_blocks(users, features):
             blocks.append(network.task_queries(network.towers.join(bags, is_cold, user_columns, None)).numpy())
         return np.concatenate(blocks)
-
-    @property
-    def _network(self) -> MultitaskNetwork:
-        if self._fitted is None:
-            raise InputError("multitask: not fitted; call fit() or load() first")
-        return self._fitted

@@ -163,16 +163,7 @@ def make_step(
 
 
 def _sharing(config: MultitaskConfig, hidden: tuple[int, ...], name: str) -> Sharing:
-    size, n_tasks = config.embedding_size, len(config.tasks) + 1
+    n_tasks = len(config.tasks) + 1
     if config.sharing == "bottom":
-        return SharedBottom(hidden, size, n_tasks=n_tasks, dropout=config.dropout, name=name)
-    return ProgressiveExtraction(
-        size,
-        n_tasks=n_tasks,
-        n_experts=config.n_experts,
-        n_own=config.n_own_experts if config.sharing == "ple" else 0,
-        n_levels=config.n_levels,
-        width=config.expert_width,
-        dropout=config.dropout,
-        name=name,
-    )
+        return SharedBottom(hidden, config.embedding_size, n_tasks=n_tasks, dropout=config.dropout, name=name)
+    return ProgressiveExtraction(config, n_tasks=n_tasks, name=name)

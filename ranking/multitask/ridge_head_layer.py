@@ -10,8 +10,8 @@ from belfry.dataset.errors import InputError
 from belfry.dataset.features import FeatureTables
 from belfry.dataset.interactions import Interactions
 from belfry.layers.backend import Tensor, keras, tf
-from belfry.layers.ridge import FeatureMatrix
 from belfry.layers.towers.item_encoder import ItemInputs
+from belfry.layers.towers.ridge import FeatureMatrix
 from belfry.ranking.multitask.config import MultitaskConfig, TaskConfig
 from belfry.ranking.multitask.label_batches import label_column
 from belfry.ranking.multitask.ridge_head import RidgeHead

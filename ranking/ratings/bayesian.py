@@ -1,27 +1,22 @@
 """BayesianFactorisation: ratings as the posterior mean of a factorisation, by Gibbs sampling."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
 import numpy as np
-import numpy.typing as npt
 
 from belfry.dataset.candidates import Candidates
-from belfry.dataset.errors import InputError
 from belfry.dataset.features import FeatureTables
 from belfry.dataset.interactions import Interactions
+from belfry.layers.model import ArrayModel, Progress, no_progress
 from belfry.ranking.base import Scores
 from belfry.ranking.ratings.config import BayesianFactorisationConfig
 from belfry.ranking.ratings.gibbs_sampler import FactorSampler, NoiseSampler
 from belfry.ranking.ratings.posterior_mean import PosteriorMean
 from belfry.ranking.ratings.rated_pairs import ROWS_PER_BLOCK, RatedPairs, SideInputs, Table, check_ratings
 
-CONFIG_FILE = "config.json"
-ARRAYS_FILE = "factors.npz"
 
-
-class BayesianFactorisation:
+class BayesianFactorisation(ArrayModel[BayesianFactorisationConfig]):
     """rating_ui = mean + p_u . q_i + b_u + b_i + noise, with Student-t noise of one scale per user.
 
     The prior mean of [p_u, b_u] is linear in the user's side inputs: features, and which items were watched. So a user
@@ -39,25 +34,15 @@ class BayesianFactorisation:
     Lakshminarayanan, Bouchard and Archambeau, Robust Bayesian matrix factorisation, AISTATS 2011.
     """
 
-    def __init__(self, config: BayesianFactorisationConfig) -> None:
-        self.config = config
-        self._fitted: dict[str, npt.NDArray[np.float32]] | None = None
+    config_type = BayesianFactorisationConfig
+    array_names = ("users", "items", "scale")
 
     def check(self, history: Interactions, features: FeatureTables) -> None:
-        """Refuse a history without ratings.
-
-        Raises:
-            InputError: names the column.
-        """
+        """Refuse a history without ratings."""
         check_ratings(history, self.config.kind)
 
     def fit(
-        self,
-        history: Interactions,
-        features: FeatureTables,
-        *,
-        seed: int,
-        progress: Callable[[int, int], None] = lambda done, total: None,
+        self, history: Interactions, features: FeatureTables, *, seed: int, progress: Progress = no_progress
     ) -> Self:
         """Sample from scratch and return itself.
 
@@ -76,12 +61,12 @@ class BayesianFactorisation:
             factors = self._mean_factors(pairs, features, np.random.default_rng(seed), progress)
         users, items = ((factor * np.sqrt(pairs.spread or 1)).astype(np.float32) for factor in factors)
         scale = np.array([pairs.centre, pairs.lowest, pairs.highest], np.float32)
-        self._fitted = {"users": users, "items": items, "scale": scale}
+        self._learned = {"users": users, "items": items, "scale": scale}
         return self
 
     def score(self, candidates: Candidates, features: FeatureTables) -> Scores:
         """[n_rows] float32 expected ratings, on the scale of the data."""
-        arrays = self._arrays
+        arrays = self.learned
         centre, lowest, highest = arrays["scale"]
         ratings = np.empty(len(candidates), np.float32)
         users, items = candidates.user_num, candidates.item_num
@@ -90,29 +75,16 @@ class BayesianFactorisation:
             ratings[rows] = np.einsum("rk,rk->r", arrays["users"][users[rows]], arrays["items"][items[rows]])
         return np.asarray(np.clip(ratings + centre, lowest, highest))
 
-    def save(self, directory: Path) -> None:
-        directory.mkdir(parents=True, exist_ok=True)
-        (directory / CONFIG_FILE).write_text(self.config.model_dump_json(indent=2))
-        np.savez(directory / ARRAYS_FILE, **self._arrays)  # type: ignore[arg-type]  # the stub takes one for allow_pickle
-
     def export(self, directory: Path) -> None:
         """What `save` writes is the serving form too."""
         self.save(directory)
-
-    @classmethod
-    def load(cls, directory: Path) -> Self:
-        """What `save` or `export` wrote."""
-        model = cls(BayesianFactorisationConfig.model_validate_json((directory / CONFIG_FILE).read_bytes()))
-        with np.load(directory / ARRAYS_FILE) as arrays:
-            model._fitted = dict(arrays)
-        return model
 
     def _mean_factors(
         self,
         pairs: RatedPairs,
         features: FeatureTables,
         generator: np.random.Generator,
-        progress: Callable[[int, int], None],
+        progress: Progress,
     ) -> tuple[Table, Table]:
         """[n_users + 1, rank] and [n_items + 1, rank] tables, whose product is the posterior mean, standardised."""
         config = self.config
@@ -138,12 +110,6 @@ class BayesianFactorisation:
                 mean.add(*_product_form(users.factors, items.factors))
             progress(sweep + 1, n_sweeps)
         return mean.factors()
-
-    @property
-    def _arrays(self) -> dict[str, npt.NDArray[np.float32]]:
-        if self._fitted is None:
-            raise InputError(f"{self.config.kind}: not fitted; call fit() or load() first")
-        return self._fitted
 
 
 def _product_form(users: Table, items: Table) -> tuple[Table, Table]:

@@ -42,12 +42,14 @@ class DeepRegressorConfig(_RegressorConfig):
 
 
 class HybridRegressorConfig(DeepRegressorConfig):
-    """Ratings by biases, a dot product and dense layers, where features and watches have a say in the embeddings."""
+    """Ratings by biases, a dot product and dense layers, with features and watches as side inputs of the embeddings."""
 
     kind: Literal["hybrid_regressor"] = "hybrid_regressor"  # type: ignore[assignment]  # a kind of its own
     loss: Literal["absolute", "squared"] = Field("squared", description="error of a rating that training lowers")
     embedding_size: int = Field(16, ge=1, le=4096, description="dimensions of a user and of an item")
-    watch_vectors: int = Field(64, ge=1, le=1024, description="directions of who watched what that are told of a side")
+    watch_vectors: int = Field(
+        64, ge=1, le=1024, description="leading singular vectors of the watch table that are side inputs"
+    )
     max_categories: int = Field(100, ge=1, description="feature columns with more categories are left out")
     l2: float = Field(0.02, ge=0, description="penalty on the squares of embeddings and biases")
 
@@ -56,17 +58,19 @@ RegressorConfig: TypeAlias = DotRegressorConfig | DeepRegressorConfig | HybridRe
 
 
 class BayesianFactorisationConfig(RatingRankerConfig):
-    """Ratings by factors of users and items, averaged over draws."""
+    """Ratings by factors of users and items, averaged over samples of their posterior."""
 
     kind: Literal["bayesian_factorisation"] = "bayesian_factorisation"
     embedding_size: int = Field(
         12, ge=1, le=256, description="dimensions that users and items share, without the biases"
     )
-    watch_vectors: int = Field(64, ge=1, le=1024, description="directions of who watched what that are told of a side")
+    watch_vectors: int = Field(
+        64, ge=1, le=1024, description="leading singular vectors of the watch table that are side inputs"
+    )
     max_categories: int = Field(100, ge=1, description="feature columns with more categories are left out")
     noise_freedom: float = Field(
         5.0, gt=0, description="the less, the further a user's noise may be from everybody's; degrees of freedom"
     )
-    warm_up: int = Field(50, ge=0, description="first sweeps, which do not count")
-    sweeps: int = Field(400, ge=1, description="draws that ratings are the mean of")
+    warm_up: int = Field(50, ge=0, description="first sweeps, whose samples are left out")
+    sweeps: int = Field(400, ge=1, description="samples that ratings are the mean of, one a sweep")
     rank: int = Field(64, ge=1, description="columns of the factor tables that the mean is kept in")

@@ -10,13 +10,13 @@ import numpy.typing as npt
 from pydantic import TypeAdapter
 
 from belfry.dataset.candidates import Candidates
-from belfry.dataset.errors import InputError
 from belfry.dataset.features import FeatureTables
 from belfry.dataset.interactions import Interactions
 from belfry.dataset.vocabulary import ItemNums, Numbers, UserNums
 from belfry.layers.backend import Tensor, keras, tf
 from belfry.layers.blocks import mlp
 from belfry.layers.export import export_onnx
+from belfry.layers.model import CONFIG_FILE, Model, Progress, no_progress
 from belfry.layers.training import train_epochs
 from belfry.layers.weights import WEIGHTS_FILE, load_weights, save_weights
 from belfry.ranking.base import Scores
@@ -24,11 +24,10 @@ from belfry.ranking.ratings.config import RegressorConfig
 from belfry.ranking.ratings.rated_pairs import ROWS_PER_BLOCK, RatedPairs, SideInputs, Table, check_ratings
 from belfry.ranking.ratings.serving import NETWORK_FILE
 
-CONFIG_FILE = "config.json"
 _CONFIG: TypeAdapter[RegressorConfig] = TypeAdapter(RegressorConfig)
 
 
-class RatingRegressor:
+class RatingRegressor(Model[RegressorConfig, "_Network"]):
     """Standardised rating = network(e_u, e_i), with embeddings e; predictions are clipped to the range of the ratings.
 
         dot_regressor       e_u . e_i
@@ -43,25 +42,12 @@ class RatingRegressor:
     feedback neural recommender systems.
     """
 
-    def __init__(self, config: RegressorConfig) -> None:
-        self.config = config
-        self._fitted: _Network | None = None
-
     def check(self, history: Interactions, features: FeatureTables) -> None:
-        """Refuse a history without ratings.
-
-        Raises:
-            InputError: names the column.
-        """
+        """Refuse a history without ratings."""
         check_ratings(history, self.config.kind)
 
     def fit(
-        self,
-        history: Interactions,
-        features: FeatureTables,
-        *,
-        seed: int,
-        progress: Callable[[int, int], None] = lambda done, total: None,
+        self, history: Interactions, features: FeatureTables, *, seed: int, progress: Progress = no_progress
     ) -> Self:
         """Train from scratch, keep the weights of the epoch that is best on held-back ratings, return itself.
 
@@ -81,7 +67,7 @@ class RatingRegressor:
         n_held_back = int(len(pairs) * config.validation_share)
         held_back, learned = order[:n_held_back], order[n_held_back:]
         users, items = _side_tables(features, config, seed)
-        self._fitted = network = _Network(config, (users.shape, items.shape))
+        self._learned = network = _Network(config, (users.shape, items.shape))
         network.start(pairs, learned, users, items)
         step, targets = self._make_step(), pairs.standard.astype(np.float32)
 
@@ -112,9 +98,9 @@ class RatingRegressor:
 
     def save(self, directory: Path) -> None:
         directory.mkdir(parents=True, exist_ok=True)
-        saved = {"config": self.config.model_dump(mode="json"), "shapes": self._network.shapes}
+        saved = {"config": self.config.model_dump(mode="json"), "shapes": self.learned.shapes}
         (directory / CONFIG_FILE).write_text(json.dumps(saved, indent=2))
-        save_weights(self._network, directory / WEIGHTS_FILE)
+        save_weights(self.learned, directory / WEIGHTS_FILE)
 
     @classmethod
     def load(cls, directory: Path) -> Self:
@@ -122,15 +108,15 @@ class RatingRegressor:
         saved = json.loads((directory / CONFIG_FILE).read_text())
         model = cls(_CONFIG.validate_python(saved["config"], strict=False))
         users, items = saved["shapes"]
-        model._fitted = _Network(model.config, (tuple(users), tuple(items)))
-        load_weights(model._fitted, directory / WEIGHTS_FILE)
+        model._learned = _Network(model.config, (tuple(users), tuple(items)))
+        load_weights(model._learned, directory / WEIGHTS_FILE)
         return model
 
     def export(self, directory: Path) -> None:
         """Write an ONNX graph: `user` and `item` [n] int32 in, `rating` [n] float32 out; it holds the side inputs."""
 
         def rating(inputs: Mapping[str, Tensor]) -> Tensor:
-            return self._network.rate(inputs["user"], inputs["item"])
+            return self.learned.rate(inputs["user"], inputs["item"])
 
         directory.mkdir(parents=True, exist_ok=True)
         one = np.ones(2, np.int32)
@@ -140,11 +126,11 @@ class RatingRegressor:
         blocks = [np.zeros(0, np.float32)]
         for first in range(0, len(users), ROWS_PER_BLOCK):
             rows = slice(first, first + ROWS_PER_BLOCK)
-            blocks.append(self._network.rate(tf.constant(users[rows]), tf.constant(items[rows])).numpy())
+            blocks.append(self.learned.rate(tf.constant(users[rows]), tf.constant(items[rows])).numpy())
         return np.concatenate(blocks)
 
     def _make_step(self) -> Callable[..., Tensor]:
-        network, config = self._network, self.config
+        network, config = self.learned, self.config
         optimizer = keras.optimizers.Adam(config.learning_rate)
         l2 = config.l2 if config.kind == "hybrid_regressor" else 0.0
 
@@ -159,12 +145,6 @@ class RatingRegressor:
             return loss
 
         return step  # type: ignore[no-any-return]
-
-    @property
-    def _network(self) -> "_Network":
-        if self._fitted is None:
-            raise InputError(f"{self.config.kind}: not fitted; call fit() or load() first")
-        return self._fitted
 
 
 def _side_tables(features: FeatureTables, config: RegressorConfig, seed: int) -> tuple[Table, Table]:

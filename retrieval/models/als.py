@@ -10,8 +10,9 @@ from belfry.dataset.features import FeatureTables
 from belfry.dataset.interactions import Interactions
 from belfry.dataset.vocabulary import UserNums
 from belfry.layers.config import ModelConfig
+from belfry.layers.model import Arrays, Progress
 from belfry.retrieval.base import Embeddings
-from belfry.retrieval.models.factors import ITEM_FACTORS, Arrays, FactorTowers, Progress
+from belfry.retrieval.models.factors import ITEM_FACTORS, FactorTowers
 
 _CELLS_PER_BLOCK = 1 << 22  # of the users' normal equations
 
@@ -41,11 +42,10 @@ class ALS(FactorTowers[ALSConfig]):
     """
 
     config_type = ALSConfig
-    name = "als"
 
     def encode_queries(self, users: UserNums, features: FeatureTables) -> Embeddings:
         """[n_users, embedding_size] user factors, solved for from `features.history`."""
-        factors, config = self._arrays[ITEM_FACTORS], self.config
+        factors, config = self.learned[ITEM_FACTORS], self.config
         matrix = features.history.matrix[users]
         gram = factors.T @ factors + config.l2 * np.eye(config.embedding_size, dtype=np.float32)
         queries = np.zeros((len(users), config.embedding_size), np.float32)

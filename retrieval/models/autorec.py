@@ -1,9 +1,6 @@
 """AutoRec by item: an autoencoder of the columns of the user-item table, through few hidden units."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
 from typing import Literal, Self
 
 import numpy as np
@@ -15,10 +12,12 @@ from belfry.dataset import columns
 from belfry.dataset.errors import DivergenceError, InputError
 from belfry.dataset.features import FeatureTables
 from belfry.dataset.interactions import Interactions
-from belfry.dataset.vocabulary import ItemNums, UserNums
+from belfry.dataset.vocabulary import UserNums
 from belfry.layers.config import ModelConfig
-from belfry.retrieval.base import Embeddings, Towers
+from belfry.layers.model import Arrays, Progress
+from belfry.retrieval.base import Embeddings
 from belfry.retrieval.dense import blocks
+from belfry.retrieval.models.factors import ITEM_FACTORS, FactorTowers
 
 _INITIAL_SCALE = 0.1  # standard deviation of the initial weights
 
@@ -36,7 +35,7 @@ class AutoRecConfig(ModelConfig):
     )
 
 
-class AutoRec:
+class AutoRec(FactorTowers[AutoRecConfig]):
     """score(u, i) = d_u . h_i + b_u with h_i = sigmoid(E^T x_i + offset), x_i being the column of item i.
 
     Training minimises half of the squared errors of the cells that count, plus l2 / 2 (|E|^2 + |D|^2), where row u of D
@@ -51,11 +50,8 @@ class AutoRec:
     ratings are zeros in the input; here they are means.
     """
 
-    epochs_trained = 0  # training runs to its end
-
-    def __init__(self, config: AutoRecConfig | None = None) -> None:
-        self.config = config or AutoRecConfig()
-        self._arrays: _Arrays | None = None
+    config_type = AutoRecConfig
+    array_names = (ITEM_FACTORS, "mean_row", "mean_rating")
 
     def check(self, history: Interactions, features: FeatureTables) -> None:
         """Refuse a history without ratings under reads=ratings, and a table above the limit.
@@ -76,24 +72,11 @@ class AutoRec:
                 "max_cells and wait"
             )
 
-    def fit(
-        self,
-        history: Interactions,
-        features: FeatureTables,
-        *,
-        seed: int,
-        validate: Callable[[Towers], float] | None = None,
-        epochs: int | None = None,
-        progress: Callable[[int, int], None] = lambda done, total: None,
-    ) -> Self:
-        """Train from scratch and return itself; `features`, `validate` and `epochs` are not used.
-
-        One thread: with more, sums come in another order and equal seeds give other weights.
-        """
+    def _train(self, history: Interactions, *, seed: int, progress: Progress) -> Arrays:
+        """On one thread: with more, sums come in another order and equal seeds give other weights."""
         from scipy.optimize import fmin_l_bfgs_b
         from threadpoolctl import threadpool_limits
 
-        self.check(history, features)
         config, size = self.config, self.config.embedding_size
         mean = 0.0
         if config.reads == "ratings" and history.rating is not None:
@@ -116,18 +99,20 @@ class AutoRec:
             if not np.isfinite(loss):
                 raise DivergenceError(f"autorec: loss is {loss} after {n_done} steps of L-BFGS; raise its l2")
             units = np.pad(weights.units(table), [(1, 0), (0, 0)])  # zeros for the unknown item
-        self._arrays = _Arrays(units, weights.rows.mean(axis=0, dtype=np.float64).astype(np.float32), mean)
-        return self
+        mean_row = weights.rows.mean(axis=0, dtype=np.float64).astype(np.float32)
+        return {ITEM_FACTORS: units, "mean_row": mean_row, "mean_rating": np.array(mean)}
 
     def encode_queries(self, users: UserNums, features: FeatureTables) -> Embeddings:
         """[n_users, embedding_size + 1] rows [d_u, b_u], solved for from `features.history`."""
-        fitted = self._fitted()
-        units, penalty = fitted.units, self.config.l2 * np.eye(fitted.units.shape[1], dtype=np.float32)
-        values = _values(features.history, self.config.reads, fitted.mean)[users]
-        queries = np.tile(fitted.mean_row, (len(users), 1))
+        units, penalty = (
+            self.learned[ITEM_FACTORS],
+            self.config.l2 * np.eye(self.config.embedding_size + 1, dtype=np.float32),
+        )
+        values = _values(features.history, self.config.reads, self.mean_rating)[users]
+        queries = np.tile(self.learned["mean_row"], (len(users), 1))
         known = np.flatnonzero(np.diff(values.indptr))
         if self.config.reads == "watches":  # the cells that count are the same for all users
-            queries[known] = np.linalg.solve(fitted.gram + penalty, (values[known] @ units).T).T
+            queries[known] = np.linalg.solve(units.T @ units + penalty, (values[known] @ units).T).T
             return queries
         for row in known:
             entries = slice(*values.indptr[row : row + 2])
@@ -135,50 +120,10 @@ class AutoRec:
             queries[row] = np.linalg.solve(rated.T @ rated + penalty, rated.T @ values.data[entries])
         return queries
 
-    def encode_candidates(self, items: ItemNums, features: FeatureTables) -> Embeddings:
-        """[n_items, embedding_size + 1] rows [h_i, 1]."""
-        return self._fitted().units[items]
-
     @property
     def mean_rating(self) -> float:
         """Under reads=ratings, what must be added to scores to make them ratings; else 0."""
-        return self._fitted().mean
-
-    def save(self, directory: Path) -> None:
-        directory.mkdir(parents=True, exist_ok=True)
-        (directory / "config.json").write_text(self.config.model_dump_json(indent=2))
-        fitted = self._fitted()
-        np.savez(directory / "arrays.npz", units=fitted.units, mean_row=fitted.mean_row, mean=np.float64(fitted.mean))
-
-    def export(self, directory: Path, features: FeatureTables) -> None:
-        """What `save` writes is the serving form too."""
-        self.save(directory)
-
-    @classmethod
-    def load(cls, directory: Path) -> Self:
-        model = cls(AutoRecConfig.model_validate_json((directory / "config.json").read_bytes()))
-        with np.load(directory / "arrays.npz") as arrays:
-            model._arrays = _Arrays(arrays["units"], arrays["mean_row"], float(arrays["mean"]))
-        return model
-
-    def _fitted(self) -> "_Arrays":
-        if self._arrays is None:
-            raise InputError("autorec: not fitted; call fit() or load() first")
-        return self._arrays
-
-
-@dataclass(frozen=True)
-class _Arrays:
-    """The result of a fit."""
-
-    units: Embeddings  # [n_items + 1, embedding_size + 1] hidden units and a 1; zeros for the unknown item
-    mean_row: npt.NDArray[np.float32]  # [embedding_size + 1] mean of the users' rows
-    mean: float  # of the ratings; 0 under reads=watches
-
-    @cached_property
-    def gram(self) -> Embeddings:
-        """[embedding_size + 1, embedding_size + 1]"""
-        return self.units.T @ self.units
+        return float(self.learned["mean_rating"])
 
 
 def _values(history: Interactions, reads: str, mean: float) -> "sp.csr_matrix[np.float32]":

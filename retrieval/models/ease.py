@@ -1,10 +1,8 @@
 """EASE: a linear item-to-item model in closed form."""
 
-from pathlib import Path
 from typing import Literal, Self
 
 import numpy as np
-import numpy.typing as npt
 import scipy.sparse as sp
 from pydantic import Field
 
@@ -16,6 +14,7 @@ from belfry.dataset.interactions import Interactions, SeenItems
 from belfry.dataset.similarity import ease_weights
 from belfry.dataset.vocabulary import ItemNums, UserNums
 from belfry.layers.config import ModelConfig
+from belfry.layers.model import ArrayModel
 from belfry.retrieval.dense import blocks, stack, top_candidates
 
 
@@ -30,7 +29,7 @@ class EASEConfig(ModelConfig):
     max_items: int = Field(20_000, ge=1, description="larger catalogues are refused: time is cubic, memory quadratic")
 
 
-class EASE:
+class EASE(ArrayModel[EASEConfig]):
     """score(u, i) = sum over the history of u of w_uj B_ji, with the weights B of `ease_weights`.
 
     w_uj is 1, or the recency weight of the watch under `half_life`. A user without a history gets no list.
@@ -38,9 +37,8 @@ class EASE:
     Source: Steck, Embarrassingly shallow autoencoders for sparse data, WWW 2019.
     """
 
-    def __init__(self, config: EASEConfig | None = None) -> None:
-        self.config = config or EASEConfig()
-        self._weights: npt.NDArray[np.float32] | None = None  # [n_items + 1 watched, n_items + 1 scored]
+    config_type = EASEConfig
+    array_names = ("weights",)  # [n_items + 1 watched, n_items + 1 scored] float32
 
     def check(self, history: Interactions, features: FeatureTables) -> None:
         """Refuse a catalogue above the limit, and a half-life without times.
@@ -60,14 +58,14 @@ class EASE:
     def fit(self, history: Interactions, features: FeatureTables, *, seed: int) -> Self:
         """Solve for the weights; `seed` is not used."""
         self.check(history, features)
-        self._weights = ease_weights(history.matrix, l2=self.config.l2 * np.sqrt(len(history.users)))
+        self._learned = {"weights": ease_weights(history.matrix, l2=self.config.l2 * np.sqrt(len(history.users)))}
         return self
 
     def retrieve(
         self, users: UserNums, features: FeatureTables, *, top_k: int, exclude: SeenItems, only: ItemNums | None = None
     ) -> Candidates:
         """Lists by `features.history`, which may be newer than the history of the fit."""
-        weights = self._fitted()
+        weights = self.learned["weights"]
         parts = []
         for block in blocks(len(users), len(weights)):
             read = self._histories(users[block], features)
@@ -83,19 +81,3 @@ class EASE:
         n_rows, n_columns = len(users), len(features.history.items) + 1
         bags = history_bags(features.history, users, half_life=self.config.half_life, max_length=n_columns)
         return sp.csr_matrix((bags.recency, (bags.row, bags.item_num)), shape=(n_rows, n_columns))
-
-    def save(self, directory: Path) -> None:
-        directory.mkdir(parents=True, exist_ok=True)
-        (directory / "config.json").write_text(self.config.model_dump_json(indent=2))
-        np.save(directory / "weights.npy", self._fitted())
-
-    @classmethod
-    def load(cls, directory: Path) -> Self:
-        model = cls(EASEConfig.model_validate_json((directory / "config.json").read_bytes()))
-        model._weights = np.load(directory / "weights.npy", mmap_mode="r")
-        return model
-
-    def _fitted(self) -> npt.NDArray[np.float32]:
-        if self._weights is None:
-            raise InputError("ease: not fitted; call fit() or load() first")
-        return self._weights

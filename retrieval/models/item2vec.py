@@ -16,8 +16,9 @@ from belfry.dataset.history import history_bags
 from belfry.dataset.interactions import Interactions, Positions
 from belfry.dataset.vocabulary import UNKNOWN, ItemNums, Numbers, UserNums
 from belfry.layers.config import ModelConfig
+from belfry.layers.model import Arrays, Progress, no_progress
 from belfry.retrieval.base import Embeddings
-from belfry.retrieval.models.factors import ITEM_FACTORS, Arrays, FactorTowers, Progress
+from belfry.retrieval.models.factors import ITEM_FACTORS, FactorTowers
 
 _INITIAL_SCALE = 0.1  # standard deviation of the initial vectors
 _DIVERGED = 1e4  # largest component of a vector; training that works stays far below
@@ -70,7 +71,6 @@ class Item2Vec(FactorTowers[Item2VecConfig]):
     """
 
     config_type = Item2VecConfig
-    name = "item2vec"
     array_names = (ITEM_FACTORS, "item_vectors", "user_vectors", "known_users")
 
     def check(self, history: Interactions, features: FeatureTables) -> None:
@@ -91,13 +91,13 @@ class Item2Vec(FactorTowers[Item2VecConfig]):
 
     def encode_queries(self, users: UserNums, features: FeatureTables) -> Embeddings:
         """[n_users, embedding_size + 1]; histories are those of `features.history`."""
-        history, vectors, user_vectors = features.history, self._arrays["item_vectors"], self._arrays["user_vectors"]
+        history, vectors, user_vectors = features.history, self.learned["item_vectors"], self.learned["user_vectors"]
         bags = history_bags(history, users, half_life=self.config.half_life or 1, max_length=len(history))
         weights = bags.uniform if self.config.half_life is None else bags.recency
         total = np.bincount(bags.row, weights, minlength=len(users)).astype(np.float32)
         cells = (weights / total[bags.row], (bags.row, bags.item_num))
         queries = np.asarray(sp.csr_matrix(cells, shape=(len(users), len(vectors))) @ vectors)
-        if len(user_vectors) and history.users.content_hash == self._arrays["known_users"]:
+        if len(user_vectors) and history.users.content_hash == self.learned["known_users"]:
             is_trained = user_vectors[users].any(axis=1)
             queries[is_trained] = user_vectors[users[is_trained]]
         return np.concatenate([queries, np.ones((len(users), 1), np.float32)], axis=1)
@@ -126,7 +126,7 @@ def item_vectors(history: Interactions, config: Item2VecConfig, *, seed: int) ->
 
 
 def _skip_gram(
-    history: Interactions, config: Item2VecConfig, *, seed: int, progress: Progress = lambda done, total: None
+    history: Interactions, config: Item2VecConfig, *, seed: int, progress: Progress = no_progress
 ) -> tuple[Embeddings, Embeddings]:
     """Input and output vectors, one row per item; zero for the unknown and the unwatched.
 

@@ -8,12 +8,12 @@ import scipy.sparse as sp
 from pydantic import Field
 
 from belfry.dataset.candidates import Candidates
-from belfry.dataset.errors import InputError
 from belfry.dataset.features import FeatureTables
 from belfry.dataset.interactions import Interactions, SeenItems
 from belfry.dataset.similarity import cosine_neighbours
 from belfry.dataset.vocabulary import ItemNums, UserNums
 from belfry.layers.config import ModelConfig
+from belfry.layers.model import Model
 from belfry.retrieval.dense import blocks, stack, top_candidates
 
 
@@ -27,7 +27,7 @@ class ItemKNNConfig(ModelConfig):
     )
 
 
-class ItemKNN:
+class ItemKNN(Model[ItemKNNConfig, "sp.csr_matrix[np.float32]"]):  # [n_items + 1 watched, n_items + 1 scored]
     """score(u, i) = sum of cosine(i, j) over the items j that u has watched and that are neighbours of i.
 
     Neighbours are those of the scored item: with those of the watched items instead, popular items crowd out the rest
@@ -37,9 +37,7 @@ class ItemKNN:
     Source: Sarwar et al., Item-based collaborative filtering recommendation algorithms, WWW 2001.
     """
 
-    def __init__(self, config: ItemKNNConfig | None = None) -> None:
-        self.config = config or ItemKNNConfig()
-        self._cosines: sp.csr_matrix[np.float32] | None = None  # [n_items + 1 watched, n_items + 1 scored]
+    config_type = ItemKNNConfig
 
     def check(self, history: Interactions, features: FeatureTables) -> None:
         """Any data will do."""
@@ -47,14 +45,14 @@ class ItemKNN:
     def fit(self, history: Interactions, features: FeatureTables, *, seed: int) -> Self:
         """Compute the neighbours; `features` and `seed` are not used."""
         neighbours = cosine_neighbours(history.matrix, n_neighbours=self.config.n_neighbours, shrink=self.config.shrink)
-        self._cosines = neighbours.T.tocsr()
+        self._learned = neighbours.T.tocsr()
         return self
 
     def retrieve(
         self, users: UserNums, features: FeatureTables, *, top_k: int, exclude: SeenItems, only: ItemNums | None = None
     ) -> Candidates:
         """Lists by `features.history`, which may be newer than the history of the fit."""
-        cosines = self._fitted()
+        cosines = self.learned
         parts = []
         for block in blocks(len(users), cosines.shape[0]):
             scores = (features.history.matrix[users[block]] @ cosines).toarray()
@@ -63,17 +61,11 @@ class ItemKNN:
         return stack(parts)
 
     def save(self, directory: Path) -> None:
-        directory.mkdir(parents=True, exist_ok=True)
-        (directory / "config.json").write_text(self.config.model_dump_json(indent=2))
-        sp.save_npz(directory / "cosines.npz", self._fitted(), compressed=False)
+        super().save(directory)
+        sp.save_npz(directory / "cosines.npz", self.learned, compressed=False)
 
     @classmethod
     def load(cls, directory: Path) -> Self:
-        model = cls(ItemKNNConfig.model_validate_json((directory / "config.json").read_bytes()))
-        model._cosines = sp.csr_matrix(sp.load_npz(directory / "cosines.npz"))
+        model = cls._of_saved_config(directory)
+        model._learned = sp.csr_matrix(sp.load_npz(directory / "cosines.npz"))
         return model
-
-    def _fitted(self) -> "sp.csr_matrix[np.float32]":
-        if self._cosines is None:
-            raise InputError("item_knn: not fitted; call fit() or load() first")
-        return self._cosines

@@ -11,8 +11,9 @@ from belfry.dataset.features import FeatureTables
 from belfry.dataset.interactions import Interactions
 from belfry.dataset.vocabulary import UserNums
 from belfry.layers.config import ModelConfig
+from belfry.layers.model import Arrays, Progress
 from belfry.retrieval.base import Embeddings
-from belfry.retrieval.models.factors import ITEM_FACTORS, Arrays, FactorTowers, Progress
+from belfry.retrieval.models.factors import ITEM_FACTORS, FactorTowers
 
 _NEGATIVE_SHARE = "negative_share"
 _CELLS_PER_BLOCK = 1 << 22  # of the users' weighted item factors
@@ -51,12 +52,11 @@ class LogisticMF(FactorTowers[LogisticMFConfig]):
     """
 
     config_type = LogisticMFConfig
-    name = "logistic_mf"
     array_names = (ITEM_FACTORS, _NEGATIVE_SHARE)
 
     def encode_queries(self, users: UserNums, features: FeatureTables) -> Embeddings:
         """[n_users, embedding_size + 2], solved for from `features.history`."""
-        factors, share = self._arrays[ITEM_FACTORS], self._arrays[_NEGATIVE_SHARE]
+        factors, share = self.learned[ITEM_FACTORS], self.learned[_NEGATIVE_SHARE]
         matrix = features.history.matrix[users]
         queries = np.zeros((len(users), factors.shape[1]), np.float32)
         n_users = max(1, _CELLS_PER_BLOCK // (np.count_nonzero(share) * factors.shape[1] + 1))

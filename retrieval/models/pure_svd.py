@@ -11,8 +11,9 @@ from belfry.dataset.features import FeatureTables
 from belfry.dataset.interactions import Interactions
 from belfry.dataset.vocabulary import UserNums
 from belfry.layers.config import ModelConfig
+from belfry.layers.model import Arrays, Progress
 from belfry.retrieval.base import Embeddings
-from belfry.retrieval.models.factors import ITEM_FACTORS, Arrays, FactorTowers, Progress
+from belfry.retrieval.models.factors import ITEM_FACTORS, FactorTowers
 
 _EPSILON = 1e-6  # share of the largest singular value; below it directions are rounding noise
 
@@ -32,7 +33,6 @@ class PureSVD(FactorTowers[PureSVDConfig]):
     """
 
     config_type = PureSVDConfig
-    name = "pure_svd"
 
     def check(self, history: Interactions, features: FeatureTables) -> None:
         """Refuse an embedding_size above the rank that the watch table can have.
@@ -49,7 +49,7 @@ class PureSVD(FactorTowers[PureSVDConfig]):
 
     def encode_queries(self, users: UserNums, features: FeatureTables) -> Embeddings:
         """[n_users, embedding_size] x_u V: sums of the factors of the watched items."""
-        return np.asarray(features.history.matrix[users] @ self._arrays[ITEM_FACTORS])
+        return np.asarray(features.history.matrix[users] @ self.learned[ITEM_FACTORS])
 
     def _train(self, history: Interactions, *, seed: int, progress: Progress) -> Arrays:
         matrix = history.matrix.astype(np.float64)

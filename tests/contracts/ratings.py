@@ -124,7 +124,7 @@ class RatingRankerPromises:
         loaded = type(ranker).load(tmp_path / "model")
         assert loaded.config == ranker.config
         np.testing.assert_array_equal(loaded.score(EVERY_PAIR, FEATURES), ranker.score(EVERY_PAIR, FEATURES))
-        assert {path.suffix for path in (tmp_path / "model").iterdir()} <= {".json", ".npz"}  # none runs code
+        assert {path.suffix for path in (tmp_path / "model").iterdir()} <= {".json", ".npz", ".npy"}  # none runs code
 
     def test_the_serving_form_gives_the_same_scores(self, ranker: Any, tmp_path: Path) -> None:
         ranker.export(tmp_path / "served")

@@ -7,11 +7,12 @@ import pytest
 
 from belfry.dataset.interactions import Interactions, SeenItems
 from belfry.dataset.vocabulary import Numbers
-from belfry.layers.batches import BatchPlan, RetrievalBatch, retrieval_batches
+from belfry.layers.batches import RetrievalBatch, retrieval_batches
 from belfry.layers.negatives import NegativeSampler
+from belfry.layers.towers.config import TowersConfig
 
 N_USERS, N_ITEMS = 23, 40
-PLAN = BatchPlan(
+PLAN = TowersConfig(
     batch_users=7,
     targets="any",
     hidden_share=(0.2, 0.5),
@@ -42,7 +43,7 @@ def watches(seed: int = 0) -> Interactions:
 
 def batches_of(
     history: Interactions,
-    plan: BatchPlan = PLAN,
+    plan: TowersConfig = PLAN,
     *,
     seed: int = 0,
     n_candidates: int = WHOLE,
@@ -88,7 +89,9 @@ def test_nothing_that_is_read_is_a_target(n_candidates: int, targets: str) -> No
     """Not even for user 1, who watches some items twice and may be left without a target."""
     history = watches()
     for seed in range(5):
-        for batch in batches_of(history, replace(PLAN, targets=targets), seed=seed, n_candidates=n_candidates):
+        for batch in batches_of(
+            history, PLAN.model_copy(update={"targets": targets}), seed=seed, n_candidates=n_candidates
+        ):
             for user, read, wanted, negatives in queries_of(batch):
                 assert read
                 assert wanted or user == 1
@@ -100,7 +103,7 @@ def test_nothing_that_is_read_is_a_target(n_candidates: int, targets: str) -> No
 @pytest.mark.parametrize("targets", ["any", "next"])
 def test_targets_and_negatives_are_those_of_the_querys_own_user(n_candidates: int, targets: str) -> None:
     history = watches()
-    for batch in batches_of(history, replace(PLAN, targets=targets), n_candidates=n_candidates):
+    for batch in batches_of(history, PLAN.model_copy(update={"targets": targets}), n_candidates=n_candidates):
         n_queries, n_columns = len(batch.users), len(batch.candidates)
         assert n_queries != n_columns
         assert batch.target_weight.shape == batch.negative_weight.shape == (n_queries, n_columns)
@@ -115,7 +118,7 @@ def test_targets_and_negatives_are_those_of_the_querys_own_user(n_candidates: in
 
 def test_next_targets_follow_what_is_read_in_time() -> None:
     history = watches()
-    for batch in batches_of(history, replace(PLAN, targets="next")):
+    for batch in batches_of(history, PLAN.model_copy(update={"targets": "next"})):
         for user, read, wanted, _ in queries_of(batch):
             ordered = in_time(history, user)
             assert read == ordered[: len(read)]
@@ -125,14 +128,14 @@ def test_next_targets_follow_what_is_read_in_time() -> None:
 def test_the_hidden_share_stays_in_its_range() -> None:
     table = pa.table({"user_id": np.repeat([1, 2], 5000), "item_id": np.tile(np.arange(5000), 2)})
     history = Interactions.from_table(table)
-    for batch in batches_of(history, replace(PLAN, hidden_share=(0.3, 0.4)), n_candidates=5000):
+    for batch in batches_of(history, PLAN.model_copy(update={"hidden_share": (0.3, 0.4)}), n_candidates=5000):
         shares = batch.target_weight.sum(axis=1) / 5000
         assert ((shares > 0.27) & (shares < 0.43)).all()
 
 
 def test_only_the_newest_are_read() -> None:
     history = watches()
-    for batch in batches_of(history, replace(PLAN, targets="next", max_history=2)):
+    for batch in batches_of(history, PLAN.model_copy(update={"targets": "next", "max_history": 2})):
         for user, read, wanted, _ in queries_of(batch):
             ordered = in_time(history, user)
             assert 1 <= len(read) <= 2
@@ -143,7 +146,7 @@ def test_only_the_newest_are_read() -> None:
 
 
 def test_cold_queries_read_nothing_and_keep_their_targets() -> None:
-    for batch in batches_of(watches(), replace(PLAN, cold_share=0.999999)):
+    for batch in batches_of(watches(), PLAN.model_copy(update={"cold_share": 0.999999})):
         assert len(batch.bags.item_num) == 0
         assert (batch.target_weight.sum(axis=1) > 0).all()
 
@@ -152,7 +155,7 @@ def test_dropout_thins_histories_out_but_no_targets() -> None:
     history = watches()
     plain, thinned = (
         [len(read) for batch in batches_of(history, plan) for _, read, _, _ in queries_of(batch)]
-        for plan in (PLAN, replace(PLAN, history_dropout=0.5))
+        for plan in (PLAN, PLAN.model_copy(update={"history_dropout": 0.5}))
     )
     assert 0.3 < sum(thinned) / sum(plain) < 0.7
 
@@ -179,7 +182,10 @@ def test_log_q_is_how_often_a_candidate_turns_up() -> None:
     users, items = np.nonzero(generator.random((300, N_ITEMS)) < 0.6 / np.sqrt(np.arange(1, N_ITEMS + 1)))
     history = Interactions.from_table(pa.table({"user_id": users, "item_id": items}))
     n_steps, n_present, stated = 0, np.zeros(N_ITEMS + 1), np.zeros(N_ITEMS + 1)
-    plan, sampler = replace(PLAN, batch_users=5, hidden_share=(0.2, 0.3)), NegativeSampler(history, "mixed", FEW)
+    plan, sampler = (
+        PLAN.model_copy(update={"batch_users": 5, "hidden_share": (0.2, 0.3)}),
+        NegativeSampler(history, "mixed", FEW),
+    )
     for _ in range(50):
         for batch in retrieval_batches(history, plan, sampler, generator):
             n_steps += 1
@@ -193,7 +199,7 @@ def test_log_q_is_how_often_a_candidate_turns_up() -> None:
 
 def test_equal_seeds_give_equal_batches() -> None:
     history = watches()
-    plan = replace(PLAN, history_dropout=0.3, cold_share=0.2)
+    plan = PLAN.model_copy(update={"history_dropout": 0.3, "cold_share": 0.2})
     one, same, other = (batches_of(history, plan, seed=seed, n_candidates=FEW) for seed in (1, 1, 2))
     for left, right in zip(one, same, strict=True):
         for name in ("users", "candidates", "log_q", "target_weight", "negative_weight", "age"):
@@ -221,7 +227,7 @@ def test_impressions_are_negatives_of_their_user_with_their_own_weight() -> None
     pairs = [(user, item) for user, items in unseen.items() for item in items]
     table = pa.table({"user_id": [user for user, _ in pairs], "item_id": [item for _, item in pairs]})
     history = replace(history, impressions=SeenItems.from_table(table, history.users, history.items))
-    for batch in batches_of(history, replace(PLAN, impression_weight=3.0), n_candidates=FEW):
+    for batch in batches_of(history, PLAN.model_copy(update={"impression_weight": 3.0}), n_candidates=FEW):
         for row, user in enumerate(batch.users):
             is_impression = np.isin(batch.candidates, unseen.get(int(user), []))
             assert is_impression.sum() == len(unseen.get(int(user), []))
@@ -243,7 +249,7 @@ def test_the_age_is_how_long_before_the_end_the_oldest_target_was() -> None:
     history = watches()
     assert history.timestamp_s is not None
     first_s, now_s = int(history.timestamp_s.min()), int(history.timestamp_s.max())
-    for batch in batches_of(history, replace(PLAN, targets="next")):
+    for batch in batches_of(history, PLAN.model_copy(update={"targets": "next"})):
         for row, (user, _, wanted, _) in enumerate(queries_of(batch)):
             if user == 1:  # watches some items twice
                 continue

@@ -19,8 +19,8 @@ from belfry.pipeline.runs.reader import Run
 from belfry.pipeline.serving.recommender import Parts, Recommender
 from belfry.pipeline.serving.two_stage import TwoStage
 from belfry.ranking.base import Scores
-from belfry.retrieval.models.item_knn import ItemKNN
-from belfry.retrieval.popularity import Popularity
+from belfry.retrieval.models.item_knn import ItemKNN, ItemKNNConfig
+from belfry.retrieval.popularity import Popularity, PopularityConfig
 
 SEEN_ALL, SEEN_ODD, NO_HISTORY = 7, 8, 9  # user ids
 
@@ -52,8 +52,8 @@ class SmallRecommender(Recommender):
             features=features,
             towers=NoTowers(),  # type: ignore[arg-type]
             vectors=np.zeros((n_items + 1, 1), np.float32),
-            retriever=ItemKNN().fit(history.select(user != SEEN_ALL), features, seed=0),
-            popularity=Popularity().fit(history, features, seed=0),
+            retriever=ItemKNN(ItemKNNConfig()).fit(history.select(user != SEEN_ALL), features, seed=0),
+            popularity=Popularity(PopularityConfig()).fit(history, features, seed=0),
             cold_weight=0.0,
             ranker=TurnRound(),
             n_candidates=n_items,

@@ -10,7 +10,7 @@ from belfry.dataset.tables import Tables
 from belfry.pipeline.config import PipelineConfig, load_config
 from belfry.pipeline.training.retrieval_stage import FirstStage, Tuning
 from belfry.retrieval.blend import Source, combine
-from belfry.retrieval.models.item_knn import ItemKNN
+from belfry.retrieval.models.item_knn import ItemKNN, ItemKNNConfig
 from belfry.retrieval.popularity import Popularity, PopularityConfig
 
 N_USERS, N_ITEMS, N_EVENTS, DAY_S = 40, 30, 500, 86_400
@@ -60,6 +60,6 @@ def quick_stage(data: Data, history: Interactions) -> FirstStage:
     """Item neighbours and popularity; no towers."""
     features = data.features(history)
     popularity = Popularity(PopularityConfig(half_life_days=14, segment_smoothing=2)).fit(history, features, seed=0)
-    neighbours = ItemKNN().fit(history, features, seed=0)
+    neighbours = ItemKNN(ItemKNNConfig()).fit(history, features, seed=0)
     retriever = combine([Source("item_knn", neighbours, 12, 1.0), Source("popularity", popularity, 6, 1.0)])
     return FirstStage(features, {}, Tuning({}, {}), popularity, retriever)

@@ -10,8 +10,8 @@ from belfry.dataset.vocabulary import Numbers
 from belfry.retrieval.blend import CombinedRetriever, Source, combine, fuse, normalised_scores
 from belfry.retrieval.index.exact import ExactIndex
 from belfry.retrieval.indexed import IndexedRetriever
-from belfry.retrieval.models.item_knn import ItemKNN
-from belfry.retrieval.popularity import Popularity
+from belfry.retrieval.models.item_knn import ItemKNN, ItemKNNConfig
+from belfry.retrieval.popularity import Popularity, PopularityConfig
 from tests.contracts.checkerboard import Checkerboard, checkerboard
 from tests.contracts.retriever import RetrieverPromises
 
@@ -40,8 +40,8 @@ def sources_of(history: Interactions, features: FeatureTables) -> list[Source]:
     index = ExactIndex.build(towers.vectors[1:], np.arange(1, len(towers.vectors), dtype=np.int32))
     retrievers = {
         "towers": IndexedRetriever(towers, index),
-        "popular": Popularity().fit(history, features, seed=0),
-        "neighbours": ItemKNN().fit(history, features, seed=0),
+        "popular": Popularity(PopularityConfig()).fit(history, features, seed=0),
+        "neighbours": ItemKNN(ItemKNNConfig()).fit(history, features, seed=0),
     }
     places = zip(retrievers.items(), QUOTAS, WEIGHTS, strict=True)
     return [Source(name, retriever, quota, weight) for (name, retriever), quota, weight in places]

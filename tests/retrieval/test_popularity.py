@@ -17,7 +17,7 @@ class TestPopularityPromises(TrainedRetrieverPromises):
     learns_checkerboard = False
 
     def unfitted(self) -> Popularity:
-        return Popularity()
+        return Popularity(PopularityConfig())
 
 
 class TestRecentPopularityPromises(TestPopularityPromises):
@@ -64,7 +64,7 @@ def test_an_item_without_watches_scores_zero_and_comes_last() -> None:
 
 def test_who_saw_everything_gets_nothing() -> None:
     history = watches([(1, 1), (1, 2), (2, 2)])
-    model = Popularity().fit(history, features_of(history), seed=0)
+    model = Popularity(PopularityConfig()).fit(history, features_of(history), seed=0)
     candidates = model.retrieve(np.array([1, 2], np.int32), features_of(history), top_k=9, exclude=history.seen_items)
     assert candidates.user_num.tolist() == [2]
     assert candidates.item_num.tolist() == [1]
@@ -73,7 +73,7 @@ def test_who_saw_everything_gets_nothing() -> None:
 def test_many_blocks_give_what_one_gives(monkeypatch: pytest.MonkeyPatch) -> None:
     generator = np.random.default_rng(0)
     history = watches(list(zip(generator.integers(1, 40, 300), generator.integers(1, 30, 300), strict=True)))
-    model = Popularity().fit(history, features_of(history), seed=0)
+    model = Popularity(PopularityConfig()).fit(history, features_of(history), seed=0)
     users = np.arange(1, len(history.users) + 1, dtype=np.int32)
     whole = model.retrieve(users, features_of(history), top_k=5, exclude=history.seen_items)
     monkeypatch.setattr("belfry.retrieval.dense.CELLS_PER_BLOCK", 50)
@@ -116,7 +116,7 @@ def test_the_parts_of_a_score_add_up_to_it() -> None:
         parts = model.parts(user, found.item_num, features)
         assert list(parts) == ["", "group"]
         np.testing.assert_allclose(sum(parts.values()), found.score, rtol=1e-6)
-    plain = Popularity().fit(history, features, seed=0)
+    plain = Popularity(PopularityConfig()).fit(history, features, seed=0)
     assert list(plain.parts(1, np.array([2], np.int32), features)) == [""]
     np.testing.assert_allclose(plain.parts(1, np.array([2], np.int32), features)[""], np.log(9), rtol=1e-6)
 

@@ -5,8 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from belfry.dataset.features import FeatureTables
-from belfry.ranking.features.base import Arrays, Column, FeatureGroup, PairRequest, Values
-from belfry.ranking.features.config import PairFeaturesConfig
+from belfry.ranking.features.base import Column, FeatureGroup, PairRequest, Values
 from belfry.ranking.features.history import means
 
 
@@ -14,11 +13,6 @@ class NumericColumns(FeatureGroup):
     """The user's own, the candidate's own, and `distance.<column>` = |candidate's - mean of the history's|."""
 
     name = "numeric"
-
-    @staticmethod
-    def fit(features: FeatureTables, config: PairFeaturesConfig) -> Arrays:
-        """Nothing is kept; without numeric columns the group is empty."""
-        return {}
 
     def columns(self, features: FeatureTables, sources: tuple[str, ...]) -> Sequence[Column]:
         """One for each column of users, two for each of items."""

@@ -5,8 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from belfry.dataset.features import FeatureTables
-from belfry.ranking.features.base import Arrays, Column, FeatureGroup, PairRequest, Values
-from belfry.ranking.features.config import PairFeaturesConfig
+from belfry.ranking.features.base import Column, FeatureGroup, PairRequest, Values
 
 
 class RetrievalScores(FeatureGroup):
@@ -17,11 +16,6 @@ class RetrievalScores(FeatureGroup):
     """
 
     name = "retrieval_scores"
-
-    @staticmethod
-    def fit(features: FeatureTables, config: PairFeaturesConfig) -> Arrays:
-        """Nothing is kept, and nothing needed."""
-        return {}
 
     def columns(self, features: FeatureTables, sources: tuple[str, ...]) -> Sequence[Column]:
         """Two for retrieval, and two for each source."""

@@ -8,6 +8,7 @@ from belfry.dataset.features import FeatureTables
 from belfry.dataset.interactions import Interactions
 from belfry.layers.backend import Tensor, keras, tf
 from belfry.layers.losses import MASKED
+from belfry.layers.training import make_step
 from belfry.retrieval.config import AutoencoderConfig
 from belfry.retrieval.models.neural.profiles import ProfileNetwork, ProfileTowers
 
@@ -27,7 +28,6 @@ class Autoencoder(ProfileTowers[AutoencoderConfig, "_AutoencoderNetwork"]):
     """
 
     config_type = AutoencoderConfig
-    name = "autoencoder"
 
     def _make_network(self, features: FeatureTables) -> "_AutoencoderNetwork":
         return _AutoencoderNetwork(len(features.history.items), self.config)
@@ -38,34 +38,30 @@ class Autoencoder(ProfileTowers[AutoencoderConfig, "_AutoencoderNetwork"]):
     def _make_step(
         self, optimizer: keras.optimizers.Optimizer, history: Interactions, *, n_steps: int
     ) -> Callable[[Tensor], Tensor]:
-        network, config = self._network, self.config
+        network, config = self.learned, self.config
         weights = network.trainable_variables
         is_variational = config.variant == "variational"
         l2 = 0.0 if is_variational else config.l2 / history.matrix.nnz
         n_rising = max(config.kl_rise * n_steps, 1)  # steps until the divergence has its full weight, kl_weight
 
-        @tf.function(autograph=False, reduce_retracing=True)  # type: ignore[untyped-decorator]
-        def step(profiles: Tensor) -> Tensor:
+        def losses(profiles: Tensor) -> tuple[Tensor, Tensor]:
             is_kept = tf.random.uniform(tf.shape(profiles)) >= config.dropout
             read = tf.where(is_kept, profiles, 0.0)
-            with tf.GradientTape() as tape:
-                code, log_variance = network.encode(read)
-                divergence = 0.0
-                if is_variational:
-                    divergence = tf.reduce_sum(tf.exp(log_variance) + code**2 - 1 - log_variance) / 2
-                    code += tf.random.normal(tf.shape(code)) * tf.exp(log_variance / 2)
-                logits = network.score(network.decode(code))
-                logits = logits if is_variational else tf.where(read > 0, MASKED, logits)
-                targets = profiles if is_variational else profiles - read
-                n_targets = tf.maximum(tf.reduce_sum(targets), 1.0)
-                loss = -tf.reduce_sum(targets * tf.nn.log_softmax(logits)) / n_targets
-                squares = tf.add_n([tf.reduce_sum(weight**2) for weight in weights if len(weight.shape) == 2])
-                risen = tf.minimum(tf.cast(optimizer.iterations, tf.float32) / n_rising, 1.0)
-                objective = loss + l2 * squares + config.kl_weight * risen * divergence / n_targets
-            optimizer.apply_gradients(zip(tape.gradient(objective, weights), weights, strict=True))
-            return loss
+            code, log_variance = network.encode(read)
+            divergence = 0.0
+            if is_variational:
+                divergence = tf.reduce_sum(tf.exp(log_variance) + code**2 - 1 - log_variance) / 2
+                code += tf.random.normal(tf.shape(code)) * tf.exp(log_variance / 2)
+            logits = network.score(network.decode(code))
+            logits = logits if is_variational else tf.where(read > 0, MASKED, logits)
+            targets = profiles if is_variational else profiles - read
+            n_targets = tf.maximum(tf.reduce_sum(targets), 1.0)
+            loss = -tf.reduce_sum(targets * tf.nn.log_softmax(logits)) / n_targets
+            squares = tf.add_n([tf.reduce_sum(weight**2) for weight in weights if len(weight.shape) == 2])
+            risen = tf.minimum(tf.cast(optimizer.iterations, tf.float32) / n_rising, 1.0)
+            return loss, loss + l2 * squares + config.kl_weight * risen * divergence / n_targets
 
-        return step  # type: ignore[no-any-return]
+        return make_step(network, optimizer, losses)
 
 
 class _AutoencoderNetwork(ProfileNetwork):

@@ -16,6 +16,7 @@ from belfry.dataset.vocabulary import ItemNums, UserNums
 from belfry.layers.backend import Tensor, keras, tf
 from belfry.layers.blocks import mlp
 from belfry.layers.export import export_onnx
+from belfry.layers.training import make_step
 from belfry.retrieval.base import Embeddings
 from belfry.retrieval.config import FeedForwardMFConfig
 from belfry.retrieval.neural_towers import NeuralTowers, TrainingPlan
@@ -41,7 +42,6 @@ class FeedForwardMF(NeuralTowers[FeedForwardMFConfig, "_Network"]):
     """
 
     config_type = FeedForwardMFConfig
-    name = "feed_forward_mf"
 
     def check(self, history: Interactions, features: FeatureTables) -> None:
         """Refuse target=rating without ratings.
@@ -57,17 +57,17 @@ class FeedForwardMF(NeuralTowers[FeedForwardMFConfig, "_Network"]):
 
     def encode_queries(self, users: UserNums, features: FeatureTables) -> Embeddings:
         """[n_users, embedding_size]."""
-        return np.asarray(self._network.queries(tf.constant(users)))
+        return np.asarray(self.learned.queries(tf.constant(users)))
 
     def encode_candidates(self, items: ItemNums, features: FeatureTables) -> Embeddings:
         """[n_items, embedding_size]."""
-        return np.asarray(self._network.candidates(tf.constant(items)))
+        return np.asarray(self.learned.candidates(tf.constant(items)))
 
     def export(self, directory: Path, features: FeatureTables) -> None:
         """Write the query tower as an ONNX graph: `user` [n] int32 in, `query` [n, embedding_size] float32 out."""
 
         def query(inputs: Mapping[str, Tensor]) -> Tensor:
-            return self._network.queries(inputs["user"])
+            return self.learned.queries(inputs["user"])
 
         export_onnx(query, {"user": np.zeros(1, np.int32)}, directory / QUERY_TOWER_FILE, output="query")
 
@@ -94,27 +94,23 @@ class FeedForwardMF(NeuralTowers[FeedForwardMFConfig, "_Network"]):
         Args:
             item_share: share of the items' penalty in a step, because an item is in every step of an epoch.
         """
-        network, config = self._network, self.config
+        network, config = self.learned, self.config
 
-        @tf.function(autograph=False, reduce_retracing=True)  # type: ignore[untyped-decorator]
-        def step(users: Tensor, items: Tensor, n_cells: Tensor, cells: Tensor, target: Tensor) -> Tensor:
-            with tf.GradientTape() as tape:
-                queries = network.queries(users, training=True)
-                candidates = network.candidates(items, training=True)
-                scores = tf.matmul(queries, candidates, transpose_b=True)
-                errors = tf.gather_nd(scores, cells) - target
-                zeros = tf.reduce_sum(tf.linalg.matvec(scores**2, n_cells))
-                loss = tf.reduce_sum(errors**2) + config.unwatched_weight * zeros
-                squares = tf.reduce_sum(queries**2)
-                squares += item_share * tf.reduce_sum(n_cells[:, tf.newaxis] * candidates**2)
-                scale = 1 / tf.maximum(tf.reduce_sum(target**2), 1.0)
-                objective = (loss + config.l2 * squares) * scale
-            weights = network.trainable_variables
-            gradients = map(tf.convert_to_tensor, tape.gradient(objective, weights))
-            optimizer.apply_gradients(zip(gradients, weights, strict=True))
-            return loss * scale
+        def losses(
+            users: Tensor, items: Tensor, n_cells: Tensor, cells: Tensor, target: Tensor
+        ) -> tuple[Tensor, Tensor]:
+            queries = network.queries(users, training=True)
+            candidates = network.candidates(items, training=True)
+            scores = tf.matmul(queries, candidates, transpose_b=True)
+            errors = tf.gather_nd(scores, cells) - target
+            zeros = tf.reduce_sum(tf.linalg.matvec(scores**2, n_cells))
+            loss = tf.reduce_sum(errors**2) + config.unwatched_weight * zeros
+            squares = tf.reduce_sum(queries**2)
+            squares += item_share * tf.reduce_sum(n_cells[:, tf.newaxis] * candidates**2)
+            scale = 1 / tf.maximum(tf.reduce_sum(target**2), 1.0)
+            return loss * scale, (loss + config.l2 * squares) * scale
 
-        return step  # type: ignore[no-any-return]
+        return make_step(network, optimizer, losses)
 
 
 class _Network(keras.Model):  # type: ignore[misc]

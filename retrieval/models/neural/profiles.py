@@ -64,26 +64,27 @@ class ProfileTowers(NeuralTowers[ConfigT, NetworkT]):
     def check(self, history: Interactions, features: FeatureTables) -> None:
         """Refuse a catalogue above the limit, and an empty history."""
         n_items, max_items = len(history.items), self.config.max_items
+        kind = self.config.kind
         if n_items > max_items:
             raise InputError(
-                f"{self.name}: {n_items:,} items are above {self.name}'s max_items={max_items:,}: every user in every "
+                f"{kind}: {n_items:,} items are above {kind}'s max_items={max_items:,}: every user in every "
                 "step scores the whole catalogue; leave this source out, or raise max_items if time and memory allow"
             )
         if not history.matrix.nnz:
-            raise InputError(f"interactions: no known user has watched a known item, so {self.name} cannot learn")
+            raise InputError(f"interactions: no known user has watched a known item, so {kind} cannot learn")
 
     def encode_queries(self, users: UserNums, features: FeatureTables) -> Embeddings:
         """[n_users, dim + 1]; see the class for the last dimension."""
         matrix = features.history.matrix
         parts = [
-            self._network.queries(tf.constant(matrix[users[block], 1:].toarray())).numpy()
+            self.learned.queries(tf.constant(matrix[users[block], 1:].toarray())).numpy()
             for block in blocks(len(users), matrix.shape[1])
         ]
         return np.concatenate(parts)
 
     def encode_candidates(self, items: ItemNums, features: FeatureTables) -> Embeddings:
         """[n_items, dim + 1]"""
-        return np.asarray(self._network.candidates())[items]
+        return np.asarray(self.learned.candidates())[items]
 
     def export(self, directory: Path, features: FeatureTables) -> None:
         """Write the query tower as an ONNX graph.
@@ -96,11 +97,11 @@ class ProfileTowers(NeuralTowers[ConfigT, NetworkT]):
             history = inputs["history"]
             rows = tf.broadcast_to(tf.range(tf.shape(history)[0])[:, tf.newaxis], tf.shape(history))
             profiles = tf.tensor_scatter_nd_update(
-                tf.zeros([tf.shape(history)[0], self._network.n_items + 1]),
+                tf.zeros([tf.shape(history)[0], self.learned.n_items + 1]),
                 tf.stack([rows, history], axis=-1),
                 tf.ones_like(history, tf.float32),
             )
-            return self._network.queries(profiles[:, 1:])
+            return self.learned.queries(profiles[:, 1:])
 
         export_onnx(query, {"history": np.zeros((1, 1), np.int32)}, directory / QUERY_TOWER_FILE, output="query")
 

@@ -27,14 +27,13 @@ class RBM(ProfileTowers[RBMConfig, "_RBMNetwork"]):
     """
 
     config_type = RBMConfig
-    name = "rbm"
 
     def _make_network(self, features: FeatureTables) -> "_RBMNetwork":
         return _RBMNetwork(len(features.history.items), self.config)
 
     def _plan(self, history: Interactions, features: FeatureTables, generator: np.random.Generator) -> TrainingPlan:
         shares = _shares(history)
-        self._network.item_bias.assign(np.log(shares / (1 - shares)))
+        self.learned.item_bias.assign(np.log(shares / (1 - shares)))
         return super()._plan(history, features, generator)
 
     def _baseline_loss(self, history: Interactions) -> float:
@@ -44,7 +43,7 @@ class RBM(ProfileTowers[RBMConfig, "_RBMNetwork"]):
     def _make_step(
         self, optimizer: keras.optimizers.Optimizer, history: Interactions, *, n_steps: int
     ) -> Callable[[Tensor], Tensor]:
-        network, n_rounds = self._network, self.config.n_rounds
+        network, n_rounds = self.learned, self.config.n_rounds
         weights, l2 = network.trainable_variables, self.config.l2 / _n_users(history)
 
         @tf.function(autograph=False, reduce_retracing=True)  # type: ignore[untyped-decorator]

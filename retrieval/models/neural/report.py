@@ -6,20 +6,17 @@ from pathlib import Path
 
 import numpy as np
 
-from belfry.dataset.errors import DivergenceError, InputError
 from belfry.dataset.features import FeatureTables
 from belfry.dataset.interactions import Interactions, SeenItems
 from belfry.dataset.vocabulary import ItemNums, Numbers, UserNums
 from belfry.layers.backend import Tensor, keras, tf, tfrs
 from belfry.layers.export import export_onnx
-from belfry.layers.weights import WEIGHTS_FILE, load_weights, save_weights
-from belfry.retrieval.base import Embeddings, Towers
+from belfry.retrieval.base import Embeddings
 from belfry.retrieval.config import ReportConfig
-from belfry.retrieval.neural_towers import CONFIG_FILE
+from belfry.retrieval.neural_towers import NeuralTowers, TrainingPlan
 from belfry.retrieval.onnx_towers import QUERY_TOWER_FILE
 
 TOP_KS = (1, 5, 10, 50, 100)
-TITLES_FILE = "titles.npy"
 _EVALUATION_BATCH = 4096
 
 
@@ -42,7 +39,7 @@ class EpochRecord(TopKAccuracy):
     loss: float  # mean over the steps; the loss of a step is a sum over its batch
 
 
-class ReportTwoTower:
+class ReportTwoTower(NeuralTowers[ReportConfig, "_Towers"]):
     """s_ui = embedding of the user's id . embedding of the title; nothing else is known of either.
 
     Objective "softmax": in-batch softmax, as the report's code did by `tfrs.tasks.Retrieval`. "binary" maximises what
@@ -53,123 +50,70 @@ class ReportTwoTower:
     as printed, its second sum lacks the minus before s_uj, which would reward high scores of negatives. Negatives are
     drawn uniformly among the titles that their user has not watched.
 
-    An unknown user gets row 0, which training never touches: its lists are random.
+    An unknown user gets row 0, which training never touches: its lists are random. The report trains for all epochs,
+    whatever an evaluation would say of them.
     """
 
-    def __init__(self, config: ReportConfig) -> None:
-        self.config = config
-        self.epochs: list[EpochRecord] = []  # of the last fit
-        self._fitted: tuple[_Towers, Numbers] | None = None
+    config_type = ReportConfig
+    epochs: tuple[EpochRecord, ...] = ()  # of the last fit
 
-    @property
-    def epochs_trained(self) -> int:
-        return len(self.epochs)
+    def test_accuracy(self, test: Interactions) -> TopKAccuracy:
+        """Accuracy on `test`, which has the vocabularies of the fit."""
+        return self.learned.accuracy(test.user_num, self.learned.title_of.numpy()[test.item_num])
 
-    def check(self, history: Interactions, features: FeatureTables) -> None:
-        """Any data will do."""
+    def encode_queries(self, users: UserNums, features: FeatureTables) -> Embeddings:
+        """[n_users, embedding_size]."""
+        return np.asarray(self.learned.users(users))
 
-    def fit(
-        self,
-        history: Interactions,
-        features: FeatureTables,
-        *,
-        seed: int,
-        validate: Callable[[Towers], float] | None = None,
-        epochs: int | None = None,
-        progress: Callable[[int, int], None] = lambda done, total: None,
-    ) -> "ReportTwoTower":
-        """Train from scratch and return itself; `self.epochs` records loss and accuracy.
+    def encode_candidates(self, items: ItemNums, features: FeatureTables) -> Embeddings:
+        """[n_items, embedding_size]; items of one title share theirs."""
+        return np.asarray(self.learned.titles(tf.gather(self.learned.title_of, items)))
 
-        Accuracy is measured after each epoch: within the steps, as the report did, it costs more than the training.
+    def export(self, directory: Path, features: FeatureTables) -> None:
+        """Write the query tower as an ONNX graph: `user` [n] int32 in, `query` [n, embedding_size] float32 out."""
 
-        Args:
-            validate, epochs: not used; the report trains for all epochs.
-            progress: told of (epochs done, epochs in all).
+        def query(inputs: Mapping[str, Tensor]) -> Tensor:
+            return tf.gather(self.learned.users.embeddings, inputs["user"])
 
-        Raises:
-            DivergenceError: the loss is not finite.
-        """
-        config = self.config
-        generator = np.random.default_rng(seed)
-        keras.utils.set_random_seed(seed)
-        titles = features.titles
-        titles = np.arange(len(history.items) + 1, dtype=np.int32) if titles is None else titles
-        towers = _Towers(len(history.users), int(titles.max()), config.embedding_size)
-        self._fitted, self.epochs = (towers, titles), []
-        users, watched = history.user_num, titles[history.item_num]
+        export_onnx(query, {"user": np.zeros(1, np.int32)}, directory / QUERY_TOWER_FILE, output="query")
+
+    def _make_network(self, features: FeatureTables) -> "_Towers":
+        titles = features.history.items.all_numbers if features.titles is None else features.titles
+        return _Towers(len(features.history.users), titles, self.config.embedding_size)
+
+    def _plan(self, history: Interactions, features: FeatureTables, generator: np.random.Generator) -> TrainingPlan:
+        """Accuracy is measured after each epoch: within the steps, as the report did, it costs more than training."""
+        config, towers = self.config, self.learned
+        users, watched = history.user_num, towers.title_of.numpy()[history.item_num]
         seen = _seen_titles(users, watched, len(history.users), towers.n_titles)
         step = _make_step(towers, config)
-        for epoch in range(1, config.epochs + 1):
+        self.epochs = ()
+
+        def run_epoch() -> Iterator[Tensor]:
             losses = []
             for rows in _shuffled(len(users), config.batch_size, generator):
                 batch = [users[rows], watched[rows]]
                 if config.objective == "binary":
                     batch += _draw_negatives(users[rows], config.n_negatives, seen, towers.n_titles, generator)
                 losses.append(float(step(*map(tf.constant, batch))))
-            loss = float(np.mean(losses))
-            if not np.isfinite(loss):
-                raise DivergenceError(f"report: loss is {loss} in epoch {epoch}; lower its learning_rate")
-            accuracy = towers.accuracy(users, watched)
-            self.epochs.append(EpochRecord(**vars(accuracy), epoch=epoch, loss=loss))
-            progress(epoch, config.epochs)
-        return self
+                yield losses[-1]
+            accuracy = vars(towers.accuracy(users, watched))
+            self.epochs += (EpochRecord(**accuracy, epoch=len(self.epochs) + 1, loss=float(np.mean(losses))),)
 
-    def test_accuracy(self, test: Interactions) -> TopKAccuracy:
-        """Accuracy on `test`, which has the vocabularies of the fit."""
-        return self._towers.accuracy(test.user_num, self._titles[test.item_num])
-
-    def encode_queries(self, users: UserNums, features: FeatureTables) -> Embeddings:
-        """[n_users, embedding_size]."""
-        return np.asarray(self._towers.users(users))
-
-    def encode_candidates(self, items: ItemNums, features: FeatureTables) -> Embeddings:
-        """[n_items, embedding_size]; items of one title share theirs."""
-        return np.asarray(self._towers.titles(self._titles[items]))
-
-    def save(self, directory: Path) -> None:
-        directory.mkdir(parents=True, exist_ok=True)
-        (directory / CONFIG_FILE).write_text(self.config.model_dump_json(indent=2))
-        np.save(directory / TITLES_FILE, self._titles)
-        save_weights(self._towers, directory / WEIGHTS_FILE)
-
-    @classmethod
-    def load(cls, directory: Path, features: FeatureTables) -> "ReportTwoTower":
-        """What `save` wrote: built from its config, then filled with weights; `features` give the count of users."""
-        model = cls(ReportConfig.model_validate_json((directory / CONFIG_FILE).read_bytes()))
-        titles = np.load(directory / TITLES_FILE)
-        towers = _Towers(len(features.history.users), int(titles.max()), model.config.embedding_size)
-        load_weights(towers, directory / WEIGHTS_FILE)
-        model._fitted = towers, titles
-        return model
-
-    def export(self, directory: Path, features: FeatureTables) -> None:
-        """Write the query tower as an ONNX graph: `user` [n] int32 in, `query` [n, embedding_size] float32 out."""
-
-        def query(inputs: Mapping[str, Tensor]) -> Tensor:
-            return tf.gather(self._towers.users.embeddings, inputs["user"])
-
-        export_onnx(query, {"user": np.zeros(1, np.int32)}, directory / QUERY_TOWER_FILE, output="query")
-
-    @property
-    def _towers(self) -> "_Towers":
-        return self._parts()[0]
-
-    @property
-    def _titles(self) -> Numbers:
-        return self._parts()[1]
-
-    def _parts(self) -> "tuple[_Towers, Numbers]":
-        if self._fitted is None:
-            raise InputError("report: not fitted; call fit() or load() first")
-        return self._fitted
+        return TrainingPlan(run_epoch=run_epoch, n_epochs=config.epochs)
 
 
 class _Towers(keras.Model):  # type: ignore[misc]
     """The weights of both towers; row 0 is the unknown's."""
 
-    def __init__(self, n_users: int, n_titles: int, embedding_size: int) -> None:
+    def __init__(self, n_users: int, titles: Numbers, embedding_size: int) -> None:
+        """`titles` [n_items + 1]: the number of each item's title."""
         super().__init__(name="towers")
-        self.n_titles = n_titles
+        self.n_titles = n_titles = int(titles.max())
+        self.title_of = self.add_weight(
+            name="title_of", shape=titles.shape, dtype=tf.int32, trainable=False, initializer="zeros"
+        )
+        self.title_of.assign(titles)
         self.users = keras.layers.Embedding(n_users + 1, embedding_size, name="query")
         self.titles = keras.layers.Embedding(n_titles + 1, embedding_size, name="candidate")
         self.task = tfrs.tasks.Retrieval()

@@ -1,8 +1,8 @@
 """SequenceTowers: a query tower that reads the newest events in order, by self-attention or a recurrent unit."""
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,7 @@ from belfry.layers.losses import MASKED, correct_for_sampling
 from belfry.layers.negatives import NegativeSampler
 from belfry.layers.towers.item_encoder import ItemInputs, impute_cold_items, item_inputs
 from belfry.layers.towers.network import all_items
+from belfry.layers.training import make_step
 from belfry.retrieval.base import Embeddings
 from belfry.retrieval.config import SequenceConfig
 from belfry.retrieval.models.neural.sequence_network import SequenceNetwork
@@ -29,8 +30,7 @@ _USERS_PER_BLOCK = 256
 _DIVERGED = 10  # times the loss of equal scores, log(n_items)
 
 
-@dataclass(frozen=True)
-class _Batch:
+class _Batch(NamedTuple):
     """One step of training; `positions` index the flattened windows, [n_windows * length]."""
 
     item_num: ItemNums  # [n_windows, length]
@@ -54,7 +54,6 @@ class SequenceTowers(NeuralTowers[SequenceConfig, SequenceNetwork]):
     """
 
     config_type = SequenceConfig
-    name = "sequence"
 
     def check(self, history: Interactions, features: FeatureTables) -> None:
         """Refuse a history without times, which give the order, and one in which no user has two events."""
@@ -68,19 +67,19 @@ class SequenceTowers(NeuralTowers[SequenceConfig, SequenceNetwork]):
 
     def encode_queries(self, users: UserNums, features: FeatureTables) -> Embeddings:
         """[n_users, embedding_size + 1] with request time `features.now_s`; the last dimension is 1."""
-        table = self._network.both(all_items(features))[0]
+        table = self.learned.both(all_items(features))[0]
         blocks = [np.zeros((0, self.config.embedding_size + 1), np.float32)]
         for first in range(0, len(users), _USERS_PER_BLOCK):
             block = users[first : first + _USERS_PER_BLOCK]
             windows = history_windows(features.history, block, length=self.config.max_length)
             request_s = np.full(len(block), features.now_s)
             columns_of = features.users.content.take(block)
-            blocks.append(self._network.newest(table, windows.item_num, windows.time_s, request_s, columns_of).numpy())
+            blocks.append(self.learned.newest(table, windows.item_num, windows.time_s, request_s, columns_of).numpy())
         return np.concatenate(blocks)
 
     def encode_candidates(self, items: ItemNums, features: FeatureTables) -> Embeddings:
         """[n_items, embedding_size + 1]; the last dimension is the bias."""
-        return np.asarray(self._network.both(item_inputs(items, features.items))[1])
+        return np.asarray(self.learned.both(item_inputs(items, features.items))[1])
 
     def export(self, directory: Path, features: FeatureTables) -> None:
         """Write the query tower as an ONNX graph.
@@ -90,9 +89,9 @@ class SequenceTowers(NeuralTowers[SequenceConfig, SequenceNetwork]):
         `query` [n, embedding_size + 1] float32.
         """
         # As NumPy, so that the graph holds it as a constant rather than asking for it.
-        table = self._network.both(all_items(features))[0].numpy()
+        table = self.learned.both(all_items(features))[0].numpy()
         shape = (1, self.config.max_length)
-        reads_time, reads_columns = self.config.time, self._network.user_encoder is not None
+        reads_time, reads_columns = self.config.time, self.learned.user_encoder is not None
         example: dict[str, npt.NDArray[np.generic]] = {"window": np.zeros(shape, np.int32)}
         if self.config.time or self.config.context:
             example["window_s"] = np.zeros(shape, np.int64)
@@ -105,7 +104,7 @@ class SequenceTowers(NeuralTowers[SequenceConfig, SequenceNetwork]):
             window = inputs["window"]
             window_s = inputs.get("window_s", tf.zeros_like(window, tf.int64))
             request_s = inputs.get("request_s", window_s[:, -1])
-            return self._network.newest(table, window, window_s, request_s, inputs)
+            return self.learned.newest(table, window, window_s, request_s, inputs)
 
         export_onnx(query, example, directory / QUERY_TOWER_FILE, output="query")
 
@@ -115,13 +114,13 @@ class SequenceTowers(NeuralTowers[SequenceConfig, SequenceNetwork]):
     def _plan(self, history: Interactions, features: FeatureTables, generator: np.random.Generator) -> TrainingPlan:
         config = self.config
         assert history.timestamp_s is not None  # `check` saw to it
-        self._network.set_request_times(history.timestamp_s)
+        self.learned.set_request_times(history.timestamp_s)
         n_steps = -(-len(_window_ends(history, config)[0]) // config.batch_windows)
         max_epochs = config.n_epochs(n_steps)
         schedule = keras.optimizers.schedules.CosineDecay(config.learning_rate, n_steps * max_epochs)
-        step = self._make_step(keras.optimizers.Adam(schedule))
+        step = make_step(self.learned, keras.optimizers.Adam(schedule), self._losses)
         sampler = NegativeSampler(history, "all", config.n_candidates)
-        for encoder in self._network.item_encoders:
+        for encoder in self.learned.item_encoders:
             encoder.start_ids(sampler.has_events)
         return TrainingPlan(
             run_epoch=lambda: (
@@ -136,63 +135,30 @@ class SequenceTowers(NeuralTowers[SequenceConfig, SequenceNetwork]):
 
     def _impute_cold_items(self, features: FeatureTables) -> None:
         impute_cold_items(
-            self._network.item_encoders, self._network.bias, features, optimism=self.config.new_item_optimism
+            self.learned.item_encoders, self.learned.bias, features, optimism=self.config.new_item_optimism
         )
 
     def _tensors(self, batch: _Batch, features: FeatureTables) -> tuple[Tensor, ...]:
-        """The inputs of a step; only the items that it touches are encoded."""
+        """The inputs of a step; only the items that it touches are encoded, and the batch says where they stand."""
         touched = np.union1d(np.append(batch.item_num, 0), batch.candidates)
-        dense = (
-            features.users.content.take(batch.users),
-            np.searchsorted(touched, batch.item_num).astype(np.int32),
-            np.searchsorted(touched, batch.candidates),
-            batch.time_s,
-            batch.request_s,
-            batch.positions,
-            batch.log_q,
-            batch.targets,
-            batch.is_target,
-            batch.is_watched,
+        placed = batch._replace(
+            item_num=np.searchsorted(touched, batch.item_num).astype(np.int32),
+            candidates=np.searchsorted(touched, batch.candidates).astype(np.int32),
         )
+        dense = features.users.content.take(batch.users), placed
         return item_inputs(touched, features.items), *tf.nest.map_structure(tf.constant, dense)
 
-    def _make_step(self, optimizer: keras.optimizers.Optimizer) -> Callable[..., Tensor]:
-        network, config = self._network, self.config
-
-        @tf.function(autograph=False, reduce_retracing=True)  # type: ignore[untyped-decorator]
-        def step(
-            touched: ItemInputs,
-            user_columns: Mapping[str, Tensor],
-            items: Tensor,
-            candidate_places: Tensor,
-            time_s: Tensor,
-            request_s: Tensor,
-            positions: Tensor,
-            log_q: Tensor,
-            targets: Tensor,
-            is_target: Tensor,
-            is_watched: Tensor,
-        ) -> Tensor:
-            with tf.GradientTape() as tape:
-                watched, candidates = network.both(touched)
-                steps = network.queries(watched, items, time_s, request_s, user_columns, training=True)
-                queries = tf.gather(tf.reshape(steps, [-1, steps.shape[-1]]), positions)
-                candidates = tf.gather(candidates, candidate_places)
-                logits = correct_for_sampling(tf.matmul(queries, candidates, transpose_b=True), log_q)
-                loss = next_item_loss(logits, targets, is_target, tf.gather(is_watched, positions // config.max_length))
-                objective = loss + config.l2 * tf.reduce_sum(candidates**2)
-            variables = network.trainable_variables
-            gradients = tape.gradient(objective, variables)
-            optimizer.apply_gradients(
-                [
-                    (tf.convert_to_tensor(gradient), variable)
-                    for gradient, variable in zip(gradients, variables, strict=True)
-                    if gradient is not None
-                ]
-            )
-            return loss
-
-        return step  # type: ignore[no-any-return]
+    def _losses(self, touched: ItemInputs, user_columns: Mapping[str, Tensor], batch: _Batch) -> tuple[Tensor, Tensor]:
+        """The loss of a step, and the same with the penalty; the arguments are those that `_tensors` gives."""
+        network, config = self.learned, self.config
+        watched, candidates = network.both(touched)
+        steps = network.queries(watched, batch.item_num, batch.time_s, batch.request_s, user_columns, training=True)
+        queries = tf.gather(tf.reshape(steps, [-1, steps.shape[-1]]), batch.positions)
+        candidates = tf.gather(candidates, batch.candidates)
+        logits = correct_for_sampling(tf.matmul(queries, candidates, transpose_b=True), batch.log_q)
+        is_watched = tf.gather(batch.is_watched, batch.positions // config.max_length)
+        loss = next_item_loss(logits, batch.targets, batch.is_target, is_watched)
+        return loss, loss + config.l2 * tf.reduce_sum(candidates**2)
 
 
 def next_item_loss(logits: Tensor, targets: Tensor, is_target: Tensor, is_watched: Tensor) -> Tensor:

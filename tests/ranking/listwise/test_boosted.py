@@ -9,14 +9,13 @@ import pytest
 from belfry.dataset.errors import InputError
 from belfry.ranking.listwise.boosted import LightGbmRanker
 from belfry.ranking.listwise.config import LightGbmRankerConfig
-from belfry.ranking.listwise.serving import TreeRanker
 from tests.contracts.ranker import LEARNED, LISTS, VALIDATION, ListRankerPromises, fitted, taught_examples
 
 TINY = LightGbmRankerConfig(trees=30, patience=30, leaves=5, min_rows=5, learning_rate=0.2)
 
 
 class TestLightGbmRankerPromises(ListRankerPromises):
-    serving_form = TreeRanker
+    serving_form = LightGbmRanker.load
     suffixes = frozenset({".json", ".txt"})
 
     @classmethod
@@ -52,4 +51,4 @@ def test_without_lightgbm_the_message_names_the_extra(tmp_path: Path, monkeypatc
     with pytest.raises(InputError, match=message):
         fitted(LightGbmRanker(TINY), LEARNED)
     with pytest.raises(InputError, match=message):
-        TreeRanker(tmp_path)
+        LightGbmRanker.load(tmp_path)

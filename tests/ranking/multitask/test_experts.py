@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from belfry.layers.backend import keras, tf
+from belfry.ranking.multitask.config import MultitaskConfig
 from belfry.ranking.multitask.experts import ProgressiveExtraction, SharedBottom, Sharing
 
 N_TASKS, SIZE = 3, 5
@@ -16,17 +17,16 @@ def bottom(widths: tuple[int, ...] = (4,)) -> Sharing:
 
 
 def mmoe() -> Sharing:
-    return experts(n_own=0, n_levels=1)
+    return experts(sharing="mmoe")
 
 
 def ple() -> Sharing:
-    return experts(n_own=2, n_levels=2)
+    return experts(sharing="ple", n_own_experts=2, n_levels=2)
 
 
-def experts(*, n_own: int, n_levels: int) -> Sharing:
-    return ProgressiveExtraction(
-        SIZE, n_tasks=N_TASKS, n_experts=2, n_own=n_own, n_levels=n_levels, width=7, dropout=0.0, name="experts"
-    )
+def experts(**settings: object) -> Sharing:
+    config = MultitaskConfig(embedding_size=SIZE, n_experts=2, expert_width=7, dropout=0.0, **settings)  # type: ignore[arg-type]
+    return ProgressiveExtraction(config, n_tasks=N_TASKS, name="experts")
 
 
 @pytest.fixture

@@ -7,10 +7,10 @@ import pyarrow as pa
 import pytest
 
 from belfry.dataset.interactions import Interactions
-from belfry.layers.batches import BatchPlan
+from belfry.layers.towers.config import TowersConfig
 from belfry.ranking.multitask.label_batches import LabelRows, labelled_batches
 
-PLAN = BatchPlan(
+PLAN = TowersConfig(
     batch_users=2,
     targets="any",
     hidden_share=(0.3, 0.6),

@@ -5,7 +5,6 @@ import pytest
 
 from belfry.dataset.errors import InputError
 from belfry.layers.backend import keras
-from belfry.layers.towers.watch_task import WatchTraining
 from belfry.ranking.multitask.category_lifts import CategoryLifts
 from belfry.ranking.multitask.config import TaskConfig
 from belfry.ranking.multitask.label_batches import LabelRows, label_column, labelled_batches
@@ -33,7 +32,7 @@ def test_the_loss_is_that_of_leaving_each_label_out() -> None:
     """Each target's loss by hand: its row taken out of the user's labels, the user factors solved again."""
     network, _ = a_network()
     features, layer = world(), network.tasks[0]
-    plan = WatchTraining(features.history, TINY).plan
+    plan = TINY
     batch = next(labelled_batches(features.history, ("rating",), plan, np.random.default_rng(0)))
     step = network.label_tensors(batch, features)
     queries = np.random.default_rng(2).normal(size=(len(batch.users), TINY.embedding_size)).astype(np.float32)

@@ -140,4 +140,4 @@ def test_a_table_above_the_limit_is_refused() -> None:
 def test_reading_before_fit_is_refused() -> None:
     board = checkerboard()
     with pytest.raises(InputError, match=r"autorec: not fitted; call fit\(\) or load\(\) first"):
-        AutoRec().encode_queries(board.users, board.features)
+        AutoRec(AutoRecConfig()).encode_queries(board.users, board.features)

@@ -43,4 +43,4 @@ def test_a_score_is_the_weighted_sum_over_the_history(half_life: float | None) -
     recency = 0.5 ** np.arange(len(history))[::-1]
     weights = np.ones(len(history)) if half_life is None else recency / np.linalg.norm(recency)
     found = model.retrieve(np.array([2], np.int32), board.features, top_k=12, exclude=board.history.seen_items)
-    np.testing.assert_allclose(found.score, weights @ model._fitted()[history][:, found.item_num], rtol=1e-4)
+    np.testing.assert_allclose(found.score, weights @ model.learned["weights"][history][:, found.item_num], rtol=1e-4)

@@ -113,7 +113,7 @@ def test_with_a_half_life_the_newest_watch_counts_most(board: Checkerboard) -> N
     towers = Item2Vec(TINY.model_copy(update={"half_life": 1.0})).fit(board.history, board.features, seed=0)
     oldest_first = board.history.item_num[board.history.by_user.of(3)]
     weights = 0.5 ** np.arange(len(oldest_first))[::-1]
-    expected = weights / weights.sum() @ towers._arrays["item_vectors"][oldest_first]
+    expected = weights / weights.sum() @ towers.learned["item_vectors"][oldest_first]
     found = towers.encode_queries(np.array([3], np.int32), board.features)[0]
     np.testing.assert_allclose(found, [*expected, 1], rtol=1e-4)
 
@@ -123,10 +123,10 @@ def test_only_users_of_the_fit_have_vectors(board: Checkerboard) -> None:
     history = board.history.select(board.history.user_num != 2)
     bags = Item2Vec(TINY).fit(history, features_of(history), seed=0)
     towers = Item2Vec(TINY.model_copy(update={"users": "vector"})).fit(history, features_of(history), seed=0)
-    bags._arrays["item_vectors"][:] = towers._arrays["item_vectors"]
+    bags.learned["item_vectors"][:] = towers.learned["item_vectors"]
     known, late = np.array([1, 3], np.int32), np.array([2, 0], np.int32)
     vectors = towers.encode_queries(known, board.features)
-    np.testing.assert_array_equal(vectors[:, :-1], towers._arrays["user_vectors"][known])
+    np.testing.assert_array_equal(vectors[:, :-1], towers.learned["user_vectors"][known])
     np.testing.assert_array_equal(
         towers.encode_queries(late, board.features), bags.encode_queries(late, board.features)
     )
@@ -142,7 +142,7 @@ def test_item_vectors_are_those_of_the_fit(board: Checkerboard) -> None:
     assert (vectors.shape, vectors.dtype) == ((13, 8), np.float32)
     assert np.flatnonzero(~vectors.any(axis=1)).tolist() == [0, 5]
     towers = Item2Vec(TINY).fit(history, features_of(history), seed=4)
-    np.testing.assert_array_equal(towers._arrays["item_vectors"], vectors)
+    np.testing.assert_array_equal(towers.learned["item_vectors"], vectors)
     even, odd = vectors[[2, 4, 6, 8, 10, 12]], vectors[[1, 3, 7, 9, 11]]
     assert (even @ even.T).mean() > 0 > (even @ odd.T).mean()
 

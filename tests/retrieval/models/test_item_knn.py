@@ -13,7 +13,7 @@ class TestItemKNNPromises(TrainedRetrieverPromises):
     answers_unknown = False  # no history, no neighbours: popularity answers
 
     def unfitted(self) -> ItemKNN:
-        return ItemKNN()
+        return ItemKNN(ItemKNNConfig())
 
 
 def random_matrix(n_users: int = 30, n_items: int = 20) -> sp.csr_matrix:

@@ -55,7 +55,7 @@ def test_a_large_catalogue_is_solved_with_sampled_negatives(monkeypatch: pytest.
     monkeypatch.setattr("belfry.retrieval.models.logistic_mf._MAX_NEGATIVES", 11)
     monkeypatch.setattr("belfry.retrieval.models.logistic_mf._CELLS_PER_BLOCK", 200)
     drawn = LogisticMF(TINY).fit(board.history, board.features, seed=0)
-    share = drawn._arrays["negative_share"]
+    share = drawn.learned["negative_share"]
     assert share.sum() == pytest.approx(1)
     assert np.count_nonzero(share) < 12
     exact, close = (towers.encode_queries(board.users, board.features) for towers in (whole, drawn))

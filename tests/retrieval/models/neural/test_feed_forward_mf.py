@@ -98,7 +98,7 @@ def test_training_leads_where_als_does(board: Checkerboard) -> None:
 def test_the_first_loss_is_that_of_the_objective(board: Checkerboard) -> None:
     towers = FeedForwardMF(SHALLOW.model_copy(update={"batch_users": 24}))
     keras.utils.set_random_seed(1)
-    towers._fitted = towers._make_network(board.features)
+    towers._learned = towers._make_network(board.features)
     scores, matrix = scores_of(towers, board), board.history.matrix.toarray()
     expected = ((1 - scores) ** 2 * matrix).sum() + 0.1 * (scores[1:, 1:] ** 2).sum()
     plan = towers._plan(board.history, board.features, np.random.default_rng(0))

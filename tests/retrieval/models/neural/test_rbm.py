@@ -14,7 +14,7 @@ TINY = RBMConfig(embedding_size=3, l2=0.1, batch_users=8, learning_rate=0.05, ep
 
 def test_the_free_energy_sums_over_every_state_of_the_hidden_units() -> None:
     board = checkerboard(n_users=10, n_items=4)
-    machine = RBM(TINY).fit(board.history, board.features, seed=0)._network
+    machine = RBM(TINY).fit(board.history, board.features, seed=0).learned
     kernel, item_bias, hidden_bias = (np.asarray(weight, np.float64) for weight in machine.get_weights())
     profiles = np.array(list(product([0, 1], repeat=4)), np.float32)
     hidden = np.array(list(product([0, 1], repeat=3)), np.float64)
@@ -26,7 +26,7 @@ def test_the_free_energy_sums_over_every_state_of_the_hidden_units() -> None:
 def test_scores_are_the_log_odds_of_watching_given_the_mean_of_the_hidden_units() -> None:
     board = checkerboard()
     towers = RBM(TINY).fit(board.history, board.features, seed=0)
-    kernel, item_bias, hidden_bias = towers._network.get_weights()
+    kernel, item_bias, hidden_bias = towers.learned.get_weights()
     profiles = board.history.matrix[board.users, 1:].toarray()
     hidden = 1 / (1 + np.exp(-(profiles @ kernel + hidden_bias)))
     scores = (

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from belfry.layers.ridge import impute_biases, ridge
+from belfry.layers.towers.ridge import impute_biases, ridge
 
 
 def some_rows(seed: int = 0) -> tuple[sp.csr_matrix, np.ndarray, np.ndarray]:
