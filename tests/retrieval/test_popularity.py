@@ -34,7 +34,7 @@ def watches(pairs: list[tuple[int, int]], days: list[float] | None = None) -> In
 
 
 def list_for_unknown(history: Interactions, config: PopularityConfig | None = None) -> list[tuple[int, float]]:
-    model = Popularity(config).fit(history, features_of(history), seed=0)
+    model = Popularity(config or PopularityConfig()).fit(history, features_of(history), seed=0)
     candidates = model.retrieve(
         np.zeros(1, np.int32), features_of(history), top_k=99, exclude=SeenItems.nothing(len(history.users))
     )
