@@ -40,7 +40,8 @@ def read_tables(
     table are strings, the former are read as strings too.
     """
     sources = {"interactions": interactions, "items": items, "users": users, "ratings": ratings}
-    tables = {name: read_table(source) for name, source in sources.items() if source is not None}
+    needed = {name: source for name, source in sources.items() if source is not None or name == "interactions"}
+    tables = {name: read_table(source) for name, source in needed.items()}
     for column in ID_COLUMNS:
         types = [table.schema.field(column).type for table in tables.values() if _has_one(table, column)]
         if pa.string() in types:

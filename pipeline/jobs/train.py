@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
+from belfry.dataset.errors import InputError
 from belfry.dataset.folds import Holdout, default_holdout
 from belfry.dataset.prepare import Data, prepare
 from belfry.dataset.sources.tabular import Source, read_tables
@@ -16,6 +17,8 @@ from belfry.pipeline.runs.disk import check_writable
 from belfry.pipeline.runs.reader import default_artifacts
 from belfry.pipeline.serving.recommender import PathLike, Recommender
 from belfry.pipeline.training.publish import train_and_publish
+
+MAX_SEED = 2**31 - 1  # NumPy and TensorFlow both take it
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +76,13 @@ def train_tables(
     artifacts: Path,
     progress: Progress = silent,
 ) -> Path:
-    """Train on all of the raw `tables` and publish; returns the run's folder."""
+    """Train on all of the raw `tables` and publish; returns the run's folder.
+
+    Raises:
+        InputError: see `train`; or `seed` is no whole number from 0 to `MAX_SEED`.
+    """
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed <= MAX_SEED:
+        raise InputError(f"seed={seed!r}: wanted a whole number from 0 to {MAX_SEED}")
     check_writable(artifacts)
     data, config, holdout = prepare_tables(tables, preset, holdout, settings)
     name = name_of_preset(preset)

@@ -62,3 +62,15 @@ def test_a_wrong_call_publishes_nothing(
     with pytest.raises(error, match=message):
         belfry.train(**(call | change))  # type: ignore[arg-type]
     assert not list((tmp_path / "artifacts").glob("default-*"))
+
+
+@pytest.mark.parametrize("seed", [1.5, -1, 2**31, True, None, "1"])
+def test_a_seed_that_is_none_is_refused_before_any_work(tmp_path: Path, seed: object) -> None:
+    with pytest.raises(InputError, match=r"seed=.*: wanted a whole number from 0 to 2147483647"):
+        belfry.train(watches(), seed=seed, artifacts=tmp_path)  # type: ignore[arg-type]
+    assert not list(tmp_path.iterdir())
+
+
+def test_no_interactions_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="a table is a path, a pandas DataFrame or a pyarrow Table, not NoneType"):
+        belfry.train(None, artifacts=tmp_path)  # type: ignore[arg-type]
