@@ -34,9 +34,11 @@ QUICK = {  # of every kind that has such a setting
     "context": "true",
 }
 USERS = np.arange(1, N_USERS + 1, dtype=np.int32)
-# Left to the slow run, for others train, publish and answer by the same code; two_tower does so in many tests.
+# Left to the slow run, for others train, publish and answer by the same code; two_tower does so in many tests, and
+# multitask in test_multitask_preset.
 SLOW_SOURCES = {"two_tower", "report", "feed_forward_mf", "autoencoder", "rbm", "multitask"}
-SLOW_RANKERS = {"cross", "wide_deep", "neural_mf", "attention", "transformer", "deep_regressor", "hybrid_regressor"}
+SLOW_NETWORKS = {"cross", "wide_deep", "neural_mf", "attention", "transformer"}
+SLOW_RANKERS = SLOW_NETWORKS | {"deep_regressor", "hybrid_regressor", "multitask"}
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from belfry.pipeline.runs.reader import open_run
 
 QUICK = (
     *("retrieval.epochs=2", "retrieval.embedding_size=8", "folds=2"),
-    *("ranker.epochs=1", "ranker.widths=[8]", "n_candidates=10"),
+    *("ranker.epochs=1", "ranker.min_steps=5", "ranker.members=1", "ranker.widths=[8]", "n_candidates=10"),
 )
 
 
