@@ -52,10 +52,6 @@ class ExampleStore:
     def __len__(self) -> int:
         return self._n_lists
 
-    @property
-    def is_on_disk(self) -> bool:
-        return self._folder is not None
-
     def add(self, examples: Examples) -> None:
         """Keep another part; the features must be those of the earlier ones."""
         if not len(examples):
