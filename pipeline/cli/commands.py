@@ -281,8 +281,7 @@ def _log_and_bars(quiet: bool, verbose: bool) -> Iterator["Progress"]:
     """The log and progress bars with the time left, both on stderr."""
     import logging
 
-    from belfry.pipeline.cli.console import progress
-    from belfry.pipeline.progress import on_bars
+    from belfry.pipeline.cli.console import on_bars, progress
 
     logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(message)s")
     with progress(quiet=quiet or verbose) as bars:

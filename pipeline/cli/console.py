@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, NoReturn
 from belfry.dataset.errors import BelfryError, InputError
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
+    from rich.progress import Progress, TaskID
+
+    from belfry.pipeline.progress import Progress as Report
 
 FAILED = 1
 INPUT_WRONG = 2
@@ -46,6 +48,18 @@ def progress(*, quiet: bool = False) -> "Progress":
         console=Console(stderr=True),
         disable=quiet or not sys.stderr.isatty(),
     )
+
+
+def on_bars(bars: "Progress") -> "Report":
+    """Report on progress bars: one for each name of work, in the order in which they start."""
+    tasks: dict[str, TaskID] = {}
+
+    def report(what: str, done: int, total: int) -> None:
+        if what not in tasks:
+            tasks[what] = bars.add_task(what, total=total)
+        bars.update(tasks[what], completed=done, total=total)
+
+    return report
 
 
 @contextmanager
