@@ -160,11 +160,12 @@ def test_scores_of_many_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     np.testing.assert_allclose(served.score_lists(LISTS), whole, atol=1e-5)
 
 
-def test_learning_from_disk() -> None:
+def test_learning_from_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     with closing(ExampleStore(limit_bytes=0)) as store:
         for places in np.array_split(np.arange(len(LEARNED)), 3):
             store.add(LEARNED.select(places))
-        assert store.is_on_disk
+        assert list(tmp_path.iterdir())  # nothing is held in memory
         ranker = DeepRanker(TINY).fit(store, seed=0, validation=VALIDATION, n_users=N_USERS, n_items=N_ITEMS)
     assert VALIDATION.ndcg(ranker.score_lists(VALIDATION.lists)).mean() > 0.9
 
