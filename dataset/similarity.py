@@ -1,11 +1,17 @@
-"""Which items are watched by the same users: shared by the retrieval models and the ranker's features."""
+"""Which items are watched by the same users, or after one another: shared by retrieval and the ranker's features."""
 
 import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
+from belfry.dataset.interactions import Interactions
+
 # A block of 4M stored similarities takes about 32 MiB, as values and columns.
 _STORED_PER_BLOCK = 1 << 22
+_FOLLOWER_SHRINK = 5  # events that are added to an item's own, so that an item with few does not weigh much
+_OVERSAMPLING = 32  # dimensions that the randomised range has beyond the rank
+_POWER_STEPS = 3
+_EPSILON = 1e-6  # of the largest singular value: the direction of a smaller one is rounding, another on every machine
 
 
 def cosine_neighbours(
@@ -45,10 +51,77 @@ def _nearest(
     cosines[(dots.indices == first + rows) | (dots.data <= 0)] = -np.inf
     kept = []
     for start, stop in zip(dots.indptr[:-1], dots.indptr[1:], strict=True):
-        nearest = np.argsort(-cosines[start:stop], kind="stable")[:n_neighbours] + start
-        kept.append(np.sort(nearest[cosines[nearest] > -np.inf]))
+        kept.append(start + _largest(cosines[start:stop], n_neighbours))
     chosen = np.concatenate(kept)
     return sp.csr_matrix((cosines[chosen], (rows[chosen], dots.indices[chosen])), shape=dots.shape)
+
+
+def _largest(values: npt.NDArray[np.float32], n_kept: int) -> npt.NDArray[np.int64]:
+    """Rising places of the `n_kept` largest values, equal ones by place, none of -inf."""
+    if len(values) > n_kept:
+        least = np.partition(values, -n_kept)[-n_kept]
+        larger = np.flatnonzero(values > least)
+        equal = np.flatnonzero(values == least)[: n_kept - len(larger)]
+        places = np.sort(np.concatenate([larger, equal]))
+    else:
+        places = np.arange(len(values))
+    return np.asarray(places[values[places] > -np.inf])
+
+
+def followers(history: Interactions, *, n_steps: int) -> "sp.csr_matrix[np.float32]":
+    """[n_items + 1, n_items + 1] float32: how often item j follows item i, row i and column j,
+
+        t_ij / sqrt((n_i + 5) (n_j + 5)),    t_ij = sum over pairs of events of one user, j after i, of 1 / steps
+
+    where the two are at most `n_steps` events apart, and n counts events. An item does not follow itself.
+    """
+    order, n_numbers = history.by_user.order, len(history.items) + 1
+    user, item = history.user_num[order], history.item_num[order]
+    root = np.sqrt(np.bincount(item, minlength=n_numbers) + _FOLLOWER_SHRINK)
+    cells, values = [np.zeros((2, 0), np.int32)], [np.zeros(0)]
+    for step in range(1, n_steps + 1):
+        is_pair = (user[step:] == user[:-step]) & (item[step:] != item[:-step])
+        pair = np.stack([item[:-step][is_pair], item[step:][is_pair]])
+        cells.append(pair)
+        values.append(1 / (step * root[pair[0]] * root[pair[1]]))
+    pairs = np.concatenate(cells, axis=1)
+    return sp.csr_matrix((np.concatenate(values).astype(np.float32), tuple(pairs)), shape=(n_numbers, n_numbers))
+
+
+def largest_of_rows(matrix: "sp.csr_matrix[np.float32]", n_kept: int) -> "sp.csr_matrix[np.float32]":
+    """The `n_kept` largest entries of each row, equal ones by column."""
+    matrix.sort_indices()
+    row = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
+    order = np.lexsort((matrix.indices, -matrix.data, row))
+    kept = np.sort(order[np.arange(len(order)) - matrix.indptr[row] < n_kept])
+    return sp.csr_matrix((matrix.data[kept], (row[kept], matrix.indices[kept])), shape=matrix.shape)
+
+
+def truncated_svd(
+    matrix: "sp.csr_matrix[np.float32]", rank: int
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float32]]:
+    """The largest singular values, falling, and their right singular vectors.
+
+    Found within the range of a random block, sharpened by three rounds of X^T X; the same every time.
+
+    Args:
+        matrix: X, [n_users + 1, n_items + 1].
+        rank: as many as are kept, or fewer where the matrix has fewer; a direction that is rounding is left out.
+
+    Returns:
+        [n_factors] and [n_items + 1, n_factors]; at least one factor.
+
+    Source: Halko, Martinsson and Tropp, Finding structure with randomness, SIAM Review 2011.
+    """
+    size = min(rank + _OVERSAMPLING, *matrix.shape)
+    block = np.random.default_rng(0).normal(size=(matrix.shape[1], size)).astype(np.float32)
+    for _ in range(_POWER_STEPS):
+        block = np.linalg.qr(np.asarray(matrix.T @ (matrix @ block)))[0]
+    projected = np.asarray(matrix @ block, np.float64)  # [n_users + 1, size]
+    squares, rotation = np.linalg.eigh(projected.T @ projected)
+    values = np.sqrt(np.maximum(squares[::-1][:rank], 0))
+    n_factors = max(1, int((values > _EPSILON * values[0]).sum()))
+    return values[:n_factors], np.asarray(block @ rotation[:, ::-1][:, :n_factors], np.float32)
 
 
 def ease_weights(matrix: "sp.csr_matrix[np.float32]", *, l2: float) -> npt.NDArray[np.float32]:

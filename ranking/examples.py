@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from belfry.dataset.interactions import Interactions, Positions
+from belfry.dataset.interactions import Interactions, Mask, Positions
 from belfry.dataset.vocabulary import UserNums
 from belfry.ranking.lists import Lists, concatenate_lists
 
@@ -52,6 +52,37 @@ class Examples:
         ideal = best[np.minimum(self.n_relevant, n) - 1]
         values: npt.NDArray[np.float64] = np.bincount(row_list, gain, minlength=len(self)) / ideal
         return values
+
+    def sample(self, n_rows: int, generator: np.random.Generator) -> "SampledRows":
+        """Rows of each list to learn from in one epoch: positives, at most half of them, and random negatives.
+
+        A list without enough negatives gives more positives, and one of fewer than `n_rows` rows all that it has.
+        """
+        row_list, is_negative, n_lists = self.lists.row_list, self.labels == 0, len(self)
+        order = np.argsort(2 * row_list + is_negative + generator.random(len(row_list)))  # by list, positives first
+        n_negatives = np.bincount(row_list, is_negative, n_lists).astype(np.int64)
+        n_positives = self.lists.lengths - n_negatives
+        positives = np.minimum(n_positives, np.maximum(n_rows // 2, n_rows - n_negatives))
+        place = np.arange(len(order)) - self.lists.starts[row_list]
+        is_behind = place >= n_positives[row_list]
+        place -= np.where(is_behind, (n_positives - positives)[row_list], 0)
+        kept = (place < n_rows) & (is_behind | (place < positives[row_list]))
+        rows, present = np.zeros((n_lists, n_rows), np.int64), np.zeros((n_lists, n_rows), np.bool_)
+        rows[row_list[kept], place[kept]], present[row_list[kept], place[kept]] = order[kept], True
+        drawn = np.maximum(np.minimum(n_negatives, n_rows - positives), 1)
+        share = np.log(np.maximum(n_negatives, 1) / drawn).astype(np.float32)
+        labels = self.labels[rows] * present
+        return SampledRows(rows, present, labels, np.where(labels > 0, np.float32(0), share[:, np.newaxis]))
+
+
+@dataclass(frozen=True)
+class SampledRows:
+    """Some rows of each of n lists; the arrays are [n_lists, n_rows]."""
+
+    rows: Positions  # 0 where the list has fewer
+    present: Mask  # which are rows
+    labels: npt.NDArray[np.float32]  # 0 also where there is no row
+    log_weight: npt.NDArray[np.float32]  # log of how many negatives of the list each negative stands for
 
 
 def make_examples(lists: Lists, later: Interactions, label: Label = "watched", *, liked_from: float = 0) -> Examples:

@@ -58,14 +58,14 @@ def group_columns(columns: Sequence[Column]) -> dict[str, list[int]]:
 
 
 def contributions(pair_features: PairFeatures, watched: ItemNums, items: ItemNums) -> Matrix:
-    """[n_items, n_watched] what each watched item adds to each item: EASE's weight, else the cosine of co-watching.
+    """[n_items, n_watched] what each watched item adds to each item: EASE's weight.
 
     Args:
         watched: rising, each item once.
         items: [n_items].
     """
-    found = (group.item_weights(watched, items) for group in reversed(pair_features.groups))
-    return next(weights for weights in found if weights is not None)  # cosines are always there
+    found = (group.item_weights(watched, items) for group in pair_features.groups)
+    return next(weights for weights in found if weights is not None)  # EASE is always there
 
 
 def _log_odds(ranker: ListScorer, lists: Lists, pairs: Matrix) -> npt.NDArray[np.float64]:

@@ -1,6 +1,6 @@
 """Lists: candidate lists described in numbers, which is all that a ranker reads; and their padded batches."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -95,25 +95,35 @@ class Lists:
             yield filled[:stop]
             filled = filled[stop:]
 
-    def padded(self, lists: Positions) -> tuple[Inputs, Positions, Mask]:
-        """Some lists as a network's inputs, padded behind to the longest of them.
-
-        Returns:
-            `pairs` [n, longest, n_features], `item` [n, longest], `user` [n], `history` [n, HISTORY_LENGTH] and
-            `present` [n, longest]; the rows, [n, longest], 0 where padded; and which are not padded, [n, longest].
-        """
+    def padded_rows(self, lists: Positions) -> tuple[Positions, Mask]:
+        """Rows of some lists and which are there, [n, longest]; padded behind with 0 to the longest of them."""
         lengths = self.lengths[lists]
         places = np.arange(int(lengths.max(initial=0)))
         present = places < lengths[:, None]
-        rows = np.where(present, self.starts[lists, None] + places, 0)
-        inputs: Inputs = {
-            "pairs": self.pairs[rows],
-            "item": self.items[rows] * present,
-            "user": self.users[lists],
-            "history": self.history[lists],
-            "present": present,
+        return np.where(present, self.starts[lists, None] + places, 0), present
+
+    def inputs(self, lists: Positions, rows: Positions, present: Mask, names: Iterable[str]) -> Inputs:
+        """Rows of some lists as a network's inputs; `rows` and `present` are [n, n_places].
+
+        Returns:
+            Of `pairs` [n, n_places, n_features], `item` [n, n_places], `user` [n], `history` [n, HISTORY_LENGTH] and
+            `present` [n, n_places] those that are named.
+        """
+        make: dict[str, Callable[[], npt.NDArray[np.generic]]] = {
+            "pairs": lambda: self._pairs_of(rows),
+            "item": lambda: self.items[rows] * present,
+            "user": lambda: self.users[lists],
+            "history": lambda: self.history[lists],
+            "present": lambda: present,
         }
-        return inputs, rows, present
+        return {name: make[name]() for name in names}
+
+    def _pairs_of(self, rows: Positions) -> Matrix:
+        """[n, n_places, n_features]; without a copy where the rows follow one another."""
+        flat = rows.ravel()
+        if len(flat) and flat[-1] - flat[0] == len(flat) - 1 and (np.diff(flat) == 1).all():
+            return self.pairs[flat[0] : flat[-1] + 1].reshape(*rows.shape, -1)
+        return self.pairs[rows]
 
 
 def concatenate_lists(parts: list[Lists]) -> Lists:

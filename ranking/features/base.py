@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from functools import cached_property
 from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from belfry.dataset.candidates import Candidates
 from belfry.dataset.features import BUCKET_SUFFIX, FeatureTables
-from belfry.dataset.interactions import Positions
+from belfry.dataset.interactions import Mask, Positions
 from belfry.dataset.vocabulary import ItemNums
 from belfry.ranking.base import Matrix
 from belfry.ranking.features.config import PairFeaturesConfig
@@ -26,7 +26,7 @@ class Column(NamedTuple):
 
     name: str
     about: str  # what it tells, in words for people; columns about the same are explained as one
-    has_place: bool = False  # whether its standard score and its rank within the list become columns too
+    has_place: bool = False  # whether its standard score within the list becomes a column too
 
 
 @dataclass(frozen=True)
@@ -63,10 +63,29 @@ class PairRequest:
         """[n_rows] position of the user of each row."""
         return self.candidates.row_user
 
-    def lists(self) -> Iterator[tuple[slice, slice]]:
-        """Of each user with candidates: their rows, and their events in `histories`."""
-        places = zip(pairwise(self.candidates.starts.tolist()), pairwise(self.histories.starts.tolist()), strict=True)
-        return ((slice(*rows), slice(*events)) for rows, events in places if rows[0] < rows[1])
+    @cached_property
+    def item_table(self) -> ItemNums:
+        """[n_users, longest] `items`, a row for each user, padded behind with 0."""
+        starts = self.candidates.starts
+        lengths = np.diff(starts)
+        longest = int(lengths.max(initial=0))
+        if len(self.items) == len(lengths) * longest:
+            return self.items.reshape(len(lengths), longest)
+        table = np.zeros((len(lengths), longest), np.int32)
+        table[self._present] = self.items
+        return table
+
+    def rows_of(self, table: Matrix) -> Matrix:
+        """[..., n_rows] the values that belong to rows of `table` [..., n_users, longest], laid out as `item_table`."""
+        if table.shape[-2] * table.shape[-1] == len(self.items):
+            return table.reshape(*table.shape[:-2], len(self.items))
+        return table[..., self._present]
+
+    @cached_property
+    def _present(self) -> Mask:
+        """[n_users, longest] which cells of `item_table` are rows."""
+        lengths = np.diff(self.candidates.starts)
+        return np.arange(int(lengths.max(initial=0))) < lengths[:, np.newaxis]
 
 
 class FeatureGroup(ABC):

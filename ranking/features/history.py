@@ -1,10 +1,11 @@
 """UserHistories: what some users did, as feature groups read it."""
 
 from dataclasses import dataclass
-from itertools import pairwise
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
+import scipy.sparse as sp
 
 from belfry.dataset.features import FeatureTables
 from belfry.dataset.history import recency_weights, uniform_weights
@@ -13,12 +14,8 @@ from belfry.dataset.vocabulary import ItemNums, UserNums
 from belfry.ranking.base import Matrix
 from belfry.ranking.features.config import PairFeaturesConfig
 
-UNIFORM, RECENCY, RATED = "uniform", "recency", "rated"
-
-
-def weightings(features: FeatureTables) -> tuple[str, ...]:
-    """The rows of `UserHistories.weights`, by name."""
-    return (UNIFORM, RECENCY, RATED) if has_ratings(features) else (UNIFORM, RECENCY)
+UNIFORM, RECENCY = "uniform", "recency"
+WEIGHTINGS = (UNIFORM, RECENCY)
 
 
 def has_ratings(features: FeatureTables) -> bool:
@@ -36,13 +33,13 @@ class UserHistories:
     Weights of an event of a user with n events:
 
     - uniform: 1 / sqrt(n)
-    - recency: 0.5^(age / half_life), scaled to unit length over the user; age is counted in events from the newest
-    - rated: (rating - mean_rating) / sqrt(n), 0 where the event has no rating
+    - recency: 0.5^(age / half_life) for the newest `recent_history` events, scaled to unit length over them, and 0 for
+      older ones; age is counted in events from the newest
     """
 
     item_num: ItemNums  # [n_events]
     starts: Positions  # [n_users + 1]: events of user i are `starts[i] : starts[i + 1]`
-    weights: Matrix  # [n_weightings, n_events], rows as in `weightings`
+    weights: Matrix  # [n_weightings, n_events], rows as in `WEIGHTINGS`
     request_s: Times  # [n_users] UTC, the request time: what the list is made for
     last_s: Times  # [n_users] UTC, newest event; the request time where there is none
     mean_rating: npt.NDArray[np.float32]  # [n_users], 0 without ratings
@@ -55,30 +52,44 @@ class UserHistories:
         counts = np.where(users > 0, np.minimum(stops - history.by_user.starts[users], config.max_history), 0)
         rows = history.by_user.order[stretches(stops - counts, counts)]  # [n_events]
         starts = np.append(0, np.cumsum(counts)).astype(np.int64)
-        weights = [uniform_weights(counts), recency_weights(counts, config.half_life)]
+        recent = np.minimum(counts, config.recent_history)
+        weights = np.zeros((len(WEIGHTINGS), len(rows)), np.float32)
+        weights[0] = uniform_weights(counts)
+        weights[1, stretches(starts[1:] - recent, recent)] = recency_weights(recent, config.half_life)
         mean_rating = np.zeros(len(users), np.float32)
         if history.rating is not None:
             rating = history.rating[rows]
             is_rated = np.isfinite(rating)
             mean_rating = means(rating[is_rated], np.append(0, np.cumsum(is_rated))[starts])
-            above = np.where(is_rated, rating - np.repeat(mean_rating, counts), 0)
-            weights.append(above.astype(np.float32) * weights[0])
         last_s = np.full(len(users), features.now_s, np.int64)
         if history.timestamp_s is not None:
             last_s[counts > 0] = history.timestamp_s[rows[starts[1:][counts > 0] - 1]]
         request_s = last_s if config.request_time == "user_last" else np.full(len(users), features.now_s, np.int64)
-        return cls(history.item_num[rows], starts, np.stack(weights), request_s, last_s, mean_rating)
+        return cls(history.item_num[rows], starts, weights, request_s, last_s, mean_rating)
 
     @property
     def lengths(self) -> Positions:
         """[n_users] count of events."""
         return np.diff(self.starts)
 
+    @cached_property
+    def event_user(self) -> Positions:
+        """[n_events] position of the user of each event."""
+        return np.repeat(np.arange(len(self.starts) - 1), self.lengths)
 
-def means(values: npt.NDArray[np.floating], starts: Positions) -> npt.NDArray[np.floating]:
-    """[n_stretches] mean of `values[starts[i] : starts[i + 1]]`, in the precision of `values`; 0 where it is empty."""
-    pairs = pairwise(starts.tolist())
-    return np.array([values[start:stop].mean() if start < stop else 0 for start, stop in pairs], values.dtype)
+    def sums(self, table: Matrix) -> Matrix:
+        """[n_weightings, n_users, dim] weighted sums of the rows of `table` [n_items + 1, dim] over each history."""
+        n_users = len(self.starts) - 1
+        shape = (n_users, len(table))
+        of_weighting = (sp.csr_matrix((weights, self.item_num, self.starts), shape=shape) for weights in self.weights)
+        return np.stack([np.asarray(events @ table, np.float32) for events in of_weighting])
+
+
+def means(values: npt.NDArray[np.floating], starts: Positions) -> npt.NDArray[np.float32]:
+    """[n_stretches] mean of `values[starts[i] : starts[i + 1]]`; 0 where it is empty."""
+    lengths = np.diff(starts)
+    totals = np.bincount(np.repeat(np.arange(len(lengths)), lengths), values, len(lengths))
+    return (totals / np.maximum(lengths, 1)).astype(np.float32)
 
 
 def ratings_above_mean(history: Interactions) -> npt.NDArray[np.float64]:

@@ -1,32 +1,31 @@
-"""Where each row stands within its list: standard score and rank of chosen columns."""
-
-from itertools import pairwise
+"""Where each row stands within its list: standard scores of chosen columns."""
 
 import numpy as np
-import numpy.typing as npt
 
 from belfry.dataset.interactions import Positions
+from belfry.ranking.base import Matrix
 
 _EPSILON = 1e-6  # a smaller standard deviation is rounding: the values of the list are equal
 
 
-def list_places(
-    values: npt.NDArray[np.float64], starts: Positions
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """(standard score, log rank), each [n_columns, n_rows]; equal values rank in the order of their rows.
-
-    Standard score: (value - mean) / standard deviation, both of the list. Log rank: log(1 + r), r = 0 for the highest.
+def standard_scores(values: Matrix, starts: Positions) -> Matrix:
+    """[n_columns, n_rows] (value - mean) / standard deviation, both of the row's list.
 
     Args:
-        values: [n_columns, n_rows].
+        values: [n_columns, n_rows] float32.
         starts: [n_lists + 1]: rows of list i are `starts[i] : starts[i + 1]`.
     """
-    standard, rank = np.empty(values.shape), np.empty(values.shape)
-    for start, stop in pairwise(starts.tolist()):
-        if start < stop:
-            own = values[:, start:stop]
-            centred = own - own.mean(axis=1, keepdims=True)
-            standard[:, start:stop] = centred / np.maximum(own.std(axis=1, keepdims=True), _EPSILON)
-            order = np.argsort(-own, axis=1, kind="stable")
-            np.put_along_axis(rank[:, start:stop], order, np.arange(stop - start)[None], axis=1)
-    return standard, np.log1p(rank)
+    lengths = np.diff(starts)
+    if not values.size:
+        return values
+    if (lengths == lengths[0]).all():  # as most blocks are: a table of equal lists needs no sums by list
+        tables = values.reshape(len(values), len(lengths), -1)
+        centred = tables - tables.mean(axis=2, keepdims=True)
+        deviation = np.sqrt(np.einsum("ijk,ijk->ij", centred, centred) / lengths[0])
+        scores: Matrix = (centred / np.maximum(deviation, _EPSILON)[:, :, np.newaxis]).reshape(values.shape)
+        return scores
+    filled = starts[:-1][lengths > 0]
+    of_row, count = np.repeat(np.arange(len(filled)), lengths[lengths > 0]), lengths[lengths > 0].astype(np.float32)
+    centred = values - (np.add.reduceat(values, filled, axis=1) / count)[:, of_row]
+    deviation = np.sqrt(np.add.reduceat(centred**2, filled, axis=1) / count)
+    return np.asarray(centred / np.maximum(deviation, _EPSILON)[:, of_row], np.float32)

@@ -9,28 +9,26 @@ import numpy as np
 from belfry.dataset.candidates import Candidates
 from belfry.dataset.features import FeatureTables
 from belfry.ranking.base import Matrix
-from belfry.ranking.features.base import Arrays, Column, FeatureGroup, PairRequest
+from belfry.ranking.features.base import Arrays, Column, FeatureGroup, PairRequest, Values
 from belfry.ranking.features.config import PairFeaturesConfig
 from belfry.ranking.features.groups.categories import Categories
 from belfry.ranking.features.groups.cooccurrence import SessionCooccurrence
-from belfry.ranking.features.groups.cosine import Cosine
-from belfry.ranking.features.groups.ease import Ease, EaseByRating
+from belfry.ranking.features.groups.ease import Ease
 from belfry.ranking.features.groups.numeric import NumericColumns
 from belfry.ranking.features.groups.popularity import Popularity
 from belfry.ranking.features.groups.ratings import Ratings
 from belfry.ranking.features.groups.retrieval_scores import RetrievalScores
 from belfry.ranking.features.groups.segments import Segments
-from belfry.ranking.features.groups.svd import Svd
+from belfry.ranking.features.groups.similar import Cosine, Followers
 from belfry.ranking.features.groups.times import WatchTimes
-from belfry.ranking.features.list_places import list_places
+from belfry.ranking.features.list_places import standard_scores
 
 # In the order of their columns. Rankers are initialised and sampled by it: another order is another ranker.
 GROUPS: tuple[type[FeatureGroup], ...] = (
     RetrievalScores,
-    Cosine,
     Ease,
-    EaseByRating,
-    Svd,
+    Cosine,
+    Followers,
     Popularity,
     WatchTimes,
     SessionCooccurrence,
@@ -40,7 +38,8 @@ GROUPS: tuple[type[FeatureGroup], ...] = (
     Categories,
 )
 _FITTED = "groups"  # name of the array that holds the names of the fitted groups
-_USERS_PER_BLOCK = 256  # with 200 candidates each, a column of a block takes 400 KB and the whole block some 50 MB
+_USERS_PER_BLOCK = 128  # with 200 candidates each, a column of a block takes 100 KB
+_CELLS_PER_BLOCK = 1 << 23  # of users times items: a large catalogue has fewer users in a block
 
 
 class PairFeatures:
@@ -71,36 +70,36 @@ class PairFeatures:
         other values when some of them are left out.
         """
         matrix = np.empty((len(candidates), len(self.columns(features, candidates.sources))), np.float32)
-        blocks = PairRequest.blocks(candidates, features, self.config, n_users=_USERS_PER_BLOCK)
-        for rows, request in blocks:
+        n_users = max(1, min(_USERS_PER_BLOCK, _CELLS_PER_BLOCK // (len(features.history.items) + 1)))
+        for rows, request in PairRequest.blocks(candidates, features, self.config, n_users=n_users):
             if rows.start < rows.stop:
-                matrix[rows] = self._compute(request)
+                self._compute(request, matrix[rows])
         return matrix
 
     def columns(self, features: FeatureTables, sources: tuple[str, ...] = ()) -> tuple[Column, ...]:
-        """The columns of `matrix`: those of the groups, then standard scores, then log ranks within the list.
+        """The columns of `matrix`: those of the groups, then standard scores within the list.
 
         Args:
             features: as handed to `matrix`.
             sources: of the candidates.
         """
         own = [column for group in self.groups for column in group.columns(features, sources)]
-        placed = [column for column in own if column.has_place]
-        places = (Column(f"{what}_{name}", about) for what in ("standard", "log_rank") for name, about, _ in placed)
-        return (*own, *places)
+        return (*own, *(Column(f"standard_{name}", about) for name, about, has_place in own if has_place))
 
     def names(self, features: FeatureTables, sources: tuple[str, ...] = ()) -> tuple[str, ...]:
         """Names of the columns of `matrix`, in order; `sources` are those of the candidates."""
         return tuple(column.name for column in self.columns(features, sources))
 
-    def _compute(self, request: PairRequest) -> Matrix:
-        """[n_rows, n_columns] of one block."""
-        columns, placed = [], []
+    def _compute(self, request: PairRequest, into: Matrix) -> None:
+        """Fill `into` [n_rows, n_columns] with one block."""
+        own: list[Values] = []
+        placed: list[Values] = []
         for group in self.groups:
             named = group.columns(request.features, request.candidates.sources)
             for column, values in zip(named, group.compute(request), strict=True):
-                columns.append(values)
+                own.append(values)
                 if column.has_place:
                     placed.append(values)
-        standard, log_rank = list_places(np.stack(placed).astype(np.float64), request.candidates.starts)
-        return np.stack([*columns, *standard, *log_rank], axis=1).astype(np.float32)
+        for place, values in enumerate(own):
+            into[:, place] = values
+        into[:, len(own) :] = standard_scores(np.array(placed, np.float32), request.candidates.starts).T

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self, TypeAlias
 
 from pydantic import Field, model_validator
 
-from belfry.layers.config import LearningRate, ModelConfig
+from belfry.layers.config import Evaluations, LearningRate, ModelConfig
 
 Width: TypeAlias = Annotated[int, Field(ge=1)]
 
@@ -33,19 +33,25 @@ class NetworkRankerConfig(ListRankerConfig):
         "softmax",
         description="pointwise: binary, squared; pairwise: bpr, hinge; listwise: softmax, approx_ndcg, lambda",
     )
-    members: int | None = Field(
-        None,
+    members: int = Field(
+        1,
         ge=1,
         le=32,
-        description="networks of different seeds whose logits are averaged; each costs a whole training; "
-        "none: 2, or 4 where there are fewer than 2,000 lists to learn from",
+        description="networks of different seeds whose logits are averaged; each costs a whole training, and an answer",
     )
-    dropout: float = Field(0.3, ge=0, lt=1, description="dropout after each dense layer")
+    dropout: float = Field(0.2, ge=0, lt=1, description="dropout after each dense layer")
     learning_rate: LearningRate = 4e-3
     batch_lists: int = Field(64, ge=1, description="lists in a training step")
+    rows_per_list: int | None = Field(
+        64,
+        ge=2,
+        description="rows of a list in a training step: positives, at most half, and negatives drawn anew in each "
+        "epoch, which weigh for all under objective=softmax; none: the whole list",
+    )
     epochs: int = Field(6, ge=1, description="passes over the lists")
-    min_steps: int = Field(400, ge=1, description="steps of training, at least: few lists make more epochs")
-    max_steps: int = Field(1000, ge=1, description="steps of training, at most: many lists make fewer epochs")
+    min_steps: int = Field(150, ge=1, description="steps of training, at least: few lists make more epochs")
+    max_steps: int = Field(600, ge=1, description="steps of training, at most: many lists make fewer epochs")
+    evaluations: Evaluations = 6
 
     @model_validator(mode="after")
     def _graded_labels_suit(self) -> Self:
@@ -58,14 +64,14 @@ class DeepRankerConfig(NetworkRankerConfig):
     """An MLP over pair features."""
 
     kind: Literal["deep"] = "deep"
-    widths: tuple[Width, ...] = Field((128, 64), min_length=1, description="units of the dense layers")
+    widths: tuple[Width, ...] = Field((64, 32), min_length=1, description="units of the dense layers")
 
 
 class CrossRankerConfig(NetworkRankerConfig):
     """Deep & cross network, second version: low-rank cross layers and an MLP over the same inputs."""
 
     kind: Literal["cross"] = "cross"
-    widths: tuple[Width, ...] = Field((128, 64), min_length=1, description="units of the dense layers")
+    widths: tuple[Width, ...] = Field((64, 32), min_length=1, description="units of the dense layers")
     cross_layers: int = Field(2, ge=1, description="cross layers; layer i gives interactions of order i + 2")
     projection_size: int = Field(32, ge=1, description="rank of a cross layer")
     embedding_size: int = Field(8, ge=0, description="dimensions of an embedding of the item, beside the features")
@@ -75,7 +81,7 @@ class WideDeepRankerConfig(NetworkRankerConfig):
     """Wide & deep: a linear model of features and items, and an MLP that also reads embeddings of user and item."""
 
     kind: Literal["wide_deep"] = "wide_deep"
-    widths: tuple[Width, ...] = Field((128, 64), min_length=1, description="units of the dense layers")
+    widths: tuple[Width, ...] = Field((64, 32), min_length=1, description="units of the dense layers")
     embedding_size: int = Field(16, ge=1, description="dimensions of the embeddings of users and of items")
 
 
@@ -91,7 +97,7 @@ class AttentionRankerConfig(NetworkRankerConfig):
     """Target attention: each candidate looks at the user's newest events, and an MLP reads what it saw."""
 
     kind: Literal["attention"] = "attention"
-    widths: tuple[Width, ...] = Field((128, 64), min_length=1, description="units of the dense layers")
+    widths: tuple[Width, ...] = Field((64, 32), min_length=1, description="units of the dense layers")
     embedding_size: int = Field(16, ge=1, description="dimensions of the embedding of items")
     attention_units: int = Field(16, ge=1, description="hidden units of what weighs an event for a candidate")
 
@@ -100,7 +106,8 @@ class TransformerRankerConfig(NetworkRankerConfig):
     """A compact transformer over the list: each candidate is scored in the light of the others."""
 
     kind: Literal["transformer"] = "transformer"
-    size: int = Field(64, ge=1, description="dimensions of a candidate")
+    rows_per_list: int | None = Field(None, ge=2, description="as in the other rankers; here a row reads the others")
+    size: int = Field(32, ge=1, description="dimensions of a candidate")
     n_blocks: int = Field(2, ge=1, description="attention blocks")
     n_heads: int = Field(4, ge=1, description="attention heads; must divide size")
     inducing_points: int = Field(

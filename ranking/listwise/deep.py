@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Self, cast
+from typing import NamedTuple, Self, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,7 @@ from belfry.layers.backend import Tensor, keras, tf
 from belfry.layers.config import imported
 from belfry.layers.export import export_onnx
 from belfry.layers.model import CONFIG_FILE, Model, Progress, no_progress
+from belfry.layers.steps.loop import Batch, Nest, Stack, Trainer
 from belfry.layers.training import train_epochs
 from belfry.layers.weights import load_weights, save_weights
 from belfry.ranking.base import Scores
@@ -25,7 +26,7 @@ from belfry.ranking.listwise.networks import Inputs, RankerNetwork, Sizes, empty
 from belfry.ranking.listwise.serving import GRAPH_FILE
 from belfry.ranking.registry import KINDS
 
-FEW_LISTS = 2_000  # below it members are many: they are cheap to train, and alone they differ much
+_BYTES_PER_BLOCK = 1 << 26  # of features that are handed to the graph at once
 
 
 class DeepRanker(Model[NetworkRankerConfig, "list[RankerNetwork]"]):
@@ -52,26 +53,29 @@ class DeepRanker(Model[NetworkRankerConfig, "list[RankerNetwork]"]):
         config = self.config
         self.names = examples.names
         self._sizes = Sizes(len(self.names), n_users, n_items)
-        mean, deviation = _moments(examples)
+        statistics = _Statistics.of(examples)
         steps_of_epoch = -(-len(examples) // config.batch_lists)
         n_steps = int(np.clip(steps_of_epoch * config.epochs, config.min_steps, config.max_steps))
         n_epochs = -(-n_steps // steps_of_epoch)
-        n_members = config.members or (4 if len(examples) < FEW_LISTS else 2)
+        n_rows = min(config.rows_per_list or statistics.longest, statistics.longest)
+        trainer = Trainer(_network(config, self._sizes), partial(_losses, config.objective))
         self._learned = members = []
-        for member in range(n_members):
+        for member in range(config.members):
             done_before = member * n_epochs
-            own_seed = seed * n_members + member  # no two seeds share a member
+            own_seed = seed * config.members + member  # no two seeds share a member
             keras.utils.set_random_seed(own_seed)
             network = _network(config, self._sizes)
-            network.adapt(mean, deviation)
+            network.adapt(statistics.mean, statistics.deviation)
+            trainer.restart(network)
             train_epochs(
                 network,
-                _epochs(network, examples, config, n_epochs, np.random.default_rng(own_seed)),
+                _epochs(trainer, network, examples, config, n_epochs, n_rows, np.random.default_rng(own_seed)),
                 name="ranker",
                 n_epochs=n_epochs,
                 validate=partial(_ndcg, network, validation),
-                patience=n_epochs,
-                progress=lambda done, total, before=done_before: progress(before + done, n_members * total),  # type: ignore[misc]
+                evaluate_every=max(1, n_epochs // config.evaluations),
+                patience=config.evaluations + 1,
+                progress=lambda done, total, before=done_before: progress(before + done, config.members * total),  # type: ignore[misc]
             )
             members.append(network)
         return self
@@ -133,8 +137,8 @@ def _mean_logit(members: list[RankerNetwork], inputs: Inputs) -> Tensor:
 def _score(members: list[RankerNetwork], lists: Lists) -> Scores:
     parts = [np.zeros(0, np.float32)]
     for block in lists.blocks():
-        inputs, _, present = lists.padded(block)
-        parts.append(_mean_logit(members, inputs).numpy()[present])
+        rows, present = lists.padded_rows(block)
+        parts.append(_mean_logit(members, lists.inputs(block, rows, present, members[0].reads)).numpy()[present])
     return np.concatenate(parts)
 
 
@@ -142,46 +146,64 @@ def _ndcg(network: RankerNetwork, validation: Examples) -> float:
     return float(validation.ndcg(_score([network], validation.lists)).mean())
 
 
-def _moments(examples: ExampleSource) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Mean and standard deviation of each feature, both [n_features]; raises as `Lists.check_finite`."""
-    n_rows, total, squares = 0, np.zeros(len(examples.names)), np.zeros(len(examples.names))
-    for block in examples.blocks(np.random.default_rng(0)):
-        block.lists.check_finite()
-        pairs = block.lists.pairs
-        n_rows += len(pairs)
-        total += pairs.sum(axis=0, dtype=np.float64)
-        squares += np.einsum("ij,ij->j", pairs, pairs, dtype=np.float64)
-    mean = total / n_rows
-    deviation = np.sqrt(np.maximum(squares / n_rows - mean**2, 0))
-    return mean.astype(np.float32), deviation.astype(np.float32)
+class _Statistics(NamedTuple):
+    """What is known of the lists before the first epoch."""
+
+    mean: npt.NDArray[np.float32]  # [n_features]
+    deviation: npt.NDArray[np.float32]  # [n_features]
+    longest: int  # rows of a list
+
+    @classmethod
+    def of(cls, examples: ExampleSource) -> Self:
+        """Raises as `Lists.check_finite`."""
+        n_rows, total, squares, longest = 0, np.zeros(len(examples.names)), np.zeros(len(examples.names)), 0
+        for block in examples.blocks(np.random.default_rng(0)):
+            block.lists.check_finite()
+            pairs = block.lists.pairs
+            n_rows += len(pairs)
+            total += pairs.sum(axis=0, dtype=np.float64)
+            squares += np.einsum("ij,ij->j", pairs, pairs, dtype=np.float64)
+            longest = max(longest, int(block.lists.lengths.max()))
+        mean = total / n_rows
+        deviation = np.sqrt(np.maximum(squares / n_rows - mean**2, 0))
+        return cls(mean.astype(np.float32), deviation.astype(np.float32), longest)
+
+
+def _losses(objective: str, network: RankerNetwork, batch: Batch, shared: Nest) -> tuple[Tensor, Tensor]:
+    """The loss of a step, twice: it is what training lowers. Nothing is shared by the steps."""
+    inputs, labels, present, log_weight = batch["lists"]
+    logits = network(inputs, training=True)
+    if objective == "softmax":
+        logits += log_weight
+    loss = list_loss(objective, logits, labels, present)
+    return loss, loss
 
 
 def _epochs(
+    trainer: Trainer,
     network: RankerNetwork,
     examples: ExampleSource,
     config: NetworkRankerConfig,
     n_epochs: int,
+    n_rows: int,
     generator: np.random.Generator,
-) -> Callable[[], Iterator[Tensor]]:
-    """What trains for one epoch and gives the loss of each step."""
+) -> Callable[[], Iterator[float]]:
+    """What trains for one epoch, gives the loss of each step, and leaves the weights in `network`."""
     n_steps = -(-len(examples) // config.batch_lists) * n_epochs
-    optimizer = keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(config.learning_rate, n_steps))
+    shared = (tf.constant(config.learning_rate), tf.constant(float(n_steps)), ())
+    steps_of_block = max(1, _BYTES_PER_BLOCK // (4 * config.batch_lists * n_rows * len(examples.names)))
 
-    @tf.function(autograph=False, reduce_retracing=True)  # type: ignore[untyped-decorator]
-    def step(inputs: dict[str, Tensor], labels: Tensor, present: Tensor) -> Tensor:
-        with tf.GradientTape() as tape:
-            logits = network(inputs, training=True)
-            loss = list_loss(config.objective, logits, labels, present)
-        gradients = tape.gradient(loss, network.trainable_variables)
-        optimizer.apply_gradients(zip(gradients, network.trainable_variables, strict=True))
-        return loss
-
-    def run_epoch() -> Iterator[Tensor]:
-        for block in examples.blocks(generator):
-            order = generator.permutation(len(block))
-            for first in range(0, len(order), config.batch_lists):
-                inputs, rows, present = block.lists.padded(order[first : first + config.batch_lists])
-                read = {name: inputs[name] for name in network.reads}
-                yield step(read, block.labels[rows] * present, present)
+    def run_epoch() -> Iterator[float]:
+        for part in examples.blocks(generator):
+            sampled, order = part.sample(n_rows, generator), generator.permutation(len(part))
+            for first in range(0, len(order), config.batch_lists * steps_of_block):
+                lists = order[first : first + config.batch_lists * steps_of_block]
+                rows, present = sampled.rows[lists], sampled.present[lists]
+                inputs = part.lists.inputs(lists, rows, present, network.reads)
+                starts = np.minimum(np.arange(0, len(lists) + config.batch_lists, config.batch_lists), len(lists))
+                values = (inputs, sampled.labels[lists], present, sampled.log_weight[lists])
+                block = {"lists": Stack(np.unique(starts), values)}
+                yield from trainer.run(block, shared, seed=int(generator.integers(1 << 31)))
+        trainer.copy_to(network)
 
     return run_epoch

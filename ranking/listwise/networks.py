@@ -13,6 +13,7 @@ from belfry.layers.backend import Tensor, keras, tf
 from belfry.layers.blocks import cross_layers, mlp
 from belfry.layers.losses import MASKED
 from belfry.layers.sequences import Normalization
+from belfry.layers.steps.noise import Dropout
 from belfry.ranking.lists import HISTORY_LENGTH
 from belfry.ranking.listwise.config import (
     AttentionRankerConfig,
@@ -48,7 +49,7 @@ class RankerNetwork(keras.Model):  # type: ignore[misc]
         shape = (sizes.n_features,)
         self.centre = self.add_weight(name="centre", shape=shape, trainable=False, initializer="zeros")
         self.scale = self.add_weight(name="scale", shape=shape, trainable=False, initializer="ones")
-        self.drop = keras.layers.Dropout(config.dropout)
+        self.drop = Dropout(config.dropout)
         self.head = keras.layers.Dense(1, name="head")
 
     @classmethod
@@ -218,7 +219,7 @@ class _InducedBlock(keras.layers.Layer):  # type: ignore[misc]
         self.gather = _Attention(config, name="gather")
         self.spread = _Attention(config, name="spread")
         self.norms = [Normalization(name=f"norm{i}") for i in range(2)]
-        self.drop = keras.layers.Dropout(config.dropout)
+        self.drop = Dropout(config.dropout)
         self.inner = keras.layers.Dense(2 * config.size, activation="swish", name="inner")
         self.outer = keras.layers.Dense(config.size, name="outer")
 

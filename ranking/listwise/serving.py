@@ -24,8 +24,8 @@ class OnnxRanker:
         """[n_rows] float32."""
         parts = [np.zeros(0, np.float32)]
         for block in lists.blocks():
-            inputs, _, present = lists.padded(block)
-            parts.append(self._session.run(None, {name: inputs[name] for name in self._reads})[0][present])
+            rows, present = lists.padded_rows(block)
+            parts.append(self._session.run(None, lists.inputs(block, rows, present, self._reads))[0][present])
         return np.concatenate(parts)
 
 

@@ -204,3 +204,28 @@ def test_ndcg_agrees_with_the_evaluation(n: int) -> None:
     ranked = take_top_k(made.lists.users, made.lists.row_list, made.lists.items, score, top_k=25, origins=("test",))
     expected = ndcg(hits(lists_of(ranked, n), made.lists.users, later.seen_items), made.n_relevant)
     np.testing.assert_allclose(made.ndcg(score, n), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("n_rows", [2, 4, 7, 40])
+def test_sampled_rows_hold_positives_and_random_negatives(n_rows: int) -> None:
+    """List 1: two positives of ten; list 2: eight of nine; at most half are positives where negatives suffice."""
+    users = {1: [3, 5], 2: list(range(1, 9))}
+    examples = make_examples(lists_for([1, 2], [list(range(1, 11)), list(range(1, 10))]), watched(users))
+    generator = np.random.default_rng(0)
+    drawn = [examples.sample(n_rows, generator) for _ in range(20)]
+    for sampled in drawn:
+        for place, n_positives, length in ((0, 2, 10), (1, 8, 9)):
+            rows = sampled.rows[place][sampled.present[place]]
+            assert len(set(rows)) == len(rows) == min(n_rows, length)
+            assert (examples.lists.row_list[rows] == place).all()
+            labels = sampled.labels[place][sampled.present[place]]
+            np.testing.assert_array_equal(labels, examples.labels[rows])
+            n_negatives = length - n_positives
+            kept = min(n_positives, max(n_rows // 2, n_rows - n_negatives))
+            assert int(labels.sum()) == kept
+            log_weight = sampled.log_weight[place][sampled.present[place]]
+            assert not log_weight[labels > 0].any()
+            np.testing.assert_allclose(np.exp(log_weight[labels == 0]).sum(), n_negatives, rtol=1e-5)
+        assert not sampled.labels[~sampled.present].any()
+    if n_rows < 9:
+        assert len({tuple(sorted(sampled.rows[0])) for sampled in drawn}) > 1  # drawn anew each time

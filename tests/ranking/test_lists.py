@@ -94,7 +94,9 @@ def test_select_nothing() -> None:
 
 def test_padded() -> None:
     lists = lists_of([2, 0, 3, 1])
-    inputs, rows, present = lists.padded(np.array([3, 2, 0]))
+    asked = np.array([3, 2, 0])
+    rows, present = lists.padded_rows(asked)
+    inputs = lists.inputs(asked, rows, present, ("pairs", "item", "user", "history", "present"))
     assert present.tolist() == [[True, False, False], [True, True, True], [True, True, False]]
     assert rows.tolist() == [[5, 0, 0], [2, 3, 4], [0, 1, 0]]
     assert inputs["item"].tolist() == [[6, 0, 0], [3, 4, 5], [1, 2, 0]]
@@ -110,6 +112,14 @@ def test_padded() -> None:
         "history": "int32",
         "present": "bool",
     }
+
+
+def test_inputs_that_nobody_reads_are_not_made() -> None:
+    lists = lists_of([2, 2])
+    rows, present = lists.padded_rows(np.arange(2))
+    inputs = lists.inputs(np.arange(2), rows, present, ("pairs",))
+    assert inputs.keys() == {"pairs"}
+    assert np.shares_memory(inputs["pairs"], lists.pairs)  # lists of equal length, one after another: no copy
 
 
 def test_concatenate_undoes_select() -> None:
@@ -130,7 +140,7 @@ def test_blocks_hold_every_row_once_and_little_padding(lengths: list[int], monke
     rows = [row for block in blocks for row in lists.rows_of(block)]
     assert rows == list(range(sum(lengths)))
     for block in blocks:
-        _, _, present = lists.padded(block)
+        _, present = lists.padded_rows(block)
         assert present.any()
         assert present.size <= 7 or len(block) == 1
 

@@ -9,9 +9,8 @@ from belfry.dataset.features import FeatureColumns, FeatureTables
 from belfry.dataset.vocabulary import Numbers
 from belfry.ranking.features.base import Arrays, Column, FeatureGroup, PairRequest, Values, label
 from belfry.ranking.features.config import PairFeaturesConfig
-from belfry.ranking.features.history import RECENCY, UNIFORM, weightings
+from belfry.ranking.features.history import WEIGHTINGS
 
-_WEIGHTINGS = (UNIFORM, RECENCY)
 _EPSILON = 1e-9  # far below any weight of an event: a history of items without categories divides 0 by it
 
 
@@ -36,29 +35,26 @@ class Categories(FeatureGroup):
         return [
             Column(f"category.{name}.{kind}", label(name))
             for name in _columns_of(features.items)
-            for kind in _WEIGHTINGS
+            for kind in WEIGHTINGS
         ]
 
     def compute(self, request: PairRequest) -> Sequence[Values]:
         """See above."""
-        histories, kinds = request.histories, weightings(request.features)
-        n_users, has_history = len(histories.lengths), histories.lengths > 0
+        histories, row_user = request.histories, request.row_user[:, np.newaxis]
+        n_users, event_user = len(histories.lengths), histories.event_user[:, np.newaxis]
         columns: list[Values] = []
         for name, values in _columns_of(request.features.items).items():
-            size = request.features.items.sizes[name]
-            asked = values[request.items]  # [n_rows, n_values]
-            n_asked = np.maximum((asked > 0).sum(axis=1), 1)
-            event_user = np.repeat(np.arange(n_users), histories.lengths)[:, np.newaxis]
-            cells = (event_user * size + values[histories.item_num]).ravel()  # [n_events * n_values]
-            for kind in _WEIGHTINGS:
-                spread = np.repeat(histories.weights[kinds.index(kind)], values.shape[1])
-                weight = np.bincount(cells, spread, minlength=n_users * size)
-                profile = weight.astype(np.float64, copy=False).reshape(n_users, size)  # of no events, it is integer
+            size, width = request.features.items.sizes[name], values.shape[1]
+            asked = values[request.items]  # [n_rows, width]
+            n_asked = np.maximum(np.count_nonzero(asked, axis=1), 1)
+            asked_cells = row_user * size + asked
+            cells = (event_user * size + values[histories.item_num]).ravel()
+            for weights in histories.weights:
+                profile = np.bincount(cells, np.repeat(weights, width), n_users * size).reshape(n_users, size)
                 profile[:, 0] = 0
-                profile /= np.maximum(profile.sum(axis=1, keepdims=True), _EPSILON)
-                profile -= self.arrays[name]
-                profile[~has_history] = 0
-                columns.append(profile[request.row_user[:, np.newaxis], asked].sum(axis=1) / n_asked)
+                total = profile.sum(axis=1, keepdims=True)
+                profile = (profile / np.maximum(total, _EPSILON) - self.arrays[name]) * (histories.lengths > 0)[:, None]
+                columns.append(profile.ravel()[asked_cells] @ np.ones(width) / n_asked)
         return columns
 
 

@@ -4,15 +4,15 @@ import numpy as np
 import scipy.sparse as sp
 
 from belfry.dataset.features import FeatureTables
-from belfry.ranking.features.base import Arrays
 from belfry.ranking.features.config import PairFeaturesConfig
-from belfry.ranking.features.neighbours import NeighbourGroup, neighbour_arrays
+from belfry.ranking.features.history import WEIGHTINGS
+from belfry.ranking.features.neighbours import NeighbourGroup
 
 _SHRINK = 5  # pairs that are added to an item's own, so that an item with few does not weigh much
 
 
 class SessionCooccurrence(NeighbourGroup):
-    """The weight of items i and j is n_ij / sqrt((n_i + 5) (n_j + 5)): the share of their sessions that they share.
+    """s_ij = n_ij / sqrt((n_i + 5) (n_j + 5)) for items i and j: the share of their sessions that they share.
 
     n_ij counts pairs of events of one user, of i and of j, at most `session_gap_s` seconds apart; n_i all pairs of i.
     Events more than `session_steps` apart in a user's order are no pair, however close in time. Needs times.
@@ -20,6 +20,7 @@ class SessionCooccurrence(NeighbourGroup):
 
     name = "cooccurrence"
     about = "watched in one sitting"
+    weightings = WEIGHTINGS
 
     @staticmethod
     def can_fit(features: FeatureTables, config: PairFeaturesConfig) -> bool:
@@ -27,37 +28,23 @@ class SessionCooccurrence(NeighbourGroup):
         return features.history.timestamp_s is not None and config.session_gap_s > 0
 
     @staticmethod
-    def fit(features: FeatureTables, config: PairFeaturesConfig) -> Arrays:
-        """The `n_neighbours` items of the highest weight of each item."""
-        return neighbour_arrays(_largest(_session_cooccurrence(features, config), config.n_neighbours))
-
-
-def _session_cooccurrence(features: FeatureTables, config: PairFeaturesConfig) -> "sp.csr_matrix[np.float32]":
-    """[n_items + 1, n_items + 1] the weights of all pairs."""
-    history = features.history
-    assert history.timestamp_s is not None
-    order = history.by_user.order
-    user, item, time_s = history.user_num[order], history.item_num[order], history.timestamp_s[order]
-    pairs = []
-    for step in range(1, min(config.session_steps, len(order) - 1) + 1):
-        is_pair = (user[step:] == user[:-step]) & (time_s[step:] - time_s[:-step] <= config.session_gap_s)
-        pairs.append(np.stack([item[:-step][is_pair], item[step:][is_pair]]))
-    one, other = np.concatenate(pairs, axis=1) if pairs else np.zeros((2, 0), np.int32)
-    n_numbers = len(history.items) + 1
-    ends = (np.append(one, other), np.append(other, one))
-    root = np.sqrt(np.bincount(ends[0], minlength=n_numbers) + _SHRINK)
-    weight = (1 / (root[ends[0]] * root[ends[1]])).astype(np.float32)
-    weights = sp.csr_matrix((weight, ends), shape=(n_numbers, n_numbers))
-    weights.sum_duplicates()
-    weights.setdiag(0)
-    weights.eliminate_zeros()
-    return weights
-
-
-def _largest(matrix: "sp.csr_matrix[np.float32]", n_kept: int) -> "sp.csr_matrix[np.float32]":
-    """The `n_kept` largest entries of each row, equal ones by column."""
-    matrix.sort_indices()
-    row = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
-    order = np.lexsort((matrix.indices, -matrix.data, row))
-    kept = np.sort(order[np.arange(len(order)) - matrix.indptr[row] < n_kept])
-    return sp.csr_matrix((matrix.data[kept], (row[kept], matrix.indices[kept])), shape=matrix.shape)
+    def similarities(features: FeatureTables, config: PairFeaturesConfig) -> "sp.csr_matrix[np.float32]":
+        """All pairs that occur."""
+        history = features.history
+        assert history.timestamp_s is not None
+        order = history.by_user.order
+        user, item, time_s = history.user_num[order], history.item_num[order], history.timestamp_s[order]
+        pairs = [np.zeros((2, 0), np.int32)]
+        for step in range(1, min(config.session_steps, len(order) - 1) + 1):
+            is_pair = (user[step:] == user[:-step]) & (time_s[step:] - time_s[:-step] <= config.session_gap_s)
+            pairs.append(np.stack([item[:-step][is_pair], item[step:][is_pair]]))
+        one, other = np.concatenate(pairs, axis=1)
+        n_numbers = len(history.items) + 1
+        ends = (np.append(one, other), np.append(other, one))
+        root = np.sqrt(np.bincount(ends[0], minlength=n_numbers) + _SHRINK)
+        weight = (1 / (root[ends[0]] * root[ends[1]])).astype(np.float32)
+        weights = sp.csr_matrix((weight, ends), shape=(n_numbers, n_numbers))
+        weights.sum_duplicates()
+        weights.setdiag(0)
+        weights.eliminate_zeros()
+        return weights

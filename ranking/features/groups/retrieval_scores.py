@@ -27,16 +27,17 @@ class RetrievalScores(FeatureGroup):
 
     def compute(self, request: PairRequest) -> Sequence[Values]:
         """See above."""
-        candidates, row_user = request.candidates, request.row_user
+        candidates, row_user, starts = request.candidates, request.row_user, request.candidates.starts
         columns: list[Values] = [candidates.score, np.log1p(candidates.rank)]
-        if candidates.source_score is not None and candidates.source_rank is not None:
-            for score, rank in zip(candidates.source_score.T, candidates.source_rank.T, strict=True):
-                is_brought = rank > 0
-                lowest = np.full(len(candidates.users), np.inf, np.float32)
-                np.minimum.at(lowest, row_user[is_brought], score[is_brought])
-                last = np.zeros(len(candidates.users), np.int32)
-                np.maximum.at(last, row_user, rank)
-                lowest[last == 0] = 0  # the source brought nothing
-                columns.append(np.where(is_brought, score, lowest[row_user]))
-                columns.append(np.log1p(np.where(is_brought, rank, last[row_user] + 1)))
+        if candidates.source_score is None or candidates.source_rank is None or not len(row_user):
+            return columns * (1 + len(candidates.sources))
+        filled = np.flatnonzero(np.diff(starts))
+        lowest, last = np.zeros(len(starts) - 1, np.float32), np.zeros(len(starts) - 1, np.int32)
+        for score, rank in zip(candidates.source_score.T, candidates.source_rank.T, strict=True):
+            is_brought = rank > 0
+            last[filled] = np.maximum.reduceat(rank, starts[filled])
+            lowest[filled] = np.minimum.reduceat(np.where(is_brought, score, np.inf), starts[filled])
+            lowest[last == 0] = 0  # the source brought nothing
+            columns.append(np.where(is_brought, score, lowest[row_user]))
+            columns.append(np.log1p(np.where(is_brought, rank, last[row_user] + 1)))
         return columns

@@ -1,18 +1,29 @@
 """Where rows stand within their list."""
 
+from itertools import pairwise
+
 import numpy as np
+import pytest
 
 from belfry.dataset.candidates import Candidates
-from belfry.ranking.features.list_places import list_places
+from belfry.ranking.features.list_places import standard_scores
 
 
-def test_places_of_each_list_alone() -> None:
-    """The second list is empty. Equal values have the standard score 0, and rank in the order of their rows."""
-    values = np.array([[1.0, 3.0, 6.0, 2.0, 4.0, 4.0], np.ones(6)])
-    standard, log_rank = list_places(values, np.array([0, 2, 2, 6]))
-    root = np.sqrt(2)  # the standard deviation of 6, 2, 4, 4
-    np.testing.assert_allclose(standard, [[-1, 1, 2 / root, -2 / root, 0, 0], np.zeros(6)])
-    np.testing.assert_allclose(np.expm1(log_rank), [[1, 0, 0, 3, 1, 2], [0, 1, 0, 1, 2, 3]])
+@pytest.mark.parametrize("starts", [[0, 2, 2, 6], [0, 3, 6], [0, 6, 6]])
+def test_standard_scores_of_each_list_alone(starts: list[int]) -> None:
+    """Lists of any length, of one length, and one that is empty. Equal values have the standard score 0."""
+    values = np.array([[1, 3, 6, 2, 4, 4], np.ones(6)], np.float32)
+    standard = standard_scores(values, np.array(starts))
+    for start, stop in pairwise(starts):
+        own = values[0, start:stop]
+        if len(own):
+            np.testing.assert_allclose(standard[0, start:stop], (own - own.mean()) / own.std(), rtol=1e-5, atol=1e-6)
+    assert not standard[1].any()
+
+
+def test_standard_scores_of_nothing() -> None:
+    assert standard_scores(np.zeros((2, 0), np.float32), np.array([0, 0])).shape == (2, 0)
+    assert standard_scores(np.zeros((0, 3), np.float32), np.array([0, 3])).shape == (0, 3)
 
 
 def test_columns_of_places_are_of_the_list(asked: Candidates, columns: dict[str, np.ndarray]) -> None:
@@ -20,4 +31,3 @@ def test_columns_of_places_are_of_the_list(asked: Candidates, columns: dict[str,
         rows = slice(*asked.starts[place : place + 2])
         score = asked.score[rows]
         np.testing.assert_allclose(columns["standard_score"][rows], (score - score.mean()) / score.std(), atol=1e-5)
-        np.testing.assert_allclose(columns["log_rank_score"][rows], np.log1p(np.arange(12)), rtol=1e-6)

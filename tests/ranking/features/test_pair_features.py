@@ -55,32 +55,29 @@ def test_one_list_alone_equals_its_block(users: list[int]) -> None:
         alone = replace(
             many.select(np.arange(len(many))[rows]), users=np.array([user], np.int32), row_user=np.zeros(8, np.int64)
         )
-        np.testing.assert_array_equal(pair_features.matrix(alone, world), block[rows])
+        np.testing.assert_allclose(pair_features.matrix(alone, world), block[rows], rtol=1e-5, atol=1e-6)
 
 
 def test_rows_of_a_list_in_another_order() -> None:
-    """Columns follow their rows, but for `log_rank_*` where values are tied: those go by the order of the rows."""
     world = random_world()
     candidates = candidates_for(world, [4, 9], n=20)
     order = np.concatenate([np.random.default_rng(2).permutation(20), 20 + np.random.default_rng(3).permutation(20)])
     straight, turned = (matrix_of(world, rows) for rows in (candidates, candidates.select(order)))
     for name, column in straight.items():
-        if name.startswith("log_rank_"):
-            values = straight[name.removeprefix("log_rank_")]
-            tied = np.array([(values[row // 20 * 20 : row // 20 * 20 + 20] == values[row]).sum() > 1 for row in order])
-            np.testing.assert_array_equal(turned[name][~tied], column[order][~tied], err_msg=name)
-        else:
-            np.testing.assert_allclose(turned[name], column[order], atol=1e-5, err_msg=name)
+        np.testing.assert_allclose(turned[name], column[order], rtol=1e-5, atol=1e-5, err_msg=name)
 
 
-def test_blocks_of_users_give_the_rows_of_one_block(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("name", "size"), [("_USERS_PER_BLOCK", 2), ("_CELLS_PER_BLOCK", 50), ("_CELLS_PER_BLOCK", 1)])
+def test_blocks_of_users_give_the_rows_of_one_block(monkeypatch: pytest.MonkeyPatch, name: str, size: int) -> None:
+    """Two users a block, or as many as 50 cells hold of a catalogue of 20 items, or one."""
     world = random_world()
     pair_features = PairFeatures.fit(world, CONFIG)
     candidates = candidates_for(world, [3, 0, 30, 1, 9])
     rows = candidates.row_user != 1  # user 0 is asked for and has no candidates
     whole = pair_features.matrix(candidates.select(rows), world)
-    monkeypatch.setattr("belfry.ranking.features.pair_features._USERS_PER_BLOCK", 2)
-    np.testing.assert_array_equal(pair_features.matrix(candidates.select(rows), world), whole)
+    monkeypatch.setattr(f"belfry.ranking.features.pair_features.{name}", size)
+    found = pair_features.matrix(candidates.select(rows), world)
+    np.testing.assert_allclose(found, whole, rtol=1e-5, atol=1e-6)
 
 
 def test_saved_arrays_give_the_same_matrix() -> None:
@@ -97,7 +94,7 @@ def test_ids_alone() -> None:
     features = FeatureTables(Interactions.from_table(table), NOTHING, NOTHING)
     columns = matrix_of(features, candidates_for(features, [0, 1, 3], n=3))
     assert all(np.isfinite(column).all() for column in columns.values())
-    assert {"score", "log_rank", "cosine_uniform", "cosine_recency", "ease_uniform", "popularity"} <= columns.keys()
+    assert {"score", "log_rank", "cosine_recency", "followers_recency", "ease_uniform", "popularity"} <= columns.keys()
     assert not [name for name in columns if name.startswith(("near_", "lift_", "item", "user", "segment", "idle"))]
 
 
@@ -122,20 +119,13 @@ def test_a_user_without_a_history(request_time: str) -> None:
     config = PairFeaturesConfig(request_time=request_time)
     columns = matrix_of(world, candidates_for(world, [30, 0]), config)
     assert all(np.isfinite(column).all() for column in columns.values())
-    for name in (
-        "cosine_uniform",
-        "cosine_recency",
-        "cosine_nearest",
-        "ease_uniform",
-        "cosine_rated",
-        "category.genres.uniform",
-    ):
+    for name in ("cosine_recency", "followers_recency", "ease_uniform", "ease_recency", "category.genres.uniform"):
         assert not columns[name].any(), name
     for name in ("history_length", "history_popularity", "user_rating", "idle_days"):
         assert not columns[name].any(), name
     assert world.history.timestamp_s is not None
-    naive = naive_near(world, candidates_for(world, [30, 0]).item_num, int(world.history.timestamp_s.max()), 3)
-    np.testing.assert_allclose(columns["near_3d"], np.log1p(naive), rtol=1e-6)
+    naive, _ = naive_near(world, candidates_for(world, [30, 0]).item_num, int(world.history.timestamp_s.max()), 4, 256)
+    np.testing.assert_allclose(columns["near_4"], np.log1p(naive), rtol=1e-6)
 
 
 def test_nobody_asked() -> None:
@@ -175,26 +165,24 @@ def test_a_history_small_enough_to_work_by_hand() -> None:
         "popularity": np.log([2, 3]),  # one user, two users
         "history_length": np.log([3, 3]),
         "history_popularity": [(np.log(3) + np.log(4)) / 2] * 2,  # of items 1 and 2
-        # Only item 2 is near item 3 (user 3), and near item 1 (users 1 and 2); it weighs 1 / sqrt(2).
-        "cosine_uniform": np.array([1 / np.sqrt(3), 2 / np.sqrt(6)]) / np.sqrt(2),
-        # Of weights 1 and 1/2, scaled to unit length, item 2, the newer, has 1 / sqrt(1.25).
+        # Of weights 1 and 1/2, scaled to unit length, item 2, the newer, has 1 / sqrt(1.25); it alone is near item 3
+        # (user 3), and near item 1 (users 1 and 2).
         "cosine_recency": np.array([1 / np.sqrt(3), 2 / np.sqrt(6)]) / np.sqrt(1.25),
-        "cosine_nearest": [1 / np.sqrt(3), 2 / np.sqrt(6)],
-        # User 1's mean is 3, so item 2 is rated one above it.
-        "cosine_rated": np.array([1 / np.sqrt(3), 2 / np.sqrt(6)]) / np.sqrt(2),
+        # Item 3 came right after item 2 once (user 3). Of events item 2 has three, item 3 one.
+        "followers_recency": np.array([1 / np.sqrt((3 + 5) * (1 + 5)), 0]) / np.sqrt(1.25),
         "user_rating": [3, 3],
         # Means are 3, 5 and 2. Item 3: 3 - 2 = 1 by one user; item 1: 2 - 3 = -1 by one user; shrunk by five.
         "item_rating": [1 / 6, -1 / 6],
-        # The request time is day 10, user 1's last. Item 3 was watched on day 9, item 1 on days 0 and 1.
-        "near_1d": np.log([2, 1]),
-        "near_3d": np.log([2, 1]),
-        "near_10d": np.log([2, 3]),
+        # Every event begins a bin: days 0, 1, 2, 8, 9 and 10, which is the request time, user 1's last. Item 3 was
+        # watched on day 9, item 1 on days 0 and 1.
+        "near_1": np.log([2, 1]),
+        "near_4": np.log([2, 2]),
+        "near_16": np.log([2, 3]),
         "item_age": np.log([1 + 1, 1 + 10]),
         "idle_days": [0, 0],
-        # Share of item 3: (1 + 1) / (6 + 4), of item 1: 3 / 10; of the day, days 9 and 10: 2 events.
-        "lift_1d": np.log([2 / 6, 1 / 6]) - np.log([2 / 10, 3 / 10]),
+        # Share of item 3: (1 + 1) / (6 + 4), of item 1: 3 / 10; of the last two bins: 2 events.
+        "lift_1": np.log([2 / 6, 1 / 6]) - np.log([2 / 10, 3 / 10]),
         "standard_score": [1, -1],
-        "log_rank_score": np.log([1, 2]),
     }
     for name, values in expected.items():
         np.testing.assert_allclose(columns[name], values, rtol=1e-5, atol=1e-6, err_msg=name)
@@ -226,22 +214,19 @@ def test_the_order_of_the_columns_is_that_of_the_groups() -> None:
     """A seed gives the same ranker only as long as they stay in order; columns that are not named here are free."""
     world = random_world()
     placed = [
-        *("score", "cosine_uniform", "cosine_recency", "ease_uniform", "ease_recency", "ease_liked", "ease_disliked"),
-        *("svd_16", "popularity", "near_3d", "cooccurrence_uniform", "cooccurrence_recency"),
+        *("score", "ease_uniform", "ease_recency", "svd_16", "cosine_recency", "followers_recency", "popularity"),
+        *("near_4", "cooccurrence_uniform", "cooccurrence_recency"),
     ]
     expected = [
         *("score", "log_rank", "score_a", "log_rank_in_a", "score_b", "log_rank_in_b"),
-        *("cosine_uniform", "cosine_recency", "cosine_rated", "cosine_nearest"),
-        *("ease_uniform", "ease_recency", "ease_rated", "ease_liked", "ease_disliked", "svd_16"),
+        *("ease_uniform", "ease_recency", "svd_16", "cosine_recency", "followers_recency"),
         *("popularity", "history_length", "history_popularity"),
-        *("near_1d", "lift_1d", "near_3d", "lift_3d", "near_10d", "lift_10d", "near_30d", "lift_30d"),
-        *("item_age", "idle_days"),
-        *("cooccurrence_uniform", "cooccurrence_recency", "cooccurrence_rated", "cooccurrence_nearest"),
+        *("near_1", "lift_1", "near_4", "lift_4", "near_16", "lift_16", "item_age", "idle_days"),
+        *("cooccurrence_uniform", "cooccurrence_recency"),
         *("item_rating", "user_rating", "segment.group", "user.age", "item.year", "distance.year"),
         *("category.country.uniform", "category.country.recency"),
         *("category.genres.uniform", "category.genres.recency"),
         *(f"standard_{name}" for name in placed),
-        *(f"log_rank_{name}" for name in placed),
     ]
     names = PairFeatures.fit(world, CONFIG).names(world, ("a", "b"))
     assert [name for name in names if name in expected] == expected

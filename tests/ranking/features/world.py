@@ -79,12 +79,18 @@ def profiles(world: FeatureTables, kind: str) -> np.ndarray:
         rows = world.history.by_user.of(user)
         counts = np.array([len(rows)])
         weights = uniform_weights(counts) if kind == "uniform" else recency_weights(counts, CONFIG.half_life)
+        assert counts[0] <= CONFIG.recent_history
         profile[user, world.history.item_num[rows]] = weights
     return profile
 
 
-def naive_near(world: FeatureTables, items: np.ndarray, request_s: int, days: int) -> list[int]:
+def naive_near(
+    world: FeatureTables, items: np.ndarray, request_s: int, bins: int, time_bins: int
+) -> tuple[np.ndarray, int]:
+    """Events of each item, and of all, at most `bins` bins from that of the request."""
     history = world.history
     assert history.timestamp_s is not None
-    is_near = np.abs(history.timestamp_s - request_s) <= days * DAY_S
-    return [int((is_near & (history.item_num == item)).sum()) for item in items]
+    starts = np.sort(history.timestamp_s)[[number * len(history) // time_bins for number in range(time_bins)]]
+    bin_of = np.array([(starts <= time_s).sum() for time_s in history.timestamp_s])
+    is_near = np.abs(bin_of - max((starts <= request_s).sum(), 1)) <= bins
+    return np.array([int((is_near & (history.item_num == item)).sum()) for item in items]), int(is_near.sum())

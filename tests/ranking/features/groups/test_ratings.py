@@ -28,5 +28,5 @@ def test_a_history_whose_ratings_are_all_missing_keeps_their_columns() -> None:
     unrated = replace(world.history, rating=np.full(len(world.history), np.nan, np.float32))
     columns = matrix_of(FeatureTables(unrated, world.users, world.items), candidates_for(world, [1, 30]))
     assert columns.keys() == matrix_of(world, candidates_for(world, [1])).keys()
-    for name in ("item_rating", "user_rating", "cosine_rated", "ease_rated"):
+    for name in ("item_rating", "user_rating"):
         assert not columns[name].any(), name

@@ -1,4 +1,4 @@
-"""Times: counts and lifts of watches near the request time, ages in days."""
+"""Times: counts and lifts of watches in the bins around the request time, ages in days."""
 
 from dataclasses import replace
 
@@ -7,15 +7,17 @@ import pytest
 
 from belfry.dataset.candidates import Candidates
 from belfry.dataset.features import FeatureTables
-from belfry.ranking.features.groups.times import DAY_S, WINDOWS_DAYS, WatchTimes
+from belfry.ranking.features.groups.times import DAY_S, WINDOWS, WatchTimes
 from tests.ranking.features.world import CONFIG, matrix_of, naive_near
 
 
 @pytest.mark.parametrize("request_time", ["user_last", "history_end"])
-def test_windows_are_counts_of_events_near_the_request(
-    world: FeatureTables, asked: Candidates, request_time: str
+@pytest.mark.parametrize("time_bins", [1, 30, 256])
+def test_windows_are_counts_of_events_in_bins_around_the_request(
+    world: FeatureTables, asked: Candidates, request_time: str, time_bins: int
 ) -> None:
-    columns = matrix_of(world, asked, CONFIG.model_copy(update={"request_time": request_time}))
+    """256 bins for 300 events: some bins are empty, as their neighbours begin at the same time."""
+    columns = matrix_of(world, asked, CONFIG.model_copy(update={"request_time": request_time, "time_bins": time_bins}))
     history = world.history
     assert history.timestamp_s is not None
     for place, user in enumerate(asked.users):
@@ -23,13 +25,12 @@ def test_windows_are_counts_of_events_near_the_request(
         last_s = int(history.timestamp_s[history.user_num == user].max())
         request_s = last_s if request_time == "user_last" else world.now_s
         items = asked.item_num[rows]
-        for days in WINDOWS_DAYS:
-            near = np.array(naive_near(world, items, request_s, days))
-            np.testing.assert_allclose(columns[f"near_{days}d"][rows], np.log1p(near), rtol=1e-6)
-            n_all = int((np.abs(history.timestamp_s - request_s) <= days * DAY_S).sum())
-            share = (history.item_counts[items] + 1) / (len(history) + 21)
+        for bins in WINDOWS:
+            near, n_all = naive_near(world, items, request_s, bins, time_bins)
+            np.testing.assert_allclose(columns[f"near_{bins}"][rows], np.log1p(near), rtol=1e-6)
+            share = (np.bincount(history.item_num)[items] + 1) / (len(history) + 21)
             expected = np.log((near + 1) / (n_all + 21) / share)
-            np.testing.assert_allclose(columns[f"lift_{days}d"][rows], expected, rtol=1e-4, atol=1e-5)
+            np.testing.assert_allclose(columns[f"lift_{bins}"][rows], expected, rtol=1e-4, atol=1e-5)
         first_s = np.array([history.timestamp_s[history.item_num == item].min() for item in items])
         age = (request_s - first_s) / DAY_S
         np.testing.assert_allclose(columns["item_age"][rows], np.sign(age) * np.log1p(abs(age)), rtol=1e-5, atol=1e-6)
