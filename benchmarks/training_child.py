@@ -20,7 +20,7 @@ from belfry.dataset.sources.open import read_data
 from belfry.dataset.split import split_random
 from belfry.dataset.tables import Tables
 from belfry.dataset.validation.check import check
-from belfry.layers.batches import retrieval_batches
+from belfry.layers.batches import WatchBatches
 from belfry.layers.config import ModelConfig
 from belfry.layers.negatives import NegativeSampler
 from belfry.retrieval.config import ReportConfig, TwoTowerConfig
@@ -65,8 +65,8 @@ def _n_targets(history: Interactions) -> float:
     """Watches that the default towers must predict in an epoch; the others are read, or left out by dropout."""
     config = TwoTowerConfig()
     draw, generator = NegativeSampler(history, config.negatives, config.n_candidates), np.random.default_rng(0)
-    batches = retrieval_batches(history, config, draw, generator)
-    return float(sum(np.count_nonzero(batch.target_weight) for batch in batches))
+    blocks = WatchBatches(history, config, draw).epoch(generator)
+    return float(sum(len(block.targets.weight) for block in blocks))
 
 
 def _memory(n_rows: int) -> dict[str, float]:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from belfry.layers.backend import keras, tfrs
+from belfry.layers.steps.noise import Dropout
 
 
 def mlp(widths: Sequence[int], *, dropout: float, name: str) -> keras.Sequential:
@@ -10,7 +11,7 @@ def mlp(widths: Sequence[int], *, dropout: float, name: str) -> keras.Sequential
     block = keras.Sequential(name=name)
     for width in widths:
         block.add(keras.layers.Dense(width, activation="swish"))
-        block.add(keras.layers.Dropout(dropout))
+        block.add(Dropout(dropout))
     return block
 
 

@@ -1,9 +1,31 @@
 """FeatureEncoder: feature columns -> one embedding."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from belfry.dataset.features import FeatureColumns
 from belfry.layers.backend import Tensor, keras, tf
+
+
+@dataclass(frozen=True)
+class ColumnShapes:
+    """Names of feature columns, and the rows that an embedding of their categories needs."""
+
+    categorical: tuple[tuple[str, int], ...]
+    multi_valued: tuple[tuple[str, int], ...]
+    numeric: tuple[str, ...]
+
+    @classmethod
+    def of(cls, columns: FeatureColumns) -> "ColumnShapes":
+        sizes = columns.sizes
+        return cls(
+            tuple((name, sizes[name]) for name in columns.categorical),
+            tuple((name, sizes[name]) for name in columns.multi_valued),
+            tuple(columns.numeric),
+        )
+
+    def __bool__(self) -> bool:
+        return bool(self.categorical or self.multi_valued or self.numeric)
 
 
 class FeatureEncoder(keras.layers.Layer):  # type: ignore[misc]
@@ -12,10 +34,9 @@ class FeatureEncoder(keras.layers.Layer):  # type: ignore[misc]
     As `ItemEncoder`, but dense, so that it has an ONNX form. A missing feature (category 0) adds nothing.
     """
 
-    def __init__(self, columns: FeatureColumns, *, embedding_size: int, name: str) -> None:
-        """Only the names and sizes of `columns` are read."""
+    def __init__(self, columns: ColumnShapes, *, embedding_size: int, name: str) -> None:
         super().__init__(name=name)
-        tables = {key: columns.sizes[key] for key in (*columns.categorical, *columns.multi_valued)}
+        tables = dict((*columns.categorical, *columns.multi_valued))
         self.tables = {
             key: self.add_weight(
                 name=f"{name}/{key}",
@@ -24,8 +45,10 @@ class FeatureEncoder(keras.layers.Layer):  # type: ignore[misc]
             )
             for key, rows in tables.items()
         }
-        self.categorical, self.multi_valued = tuple(columns.categorical), tuple(columns.multi_valued)
-        self.numeric = tuple(columns.numeric)
+        self.categorical, self.multi_valued = (
+            tuple(name for name, _ in named) for named in (columns.categorical, columns.multi_valued)
+        )
+        self.numeric = columns.numeric
         if self.numeric:
             self.slopes = self.add_weight(
                 name=f"{name}/numeric",

@@ -1,6 +1,7 @@
 """Losses over one row of candidates per query: logQ correction and sampled losses."""
 
 from belfry.layers.backend import Tensor, tf
+from belfry.layers.steps.noise import uniform
 
 MASKED = -1e9  # a logit that adds nothing to a softmax; never used on a score that sorts a list
 _EPSILON = 1e-9  # keeps divisions finite where no target or negative has any weight
@@ -107,7 +108,7 @@ def _sample_negatives(logits: Tensor, negative_weight: Tensor, n_negatives: int)
 
     Source: Efraimidis & Spirakis, Weighted random sampling with a reservoir, 2006.
     """
-    keys = tf.math.log(tf.random.uniform(tf.shape(logits), minval=1e-7)) / tf.maximum(negative_weight, _EPSILON)
+    keys = tf.math.log(uniform(tf.shape(logits), minval=1e-7)) / tf.maximum(negative_weight, _EPSILON)
     keys = tf.where(negative_weight > 0, keys, MASKED * 1e9)
     places = tf.math.top_k(keys, tf.minimum(n_negatives, tf.shape(keys)[1])).indices
     is_sampled = tf.gather(tf.cast(negative_weight > 0, tf.float32), places, batch_dims=1)
@@ -121,5 +122,7 @@ def softmax_over_candidates(logits: Tensor, target_weight: Tensor) -> Tensor:
         logits: [n_queries, n_candidates] float32.
         target_weight: [n_queries, n_candidates] float32, 0 where there is no target.
     """
-    log_shares = tf.where(target_weight > 0, tf.nn.log_softmax(logits, axis=1), 0.0)
-    return -tf.reduce_sum(target_weight * log_shares) / tf.maximum(tf.reduce_sum(target_weight), _EPSILON)
+    of_query = tf.reduce_sum(target_weight, axis=1, keepdims=True)
+    shares = target_weight / tf.maximum(of_query, _EPSILON)
+    losses = tf.nn.softmax_cross_entropy_with_logits(labels=tf.stop_gradient(shares), logits=logits)
+    return tf.reduce_sum(of_query[:, 0] * losses) / tf.maximum(tf.reduce_sum(of_query), _EPSILON)

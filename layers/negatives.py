@@ -38,7 +38,10 @@ class NegativeSampler:
     WWW 2020.
     """
 
-    def __init__(self, history: Interactions, negatives: Negatives, n_candidates: int) -> None:
+    def __init__(
+        self, history: Interactions, negatives: Negatives, n_candidates: int, n_sampled: int | None = None
+    ) -> None:
+        """`n_sampled` stands for `n_candidates` where candidates are sampled and it is the lower one."""
         counts = np.bincount(history.item_num, minlength=len(history.items) + 1).astype(np.float64)
         counts[UNKNOWN] = 0
         self.has_events = counts > 0  # [n_items + 1] has a watch or an impression
@@ -46,11 +49,11 @@ class NegativeSampler:
             self.has_events[history.impressions.item_num] = True
         self._share = counts / max(counts.sum(), 1)
         self._in_batch = negatives not in ("uniform", "popularity")
-        self._n_drawn = 0 if negatives == "in_batch" else n_candidates
+        self.is_whole = negatives in ("all", "hard") and np.count_nonzero(self.has_events) <= n_candidates
+        self._n_drawn = 0 if negatives == "in_batch" else min(n_candidates, n_sampled or n_candidates)
         drawn = counts**_POPULARITY_POWER if negatives == "popularity" else self.has_events.astype(np.float64)
         self._drawn_share = drawn / max(drawn.sum(), 1)
         self._drawn_edges = np.cumsum(self._drawn_share)[:-1]
-        self.is_whole = negatives in ("all", "hard") and np.count_nonzero(self.has_events) <= n_candidates
 
     def __call__(self, targets: ItemNums, required: ItemNums, generator: np.random.Generator) -> SampledCandidates:
         """The candidates of one step.

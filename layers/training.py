@@ -23,6 +23,7 @@ def train_epochs(
     validate: Callable[[], float] | None = None,
     evaluate_every: int = 1,
     patience: int = 1,
+    evaluate_start: bool = False,
     progress: Progress = no_progress,
 ) -> int:
     """Train `model` and give the epoch whose weights it holds at the end.
@@ -35,6 +36,7 @@ def train_epochs(
         validate: higher is better; the weights of the best evaluation are kept. Without it training runs to its end.
         evaluate_every: epochs between evaluations; the last epoch always gets one.
         patience: evaluations without a gain before training stops.
+        evaluate_start: before the first epoch too, so that training cannot end below its start.
         progress: told of (epochs done, epochs at most).
 
     Raises:
@@ -42,6 +44,9 @@ def train_epochs(
             not finite.
     """
     best_score, best_weights, best_epoch = -np.inf, model.get_weights(), 0
+    if validate is not None and evaluate_start:
+        best_score = validate()
+        log.info("%s: start, validation %.4f", name, best_score)
     for epoch in range(1, n_epochs + 1):
         losses = []
         for step, loss in enumerate(map(float, run_epoch()), 1):

@@ -12,7 +12,6 @@ class TwoTowerConfig(TowersConfig, ModelConfig):
     """The default two towers."""
 
     kind: Literal["two_tower"] = "two_tower"
-    item_start: Literal["random", "item2vec"] = Field("random", description="what embeddings of items start from")
 
 
 class ReportConfig(ModelConfig):

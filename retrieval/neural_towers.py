@@ -11,7 +11,7 @@ import numpy as np
 from belfry.dataset.features import FeatureTables
 from belfry.dataset.interactions import Interactions
 from belfry.dataset.vocabulary import ItemNums, UserNums
-from belfry.layers.backend import Tensor, keras
+from belfry.layers.backend import keras
 from belfry.layers.model import ConfigT, Model, Progress, no_progress
 from belfry.layers.training import train_epochs
 from belfry.layers.weights import WEIGHTS_FILE, load_weights, save_weights
@@ -24,11 +24,12 @@ NetworkT = TypeVar("NetworkT")  # a keras.Model, which ships no types
 class TrainingPlan:
     """How a network is trained on one history."""
 
-    run_epoch: Callable[[], Iterable[Tensor]]  # one pass; gives the loss of each step
+    run_epoch: Callable[[], Iterable[float]]  # one pass; gives the loss of each step
     n_epochs: int  # at most
     evaluate_every: int | None = None  # epochs between evaluations by `validate`; none: all epochs are trained
     patience: int = 1  # evaluations without a gain before training stops
     loss_limit: float = np.inf
+    evaluate_start: bool = False  # before the first epoch, too
 
 
 class NeuralTowers(Model[ConfigT, NetworkT], ABC):
@@ -74,11 +75,12 @@ class NeuralTowers(Model[ConfigT, NetworkT], ABC):
             self._learned,
             plan.run_epoch,
             name=self.config.kind,
-            n_epochs=min(epochs or plan.n_epochs, plan.n_epochs),
+            n_epochs=plan.n_epochs if epochs is None else min(epochs, plan.n_epochs),
             loss_limit=plan.loss_limit,
             validate=None if validate is None or not plan.evaluate_every else lambda: validate(self),
             evaluate_every=plan.evaluate_every or 1,
             patience=plan.patience,
+            evaluate_start=plan.evaluate_start,
             progress=progress,
         )
         self._impute_cold_items(features)

@@ -1,6 +1,7 @@
 """TwoTower: a query tower that reads history and features, a candidate tower that reads id and features."""
 
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -8,18 +9,18 @@ import numpy as np
 from belfry.dataset.features import FeatureTables
 from belfry.dataset.interactions import Interactions
 from belfry.dataset.vocabulary import ItemNums, UserNums
-from belfry.layers.backend import Tensor, keras
+from belfry.layers.backend import Tensor, tf
 from belfry.layers.export import export_onnx
+from belfry.layers.steps.loop import Batch, Nest, Trainer
 from belfry.layers.towers.item_encoder import impute_cold_items
-from belfry.layers.towers.network import TowerNetwork
-from belfry.layers.towers.watch_task import WatchTensors, WatchTraining, check_watches, watch_tensors
-from belfry.layers.training import make_step
+from belfry.layers.towers.network import TowerNetwork, TowerShapes
+from belfry.layers.towers.start import start_from_watches
+from belfry.layers.towers.watch_task import WatchTraining, check_watches, watch_loss
 from belfry.retrieval.base import Embeddings
 from belfry.retrieval.config import TwoTowerConfig
 from belfry.retrieval.index.choose import build_index
 from belfry.retrieval.index.config import IndexConfig
 from belfry.retrieval.indexed import IndexedRetriever
-from belfry.retrieval.models.item2vec import Item2VecConfig, item_vectors
 from belfry.retrieval.neural_towers import NeuralTowers, TrainingPlan
 from belfry.retrieval.onnx_towers import QUERY_TOWER_FILE
 
@@ -55,29 +56,27 @@ class TwoTower(NeuralTowers[TwoTowerConfig, TowerNetwork]):
         export_onnx(query, example, directory / QUERY_TOWER_FILE, output="query")
 
     def _make_network(self, features: FeatureTables) -> TowerNetwork:
-        return TowerNetwork(features, self.config)
+        return TowerNetwork(TowerShapes.of(features), self.config)
 
     def _plan(self, history: Interactions, features: FeatureTables, generator: np.random.Generator) -> TrainingPlan:
         config, network = self.config, self.learned
-        watches = WatchTraining(history, config)
-        schedule = keras.optimizers.schedules.CosineDecay(config.learning_rate, watches.n_steps * watches.n_epochs)
-
-        def losses(tensors: WatchTensors) -> tuple[Tensor, Tensor]:
-            loss, penalty = watches.loss(network, tensors)
-            return loss, loss + penalty
-
-        step = make_step(network, keras.optimizers.Adam(schedule), losses)
-        vectors = None
-        if config.item_start == "item2vec":
-            start_seed = int(generator.integers(1 << 31))
-            vectors = item_vectors(history, Item2VecConfig(embedding_size=config.embedding_size), seed=start_seed)
+        watches = WatchTraining(history, features, config)
+        if config.item_start == "svd":
+            start_from_watches(network, history, seed=int(generator.integers(1 << 31)))
         for encoder in network.item_encoders:
-            encoder.start_ids(watches.sampler.has_events, vectors)
+            encoder.hide_ids(watches.sampler.has_events)
+        trainer = _trainer(TowerShapes.of(features), config, watches.sampler.is_whole)
+        trainer.restart(network)
+        n_steps = np.float32(watches.n_steps * watches.n_epochs)
+        shared = tf.nest.map_structure(
+            tf.convert_to_tensor, (np.float32(config.learning_rate), n_steps, watches.shared())
+        )
 
-        def run_epoch() -> Iterator[Tensor]:
+        def run_epoch() -> Iterator[float]:
             mined = self._mine(features) if config.negatives == "hard" and not watches.sampler.is_whole else None
-            for batch in watches.batches(generator, mined):
-                yield step(watch_tensors(batch, features))
+            for block in watches.blocks(generator, mined):
+                yield from trainer.run(block, shared, seed=int(generator.integers(1 << 31)))
+            trainer.copy_to(network)
 
         return TrainingPlan(
             run_epoch=run_epoch,
@@ -85,6 +84,7 @@ class TwoTower(NeuralTowers[TwoTowerConfig, TowerNetwork]):
             evaluate_every=watches.evaluate_every,
             patience=config.patience,
             loss_limit=watches.loss_limit,
+            evaluate_start=config.item_start != "random",
         )
 
     def _impute_cold_items(self, features: FeatureTables) -> None:
@@ -102,3 +102,14 @@ class TwoTower(NeuralTowers[TwoTowerConfig, TowerNetwork]):
         mined = np.zeros((len(users), n_mined), np.int32)
         mined[found.row_user, found.rank - 1] = found.item_num
         return mined
+
+
+@lru_cache(maxsize=1)
+def _trainer(shapes: TowerShapes, config: TwoTowerConfig, is_whole: bool) -> Trainer:
+    """Compiled once for all folds; `is_whole`: the candidates of a step are the whole catalogue."""
+
+    def losses(network: TowerNetwork, batch: Batch, shared: Nest) -> tuple[Tensor, Tensor]:
+        loss, penalty = watch_loss(network, batch, shared)
+        return loss, loss + penalty
+
+    return Trainer(TowerNetwork(shapes, config), losses)

@@ -106,7 +106,7 @@ SYSTEMS = (
     System("two-tower-large", two_tower(embedding_size=128, max_steps=7000, epochs=140), ONE_MILLION),
     System("two-tower-1-layer", two_tower(query_hidden=(128,), candidate_hidden=(128,)), RANDOM),
     System("two-tower-3-layers", two_tower(query_hidden=(128,) * 3, candidate_hidden=(128,) * 3), RANDOM),
-    System("two-tower-item2vec-start", two_tower(item_start="item2vec"), RANDOM),
+    System("two-tower-random-start", two_tower(item_start="random", epochs=90), RANDOM),
     System("two-tower-example-age", two_tower(example_age=True), TIMED),
     System("two-tower-binary", two_tower(objective="binary"), RANDOM),
     System("two-tower-bpr", two_tower(objective="bpr"), RANDOM),
@@ -134,7 +134,7 @@ COMBINATIONS = (
         "eight-systems",
         (
             "two-tower",
-            "two-tower-item2vec-start",
+            "two-tower-random-start",
             "two-tower-binary",
             "als",
             "ease",

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from belfry.layers.config import Settings, TrainingConfig
+from belfry.layers.config import Epochs, Evaluations, Settings, TrainingConfig
 from belfry.layers.negatives import Negatives
 
 Share = Annotated[float, Field(gt=0, lt=1)]
@@ -29,7 +29,10 @@ class SampledLossConfig(Settings):
         description="what the negatives are: the whole catalogue (mixed if it is larger than n_candidates), targets "
         "of the other queries, items drawn uniformly or by popularity, both (mixed), or the hardest of all",
     )
-    n_candidates: int = Field(4096, ge=2, description="targets and negatives in a step")
+    n_candidates: int = Field(4096, ge=2, description="targets and negatives in a step, at most")
+    n_sampled: int = Field(
+        512, ge=2, description="the same, where they are sampled: a catalogue of n_candidates items enters whole"
+    )
     n_negatives: int = Field(
         20,
         ge=1,
@@ -45,7 +48,14 @@ class SampledLossConfig(Settings):
 class TowersConfig(TrainingConfig, SampledLossConfig):
     """Two towers that read histories as weighted bags of items: their network, and how it learns from watches."""
 
+    epochs: Epochs = 20
+    evaluations: Evaluations = 5
+
     embedding_size: int = Field(64, ge=1, le=4096, description="dimensions that both towers share")
+    item_start: Literal["svd", "random"] = Field(
+        "svd",
+        description="what embeddings of items start from: a singular value decomposition of the watches, or noise",
+    )
     query_hidden: tuple[Width, ...] = Field((), description="hidden layers of the query tower, from the history on")
     candidate_hidden: tuple[Width, ...] = Field((), description="hidden layers of the candidate tower")
     shares_items: bool = Field(

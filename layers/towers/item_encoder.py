@@ -12,8 +12,6 @@ from belfry.dataset.vocabulary import ItemNums
 from belfry.layers.backend import Tensor, keras, tf
 from belfry.layers.towers.ridge import FeatureMatrix, Table, Weights, impute_biases, ridge
 
-_EPSILON = 1e-9  # keeps the scale finite for vectors that are all equal
-
 
 class ItemInputs(NamedTuple):
     """Ids and features of some items."""
@@ -38,10 +36,9 @@ class ItemEncoder(keras.layers.Layer):  # type: ignore[misc]
     step where titles are read word by word.
     """
 
-    def __init__(self, columns: FeatureColumns, *, n_ids: int, embedding_size: int, name: str) -> None:
-        """`n_ids` counts the unknown, row 0; only the shape of `columns` is read."""
+    def __init__(self, *, n_ids: int, n_features: int, embedding_size: int, name: str) -> None:
+        """`n_ids` counts the unknown, row 0."""
         super().__init__(name=name)
-        n_features = columns.matrix.shape[1]
         self.ids = self._table(f"{name}/id", n_ids, embedding_size)
         self.slopes = self._table(f"{name}/features", n_features, embedding_size) if n_features else None
 
@@ -52,15 +49,15 @@ class ItemEncoder(keras.layers.Layer):  # type: ignore[misc]
             embedding += tf.sparse.sparse_dense_matmul(inputs.features, self.slopes)
         return embedding
 
-    def start_ids(self, is_known: Mask, vectors: Table | None = None) -> None:
-        """Zero the id embeddings where `is_known` [n_ids] is false; start the others from `vectors`, if given.
+    def hide_ids(self, is_known: Mask) -> None:
+        """Zero the id embeddings where `is_known` [n_ids] is false."""
+        self.ids.assign(self.ids.numpy() * is_known[:, np.newaxis])
 
-        `vectors` [n_ids, embedding_size] are scaled to the standard deviation of fresh embeddings.
-        """
-        fresh: Table = self.ids.numpy()
-        if vectors is not None:
-            fresh = vectors * (fresh.std() / max(float(vectors[is_known].std()), _EPSILON))
-        self.ids.assign(fresh * is_known[:, np.newaxis])
+    def start_from(self, vectors: Table) -> None:
+        """Take `vectors` [n_ids, embedding_size] as embeddings, whatever the features are."""
+        self.ids.assign(vectors)
+        if self.slopes is not None:
+            self.slopes.assign(tf.zeros_like(self.slopes))
 
     def impute_cold_items(self, features: FeatureMatrix, weights: Weights) -> None:
         """Give each item of weight 0 the embedding x_i . B, by its features; the others stay.

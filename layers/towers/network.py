@@ -1,6 +1,8 @@
 """TowerNetwork: the weights of the default two towers, and how they turn inputs into queries and candidates."""
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
 from typing import TypeAlias
 
 import numpy as np
@@ -12,7 +14,8 @@ from belfry.dataset.interactions import Mask
 from belfry.dataset.vocabulary import ItemNums, Numbers, UserNums
 from belfry.layers.backend import Tensor, keras, tf
 from belfry.layers.blocks import hidden_layers
-from belfry.layers.encoders import FeatureEncoder
+from belfry.layers.encoders import ColumnShapes, FeatureEncoder
+from belfry.layers.steps.noise import Dropout
 from belfry.layers.towers.config import TowersConfig
 from belfry.layers.towers.item_encoder import ItemEncoder, ItemInputs, item_inputs
 
@@ -20,6 +23,25 @@ Embeddings: TypeAlias = npt.NDArray[np.float32]  # [n, dim]
 Top: TypeAlias = Callable[..., Tensor]  # [n, embedding_size] to the same; takes `training`
 
 _USERS_PER_BLOCK = 1024
+
+
+@dataclass(frozen=True)
+class TowerShapes:
+    """All that the weights of a network depend on beside its config; equal for the folds of one table."""
+
+    n_ids: int  # of items, the unknown's too
+    n_item_features: int
+    user_columns: ColumnShapes
+    has_times: bool
+
+    @classmethod
+    def of(cls, features: FeatureTables) -> "TowerShapes":
+        return cls(
+            len(features.history.items) + 1,
+            features.items.matrix.shape[1],
+            ColumnShapes.of(features.users.content),
+            features.history.timestamp_s is not None,
+        )
 
 
 class TowerNetwork(keras.Model):  # type: ignore[misc]
@@ -30,25 +52,20 @@ class TowerNetwork(keras.Model):  # type: ignore[misc]
     Without a history the sums are replaced by the embedding of the user features. E are `ItemEncoder`s.
     """
 
-    def __init__(self, features: FeatureTables, config: TowersConfig, tops: tuple[Top, Top] | None = None) -> None:
+    def __init__(self, shapes: TowerShapes, config: TowersConfig, tops: tuple[Top, Top] | None = None) -> None:
         """`tops` replace the hidden layers of the query tower and of the candidate tower."""
         super().__init__(name="towers")
-        n_ids, size, items = len(features.history.items) + 1, config.embedding_size, features.items
-        self.config = config
-        self.reads_order = config.targets == "next" and features.history.timestamp_s is not None
-        self.uniform_encoder = ItemEncoder(items, n_ids=n_ids, embedding_size=size, name="uniform_history")
-        self.recency_encoder = ItemEncoder(items, n_ids=n_ids, embedding_size=size, name="recency_history")
-        self.candidate_encoder = (
-            self.uniform_encoder
-            if config.shares_items
-            else ItemEncoder(items, n_ids=n_ids, embedding_size=size, name="candidate")
-        )
+        size = config.embedding_size
+        encoder = partial(ItemEncoder, n_ids=shapes.n_ids, n_features=shapes.n_item_features, embedding_size=size)
+        self.config, self.n_item_features = config, shapes.n_item_features
+        self.reads_order = config.targets == "next" and shapes.has_times
+        self.uniform_encoder = encoder(name="uniform_history")
+        self.recency_encoder = encoder(name="recency_history")
+        self.candidate_encoder = self.uniform_encoder if config.shares_items else encoder(name="candidate")
         self.item_encoders = tuple(dict.fromkeys([self.uniform_encoder, self.recency_encoder, self.candidate_encoder]))
-        self.bias = self.add_weight(name="bias", shape=(n_ids, 1), initializer="zeros")
-        content = features.users.content
-        self.user_encoder = (
-            FeatureEncoder(content, embedding_size=size, name="user") if content.take(np.zeros(0, np.int32)) else None
-        )
+        self.bias = self.add_weight(name="bias", shape=(shapes.n_ids, 1), initializer="zeros")
+        columns = shapes.user_columns
+        self.user_encoder = FeatureEncoder(columns, embedding_size=size, name="user") if columns else None
         self.age_slopes = (
             self.add_weight(name="age_slopes", shape=(3, size), initializer="zeros") if config.example_age else None
         )
@@ -57,7 +74,7 @@ class TowerNetwork(keras.Model):  # type: ignore[misc]
             hidden_layers(widths, size, dropout=config.dropout, name=name)
             for widths, name in zip(hidden, ("query_hidden", "candidate_hidden"), strict=True)
         )
-        self.drop = keras.layers.Dropout(config.dropout)
+        self.drop = Dropout(config.dropout)
         self.built = True
 
     def history_table(self, items: ItemInputs) -> tuple[Tensor, Tensor]:

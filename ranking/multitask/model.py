@@ -4,7 +4,7 @@ import json
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Self
 
@@ -14,12 +14,15 @@ from belfry.dataset.candidates import Candidates
 from belfry.dataset.features import FeatureTables
 from belfry.dataset.interactions import Interactions
 from belfry.dataset.vocabulary import ItemNums, UserNums
-from belfry.layers.backend import Tensor, keras, tf
+from belfry.layers.backend import keras, tf
 from belfry.layers.export import export_onnx
 from belfry.layers.model import CONFIG_FILE, Model, Progress, no_progress
+from belfry.layers.steps.adam import Adam
+from belfry.layers.steps.loop import Stack, StepLoop
 from belfry.layers.towers.item_encoder import impute_cold_items
 from belfry.layers.towers.network import Embeddings
-from belfry.layers.towers.watch_task import WatchTraining, check_watches, watch_tensors
+from belfry.layers.towers.start import start_from_watches
+from belfry.layers.towers.watch_task import WatchTraining, check_watches
 from belfry.layers.training import train_epochs
 from belfry.layers.weights import WEIGHTS_FILE, load_weights, save_weights
 from belfry.ranking.base import Matrix, Scores
@@ -32,6 +35,7 @@ from belfry.ranking.utility import utility
 
 _QUERY_TOWER_FILE = "query_tower.onnx"  # as `belfry.retrieval.onnx_towers` reads it
 _LOG_FILE = "training.json"
+_STEPS_PER_BLOCK = 64
 
 log = logging.getLogger(__name__)
 
@@ -90,9 +94,11 @@ class MultitaskModel(Model[MultitaskConfig, MultitaskNetwork]):
         keras.utils.set_random_seed(seed)
         self.epoch_logs = []
         self._start(history, features)
-        watches, generator = WatchTraining(history, self.config), np.random.default_rng(seed)
+        watches, generator = WatchTraining(history, features, self.config), np.random.default_rng(seed)
+        if self.config.item_start == "svd":
+            start_from_watches(self.learned.towers, history, seed=seed)
         for encoder in self.learned.towers.item_encoders:
-            encoder.start_ids(watches.sampler.has_events)
+            encoder.hide_ids(watches.sampler.has_events)
         is_joint = self.config.schedule == "joint" and self.config.watch_weight > 0
         n_epochs = min(epochs or watches.n_epochs, watches.n_epochs) if self.config.watch_weight else 0
         n_all = n_epochs + (0 if is_joint else watches.n_epochs)
@@ -128,7 +134,7 @@ class MultitaskModel(Model[MultitaskConfig, MultitaskNetwork]):
         self._start(history, features)
         for weight, value in zip(self.learned.encoder_weights, trained, strict=True):
             weight.assign(value)
-        watches = WatchTraining(history, self.config)
+        watches = WatchTraining(history, features, self.config)
         train_epochs(
             self.learned,
             self._epochs(history, features, watches, np.random.default_rng(seed), watch=False, labels=True),
@@ -224,33 +230,41 @@ class MultitaskModel(Model[MultitaskConfig, MultitaskNetwork]):
         *,
         watch: bool,
         labels: bool,
-    ) -> Callable[[], Iterator[Tensor]]:
+    ) -> Callable[[], Iterator[float]]:
         """A function that runs an epoch of steps on watches, labels or both, and yields each step's summed losses."""
         config, network = self.config, self.learned
-        n_steps = watches.n_steps * watches.n_epochs
         rate = config.learning_rate * (1 if watch else config.finetune_rate)
-        decay = partial(keras.optimizers.schedules.CosineDecay, decay_steps=n_steps)
+        weights = [task.task.weight * task.label_scale.n_labels / watches.n_watches for task in network.tasks]
         step = make_step(
             network,
-            watches,
-            shared=keras.optimizers.Adam(decay(rate)) if rate else None,
-            own=keras.optimizers.Adam(decay(config.label_rate)),
+            weights,
+            trains_shared=rate > 0,
+            shared=Adam(network.shared_weights),
+            own=Adam(network.own_weights),
         )
+        steps, n_steps = StepLoop(step), watches.n_steps * watches.n_epochs
+        rates = np.float32(rate), np.float32(config.label_rate)
+        of_all = tf.nest.map_structure(tf.convert_to_tensor, (rates, np.float32(n_steps), watches.shared()))
         names = [task.column for task in config.tasks]
         of_labels = config.model_copy(update={"batch_users": config.batch_raters})
         labelled = labelled_batches(history, names, of_labels, generator)
 
-        def run_epoch() -> Iterator[Tensor]:
+        def blocks() -> Iterator[dict[str, Stack]]:
+            if watch:
+                yield from map(dict, watches.blocks(generator))
+            else:
+                for first in range(0, watches.n_steps, _STEPS_PER_BLOCK):
+                    yield {"steps": Stack(np.arange(min(_STEPS_PER_BLOCK, watches.n_steps - first) + 1), ())}
+
+        def run_epoch() -> Iterator[float]:
             logs, self._kept_heads = [], None
-            watched = watches.batches(generator) if watch else iter([None] * watches.n_steps)
-            for batch in watched:
-                losses, norms = step(
-                    None if batch is None else watch_tensors(batch, features),
-                    network.label_tensors(next(labelled), features) if labels else None,
-                )
-                logs.append((losses.numpy(), norms.numpy()))
-                yield tf.reduce_sum(losses)
-            means = np.mean(logs, axis=0)
+            for block in blocks():
+                n_here = len(next(iter(block.values())).starts) - 1
+                if labels:
+                    block |= network.label_stacks(list(islice(labelled, n_here)), features)
+                logs.append(steps(block, of_all, seed=int(generator.integers(1 << 31))))
+                yield from logs[-1][:, 0].sum(axis=1)
+            means = np.concatenate(logs).mean(axis=0)
             entry = EpochLog(("watch", *names), *(tuple(map(float, row)) for row in means))
             self.epoch_logs.append(entry)
             log.debug("multitask: epoch %d, %s", len(self.epoch_logs), entry)

@@ -1,19 +1,24 @@
 """MultitaskNetwork: two towers with the tasks on top, and the training step of all of them together."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from belfry.dataset.features import FeatureTables
+from belfry.dataset.features import Column, FeatureTables
+from belfry.dataset.interactions import Mask, Positions
+from belfry.dataset.vocabulary import ItemNums
 from belfry.layers.backend import Tensor, keras, tf
-from belfry.layers.towers.item_encoder import item_inputs
-from belfry.layers.towers.network import TowerNetwork, all_items, bag_matrices, is_cold, sum_bags
-from belfry.layers.towers.watch_task import WatchTensors, WatchTraining
+from belfry.layers.steps.adam import Adam
+from belfry.layers.steps.loop import Batch, Nest, Stack, stacked
+from belfry.layers.towers.network import TowerNetwork, TowerShapes, all_items, is_cold, sum_bags
+from belfry.layers.towers.watch_task import encoder_inputs, feature_stacks, watch_loss
 from belfry.ranking.multitask.balancing import Uncertainty, norm, pcgrad
 from belfry.ranking.multitask.category_lifts import CategoryLifts, category_shares
 from belfry.ranking.multitask.config import MultitaskConfig
 from belfry.ranking.multitask.experts import ProgressiveExtraction, SharedBottom, Sharing
-from belfry.ranking.multitask.label_batches import LabelledBatch
+from belfry.ranking.multitask.label_batches import LabelledBatch, Values
 from belfry.ranking.multitask.ridge_head import RidgeHead, log_count
 from belfry.ranking.multitask.ridge_head_layer import LabelScale, LabelTensors, RidgeHeadLayer
 
@@ -23,7 +28,7 @@ class MultitaskNetwork(keras.Model):  # type: ignore[misc]
 
     def __init__(self, features: FeatureTables, config: MultitaskConfig, scales: Sequence[LabelScale]) -> None:
         super().__init__(name="multitask")
-        self.config = config
+        self.config, self.n_user_features = config, features.users.matrix.shape[1]
         self.query_sharing = _sharing(config, config.query_hidden, "query_sharing")
         self.candidate_sharing = _sharing(config, config.candidate_hidden, "candidate_sharing")
 
@@ -31,7 +36,7 @@ class MultitaskNetwork(keras.Model):  # type: ignore[misc]
             return lambda inputs, training=False: sharing(inputs, training=training)[0]
 
         tops = watch_output(self.query_sharing), watch_output(self.candidate_sharing)
-        self.towers = TowerNetwork(features, config, tops)
+        self.towers = TowerNetwork(TowerShapes.of(features), config, tops)
         self.tasks = [
             RidgeHeadLayer(task, number, config, features, scale)
             for number, (task, scale) in enumerate(zip(config.tasks, scales, strict=True))
@@ -56,6 +61,12 @@ class MultitaskNetwork(keras.Model):  # type: ignore[misc]
         own = {id(self.towers.bias)}
         towers = [weight for weight in self.towers.trainable_variables if id(weight) not in own]
         return [*towers, *self.query_sharing.shared_weights, *self.candidate_sharing.shared_weights]
+
+    @property
+    def own_weights(self) -> list[Tensor]:
+        """The other weights that are trained: each belongs to one task."""
+        is_shared = {id(weight) for weight in self.shared_weights}
+        return [weight for weight in self.trainable_variables if id(weight) not in is_shared]
 
     @property
     def encoder_weights(self) -> list[Tensor]:
@@ -86,61 +97,105 @@ class MultitaskNetwork(keras.Model):  # type: ignore[misc]
         outputs = self.candidate_sharing(self.towers.candidate_encoder(items))[1:]
         return tuple(task.table(output, items, counts) for task, output in zip(self.tasks, outputs, strict=True))
 
-    def label_tensors(self, batch: LabelledBatch, features: FeatureTables) -> LabelTensors:
-        """The inputs of a step on `batch`."""
-        read, labelled = np.unique(batch.bags.item_num), np.unique(batch.labels.item_num)
-        places = np.searchsorted(read, batch.bags.item_num).astype(np.int32)
-        uniform, recency = bag_matrices(batch.bags, len(batch.users), places, len(read))
-        length = np.diff(features.history.by_user.starts)[batch.users]
-        shape = batch.labels.item_num.shape
-        lifts = CategoryLifts(features, batch.users, self.category_shares.numpy())
-        of_labels = np.repeat(np.arange(len(batch.users)), shape[1]), batch.labels.item_num.ravel()
-        dense = (
-            log_count(length),
-            np.searchsorted(labelled, batch.labels.item_num).astype(np.int32),
-            log_count(self.item_counts.numpy()[batch.labels.item_num] - 1),
-            lifts(*of_labels, are_watched=True).reshape(*shape, -1),
-            batch.labels.values,
-            batch.labels.is_labelled.astype(np.float32),
-            batch.is_target.astype(np.float32),
-        )
+    def label_stacks(self, batches: Sequence[LabelledBatch], features: FeatureTables) -> dict[str, Stack]:
+        """The inputs of steps on `batches`, for `label_tensors`."""
+        bags = [batch.bags for batch in batches]
+        read, read_place = _unique([bag.item_num for bag in bags])
+        labelled, label_place = _unique([batch.labels.item_num for batch in batches])
+        cells = [np.stack([bag.row, place], axis=1) for bag, place in zip(bags, read_place, strict=True)]
+        raters = stacked([batch.users for batch in batches])
+        return {
+            "labels/bags": stacked([(cell, bag.uniform, bag.recency) for cell, bag in zip(cells, bags, strict=True)]),
+            "labels/users": stacked([self._of_raters(batch, features) for batch in batches]),
+            "labels": stacked(
+                [self._of_labels(batch, place, features) for batch, place in zip(batches, label_place, strict=True)]
+            ),
+            **feature_stacks("labels/read", read.values, read.starts, features.items.matrix),
+            **feature_stacks("labelled", labelled.values, labelled.starts, features.items.matrix),
+            **feature_stacks("raters", raters.values, raters.starts, features.users.matrix),
+        }
+
+    def label_tensors(self, batch: Batch) -> LabelTensors:
+        """The inputs of one step, from its rows of `label_stacks`."""
+        is_cold, activity, user_columns = batch["labels/users"]
+        place, log_counts, lifts, values, is_labelled, is_target = batch["labels"]
+        cells, uniform, recency = batch["labels/bags"]
+        read = encoder_inputs("labels/read", batch, self.towers.n_item_features)
+        n_users = tf.size(activity)
+        bags_shape = tf.cast(tf.stack([n_users, tf.size(read.ids)]), tf.int64)
+
+        def by_user(of_labels: Tensor) -> Tensor:
+            """[n_users, length, ...] from [n_users * length, ...]."""
+            rest = of_labels.shape[1:]
+            return tf.reshape(of_labels, tf.concat([[n_users, tf.shape(of_labels)[0] // n_users], rest], axis=0))
+
         return LabelTensors(
-            uniform,
-            recency,
-            item_inputs(read, features.items),
-            item_inputs(labelled, features.items),
-            tf.constant(is_cold(batch.bags, len(batch.users))),
-            tf.nest.map_structure(tf.constant, features.users.content.take(batch.users)),
-            item_inputs(batch.users, features.users).features,
-            *map(tf.constant, dense),
+            tf.SparseTensor(cells, uniform, bags_shape),
+            tf.SparseTensor(cells, recency, bags_shape),
+            read,
+            encoder_inputs("labelled", batch, self.towers.n_item_features),
+            is_cold,
+            user_columns,
+            encoder_inputs("raters", batch, self.n_user_features).features,
+            activity,
+            by_user(place),
+            by_user(log_counts),
+            by_user(lifts),
+            tf.transpose(by_user(values), [2, 0, 1]),
+            tf.transpose(by_user(is_labelled), [2, 0, 1]),
+            by_user(is_target),
         )
+
+    def _of_raters(self, batch: LabelledBatch, features: FeatureTables) -> tuple[Mask, Values, dict[str, Column]]:
+        """Of each user: whether nothing is read, activity and content columns."""
+        length = np.diff(features.history.by_user.starts)[batch.users]
+        columns = features.users.content.take(batch.users)
+        return is_cold(batch.bags, len(batch.users)), log_count(length).astype(np.float32), columns
+
+    def _of_labels(
+        self, batch: LabelledBatch, place: Positions, features: FeatureTables
+    ) -> tuple[npt.NDArray[Any], ...]:
+        """Of each label, those of one user after another's, padding included."""
+        items = batch.labels.item_num
+        lifts = CategoryLifts(features, batch.users, self.category_shares.numpy())
+        n_tasks = len(batch.labels.values)
+        return (
+            place.astype(np.int32),
+            log_count(self.item_counts.numpy()[items.ravel()] - 1).astype(np.float32),
+            lifts(np.repeat(np.arange(len(items)), items.shape[1]), items.ravel(), are_watched=True),
+            batch.labels.values.reshape(n_tasks, -1).T,
+            batch.labels.is_labelled.reshape(n_tasks, -1).T.astype(np.float32),
+            batch.is_target.ravel().astype(np.float32),
+        )
+
+
+def _unique(parts: Sequence[ItemNums]) -> tuple[Stack, list[Positions]]:
+    """The items of each part once, rising, and where those of the part stand among them."""
+    found = [np.unique(part, return_inverse=True) for part in parts]
+    return stacked([items for items, _ in found]), [place.ravel() for _, place in found]
 
 
 def make_step(
-    network: MultitaskNetwork,
-    watches: WatchTraining,
-    *,
-    shared: keras.optimizers.Optimizer | None,
-    own: keras.optimizers.Optimizer,
-) -> Callable[[WatchTensors | None, LabelTensors | None], tuple[Tensor, Tensor]]:
-    """A training step, which gives each task's mean loss and the norm of its gradient on the shared weights.
+    network: MultitaskNetwork, label_weights: Sequence[float], *, trains_shared: bool, shared: Adam, own: Adam
+) -> Callable[[Batch, Nest], Tensor]:
+    """A training step, for `StepLoop`, which gives each task's mean loss and its gradient's norm on the shared weights.
 
-    Both are [n_tasks + 1], the watch first; 0 for a task that is not in the step. Without the optimizer `shared` the
-    shared weights stay as they are.
+    [2, n_tasks + 1], the watch first; 0 for a task that is not in the batch. What steps share is (learning rates of the
+    shared and of the other weights, steps of the training, `WatchTraining.shared`). Shared weights stay as they are
+    unless `trains_shared`.
     """
     config, balance = network.config, network.uncertainty
     shared_weights = network.shared_weights
-    is_shared = {id(weight) for weight in shared_weights}
-    own_weights = [weight for weight in network.trainable_variables if id(weight) not in is_shared]
-    label_weights = [task.task.weight * task.label_scale.n_labels / watches.n_watches for task in network.tasks]
+    own_weights = network.own_weights
     task_weights = (config.watch_weight, *label_weights)
 
-    @tf.function(autograph=False, reduce_retracing=True)  # type: ignore[untyped-decorator]
-    def step(watch: WatchTensors | None, labelled: LabelTensors | None) -> tuple[Tensor, Tensor]:
+    def step(batch: Batch, of_all: Nest) -> Tensor:
+        (rate, own_rate), n_steps, of_watches = of_all
         with tf.GradientTape(persistent=True) as tape:
-            parts = [(tf.zeros(()), tf.zeros(()))] if watch is None else [watches.loss(network.towers, watch)]
-            absent = [(tf.zeros(()), tf.zeros(()))] * len(network.tasks)
-            parts += absent if labelled is None else network.label_losses(labelled)
+            absent = (tf.zeros(()), tf.zeros(()))
+            parts = [watch_loss(network.towers, batch, of_watches) if "targets" in batch else absent]
+            has_labels = "labels" in batch
+            parts += network.label_losses(network.label_tensors(batch)) if has_labels else [absent] * len(network.tasks)
             plain = [loss + penalty for loss, penalty in parts]
             objectives = [weight * objective for weight, objective in zip(task_weights, plain, strict=True)]
             total = tf.add_n(plain)  # task weights do not scale the learning of weights that only one task has
@@ -151,15 +206,14 @@ def make_step(
             [tf.convert_to_tensor(g) for g in tape.gradient(objective, shared_weights, unconnected_gradients="zero")]
             for objective in objectives
         ]
-        if shared is not None:
+        if trains_shared:
             kept = pcgrad(gradients) if config.balancing == "pcgrad" else gradients
             sums = [tf.add_n(of_tasks) for of_tasks in zip(*kept, strict=True)]
-            shared.apply_gradients(zip(sums, shared_weights, strict=True))
-        on_own = zip(tape.gradient(total, own_weights), own_weights, strict=True)
-        own.apply_gradients([(tf.convert_to_tensor(g), weight) for g, weight in on_own if g is not None])
-        return tf.stack([loss for loss, _ in parts]), tf.stack([norm(task) for task in gradients])
+            shared.apply(sums, shared_weights, rate, n_steps)
+        own.apply(tape.gradient(total, own_weights), own_weights, own_rate, n_steps)
+        return tf.stack([[loss for loss, _ in parts], [norm(task) for task in gradients]])
 
-    return step  # type: ignore[no-any-return]
+    return step
 
 
 def _sharing(config: MultitaskConfig, hidden: tuple[int, ...], name: str) -> Sharing:

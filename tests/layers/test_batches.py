@@ -1,13 +1,14 @@
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
+from belfry.dataset.history import HistoryBags
 from belfry.dataset.interactions import Interactions, SeenItems
 from belfry.dataset.vocabulary import Numbers
-from belfry.layers.batches import RetrievalBatch, retrieval_batches
+from belfry.layers.batches import Cells, WatchBatches, WatchBlock
 from belfry.layers.negatives import NegativeSampler
 from belfry.layers.towers.config import TowersConfig
 
@@ -39,6 +40,58 @@ def watches(seed: int = 0) -> Interactions:
     items += list(range(1, N_ITEMS + 1))
     table = {"user_id": users, "item_id": items, "timestamp_s": generator.permutation(len(users))}
     return Interactions.from_table(pa.table(table))
+
+
+@dataclass(frozen=True)
+class RetrievalBatch:
+    """One step of a block, its weights as tables."""
+
+    users: Numbers
+    bags: HistoryBags
+    age: np.ndarray
+    candidates: Numbers
+    log_q: np.ndarray
+    target_weight: np.ndarray
+    negative_weight: np.ndarray
+
+    @classmethod
+    def of(cls, block: WatchBlock, step: int) -> "RetrievalBatch":
+        queries = np.flatnonzero(block.step == step)
+        is_own = np.isin(block.bags.row, queries)
+        bags = block.bags
+        own = HistoryBags(
+            bags.row[is_own] - queries[0], *(of[is_own] for of in (bags.item_num, bags.uniform, bags.recency))
+        )
+        is_shared = len(block.candidate_starts) == 2
+        candidates = slice(*block.candidate_starts[[0, 1] if is_shared else [step, step + 1]])
+        weights = np.zeros((len(queries), candidates.stop - candidates.start), np.float32)
+        negatives = weights + block.is_negative[candidates]
+
+        def write(table: np.ndarray, cells: Cells) -> np.ndarray:
+            is_here = np.isin(cells.query, queries)
+            table[cells.query[is_here] - queries[0], cells.column[is_here]] = cells.weight[is_here]
+            return table
+
+        return cls(
+            block.users[queries],
+            own,
+            block.age[queries],
+            block.candidates[candidates],
+            block.log_q[candidates],
+            write(weights, block.targets),
+            write(write(negatives, block.special), block.watched),
+        )
+
+
+def retrieval_batches(
+    history: Interactions,
+    plan: TowersConfig,
+    sampler: NegativeSampler,
+    generator: np.random.Generator,
+    mined: Numbers | None = None,
+) -> Iterator[RetrievalBatch]:
+    for block in WatchBatches(history, plan, sampler).epoch(generator, mined):
+        yield from (RetrievalBatch.of(block, step) for step in range(block.n_steps))
 
 
 def batches_of(
@@ -261,3 +314,15 @@ def test_the_age_is_how_long_before_the_end_the_oldest_target_was() -> None:
 def test_without_times_nothing_has_an_age() -> None:
     history = Interactions.from_table(watches().to_table().drop_columns("timestamp_s"))
     assert all((batch.age == 0).all() for batch in batches_of(history))
+
+
+def test_an_epoch_in_many_blocks_has_the_same_users_and_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = batches_of(watches(), n_candidates=FEW)
+    monkeypatch.setattr("belfry.layers.batches._EVENTS_PER_BLOCK", 60)
+    sampler = NegativeSampler(watches(), "all", FEW)
+    blocks = list(WatchBatches(watches(), PLAN, sampler).epoch(np.random.default_rng(0)))
+    assert len(blocks) > 1
+    assert np.concatenate([block.users for block in blocks]).tolist() == [
+        user for batch in whole for user in batch.users.tolist()
+    ]
+    assert sum(block.n_steps for block in blocks) == len(whole)

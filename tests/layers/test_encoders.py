@@ -3,7 +3,7 @@ import pytest
 
 from belfry.dataset.features import FeatureColumns
 from belfry.layers.backend import tf
-from belfry.layers.encoders import FeatureEncoder
+from belfry.layers.encoders import ColumnShapes, FeatureEncoder
 from belfry.layers.towers.item_encoder import ItemEncoder, item_inputs
 
 N_ROWS, SIZE = 4, 3  # rows: the unknown, then numbers 1 to 3
@@ -20,7 +20,7 @@ class Dense:
     """The encoder of users, which an ONNX graph can hold."""
 
     def make(self) -> FeatureEncoder:
-        return FeatureEncoder(COLUMNS, embedding_size=SIZE, name="user")
+        return FeatureEncoder(ColumnShapes.of(COLUMNS), embedding_size=SIZE, name="user")
 
     def encode(self, encoder: FeatureEncoder, columns: FeatureColumns, numbers: np.ndarray) -> np.ndarray:
         return encoder(columns.take(numbers)).numpy()
@@ -35,7 +35,7 @@ class Sparse:
     """The encoder of items."""
 
     def make(self) -> ItemEncoder:
-        return ItemEncoder(COLUMNS, n_ids=N_ROWS, embedding_size=SIZE, name="item")
+        return ItemEncoder(n_ids=N_ROWS, n_features=8, embedding_size=SIZE, name="item")
 
     def encode(self, encoder: ItemEncoder, columns: FeatureColumns, numbers: np.ndarray) -> np.ndarray:
         return encoder(item_inputs(numbers, columns)).numpy()
@@ -108,6 +108,6 @@ def test_an_item_without_an_id_is_known_by_its_features() -> None:
 
 
 def test_ids_alone_suffice() -> None:
-    encoder = ItemEncoder(FeatureColumns(), n_ids=N_ROWS, embedding_size=SIZE, name="id_only")
+    encoder = ItemEncoder(n_ids=N_ROWS, n_features=0, embedding_size=SIZE, name="id_only")
     assert [weight.shape.as_list() for weight in encoder.trainable_variables] == [[N_ROWS, SIZE]]
     assert encoder(item_inputs(NUMBERS, FeatureColumns())).shape == (N_ROWS, SIZE)

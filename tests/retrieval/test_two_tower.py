@@ -112,7 +112,7 @@ class TestDeepPromises(TestTwoTowerPromises):
         {"negatives": "in_batch"},
         {"negatives": "mixed", "n_candidates": 8},
         {"negatives": "hard", "n_candidates": 9, "n_negatives": 4},
-        {"item_start": "item2vec"},
+        {"item_start": "random"},
     ],
     ids=lambda settings: "-".join(map(str, settings.values())),
 )
@@ -227,13 +227,24 @@ def recorded(scores: list[float], kept: list[np.ndarray], board: Checkerboard) -
 def test_early_stopping_keeps_the_best_weights(board: Checkerboard) -> None:
     config = TINY.model_copy(update={"patience": 2})
     kept: list[np.ndarray] = []
-    verdicts = [0.1, 0.7, 0.7, 0.2, 0.9]
+    verdicts = [0.0, 0.1, 0.7, 0.7, 0.2, 0.9]
     towers = TwoTower(config).fit(board.history, board.features, seed=0, validate=recorded(verdicts, kept, board))
-    assert len(kept) == 4  # two looks without a gain: the 0.9 is never seen
+    assert len(kept) == 5  # the start; two looks without a gain: the 0.9 is never seen
     assert towers.epochs_trained == 2
-    np.testing.assert_array_equal(towers.encode_queries(board.users, board.features), kept[1])
+    np.testing.assert_array_equal(towers.encode_queries(board.users, board.features), kept[2])
     again = TwoTower(config).fit(board.history, board.features, seed=0, epochs=towers.epochs_trained)
-    np.testing.assert_allclose(again.encode_queries(board.users, board.features), kept[1], atol=1e-6)
+    np.testing.assert_allclose(again.encode_queries(board.users, board.features), kept[2], atol=1e-6)
+
+
+def test_a_start_that_training_does_not_better_is_kept(board: Checkerboard) -> None:
+    kept: list[np.ndarray] = []
+    towers = TwoTower(TINY).fit(
+        board.history, board.features, seed=0, validate=recorded([0.5, 0.4, 0.3, 0.2, 0.1], kept, board)
+    )
+    assert towers.epochs_trained == 0
+    again = TwoTower(TINY).fit(board.history, board.features, seed=0, epochs=0)
+    for trained in (towers, again):
+        np.testing.assert_array_equal(trained.encode_queries(board.users, board.features), kept[0])
 
 
 def test_validation_is_looked_at_every_so_often_and_at_the_end(board: Checkerboard) -> None:
@@ -243,11 +254,11 @@ def test_validation_is_looked_at_every_so_often_and_at_the_end(board: Checkerboa
         board.history,
         board.features,
         seed=0,
-        validate=recorded([0.1, 0.2, 0.3], kept, board),
+        validate=recorded([0.0, 0.1, 0.2, 0.3], kept, board),
         epochs=5,
         progress=lambda *step: done.append(step),
     )
-    assert len(kept) == 3  # after epochs 2, 4 and 5
+    assert len(kept) == 4  # at the start, and after epochs 2, 4 and 5
     assert done == [(epoch, 5) for epoch in range(1, 6)]
 
 

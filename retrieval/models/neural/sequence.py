@@ -121,7 +121,7 @@ class SequenceTowers(NeuralTowers[SequenceConfig, SequenceNetwork]):
         step = make_step(self.learned, keras.optimizers.Adam(schedule), self._losses)
         sampler = NegativeSampler(history, "all", config.n_candidates)
         for encoder in self.learned.item_encoders:
-            encoder.start_ids(sampler.has_events)
+            encoder.hide_ids(sampler.has_events)
         return TrainingPlan(
             run_epoch=lambda: (
                 step(*self._tensors(batch, features))

@@ -7,7 +7,7 @@ import numpy as np
 from belfry.dataset.features import FeatureTables
 from belfry.dataset.interactions import Times
 from belfry.layers.backend import Tensor, keras, tf
-from belfry.layers.encoders import FeatureEncoder
+from belfry.layers.encoders import ColumnShapes, FeatureEncoder
 from belfry.layers.sequences import N_AGES, AttentionEncoder, Calendar, RecurrentEncoder, ages, buckets
 from belfry.layers.towers.item_encoder import ItemEncoder, ItemInputs, item_inputs
 from belfry.retrieval.config import SequenceConfig
@@ -26,13 +26,14 @@ class SequenceNetwork(keras.Model):  # type: ignore[misc]
 
     def __init__(self, features: FeatureTables, config: SequenceConfig) -> None:
         super().__init__(name="sequence")
-        n_ids, size = len(features.history.items) + 1, config.embedding_size
+        n_ids, n_features = len(features.history.items) + 1, features.items.matrix.shape[1]
+        size = config.embedding_size
         self.config = config
-        self.item_encoder = ItemEncoder(features.items, n_ids=n_ids, embedding_size=size, name="item")
+        self.item_encoder = ItemEncoder(n_ids=n_ids, n_features=n_features, embedding_size=size, name="item")
         self.candidate_encoder = (
             self.item_encoder
             if config.shares_items
-            else ItemEncoder(features.items, n_ids=n_ids, embedding_size=size, name="candidate")
+            else ItemEncoder(n_ids=n_ids, n_features=n_features, embedding_size=size, name="candidate")
         )
         self.item_encoders = tuple(dict.fromkeys([self.item_encoder, self.candidate_encoder]))
         self.bias = self.add_weight(name="bias", shape=(n_ids, 1), initializer="zeros")
@@ -50,11 +51,9 @@ class SequenceNetwork(keras.Model):  # type: ignore[misc]
             if config.encoder == "attention"
             else RecurrentEncoder(size, dropout=config.dropout, reads_time=config.time)
         )
-        content = features.users.content
+        columns = ColumnShapes.of(features.users.content)
         self.user_encoder = (
-            FeatureEncoder(content, embedding_size=size, name="user")
-            if config.context and content.take(np.zeros(0, np.int32))
-            else None
+            FeatureEncoder(columns, embedding_size=size, name="user") if config.context and columns else None
         )
         self.event_calendar = Calendar(size, name="event_calendar") if config.context else None
         if config.time:
@@ -77,7 +76,7 @@ class SequenceNetwork(keras.Model):  # type: ignore[misc]
             window,
             window.astype(np.int64),
             np.zeros(1, np.int64),
-            content.take(np.zeros(1, np.int32)),
+            features.users.content.take(np.zeros(1, np.int32)),
         )
         self.built = True
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from belfry.dataset.errors import InputError
-from belfry.layers.backend import keras
+from belfry.layers.backend import keras, tf
+from belfry.layers.steps.loop import Batch, Block
 from belfry.ranking.multitask.category_lifts import CategoryLifts
 from belfry.ranking.multitask.config import TaskConfig
 from belfry.ranking.multitask.label_batches import LabelRows, label_column, labelled_batches
@@ -28,13 +29,17 @@ def a_network(kind: str = "regression") -> tuple[MultitaskNetwork, TaskConfig]:
     return network, task
 
 
+def rows_of_one_step(block: Block) -> Batch:
+    return {name: tf.nest.map_structure(tf.convert_to_tensor, stack.values) for name, stack in block.items()}
+
+
 def test_the_loss_is_that_of_leaving_each_label_out() -> None:
     """Each target's loss by hand: its row taken out of the user's labels, the user factors solved again."""
     network, _ = a_network()
     features, layer = world(), network.tasks[0]
     plan = TINY
     batch = next(labelled_batches(features.history, ("rating",), plan, np.random.default_rng(0)))
-    step = network.label_tensors(batch, features)
+    step = network.label_tensors(rows_of_one_step(network.label_stacks([batch], features)))
     queries = np.random.default_rng(2).normal(size=(len(batch.users), TINY.embedding_size)).astype(np.float32)
     candidates = np.random.default_rng(3).normal(size=(len(step.labelled.ids), TINY.embedding_size)).astype(np.float32)
     loss, _ = layer(queries, candidates, step)
