@@ -13,6 +13,7 @@ from belfry.pipeline.stopwatch import Stopwatch
 Progress: TypeAlias = Callable[[str, int, int], None]  # name of the work, units done, units in all
 
 PARTS = 1000  # of a whole job, as `Work` reports it
+_LEAST_PER_WEIGHT_S = 1.0  # else a first step that takes no time would promise an end at once
 _LEAST_LEFT = 0.1  # of what a step was expected to take, once it has taken longer
 
 
@@ -62,7 +63,7 @@ class Work:
         self._lock = RLock()  # whoever draws asks from another thread
 
     def expect(self, kind: str, n: int = 1, *, weight: float = 1.0) -> None:
-        """There will be `n` more steps of this kind, which take about `weight` times what one of weight 1 does."""
+        """There will be `n` more steps of this kind, each of about `weight` (> 0) times what one of weight 1 takes."""
         with self._lock:
             self._ahead[kind] += n
             self._weights[kind] = weight
@@ -76,7 +77,7 @@ class Work:
         kind = kind or stage
         with self._lock:
             self._advance()
-            self._ahead[kind] -= self._ahead[kind] > 0
+            self._ahead[kind] = max(0, self._ahead[kind] - 1)
             step = self._step = _Step(kind, self._clock(), self._clock())
             self._text = text or stage
         self._tell()
@@ -120,16 +121,20 @@ class Work:
 
     def _left_s(self) -> float | None:
         """Expected seconds until the end; None where nothing expected was measured yet."""
-        known = {kind: sum(took) / len(took) for kind, took in self._took_s.items() if kind in self._weights}
-        step, now_s = self._step, self._clock()
-        if step and step.kind in self._weights and step.kind not in known and step.share:
-            known[step.kind] = (step.told_s - step.started_s) / step.share
-        seconds_per_weight = sum(known.values()) / max(1e-9, sum(self._weights[kind] for kind in known))
-        if not known or not self._weights:
+        took = {kind: sum(took) / len(took) for kind, took in self._took_s.items() if kind in self._weights}
+        step = self._step if self._step and self._step.kind in self._weights else None
+        told = (step.told_s - step.started_s) / step.share if step and step.share else None  # the whole step
+        if step and told is not None and not took:
+            took[step.kind] = told
+        if not took:
             return None
-        expected = {kind: known.get(kind, weight * seconds_per_weight) for kind, weight in self._weights.items()}
-        left_s = sum(n * expected[kind] for kind, n in self._ahead.items() if n)
-        if step and step.kind in expected:
-            rest_s = (1 - step.share) * expected[step.kind]
-            left_s += max(rest_s - (now_s - step.told_s), _LEAST_LEFT * rest_s)
+        per_weight = max(sum(took.values()) / sum(self._weights[kind] for kind in took), _LEAST_PER_WEIGHT_S)
+        expected = {kind: took.get(kind, weight * per_weight) for kind, weight in self._weights.items()}
+        left_s = sum(self._ahead[kind] * seconds for kind, seconds in expected.items())
+        if step:
+            whole_s = expected[step.kind]
+            if told is not None:  # the further it is, the better it knows
+                whole_s = step.share * told + (1 - step.share) * whole_s
+            rest_s = (1 - step.share) * whole_s
+            left_s += max(rest_s - (self._clock() - step.told_s), _LEAST_LEFT * rest_s)
         return left_s

@@ -82,9 +82,10 @@ def _bar_of(work: "Work") -> "Table":
     from rich.table import Table
 
     position = work.position()
-    line = Table.grid(padding=(0, 1))
-    for width in (24, 4, 7, 12, None):
+    line = Table.grid(padding=(0, 1), expand=True)
+    for width in (24, 4, 7, 12):
         line.add_column(no_wrap=True, width=width)
+    line.add_column(no_wrap=True, ratio=1)  # the text gives way where the terminal is narrow
     line.add_row(
         ProgressBar(total=1, completed=position.share),
         f"{position.share:4.0%}",
