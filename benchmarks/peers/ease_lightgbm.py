@@ -15,6 +15,7 @@ from time import process_time
 import lightgbm as lgb
 import numpy as np
 from peer_tables import Events, read_events, tell, write_lists
+from scipy.linalg import lapack
 
 N_CANDIDATES = 200
 L2 = 12.0  # of EASE, per root of the number of users
@@ -45,16 +46,19 @@ class FirstStage:
 
     def __init__(self, events: Events, rows) -> None:
         self.seen = events.matrix(rows)
-        gram = (self.seen.T @ self.seen).toarray().astype(np.float64)
+        gram = (self.seen.T @ self.seen).toarray().astype(np.float64, order="F")
         counts = gram.diagonal().copy()
         roots = np.sqrt(counts)
-        self.cosine = (gram / (np.outer(roots, roots) + SHRINK)).astype(np.float32)
+        self.cosine = np.empty(gram.shape, np.float32)
+        for block in _blocks(np.arange(len(counts))):
+            self.cosine[block] = gram[block] / (np.outer(roots[block], roots) + SHRINK)
         np.fill_diagonal(self.cosine, 0)
         gram[np.diag_indices_from(gram)] += L2 * np.sqrt(self.seen.shape[0])
-        inverse = np.linalg.inv(gram)
-        weights = -inverse / inverse.diagonal()
-        np.fill_diagonal(weights, 0)
-        self.weights = weights.astype(np.float32)
+        factor, _ = lapack.dpotrf(gram, lower=True, overwrite_a=True)
+        inverse, _ = lapack.dpotri(factor, lower=True, overwrite_c=True)  # the lower half of it
+        inverse += np.tril(inverse, -1).T
+        self.weights = (-inverse / inverse.diagonal()).astype(np.float32)
+        np.fill_diagonal(self.weights, 0)
         popularity = [np.log1p(counts)]
         if events.time_s is not None:
             time_s, item = events.time_s[rows], events.item[rows]
