@@ -77,8 +77,8 @@ def table_work(run: Run) -> list[Need]:
 def last_stage_work(run: Run) -> list[Need]:
     """For the first stage on everything: towers by their epochs, closed forms by their inverses.
 
-    A step of towers is two products forward and four backward of each target with the candidates; a target is an event
-    that is hidden, on average by `hidden_share`. The inverse of a symmetric [n, n] matrix takes n^3 operations.
+    In an epoch each user asks once at least: a product with the candidates forward and two backward, and a row of the
+    tables read for each watch. The inverse of a symmetric [n, n] matrix takes n^3 operations.
     """
     found = []
     notes = run.manifest.notes["sources"]
@@ -90,9 +90,9 @@ def last_stage_work(run: Run) -> list[Need]:
         if vectors.is_file() and isinstance(epochs, int) and epochs:
             model = source["model"]
             n_candidates = min(run.n_items, model.get("n_candidates") or run.n_items)
-            targets = run.n_events * float(np.mean(model.get("hidden_share", 1.0)))
             dim = np.load(vectors, mmap_mode="r").shape[1]
-            found.append(Need(f"{epochs} epochs of {name}", flops=6 * epochs * targets * dim * n_candidates))
+            flops, read = 6 * run.n_users * dim * n_candidates, 4 * run.n_events * dim
+            found.append(Need(f"{epochs} epochs of {name}", flops=epochs * flops, bytes=epochs * read))
     squares = [shape for shape in run.pair_tables.values() if shape[0] == shape[1]]
     squares += [shape for name in _sources(run) for shape in _arrays_of(run, name).values() if shape[0] == shape[1]]
     if squares:

@@ -44,6 +44,7 @@ class Answers:
 
     p50_ms: float
     p99_ms: float
+    cpu_ms: float  # on average
     cold: Sequence[Usage]
 
 
@@ -106,7 +107,7 @@ def _answers(artifacts: Path) -> Answers:
     user = Recommender.load(artifacts).users.ids[0].as_py()
     calls = run(["-m", "benchmarks.speed.child", "calls", artifacts]).told
     cold = [run(["-c", COLD.format(user=user)], BELFRY_ARTIFACTS=str(artifacts)) for _ in range(N_COLD)]
-    return Answers(calls["p50_ms"], calls["p99_ms"], cold)
+    return Answers(calls["p50_ms"], calls["p99_ms"], calls["cpu_ms"], cold)
 
 
 def _workers(artifacts: Path, n_repeats: int, n: int) -> dict[int, list[Usage]] | None:

@@ -26,7 +26,7 @@ def test_a_process_and_its_children_count() -> None:
     assert used.told == {"n_users": 3}
     assert used.cpu_s >= 0.3
     assert used.wall_s > 0
-    assert 5 < used.peak_mib < 500
+    assert 5 < used.peak_mib < 50  # not that of this process
     used = run(["-c", PARENT, BUSY.format(0.4)])
     assert used.told == {}
     assert used.cpu_s >= 0.4
@@ -96,7 +96,7 @@ def test_the_page_compares_within_repeats(tiny_run: Path) -> None:
             "ease-lightgbm": [measured(15, 0.5, 0.44), measured(30, 2.0, 0.44)],
         },
         workers={1: [Usage(4, 4, 1, {})] * 2, 2: [Usage(4.4, 2, 1, {})] * 2},
-        answers=Answers(0.5, 2.0, [Usage(0.4, 0.5, 200, {})]),
+        answers=Answers(0.5, 2.0, 0.4, [Usage(0.4, 0.5, 200, {})]),
         run=Run.open(tiny_run),
         machine=MACHINE,
     )
