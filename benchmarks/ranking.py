@@ -151,7 +151,7 @@ def measure(case: Case, seed: int, wanted: Sequence[str], data_folder: Path | No
             rankers[name] = (*trainer.fit(RANKERS[name]), perf_counter() - started)
             print(f"{case.name} seed {seed} {name}: validation {rankers[name][1].ranker_ndcg}", flush=True)
     started = perf_counter()
-    first = fit_first_stage(data, split.train, config, seed=seed, tuning=tuning, progress=silent, part="")
+    first = fit_first_stage(data, split.train, config, seed=seed, tuning=tuning)
     first_s = folds_s + perf_counter() - started
     context, exclude = context_of(split, min_history=case.min_history), split.train.seen_items
     users = context.users

@@ -18,7 +18,6 @@ from belfry.dataset.sources.open import read_data
 from belfry.dataset.validation.check import check
 from belfry.evaluation.metrics import hits, lists_of, ndcg, recall
 from belfry.pipeline.config import load_config
-from belfry.pipeline.progress import silent
 from belfry.pipeline.training.retrieval_stage import fit_first_stage
 from belfry.retrieval.dense import top_candidates
 from benchmarks.leaderboard.splits import CASES
@@ -62,7 +61,7 @@ def main() -> None:
         cells = []
         for holdout, fold in folds.items():
             config = load_config("default", holdout=holdout, settings=[setting, "sources=[]"])
-            stage = fit_first_stage(data, fold.history, config, seed=0, progress=silent, part="one fold")
+            stage = fit_first_stage(data, fold.history, config, seed=0)
             users = fold.users
             cells.append(
                 _cell(stage.retriever.retrieve(users, stage.features, top_k=100, exclude=fold.history.seen_items), fold)

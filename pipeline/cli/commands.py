@@ -14,7 +14,7 @@ import typer
 from belfry.pipeline.cli.console import errors_as_exit_codes
 
 if TYPE_CHECKING:
-    from belfry.pipeline.progress import Progress
+    from belfry.pipeline.progress import Progress, Work
 
 app = typer.Typer(
     help="Two-stage recommender: two towers find candidates, a deep ranker orders them.",
@@ -33,7 +33,7 @@ Settings = Annotated[
 ]
 Seed = Annotated[int, typer.Option(min=0, max=2**31 - 1, help="equal seeds and data give equal lists")]
 DataFolder = Annotated[Path | None, typer.Option(help="where MovieLens files lie [BELFRY_DATA]")]
-Quiet = Annotated[bool, typer.Option("--quiet", help="no progress bars")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="no progress bars, and not where the time went")]
 Verbose = Annotated[bool, typer.Option("--verbose", help="log every step of training")]
 Strict = Annotated[bool, typer.Option("--strict", help="refuse an unknown user instead of a cold answer")]
 Stage = Annotated[Literal["final", "retrieval"], typer.Option(help="retrieval: the first stage's own order")]
@@ -55,11 +55,11 @@ def run(
     verbose: Verbose = False,
 ) -> None:
     """The main job: data -> both stages -> run folder -> recommendation table -> evaluation."""
-    from belfry.pipeline.cli.formatting import show_report
+    from belfry.pipeline.cli.formatting import show_report, show_seconds
     from belfry.pipeline.jobs.run import run_main_job
     from belfry.pipeline.runs.reader import default_artifacts
 
-    with _log_and_bars(quiet, verbose) as progress:
+    with _log_and_one_bar(quiet, verbose) as work:
         job = run_main_job(
             data,
             data_folder=data_folder,
@@ -69,9 +69,11 @@ def run(
             seed=seed,
             n=n,
             artifacts=artifacts or default_artifacts(),
-            progress=progress,
+            work=work,
         )
     show_report(job.report)
+    if not quiet:
+        show_seconds(work.stopwatch)
     _print(job.lines())
 
 
@@ -93,22 +95,27 @@ def train(
     verbose: Verbose = False,
 ) -> None:
     """Train on all of the interactions and publish a run folder."""
-    import belfry
+    from belfry.dataset.sources.tabular import read_tables
+    from belfry.pipeline.cli.formatting import show_seconds
+    from belfry.pipeline.jobs.train import READING, train_tables
+    from belfry.pipeline.runs.manifest import MANIFEST, read_manifest
+    from belfry.pipeline.runs.reader import default_artifacts
 
-    with _log_and_bars(quiet, verbose) as progress:
-        recommender = belfry.train(
-            interactions,
-            items,
-            users,
-            ratings,
+    with _log_and_one_bar(quiet, verbose) as work:
+        with work.step(READING):
+            tables = read_tables(interactions, items, users, ratings=ratings)
+        published = train_tables(
+            tables,
             preset=preset,
             holdout=holdout,
             settings=settings or (),
             seed=seed,
-            artifacts=artifacts,
-            progress=progress,
+            artifacts=artifacts or default_artifacts(),
+            work=work,
         )
-    _print([recommender.run.manifest.gate.line, f"published {recommender.run.folder}"])
+    if not quiet:
+        show_seconds(work.stopwatch)
+    _print([read_manifest(published / MANIFEST).gate.line, f"published {published}"])
 
 
 @app.command()
@@ -286,3 +293,17 @@ def _log_and_bars(quiet: bool, verbose: bool) -> Iterator["Progress"]:
     logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(message)s")
     with progress(quiet=quiet or verbose) as bars:
         yield on_bars(bars)
+
+
+@contextmanager
+def _log_and_one_bar(quiet: bool, verbose: bool) -> Iterator["Work"]:
+    """The log, and one bar for the whole of a job in steps, both on stderr."""
+    import logging
+
+    from belfry.pipeline.cli.console import one_bar
+    from belfry.pipeline.progress import Work
+
+    work = Work()
+    with one_bar(work, quiet=quiet or verbose):  # first, so that the log writes above the bar
+        logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(message)s")
+        yield work

@@ -13,8 +13,10 @@ from belfry.dataset.errors import BelfryError, InputError
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
+    from rich.table import Table
 
     from belfry.pipeline.progress import Progress as Report
+    from belfry.pipeline.progress import Work
 
 FAILED = 1
 INPUT_WRONG = 2
@@ -60,6 +62,45 @@ def on_bars(bars: "Progress") -> "Report":
         bars.update(tasks[what], completed=done, total=total)
 
     return report
+
+
+@contextmanager
+def one_bar(work: "Work", *, quiet: bool = False) -> Iterator[None]:
+    """How far the whole of `work` is while the body runs, on stderr; nothing without a terminal, or quiet."""
+    if quiet or not sys.stderr.isatty():
+        yield
+        return
+    from rich.console import Console
+    from rich.live import Live
+
+    with Live(console=Console(stderr=True), get_renderable=lambda: _bar_of(work), refresh_per_second=4, transient=True):
+        yield
+
+
+def _bar_of(work: "Work") -> "Table":
+    from rich.progress_bar import ProgressBar
+    from rich.table import Table
+
+    position = work.position()
+    line = Table.grid(padding=(0, 1), expand=True)
+    for width in (24, 4, 7, 12):
+        line.add_column(no_wrap=True, width=width)
+    line.add_column(no_wrap=True, ratio=1)  # the text gives way where the terminal is narrow
+    line.add_row(
+        ProgressBar(total=1, completed=position.share),
+        f"{position.share:4.0%}",
+        _minutes(position.elapsed_s),
+        "" if position.left_s is None else f"left {_minutes(position.left_s)}",
+        position.text,
+    )
+    return line
+
+
+def _minutes(seconds: float) -> str:
+    """As 1:02:03."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}"
 
 
 @contextmanager

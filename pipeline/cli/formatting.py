@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from belfry.evaluation.reports.evaluation import EvaluationReport
     from belfry.pipeline.serving.results import Explanation, Recommendation
+    from belfry.pipeline.stopwatch import Stopwatch
 
 WIDTH_OF_INTERVALS = 150  # columns of a terminal
 
@@ -64,3 +65,19 @@ def show_report(report: "EvaluationReport") -> None:
         lines.append(f"Scores are probabilities, here off by {error:.4f} on average; evaluation.md says of what.")
     for line in lines:
         console.print(line, markup=False, highlight=False)
+
+
+def show_seconds(stopwatch: "Stopwatch") -> None:
+    """Where the time of a job went."""
+    from rich.console import Console
+    from rich.table import Table
+
+    total = stopwatch.total
+    table = Table("stage", title="where the time went")
+    for head in ("CPU s", "wall s", "share of CPU"):
+        table.add_column(head, justify="right")
+    for stage, seconds in stopwatch.by_stage().items():
+        table.add_row(stage, f"{seconds.cpu:.1f}", f"{seconds.wall:.1f}", f"{seconds.cpu / max(total.cpu, 1e-9):.0%}")
+    table.add_section()
+    table.add_row("total", f"{total.cpu:.1f}", f"{total.wall:.1f}", "100%")
+    Console().print(table)

@@ -17,8 +17,8 @@ from belfry.dataset.split import Split, save_split, split_last_out, split_random
 from belfry.evaluation.reports.evaluation import EvaluationReport
 from belfry.pipeline.jobs.batch import BatchResult, write_batch
 from belfry.pipeline.jobs.evaluate import evaluate_stages, save_report
-from belfry.pipeline.jobs.train import name_of_preset, prepare_tables
-from belfry.pipeline.progress import Progress, silent
+from belfry.pipeline.jobs.train import READING, name_of_preset, prepare_tables
+from belfry.pipeline.progress import Work
 from belfry.pipeline.runs.disk import check_writable
 from belfry.pipeline.runs.manifest import MANIFEST, read_manifest
 from belfry.pipeline.serving.recommender import Recommender
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 TABLES = "recommendations"  # folder beside the runs
 N_EXAMPLES = 3
+EVALUATION, TABLE = "evaluation", "recommendation table"  # stages of the work
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def run_main_job(
     seed: int,
     n: int,
     artifacts: Path,
-    progress: Progress = silent,
+    work: Work | None = None,
 ) -> MainJob:
     """Data -> split -> both stages -> run folder with its evaluation -> recommendation table.
 
@@ -76,16 +77,21 @@ def run_main_job(
     train` learns from everything.
     """
     check_writable(artifacts)
-    prepared, config, holdout = prepare_tables(read_data(data, data_folder), preset, split, settings)
-    parts = _split(prepared.interactions, holdout, seed)
+    work = work or Work()
+    work.expect(EVALUATION)
+    work.expect(TABLE)
+    with work.step(READING):
+        prepared, config, holdout = prepare_tables(read_data(data, data_folder), preset, split, settings)
+        parts = _split(prepared.interactions, holdout, seed)
 
     reports = []
 
     def evaluate(trained: "Trained", folder: Path) -> None:
-        save_split(parts, folder / "split")
-        reports.append(evaluate_stages(trained.two_stage, parts.test, run=preset, split=holdout, n=n, seed=seed))
-        save_report(reports[0], folder)
-        write_test_accuracy(trained.first.towers.model, parts.test, folder)
+        with work.step(EVALUATION):
+            save_split(parts, folder / "split")
+            reports.append(evaluate_stages(trained.two_stage, parts.test, run=preset, split=holdout, n=n, seed=seed))
+            save_report(reports[0], folder)
+            write_test_accuracy(trained.first.towers.model, parts.test, folder)
 
     published = train_and_publish(
         replace(prepared, interactions=parts.train),
@@ -94,14 +100,14 @@ def run_main_job(
         holdout=holdout,
         seed=seed,
         artifacts=artifacts,
-        progress=progress,
+        work=work,
         before_publishing=evaluate,
     )
-    recommender = Recommender.load(published)
-    tables = artifacts / TABLES
-    tables.mkdir(exist_ok=True)
-    on_users = partial(progress, "recommendation table")
-    table = write_batch(recommender, tables / published.name, n=n, progress=on_users)
+    with work.step(TABLE):
+        recommender = Recommender.load(published)
+        tables = artifacts / TABLES
+        tables.mkdir(exist_ok=True)
+        table = write_batch(recommender, tables / published.name, n=n, progress=partial(work.report, TABLE))
     return MainJob(published, table, reports[0], _examples(recommender, n))
 
 

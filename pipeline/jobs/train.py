@@ -12,13 +12,14 @@ from belfry.dataset.sources.tabular import Source, read_tables
 from belfry.dataset.tables import Tables
 from belfry.dataset.validation.check import check
 from belfry.pipeline.config import PipelineConfig, load_config
-from belfry.pipeline.progress import Progress, silent
+from belfry.pipeline.progress import Progress, Work, silent
 from belfry.pipeline.runs.disk import check_writable
 from belfry.pipeline.runs.reader import default_artifacts
 from belfry.pipeline.serving.recommender import PathLike, Recommender
 from belfry.pipeline.training.publish import train_and_publish
 
 MAX_SEED = 2**31 - 1  # NumPy and TensorFlow both take it
+READING = "reading and checking"  # a stage of the work
 
 log = logging.getLogger(__name__)
 
@@ -52,16 +53,18 @@ def train(
         settings: texts such as "retrieval.epochs=20"; docs/config.md lists the keys.
         seed: equal seeds and data give equal lists.
         artifacts: the folder of runs; by default the one that `BELFRY_ARTIFACTS` names, else `artifacts`.
-        progress: told of every step.
+        progress: told the step under way, and how far the whole training is, in parts of a thousand.
 
     Raises:
         InputError: a table, a setting or the folder is wrong; the message names all problems of the tables.
         DivergenceError: a loss is not finite.
     """
     folder = Path(artifacts) if artifacts is not None else default_artifacts()
-    tables = read_tables(interactions, items, users, ratings=ratings)
+    work = Work(progress)
+    with work.step(READING):
+        tables = read_tables(interactions, items, users, ratings=ratings)
     published = train_tables(
-        tables, preset=preset, holdout=holdout, settings=settings, seed=seed, artifacts=folder, progress=progress
+        tables, preset=preset, holdout=holdout, settings=settings, seed=seed, artifacts=folder, work=work
     )
     return Recommender.load(published)
 
@@ -74,7 +77,7 @@ def train_tables(
     settings: Iterable[str],
     seed: int,
     artifacts: Path,
-    progress: Progress = silent,
+    work: Work | None = None,
 ) -> Path:
     """Train on all of the raw `tables` and publish; returns the run's folder.
 
@@ -84,11 +87,11 @@ def train_tables(
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed <= MAX_SEED:
         raise InputError(f"seed={seed!r}: wanted a whole number from 0 to {MAX_SEED}")
     check_writable(artifacts)
-    data, config, holdout = prepare_tables(tables, preset, holdout, settings)
+    work = work or Work()
+    with work.step(READING):
+        data, config, holdout = prepare_tables(tables, preset, holdout, settings)
     name = name_of_preset(preset)
-    return train_and_publish(
-        data, config, preset=name, holdout=holdout, seed=seed, artifacts=artifacts, progress=progress
-    )
+    return train_and_publish(data, config, preset=name, holdout=holdout, seed=seed, artifacts=artifacts, work=work)
 
 
 def prepare_tables(

@@ -11,7 +11,7 @@ from pydantic import JsonValue
 from belfry.dataset.folds import Holdout
 from belfry.dataset.prepare import Data
 from belfry.pipeline.config import PipelineConfig
-from belfry.pipeline.progress import Progress, silent
+from belfry.pipeline.progress import Work
 from belfry.pipeline.runs.disk import check_writable
 from belfry.pipeline.runs.manifest import RunInfo
 from belfry.pipeline.runs.tables import save_tables
@@ -22,6 +22,8 @@ from belfry.pipeline.training.curves import write_training_curves
 from belfry.pipeline.training.retrieval_stage import Tuning
 from belfry.pipeline.training.train import Trained, train
 
+EXPORT = "export"  # a stage of the work
+
 
 def train_and_publish(
     data: Data,
@@ -31,18 +33,21 @@ def train_and_publish(
     holdout: Holdout,
     seed: int,
     artifacts: Path,
-    progress: Progress = silent,
+    work: Work | None = None,
     before_publishing: Callable[[Trained, Path], None] | None = None,
 ) -> Path:
     """Train both stages on `data` and publish them; returns the run's folder. Until then the last run stays current.
 
     Args:
+        work: what this is a part of; told of every step. Its seconds so far are noted in the run.
         before_publishing: may look at what was trained and add files to the run's folder, such as an evaluation.
 
     Raises:
         InputError: nothing can be written to `artifacts`, or the data cannot be learned from.
         DivergenceError: a loss or a feature is not finite.
     """
+    work = work or Work()
+    work.expect(EXPORT)
     check_writable(artifacts)
     info = RunInfo(
         preset=preset,
@@ -53,10 +58,11 @@ def train_and_publish(
         input_hash=_hash_of(data),
     )
     with publish(artifacts, info) as writer:
-        trained = train(data, config, holdout=holdout, seed=seed, progress=progress)
-        save_tables(trained.two_stage.features, data.titles, writer.folder)
-        _export(trained, writer.folder / "serving")
-        _save(trained, writer.folder / "training")
+        trained = train(data, config, holdout=holdout, seed=seed, work=work)
+        with work.step(EXPORT):
+            save_tables(trained.two_stage.features, data.titles, writer.folder)
+            _export(trained, writer.folder / "serving")
+            _save(trained, writer.folder / "training")
         if before_publishing:
             before_publishing(trained, writer.folder)
         writer.gate = trained.gate
@@ -64,6 +70,10 @@ def train_and_publish(
             "index": asdict(trained.measurement),
             "sources": _notes_of_sources(trained.first.tuning),
             "left_out": dict(trained.left_out),
+            "seconds": {
+                stage: {"cpu": round(seconds.cpu, 2), "wall": round(seconds.wall, 2)}
+                for stage, seconds in work.stopwatch.by_stage().items()
+            },
         }
     assert writer.published
     return writer.published

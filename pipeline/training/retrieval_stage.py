@@ -15,7 +15,7 @@ from belfry.dataset.prepare import Data
 from belfry.dataset.vocabulary import UserNums
 from belfry.evaluation.metrics import hits, lists_of, recall
 from belfry.pipeline.config import PipelineConfig
-from belfry.pipeline.progress import Progress
+from belfry.pipeline.progress import Work
 from belfry.pipeline.training.gate_evaluation import MAX_VALIDATION_USERS
 from belfry.pipeline.training.source_weights import learn_weights
 from belfry.pipeline.training.sources import SearchedTowers, TrainedSource, fit_source
@@ -27,6 +27,7 @@ from belfry.retrieval.indexed import IndexedRetriever
 from belfry.retrieval.popularity import Popularity
 
 RECALL_DEPTH = 100
+WEIGHTS = "weights of the sources"  # a stage of the work
 
 log = logging.getLogger(__name__)
 
@@ -63,8 +64,9 @@ def fit_first_stage(
     seed: int,
     tuning: Tuning | None = None,
     validate_on: Fold | None = None,
-    progress: Progress,
-    part: str,
+    work: Work | None = None,
+    stage: str = "",
+    part: str = "",
 ) -> FirstStage:
     """Every source trained on `history`, which is all of `data` or a part of it.
 
@@ -72,9 +74,11 @@ def fit_first_stage(
         tuning: of an earlier first stage. Without it towers train to their end, or stop early by `validate_on`, and
             weights that the config leaves open are learned there, or are 1.
         validate_on: evaluates towers by recall@100, and weights, on what it holds back.
-        progress: told of every source.
+        work: what this is a part of; each source is a step.
+        stage: what the seconds count to; without, each source has a stage of its own.
         part: which first stage of a whole training this is, for whoever looks on.
     """
+    work = work or Work()
     features = data.features(history)
     users = np.zeros(0, np.int32)
     if validate_on:
@@ -82,18 +86,19 @@ def fit_first_stage(
     validate = _recall_on(validate_on, features, users) if validate_on and len(users) else None
     named = config.named_sources
     fitted: dict[str, TrainedSource] = {}
-    for place, (name, source) in enumerate(named.items()):
-        what = f"{name if place else 'retrieval'}, {part}"
-        fitted[name] = fit_source(
-            source.model,
-            history,
-            features,
-            config.index,
-            seed=seed,
-            epochs=tuning.epochs.get(name) if tuning else None,
-            validate=validate,
-            progress=partial(progress, what),
-        )
+    for name, source in named.items():
+        step = name_of_step(name)
+        with work.step(stage or step, kind=step, text=f"{step}, {part}"):
+            fitted[name] = fit_source(
+                source.model,
+                history,
+                features,
+                config.index,
+                seed=seed,
+                epochs=tuning.epochs.get(name) if tuning else None,
+                validate=validate,
+                progress=partial(work.report, name),
+            )
     weights = (
         tuning.weights
         if tuning
@@ -104,7 +109,8 @@ def fit_first_stage(
     ]
     if not tuning and validate_on and len(users) and len(sources) > 1:
         free = [source.weight is None for source in named.values()]
-        weights = learn_weights(CombinedRetriever(sources), free, users, features, validate_on)
+        with work.step(WEIGHTS):
+            weights = learn_weights(CombinedRetriever(sources), free, users, features, validate_on)
         sources = [replace(source, weight=weights[source.name]) for source in sources]
     epochs = {name: source.epochs for name, source in fitted.items() if source.epochs is not None}
     popularity = Popularity(config.popularity).fit(history, features, seed=seed)
@@ -120,6 +126,11 @@ def measure(stage: FirstStage, *, top_k: int, seed: int) -> IndexMeasurement:
     measurement = measure_index(towers.index, exact, towers.model.encode_queries(users, stage.features), top_k)
     log.info("index: %s", measurement)
     return measurement
+
+
+def name_of_step(source: str) -> str:
+    """What the training of a source is called, by the source's name."""
+    return f"source {source}"
 
 
 def _recall_on(fold: Fold, features: FeatureTables, users: UserNums) -> Callable[[Towers], float]:

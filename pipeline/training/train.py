@@ -6,15 +6,22 @@ from dataclasses import dataclass
 from belfry.dataset.folds import Holdout, make_folds
 from belfry.dataset.prepare import Data
 from belfry.pipeline.config import PipelineConfig
-from belfry.pipeline.progress import Progress, silent
+from belfry.pipeline.kinds import source_kind
+from belfry.pipeline.progress import Work
 from belfry.pipeline.runs.gate import Gate
 from belfry.pipeline.serving.two_stage import TwoStage
 from belfry.pipeline.training.ranker_trainer import RankerTrainer
-from belfry.pipeline.training.retrieval_stage import FirstStage, Tuning, fit_first_stage, measure
+from belfry.pipeline.training.retrieval_stage import FirstStage, Tuning, fit_first_stage, measure, name_of_step
 from belfry.pipeline.training.sources import keep_usable
 from belfry.pipeline.training.trainer_registry import make_trainer
 from belfry.ranking.base import Ranker, TrainedRanker
 from belfry.retrieval.index.measure import IndexMeasurement
+
+# Stages of the table that says where the time went; beside them each source has one.
+EXAMPLES = "candidates and pair features"
+LIBRARIES = "loading libraries"  # which the first look at the sources does
+RANKER = "ranker"
+LAST_FIRST_STAGE = "first stage on everything"
 
 
 @dataclass(frozen=True)
@@ -30,28 +37,33 @@ class Trained:
     two_stage: TwoStage
 
 
-def train(data: Data, config: PipelineConfig, *, holdout: Holdout, seed: int, progress: Progress = silent) -> Trained:
+def train(data: Data, config: PipelineConfig, *, holdout: Holdout, seed: int, work: Work | None = None) -> Trained:
     """Both stages, from nothing.
 
     Args:
         data: all that may be learned from; the test part of an evaluation is not in it.
         holdout: which part of the history stands in for the future.
-        progress: told of every step.
+        work: what this is a part of; told of every step.
 
     Raises:
         InputError: the data do not allow this holdout, or hold too little to learn from.
         DivergenceError: a loss or a feature is not finite.
     """
-    config, left_out = keep_usable(config, data)
-    with closing(make_trainer(data, config, seed=seed, progress=progress)) as trainer:
-        tuning = observe_folds(data, config, trainer, holdout=holdout, seed=seed, progress=progress)
-        ranker_of, gate = trainer.finish()
+    work = work or Work()
+    with work.step(LIBRARIES):
+        config, left_out = keep_usable(config, data)
+    _expect_first_stages(work, config, 1)
+    with closing(make_trainer(data, config, seed=seed, progress=work.report)) as trainer:
+        tuning = observe_folds(data, config, trainer, holdout=holdout, seed=seed, work=work)
+        with work.step(RANKER):
+            ranker_of, gate = trainer.finish()
     first = fit_first_stage(
-        data, data.interactions, config, seed=seed, tuning=tuning, progress=progress, part="on everything"
+        data, data.interactions, config, seed=seed, tuning=tuning, work=work, stage=LAST_FIRST_STAGE, part="everything"
     )
-    ranker = ranker_of(first) if ranker_of else None
-    two_stage = put_together(first, config, ranker if gate.is_open else None)
-    measurement = measure(first, top_k=config.n_candidates, seed=seed)
+    with work.step(LAST_FIRST_STAGE, text="index"):
+        ranker = ranker_of(first) if ranker_of else None
+        two_stage = put_together(first, config, ranker if gate.is_open else None)
+        measurement = measure(first, top_k=config.n_candidates, seed=seed)
     return Trained(first, config, left_out, measurement, ranker, gate, two_stage)
 
 
@@ -62,7 +74,7 @@ def observe_folds(
     *,
     holdout: Holdout,
     seed: int,
-    progress: Progress = silent,
+    work: Work | None = None,
 ) -> Tuning | None:
     """Show a trainer first stages on parts of the history, and give what they decide for the last one.
 
@@ -71,7 +83,12 @@ def observe_folds(
     """
     if config.ranker is None and all(source.weight is not None for source in config.sources):
         return None
+    work = work or Work()
     folds = trainer.choose(make_folds(data.interactions, holdout, n_folds=config.folds, seed=seed))
+    _expect_first_stages(work, config, len(folds))
+    if config.ranker:
+        work.expect(EXAMPLES, len(folds), weight=2)
+        work.expect(RANKER, weight=4)
     tuning = None
     for number, fold in enumerate(folds):
         stage = fit_first_stage(
@@ -81,11 +98,12 @@ def observe_folds(
             seed=seed,
             tuning=tuning,
             validate_on=None if tuning else fold,
-            progress=progress,
-            part=f"part {number + 1} of {len(folds)}",
+            work=work,
+            part=(part := f"part {number + 1} of {len(folds)}"),
         )
         tuning = stage.tuning
-        trainer.observe(fold, stage)
+        with work.step(EXAMPLES, text=f"{EXAMPLES}, {part}"):
+            trainer.observe(fold, stage)
     return tuning
 
 
@@ -101,3 +119,8 @@ def put_together(first: FirstStage, config: PipelineConfig, ranker: Ranker | Non
         ranker=ranker,
         n_candidates=config.n_candidates,
     )
+
+
+def _expect_first_stages(work: Work, config: PipelineConfig, n_stages: int) -> None:
+    for name, source in config.named_sources.items():
+        work.expect(name_of_step(name), n_stages, weight=4 if source_kind(source.model).has_vectors else 1)

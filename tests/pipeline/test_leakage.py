@@ -135,7 +135,7 @@ def test_what_is_held_back_cannot_be_seen(data: Data, holdout: Holdout, change) 
 def trained_stage(data: Data, history: Interactions) -> FirstStage:
     """As training makes it for every fold but the first, which decides on epochs and weights by what it holds back."""
     tuning = Tuning({"two_tower": 1}, {"two_tower": 1.0, "popularity": 0.5})
-    return fit_first_stage(data, history, config_of("time"), seed=0, tuning=tuning, progress=silent, part="a test")
+    return fit_first_stage(data, history, config_of("time"), seed=0, tuning=tuning)
 
 
 def test_nor_by_towers(data: Data) -> None:

@@ -10,7 +10,8 @@ import threading
 import pytest
 
 from belfry.dataset.errors import ArtifactError, DivergenceError, DownloadError, InputError
-from belfry.pipeline.cli.console import errors_as_exit_codes, progress
+from belfry.pipeline.cli.console import errors_as_exit_codes, one_bar, progress
+from belfry.pipeline.progress import Work
 
 APP = """
 import signal, sys, time
@@ -190,3 +191,18 @@ def test_progress(monkeypatch, stream, quiet, shown):
 def test_progress_costs_nothing_until_it_is_used():
     program = "import sys, belfry.pipeline.cli.console; sys.exit('rich' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+@pytest.mark.parametrize("stream", [Terminal(), io.StringIO()])
+def test_one_bar_for_the_whole(monkeypatch, stream, quiet):
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys, "stderr", stream)
+    work = Work()
+    work.expect("fit", 2)
+    stream.seek(0)
+    stream.truncate()
+    with one_bar(work, quiet=quiet), work.step("fit", text="fit, part 1 of 2"):
+        pass
+    assert bool(stream.getvalue()) == (stream.isatty() and not quiet)
+    assert ("fit, part 1 of 2" in stream.getvalue()) == bool(stream.getvalue())

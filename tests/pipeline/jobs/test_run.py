@@ -35,6 +35,9 @@ def test_both_stages(folder: Path, tmp_path: Path) -> None:
     recommender = Recommender.load(tmp_path / "artifacts")
     assert recommender.run.folder == job.run
     assert recommender.run.manifest.holdout == "time"
+    seconds = recommender.run.manifest.notes["seconds"]
+    stages = ("reading and checking", "source two_tower", "candidates and pair features", "ranker", "evaluation")
+    assert all(seconds[stage]["wall"] > 0 for stage in stages)
     report = json.loads((job.run / "evaluation.json").read_text())
     assert [system["name"] for system in report["systems"]] == ["popularity", "ItemKNN", "retrieval", "both stages"]
     train, test = (pq.read_table(job.run / "split" / name) for name in (TRAIN_FILE, TEST_FILE))
