@@ -5,8 +5,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from belfry.dataset.interactions import Positions
+from belfry.dataset.interactions import Mask, Positions, stretches
 from belfry.dataset.vocabulary import ItemNums, UserNums
+
+_USERS_PER_SORT = 256  # lists that are sorted at a time, padded to the longest of them
+_PADDING = np.iinfo(np.uint64).max  # a sort key behind all others
 
 
 @dataclass(frozen=True)
@@ -40,14 +43,14 @@ class Candidates:
     @property
     def starts(self) -> Positions:
         """[n_asked + 1]: rows of asked user i are `starts[i] : starts[i + 1]`."""
-        return np.searchsorted(self.row_user, np.arange(len(self.users) + 1)).astype(np.int64)
+        return self.row_user.searchsorted(np.arange(len(self.users) + 1))
 
     @property
     def sources(self) -> tuple[str, ...]:
         """Names of the columns of `source_score` and `source_rank`; none where one source made the lists."""
         return () if self.source_score is None else self.origins
 
-    def select(self, rows: npt.NDArray[np.bool_] | Positions) -> "Candidates":
+    def select(self, rows: Mask | Positions) -> "Candidates":
         """The rows of a mask or of positions; all asked users stay."""
         return replace(
             self,
@@ -64,15 +67,24 @@ class Candidates:
 def order_by(candidates: Candidates, score: npt.NDArray[np.float32], *, top_k: int) -> Candidates:
     """The same lists by another `score` [n_rows], at most `top_k` rows of each; equal scores by item number.
 
-    Rows come in any order. NaN scores sort last.
+    Rows of one user come in any order. NaN scores sort last.
     """
-    order = np.lexsort((candidates.item_num, -score, candidates.row_user))
-    row_user = candidates.row_user[order]
-    starts = np.searchsorted(row_user, np.arange(len(candidates.users) + 1))
-    rank = np.arange(1, len(order) + 1) - starts[row_user]
-    kept = rank <= top_k
-    order = order[kept]
-    return replace(candidates.select(order), score=score[order], rank=rank[kept].astype(np.int32))
+    starts = candidates.starts
+    n_kept = np.minimum(np.diff(starts), top_k)
+    rows = _best_rows(_sort_keys(score, candidates.item_num), starts, top_k)
+    of_sources = (candidates.source_score, candidates.source_rank)
+    source_score, source_rank = (None if values is None else values[rows] for values in of_sources)
+    return Candidates(
+        users=candidates.users,
+        row_user=np.repeat(np.arange(len(n_kept)), n_kept),
+        item_num=candidates.item_num[rows],
+        score=score[rows],
+        rank=stretches(np.ones_like(n_kept), n_kept).astype(np.int32),
+        origin=candidates.origin[rows],
+        origins=candidates.origins,
+        source_score=source_score,
+        source_rank=source_rank,
+    )
 
 
 def take_top_k(
@@ -89,13 +101,43 @@ def take_top_k(
 
     Rows come in any order. NaN scores sort last.
     """
-    rows = Candidates(
-        users=users,
-        row_user=row_user.astype(np.int64),
-        item_num=item_num,
-        score=score,
-        rank=np.zeros(len(item_num), np.int32),
-        origin=np.zeros(len(item_num), np.int8) if origin is None else origin,
-        origins=origins,
-    )
+    origin = np.zeros(len(item_num), np.int8) if origin is None else origin
+    if (row_user[1:] < row_user[:-1]).any():
+        order = np.argsort(row_user, kind="stable")
+        row_user, item_num, score, origin = row_user[order], item_num[order], score[order], origin[order]
+    rank = np.zeros(len(item_num), np.int32)
+    rows = Candidates(users, row_user.astype(np.int64), item_num, score, rank, origin, origins)
     return order_by(rows, score, top_k=top_k)
+
+
+def _best_rows(keys: npt.NDArray[np.uint64], starts: Positions, top_k: int) -> Positions:
+    """Rows of each list's `top_k` lowest `keys` [n_rows], rising, one list after another; `starts` as in `Candidates`.
+
+    Lists are about equally long, so a block of them is sorted as one table: several times as fast as one long sort.
+    """
+    counts = np.diff(starts)
+    found = [np.zeros(0, np.int64)]
+    for first in range(0, len(counts), _USERS_PER_SORT):
+        block = slice(first, first + _USERS_PER_SORT)
+        lengths, longest = counts[block], int(counts[block].max())
+        own = keys[starts[first] : starts[first + len(lengths)]]
+        is_full = len(own) == len(lengths) * longest
+        if is_full:
+            table = own.reshape(len(lengths), longest)
+        else:
+            table = np.full((len(lengths), longest), _PADDING)
+            table[np.arange(longest) < lengths[:, None]] = own
+        rows = np.argsort(table, axis=1)[:, :top_k] + starts[block.start : first + len(lengths), None]
+        found.append(rows.ravel() if is_full else rows[np.arange(rows.shape[1]) < lengths[:, None]])
+    return np.concatenate(found)
+
+
+def _sort_keys(score: npt.NDArray[np.float32], item_num: ItemNums) -> npt.NDArray[np.uint64]:
+    """[n_rows] rising as `score` falls, then as the item number rises; NaN scores come last, -0.0 and 0.0 are equal.
+
+    The bits of floats above 0, read as a whole number, rise with the float; those of floats below 0 fall.
+    """
+    bits = (score + np.float32(0)).view(np.uint32)
+    falling = np.where(bits >> np.uint32(31), bits, bits ^ np.uint32(0x7FFFFFFF))
+    falling[np.isnan(score)] = np.iinfo(np.uint32).max
+    return (falling.astype(np.uint64) << np.uint64(32)) | item_num.astype(np.uint64)

@@ -242,6 +242,12 @@ class SeenItems:
         counts = self.count(users)
         return np.repeat(np.arange(len(users)), counts), self.item_num[stretches(self.starts[users], counts)]
 
+    def table(self, users: UserNums, n_items: int) -> Mask:
+        """[n_users, n_items + 1] whether each of `users` has seen each item: the fastest to ask, for a few users."""
+        table = np.zeros((len(users), n_items + 1), np.bool_)
+        table[self.rows_of(users)] = True
+        return table
+
     def contains(self, user_num: UserNums, item_num: ItemNums) -> Mask:
         """Whether each (user, item) pair is one of these; arguments and result have one shape."""
         return self.positions(user_num, item_num) >= 0
