@@ -1,11 +1,12 @@
 """Candidates: per-user scored lists, handed from stage to stage; `order_by`, the only sort."""
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
-from belfry.dataset.interactions import Mask, Positions, stretches
+from belfry.dataset.interactions import Mask, Positions
 from belfry.dataset.vocabulary import ItemNums, UserNums
 
 _USERS_PER_SORT = 256  # lists that are sorted at a time, padded to the longest of them
@@ -40,7 +41,7 @@ class Candidates:
         """[n_rows] user number of each row."""
         return self.users[self.row_user]
 
-    @property
+    @cached_property
     def starts(self) -> Positions:
         """[n_asked + 1]: rows of asked user i are `starts[i] : starts[i + 1]`."""
         return self.row_user.searchsorted(np.arange(len(self.users) + 1))
@@ -64,22 +65,27 @@ class Candidates:
         )
 
 
+def ranks_of(row_user: Positions, n_users: int) -> npt.NDArray[np.int32]:
+    """[n_rows] place of each row among those of its user, from 1; `row_user` never falls and is below `n_users`."""
+    before = row_user.searchsorted(np.arange(n_users))
+    return np.arange(1, len(row_user) + 1, dtype=np.int32) - before.astype(np.int32)[row_user]
+
+
 def order_by(candidates: Candidates, score: npt.NDArray[np.float32], *, top_k: int) -> Candidates:
     """The same lists by another `score` [n_rows], at most `top_k` rows of each; equal scores by item number.
 
     Rows of one user come in any order. NaN scores sort last.
     """
-    starts = candidates.starts
-    n_kept = np.minimum(np.diff(starts), top_k)
-    rows = _best_rows(_sort_keys(score, candidates.item_num), starts, top_k)
+    rows = _best_rows(_sort_keys(score, candidates.item_num), candidates.starts, top_k)
+    row_user = candidates.row_user[rows]
     of_sources = (candidates.source_score, candidates.source_rank)
     source_score, source_rank = (None if values is None else values[rows] for values in of_sources)
     return Candidates(
         users=candidates.users,
-        row_user=np.repeat(np.arange(len(n_kept)), n_kept),
+        row_user=row_user,
         item_num=candidates.item_num[rows],
         score=score[rows],
-        rank=stretches(np.ones_like(n_kept), n_kept).astype(np.int32),
+        rank=ranks_of(row_user, len(candidates.users)),
         origin=candidates.origin[rows],
         origins=candidates.origins,
         source_score=source_score,
@@ -105,9 +111,8 @@ def take_top_k(
     if (row_user[1:] < row_user[:-1]).any():
         order = np.argsort(row_user, kind="stable")
         row_user, item_num, score, origin = row_user[order], item_num[order], score[order], origin[order]
-    rank = np.zeros(len(item_num), np.int32)
-    rows = Candidates(users, row_user.astype(np.int64), item_num, score, rank, origin, origins)
-    return order_by(rows, score, top_k=top_k)
+    row_user, rank = row_user.astype(np.int64), np.zeros(len(item_num), np.int32)
+    return order_by(Candidates(users, row_user, item_num, score, rank, origin, origins), score, top_k=top_k)
 
 
 def _best_rows(keys: npt.NDArray[np.uint64], starts: Positions, top_k: int) -> Positions:

@@ -46,7 +46,8 @@ def recency_weights(counts: Positions, half_life: float) -> Weights:
     age = np.repeat(np.cumsum(counts), counts) - np.arange(counts.sum()) - 1
     decay = 0.5 ** (1 / half_life)
     square_sum = (1 - decay ** (2 * counts)) / (1 - decay**2)
-    weights: Weights = (decay**age / np.repeat(np.sqrt(square_sum), counts)).astype(np.float32)
+    powers = decay ** np.arange(counts.max(initial=0))
+    weights: Weights = (powers[age] / np.repeat(np.sqrt(square_sum), counts)).astype(np.float32)
     return weights
 
 
@@ -75,16 +76,19 @@ def padded_bags(
 
     `length` is that of the longest history, at least 1; padding is 0.
     """
-    bags = history_bags(history, users, half_life=half_life, max_length=max_length)
-    counts = np.bincount(bags.row, minlength=len(users))
-    slots = np.arange(len(bags.row)) - np.repeat(np.cumsum(counts) - counts, counts)
-    shape = (len(users), max(int(counts.max(initial=0)), 1))
-    items, uniform, recency = np.zeros(shape, np.int32), np.zeros(shape, np.float32), np.zeros(shape, np.float32)
-    items[bags.row, slots], uniform[bags.row, slots], recency[bags.row, slots] = (
-        bags.item_num,
-        bags.uniform,
-        bags.recency,
+    by_user = history.by_user
+    stops = by_user.starts[users + 1]
+    counts = np.minimum(stops - by_user.starts[users], max_length) * (users > 0)
+    length = max(int(counts.max(initial=0)), 1)
+    age = counts[:, None] - 1 - np.arange(length)
+    is_event = age >= 0
+    bags = make_bags(history.item_num[by_user.order[(stops[:, None] - 1 - age)[is_event]]], counts, half_life=half_life)
+    items, uniform, recency = (
+        np.zeros(age.shape, np.int32),
+        np.zeros(age.shape, np.float32),
+        np.zeros(age.shape, np.float32),
     )
+    items[is_event], uniform[is_event], recency[is_event] = bags.item_num, bags.uniform, bags.recency
     return {"history": items, "uniform": uniform, "recency": recency}
 
 

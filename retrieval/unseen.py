@@ -5,7 +5,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from belfry.dataset.candidates import Candidates, take_top_k
+from belfry.dataset.candidates import Candidates, order_by, ranks_of
 from belfry.dataset.interactions import Positions, SeenItems
 from belfry.dataset.vocabulary import UNKNOWN, ItemNums, UserNums
 from belfry.retrieval.dense import ScoreTable, blocks
@@ -46,7 +46,7 @@ def first_unseen(
         if only is not None:
             is_out[:, np.isin(np.arange(n_items + 1), only, invert=True)] = True
         kept = ~is_out[np.arange(len(asked))[:, None], items]
-        kept &= np.cumsum(kept, axis=1) <= width
+        kept &= kept.cumsum(axis=1) <= width
         n_found[asked] = n_kept = np.count_nonzero(kept, axis=1)
         filled = np.arange(width) < n_kept[:, None]
         for table, values in ((item_num, items), (score, scores)):
@@ -54,5 +54,8 @@ def first_unseen(
             front[filled] = values[kept]
             table[asked] = front
     filled = np.arange(width) < n_found[:, None]
-    row_user = np.repeat(np.arange(len(users)), n_found)
-    return take_top_k(users, row_user, item_num[filled], score[filled], top_k=top_k, origins=(origin,))
+    row_user, items, scores = np.arange(len(users)).repeat(n_found), item_num[filled], score[filled]
+    rank, of_origin = ranks_of(row_user, len(users)), np.zeros(len(items), np.int8)
+    found = Candidates(users, row_user, items, scores, rank, of_origin, (origin,))
+    is_due_before = (scores[1:] == scores[:-1]) & (items[1:] < items[:-1]) & (rank[1:] > 1)
+    return order_by(found, scores, top_k=top_k) if is_due_before.any() else found

@@ -123,9 +123,11 @@ class TwoStage:
         if stage == "retrieval" or self.ranker is None or not len(candidates):
             return KnownTrace(_sort(candidates, candidates.score, limits["n"]), candidates, None)
         is_ranked = np.asarray(candidates.rank <= self.n_candidates + len(blocked))  # as deep as it learned to order
-        scores, described = self._rank(self.ranker, candidates.select(is_ranked))
-        score = -candidates.rank.astype(np.float32)
-        score[is_ranked] = scores
+        all_ranked = bool(is_ranked.all())
+        score, described = self._rank(self.ranker, candidates if all_ranked else candidates.select(is_ranked))
+        if not all_ranked:
+            scores, score = score, -candidates.rank.astype(np.float32)
+            score[is_ranked] = scores
         lists = _sort(_mark_unranked(candidates, is_ranked), score, limits["n"])
         return KnownTrace(lists, candidates, described)
 
@@ -172,7 +174,7 @@ def _mark_unranked(candidates: Candidates, is_ranked: Mask) -> Candidates:
 
 def _sort(candidates: Candidates, score: Scores, n: int) -> Candidates:
     """The final lists; what the sources thought of each row has served its purpose."""
-    return replace(order_by(candidates, score, top_k=n), source_score=None, source_rank=None)
+    return order_by(replace(candidates, source_score=None, source_rank=None), score, top_k=n)
 
 
 def _interleave(users: UserNums, places: Sequence[np.ndarray], parts: Sequence[Candidates]) -> Candidates:
