@@ -78,8 +78,6 @@ def order_by(candidates: Candidates, score: npt.NDArray[np.float32], *, top_k: i
     """
     rows = _best_rows(_sort_keys(score, candidates.item_num), candidates.starts, top_k)
     row_user = candidates.row_user[rows]
-    of_sources = (candidates.source_score, candidates.source_rank)
-    source_score, source_rank = (None if values is None else values[rows] for values in of_sources)
     return Candidates(
         users=candidates.users,
         row_user=row_user,
@@ -88,8 +86,8 @@ def order_by(candidates: Candidates, score: npt.NDArray[np.float32], *, top_k: i
         rank=ranks_of(row_user, len(candidates.users)),
         origin=candidates.origin[rows],
         origins=candidates.origins,
-        source_score=source_score,
-        source_rank=source_rank,
+        source_score=None if candidates.source_score is None else candidates.source_score[rows],
+        source_rank=None if candidates.source_rank is None else candidates.source_rank[rows],
     )
 
 

@@ -2,15 +2,15 @@
 
 import numpy as np
 import numpy.typing as npt
-import scipy.sparse as sp
+import scipy  # its parts load when they are used
 
 # A block of 4M stored similarities takes about 32 MiB, as values and columns.
 _STORED_PER_BLOCK = 1 << 22
 
 
 def cosine_neighbours(
-    matrix: "sp.csr_matrix[np.float32]", *, n_neighbours: int, shrink: float
-) -> "sp.csr_matrix[np.float32]":
+    matrix: "scipy.sparse.csr_matrix[np.float32]", *, n_neighbours: int, shrink: float
+) -> "scipy.sparse.csr_matrix[np.float32]":
     """Each item's nearest items by the cosine of who watched them.
 
     cosine(i, j) = x_i . x_j / (|x_i| |x_j| + shrink), where x_i is column i of `matrix`. `shrink` lowers the cosine of
@@ -32,12 +32,16 @@ def cosine_neighbours(
         _nearest(items[first : first + n_rows] @ matrix, first, norms, n_neighbours, shrink)
         for first in range(0, n_items, n_rows)
     ]
-    return sp.csr_matrix(sp.vstack(parts))
+    return scipy.sparse.csr_matrix(scipy.sparse.vstack(parts))
 
 
 def _nearest(
-    dots: "sp.csr_matrix[np.float32]", first: int, norms: npt.NDArray[np.float64], n_neighbours: int, shrink: float
-) -> "sp.csr_matrix[np.float32]":
+    dots: "scipy.sparse.csr_matrix[np.float32]",
+    first: int,
+    norms: npt.NDArray[np.float64],
+    n_neighbours: int,
+    shrink: float,
+) -> "scipy.sparse.csr_matrix[np.float32]":
     """The `n_neighbours` nearest in each row of `dots`, whose row 0 is item number `first`."""
     dots.sort_indices()
     rows = np.repeat(np.arange(dots.shape[0]), np.diff(dots.indptr))
@@ -48,10 +52,10 @@ def _nearest(
         nearest = np.argsort(-cosines[start:stop], kind="stable")[:n_neighbours] + start
         kept.append(np.sort(nearest[cosines[nearest] > -np.inf]))
     chosen = np.concatenate(kept)
-    return sp.csr_matrix((cosines[chosen], (rows[chosen], dots.indices[chosen])), shape=dots.shape)
+    return scipy.sparse.csr_matrix((cosines[chosen], (rows[chosen], dots.indices[chosen])), shape=dots.shape)
 
 
-def ease_weights(matrix: "sp.csr_matrix[np.float32]", *, l2: float) -> npt.NDArray[np.float32]:
+def ease_weights(matrix: "scipy.sparse.csr_matrix[np.float32]", *, l2: float) -> npt.NDArray[np.float32]:
     """[n_items + 1, n_items + 1] float32 item-to-item weights B of EASE; row u of X B scores every item for user u.
 
     B minimises |X - X B|^2 + l2 |B|^2 with zeros on the diagonal. In closed form
