@@ -28,7 +28,9 @@ def stretches(starts: Positions, counts: Positions) -> Positions:
 def differs_from_row_before(*keys: npt.NDArray[np.generic]) -> Mask:
     """[n_rows] whether any of `keys` [n_rows] differs from that of the row before; true for the first row."""
     differs = np.ones(len(keys[0]), np.bool_)
-    differs[1:] = np.any([key[1:] != key[:-1] for key in keys], axis=0)
+    differs[1:] = False
+    for key in keys:
+        differs[1:] |= key[1:] != key[:-1]
     return differs
 
 
@@ -245,7 +247,8 @@ class SeenItems:
     def table(self, users: UserNums, n_items: int) -> Mask:
         """[n_users, n_items + 1] whether each of `users` has seen each item: the fastest to ask, for a few users."""
         table = np.zeros((len(users), n_items + 1), np.bool_)
-        table[self.rows_of(users)] = True
+        for row, user in zip(table, users.tolist(), strict=True):
+            row[self.of(user)] = True
         return table
 
     def contains(self, user_num: UserNums, item_num: ItemNums) -> Mask:

@@ -66,7 +66,7 @@ class OnnxTowers:
     def _blocks(self, users: UserNums, features: FeatureTables) -> Iterator[Positions]:
         """Positions of users, those of similar histories together: bags are padded to the longest of a block."""
         lengths = np.ones(len(users), np.int64)
-        if self._inputs & _BAG_INPUTS:
+        if len(users) > 1 and self._inputs & _BAG_INPUTS:
             starts = features.history.by_user.starts
             lengths = np.clip(starts[users + 1] - starts[users], 1, self._max_history)
         left = np.argsort(lengths, kind="stable")

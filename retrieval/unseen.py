@@ -6,7 +6,7 @@ from typing import TypeAlias
 import numpy as np
 
 from belfry.dataset.candidates import Candidates, order_by, ranks_of
-from belfry.dataset.interactions import Positions, SeenItems
+from belfry.dataset.interactions import Positions, SeenItems, stretches
 from belfry.dataset.vocabulary import UNKNOWN, ItemNums, UserNums
 from belfry.retrieval.dense import ScoreTable, blocks
 
@@ -34,10 +34,8 @@ def first_unseen(
     similar depth are asked for together, so that few orders are longer than needed. With `only`, orders are whole.
     """
     depth = np.minimum(top_k + exclude.count(users), n_items) if only is None else np.full(len(users), n_items)
-    width = min(top_k, n_items if only is None else len(only))
-    item_num, score = np.zeros((len(users), width), np.int32), np.zeros((len(users), width), np.float32)
-    n_found = np.zeros(len(users), np.int64)
     by_depth = np.argsort(depth, kind="stable")
+    parts = []
     for block in blocks(len(users), max(n_items // _FLAGS_PER_SCORE, _LEAST_ROW)):
         asked = by_depth[block]
         items, scores = best(asked, int(depth[asked].max(initial=1)))
@@ -46,16 +44,15 @@ def first_unseen(
         if only is not None:
             is_out[:, np.isin(np.arange(n_items + 1), only, invert=True)] = True
         kept = ~is_out[np.arange(len(asked))[:, None], items]
-        kept &= kept.cumsum(axis=1) <= width
-        n_found[asked] = n_kept = np.count_nonzero(kept, axis=1)
-        filled = np.arange(width) < n_kept[:, None]
-        for table, values in ((item_num, items), (score, scores)):
-            front = np.zeros_like(table, shape=filled.shape)
-            front[filled] = values[kept]
-            table[asked] = front
-    filled = np.arange(width) < n_found[:, None]
-    row_user, items, scores = np.arange(len(users)).repeat(n_found), item_num[filled], score[filled]
-    rank, of_origin = ranks_of(row_user, len(users)), np.zeros(len(items), np.int8)
-    found = Candidates(users, row_user, items, scores, rank, of_origin, (origin,))
-    is_due_before = (scores[1:] == scores[:-1]) & (items[1:] < items[:-1]) & (rank[1:] > 1)
-    return order_by(found, scores, top_k=top_k) if is_due_before.any() else found
+        kept &= kept.cumsum(axis=1) <= top_k
+        parts.append((np.count_nonzero(kept, axis=1), items[kept], scores[kept]))
+    n_found, item_num, score = map(np.concatenate, zip(*parts, strict=True))
+    if len(users) > 1:  # from the order of depths back to that of `users`
+        place = np.argsort(by_depth)
+        rows = stretches((n_found.cumsum() - n_found)[place], n_found[place])
+        n_found, item_num, score = n_found[place], item_num[rows], score[rows]
+    row_user = np.arange(len(users)).repeat(n_found)
+    rank, of_origin = ranks_of(row_user, len(users)), np.zeros(len(item_num), np.int8)
+    found = Candidates(users, row_user, item_num, score, rank, of_origin, (origin,))
+    is_due_before = (score[1:] == score[:-1]) & (item_num[1:] < item_num[:-1]) & (rank[1:] > 1)
+    return order_by(found, score, top_k=top_k) if is_due_before.any() else found

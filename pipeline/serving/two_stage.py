@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal, NotRequired, Protocol, TypeAlias, TypedDict, Unpack, runtime_checkable
 
 import numpy as np
@@ -133,10 +134,16 @@ class TwoStage:
 
     def _rank(self, ranker: Ranker, candidates: Candidates) -> tuple[Scores, Described | None]:
         """[n_rows] the ranker's scores, and the features that it read, where it reads any."""
-        if not isinstance(ranker, DescribingRanker):
+        describing = self._describing_ranker
+        if describing is None:
             return ranker.score(candidates, self.features), None
-        described = Described(ranker, ranker.describe(candidates, self.features))
-        return ranker.score_lists(described.lists), described
+        described = Described(describing, describing.describe(candidates, self.features))
+        return describing.score_lists(described.lists), described
+
+    @cached_property
+    def _describing_ranker(self) -> DescribingRanker | None:
+        """The ranker, where it reads features of pairs; kept, since to look for a protocol takes as long as a sort."""
+        return self.ranker if isinstance(self.ranker, DescribingRanker) else None
 
     def _trace_cold(self, users: UserNums, limits: Limits) -> ColdTrace:
         depth = max(limits["n"] + len(limits["blocked"]), COLD_DEPTH)
