@@ -35,14 +35,14 @@ def first_unseen(
     """
     depth = np.minimum(top_k + exclude.count(users), n_items) if only is None else np.full(len(users), n_items)
     by_depth = np.argsort(depth, kind="stable")
+    never = np.zeros(n_items + 1, np.bool_) if only is None else np.isin(np.arange(n_items + 1), only, invert=True)
+    never[UNKNOWN] = True
     parts = []
-    for block in blocks(len(users), max(n_items // _FLAGS_PER_SCORE, _LEAST_ROW)):
+    for block in blocks(len(users), max(int(depth.max(initial=1)), n_items // _FLAGS_PER_SCORE, _LEAST_ROW)):
         asked = by_depth[block]
         items, scores = best(asked, int(depth[asked].max(initial=1)))
         is_out = exclude.table(users[asked], n_items)
-        is_out[:, UNKNOWN] = True
-        if only is not None:
-            is_out[:, np.isin(np.arange(n_items + 1), only, invert=True)] = True
+        is_out[:, never] = True
         kept = ~is_out[np.arange(len(asked))[:, None], items]
         kept &= kept.cumsum(axis=1) <= top_k
         parts.append((np.count_nonzero(kept, axis=1), items[kept], scores[kept]))
