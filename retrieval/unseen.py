@@ -35,8 +35,9 @@ def first_unseen(
     """
     depth = np.minimum(top_k + exclude.count(users), n_items) if only is None else np.full(len(users), n_items)
     by_depth = np.argsort(depth, kind="stable")
-    never = np.zeros(n_items + 1, np.bool_) if only is None else np.isin(np.arange(n_items + 1), only, invert=True)
-    never[UNKNOWN] = True
+    never = np.zeros(1, np.int64)  # item 0, the unknown
+    if only is not None:
+        never = np.setdiff1d(np.arange(n_items + 1), only[only != UNKNOWN])
     parts = []
     for block in blocks(len(users), max(int(depth.max(initial=1)), n_items // _FLAGS_PER_SCORE, _LEAST_ROW)):
         asked = by_depth[block]
