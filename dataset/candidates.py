@@ -1,12 +1,16 @@
 """Candidates: per-user scored lists, handed from stage to stage; `order_by`, the only sort."""
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
-from belfry.dataset.interactions import Positions
+from belfry.dataset.interactions import Mask, Positions
 from belfry.dataset.vocabulary import ItemNums, UserNums
+
+_USERS_PER_SORT = 256  # lists that are sorted at a time, padded to the longest of them
+_PADDING = np.iinfo(np.uint64).max  # a sort key behind all others
 
 
 @dataclass(frozen=True)
@@ -37,17 +41,17 @@ class Candidates:
         """[n_rows] user number of each row."""
         return self.users[self.row_user]
 
-    @property
+    @cached_property
     def starts(self) -> Positions:
         """[n_asked + 1]: rows of asked user i are `starts[i] : starts[i + 1]`."""
-        return np.searchsorted(self.row_user, np.arange(len(self.users) + 1)).astype(np.int64)
+        return self.row_user.searchsorted(np.arange(len(self.users) + 1))
 
     @property
     def sources(self) -> tuple[str, ...]:
         """Names of the columns of `source_score` and `source_rank`; none where one source made the lists."""
         return () if self.source_score is None else self.origins
 
-    def select(self, rows: npt.NDArray[np.bool_] | Positions) -> "Candidates":
+    def select(self, rows: Mask | Positions) -> "Candidates":
         """The rows of a mask or of positions; all asked users stay."""
         return replace(
             self,
@@ -61,18 +65,30 @@ class Candidates:
         )
 
 
+def ranks_of(row_user: Positions, n_users: int) -> npt.NDArray[np.int32]:
+    """[n_rows] place of each row among those of its user, from 1; `row_user` never falls and is below `n_users`."""
+    before = row_user.searchsorted(np.arange(n_users))
+    return np.arange(1, len(row_user) + 1, dtype=np.int32) - before.astype(np.int32)[row_user]
+
+
 def order_by(candidates: Candidates, score: npt.NDArray[np.float32], *, top_k: int) -> Candidates:
     """The same lists by another `score` [n_rows], at most `top_k` rows of each; equal scores by item number.
 
-    Rows come in any order. NaN scores sort last.
+    Rows of one user come in any order. NaN scores sort last.
     """
-    order = np.lexsort((candidates.item_num, -score, candidates.row_user))
-    row_user = candidates.row_user[order]
-    starts = np.searchsorted(row_user, np.arange(len(candidates.users) + 1))
-    rank = np.arange(1, len(order) + 1) - starts[row_user]
-    kept = rank <= top_k
-    order = order[kept]
-    return replace(candidates.select(order), score=score[order], rank=rank[kept].astype(np.int32))
+    rows = _best_rows(_sort_keys(score, candidates.item_num), candidates.starts, top_k)
+    row_user = candidates.row_user[rows]
+    return Candidates(
+        users=candidates.users,
+        row_user=row_user,
+        item_num=candidates.item_num[rows],
+        score=score[rows],
+        rank=ranks_of(row_user, len(candidates.users)),
+        origin=candidates.origin[rows],
+        origins=candidates.origins,
+        source_score=None if candidates.source_score is None else candidates.source_score[rows],
+        source_rank=None if candidates.source_rank is None else candidates.source_rank[rows],
+    )
 
 
 def take_top_k(
@@ -89,13 +105,42 @@ def take_top_k(
 
     Rows come in any order. NaN scores sort last.
     """
-    rows = Candidates(
-        users=users,
-        row_user=row_user.astype(np.int64),
-        item_num=item_num,
-        score=score,
-        rank=np.zeros(len(item_num), np.int32),
-        origin=np.zeros(len(item_num), np.int8) if origin is None else origin,
-        origins=origins,
-    )
-    return order_by(rows, score, top_k=top_k)
+    origin = np.zeros(len(item_num), np.int8) if origin is None else origin
+    if (row_user[1:] < row_user[:-1]).any():
+        order = np.argsort(row_user, kind="stable")
+        row_user, item_num, score, origin = row_user[order], item_num[order], score[order], origin[order]
+    row_user, rank = row_user.astype(np.int64), np.zeros(len(item_num), np.int32)
+    return order_by(Candidates(users, row_user, item_num, score, rank, origin, origins), score, top_k=top_k)
+
+
+def _best_rows(keys: npt.NDArray[np.uint64], starts: Positions, top_k: int) -> Positions:
+    """Rows of each list's `top_k` lowest `keys` [n_rows], rising, one list after another; `starts` as in `Candidates`.
+
+    Lists are about equally long, so a block of them is sorted as one table: several times as fast as one long sort.
+    """
+    counts = np.diff(starts)
+    found = [np.zeros(0, np.int64)]
+    for first in range(0, len(counts), _USERS_PER_SORT):
+        block = slice(first, first + _USERS_PER_SORT)
+        lengths, longest = counts[block], int(counts[block].max())
+        own = keys[starts[first] : starts[first + len(lengths)]]
+        is_full = len(own) == len(lengths) * longest
+        if is_full:
+            table = own.reshape(len(lengths), longest)
+        else:
+            table = np.full((len(lengths), longest), _PADDING)
+            table[np.arange(longest) < lengths[:, None]] = own
+        rows = np.argsort(table, axis=1)[:, :top_k] + starts[block.start : first + len(lengths), None]
+        found.append(rows.ravel() if is_full else rows[np.arange(rows.shape[1]) < lengths[:, None]])
+    return np.concatenate(found)
+
+
+def _sort_keys(score: npt.NDArray[np.float32], item_num: ItemNums) -> npt.NDArray[np.uint64]:
+    """[n_rows] rising as `score` falls, then as the item number rises; NaN scores come last, -0.0 and 0.0 are equal.
+
+    The bits of floats above 0, read as a whole number, rise with the float; those of floats below 0 fall.
+    """
+    bits = (score + np.float32(0)).view(np.uint32)
+    falling = np.where(bits >> np.uint32(31), bits, bits ^ np.uint32(0x7FFFFFFF))
+    falling[np.isnan(score)] = np.iinfo(np.uint32).max
+    return (falling.astype(np.uint64) << np.uint64(32)) | item_num.astype(np.uint64)

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import scipy.sparse as sp
+import scipy  # its parts load when they are used
 
 from belfry.dataset import columns
 from belfry.dataset.interactions import Interactions, Mask
@@ -75,11 +75,11 @@ class FeatureColumns:
         return {name: values[numbers] for name, values in everything.items()}
 
     @cached_property
-    def matrix(self) -> "sp.csr_matrix[np.float32]":
+    def matrix(self) -> "scipy.sparse.csr_matrix[np.float32]":
         """[n + 1, n_features] `categories`, then each numeric column; without any column, no rows either."""
         blocks = [self.categories] if self.category_sizes else []
-        blocks += [sp.csr_matrix(values[:, np.newaxis]) for values in self.numeric.values()]
-        return sp.csr_matrix(sp.hstack(blocks) if blocks else np.zeros((0, 0), np.float32))
+        blocks += [scipy.sparse.csr_matrix(values[:, np.newaxis]) for values in self.numeric.values()]
+        return scipy.sparse.csr_matrix(scipy.sparse.hstack(blocks) if blocks else np.zeros((0, 0), np.float32))
 
     @property
     def category_sizes(self) -> list[int]:
@@ -87,7 +87,7 @@ class FeatureColumns:
         return [self.sizes[name] - 1 for name in (*self.categorical, *self.multi_valued)]
 
     @cached_property
-    def categories(self) -> "sp.csr_matrix[np.float32]":
+    def categories(self) -> "scipy.sparse.csr_matrix[np.float32]":
         """[n + 1, n_categories] one column for each category but 0; without any column, no rows either.
 
         A row holds 1 at its categories, and 1 / n at each of its n values of a multi-valued column.
@@ -98,8 +98,8 @@ class FeatureColumns:
             row, column = np.nonzero(numbers)
             share = (1 / np.maximum((numbers > 0).sum(axis=1), 1)).astype(np.float32)
             cells = (share[row], (row, numbers[row, column] - 1))
-            blocks.append(sp.csr_matrix(cells, shape=(len(numbers), self.sizes[name] - 1)))
-        return sp.csr_matrix(sp.hstack(blocks) if blocks else np.zeros((0, 0), np.float32))
+            blocks.append(scipy.sparse.csr_matrix(cells, shape=(len(numbers), self.sizes[name] - 1)))
+        return scipy.sparse.csr_matrix(scipy.sparse.hstack(blocks) if blocks else np.zeros((0, 0), np.float32))
 
     def to_arrays(self) -> dict[str, npt.NDArray[np.generic]]:
         """As named arrays, to be saved without pickle; `from_arrays` is the way back."""

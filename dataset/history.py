@@ -11,6 +11,8 @@ from belfry.dataset.vocabulary import ItemNums, UserNums
 
 Weights: TypeAlias = npt.NDArray[np.float32]
 
+_EPSILON = 1e-9  # far below the norm of any history that is not empty
+
 
 @dataclass(frozen=True)
 class HistoryBags:
@@ -44,10 +46,16 @@ def recency_weights(counts: Positions, half_life: float) -> Weights:
     The age of an event is how many events of its history are newer.
     """
     age = np.repeat(np.cumsum(counts), counts) - np.arange(counts.sum()) - 1
-    decay = 0.5 ** (1 / half_life)
-    square_sum = (1 - decay ** (2 * counts)) / (1 - decay**2)
-    weights: Weights = (decay**age / np.repeat(np.sqrt(square_sum), counts)).astype(np.float32)
+    powers = (0.5 ** (1 / half_life)) ** np.arange(counts.max(initial=0))
+    weights: Weights = (powers[age] / np.repeat(_recency_norms(counts, half_life), counts)).astype(np.float32)
     return weights
+
+
+def _recency_norms(counts: Positions, half_life: float) -> npt.NDArray[np.float64]:
+    """[n_histories] what gives each history of `recency_weights` unit length; 0 for an empty one."""
+    decay = 0.5 ** (1 / half_life)
+    norms: npt.NDArray[np.float64] = np.sqrt((1 - decay ** (2 * counts)) / (1 - decay**2))
+    return norms
 
 
 def make_bags(items: ItemNums, counts: Positions, *, half_life: float) -> HistoryBags:
@@ -75,16 +83,16 @@ def padded_bags(
 
     `length` is that of the longest history, at least 1; padding is 0.
     """
-    bags = history_bags(history, users, half_life=half_life, max_length=max_length)
-    counts = np.bincount(bags.row, minlength=len(users))
-    slots = np.arange(len(bags.row)) - np.repeat(np.cumsum(counts) - counts, counts)
-    shape = (len(users), max(int(counts.max(initial=0)), 1))
-    items, uniform, recency = np.zeros(shape, np.int32), np.zeros(shape, np.float32), np.zeros(shape, np.float32)
-    items[bags.row, slots], uniform[bags.row, slots], recency[bags.row, slots] = (
-        bags.item_num,
-        bags.uniform,
-        bags.recency,
-    )
+    by_user = history.by_user
+    stops = by_user.starts[users + 1]
+    counts = np.minimum(stops - by_user.starts[users], max_length) * (users > 0)
+    length = max(int(counts.max(initial=0)), 1)
+    age = counts[:, None] - 1 - np.arange(length)
+    is_event = age >= 0
+    items = history.item_num[by_user.order[np.where(is_event, stops[:, None] - 1 - age, 0)]] * is_event
+    decay, norms = 0.5 ** (1 / half_life), np.maximum(_recency_norms(counts, half_life), _EPSILON)
+    recency = np.where(is_event, (decay ** np.arange(length))[age] / norms[:, None], 0).astype(np.float32)
+    uniform = (is_event * (1 / np.sqrt(np.maximum(counts, 1)))[:, None]).astype(np.float32)
     return {"history": items, "uniform": uniform, "recency": recency}
 
 

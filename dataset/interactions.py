@@ -8,7 +8,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import scipy.sparse as sp
+import scipy  # its parts load when they are used
 
 from belfry.dataset import columns
 from belfry.dataset.vocabulary import ItemNums, UserNums, Vocabulary
@@ -28,7 +28,9 @@ def stretches(starts: Positions, counts: Positions) -> Positions:
 def differs_from_row_before(*keys: npt.NDArray[np.generic]) -> Mask:
     """[n_rows] whether any of `keys` [n_rows] differs from that of the row before; true for the first row."""
     differs = np.ones(len(keys[0]), np.bool_)
-    differs[1:] = np.any([key[1:] != key[:-1] for key in keys], axis=0)
+    differs[1:] = False
+    for key in keys:
+        differs[1:] |= key[1:] != key[:-1]
     return differs
 
 
@@ -154,15 +156,11 @@ class Interactions:
         return UserRows(starts.astype(np.int64), order.astype(np.int64))
 
     @cached_property
-    def matrix(self) -> "sp.csr_matrix[np.float32]":
+    def matrix(self) -> "scipy.sparse.csr_matrix[np.float32]":
         """[n_users + 1, n_items + 1] float32, 1 where the pair occurs; row and column 0 are the unknown's, empty."""
-        known = (self.user_num > 0) & (self.item_num > 0)
-        pairs = (self.user_num[known], self.item_num[known])
-        shape = (len(self.users) + 1, len(self.items) + 1)
-        matrix = sp.csr_matrix((np.ones(len(pairs[0]), np.float32), pairs), shape=shape)
-        matrix.sum_duplicates()
-        matrix.data[:] = 1
-        return matrix
+        seen = self.seen_items
+        cells = (np.ones(len(seen.item_num), np.float32), seen.item_num, seen.starts)
+        return scipy.sparse.csr_matrix(cells, shape=(len(self.users) + 1, len(self.items) + 1))
 
     @cached_property
     def rated_rows(self) -> Positions:
@@ -178,11 +176,15 @@ class Interactions:
     @cached_property
     def item_counts(self) -> npt.NDArray[np.int64]:
         """[n_items + 1] users who watched each item."""
-        return np.asarray(self.matrix.getnnz(axis=0), dtype=np.int64)
+        return np.bincount(self.seen_items.item_num, minlength=len(self.items) + 1)
 
     @cached_property
     def seen_items(self) -> "SeenItems":
-        return SeenItems(self.matrix.indptr.astype(np.int64), self.matrix.indices.astype(np.int32))
+        known = (self.user_num > 0) & (self.item_num > 0)
+        pairs = np.sort(self.user_num[known].astype(np.int64) * _KEY_STRIDE + self.item_num[known])
+        pairs = pairs[differs_from_row_before(pairs)]
+        starts = pairs.searchsorted(np.arange(len(self.users) + 2) * _KEY_STRIDE)
+        return SeenItems(starts, (pairs % _KEY_STRIDE).astype(np.int32))
 
 
 @dataclass(frozen=True)
@@ -241,6 +243,13 @@ class SeenItems:
         """The pairs of many users: position in `users`, and item number; both [n_pairs]."""
         counts = self.count(users)
         return np.repeat(np.arange(len(users)), counts), self.item_num[stretches(self.starts[users], counts)]
+
+    def table(self, users: UserNums, n_items: int) -> Mask:
+        """[n_users, n_items + 1] whether each of `users` has seen each item: the fastest to ask, for a few users."""
+        table = np.zeros((len(users), n_items + 1), np.bool_)
+        for row, user in zip(table, users.tolist(), strict=True):
+            row[self.of(user)] = True
+        return table
 
     def contains(self, user_num: UserNums, item_num: ItemNums) -> Mask:
         """Whether each (user, item) pair is one of these; arguments and result have one shape."""

@@ -2,7 +2,7 @@
 
 import numpy as np
 import numpy.typing as npt
-import scipy.sparse as sp
+import scipy  # its parts load when they are used
 
 from belfry.dataset.interactions import Interactions
 
@@ -15,8 +15,8 @@ _EPSILON = 1e-6  # of the largest singular value: the direction of a smaller one
 
 
 def cosine_neighbours(
-    matrix: "sp.csr_matrix[np.float32]", *, n_neighbours: int, shrink: float
-) -> "sp.csr_matrix[np.float32]":
+    matrix: "scipy.sparse.csr_matrix[np.float32]", *, n_neighbours: int, shrink: float
+) -> "scipy.sparse.csr_matrix[np.float32]":
     """Each item's nearest items by the cosine of who watched them.
 
     cosine(i, j) = x_i . x_j / (|x_i| |x_j| + shrink), where x_i is column i of `matrix`. `shrink` lowers the cosine of
@@ -38,12 +38,16 @@ def cosine_neighbours(
         _nearest(items[first : first + n_rows] @ matrix, first, norms, n_neighbours, shrink)
         for first in range(0, n_items, n_rows)
     ]
-    return sp.csr_matrix(sp.vstack(parts))
+    return scipy.sparse.csr_matrix(scipy.sparse.vstack(parts))
 
 
 def _nearest(
-    dots: "sp.csr_matrix[np.float32]", first: int, norms: npt.NDArray[np.float64], n_neighbours: int, shrink: float
-) -> "sp.csr_matrix[np.float32]":
+    dots: "scipy.sparse.csr_matrix[np.float32]",
+    first: int,
+    norms: npt.NDArray[np.float64],
+    n_neighbours: int,
+    shrink: float,
+) -> "scipy.sparse.csr_matrix[np.float32]":
     """The `n_neighbours` nearest in each row of `dots`, whose row 0 is item number `first`."""
     dots.sort_indices()
     rows = np.repeat(np.arange(dots.shape[0]), np.diff(dots.indptr))
@@ -53,7 +57,7 @@ def _nearest(
     for start, stop in zip(dots.indptr[:-1], dots.indptr[1:], strict=True):
         kept.append(start + _largest(cosines[start:stop], n_neighbours))
     chosen = np.concatenate(kept)
-    return sp.csr_matrix((cosines[chosen], (rows[chosen], dots.indices[chosen])), shape=dots.shape)
+    return scipy.sparse.csr_matrix((cosines[chosen], (rows[chosen], dots.indices[chosen])), shape=dots.shape)
 
 
 def _largest(values: npt.NDArray[np.float32], n_kept: int) -> npt.NDArray[np.int64]:
@@ -68,7 +72,7 @@ def _largest(values: npt.NDArray[np.float32], n_kept: int) -> npt.NDArray[np.int
     return np.asarray(places[values[places] > -np.inf])
 
 
-def followers(history: Interactions, *, n_steps: int) -> "sp.csr_matrix[np.float32]":
+def followers(history: Interactions, *, n_steps: int) -> "scipy.sparse.csr_matrix[np.float32]":
     """[n_items + 1, n_items + 1] float32: how often item j follows item i, row i and column j,
 
         t_ij / sqrt((n_i + 5) (n_j + 5)),    t_ij = sum over pairs of events of one user, j after i, of 1 / steps
@@ -85,20 +89,20 @@ def followers(history: Interactions, *, n_steps: int) -> "sp.csr_matrix[np.float
         cells.append(pair)
         values.append(1 / (step * root[pair[0]] * root[pair[1]]))
     pairs = np.concatenate(cells, axis=1)
-    return sp.csr_matrix((np.concatenate(values).astype(np.float32), tuple(pairs)), shape=(n_numbers, n_numbers))
+    return scipy.sparse.csr_matrix((np.concatenate(values).astype(np.float32), tuple(pairs)), shape=(n_numbers, n_numbers))
 
 
-def largest_of_rows(matrix: "sp.csr_matrix[np.float32]", n_kept: int) -> "sp.csr_matrix[np.float32]":
+def largest_of_rows(matrix: "scipy.sparse.csr_matrix[np.float32]", n_kept: int) -> "scipy.sparse.csr_matrix[np.float32]":
     """The `n_kept` largest entries of each row, equal ones by column."""
     matrix.sort_indices()
     row = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
     order = np.lexsort((matrix.indices, -matrix.data, row))
     kept = np.sort(order[np.arange(len(order)) - matrix.indptr[row] < n_kept])
-    return sp.csr_matrix((matrix.data[kept], (row[kept], matrix.indices[kept])), shape=matrix.shape)
+    return scipy.sparse.csr_matrix((matrix.data[kept], (row[kept], matrix.indices[kept])), shape=matrix.shape)
 
 
 def truncated_svd(
-    matrix: "sp.csr_matrix[np.float32]", rank: int
+    matrix: "scipy.sparse.csr_matrix[np.float32]", rank: int
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float32]]:
     """The largest singular values, falling, and their right singular vectors.
 
@@ -124,7 +128,7 @@ def truncated_svd(
     return values[:n_factors], np.asarray(block @ rotation[:, ::-1][:, :n_factors], np.float32)
 
 
-def ease_weights(matrix: "sp.csr_matrix[np.float32]", *, l2: float) -> npt.NDArray[np.float32]:
+def ease_weights(matrix: "scipy.sparse.csr_matrix[np.float32]", *, l2: float) -> npt.NDArray[np.float32]:
     """[n_items + 1, n_items + 1] float32 item-to-item weights B of EASE; row u of X B scores every item for user u.
 
     B minimises |X - X B|^2 + l2 |B|^2 with zeros on the diagonal. In closed form

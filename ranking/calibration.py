@@ -5,8 +5,7 @@ from typing import Self
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import minimize
-from scipy.special import expit
+import scipy  # its parts load when they are used
 
 from belfry.ranking.base import Scores
 
@@ -32,17 +31,18 @@ class Calibration:
         def loss(parameters: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:
             slope = np.exp(parameters[0])
             logits = slope * standard + parameters[1]
-            error = expit(logits) - target
+            error = scipy.special.expit(logits) - target
             value = float((np.logaddexp(0, logits) - target * logits).mean())
             return value, np.array([(error * standard).mean() * slope, error.mean()])
 
-        log_slope, offset = minimize(loss, np.array([0.0, -1.0]), jac=True, method="BFGS").x
+        log_slope, offset = scipy.optimize.minimize(loss, np.array([0.0, -1.0]), jac=True, method="BFGS").x
         slope = float(np.exp(log_slope) / unit)
         return cls(slope, float(offset - slope * centre))
 
     def __call__(self, scores: npt.NDArray[np.floating]) -> Scores:
         """[n_rows] float32 from 0 to 1: how probable it is that what was held back held this candidate."""
-        probabilities: Scores = expit(self.slope * scores.astype(np.float64) + self.intercept).astype(np.float32)
+        log_odds = self.slope * scores.astype(np.float64) + self.intercept
+        probabilities: Scores = scipy.special.expit(log_odds).astype(np.float32)
         return probabilities
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import logit
+import scipy  # its parts load when they are used
 
 from belfry.dataset.vocabulary import ItemNums
 from belfry.ranking.base import ListScorer, Matrix
@@ -70,5 +70,5 @@ def contributions(pair_features: PairFeatures, watched: ItemNums, items: ItemNum
 
 def _log_odds(ranker: ListScorer, lists: Lists, pairs: Matrix) -> npt.NDArray[np.float64]:
     probability = ranker.score_lists(replace(lists, pairs=pairs)).astype(np.float64)
-    log_odds: npt.NDArray[np.float64] = logit(np.clip(probability, 1 - _CLOSE_TO_ONE, _CLOSE_TO_ONE))
+    log_odds: npt.NDArray[np.float64] = scipy.special.logit(np.clip(probability, 1 - _CLOSE_TO_ONE, _CLOSE_TO_ONE))
     return log_odds

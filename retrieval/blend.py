@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from belfry.dataset.candidates import Candidates, order_by
 from belfry.dataset.features import FeatureTables
-from belfry.dataset.interactions import Mask, SeenItems
+from belfry.dataset.interactions import Mask, SeenItems, differs_from_row_before
 from belfry.dataset.vocabulary import ItemNums, UserNums
 from belfry.retrieval.base import Retriever
 
@@ -65,24 +65,39 @@ class CombinedRetriever:
         for place, (source, quota) in enumerate(zip(self.sources, quotas, strict=True)):
             depth = quota if place else max(quota, top_k)
             lists.append(source.retriever.retrieve(users, features, top_k=depth, exclude=exclude, only=only))
-        stride = len(features.history.items) + 1
-        cells = [found.row_user * stride + found.item_num for found in lists]
-        union = np.unique(np.concatenate(cells))
-        score = np.full((len(union), len(lists)), np.nan, np.float32)
-        rank = np.zeros((len(union), len(lists)), np.int32)
-        for column, (found, cell) in enumerate(zip(lists, cells, strict=True)):
-            rows = np.searchsorted(union, cell)
+        return self._union(users, lists, quotas[0], stride=len(features.history.items) + 1)
+
+    def _union(self, users: UserNums, lists: Sequence[Candidates], first_quota: int, *, stride: int) -> Candidates:
+        """All rows of `lists`, of the same `users`, those of one item as one row; item numbers are below `stride`."""
+        row_user = np.concatenate([found.row_user for found in lists])
+        item_num = np.concatenate([found.item_num for found in lists])
+        cells = row_user * stride + item_num
+        order = np.argsort(cells)
+        is_first = differs_from_row_before(cells[order])
+        row_of = np.empty_like(order)
+        row_of[order] = np.cumsum(is_first) - 1
+        firsts = order[is_first]
+        score = np.full((len(firsts), len(lists)), np.nan, np.float32)
+        rank = np.zeros((len(firsts), len(lists)), np.int32)
+        stops = np.cumsum([len(found) for found in lists])
+        for column, (found, stop) in enumerate(zip(lists, stops, strict=True)):
+            rows = row_of[stop - len(found) : stop]
             score[rows, column], rank[rows, column] = found.score, found.rank
-        is_deeper = (rank[:, 0] > quotas[0]) & (rank[:, 1:] > 0).any(axis=1)
-        score[is_deeper, 0], rank[is_deeper, 0] = np.nan, 0  # as in a list that is no longer than what is proposed
-        best = np.where(rank > 0, rank, np.iinfo(np.int32).max).argmin(axis=1)
+        is_deeper = rank[:, 0] > first_quota
+        if is_deeper.any():  # as in a list that is no longer than what is proposed
+            is_deeper &= ~_first_alone(rank)
+            score[is_deeper, 0], rank[is_deeper, 0] = np.nan, 0
+        best, best_rank = np.zeros(len(firsts), np.int8), np.full(len(firsts), np.iinfo(np.int32).max)
+        for column in range(len(lists)):
+            is_better = (rank[:, column] > 0) & (rank[:, column] < best_rank)
+            best[is_better], best_rank[is_better] = column, rank[is_better, column]
         return Candidates(
             users=users,
-            row_user=union // stride,
-            item_num=(union % stride).astype(np.int32),
-            score=np.zeros(len(union), np.float32),
-            rank=np.zeros(len(union), np.int32),
-            origin=best.astype(np.int8),
+            row_user=row_user[firsts],
+            item_num=item_num[firsts],
+            score=np.zeros(len(firsts), np.float32),
+            rank=np.zeros(len(firsts), np.int32),
+            origin=best,
             origins=tuple(source.name for source in self.sources),
             source_score=score,
             source_rank=rank,
@@ -121,9 +136,20 @@ def fuse(proposed: Candidates, values: Values, weights: Values, first_quota: int
     Those are the rows that the first source brought behind its quota, and no other source at all: they go by rank.
     """
     assert proposed.source_rank is not None
-    rank = proposed.source_rank
-    is_tail = (rank[:, 0] > first_quota) & (rank[:, 1:] == 0).all(axis=1)
-    return np.asarray(values @ weights - np.where(is_tail, rank[:, 0], 0), np.float32)
+    rank, score = proposed.source_rank, values @ weights
+    is_tail = rank[:, 0] > first_quota
+    if is_tail.any():
+        is_tail &= _first_alone(rank)
+        score -= np.where(is_tail, rank[:, 0], 0)
+    return score.astype(np.float32)
+
+
+def _first_alone(source_rank: npt.NDArray[np.int32]) -> Mask:
+    """[n_rows] whether no source but the first brought the row."""
+    alone = np.ones(len(source_rank), np.bool_)
+    for rank in source_rank.T[1:]:  # a reduction along so short an axis is slow
+        alone &= rank == 0
+    return alone
 
 
 def _listed(proposed: Candidates, column: int, quota: int) -> Mask:

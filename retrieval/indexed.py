@@ -1,7 +1,6 @@
 """IndexedRetriever: trained towers and a candidate index, together a Retriever."""
 
 import numpy as np
-import numpy.typing as npt
 
 from belfry.dataset.candidates import Candidates, take_top_k
 from belfry.dataset.features import FeatureTables
@@ -10,6 +9,7 @@ from belfry.dataset.vocabulary import UNKNOWN, ItemNums, UserNums
 from belfry.retrieval.base import Embeddings, Towers
 from belfry.retrieval.dense import blocks
 from belfry.retrieval.index.base import CandidateIndex
+from belfry.retrieval.unseen import first_unseen
 
 
 class IndexedRetriever:
@@ -31,19 +31,14 @@ class IndexedRetriever:
         queries = self._towers.encode_queries(users, features)
         if only is not None:
             return self._score(queries, users, features, top_k, exclude, np.unique(only[only != UNKNOWN]))
-        depth = np.minimum(top_k + exclude.count(users), len(self._index))
-        order = np.argsort(
-            depth, kind="stable"
-        )  # users of similar depth together, so that few searches go deeper than needed
-        found = []
-        for block in blocks(len(users), int(depth.max(initial=0))):
-            asked = order[block]
-            item_num, score = self._index.search(queries[asked], int(depth[asked].max(initial=1)))
-            kept = (item_num != UNKNOWN) & ~_seen(users[asked], item_num, exclude)
-            kept &= np.cumsum(kept, axis=1) <= top_k
-            found.append((asked[np.nonzero(kept)[0]], item_num[kept], score[kept]))
-        row_user, item_nums, scores = map(np.concatenate, zip(*found, strict=True))
-        return take_top_k(users, row_user, item_nums, scores, top_k=top_k, origins=(self._origin,))
+        return first_unseen(
+            lambda asked, depth: self._index.search(queries[asked], depth),
+            users,
+            exclude,
+            n_items=len(features.history.items),
+            top_k=top_k,
+            origin=self._origin,
+        )
 
     def _score(
         self,
@@ -64,11 +59,3 @@ class IndexedRetriever:
             found.append((asked[row], items[column], scores[row, column].astype(np.float32)))
         row_user, item_nums, scores = map(np.concatenate, zip(*found, strict=True))
         return take_top_k(users, row_user, item_nums, scores, top_k=top_k, origins=(self._origin,))
-
-
-def _seen(users: UserNums, item_num: ItemNums, exclude: SeenItems) -> npt.NDArray[np.bool_]:
-    """[n_users, n_columns] whether the user of a row has seen the item in the cell of `item_num`."""
-    rows, seen = exclude.rows_of(users)
-    stride = 1 + max(int(item_num.max(initial=0)), int(seen.max(initial=0)))
-    cells = np.arange(len(users))[:, None] * stride + item_num
-    return np.isin(cells, rows * stride + seen)

@@ -1,12 +1,14 @@
 """OnnxTowers: the query tower in its serving form, with the candidate embeddings beside it. No TensorFlow."""
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from belfry.dataset.features import FeatureTables
 from belfry.dataset.history import history_windows, padded_bags
+from belfry.dataset.interactions import Positions
 from belfry.dataset.vocabulary import ItemNums, UserNums
 from belfry.layers.config import ModelConfig
 from belfry.layers.onnx import open_session
@@ -15,6 +17,7 @@ from belfry.retrieval.base import Embeddings, Towers
 
 QUERY_TOWER_FILE = "query_tower.onnx"
 _USERS_PER_BLOCK = 256
+_PLACES_PER_BLOCK = 1 << 13  # of bags: so many embeddings still fit a cache
 _BAG_INPUTS = frozenset({"history", "uniform", "recency"})
 
 
@@ -50,15 +53,28 @@ class OnnxTowers:
 
     def encode_queries(self, users: UserNums, features: FeatureTables) -> Embeddings:
         """[n_users, dim]."""
-        blocks = [np.zeros((0, self._vectors.shape[1]), np.float32)]
-        for first in range(0, len(users), _USERS_PER_BLOCK):
-            inputs = self._inputs_of(users[first : first + _USERS_PER_BLOCK], features)
-            blocks.append(self._session.run(None, {name: inputs[name] for name in self._inputs})[0])
-        return np.concatenate(blocks)
+        queries = np.zeros((len(users), self._vectors.shape[1]), np.float32)
+        for rows in self._blocks(users, features):
+            inputs = self._inputs_of(users[rows], features)
+            queries[rows] = self._session.run(None, {name: inputs[name] for name in self._inputs})[0]
+        return queries
 
     def encode_candidates(self, items: ItemNums, features: FeatureTables) -> Embeddings:
         """[n_items, dim], as they were when the run was published."""
         return self._vectors[items]
+
+    def _blocks(self, users: UserNums, features: FeatureTables) -> Iterator[Positions]:
+        """Positions of users, those of similar histories together: bags are padded to the longest of a block."""
+        lengths = np.ones(len(users), np.int64)
+        if len(users) > 1 and self._inputs & _BAG_INPUTS:
+            starts = features.history.by_user.starts
+            lengths = np.clip(starts[users + 1] - starts[users], 1, self._max_history)
+        left = np.argsort(lengths, kind="stable")
+        while len(left):
+            n_places = lengths[left[:_USERS_PER_BLOCK]] * np.arange(1, min(len(left), _USERS_PER_BLOCK) + 1)
+            size = max(int(n_places.searchsorted(_PLACES_PER_BLOCK, "right")), 1)
+            yield left[:size]
+            left = left[size:]
 
     def _inputs_of(self, users: UserNums, features: FeatureTables) -> dict[str, np.ndarray]:
         """What the query tower reads, by the names of its inputs."""

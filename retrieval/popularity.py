@@ -1,6 +1,6 @@
 """Popularity: items by their watches. The baseline, and the answer for users without a history."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Self, TypeAlias
 
@@ -8,19 +8,24 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from belfry.dataset.candidates import Candidates, take_top_k
+from belfry.dataset.candidates import Candidates
 from belfry.dataset.errors import InputError
 from belfry.dataset.features import FeatureTables
-from belfry.dataset.interactions import Interactions, SeenItems
-from belfry.dataset.vocabulary import UNKNOWN, ItemNums, Numbers, UserNums
+from belfry.dataset.interactions import Interactions, Positions, SeenItems
+from belfry.dataset.vocabulary import UNKNOWN, ItemNums, UserNums
 from belfry.layers.config import ModelConfig
 from belfry.layers.model import Model
-from belfry.retrieval.dense import ScoreTable, best_columns, blocks
+from belfry.retrieval.dense import ScoreTable, best_columns
+from belfry.retrieval.unseen import first_unseen
 
+Kind: TypeAlias = tuple[int, ...]  # of users: their group by each column
 Watches: TypeAlias = npt.NDArray[np.float64]
 
 SECONDS_PER_DAY = 86_400
 EPSILON = 1e-6  # watches: added so that the log of 0 is finite, and below that of any watched item
+
+SHORTEST_ORDER = 1024  # places; a longer list makes its order anew
+MOST_PLACES_KEPT = 1 << 22  # of all orders together: 32 MiB
 
 
 class PopularityConfig(ModelConfig):
@@ -47,11 +52,20 @@ class PopularityConfig(ModelConfig):
 
 
 @dataclass(frozen=True)
+class Order:
+    """Items of the highest scores for users of the same groups, best first."""
+
+    item_num: ItemNums  # [n]
+    score: npt.NDArray[np.float32]  # [n]
+
+
+@dataclass(frozen=True)
 class PopularityScores:
     """What `Popularity` learns."""
 
     common: npt.NDArray[np.float32]  # [n_items + 1] w(item), or its logarithm where there are lifts
     lifts: dict[str, ScoreTable]  # user column -> [n_groups, n_items + 1] the terms of the sum
+    orders: dict[Kind, Order] = field(default_factory=dict)  # those made since, to be used again
 
 
 class Popularity(Model[PopularityConfig, PopularityScores]):
@@ -104,38 +118,21 @@ class Popularity(Model[PopularityConfig, PopularityScores]):
     def retrieve(
         self, users: UserNums, features: FeatureTables, *, top_k: int, exclude: SeenItems, only: ItemNums | None = None
     ) -> Candidates:
-        """Each order is made once, for all users of the same groups."""
-        n_items = len(self.learned.common) - 1
+        """Each order is made once, and kept: users of the same groups share it."""
         groups = np.zeros((len(users), len(self.learned.lifts)), np.int32)
         for column, name in enumerate(self.learned.lifts):
             groups[:, column] = features.users.categorical[name][users]
-        kinds, kind_of = np.unique(groups, axis=0, return_inverse=True)
-        by_kind = np.argsort(kind_of, kind="stable")
-        starts = np.searchsorted(kind_of[by_kind], np.arange(len(kinds) + 1))
-        is_allowed = np.ones(n_items + 1, np.bool_)
-        width = min(n_items, top_k + int(exclude.count(users).max(initial=0)))  # nobody needs more of an order
-        if only is not None:
-            is_allowed, width = np.isin(np.arange(n_items + 1), only), n_items
-        parts = [(np.zeros(0, np.int64), np.zeros(0, np.int32), np.zeros(0, np.float32))]
-        for block in blocks(len(kinds), n_items):
-            scores = self._score_kinds(kinds[block])
-            order = 1 + best_columns(scores[:, 1:], width)
-            place = np.full(scores.shape, width)
-            np.put_along_axis(place, order, np.arange(width)[None], axis=1)
-            asked = by_kind[starts[block.start] : starts[block.stop]]
-            for rows in blocks(len(asked), width):
-                who = asked[rows]
-                kind = kind_of[who] - block.start
-                kept = is_allowed[order[kind]]  # [n_who, width]
-                row, item_num = exclude.rows_of(users[who])
-                seen = place[kind[row], item_num]
-                kept[row[seen < width], seen[seen < width]] = False
-                kept &= np.cumsum(kept, axis=1) <= top_k
-                row, rank = np.nonzero(kept)
-                item_num = order[kind[row], rank].astype(np.int32)
-                parts.append((who[row], item_num, scores[kind[row], item_num]))
-        row_user, item_num, score = map(np.concatenate, zip(*parts, strict=True))
-        return take_top_k(users, row_user, item_num, score, top_k=top_k, origins=("popularity",))
+        kinds = list(map(tuple, groups.tolist()))
+
+        def best(asked: Positions, depth: int) -> tuple[ItemNums, ScoreTable]:
+            item_num, score = np.empty((len(asked), depth), np.int32), np.empty((len(asked), depth), np.float32)
+            for row, position in enumerate(asked.tolist()):
+                order = self._order(kinds[position], depth)
+                item_num[row], score[row] = order.item_num[:depth], order.score[:depth]
+            return item_num, score
+
+        n_items = len(self.learned.common) - 1
+        return first_unseen(best, users, exclude, n_items=n_items, top_k=top_k, origin="popularity", only=only)
 
     def parts(self, user: int, items: ItemNums, features: FeatureTables) -> dict[str, npt.NDArray[np.float32]]:
         """The parts of the score, each [n_items]: log w(item) under "", and each feature's term under its column.
@@ -148,12 +145,21 @@ class Popularity(Model[PopularityConfig, PopularityScores]):
             name: lifts[features.users.categorical[name][user], items] for name, lifts in self.learned.lifts.items()
         }
 
-    def _score_kinds(self, kinds: Numbers) -> ScoreTable:
-        """[n_kinds, n_items + 1] for users of these groups [n_kinds, n_columns]."""
-        scores = np.tile(self.learned.common, (len(kinds), 1))
-        for column, lifts in enumerate(self.learned.lifts.values()):
-            scores += lifts[kinds[:, column]]
-        return scores
+    def _order(self, kind: Kind, depth: int) -> "Order":
+        """At least the `depth` best items for users of these groups."""
+        orders, n_items = self.learned.orders, len(self.learned.common) - 1
+        known = orders.get(kind)
+        if known is None or len(known.item_num) < depth:
+            width = min(n_items, max(SHORTEST_ORDER, 2 * depth))
+            scores = self.learned.common.copy()
+            for group, lifts in zip(kind, self.learned.lifts.values(), strict=True):
+                scores += lifts[group]
+            item_num = 1 + best_columns(scores[None, 1:], width)[0]
+            known = Order(item_num.astype(np.int32), scores[item_num])
+            if len(orders) >= MOST_PLACES_KEPT // width:
+                orders.clear()
+            orders[kind] = known
+        return known
 
     def save(self, directory: Path) -> None:
         super().save(directory)

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from belfry.dataset import columns
 from belfry.dataset.features import FeatureColumns, FeatureTables
 from belfry.dataset.interactions import Interactions
-from belfry.dataset.vocabulary import Vocabulary
+from belfry.dataset.vocabulary import Vocabulary, as_numpy
 
 USER_NUM, ITEM_NUM = "user_num", "item_num"
 _LABEL = "label/"  # before the name of a further column
@@ -44,9 +44,10 @@ def save_tables(features: FeatureTables, titles: pa.Array, folder: Path) -> None
 
 def load_tables(folder: Path) -> tuple[FeatureTables, pa.Array]:
     """What `save_tables` wrote: features, titles."""
-    users = Vocabulary(pq.read_table(folder / "users.parquet")[columns.USER_ID])
-    items_table = pq.read_table(folder / "items.parquet")
-    events = {name: column.to_numpy() for name, column in _columns(folder / "history.parquet").items()}
+    users = Vocabulary(_read(folder / "users.parquet")[columns.USER_ID])
+    items_table = _read(folder / "items.parquet")
+    table = _read(folder / "history.parquet")
+    events = {name: as_numpy(table[name]) for name in table.column_names}
     history = Interactions(
         users,
         Vocabulary(items_table[columns.ITEM_ID]),
@@ -71,6 +72,7 @@ def load_arrays(path: Path) -> dict[str, npt.NDArray[np.generic]]:
         return dict(arrays)
 
 
-def _columns(path: Path) -> dict[str, pa.ChunkedArray]:
-    table = pq.read_table(path)
-    return dict(zip(table.column_names, table.columns, strict=True))
+def _read(path: Path) -> pa.Table:
+    """One file; `pq.read_table` would load what reads many."""
+    with pq.ParquetFile(path) as file:
+        return file.read()

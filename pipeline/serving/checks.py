@@ -4,8 +4,9 @@ import numpy as np
 
 from belfry.dataset.candidates import Candidates
 from belfry.dataset.errors import BelfryError
-from belfry.dataset.interactions import SeenItems, differs_from_row_before
-from belfry.dataset.vocabulary import ItemNums
+from belfry.dataset.interactions import Mask, SeenItems, differs_from_row_before
+from belfry.dataset.vocabulary import UNKNOWN, ItemNums
+from belfry.retrieval.dense import blocks
 
 
 def check_lists(lists: Candidates, *, n: int, n_items: int, seen: SeenItems, blocked: ItemNums) -> None:
@@ -14,19 +15,31 @@ def check_lists(lists: Candidates, *, n: int, n_items: int, seen: SeenItems, blo
     Raises:
         BelfryError: a promise is broken, which is a defect of Belfry.
     """
-    pairs = lists.row_user * (n_items + 1) + lists.item_num
+    pairs = np.sort(lists.row_user * (n_items + 1) + lists.item_num)
     first = differs_from_row_before(lists.row_user)
+    is_outside = (lists.item_num < 1) | (lists.item_num > n_items)
     broken = {
-        "an item outside the catalogue": (lists.item_num < 1) | (lists.item_num > n_items),
-        "a seen item": seen.contains(lists.user_num, lists.item_num),
-        "a blocked item": np.isin(lists.item_num, blocked),
+        "an item outside the catalogue": is_outside,
+        "a seen item": _is_seen(lists, np.where(is_outside, UNKNOWN, lists.item_num), seen, n_items),
+        "a blocked item": np.isin(lists.item_num, blocked) if len(blocked) else blocked,
         "a score that is no number": np.isnan(lists.score),
         "a rank beyond n": lists.rank > n,
         "a list that does not start at rank 1": first & (lists.rank != 1),
         "a gap in the ranks": ~first[1:] & (np.diff(lists.rank) != 1),
         "a rising score": ~first[1:] & (np.diff(lists.score) > 0),
-        "an item twice": np.array([len(np.unique(pairs)) < len(pairs)]),
+        "an item twice": pairs[1:] == pairs[:-1],
     }
     for what, rows in broken.items():
         if rows.any():
             raise BelfryError(f"lists: {what} ({int(rows.sum())} rows); this is a defect of Belfry, please report it")
+
+
+def _is_seen(lists: Candidates, item_num: ItemNums, seen: SeenItems, n_items: int) -> Mask:
+    """[n_rows] whether the user of each row has seen the item `item_num` [n_rows]."""
+    starts = lists.starts
+    found = []
+    for users in blocks(len(lists.users), n_items + 1):
+        rows = slice(starts[users.start], starts[users.stop])
+        table = seen.table(lists.users[users], n_items)
+        found.append(table[lists.row_user[rows] - users.start, item_num[rows]])
+    return np.concatenate(found)

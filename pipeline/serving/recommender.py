@@ -14,7 +14,7 @@ from belfry.dataset import columns
 from belfry.dataset.errors import InputError, UnknownUserError
 from belfry.dataset.event_weights import EventWeights
 from belfry.dataset.interactions import SeenItems
-from belfry.dataset.vocabulary import UNKNOWN, Id, ItemNums, Numbers, UserNums, as_id_type
+from belfry.dataset.vocabulary import UNKNOWN, Id, ItemNums, Numbers, UserNums, arrow_positions, as_id_type
 from belfry.pipeline.config import PipelineConfig
 from belfry.pipeline.runs.reader import Run, default_artifacts, open_run
 from belfry.pipeline.runs.tables import load_tables
@@ -25,6 +25,8 @@ from belfry.pipeline.serving.neighbours import Neighbourhood
 from belfry.pipeline.serving.results import Effect, Explanation, Recommendation, SimilarItem, SimilarUser, Watched
 from belfry.pipeline.serving.session import SESSION_USER, session_tables
 from belfry.pipeline.serving.two_stage import Limits, Stage, Trace, TwoStage
+
+ROWS_PER_BLOCK = 1 << 16  # candidates that are retrieved and ranked at a time, about
 
 PathLike: TypeAlias = str | os.PathLike[str]
 
@@ -139,7 +141,8 @@ class Recommender:
     ) -> pa.Table:
         """Lists of many users as one table: user_id, rank, item_id, score, origin; users in the order asked.
 
-        A user with nothing left to recommend has no row.
+        A user with nothing left to recommend has no row. Users are answered in blocks, so that of any number of them
+        only their lists are in memory at once.
 
         Args:
             users: ids, each once.
@@ -150,6 +153,14 @@ class Recommender:
         """
         ids = _check_ids(users)
         limits = self._limits(self.two_stage, n, exclude_seen, exclude, only)
+        only_numbers = limits["only"]
+        n_rows = max(self.two_stage.n_candidates, limits["n"], 0 if only_numbers is None else len(only_numbers))
+        size = max(1, ROWS_PER_BLOCK // n_rows)
+        firsts = range(0, max(1, len(ids)), size)
+        return pa.concat_tables([self._table(ids.slice(first, size), stage, limits) for first in firsts])
+
+    def _table(self, ids: pa.Array, stage: Stage, limits: Limits) -> pa.Table:
+        """The lists of some users, as `recommend_many` gives them."""
         lists = self._trace(self.two_stage, self.users.numbers(ids), stage, limits).lists
         return pa.table(
             {
@@ -238,7 +249,8 @@ class Recommender:
         return Explanation(watched, tuple(Effect(*effect) for effect in reason.features))
 
     def _ids_and_titles(self, items: ItemNums) -> tuple[list[Id], list[str | None]]:
-        return self.items.take(items).to_pylist(), self.titles.take(pa.array(items - 1)).to_pylist()
+        titles = self.titles.take(arrow_positions(items.astype(np.int64) - 1))
+        return self.items.take(items).to_pylist(), titles.to_pylist()
 
     def _item_numbers(self, ids: Collection[Id], argument: str) -> Numbers:
         if isinstance(ids, str | int):

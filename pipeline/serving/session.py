@@ -6,14 +6,13 @@ The tables are so small that they can be made for every call.
 from dataclasses import replace
 
 import numpy as np
-import pyarrow as pa
 
 from belfry.dataset.features import FeatureColumns, FeatureTables
 from belfry.dataset.interactions import Interactions
-from belfry.dataset.vocabulary import ItemNums, Vocabulary
+from belfry.dataset.vocabulary import ItemNums, Vocabulary, arrow_positions
 
 SESSION_USER = np.ones(1, np.int32)  # [1] the number of the session user, the only one in these tables
-_ONE_USER = Vocabulary(pa.array([0]))
+_ONE_USER = Vocabulary(arrow_positions(np.zeros(1, np.int64)))
 
 
 def session_tables(features: FeatureTables, user: int, fresh: ItemNums) -> FeatureTables:

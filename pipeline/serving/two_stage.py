@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal, NotRequired, Protocol, TypeAlias, TypedDict, Unpack, runtime_checkable
 
 import numpy as np
@@ -123,18 +124,26 @@ class TwoStage:
         if stage == "retrieval" or self.ranker is None or not len(candidates):
             return KnownTrace(_sort(candidates, candidates.score, limits["n"]), candidates, None)
         is_ranked = np.asarray(candidates.rank <= self.n_candidates + len(blocked))  # as deep as it learned to order
-        scores, described = self._rank(self.ranker, candidates.select(is_ranked))
-        score = -candidates.rank.astype(np.float32)
-        score[is_ranked] = scores
+        all_ranked = bool(is_ranked.all())
+        score, described = self._rank(self.ranker, candidates if all_ranked else candidates.select(is_ranked))
+        if not all_ranked:
+            scores, score = score, -candidates.rank.astype(np.float32)
+            score[is_ranked] = scores
         lists = _sort(_mark_unranked(candidates, is_ranked), score, limits["n"])
         return KnownTrace(lists, candidates, described)
 
     def _rank(self, ranker: Ranker, candidates: Candidates) -> tuple[Scores, Described | None]:
         """[n_rows] the ranker's scores, and the features that it read, where it reads any."""
-        if not isinstance(ranker, DescribingRanker):
+        describing = self._describing_ranker
+        if describing is None:
             return ranker.score(candidates, self.features), None
-        described = Described(ranker, ranker.describe(candidates, self.features))
-        return ranker.score_lists(described.lists), described
+        described = Described(describing, describing.describe(candidates, self.features))
+        return describing.score_lists(described.lists), described
+
+    @cached_property
+    def _describing_ranker(self) -> DescribingRanker | None:
+        """The ranker, where it reads features of pairs; kept, since to look for a protocol takes as long as a sort."""
+        return self.ranker if isinstance(self.ranker, DescribingRanker) else None
 
     def _trace_cold(self, users: UserNums, limits: Limits) -> ColdTrace:
         depth = max(limits["n"] + len(limits["blocked"]), COLD_DEPTH)
@@ -172,7 +181,7 @@ def _mark_unranked(candidates: Candidates, is_ranked: Mask) -> Candidates:
 
 def _sort(candidates: Candidates, score: Scores, n: int) -> Candidates:
     """The final lists; what the sources thought of each row has served its purpose."""
-    return replace(order_by(candidates, score, top_k=n), source_score=None, source_rank=None)
+    return order_by(replace(candidates, source_score=None, source_rank=None), score, top_k=n)
 
 
 def _interleave(users: UserNums, places: Sequence[np.ndarray], parts: Sequence[Candidates]) -> Candidates:

@@ -5,7 +5,7 @@ from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
-import scipy.sparse as sp
+import scipy  # its parts load when they are used
 
 from belfry.dataset.features import FeatureTables
 from belfry.dataset.history import recency_weights, uniform_weights
@@ -80,8 +80,12 @@ class UserHistories:
     def sums(self, table: Matrix) -> Matrix:
         """[n_weightings, n_users, dim] weighted sums of the rows of `table` [n_items + 1, dim] over each history."""
         n_users = len(self.starts) - 1
+        if n_users == 1:  # not worth the load of a sparse library
+            return (self.weights @ table[self.item_num])[:, np.newaxis]
         shape = (n_users, len(table))
-        of_weighting = (sp.csr_matrix((weights, self.item_num, self.starts), shape=shape) for weights in self.weights)
+        of_weighting = (
+            scipy.sparse.csr_matrix((weights, self.item_num, self.starts), shape=shape) for weights in self.weights
+        )
         return np.stack([np.asarray(events @ table, np.float32) for events in of_weighting])
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
-import scipy.sparse as sp
+import scipy  # its parts load when they are used
 
 from belfry.dataset.features import FeatureTables
 from belfry.dataset.similarity import largest_of_rows
@@ -28,7 +28,7 @@ class NeighbourGroup(FeatureGroup):
 
     @staticmethod
     @abstractmethod
-    def similarities(features: FeatureTables, config: PairFeaturesConfig) -> "sp.csr_matrix[np.float32]":
+    def similarities(features: FeatureTables, config: PairFeaturesConfig) -> "scipy.sparse.csr_matrix[np.float32]":
         """[n_items + 1 watched, n_items + 1 candidates] all s_hc, none below 0."""
 
     @classmethod

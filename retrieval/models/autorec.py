@@ -5,7 +5,7 @@ from typing import Literal, Self
 
 import numpy as np
 import numpy.typing as npt
-import scipy.sparse as sp
+import scipy  # its parts load when they are used
 from pydantic import Field
 
 from belfry.dataset import columns
@@ -126,30 +126,31 @@ class AutoRec(FactorTowers[AutoRecConfig]):
         return float(self.learned["mean_rating"])
 
 
-def _values(history: Interactions, reads: str, mean: float) -> "sp.csr_matrix[np.float32]":
+def _values(history: Interactions, reads: str, mean: float) -> "scipy.sparse.csr_matrix[np.float32]":
     """[n_users + 1, n_items + 1] the cells: 1 for a watch; or the rating less `mean`, the last of a repeated pair."""
     if reads == "watches":
         return history.matrix
     shape = history.matrix.shape
     if history.rating is None:
-        return sp.csr_matrix(np.zeros(shape, np.float32))
+        return scipy.sparse.csr_matrix(np.zeros(shape, np.float32))
     rows = history.rated_rows
     ratings = history.rating[rows] - np.float32(mean)
-    return sp.csr_matrix((ratings, (history.user_num[rows], history.item_num[rows])), shape=shape)  # zeros stay stored
+    pairs = (history.user_num[rows], history.item_num[rows])
+    return scipy.sparse.csr_matrix((ratings, pairs), shape=shape)  # zeros stay stored
 
 
 @dataclass(frozen=True)
 class _Table:
     """The table to reconstruct, without the row and column of the unknown."""
 
-    by_user: "sp.csr_matrix[np.float32]"  # [n_users, n_items]
-    by_item: "sp.csr_matrix[np.float32]"  # [n_items, n_users]
+    by_user: "scipy.sparse.csr_matrix[np.float32]"  # [n_users, n_items]
+    by_item: "scipy.sparse.csr_matrix[np.float32]"  # [n_items, n_users]
     is_whole: bool  # every cell counts, else only those that are stored
 
     @classmethod
-    def of(cls, values: "sp.csr_matrix[np.float32]", *, is_whole: bool) -> Self:
-        by_user = sp.csr_matrix(values[1:, 1:])
-        return cls(by_user, sp.csr_matrix(by_user.T), is_whole)
+    def of(cls, values: "scipy.sparse.csr_matrix[np.float32]", *, is_whole: bool) -> Self:
+        by_user = scipy.sparse.csr_matrix(values[1:, 1:])
+        return cls(by_user, scipy.sparse.csr_matrix(by_user.T), is_whole)
 
     def errors(self, units: Embeddings, rows: Embeddings, items: slice) -> Embeddings:
         """[n_items, n_users] prediction less value for some items, 0 where a cell does not count."""

@@ -3,7 +3,7 @@
 from typing import Literal, Self
 
 import numpy as np
-import scipy.sparse as sp
+import scipy  # its parts load when they are used
 from pydantic import Field
 
 from belfry.dataset.candidates import Candidates
@@ -74,10 +74,10 @@ class EASE(ArrayModel[EASEConfig]):
             parts.append(top_candidates(users[block], scores, exclude, top_k, "ease", only))
         return stack(parts)
 
-    def _histories(self, users: UserNums, features: FeatureTables) -> "sp.csr_matrix[np.float32]":
+    def _histories(self, users: UserNums, features: FeatureTables) -> "scipy.sparse.csr_matrix[np.float32]":
         """[n_users, n_items + 1] the weight of each watch."""
         if self.config.half_life is None:
             return features.history.matrix[users]
         n_rows, n_columns = len(users), len(features.history.items) + 1
         bags = history_bags(features.history, users, half_life=self.config.half_life, max_length=n_columns)
-        return sp.csr_matrix((bags.recency, (bags.row, bags.item_num)), shape=(n_rows, n_columns))
+        return scipy.sparse.csr_matrix((bags.recency, (bags.row, bags.item_num)), shape=(n_rows, n_columns))

@@ -5,7 +5,7 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-import scipy.sparse as sp
+import scipy  # its parts load when they are used
 from pydantic import Field
 from threadpoolctl import threadpool_limits
 
@@ -96,7 +96,7 @@ class Item2Vec(FactorTowers[Item2VecConfig]):
         weights = bags.uniform if self.config.half_life is None else bags.recency
         total = np.bincount(bags.row, weights, minlength=len(users)).astype(np.float32)
         cells = (weights / total[bags.row], (bags.row, bags.item_num))
-        queries = np.asarray(sp.csr_matrix(cells, shape=(len(users), len(vectors))) @ vectors)
+        queries = np.asarray(scipy.sparse.csr_matrix(cells, shape=(len(users), len(vectors))) @ vectors)
         if len(user_vectors) and history.users.content_hash == self.learned["known_users"]:
             is_trained = user_vectors[users].any(axis=1)
             queries[is_trained] = user_vectors[users[is_trained]]
@@ -236,6 +236,7 @@ class _Table:
         """Follow `gradients` [n, dim], those of equal `rows` [n] added up."""
         touched, places = np.unique(rows, return_inverse=True)
         shape = (len(touched), len(rows))
-        total = sp.csr_matrix((np.ones(len(rows), np.float32), (places, np.arange(len(rows)))), shape=shape) @ gradients
+        cells = (np.ones(len(rows), np.float32), (places, np.arange(len(rows))))
+        total = scipy.sparse.csr_matrix(cells, shape=shape) @ gradients
         self._squares[touched] += total**2
         self.values[touched] += self._learning_rate * total / np.sqrt(self._squares[touched])

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Literal, Self
 
 import numpy as np
-import scipy.sparse as sp
+import scipy  # its parts load when they are used
 from pydantic import Field
 
 from belfry.dataset.candidates import Candidates
@@ -27,7 +27,7 @@ class ItemKNNConfig(ModelConfig):
     )
 
 
-class ItemKNN(Model[ItemKNNConfig, "sp.csr_matrix[np.float32]"]):  # [n_items + 1 watched, n_items + 1 scored]
+class ItemKNN(Model[ItemKNNConfig, "scipy.sparse.csr_matrix[np.float32]"]):  # [n_items + 1 watched, n_items + 1 scored]
     """score(u, i) = sum of cosine(i, j) over the items j that u has watched and that are neighbours of i.
 
     Neighbours are those of the scored item: with those of the watched items instead, popular items crowd out the rest
@@ -62,10 +62,10 @@ class ItemKNN(Model[ItemKNNConfig, "sp.csr_matrix[np.float32]"]):  # [n_items + 
 
     def save(self, directory: Path) -> None:
         super().save(directory)
-        sp.save_npz(directory / "cosines.npz", self.learned, compressed=False)
+        scipy.sparse.save_npz(directory / "cosines.npz", self.learned, compressed=False)
 
     @classmethod
     def load(cls, directory: Path) -> Self:
         model = cls._of_saved_config(directory)
-        model._learned = sp.csr_matrix(sp.load_npz(directory / "cosines.npz"))
+        model._learned = scipy.sparse.csr_matrix(scipy.sparse.load_npz(directory / "cosines.npz"))
         return model

@@ -4,7 +4,6 @@ from typing import Literal
 
 import numpy as np
 from pydantic import Field
-from scipy.sparse.linalg import svds
 
 from belfry.dataset.errors import InputError
 from belfry.dataset.features import FeatureTables
@@ -54,6 +53,8 @@ class PureSVD(FactorTowers[PureSVDConfig]):
     def _train(self, history: Interactions, *, seed: int, progress: Progress) -> Arrays:
         matrix = history.matrix.astype(np.float64)
         start = np.random.default_rng(seed).normal(size=min(matrix.shape))
+        from scipy.sparse.linalg import svds  # takes a while to load; the settings above do not need it
+
         _, values, vectors = svds(matrix, k=self.config.embedding_size, v0=start)
         vectors[values <= _EPSILON * values.max()] = 0
         return {ITEM_FACTORS: vectors.T.astype(np.float32)}

@@ -105,3 +105,19 @@ def test_scores_and_ranks_of_sources_go_with_their_row():
     assert turned.source_score.tolist() == [[1, -1], [2, -2], [5, -5]]
     assert turned.source_rank.tolist() == [[1, -1], [2, -2], [5, -5]]
     assert turned.select(turned.item_num == 2).source_rank.tolist() == [[2, -2]]
+
+
+def test_many_lists_of_unlike_length_are_sorted_as_by_one_long_sort() -> None:
+    generator = np.random.default_rng(0)
+    lengths = generator.integers(0, 40, 700)
+    row_user = np.arange(700).repeat(lengths)
+    item_num = generator.permutation(len(row_user)).astype(np.int32)
+    score = generator.integers(-3, 4, len(row_user)).astype(np.float32)
+    users = np.arange(700, dtype=np.int32)
+    found = take_top_k(users, row_user, item_num, score, top_k=10_000, origins=("one",))
+
+    order = np.lexsort((item_num, -score, row_user))
+    assert found.item_num.tolist() == item_num[order].tolist()
+    assert found.rank.tolist() == [place for length in lengths for place in range(1, length + 1)]
+    top = take_top_k(users, row_user, item_num, score, top_k=7, origins=("one",))
+    assert top.item_num.tolist() == found.item_num[found.rank <= 7].tolist()

@@ -9,6 +9,7 @@ from belfry.dataset.history import (
     history_bags,
     history_windows,
     make_bags,
+    padded_bags,
     recency_weights,
     uniform_weights,
     windows_between,
@@ -125,3 +126,20 @@ def test_windows_without_times_keep_the_order_of_the_source() -> None:
     windows = history_windows(history, np.array([1], np.int32), length=2)
     assert windows.item_num.tolist() == [[2, 1]]
     assert windows.time_s.tolist() == [[0, 0]]
+
+
+def test_padded_bags_hold_what_bags_hold(history: Interactions) -> None:
+    users = np.array([*history.users.all_numbers, 0, 1], np.int32)
+    for max_length in (1, 2, 100):
+        bags = history_bags(history, users, half_life=2.0, max_length=max_length)
+        padded = padded_bags(history, users, half_life=2.0, max_length=max_length)
+        is_event = padded["history"] > 0
+        assert is_event.sum(axis=1).tolist() == np.bincount(bags.row, minlength=len(users)).tolist()
+        assert padded["history"][is_event].tolist() == bags.item_num.tolist()
+        for name, weights in (("uniform", bags.uniform), ("recency", bags.recency)):
+            assert padded[name].dtype == np.float32
+            assert padded[name][is_event].tolist() == weights.tolist()
+            assert not padded[name][~is_event].any()
+    nobody = padded_bags(history, np.zeros(2, np.int32), half_life=2.0, max_length=5)
+    assert nobody["history"].tolist() == [[0], [0]]
+    assert nobody["recency"].tolist() == nobody["uniform"].tolist() == [[0], [0]]

@@ -89,6 +89,13 @@ def test_seen_items_rise_within_a_user(interactions):
     assert [seen.of(user_num).tolist() for user_num in range(4)] == [[], [1, 3], [1, 2], [3]]
 
 
+def test_a_table_of_flags_says_what_is_seen(interactions):
+    table = interactions.seen_items.table(np.array([3, 0, 1, 3], np.int32), 3)
+    assert table.shape == (4, 4)
+    assert list(zip(*np.nonzero(table), strict=True)) == [(0, 3), (2, 1), (2, 3), (3, 3)]
+    assert SeenItems.nothing(3).table(np.zeros(0, np.int32), 3).shape == (0, 4)
+
+
 def test_stretches_are_concatenated():
     assert stretches(np.array([5, 9, 0, 2]), np.array([2, 0, 3, 1])).tolist() == [5, 6, 0, 1, 2, 2]
     assert len(stretches(np.zeros(0, np.int64), np.zeros(0, np.int64))) == 0

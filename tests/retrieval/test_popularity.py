@@ -215,3 +215,23 @@ def test_groups_in_blocks_give_what_one_user_gets(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("belfry.retrieval.dense.CELLS_PER_BLOCK", 70)
     assert lists(users) == alone
     assert lists(np.zeros(0, np.int32)) == []
+
+
+def test_a_longer_list_begins_as_a_shorter_one_and_orders_kept_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("belfry.retrieval.popularity.SHORTEST_ORDER", 1)
+    monkeypatch.setattr("belfry.retrieval.popularity.MOST_PLACES_KEPT", 20)
+    generator = np.random.default_rng(0)
+    history = watches(list(zip(generator.integers(1, 40, 300), generator.integers(1, 30, 300), strict=True)))
+    features = features_of_groups(history, generator.integers(0, 9, len(history.users) + 1).astype(np.int32))
+    model = Popularity(BY_SEGMENT).fit(history, features, seed=0)
+    users, nothing = np.arange(len(history.users) + 1, dtype=np.int32), SeenItems.nothing(len(history.users))
+
+    def lists(top_k: int) -> list[list[int]]:
+        found = model.retrieve(users, features, top_k=top_k, exclude=nothing)
+        return [found.item_num[found.row_user == row].tolist() for row in range(len(users))]
+
+    short, long = lists(3), lists(20)
+    assert [items[:3] for items in long] == short == lists(3)
+    assert sum(len(order.item_num) for order in model.learned.orders.values()) <= 20 + len(history.items)
+    refitted = model.fit(history, features, seed=0)
+    assert not refitted.learned.orders

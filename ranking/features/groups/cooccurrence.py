@@ -1,7 +1,7 @@
 """How near a candidate is to what the user watched, by what others watched in one session."""
 
 import numpy as np
-import scipy.sparse as sp
+import scipy  # its parts load when they are used
 
 from belfry.dataset.features import FeatureTables
 from belfry.ranking.features.config import PairFeaturesConfig
@@ -28,7 +28,7 @@ class SessionCooccurrence(NeighbourGroup):
         return features.history.timestamp_s is not None and config.session_gap_s > 0
 
     @staticmethod
-    def similarities(features: FeatureTables, config: PairFeaturesConfig) -> "sp.csr_matrix[np.float32]":
+    def similarities(features: FeatureTables, config: PairFeaturesConfig) -> "scipy.sparse.csr_matrix[np.float32]":
         """All pairs that occur."""
         history = features.history
         assert history.timestamp_s is not None
@@ -43,7 +43,7 @@ class SessionCooccurrence(NeighbourGroup):
         ends = (np.append(one, other), np.append(other, one))
         root = np.sqrt(np.bincount(ends[0], minlength=n_numbers) + _SHRINK)
         weight = (1 / (root[ends[0]] * root[ends[1]])).astype(np.float32)
-        weights = sp.csr_matrix((weight, ends), shape=(n_numbers, n_numbers))
+        weights = scipy.sparse.csr_matrix((weight, ends), shape=(n_numbers, n_numbers))
         weights.sum_duplicates()
         weights.setdiag(0)
         weights.eliminate_zeros()

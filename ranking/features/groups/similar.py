@@ -1,7 +1,7 @@
 """How near a candidate is to what the user watched last: by who watched both, and by what was watched next."""
 
 import numpy as np
-import scipy.sparse as sp
+import scipy  # its parts load when they are used
 
 from belfry.dataset.features import FeatureTables
 from belfry.dataset.similarity import cosine_neighbours, followers
@@ -16,7 +16,7 @@ class Cosine(NeighbourGroup):
     about = "similarity to what was watched"
 
     @staticmethod
-    def similarities(features: FeatureTables, config: PairFeaturesConfig) -> "sp.csr_matrix[np.float32]":
+    def similarities(features: FeatureTables, config: PairFeaturesConfig) -> "scipy.sparse.csr_matrix[np.float32]":
         """The nearest of each item alone."""
         return cosine_neighbours(features.history.matrix, n_neighbours=config.n_neighbours, shrink=config.shrink)
 
@@ -28,6 +28,6 @@ class Followers(NeighbourGroup):
     about = "watched after one another"
 
     @staticmethod
-    def similarities(features: FeatureTables, config: PairFeaturesConfig) -> "sp.csr_matrix[np.float32]":
+    def similarities(features: FeatureTables, config: PairFeaturesConfig) -> "scipy.sparse.csr_matrix[np.float32]":
         """All pairs that occur."""
         return followers(features.history, n_steps=config.next_steps)

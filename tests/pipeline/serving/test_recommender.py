@@ -186,6 +186,31 @@ def test_the_table_of_many(recommender: Recommender, users: list[int]) -> None:
     assert table.schema.metadata == {b"belfry.run": recommender.run.name.encode(), b"belfry.stage": b"final"}
 
 
+def test_blocks_of_users_give_what_all_at_once_give(
+    recommender: Recommender, users: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = [UNKNOWN_USER, *users, UNKNOWN_USER + 1]
+    whole = recommender.recommend_many(asked, 10)
+    monkeypatch.setattr("belfry.pipeline.serving.recommender.ROWS_PER_BLOCK", 1)
+    blocks = recommender.recommend_many(asked, 10)
+    assert blocks["user_id"].num_chunks > whole["user_id"].num_chunks == 1
+    assert blocks.schema.equals(whole.schema, check_metadata=True)
+    for name in ("user_id", "rank", "item_id", "origin"):
+        assert blocks[name].equals(whole[name])
+    np.testing.assert_allclose(blocks["score"], whole["score"], rtol=1e-5)
+    assert recommender.recommend_many([], 10).num_rows == 0
+
+
+def test_a_first_list_loads_only_what_it_needs(tiny_run: Path) -> None:
+    program = (
+        "import sys; from belfry import recommend; assert recommend(1, artifacts=sys.argv[1]);"
+        "print([name for name in ('pandas', 'scipy.optimize', 'pyarrow.dataset') if name in sys.modules])"
+    )
+    command = [sys.executable, "-c", program, str(tiny_run)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=60, check=True)
+    assert done.stdout.strip() == "[]"
+
+
 def test_the_order_of_users_and_who_else_is_asked_change_no_list(recommender: Recommender, users: list[int]) -> None:
     shuffled = np.random.default_rng(0).permutation(users).tolist()
     whole = recommender.recommend_many(users, 10)

@@ -1,0 +1,59 @@
+"""First unseen items: how a source that cannot leave items out answers users who have seen some."""
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+import numpy as np
+
+from belfry.dataset.candidates import Candidates, order_by, ranks_of
+from belfry.dataset.interactions import Positions, SeenItems, stretches
+from belfry.dataset.vocabulary import UNKNOWN, ItemNums, UserNums
+from belfry.retrieval.dense import ScoreTable, blocks
+
+# Positions of users, and a depth -> item numbers and scores of their best items, best first, both [n_users, depth].
+# Item 0 is padding.
+Best: TypeAlias = Callable[[Positions, int], tuple[ItemNums, ScoreTable]]
+
+_LEAST_ROW = 1 << 15  # cells; so a block has at most 128 users, whose depths are then alike
+_FLAGS_PER_SCORE = 4  # that take the same memory
+
+
+def first_unseen(
+    best: Best,
+    users: UserNums,
+    exclude: SeenItems,
+    *,
+    n_items: int,
+    top_k: int,
+    origin: str,
+    only: ItemNums | None = None,
+) -> Candidates:
+    """Each user's `top_k` best unseen items, out of an order that `best` gives as deep as it is asked for.
+
+    Among the first `top_k` and as many more as the user has seen, `top_k` are unseen, or there are no more. Users of
+    similar depth are asked for together, so that few orders are longer than needed. With `only`, orders are whole.
+    """
+    depth = np.minimum(top_k + exclude.count(users), n_items) if only is None else np.full(len(users), n_items)
+    by_depth = np.argsort(depth, kind="stable")
+    never = np.zeros(1, np.int64)  # item 0, the unknown
+    if only is not None:
+        never = np.setdiff1d(np.arange(n_items + 1), only[only != UNKNOWN])
+    parts = []
+    for block in blocks(len(users), max(int(depth.max(initial=1)), n_items // _FLAGS_PER_SCORE, _LEAST_ROW)):
+        asked = by_depth[block]
+        items, scores = best(asked, int(depth[asked].max(initial=1)))
+        is_out = exclude.table(users[asked], n_items)
+        is_out[:, never] = True
+        kept = ~is_out[np.arange(len(asked))[:, None], items]
+        kept &= kept.cumsum(axis=1) <= top_k
+        parts.append((np.count_nonzero(kept, axis=1), items[kept], scores[kept]))
+    n_found, item_num, score = map(np.concatenate, zip(*parts, strict=True))
+    if len(users) > 1:  # from the order of depths back to that of `users`
+        place = np.argsort(by_depth)
+        rows = stretches((n_found.cumsum() - n_found)[place], n_found[place])
+        n_found, item_num, score = n_found[place], item_num[rows], score[rows]
+    row_user = np.arange(len(users)).repeat(n_found)
+    rank, of_origin = ranks_of(row_user, len(users)), np.zeros(len(item_num), np.int8)
+    found = Candidates(users, row_user, item_num, score, rank, of_origin, (origin,))
+    is_due_before = (score[1:] == score[:-1]) & (item_num[1:] < item_num[:-1]) & (rank[1:] > 1)
+    return order_by(found, score, top_k=top_k) if is_due_before.any() else found
