@@ -26,6 +26,7 @@ from belfry.dataset.vocabulary import Id
 from belfry.pipeline.jobs.batch_parts import BatchJob, make_parts, read_parts, users_without_row
 from belfry.pipeline.jobs.batch_users import unique_users
 from belfry.pipeline.jobs.sinks import ParquetSink, Sink, writing
+from belfry.pipeline.machine import workers_to_use
 from belfry.pipeline.runs.disk import check_writable, explain_full_disk, remove, sync
 from belfry.pipeline.runs.lock import hold
 from belfry.pipeline.serving.recommender import Recommender
@@ -58,11 +59,13 @@ class BatchResult:
     n_repeated: int  # asked for once more, and answered once
     left_out: tuple[LeftOutUser, ...]
     resumed: bool  # whether an earlier job, which was stopped, has done some of it
+    n_workers: int  # processes that made it
     seconds: float
 
     def lines(self) -> list[str]:
         """For a terminal."""
         done = f"{self.n_rows:,} rows for {self.n_users:,} users in {self.seconds:.1f} s"
+        done += f" by {self.n_workers} processes" if self.n_workers > 1 else ""
         reasons = Counter(left.reason for left in self.left_out)
         return [
             f"table  {self.path}",
@@ -79,6 +82,7 @@ def write_batch(
     users: pa.Array | None = None,
     n: int,
     stage: Stage = "final",
+    workers: int | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> BatchResult:
     """Write `out/recommendations.parquet`: at most `n` items for each user, users in the order asked.
@@ -89,6 +93,7 @@ def write_batch(
     Args:
         out: a folder of its own; made where it is missing.
         users: ids of the run's type; an unknown one gets the cold answer. None: all users that the run knows.
+        workers: processes that score at most, by default one for each core. None is started for some seconds of work.
         progress: told how many users are done, of how many.
 
     Raises:
@@ -96,6 +101,7 @@ def write_batch(
         BelfryError: the disk is full, or a promise is broken; an earlier table is still there.
     """
     started = time.perf_counter()
+    n_workers = workers_to_use(workers)
     asked, n_repeated = unique_users(users, recommender)
     schema = recommender.recommend_many(asked[:0], n, stage=stage).schema  # refuses a wrong `n` or `stage`
     job = BatchJob(recommender, asked, int(n), stage, schema)
@@ -105,8 +111,8 @@ def write_batch(
     with hold(out / _LOCK), explain_full_disk(out):
         folder = out / f"{_PARTS}{job.key}"
         try:
-            absent, resumed = make_parts(job, folder, progress)
-            left_out = _with_reasons(absent, recommender)
+            made = make_parts(job, folder, n_workers, progress)
+            left_out = _with_reasons(made.absent, recommender)
             n_rows = _publish(job, folder, out, left_out, n_repeated)
         except (OSError, BelfryError):
             remove(folder)  # nothing that another try should go on from; and a full disk gets its room back
@@ -114,7 +120,8 @@ def write_batch(
         for leftover in out.glob(f"{_PARTS}*"):
             remove(leftover)
     seconds = time.perf_counter() - started
-    return BatchResult(out / TABLE, len(asked), n_rows, n_repeated, tuple(left_out), resumed, seconds)
+    about = (tuple(left_out), made.resumed, made.n_workers)
+    return BatchResult(out / TABLE, len(asked), n_rows, n_repeated, *about, seconds)
 
 
 def _check_holds_nothing_else(out: Path) -> None:
@@ -158,11 +165,11 @@ def _check_written(job: BatchJob, sink: Sink, listing: Path) -> int:
     listed = {entry[columns.USER_ID] for entry in json.loads(listing.read_text(encoding="utf-8"))["left_out"]}
     n_rows = n_absent = 0
     try:
-        for asked, rows in zip_longest(job.users_of_parts(), sink.blocks()):
-            if asked is None or rows is None:
+        for part, rows in zip_longest(job.parts, sink.blocks()):
+            if part is None or rows is None:
                 raise BelfryError("it has more or fewer blocks than parts were made")
-            job.check_rows(rows, asked)
-            absent = users_without_row(rows, asked)
+            job.check_rows(rows, part.users)
+            absent = users_without_row(rows, part.users)
             if not listed.issuperset(absent.to_pylist()):
                 raise BelfryError("a user is neither in the table nor listed as left out")
             n_absent += len(absent)

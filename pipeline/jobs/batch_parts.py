@@ -1,4 +1,4 @@
-"""Parts of a recommendation table: made one by one, kept on the disk, so that a stopped job can go on from them."""
+"""Parts of a recommendation table: made on all cores, kept on the disk, so that a stopped job can go on from them."""
 
 import hashlib
 import json
@@ -15,12 +15,14 @@ import pyarrow.parquet as pq
 from belfry.dataset import columns
 from belfry.dataset.candidates import Candidates
 from belfry.dataset.errors import BelfryError
+from belfry.pipeline.jobs.sinks import repeating_columns
 from belfry.pipeline.runs.disk import remove, sync
 from belfry.pipeline.serving.checks import check_lists
 from belfry.pipeline.serving.recommender import Recommender
 from belfry.pipeline.serving.two_stage import Stage
+from belfry.pipeline.serving.workers import USERS_PER_BLOCK, Asking, Block, answer_blocks, blocks_of
 
-USERS_PER_PART = 1_000
+USERS_PER_PART = USERS_PER_BLOCK
 ROWS_PER_PART = 1_000_000  # longer lists make smaller parts, so that memory stays bounded
 
 _FORMAT = 1  # of the parts: raise it when their meaning changes
@@ -49,12 +51,21 @@ class BatchJob:
             digest.update(json.dumps(self.asked[start : start + USERS_PER_PART].to_pylist()).encode())
         return digest.hexdigest()[:12]
 
-    def users_of_parts(self) -> Iterator[pa.Array]:
-        """The users in each part."""
+    @property
+    def parts(self) -> Iterator[Block]:
+        """The users in each part, the same however many processes work."""
         longest = min(self.n, len(self.recommender.items))
-        size = min(USERS_PER_PART, max(1, ROWS_PER_PART // longest))
-        for start in range(0, len(self.asked), size):
-            yield self.asked[start : start + size]
+        return blocks_of(self.asked, min(USERS_PER_PART, max(1, ROWS_PER_PART // longest)))
+
+    @property
+    def asking(self) -> Asking:
+        """How a part is made."""
+        recommender = self.recommender
+        return Asking(
+            lambda users: recommender.recommend_many(users, self.n, stage=self.stage, workers=1),
+            run=recommender.run if recommender.as_published else None,
+            options={"n": self.n, "stage": self.stage},
+        )
 
     def check_rows(self, rows: pa.Table, asked: pa.Array) -> None:
         """Check the promises about the lists of `asked`, in rows that were read from where they are stored.
@@ -81,30 +92,49 @@ class BatchJob:
         check_lists(lists, n=self.n, n_items=len(recommender.items), seen=seen, blocked=blocked)
 
 
-def make_parts(job: BatchJob, folder: Path, progress: Callable[[int, int], None]) -> tuple[pa.Array, bool]:
-    """Have every part in `folder`; returns the users who are in none of them, and whether some parts were there."""
+@dataclass(frozen=True)
+class Made:
+    """What `make_parts` has done."""
+
+    absent: pa.Array  # ids of the users who are in no part
+    resumed: bool  # whether some parts were there
+    n_workers: int  # processes that worked
+
+
+def make_parts(job: BatchJob, folder: Path, workers: int, progress: Callable[[int, int], None]) -> Made:
+    """Have every part in `folder`, by at most `workers` processes. `progress` is called in this thread."""
     if folder.is_symlink() or not folder.is_dir():
         remove(folder)
         folder.mkdir()
-    absent: list[pa.Array] = []
-    resumed, n_done = False, 0
-    for number, asked in enumerate(job.users_of_parts()):
-        path = _path(folder, number)
-        rows = _read_whole_part(job, path, asked)
-        resumed |= rows is not None
-        if rows is None:
-            rows = job.recommender.recommend_many(asked, job.n, stage=job.stage)
-            _write_part(rows, asked, path)
-        absent.append(users_without_row(rows, asked))
-        n_done += len(asked)
+    absent: dict[int, pa.Array] = {}
+    n_done = 0
+
+    def keep(part: Block, rows: pa.Table) -> pa.Array:
+        return _write_part(rows, part.users, _path(folder, part.number))
+
+    def told(part: Block, absent_in_part: pa.Array) -> None:
+        nonlocal n_done
+        absent[part.number] = absent_in_part
+        n_done += len(part.users)
         progress(n_done, len(job.asked))
-    return pa.chunked_array(absent, job.asked.type).combine_chunks(), resumed
+
+    missing = []
+    for part in job.parts:
+        rows = _read_whole_part(job, _path(folder, part.number), part.users)
+        if rows is None:
+            missing.append(part)
+        else:
+            told(part, users_without_row(rows, part.users))
+    resumed = bool(absent)
+    n_workers = answer_blocks(missing, job.asking, workers=workers, keep=keep, told=told)
+    in_order = [absent[number] for number in sorted(absent)]
+    return Made(pa.chunked_array(in_order, job.asked.type).combine_chunks(), resumed, n_workers)
 
 
 def read_parts(job: BatchJob, folder: Path) -> Iterator[pa.Table]:
     """What `make_parts` has made, part by part."""
-    for number, _ in enumerate(job.users_of_parts()):
-        with pq.ParquetFile(_path(folder, number)) as part:
+    for block in job.parts:
+        with pq.ParquetFile(_path(folder, block.number)) as part:
             yield part.read()
 
 
@@ -117,14 +147,17 @@ def _path(folder: Path, number: int) -> Path:
     return folder / f"part-{number:05d}.parquet"
 
 
-def _write_part(rows: pa.Table, asked: pa.Array, path: Path) -> None:
+def _write_part(rows: pa.Table, asked: pa.Array, path: Path) -> pa.Array:
+    """Returns the users without a row."""
     aside = path.with_suffix(".writing")
     for leftover in (aside, path):
         remove(leftover)
-    n_absent = str(len(users_without_row(rows, asked)))
-    pq.write_table(rows.replace_schema_metadata({_N_ABSENT: n_absent}), aside)
+    absent = users_without_row(rows, asked)
+    rows = rows.replace_schema_metadata({_N_ABSENT: str(len(absent))})
+    pq.write_table(rows, aside, use_dictionary=repeating_columns(rows.schema))
     sync(aside)
     aside.rename(path)
+    return absent
 
 
 def _read_whole_part(job: BatchJob, path: Path, asked: pa.Array) -> pa.Table | None:
