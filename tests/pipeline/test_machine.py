@@ -59,5 +59,5 @@ def test_workers(system, caplog):
 
 @pytest.mark.parametrize("wanted", [0, -2, True, 1.5, "2"])
 def test_workers_that_are_no_count(wanted):
-    with pytest.raises(InputError, match="workers=.*: wanted a whole number of at least 1, or none for all cores"):
+    with pytest.raises(InputError, match=r"workers=.*: wanted a whole number of at least 1, or none for all cores"):
         workers_to_use(wanted)
