@@ -1,11 +1,10 @@
 """How much sooner the recommendation table is there when all cores score.
 
-Run as `python -m benchmarks.workers RUN [--n 100]` on an idle machine: the same table by one process and by all,
-alternately, by the clock; beside it the processor seconds, which do not mind a busy machine.
+Run as `python -m benchmarks.workers RUN [--n 100]` on an idle machine: the same table by one thread and by one for each
+core, alternately, by the clock. A busy machine has no answer to that; the CPU seconds beside it do not depend on it.
 """
 
 import argparse
-import resource
 import tempfile
 import time
 from dataclasses import dataclass
@@ -21,25 +20,19 @@ REPEATS = 3
 class Timed:
     """One table."""
 
-    n_workers: int  # processes that worked
     wall_s: float
-    cpu_s: float  # of all processes
-    own_cpu_s: float  # of this one, which scores from the first part to the last
+    cpu_s: float
 
 
 def scaling(run_folder: Path, *, n: int = 100, repeats: int = REPEATS) -> float:
-    """Seconds of one process over those of one for each core, for a table of all users; the best of `repeats` each.
-
-    Below some ten seconds of work for one process, starting the others shows; below three none is started.
-    """
-    alone, together = measure(run_folder, n=n, repeats=repeats)
-    return min(timed.wall_s for timed in alone) / min(timed.wall_s for timed in together)
+    """Seconds of one thread over those of one for each core, for a table of all users; the best of `repeats` each."""
+    return _ratio(*measure(run_folder, n=n, repeats=repeats))
 
 
 def measure(run_folder: Path, *, n: int, repeats: int) -> tuple[list[Timed], list[Timed]]:
-    """Tables by one process, and by one for each core."""
+    """Tables by one thread, and by one for each core."""
     recommender = Recommender.load(run_folder)
-    recommender.recommend_many(recommender.users.ids[:100], n)
+    recommender.recommend_many(recommender.users.ids[:300], n)
     pairs = [(_timed(recommender, n, 1), _timed(recommender, n, None)) for _ in range(repeats)]
     return [alone for alone, _ in pairs], [together for _, together in pairs]
 
@@ -51,29 +44,21 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=REPEATS)
     arguments = parser.parse_args()
     alone, together = measure(arguments.run, n=arguments.n, repeats=arguments.repeats)
-    for timed in (*alone, *together):
-        cpu = f"{timed.cpu_s:.2f} s of CPU, {timed.own_cpu_s:.2f} s of them in the first process"
-        print(f"{timed.n_workers} processes: {timed.wall_s:.2f} s by the clock, {cpu}")
-    wall = min(timed.wall_s for timed in alone) / min(timed.wall_s for timed in together)
-    own = min(timed.own_cpu_s for timed in alone) / min(timed.own_cpu_s for timed in together)
-    print(f"{wall:.2f}x by the clock; {own:.2f}x by the CPU seconds of the first process")
+    for name, tables in (("one thread", alone), ("all cores", together)):
+        for timed in tables:
+            print(f"{name}: {timed.wall_s:.2f} s by the clock, {timed.cpu_s:.2f} s of CPU")
+    print(f"{_ratio(alone, together):.2f}x by the clock")
+
+
+def _ratio(alone: list[Timed], together: list[Timed]) -> float:
+    return min(timed.wall_s for timed in alone) / min(timed.wall_s for timed in together)
 
 
 def _timed(recommender: Recommender, n: int, workers: int | None) -> Timed:
     with tempfile.TemporaryDirectory() as folder:
-        wall_s, cpu_s, own_cpu_s = time.perf_counter(), _cpu_s(), time.process_time()
-        result = write_batch(recommender, Path(folder) / "out", n=n, workers=workers)
-        return Timed(
-            n_workers=result.n_workers,
-            wall_s=time.perf_counter() - wall_s,
-            cpu_s=_cpu_s() - cpu_s,
-            own_cpu_s=time.process_time() - own_cpu_s,
-        )
-
-
-def _cpu_s() -> float:
-    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+        wall_s, cpu_s = time.perf_counter(), time.process_time()
+        write_batch(recommender, Path(folder) / "out", n=n, workers=workers)
+        return Timed(time.perf_counter() - wall_s, time.process_time() - cpu_s)
 
 
 if __name__ == "__main__":

@@ -137,7 +137,7 @@ def batch(
     users: Annotated[str, typer.Option(help="all, or a Parquet or CSV file with a user_id column")] = "all",
     n: ListLength = 10,
     stage: Stage = "final",
-    workers: Annotated[int | None, typer.Option(min=1, help="processes that score at most [one for each core]")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="threads that score [one for each core]")] = None,
     artifacts: Artifacts = None,
     quiet: Quiet = False,
 ) -> None:

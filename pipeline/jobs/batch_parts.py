@@ -4,6 +4,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,15 +21,23 @@ from belfry.pipeline.runs.disk import remove, sync
 from belfry.pipeline.serving.checks import check_lists
 from belfry.pipeline.serving.recommender import Recommender
 from belfry.pipeline.serving.two_stage import Stage
-from belfry.pipeline.serving.workers import USERS_PER_BLOCK, Asking, Block, answer_blocks, blocks_of
+from belfry.pipeline.serving.workers import USERS_PER_BLOCK, answer_blocks, blocks_of
 
-USERS_PER_PART = USERS_PER_BLOCK
+USERS_PER_PART = 4 * USERS_PER_BLOCK
 ROWS_PER_PART = 1_000_000  # longer lists make smaller parts, so that memory stays bounded
 
 _FORMAT = 1  # of the parts: raise it when their meaning changes
 _N_ABSENT = b"belfry.n_left_out"  # in a part's metadata
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Part:
+    """Users whose lists are stored together."""
+
+    number: int
+    users: pa.Array
 
 
 @dataclass(frozen=True)
@@ -52,20 +61,16 @@ class BatchJob:
         return digest.hexdigest()[:12]
 
     @property
-    def parts(self) -> Iterator[Block]:
-        """The users in each part, the same however many processes work."""
+    def parts(self) -> Iterator[Part]:
+        """The users in each part, the same however many threads work."""
         longest = min(self.n, len(self.recommender.items))
-        return blocks_of(self.asked, min(USERS_PER_PART, max(1, ROWS_PER_PART // longest)))
+        size = min(USERS_PER_PART, max(1, ROWS_PER_PART // longest))
+        for number, start in enumerate(range(0, len(self.asked), size)):
+            yield Part(number, self.asked[start : start + size])
 
-    @property
-    def asking(self) -> Asking:
-        """How a part is made."""
-        recommender = self.recommender
-        return Asking(
-            lambda users: recommender.recommend_many(users, self.n, stage=self.stage, workers=1),
-            run=recommender.run if recommender.as_published else None,
-            options={"n": self.n, "stage": self.stage},
-        )
+    def answer(self, users: pa.Array) -> pa.Table:
+        """The lists of a block of users."""
+        return self.recommender.recommend_many(users, self.n, stage=self.stage, workers=1)
 
     def check_rows(self, rows: pa.Table, asked: pa.Array) -> None:
         """Check the promises about the lists of `asked`, in rows that were read from where they are stored.
@@ -92,50 +97,49 @@ class BatchJob:
         check_lists(lists, n=self.n, n_items=len(recommender.items), seen=seen, blocked=blocked)
 
 
-@dataclass(frozen=True)
-class Made:
-    """What `make_parts` has done."""
+def make_parts(
+    job: BatchJob, folder: Path, workers: int, progress: Callable[[int, int], None]
+) -> tuple[pa.Array, bool]:
+    """Have every part in `folder`, scored by `workers` threads and written by this one while they go on.
 
-    absent: pa.Array  # ids of the users who are in no part
-    resumed: bool  # whether some parts were there
-    n_workers: int  # processes that worked
-
-
-def make_parts(job: BatchJob, folder: Path, workers: int, progress: Callable[[int, int], None]) -> Made:
-    """Have every part in `folder`, by at most `workers` processes. `progress` is called in this thread."""
+    Returns:
+        The users who are in no part, and whether some parts were there.
+    """
     if folder.is_symlink() or not folder.is_dir():
         remove(folder)
         folder.mkdir()
     absent: dict[int, pa.Array] = {}
+    missing: list[Part] = []
     n_done = 0
 
-    def keep(part: Block, rows: pa.Table) -> pa.Array:
-        return _write_part(rows, part.users, _path(folder, part.number))
-
-    def told(part: Block, absent_in_part: pa.Array) -> None:
+    def note(part: Part, rows: pa.Table) -> None:
         nonlocal n_done
-        absent[part.number] = absent_in_part
+        absent[part.number] = users_without_row(rows, part.users)
         n_done += len(part.users)
         progress(n_done, len(job.asked))
 
-    missing = []
     for part in job.parts:
         rows = _read_whole_part(job, _path(folder, part.number), part.users)
         if rows is None:
             missing.append(part)
         else:
-            told(part, users_without_row(rows, part.users))
+            note(part, rows)
     resumed = bool(absent)
-    n_workers = answer_blocks(missing, job.asking, workers=workers, keep=keep, told=told)
+    blocks = (block for part in missing for block in blocks_of(part.users))
+    with closing(answer_blocks(job.answer, blocks, workers)) as tables:
+        for part in missing:
+            rows = pa.concat_tables(next(tables) for _ in blocks_of(part.users))
+            _write_part(rows, part.users, _path(folder, part.number))
+            note(part, rows)
     in_order = [absent[number] for number in sorted(absent)]
-    return Made(pa.chunked_array(in_order, job.asked.type).combine_chunks(), resumed, n_workers)
+    return pa.chunked_array(in_order, job.asked.type).combine_chunks(), resumed
 
 
 def read_parts(job: BatchJob, folder: Path) -> Iterator[pa.Table]:
     """What `make_parts` has made, part by part."""
-    for block in job.parts:
-        with pq.ParquetFile(_path(folder, block.number)) as part:
-            yield part.read()
+    for part in job.parts:
+        with pq.ParquetFile(_path(folder, part.number)) as file:
+            yield file.read()
 
 
 def users_without_row(rows: pa.Table, asked: pa.Array) -> pa.Array:
@@ -147,17 +151,14 @@ def _path(folder: Path, number: int) -> Path:
     return folder / f"part-{number:05d}.parquet"
 
 
-def _write_part(rows: pa.Table, asked: pa.Array, path: Path) -> pa.Array:
-    """Returns the users without a row."""
+def _write_part(rows: pa.Table, asked: pa.Array, path: Path) -> None:
     aside = path.with_suffix(".writing")
     for leftover in (aside, path):
         remove(leftover)
-    absent = users_without_row(rows, asked)
-    rows = rows.replace_schema_metadata({_N_ABSENT: str(len(absent))})
-    pq.write_table(rows, aside, use_dictionary=repeating_columns(rows.schema))
+    rows = rows.replace_schema_metadata({_N_ABSENT: str(len(users_without_row(rows, asked)))})
+    pq.write_table(rows, aside, row_group_size=max(1, len(rows)), use_dictionary=repeating_columns(rows.schema))
     sync(aside)
     aside.rename(path)
-    return absent
 
 
 def _read_whole_part(job: BatchJob, path: Path, asked: pa.Array) -> pa.Table | None:

@@ -25,7 +25,7 @@ from belfry.pipeline.serving.neighbours import Neighbourhood
 from belfry.pipeline.serving.results import Effect, Explanation, Recommendation, SimilarItem, SimilarUser, Watched
 from belfry.pipeline.serving.session import SESSION_USER, session_tables
 from belfry.pipeline.serving.two_stage import Limits, Stage, Trace, TwoStage
-from belfry.pipeline.serving.workers import Asking, answer_together
+from belfry.pipeline.serving.workers import answer_together
 
 PathLike: TypeAlias = str | os.PathLike[str]
 
@@ -68,7 +68,6 @@ class Recommender:
         self.features = self.two_stage.features
         self.users, self.items = self.features.history.users, self.features.history.items
         self._nothing_seen = SeenItems.nothing(len(self.users))
-        self.as_published = False  # whether another process that opens the run answers the same
 
     @classmethod
     def load(cls, path: PathLike | None = None) -> "Recommender":
@@ -79,9 +78,7 @@ class Recommender:
         Raises:
             ArtifactError: there is no run, or it is damaged, foreign or of another version.
         """
-        recommender = cls(Parts.read(open_run(Path(path) if path is not None else default_artifacts())))
-        recommender.as_published = True
-        return recommender
+        return cls(Parts.read(open_run(Path(path) if path is not None else default_artifacts())))
 
     def recommend(
         self,
@@ -149,20 +146,14 @@ class Recommender:
         Args:
             users: ids, each once.
             stage: "retrieval" gives the first stage's own order; the rest as in `recommend`.
-            workers: processes that answer at most, by default one for each core. Equal lists however many; none is
-                started for some seconds of work.
+            workers: threads that answer, by default one for each core. Equal lists however many.
 
         Raises:
             InputError: a user is asked for twice or is no id, `n` or `workers` is below 1, or `stage` is neither.
         """
         ids = _check_ids(users)
         limits = self._limits(self.two_stage, n, exclude_seen, exclude, only)
-        options: dict[str, object] = {"n": n, "stage": stage, "exclude_seen": exclude_seen, "exclude": list(exclude)}
-        options["only"] = None if only is None else list(only)
-        asking = Asking(
-            lambda block: self._table(block, stage, limits), self.run if self.as_published else None, options
-        )
-        return answer_together(ids, asking, workers)
+        return answer_together(lambda block: self._table(block, stage, limits), ids, workers)
 
     def _table(self, ids: pa.Array, stage: Stage, limits: Limits) -> pa.Table:
         lists = self._trace(self.two_stage, self.users.numbers(ids), stage, limits).lists

@@ -1,4 +1,4 @@
-"""The recommendation table by several processes: the same to the byte, also when they are stopped on the way."""
+"""The recommendation table by several threads: the same to the byte, also when they are stopped on the way."""
 
 import random
 import signal
@@ -18,9 +18,9 @@ from belfry.pipeline.serving import workers
 from belfry.pipeline.serving.recommender import Recommender
 
 ROOT = Path(__file__).parents[3]
-PARTS = 10  # users in a part
+PARTS, BLOCKS = 20, 8  # users in a part, in a block
 
-# Slow, so that workers come to take part and it is stopped before its end.
+# Slow, so that it is stopped before its end.
 JOB = f"""
 import signal, sys, time
 from pathlib import Path
@@ -29,32 +29,25 @@ from belfry.pipeline.jobs import batch, batch_parts
 from belfry.pipeline.serving import workers
 from belfry.pipeline.serving.recommender import Recommender
 
-batch_parts.USERS_PER_PART = {PARTS}
-workers.SECONDS_PER_WORKER = 1e-9
+batch_parts.USERS_PER_PART, workers.USERS_PER_BLOCK = {PARTS}, {BLOCKS}
 machine.usable_cores = lambda: 2
 signal.signal(signal.SIGINT, signal.default_int_handler)
 recommender = Recommender.load(sys.argv[1])
+answer = recommender.recommend_many
 
-def slowed(answer):
-    def slowly(*arguments, **options):
-        table = answer(*arguments, **options)
-        time.sleep(0.4 * (len(table) > 0))
-        return table
-    return slowly
+def slowly(users, *arguments, **options):
+    time.sleep(0.2 * (len(users) > 0))
+    return answer(users, *arguments, **options)
 
-recommender.recommend_many = slowed(recommender.recommend_many)
-workers._Worker.answer = slowed(workers._Worker.answer)
-print("ready", flush=True)
-batch.write_batch(
-    recommender, Path(sys.argv[2]), n=5, workers=2, progress=lambda done, total: print(done, flush=True)
-)
+recommender.recommend_many = slowly
+batch.write_batch(recommender, Path(sys.argv[2]), n=5, workers=2, progress=lambda *done: print(done, flush=True))
 """
 
 
 @pytest.fixture(autouse=True)
-def small_parts_worth_a_worker(monkeypatch):
+def small_parts_two_cores(monkeypatch):
     monkeypatch.setattr(batch_parts, "USERS_PER_PART", PARTS)
-    monkeypatch.setattr(workers, "SECONDS_PER_WORKER", 1e-9)
+    monkeypatch.setattr(workers, "USERS_PER_BLOCK", BLOCKS)
     monkeypatch.setattr(machine, "usable_cores", lambda: 2)
 
 
@@ -70,61 +63,49 @@ def recommender(tiny_run):
 
 @pytest.fixture
 def whole(recommender, tmp_path):
-    """What one process writes."""
+    """What one thread writes."""
     return write_batch(recommender, tmp_path / "whole", n=5, workers=1).path
 
 
-class Waiting(Recommender):
-    """Scores two parts, then waits until a worker has scored one."""
+class Together(Recommender):
+    """Every two blocks are scored at the same time, or not at all."""
 
-    n_here = 0
-    goes_on = None
+    both = threading.Barrier(2, timeout=30)
 
     def recommend_many(self, users, *arguments, **options):
-        self.n_here += len(users) > 0
-        if self.n_here > 2:
-            assert self.goes_on.wait(60)
+        if len(users):
+            self.both.wait()
         return super().recommend_many(users, *arguments, **options)
 
 
-@pytest.fixture
-def waiting(tiny_run, monkeypatch):
-    recommender = Waiting.load(tiny_run)
-    recommender.goes_on = threading.Event()
-    answer = workers._Worker.answer
-
-    def told(worker, users):
-        table = answer(worker, users)
-        recommender.goes_on.set()
-        return table
-
-    monkeypatch.setattr(workers._Worker, "answer", told)
-    return recommender
-
-
-def test_two_processes_write_the_same_table(waiting, whole, out):
-    told = []
-    result = write_batch(waiting, out, n=5, workers=2, progress=lambda done, total: told.append((done, total)))
-    assert result.path.read_bytes() == whole.read_bytes()
-    assert (out / "_left_out.json").read_bytes() == (whole.parent / "_left_out.json").read_bytes()
-    assert result.n_workers == 2
-    assert result.lines()[1].endswith("by 2 processes")
-    n_users = len(waiting.users)
-    assert told[-1] == (n_users, n_users)
-    assert [done for done, _ in told] == sorted({done for done, _ in told})
+@pytest.mark.parametrize("n_workers", [None, 2, 64])
+def test_two_threads_write_the_same_table(tiny_run, whole, out, n_workers, caplog):
+    recommender, told = Together.load(tiny_run), []
+    users = recommender.users.ids[: 7 * PARTS + BLOCKS]
+    expected = write_batch(Recommender.load(tiny_run), out.with_name("alone"), users=users, n=5, workers=1)
+    result = write_batch(
+        recommender, out, users=users, n=5, workers=n_workers, progress=lambda *done: told.append(done)
+    )
+    assert result.path.read_bytes() == expected.path.read_bytes()
+    assert told == [(min(done, len(users)), len(users)) for done in range(PARTS, len(users) + PARTS, PARTS)]
+    said = ["workers=64: this process may use 2 of the machine's cores, so 2 will work"] if n_workers == 64 else []
+    assert caplog.messages == said
 
 
-def test_one_process_goes_on_where_two_were_stopped(recommender, waiting, whole, out):
+def test_another_number_of_threads_goes_on(recommender, whole, out):
     def stop(done, total):
-        if waiting.goes_on.is_set():
+        if done > 3 * PARTS:
             raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
-        write_batch(waiting, out, n=5, workers=2, progress=stop)
-    assert not (out / whole.name).exists()
-    result = write_batch(recommender, out, n=5, workers=1)
-    assert (result.resumed, result.n_workers) == (True, 1)
+    for n_workers in (2, 1):
+        with pytest.raises(KeyboardInterrupt):
+            write_batch(recommender, out, n=5, workers=n_workers, progress=stop)
+        assert threading.active_count() == 1
+        assert not (out / whole.name).exists()
+    result = write_batch(recommender, out, n=5, workers=2)
+    assert result.resumed
     assert result.path.read_bytes() == whole.read_bytes()
+    assert (out / "_left_out.json").read_bytes() == (whole.parent / "_left_out.json").read_bytes()
 
 
 def test_workers_that_are_no_count(recommender, out):
@@ -133,27 +114,15 @@ def test_workers_that_are_no_count(recommender, out):
     assert not out.exists()
 
 
-def test_more_workers_than_cores(waiting, whole, out, caplog):
-    result = write_batch(waiting, out, n=5, workers=64)
-    assert (result.n_workers, result.path.read_bytes()) == (2, whole.read_bytes())
-    assert caplog.messages == ["workers=64: this process may use 2 of the machine's cores, so 2 will work"]
-
-
-def start(run, out):
-    command = [sys.executable, "-c", JOB, str(run), str(out)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
-    assert process.stdout.readline() == "ready\n"
-    return process
-
-
 @pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
 def test_stopped_at_a_random_moment(recommender, tiny_run, whole, out, sign):
-    """The next job may begin at once: the folder is free, and no worker of the first one writes into it."""
-    process = start(tiny_run, out)
-    time.sleep(random.Random(int(sign)).uniform(0.5, 2))
-    process.send_signal(sign)
-    process.wait(30)
-    process.stdout.close()
+    """What was scored is kept, nothing half done is seen, and the next job may begin at once."""
+    command = [sys.executable, "-c", JOB, str(tiny_run), str(out)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=ROOT) as process:
+        assert process.stdout.readline()
+        time.sleep(random.Random(int(sign)).uniform(0, 0.8))
+        process.send_signal(sign)
+    assert process.returncode != 0
     assert not (out / whole.name).exists()
     result = write_batch(recommender, out, n=5, workers=1)
     assert result.resumed
