@@ -144,6 +144,7 @@ def batch(
     users: Annotated[str, typer.Option(help="all, or a Parquet or CSV file with a user_id column")] = "all",
     n: ListLength = 10,
     stage: Stage = "final",
+    workers: Annotated[int | None, typer.Option(min=1, help="threads that score [one for each core]")] = None,
     artifacts: Artifacts = None,
     quiet: Quiet = False,
 ) -> None:
@@ -156,7 +157,7 @@ def batch(
     asked = None if users == "all" else read_users(Path(users), recommender)
     with _log_and_bars(quiet, verbose=False) as progress:
         on_users = partial(progress, "recommendation table")
-        result = write_batch(recommender, out, users=asked, n=n, stage=stage, progress=on_users)
+        result = write_batch(recommender, out, users=asked, n=n, stage=stage, workers=workers, progress=on_users)
     _print(result.lines())
 
 

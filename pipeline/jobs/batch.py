@@ -13,6 +13,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from itertools import zip_longest
 from pathlib import Path
@@ -23,13 +24,14 @@ import pyarrow as pa
 from belfry.dataset import columns
 from belfry.dataset.errors import BelfryError, InputError
 from belfry.dataset.vocabulary import Id
-from belfry.pipeline.jobs.batch_parts import BatchJob, make_parts, read_parts, users_without_row
+from belfry.pipeline.jobs.batch_parts import BatchJob, Part, make_parts, read_parts, users_without_row
 from belfry.pipeline.jobs.batch_users import unique_users
 from belfry.pipeline.jobs.sinks import ParquetSink, Sink, writing
 from belfry.pipeline.runs.disk import check_writable, explain_full_disk, remove, sync
 from belfry.pipeline.runs.lock import hold
 from belfry.pipeline.serving.recommender import Recommender
 from belfry.pipeline.serving.two_stage import Stage
+from belfry.pipeline.serving.workers import in_order, workers_within_memory
 
 TABLE = "recommendations.parquet"
 LEFT_OUT = "_left_out.json"
@@ -79,6 +81,7 @@ def write_batch(
     users: pa.Array | None = None,
     n: int,
     stage: Stage = "final",
+    workers: int | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> BatchResult:
     """Write `out/recommendations.parquet`: at most `n` items for each user, users in the order asked.
@@ -89,6 +92,7 @@ def write_batch(
     Args:
         out: a folder of its own; made where it is missing.
         users: ids of the run's type; an unknown one gets the cold answer. None: all users that the run knows.
+        workers: threads that score, by default one for each core.
         progress: told how many users are done, of how many.
 
     Raises:
@@ -96,6 +100,7 @@ def write_batch(
         BelfryError: the disk is full, or a promise is broken; an earlier table is still there.
     """
     started = time.perf_counter()
+    n_workers = workers_within_memory(workers)
     asked, n_repeated = unique_users(users, recommender)
     schema = recommender.recommend_many(asked[:0], n, stage=stage).schema  # refuses a wrong `n` or `stage`
     job = BatchJob(recommender, asked, int(n), stage, schema)
@@ -105,9 +110,9 @@ def write_batch(
     with hold(out / _LOCK), explain_full_disk(out):
         folder = out / f"{_PARTS}{job.key}"
         try:
-            absent, resumed = make_parts(job, folder, progress)
+            absent, resumed = make_parts(job, folder, n_workers, progress)
             left_out = _with_reasons(absent, recommender)
-            n_rows = _publish(job, folder, out, left_out, n_repeated)
+            n_rows = _publish(job, folder, out, left_out, n_repeated, n_workers)
         except (OSError, BelfryError):
             remove(folder)  # nothing that another try should go on from; and a full disk gets its room back
             raise
@@ -135,7 +140,7 @@ def _with_reasons(absent: pa.Array, recommender: Recommender) -> list[LeftOutUse
     return [LeftOutUser(user_id, str(reason)) for user_id, reason in zip(absent.to_pylist(), reasons, strict=True)]
 
 
-def _publish(job: BatchJob, folder: Path, out: Path, left_out: list[LeftOutUser], n_repeated: int) -> int:
+def _publish(job: BatchJob, folder: Path, out: Path, left_out: list[LeftOutUser], n_repeated: int, workers: int) -> int:
     """Put the parts together, check what was written, move it into place; returns the number of rows."""
     about = {"run": job.recommender.run.name, "stage": job.stage, "n": job.n, "n_left_out": len(left_out)}
     document = about | {"n_users": len(job.asked), "n_repeated": n_repeated, "left_out": [*map(asdict, left_out)]}
@@ -148,25 +153,31 @@ def _publish(job: BatchJob, folder: Path, out: Path, left_out: list[LeftOutUser]
         for rows in read_parts(job, folder):
             sink.write(rows)
         sink.close()
-        n_rows = _check_written(job, sink, listing)
+        n_rows = _check_written(job, sink, listing, workers)
         listing.replace(out / LEFT_OUT)
     return n_rows
 
 
-def _check_written(job: BatchJob, sink: Sink, listing: Path) -> int:
+def _check_written(job: BatchJob, sink: Sink, listing: Path, workers: int) -> int:
     """Read the table and the list of those left out, and check every promise; returns the number of rows."""
     listed = {entry[columns.USER_ID] for entry in json.loads(listing.read_text(encoding="utf-8"))["left_out"]}
+
+    def check(read: tuple[Part | None, pa.Table | None]) -> tuple[int, int]:
+        part, rows = read
+        if part is None or rows is None:
+            raise BelfryError("it has more or fewer blocks than parts were made")
+        job.check_rows(rows, part.users)
+        absent = users_without_row(rows, part.users)
+        if not listed.issuperset(absent.to_pylist()):
+            raise BelfryError("a user is neither in the table nor listed as left out")
+        return len(rows), len(absent)
+
     n_rows = n_absent = 0
     try:
-        for asked, rows in zip_longest(job.users_of_parts(), sink.blocks()):
-            if asked is None or rows is None:
-                raise BelfryError("it has more or fewer blocks than parts were made")
-            job.check_rows(rows, asked)
-            absent = users_without_row(rows, asked)
-            if not listed.issuperset(absent.to_pylist()):
-                raise BelfryError("a user is neither in the table nor listed as left out")
-            n_absent += len(absent)
-            n_rows += len(rows)
+        with closing(in_order(check, zip_longest(job.parts, sink.blocks()), workers)) as checked:
+            for n_rows_in_part, n_absent_in_part in checked:
+                n_rows += n_rows_in_part
+                n_absent += n_absent_in_part
         if n_absent != len(listed):
             raise BelfryError("a user is listed as left out and is in the table")
     except (pa.ArrowException, BelfryError) as error:

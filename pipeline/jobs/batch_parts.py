@@ -1,9 +1,10 @@
-"""Parts of a recommendation table: made one by one, kept on the disk, so that a stopped job can go on from them."""
+"""Parts of a recommendation table: made on all cores, kept on the disk, so that a stopped job can go on from them."""
 
 import hashlib
 import json
 import logging
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,18 +16,28 @@ import pyarrow.parquet as pq
 from belfry.dataset import columns
 from belfry.dataset.candidates import Candidates
 from belfry.dataset.errors import BelfryError
+from belfry.pipeline.jobs.sinks import repeating_columns
 from belfry.pipeline.runs.disk import remove, sync
 from belfry.pipeline.serving.checks import check_lists
 from belfry.pipeline.serving.recommender import Recommender
 from belfry.pipeline.serving.two_stage import Stage
+from belfry.pipeline.serving.workers import USERS_PER_BLOCK, answer_blocks, blocks_of
 
-USERS_PER_PART = 1_000
+USERS_PER_PART = 4 * USERS_PER_BLOCK
 ROWS_PER_PART = 1_000_000  # longer lists make smaller parts, so that memory stays bounded
 
 _FORMAT = 1  # of the parts: raise it when their meaning changes
 _N_ABSENT = b"belfry.n_left_out"  # in a part's metadata
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Part:
+    """Users whose lists are stored together."""
+
+    number: int
+    users: pa.Array
 
 
 @dataclass(frozen=True)
@@ -49,12 +60,17 @@ class BatchJob:
             digest.update(json.dumps(self.asked[start : start + USERS_PER_PART].to_pylist()).encode())
         return digest.hexdigest()[:12]
 
-    def users_of_parts(self) -> Iterator[pa.Array]:
-        """The users in each part."""
+    @property
+    def parts(self) -> Iterator[Part]:
+        """The users in each part, the same however many threads work."""
         longest = min(self.n, len(self.recommender.items))
         size = min(USERS_PER_PART, max(1, ROWS_PER_PART // longest))
-        for start in range(0, len(self.asked), size):
-            yield self.asked[start : start + size]
+        for number, start in enumerate(range(0, len(self.asked), size)):
+            yield Part(number, self.asked[start : start + size])
+
+    def answer(self, users: pa.Array) -> pa.Table:
+        """The lists of a block of users."""
+        return self.recommender.recommend_many(users, self.n, stage=self.stage, workers=1)
 
     def check_rows(self, rows: pa.Table, asked: pa.Array) -> None:
         """Check the promises about the lists of `asked`, in rows that were read from where they are stored.
@@ -81,31 +97,49 @@ class BatchJob:
         check_lists(lists, n=self.n, n_items=len(recommender.items), seen=seen, blocked=blocked)
 
 
-def make_parts(job: BatchJob, folder: Path, progress: Callable[[int, int], None]) -> tuple[pa.Array, bool]:
-    """Have every part in `folder`; returns the users who are in none of them, and whether some parts were there."""
+def make_parts(
+    job: BatchJob, folder: Path, workers: int, progress: Callable[[int, int], None]
+) -> tuple[pa.Array, bool]:
+    """Have every part in `folder`, scored by `workers` threads and written by this one while they go on.
+
+    Returns:
+        The users who are in no part, and whether some parts were there.
+    """
     if folder.is_symlink() or not folder.is_dir():
         remove(folder)
         folder.mkdir()
-    absent: list[pa.Array] = []
-    resumed, n_done = False, 0
-    for number, asked in enumerate(job.users_of_parts()):
-        path = _path(folder, number)
-        rows = _read_whole_part(job, path, asked)
-        resumed |= rows is not None
-        if rows is None:
-            rows = job.recommender.recommend_many(asked, job.n, stage=job.stage)
-            _write_part(rows, asked, path)
-        absent.append(users_without_row(rows, asked))
-        n_done += len(asked)
+    absent: dict[int, pa.Array] = {}
+    missing: list[Part] = []
+    n_done = 0
+
+    def note(part: Part, rows: pa.Table) -> None:
+        nonlocal n_done
+        absent[part.number] = users_without_row(rows, part.users)
+        n_done += len(part.users)
         progress(n_done, len(job.asked))
-    return pa.chunked_array(absent, job.asked.type).combine_chunks(), resumed
+
+    for part in job.parts:
+        rows = _read_whole_part(job, _path(folder, part.number), part.users)
+        if rows is None:
+            missing.append(part)
+        else:
+            note(part, rows)
+    resumed = bool(absent)
+    blocks = (block for part in missing for block in blocks_of(part.users))
+    with closing(answer_blocks(job.answer, blocks, workers)) as tables:
+        for part in missing:
+            rows = pa.concat_tables(next(tables) for _ in blocks_of(part.users))
+            _write_part(rows, part.users, _path(folder, part.number))
+            note(part, rows)
+    in_order = [absent[number] for number in sorted(absent)]
+    return pa.chunked_array(in_order, job.asked.type).combine_chunks(), resumed
 
 
 def read_parts(job: BatchJob, folder: Path) -> Iterator[pa.Table]:
     """What `make_parts` has made, part by part."""
-    for number, _ in enumerate(job.users_of_parts()):
-        with pq.ParquetFile(_path(folder, number)) as part:
-            yield part.read()
+    for part in job.parts:
+        with pq.ParquetFile(_path(folder, part.number)) as file:
+            yield file.read()
 
 
 def users_without_row(rows: pa.Table, asked: pa.Array) -> pa.Array:
@@ -121,8 +155,8 @@ def _write_part(rows: pa.Table, asked: pa.Array, path: Path) -> None:
     aside = path.with_suffix(".writing")
     for leftover in (aside, path):
         remove(leftover)
-    n_absent = str(len(users_without_row(rows, asked)))
-    pq.write_table(rows.replace_schema_metadata({_N_ABSENT: n_absent}), aside)
+    rows = rows.replace_schema_metadata({_N_ABSENT: str(len(users_without_row(rows, asked)))})
+    pq.write_table(rows, aside, row_group_size=max(1, len(rows)), use_dictionary=repeating_columns(rows.schema))
     sync(aside)
     aside.rename(path)
 

@@ -52,6 +52,11 @@ def writing(sink: AnySink, schema: pa.Schema) -> Iterator[AnySink]:
         raise
 
 
+def repeating_columns(schema: pa.Schema) -> list[str]:
+    """Columns whose values come again and again, so that Parquet does well to number them: all but scores."""
+    return [field.name for field in schema if not pa.types.is_floating(field.type)]
+
+
 class ParquetSink:
     """One Parquet file, with a row group for each block."""
 
@@ -63,7 +68,7 @@ class ParquetSink:
 
     def open(self, schema: pa.Schema) -> None:
         remove(self._aside)
-        self._writer = pq.ParquetWriter(self._aside, schema)
+        self._writer = pq.ParquetWriter(self._aside, schema, use_dictionary=repeating_columns(schema))
 
     def write(self, block: pa.Table) -> None:
         assert self._writer is not None, "the sink is not open"

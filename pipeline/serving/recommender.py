@@ -25,6 +25,7 @@ from belfry.pipeline.serving.neighbours import Neighbourhood
 from belfry.pipeline.serving.results import Effect, Explanation, Recommendation, SimilarItem, SimilarUser, Watched
 from belfry.pipeline.serving.session import SESSION_USER, session_tables
 from belfry.pipeline.serving.two_stage import Limits, Stage, Trace, TwoStage
+from belfry.pipeline.serving.workers import answer_together
 
 ROWS_PER_BLOCK = 1 << 16  # candidates that are retrieved and ranked at a time, about
 
@@ -138,6 +139,7 @@ class Recommender:
         exclude_seen: bool = True,
         exclude: Collection[Id] = (),
         only: Collection[Id] | None = None,
+        workers: int | None = None,
     ) -> pa.Table:
         """Lists of many users as one table: user_id, rank, item_id, score, origin; users in the order asked.
 
@@ -147,17 +149,17 @@ class Recommender:
         Args:
             users: ids, each once.
             stage: "retrieval" gives the first stage's own order; the rest as in `recommend`.
+            workers: threads that answer, by default one for each core. Equal lists however many.
 
         Raises:
-            InputError: a user is asked for twice or is no id, `n` is below 1, or `stage` is neither.
+            InputError: a user is asked for twice or is no id, `n` or `workers` is below 1, or `stage` is neither.
         """
         ids = _check_ids(users)
         limits = self._limits(self.two_stage, n, exclude_seen, exclude, only)
         only_numbers = limits["only"]
         n_rows = max(self.two_stage.n_candidates, limits["n"], 0 if only_numbers is None else len(only_numbers))
         size = max(1, ROWS_PER_BLOCK // n_rows)
-        firsts = range(0, max(1, len(ids)), size)
-        return pa.concat_tables([self._table(ids.slice(first, size), stage, limits) for first in firsts])
+        return answer_together(lambda block: self._table(block, stage, limits), ids, workers, size)
 
     def _table(self, ids: pa.Array, stage: Stage, limits: Limits) -> pa.Table:
         """The lists of some users, as `recommend_many` gives them."""

@@ -20,8 +20,9 @@ from tests.pipeline.small_recommender import SmallRecommender
 ROOT = Path(__file__).parents[2]
 N_USERS, PARTS = 60, 30
 
-# With "wait", each part after the first is made when a line comes in. SIGINT stops it also where the tests run in the
-# background, whose processes start with that signal ignored.
+# With "wait", each part after the first is made when a line comes in, and by one thread: several would end the blocks
+# that they are at before they stop. SIGINT stops it also where the tests run in the background, whose processes start
+# with that signal ignored.
 JOB = f"""
 import signal, sys
 from pathlib import Path
@@ -42,7 +43,13 @@ batch_parts.USERS_PER_PART = {PARTS}
 recommender = Waiting(n_users={N_USERS})
 print("ready", flush=True)
 try:
-    batch.write_batch(recommender, Path(sys.argv[1]), n=5, progress=lambda done, total: print(done, flush=True))
+    batch.write_batch(
+        recommender,
+        Path(sys.argv[1]),
+        n=5,
+        workers=1 if sys.argv[2] == "wait" else 2,
+        progress=lambda done, total: print(done, flush=True),
+    )
 except batch.InputError as error:
     print(error)
     raise SystemExit(2)

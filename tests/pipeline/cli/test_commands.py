@@ -285,6 +285,18 @@ def test_batch_for_users_of_a_table_that_has_none(belfry: Callable[..., Done], t
     assert not (tmp_path / "out").exists()
 
 
+def test_workers_of_the_table_job(
+    belfry: Callable[..., Done], tiny_run: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for wrong in ("0", "-1", "two"):
+        done = belfry("batch", "--workers", wrong, "--out", tmp_path / "out", "--artifacts", tiny_run)
+        assert done.code == 2
+        assert "Invalid value for '--workers'" in done.err
+    done = belfry("batch", "--workers", "9999", "--out", tmp_path / "out", "--artifacts", tiny_run, "--quiet")
+    assert done.code == 0
+    assert "workers=9999: this process may use" in caplog.text
+
+
 def test_evaluate_on_a_table_that_is_none(belfry: Callable[..., Done], tiny_run: Path, tmp_path: Path) -> None:
     done = belfry("evaluate", "--test", tmp_path / "no.csv", "--artifacts", tiny_run, "--out", tmp_path / "out")
     assert_refused(done, "no.csv: no such file or folder")
