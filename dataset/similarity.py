@@ -89,10 +89,13 @@ def followers(history: Interactions, *, n_steps: int) -> "scipy.sparse.csr_matri
         cells.append(pair)
         values.append(1 / (step * root[pair[0]] * root[pair[1]]))
     pairs = np.concatenate(cells, axis=1)
-    return scipy.sparse.csr_matrix((np.concatenate(values).astype(np.float32), tuple(pairs)), shape=(n_numbers, n_numbers))
+    weights = np.concatenate(values).astype(np.float32)
+    return scipy.sparse.csr_matrix((weights, tuple(pairs)), shape=(n_numbers, n_numbers))
 
 
-def largest_of_rows(matrix: "scipy.sparse.csr_matrix[np.float32]", n_kept: int) -> "scipy.sparse.csr_matrix[np.float32]":
+def largest_of_rows(
+    matrix: "scipy.sparse.csr_matrix[np.float32]", n_kept: int
+) -> "scipy.sparse.csr_matrix[np.float32]":
     """The `n_kept` largest entries of each row, equal ones by column."""
     matrix.sort_indices()
     row = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))

@@ -25,6 +25,7 @@ from belfry.ranking.listwise.feature_ranker import TrainedFeaturedRanker
 from belfry.ranking.listwise.score_blend import RETRIEVAL, ScoreBlend
 
 EXAMPLE_BYTES = 1 << 30  # of features of examples in memory; what is more waits on disk
+ENOUGH_LISTS = 2_500  # to learn from: a fold more costs a whole first stage and gains nothing (docs/results/features.md)
 
 
 class ListRankerTrainer:
@@ -44,10 +45,10 @@ class ListRankerTrainer:
         self._validation: list[Examples] = []
 
     def choose(self, folds: Sequence[Fold]) -> Sequence[Fold]:
-        """As many as give the ranker its lists, two at least."""
-        max_lists = self._config.max_lists
-        chosen = folds[: max(2, -(-max_lists // max(1, len(folds[0].users))))]
-        self._max_lists = -(-max_lists // len(chosen))
+        """As many as give the ranker enough lists, two at least."""
+        n_lists = min(self._config.max_lists, ENOUGH_LISTS)
+        chosen = folds[: max(2, -(-n_lists // max(1, len(folds[0].users))))]
+        self._max_lists = -(-self._config.max_lists // len(chosen))
         return chosen
 
     def observe(self, fold: Fold, stage: FirstStage) -> None:
