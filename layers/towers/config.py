@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from belfry.layers.config import Epochs, Evaluations, MaxSteps, Settings, TrainingConfig
+from belfry.layers.config import Epochs, Evaluations, LearningRate, MaxSteps, Settings, TrainingConfig
 from belfry.layers.negatives import Negatives
 
 Share = Annotated[float, Field(gt=0, lt=1)]
@@ -48,7 +48,8 @@ class SampledLossConfig(Settings):
 class TowersConfig(TrainingConfig, SampledLossConfig):
     """Two towers that read histories as weighted bags of items: their network, and how it learns from watches."""
 
-    epochs: Epochs = 20
+    learning_rate: LearningRate = 0.008
+    epochs: Epochs = 24
     max_steps: MaxSteps = 2400
     evaluations: Evaluations = 5
 

@@ -10,7 +10,7 @@ from belfry.layers.towers.network import TowerNetwork
 
 Vectors = npt.NDArray[np.float32]
 
-_SPREAD = 0.1  # root mean square of the numbers in a vector
+_SPREAD = 0.12  # root mean square of the numbers in a vector
 _OVERSAMPLING = 16  # dimensions beside those asked for, which make these more exact
 _N_ROUNDS = 4
 _NOISE = 1e-5  # share of the largest singular value; below it directions are rounding noise
