@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from belfry.layers.config import Epochs, Evaluations, Settings, TrainingConfig
+from belfry.layers.config import Epochs, Evaluations, LearningRate, MaxSteps, Settings, TrainingConfig
 from belfry.layers.negatives import Negatives
 
 Share = Annotated[float, Field(gt=0, lt=1)]
@@ -48,7 +48,9 @@ class SampledLossConfig(Settings):
 class TowersConfig(TrainingConfig, SampledLossConfig):
     """Two towers that read histories as weighted bags of items: their network, and how it learns from watches."""
 
-    epochs: Epochs = 20
+    learning_rate: LearningRate = 0.008
+    epochs: Epochs = 24
+    max_steps: MaxSteps = 2400
     evaluations: Evaluations = 5
 
     embedding_size: int = Field(64, ge=1, le=4096, description="dimensions that both towers share")
@@ -78,14 +80,14 @@ class TowersConfig(TrainingConfig, SampledLossConfig):
         5.0, gt=0, description="items after which a weight in the recency-weighted history is halved"
     )
     max_history: int = Field(1000, ge=1, description="newest items of a history that are read")
-    history_dropout: float = Field(0.2, ge=0, lt=1, description="share of the read items left out in a training step")
+    history_dropout: float = Field(0.1, ge=0, lt=1, description="share of the read items left out in a training step")
     cold_share: float = Field(
         0.1,
         ge=0,
         lt=1,
         description="share of histories left out whole, so that user features learn to answer cold users",
     )
-    dropout: float = Field(0.1, ge=0, lt=1, description="dropout on the query embedding")
+    dropout: float = Field(0.0, ge=0, lt=1, description="dropout on the query embedding")
     temperature: float = Field(1.0, gt=0, description="logits are divided by it")
     l2: float = Field(
         0.008,

@@ -10,7 +10,7 @@ from belfry.layers.towers.network import TowerNetwork
 
 Vectors = npt.NDArray[np.float32]
 
-_SPREAD = 0.1  # standard deviation of the numbers in a vector
+_SPREAD = 0.12  # root mean square of the numbers in a vector
 _OVERSAMPLING = 16  # dimensions beside those asked for, which make these more exact
 _N_ROUNDS = 4
 _NOISE = 1e-5  # share of the largest singular value; below it directions are rounding noise
@@ -35,7 +35,7 @@ def item_start(history: Interactions, size: int, *, seed: int) -> Vectors:
     rank = int(np.count_nonzero(values))
     found = vectors[:, :rank] * np.sqrt(values[:rank])
     if rank:
-        start[:, :rank] = found * (_SPREAD / found[history.item_counts > 0].std())
+        start[:, :rank] = found * (_SPREAD / np.sqrt((found[history.item_counts > 0] ** 2).mean()))
     start[history.item_counts == 0] = 0
     return start
 

@@ -16,7 +16,7 @@ from belfry.dataset.history import history_bags
 from belfry.dataset.interactions import Interactions, Positions
 from belfry.dataset.vocabulary import UNKNOWN, ItemNums, Numbers, UserNums
 from belfry.layers.config import ModelConfig
-from belfry.layers.model import Arrays, Progress, no_progress
+from belfry.layers.model import Arrays, Progress
 from belfry.retrieval.base import Embeddings
 from belfry.retrieval.models.factors import ITEM_FACTORS, FactorTowers
 
@@ -116,17 +116,8 @@ class Item2Vec(FactorTowers[Item2VecConfig]):
         }
 
 
-def item_vectors(history: Interactions, config: Item2VecConfig, *, seed: int) -> Embeddings:
-    """[n_items + 1, embedding_size] float32 input vectors of items, for other models to start from.
-
-    Row 0, the unknown's, and those of unwatched items are zero.
-    """
-    inputs, outputs = _skip_gram(history, config, seed=seed)
-    return inputs[: len(outputs)]
-
-
 def _skip_gram(
-    history: Interactions, config: Item2VecConfig, *, seed: int, progress: Progress = no_progress
+    history: Interactions, config: Item2VecConfig, *, seed: int, progress: Progress
 ) -> tuple[Embeddings, Embeddings]:
     """Input and output vectors, one row per item; zero for the unknown and the unwatched.
 

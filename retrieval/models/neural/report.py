@@ -9,7 +9,7 @@ import numpy as np
 from belfry.dataset.features import FeatureTables
 from belfry.dataset.interactions import Interactions, SeenItems
 from belfry.dataset.vocabulary import ItemNums, Numbers, UserNums
-from belfry.layers.backend import Tensor, keras, tf, tfrs
+from belfry.layers.backend import Tensor, keras, tf
 from belfry.layers.export import export_onnx
 from belfry.retrieval.base import Embeddings
 from belfry.retrieval.config import ReportConfig
@@ -17,7 +17,7 @@ from belfry.retrieval.neural_towers import NeuralTowers, TrainingPlan
 from belfry.retrieval.onnx_towers import QUERY_TOWER_FILE
 
 TOP_KS = (1, 5, 10, 50, 100)
-_EVALUATION_BATCH = 4096
+_USERS_PER_BLOCK = 1024
 
 
 @dataclass(frozen=True)
@@ -116,14 +116,22 @@ class _Towers(keras.Model):  # type: ignore[misc]
         self.title_of.assign(titles)
         self.users = keras.layers.Embedding(n_users + 1, embedding_size, name="query")
         self.titles = keras.layers.Embedding(n_titles + 1, embedding_size, name="candidate")
-        self.task = tfrs.tasks.Retrieval()
         for layer in (self.users, self.titles):
             layer.build(None)
         self.built = True
 
     def softmax_loss(self, users: Tensor, watched: Tensor) -> Tensor:
-        """Sum over the batch of -log softmax, with the other rows' titles as negatives; both are [n_rows]."""
-        return self.task(self.users(users), self.titles(watched), compute_metrics=False)
+        """Sum over the batch of -log softmax, with the other rows' titles as negatives; both are [n_rows].
+
+        A row's negatives are titles as often as they come in the batch, so the sum of e^s over rows is one over
+        different titles, times their counts, and the same for all rows of a user.
+        """
+        users, user_place, user_counts = tf.unique_with_counts(users)
+        titles, title_place, title_counts = tf.unique_with_counts(watched)
+        scores = tf.matmul(self.users(users), self.titles(titles), transpose_b=True)
+        totals = tf.reduce_logsumexp(scores + tf.math.log(tf.cast(title_counts, tf.float32)), axis=1)
+        of_rows = tf.gather_nd(scores, tf.stack([user_place, title_place], axis=1))
+        return tf.reduce_sum(tf.cast(user_counts, tf.float32) * totals) - tf.reduce_sum(of_rows)
 
     def binary_loss(self, users: Tensor, watched: Tensor, negative_users: Tensor, negatives: Tensor) -> Tensor:
         """Sum of -log sigmoid(s) over positives [n_rows] and of -log sigmoid(-s) over negatives [n_negatives]."""
@@ -135,14 +143,22 @@ class _Towers(keras.Model):  # type: ignore[misc]
         return tf.reduce_sum(self.users(users) * self.titles(titles), axis=1)
 
     def accuracy(self, users: UserNums, watched: Numbers) -> TopKAccuracy:
-        """By numbers of titles: TFRS's other way, by scores, counts a miss where a score is rounded differently."""
-        numbers = tf.range(1, self.n_titles + 1)
-        catalogue = tfrs.layers.factorized_top_k.BruteForce().index(self.titles(numbers), numbers)
-        metric = tfrs.metrics.FactorizedTopK(catalogue, ks=[min(k, self.n_titles) for k in TOP_KS])
-        for first in range(0, len(users), _EVALUATION_BATCH):
-            rows = slice(first, first + _EVALUATION_BATCH)
-            metric.update_state(self.users(users[rows]), self.titles(watched[rows]), tf.constant(watched[rows]))
-        return TopKAccuracy(*map(float, metric.result()))
+        """By numbers of titles; a user's best are listed once, and of equal scores the lower number is first."""
+        depth = min(TOP_KS[-1], self.n_titles)
+        asked, row = np.unique(users, return_inverse=True)
+        catalogue = self.titles(tf.range(1, self.n_titles + 1))
+        n_hits = np.zeros(depth, np.int64)  # by rank
+        for first in range(0, len(asked), _USERS_PER_BLOCK):
+            block = asked[first : first + _USERS_PER_BLOCK]
+            scores = tf.matmul(self.users(block), catalogue, transpose_b=True)
+            best = tf.math.top_k(scores, depth).indices.numpy()
+            ranks = np.full((len(block), self.n_titles), depth)
+            np.put_along_axis(ranks, best, np.arange(depth)[np.newaxis], axis=1)
+            is_here = (row >= first) & (row < first + len(block))
+            found = np.where(watched[is_here] > 0, ranks[row[is_here] - first, watched[is_here] - 1], depth)
+            n_hits += np.bincount(found, minlength=depth + 1)[:depth]
+        shares = np.cumsum(n_hits) / max(len(users), 1)
+        return TopKAccuracy(*(float(shares[min(k, depth) - 1]) for k in TOP_KS))
 
 
 def _make_step(towers: _Towers, config: ReportConfig) -> Callable[..., Tensor]:

@@ -6,7 +6,7 @@ import pytest
 
 from belfry.dataset.errors import DivergenceError, InputError
 from belfry.dataset.interactions import Interactions
-from belfry.retrieval.models.item2vec import Item2Vec, Item2VecConfig, _batches, _pairs, _step, _Table, item_vectors
+from belfry.retrieval.models.item2vec import Item2Vec, Item2VecConfig, _batches, _pairs, _step, _Table
 from tests.contracts.checkerboard import Checkerboard, checkerboard, features_of
 from tests.contracts.factors import ITEMS, FactorTowersPromises
 
@@ -136,13 +136,11 @@ def test_only_users_of_the_fit_have_vectors(board: Checkerboard) -> None:
     )
 
 
-def test_item_vectors_are_those_of_the_fit(board: Checkerboard) -> None:
+def test_item_vectors_of_one_side_are_near(board: Checkerboard) -> None:
     history = board.history.select(board.history.item_num != 5)
-    vectors = item_vectors(history, TINY, seed=4)
+    vectors = Item2Vec(TINY).fit(history, features_of(history), seed=4).learned["item_vectors"]
     assert (vectors.shape, vectors.dtype) == ((13, 8), np.float32)
     assert np.flatnonzero(~vectors.any(axis=1)).tolist() == [0, 5]
-    towers = Item2Vec(TINY).fit(history, features_of(history), seed=4)
-    np.testing.assert_array_equal(towers.learned["item_vectors"], vectors)
     even, odd = vectors[[2, 4, 6, 8, 10, 12]], vectors[[1, 3, 7, 9, 11]]
     assert (even @ even.T).mean() > 0 > (even @ odd.T).mean()
 

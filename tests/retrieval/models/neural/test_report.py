@@ -12,7 +12,7 @@ from belfry.dataset.interactions import Interactions
 from belfry.dataset.prepare import Data, prepare
 from belfry.dataset.sources.open import read_data
 from belfry.dataset.validation.check import check
-from belfry.layers.backend import keras
+from belfry.layers.backend import keras, tf, tfrs
 from belfry.retrieval.config import ReportConfig
 from belfry.retrieval.index.exact import ExactIndex
 from belfry.retrieval.indexed import IndexedRetriever
@@ -105,6 +105,24 @@ def test_accuracy_is_that_of_a_full_ranking(board: Checkerboard) -> None:
     assert accuracy.top_1 == pytest.approx((rank <= 1).mean())
     assert accuracy.top_5 == pytest.approx((rank <= 5).mean())
     assert accuracy.top_10 == pytest.approx((rank <= 10).mean())
+
+
+def test_softmax_loss_is_that_of_the_report() -> None:
+    """Titles and users come several times in a batch."""
+    towers = _Towers(5, np.arange(8, dtype=np.int32), 4)
+    generator = np.random.default_rng(0)
+    users, watched = (generator.integers(1, n, 40).astype(np.int32) for n in (6, 8))
+    found, slopes = [], []
+    for loss in (
+        towers.softmax_loss,
+        lambda *rows: tfrs.tasks.Retrieval()(towers.users(rows[0]), towers.titles(rows[1]), compute_metrics=False),
+    ):
+        with tf.GradientTape() as tape:
+            found.append(loss(users, watched))
+        slopes.append([tf.convert_to_tensor(of) for of in tape.gradient(found[-1], towers.trainable_variables)])
+    assert float(found[0]) == pytest.approx(float(found[1]), rel=1e-5)
+    for one, other in zip(*slopes, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-4)
 
 
 def test_binary_loss_is_the_equation_with_its_sign_corrected() -> None:
