@@ -43,6 +43,7 @@ class UserHistories:
     request_s: Times  # [n_users] UTC, the request time: what the list is made for
     last_s: Times  # [n_users] UTC, newest event; the request time where there is none
     mean_rating: npt.NDArray[np.float32]  # [n_users], 0 without ratings
+    above_mean: npt.NDArray[np.float32]  # [n_events] rating less the user's mean, 0 without a rating
 
     @classmethod
     def of(cls, users: UserNums, features: FeatureTables, config: PairFeaturesConfig) -> "UserHistories":
@@ -56,16 +57,17 @@ class UserHistories:
         weights = np.zeros((len(WEIGHTINGS), len(rows)), np.float32)
         weights[0] = uniform_weights(counts)
         weights[1, stretches(starts[1:] - recent, recent)] = recency_weights(recent, config.half_life)
-        mean_rating = np.zeros(len(users), np.float32)
+        mean_rating, above_mean = np.zeros(len(users), np.float32), np.zeros(len(rows), np.float32)
         if history.rating is not None:
             rating = history.rating[rows]
             is_rated = np.isfinite(rating)
             mean_rating = means(rating[is_rated], np.append(0, np.cumsum(is_rated))[starts])
+            above_mean = np.where(is_rated, rating - np.repeat(mean_rating, counts), 0).astype(np.float32)
         last_s = np.full(len(users), features.now_s, np.int64)
         if history.timestamp_s is not None:
             last_s[counts > 0] = history.timestamp_s[rows[starts[1:][counts > 0] - 1]]
         request_s = last_s if config.request_time == "user_last" else np.full(len(users), features.now_s, np.int64)
-        return cls(history.item_num[rows], starts, weights, request_s, last_s, mean_rating)
+        return cls(history.item_num[rows], starts, weights, request_s, last_s, mean_rating, above_mean)
 
     @property
     def lengths(self) -> Positions:
@@ -77,15 +79,16 @@ class UserHistories:
         """[n_events] position of the user of each event."""
         return np.repeat(np.arange(len(self.starts) - 1), self.lengths)
 
-    def sums(self, table: Matrix) -> Matrix:
-        """[n_weightings, n_users, dim] weighted sums of the rows of `table` [n_items + 1, dim] over each history."""
+    def sums(self, table: Matrix, weights: Matrix) -> Matrix:
+        """[n_weightings, n_users, dim] weighted sums of the rows of `table` [n_items + 1, dim] over each history.
+
+        `weights` [n_weightings, n_events] are some of `weights`, or others.
+        """
         n_users = len(self.starts) - 1
         if n_users == 1:  # not worth the load of a sparse library
-            return (self.weights @ table[self.item_num])[:, np.newaxis]
+            return (weights @ table[self.item_num])[:, np.newaxis]
         shape = (n_users, len(table))
-        of_weighting = (
-            scipy.sparse.csr_matrix((weights, self.item_num, self.starts), shape=shape) for weights in self.weights
-        )
+        of_weighting = (scipy.sparse.csr_matrix((own, self.item_num, self.starts), shape=shape) for own in weights)
         return np.stack([np.asarray(events @ table, np.float32) for events in of_weighting])
 
 

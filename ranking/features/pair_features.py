@@ -13,7 +13,7 @@ from belfry.ranking.features.base import Arrays, Column, FeatureGroup, PairReque
 from belfry.ranking.features.config import PairFeaturesConfig
 from belfry.ranking.features.groups.categories import Categories
 from belfry.ranking.features.groups.cooccurrence import SessionCooccurrence
-from belfry.ranking.features.groups.ease import Ease
+from belfry.ranking.features.groups.ease import Ease, EaseByRating
 from belfry.ranking.features.groups.numeric import NumericColumns
 from belfry.ranking.features.groups.popularity import Popularity
 from belfry.ranking.features.groups.ratings import Ratings
@@ -27,6 +27,7 @@ from belfry.ranking.features.list_places import standard_scores
 GROUPS: tuple[type[FeatureGroup], ...] = (
     RetrievalScores,
     Ease,
+    EaseByRating,
     Cosine,
     Followers,
     Popularity,

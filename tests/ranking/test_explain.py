@@ -114,7 +114,8 @@ def test_words_of_the_columns_of_pair_features() -> None:
         "retrieval's order": {"log_rank"} | and_places("score"),
         "source a": {"score_a", "log_rank_in_a"},
         "source in_b": {"score_in_b", "log_rank_in_in_b"},
-        "similarity to what was watched": and_places("cosine_recency", "ease_uniform", "ease_recency", "svd_16"),
+        "similarity to what was watched": and_places("cosine_recency", "ease_uniform", "ease_recency", "svd_16")
+        | and_places("ease_liked", "ease_disliked"),
         "watched after one another": and_places("followers_recency"),
         "watched in one sitting": and_places("cooccurrence_uniform", "cooccurrence_recency"),
         "popularity": and_places("popularity"),

@@ -42,7 +42,7 @@ def test_sums_over_histories(world: FeatureTables) -> None:
     users = np.array([7, 30, 2], np.int32)
     histories = UserHistories.of(users, world, CONFIG)
     table = np.random.default_rng(0).normal(size=(21, 4)).astype(np.float32)
-    sums = histories.sums(table)
+    sums = histories.sums(table, histories.weights)
     assert sums.shape == (2, 3, 4)
     for place in range(3):
         events = slice(*histories.starts[place : place + 2])

@@ -1,12 +1,14 @@
 """EASE and PureSVD: a history times what the largest singular vectors make of all pairs of items."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from belfry.dataset.candidates import Candidates
 from belfry.dataset.features import FeatureTables
 from belfry.dataset.similarity import ease_weights
-from belfry.ranking.features.groups.ease import Ease
+from belfry.ranking.features.groups.ease import Ease, EaseByRating
 from tests.ranking.features.world import CONFIG, candidates_for, matrix_of, profiles
 
 L2 = CONFIG.ease_l2 * np.sqrt(30)  # of 30 users
@@ -44,6 +46,26 @@ def test_svd_is_the_history_projected_onto_the_largest_singular_vectors(
 def test_sizes_that_the_data_cannot_fill_are_left_out(world: FeatureTables) -> None:
     """20 items have 20 singular vectors, and all of them are the history itself."""
     assert Ease.fit(world, CONFIG.model_copy(update={"svd_sizes": (19, 20)}))["sizes"].tolist() == [19]
+
+
+def test_liked_and_disliked_are_models_of_their_own(
+    world: FeatureTables, asked: Candidates, columns: dict[str, np.ndarray]
+) -> None:
+    """Each learned of the pairs rated above, or below, their user's mean, and asked with those of one user."""
+    history = world.history
+    assert history.rating is not None
+    above = history.rating - [np.nanmean(history.rating[history.user_num == user]) for user in history.user_num]
+    for name, chosen in (("liked", above > 0), ("disliked", above < 0)):
+        pairs = history.select(chosen)
+        profile = profiles(world, "uniform") * (pairs.matrix.toarray() > 0)
+        ease = profile @ ease_weights(pairs.matrix, l2=L2 / 2)
+        found = columns[f"ease_{name}"]
+        np.testing.assert_allclose(found, ease[asked.user_num, asked.item_num], rtol=1e-3, atol=1e-6)
+        assert found.any()
+
+
+def test_without_ratings_nothing_is_liked_or_disliked(world: FeatureTables) -> None:
+    assert not EaseByRating.can_fit(replace(world, history=replace(world.history, rating=None)), CONFIG)
 
 
 def test_item_weights_are_those_of_the_table(world: FeatureTables) -> None:
