@@ -40,6 +40,8 @@ def _import_quietly() -> tuple[Any, Any, Any]:
         )
     os.environ["TF_USE_LEGACY_KERAS"] = "1"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # C++ side: errors only
+    # Steps are short: a second thread of an operation costs more than it saves, and adds up sums in another order.
+    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # oneDNN reorders sums: equal seeds must give equal weights
     with quiet_stderr(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # TensorFlow's own imports warn of NumPy and protobuf internals

@@ -21,7 +21,7 @@ class PairFeaturesConfig(Settings):
     n_neighbours: int = Field(64, ge=1, description="neighbours kept for each watched item")
     shrink: float = Field(30.0, ge=0, description="added to the divisor of a cosine")
     next_steps: int = Field(3, ge=1, description="events between an item and one that counts as following it, at most")
-    ease_rank: int = Field(256, ge=1, description="singular vectors that EASE is solved in")
+    ease_rank: int = Field(128, ge=1, description="singular vectors that EASE is solved in")
     ease_l2: float = Field(6.5, gt=0, description="regularisation of EASE per square root of the number of users")
     svd_sizes: tuple[Annotated[int, Field(ge=1)], ...] = Field(
         (16, 48), description="first singular vectors, an affinity for each number of them; at most ease_rank"
@@ -30,6 +30,7 @@ class PairFeaturesConfig(Settings):
         60, ge=0, description="seconds between two watches of one session; 0: no columns of co-occurrence in sessions"
     )
     session_steps: int = Field(60, ge=1, description="events between two watches of one session, at most")
+    session_neighbours: int = Field(32, ge=1, description="neighbours by session kept for each watched item")
     time_bins: int = Field(256, ge=1, description="parts of equally many events that time is cut into, at most")
     segment_smoothing: float = Field(20.0, gt=0, description="watches that a user segment's lift is shrunk by")
     max_categories: int = Field(100, ge=2, description="user columns with more categories make no segments")

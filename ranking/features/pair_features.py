@@ -9,7 +9,7 @@ import numpy as np
 from belfry.dataset.candidates import Candidates
 from belfry.dataset.features import FeatureTables
 from belfry.ranking.base import Matrix
-from belfry.ranking.features.base import Arrays, Column, FeatureGroup, PairRequest, Values
+from belfry.ranking.features.base import Arrays, Column, FeatureGroup, PairRequest
 from belfry.ranking.features.config import PairFeaturesConfig
 from belfry.ranking.features.groups.categories import Categories
 from belfry.ranking.features.groups.cooccurrence import SessionCooccurrence
@@ -93,14 +93,14 @@ class PairFeatures:
 
     def _compute(self, request: PairRequest, into: Matrix) -> None:
         """Fill `into` [n_rows, n_columns] with one block."""
-        own: list[Values] = []
-        placed: list[Values] = []
+        columns = np.empty(into.T.shape, np.float32)  # filled a column at a time, so turned over once at the end
+        n_own, placed = 0, []
         for group in self.groups:
             named = group.columns(request.features, request.candidates.sources)
             for column, values in zip(named, group.compute(request), strict=True):
-                own.append(values)
+                columns[n_own] = values
                 if column.has_place:
-                    placed.append(values)
-        for place, values in enumerate(own):
-            into[:, place] = values
-        into[:, len(own) :] = standard_scores(np.array(placed, np.float32), request.candidates.starts).T
+                    placed.append(n_own)
+                n_own += 1
+        columns[n_own:] = standard_scores(columns[placed], request.candidates.starts)
+        into[:] = columns.T

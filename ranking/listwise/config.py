@@ -33,12 +33,7 @@ class NetworkRankerConfig(ListRankerConfig):
         "softmax",
         description="pointwise: binary, squared; pairwise: bpr, hinge; listwise: softmax, approx_ndcg, lambda",
     )
-    members: int = Field(
-        1,
-        ge=1,
-        le=32,
-        description="networks of different seeds whose logits are averaged; each costs a whole training, and an answer",
-    )
+    members: int = Field(3, ge=1, le=32, description="networks of different random starts whose logits are averaged")
     dropout: float = Field(0.2, ge=0, lt=1, description="dropout after each dense layer")
     learning_rate: LearningRate = 4e-3
     batch_lists: int = Field(64, ge=1, description="lists in a training step")
@@ -71,6 +66,7 @@ class CrossRankerConfig(NetworkRankerConfig):
     """Deep & cross network, second version: low-rank cross layers and an MLP over the same inputs."""
 
     kind: Literal["cross"] = "cross"
+    members: int = Field(1, ge=1, le=32, description="as in the other rankers; here each is dear")
     widths: tuple[Width, ...] = Field((64, 32), min_length=1, description="units of the dense layers")
     cross_layers: int = Field(2, ge=1, description="cross layers; layer i gives interactions of order i + 2")
     projection_size: int = Field(32, ge=1, description="rank of a cross layer")
@@ -81,6 +77,7 @@ class WideDeepRankerConfig(NetworkRankerConfig):
     """Wide & deep: a linear model of features and items, and an MLP that also reads embeddings of user and item."""
 
     kind: Literal["wide_deep"] = "wide_deep"
+    members: int = Field(1, ge=1, le=32, description="as in the other rankers; here each is dear")
     widths: tuple[Width, ...] = Field((64, 32), min_length=1, description="units of the dense layers")
     embedding_size: int = Field(16, ge=1, description="dimensions of the embeddings of users and of items")
 
@@ -89,6 +86,7 @@ class NeuralMfRankerConfig(NetworkRankerConfig):
     """Neural matrix factorisation: the product of two embeddings and an MLP over two others; ids alone."""
 
     kind: Literal["neural_mf"] = "neural_mf"
+    members: int = Field(1, ge=1, le=32, description="as in the other rankers; here each is dear")
     widths: tuple[Width, ...] = Field((64, 32), min_length=1, description="units of the dense layers")
     embedding_size: int = Field(32, ge=1, description="dimensions of each of the four embeddings")
 
@@ -97,6 +95,7 @@ class AttentionRankerConfig(NetworkRankerConfig):
     """Target attention: each candidate looks at the user's newest events, and an MLP reads what it saw."""
 
     kind: Literal["attention"] = "attention"
+    members: int = Field(1, ge=1, le=32, description="as in the other rankers; here each is dear")
     widths: tuple[Width, ...] = Field((64, 32), min_length=1, description="units of the dense layers")
     embedding_size: int = Field(16, ge=1, description="dimensions of the embedding of items")
     attention_units: int = Field(16, ge=1, description="hidden units of what weighs an event for a candidate")
@@ -106,6 +105,7 @@ class TransformerRankerConfig(NetworkRankerConfig):
     """A compact transformer over the list: each candidate is scored in the light of the others."""
 
     kind: Literal["transformer"] = "transformer"
+    members: int = Field(1, ge=1, le=32, description="as in the other rankers; here each is dear")
     rows_per_list: int | None = Field(None, ge=2, description="as in the other rankers; here a row reads the others")
     size: int = Field(32, ge=1, description="dimensions of a candidate")
     n_blocks: int = Field(2, ge=1, description="attention blocks")

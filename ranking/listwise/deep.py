@@ -10,26 +10,26 @@ import numpy as np
 import numpy.typing as npt
 
 from belfry.layers.backend import Tensor, keras, tf
-from belfry.layers.config import imported
 from belfry.layers.export import export_onnx
 from belfry.layers.model import CONFIG_FILE, Model, Progress, no_progress
 from belfry.layers.steps.loop import Batch, Nest, Stack, Trainer
 from belfry.layers.training import train_epochs
-from belfry.layers.weights import load_weights, save_weights
+from belfry.layers.weights import WEIGHTS_FILE, load_weights, save_weights
 from belfry.ranking.base import Scores
 from belfry.ranking.example_store import ExampleSource
 from belfry.ranking.examples import Examples
 from belfry.ranking.lists import Lists
 from belfry.ranking.listwise.config import NetworkRankerConfig
+from belfry.ranking.listwise.ensemble import Ensemble
 from belfry.ranking.listwise.losses import list_loss
-from belfry.ranking.listwise.networks import Inputs, RankerNetwork, Sizes, empty_inputs
+from belfry.ranking.listwise.networks import Sizes, empty_inputs
 from belfry.ranking.listwise.serving import GRAPH_FILE
 from belfry.ranking.registry import KINDS
 
 _BYTES_PER_BLOCK = 1 << 26  # of features that are handed to the graph at once
 
 
-class DeepRanker(Model[NetworkRankerConfig, "list[RankerNetwork]"]):
+class DeepRanker(Model[NetworkRankerConfig, Ensemble]):
     """One logit for each candidate: the mean of the members' logits."""
 
     def fit(
@@ -42,10 +42,10 @@ class DeepRanker(Model[NetworkRankerConfig, "list[RankerNetwork]"]):
         n_items: int,
         progress: Progress = no_progress,
     ) -> Self:
-        """Train from nothing on `examples`, each member with its own seed, and return itself.
+        """Train from nothing on `examples` and return itself.
 
-        Of each member the weights of the epoch with the best NDCG@10 on `validation` are kept. Users and items are
-        numbered from 1 to `n_users` and `n_items`.
+        The weights of the evaluation with the best NDCG@10 on `validation` are kept. Users and items are numbered from
+        1 to `n_users` and `n_items`.
 
         Raises:
             DivergenceError: a feature or the loss is not finite; the message names it.
@@ -58,44 +58,38 @@ class DeepRanker(Model[NetworkRankerConfig, "list[RankerNetwork]"]):
         n_steps = int(np.clip(steps_of_epoch * config.epochs, config.min_steps, config.max_steps))
         n_epochs = -(-n_steps // steps_of_epoch)
         n_rows = min(config.rows_per_list or statistics.longest, statistics.longest)
-        trainer = Trainer(_network(config, self._sizes), partial(_losses, config.objective))
-        self._learned = members = []
-        for member in range(config.members):
-            done_before = member * n_epochs
-            own_seed = seed * config.members + member  # no two seeds share a member
-            keras.utils.set_random_seed(own_seed)
-            network = _network(config, self._sizes)
-            network.adapt(statistics.mean, statistics.deviation)
-            trainer.restart(network)
-            train_epochs(
-                network,
-                _epochs(trainer, network, examples, config, n_epochs, n_rows, np.random.default_rng(own_seed)),
-                name="ranker",
-                n_epochs=n_epochs,
-                validate=partial(_ndcg, network, validation),
-                evaluate_every=max(1, n_epochs // config.evaluations),
-                patience=config.evaluations + 1,
-                progress=lambda done, total, before=done_before: progress(before + done, config.members * total),  # type: ignore[misc]
-            )
-            members.append(network)
+        keras.utils.set_random_seed(seed)
+        self._learned = network = Ensemble(config, self._sizes)
+        network.adapt(statistics.mean, statistics.deviation)
+        trainer = Trainer(Ensemble(config, self._sizes), partial(_losses, config.objective))
+        trainer.restart(network)
+        train_epochs(
+            network,
+            _epochs(trainer, network, examples, config, n_epochs, n_rows, np.random.default_rng(seed)),
+            name="ranker",
+            n_epochs=n_epochs,
+            validate=lambda: float(validation.ndcg(self.score_lists(validation.lists)).mean()),
+            evaluate_every=max(1, n_epochs // config.evaluations),
+            patience=config.evaluations + 1,
+            progress=progress,
+        )
         return self
 
     def score_lists(self, lists: Lists) -> Scores:
         """[n_rows] float32 logits."""
-        return _score(self.learned, lists)
+        network, parts = self.learned, [np.zeros(0, np.float32)]
+        for block in lists.blocks():
+            rows, present = lists.padded_rows(block)
+            parts.append(network.mean_logit(lists.inputs(block, rows, present, network.reads)).numpy()[present])
+        return np.concatenate(parts)
 
     def save(self, directory: Path) -> None:
-        members = self.learned
+        network = self.learned
         directory.mkdir(parents=True, exist_ok=True)
-        saved = {
-            "config": self.config.model_dump(mode="json"),
-            "names": self.names,
-            "sizes": self._sizes._asdict(),
-            "members": len(members),
-        }
-        (directory / CONFIG_FILE).write_text(json.dumps(saved, indent=2))
-        for number, network in enumerate(members):
-            save_weights(network, directory / _weights_file(number))
+        config, sizes = self.config.model_dump(mode="json"), self._sizes._asdict()
+        text = json.dumps({"config": config, "names": self.names, "sizes": sizes}, indent=2)
+        (directory / CONFIG_FILE).write_text(text)
+        save_weights(network, directory / WEIGHTS_FILE)
 
     @classmethod
     def load(cls, directory: Path) -> Self:
@@ -104,46 +98,15 @@ class DeepRanker(Model[NetworkRankerConfig, "list[RankerNetwork]"]):
         config = KINDS[saved["config"]["kind"]].config.model_validate(saved["config"])
         model = cls(cast(NetworkRankerConfig, config))
         model.names, model._sizes = tuple(saved["names"]), Sizes(**saved["sizes"])
-        model._learned = []
-        for number in range(saved["members"]):
-            network = _network(model.config, model._sizes)
-            load_weights(network, directory / _weights_file(number))
-            model._learned.append(network)
+        model._learned = Ensemble(model.config, model._sizes)
+        load_weights(model._learned, directory / WEIGHTS_FILE)
         return model
 
     def export(self, directory: Path) -> None:
-        """Write all members as one ONNX graph; its inputs are those of `Lists.padded` that the network reads."""
-        members = self.learned
-        export_onnx(
-            lambda inputs: _mean_logit(members, inputs),
-            empty_inputs(len(self.names), members[0].reads),
-            directory / GRAPH_FILE,
-            output="score",
-        )
-
-
-def _network(config: NetworkRankerConfig, sizes: Sizes) -> RankerNetwork:
-    return cast(RankerNetwork, imported(KINDS[config.kind].network).of(config, sizes))
-
-
-def _weights_file(number: int) -> str:
-    return f"member{number}.weights.npz"
-
-
-def _mean_logit(members: list[RankerNetwork], inputs: Inputs) -> Tensor:
-    return tf.add_n([network(inputs, training=False) for network in members]) / len(members)
-
-
-def _score(members: list[RankerNetwork], lists: Lists) -> Scores:
-    parts = [np.zeros(0, np.float32)]
-    for block in lists.blocks():
-        rows, present = lists.padded_rows(block)
-        parts.append(_mean_logit(members, lists.inputs(block, rows, present, members[0].reads)).numpy()[present])
-    return np.concatenate(parts)
-
-
-def _ndcg(network: RankerNetwork, validation: Examples) -> float:
-    return float(validation.ndcg(_score([network], validation.lists)).mean())
+        """Write all members as one ONNX graph; its inputs are those of `Lists.inputs` that the network reads."""
+        network = self.learned
+        example = empty_inputs(len(self.names), network.reads)
+        export_onnx(network.mean_logit, example, directory / GRAPH_FILE, output="score")
 
 
 class _Statistics(NamedTuple):
@@ -169,19 +132,20 @@ class _Statistics(NamedTuple):
         return cls(mean.astype(np.float32), deviation.astype(np.float32), longest)
 
 
-def _losses(objective: str, network: RankerNetwork, batch: Batch, shared: Nest) -> tuple[Tensor, Tensor]:
-    """The loss of a step, twice: it is what training lowers. Nothing is shared by the steps."""
+def _losses(objective: str, network: Ensemble, batch: Batch, shared: Nest) -> tuple[Tensor, Tensor]:
+    """The mean loss of the members, twice: it is what training lowers. Nothing is shared by the steps."""
     inputs, labels, present, log_weight = batch["lists"]
     logits = network(inputs, training=True)
     if objective == "softmax":
         logits += log_weight
-    loss = list_loss(objective, logits, labels, present)
+    losses = [list_loss(objective, of_member, labels, present) for of_member in tf.unstack(logits)]
+    loss = tf.add_n(losses) / len(losses)
     return loss, loss
 
 
 def _epochs(
     trainer: Trainer,
-    network: RankerNetwork,
+    network: Ensemble,
     examples: ExampleSource,
     config: NetworkRankerConfig,
     n_epochs: int,

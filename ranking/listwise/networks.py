@@ -1,10 +1,10 @@
 """The networks that `belfry.ranking.registry` names by kind; all give one logit for each candidate of padded lists.
 
-Inputs are those of `Lists.padded`; `reads` names those that a network, and so its graph, takes.
+Inputs are those of `Lists.inputs`, `pairs` as `Ensemble` makes them; `reads` names those that a network takes.
 """
 
 from collections.abc import Mapping
-from typing import ClassVar, NamedTuple, Self, TypeAlias
+from typing import ClassVar, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -26,8 +26,6 @@ from belfry.ranking.listwise.config import (
 )
 
 Inputs: TypeAlias = Mapping[str, Tensor]
-_MAX_DEVIATION = 6.0  # standardised features are clipped to +- this
-_EPSILON = 1e-6  # a smaller standard deviation is that of a constant feature, which is not scaled
 
 
 class Sizes(NamedTuple):
@@ -45,29 +43,8 @@ class RankerNetwork(keras.Model):  # type: ignore[misc]
 
     def __init__(self, config: NetworkRankerConfig, sizes: Sizes) -> None:
         super().__init__(name="ranker")
-        self.n_features = sizes.n_features
-        shape = (sizes.n_features,)
-        self.centre = self.add_weight(name="centre", shape=shape, trainable=False, initializer="zeros")
-        self.scale = self.add_weight(name="scale", shape=shape, trainable=False, initializer="ones")
         self.drop = Dropout(config.dropout)
         self.head = keras.layers.Dense(1, name="head")
-
-    @classmethod
-    def of(cls, config: NetworkRankerConfig, sizes: Sizes) -> Self:
-        """The network with all of its weights built, of random values."""
-        network = cls(config, sizes)
-        network(empty_inputs(sizes.n_features, network.reads))
-        return network
-
-    def adapt(self, mean: npt.NDArray[np.float32], deviation: npt.NDArray[np.float32]) -> None:
-        """Standardise features by this mean and standard deviation; both [n_features]."""
-        self.centre.assign(mean)
-        self.scale.assign(np.where(deviation > _EPSILON, deviation, 1))
-
-    def standardised(self, inputs: Inputs) -> Tensor:
-        """[n_lists, longest, 2 * n_features] standardised features x, and sign(x) log(1 + |x|)."""
-        standard = tf.clip_by_value((inputs["pairs"] - self.centre) / self.scale, -_MAX_DEVIATION, _MAX_DEVIATION)
-        return tf.concat([standard, tf.sign(standard) * tf.math.log(1.0 + tf.abs(standard))], axis=-1)
 
     def embedding(self, n_numbers: int, size: int, name: str) -> Tensor:
         """A table [n_numbers, size] of small random values."""
@@ -83,7 +60,7 @@ class DeepNetwork(RankerNetwork):
         self.mlp = mlp(config.widths, dropout=config.dropout, name="mlp")
 
     def call(self, inputs: Inputs, training: bool = False) -> Tensor:
-        return tf.squeeze(self.head(self.mlp(self.standardised(inputs), training=training)), axis=-1)
+        return tf.squeeze(self.head(self.mlp(inputs["pairs"], training=training)), axis=-1)
 
 
 class CrossNetwork(RankerNetwork):
@@ -99,8 +76,8 @@ class CrossNetwork(RankerNetwork):
 
     def call(self, inputs: Inputs, training: bool = False) -> Tensor:
         item = self.drop(tf.gather(self.items, inputs["item"]), training=training)
-        read = tf.concat([self.standardised(inputs), item], axis=-1)
-        width = 2 * self.n_features + self.items.shape[1]
+        read = tf.concat([inputs["pairs"], item], axis=-1)
+        width = read.shape[-1]
         flat = tf.reshape(read, [-1, width])  # cross layers take rows
         crossed = flat
         for layer in self.cross:
@@ -127,7 +104,7 @@ class WideDeepNetwork(RankerNetwork):
         self.mlp = mlp(config.widths, dropout=config.dropout, name="mlp")
 
     def call(self, inputs: Inputs, training: bool = False) -> Tensor:
-        features = self.standardised(inputs)
+        features = inputs["pairs"]
         item = self.drop(tf.gather(self.items, inputs["item"]), training=training)
         user = self.drop(tf.gather(self.users, inputs["user"]), training=training)[:, tf.newaxis]
         parts = [features, item, user + tf.zeros_like(item), user * item]
@@ -184,7 +161,7 @@ class AttentionNetwork(RankerNetwork):
         weights = tf.squeeze(self.weigh(tf.nn.swish(hidden)), axis=-1)
         weights *= tf.cast(inputs["history"] > 0, tf.float32)[:, tf.newaxis]
         attended = tf.matmul(weights, events) / HISTORY_LENGTH**0.5
-        read = tf.concat([self.standardised(inputs), item, attended, attended * item], axis=-1)
+        read = tf.concat([inputs["pairs"], item, attended, attended * item], axis=-1)
         return tf.squeeze(self.head(self.mlp(read, training=training)), axis=-1)
 
 
@@ -205,7 +182,7 @@ class TransformerNetwork(RankerNetwork):
         self.last = mlp((config.size,), dropout=config.dropout, name="mlp")
 
     def call(self, inputs: Inputs, training: bool = False) -> Tensor:
-        steps = self.enter(self.standardised(inputs))
+        steps = self.enter(inputs["pairs"])
         for block in self.context:
             steps = block(steps, inputs["present"], training=training)
         return tf.squeeze(self.head(self.last(self.norm(steps), training=training)), axis=-1)

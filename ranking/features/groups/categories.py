@@ -54,7 +54,7 @@ class Categories(FeatureGroup):
                 profile[:, 0] = 0
                 total = profile.sum(axis=1, keepdims=True)
                 profile = (profile / np.maximum(total, _EPSILON) - self.arrays[name]) * (histories.lengths > 0)[:, None]
-                columns.append(profile.ravel()[asked_cells] @ np.ones(width) / n_asked)
+                columns.append(profile.astype(np.float32).take(asked_cells) @ np.ones(width, np.float32) / n_asked)
         return columns
 
 

@@ -28,6 +28,11 @@ class SessionCooccurrence(NeighbourGroup):
         return features.history.timestamp_s is not None and config.session_gap_s > 0
 
     @staticmethod
+    def n_neighbours(config: PairFeaturesConfig) -> int:
+        """A history is read as a whole here, so fewer than for its newest items."""
+        return config.session_neighbours
+
+    @staticmethod
     def similarities(features: FeatureTables, config: PairFeaturesConfig) -> "scipy.sparse.csr_matrix[np.float32]":
         """All pairs that occur."""
         history = features.history

@@ -51,7 +51,7 @@ def test_events_many_steps_apart_are_no_pair(sessions: FeatureTables) -> None:
 
 def test_only_the_largest_weights_are_kept(sessions: FeatureTables) -> None:
     """Of equal ones, that of the lower item number."""
-    weights = weights_of(sessions, CONFIG.model_copy(update={"n_neighbours": 1}))
+    weights = weights_of(sessions, CONFIG.model_copy(update={"session_neighbours": 1}))
     assert np.argwhere(weights).tolist() == [[1, 2], [2, 1], [3, 1]]
 
 
