@@ -146,9 +146,13 @@ def ease_weights(matrix: "scipy.sparse.csr_matrix[np.float32]", *, l2: float) ->
 
     Source: Steck, Embarrassingly shallow autoencoders for sparse data, WWW 2019.
     """
+    from scipy.linalg import lapack
+
     gram = (matrix.T @ matrix).toarray().astype(np.float64)
     gram[np.diag_indices_from(gram)] += l2
-    inverse = np.linalg.inv(gram)  # P
+    factor, _ = lapack.dpotrf(gram, lower=True, overwrite_a=True)
+    inverse, _ = lapack.dpotri(factor, lower=True, overwrite_c=True)
+    inverse = np.tril(inverse) + np.tril(inverse, -1).T  # P
     weights = -inverse / np.diag(inverse)
     np.fill_diagonal(weights, 0)
     return np.asarray(weights, np.float32)

@@ -17,6 +17,8 @@ from belfry.ranking.base import Matrix
 from belfry.ranking.features.config import PairFeaturesConfig
 from belfry.ranking.features.history import UserHistories
 
+_USERS_PER_PRODUCT = 32  # the factors of their candidates, 3 MB at 200 of them, stay in the cache
+
 Arrays: TypeAlias = dict[str, npt.NDArray[Any]]
 Values: TypeAlias = npt.NDArray[np.floating]  # [n_rows] of one column
 
@@ -80,6 +82,21 @@ class PairRequest:
         if table.shape[-2] * table.shape[-1] == len(self.items):
             return table.reshape(*table.shape[:-2], len(self.items))
         return table[..., self._present]
+
+    def products(self, queries: Matrix, factors: Matrix) -> Matrix:
+        """[n_queries, n_rows] products of each user's queries with the factors of their candidates.
+
+        Args:
+            queries: [n_queries, n_users, n_factors].
+            factors: [n_items + 1, n_factors].
+        """
+        items = self.item_table
+        products = np.empty((len(items), len(queries), items.shape[1]), np.float32)
+        for first in range(0, len(items), _USERS_PER_PRODUCT):
+            users = slice(first, first + _USERS_PER_PRODUCT)
+            read = queries[:, users].transpose(1, 0, 2)
+            np.matmul(read, factors[items[users]].transpose(0, 2, 1), out=products[users])
+        return self.rows_of(products.transpose(1, 0, 2))
 
     @cached_property
     def _present(self) -> Mask:

@@ -21,10 +21,11 @@ class PairFeaturesConfig(Settings):
     n_neighbours: int = Field(64, ge=1, description="neighbours kept for each watched item")
     shrink: float = Field(30.0, ge=0, description="added to the divisor of a cosine")
     next_steps: int = Field(3, ge=1, description="events between an item and one that counts as following it, at most")
-    ease_rank: int = Field(128, ge=1, description="singular vectors that EASE is solved in")
+    ease_max_items: int = Field(5000, ge=0, description="larger catalogues have EASE solved in singular vectors")
+    ease_rank: int = Field(128, ge=1, description="singular vectors that EASE is solved in, where it is")
     ease_l2: float = Field(6.5, gt=0, description="regularisation of EASE per square root of the number of users")
     svd_sizes: tuple[Annotated[int, Field(ge=1)], ...] = Field(
-        (16, 48), description="first singular vectors, an affinity for each number of them; at most ease_rank"
+        (16, 48), description="singular vectors; an affinity for each"
     )
     session_gap_s: int = Field(
         60, ge=0, description="seconds between two watches of one session; 0: no columns of co-occurrence in sessions"

@@ -87,9 +87,13 @@ class UserHistories:
         n_users = len(self.starts) - 1
         if n_users == 1:  # not worth the load of a sparse library
             return (weights @ table[self.item_num])[:, np.newaxis]
-        shape = (n_users, len(table))
-        of_weighting = (scipy.sparse.csr_matrix((own, self.item_num, self.starts), shape=shape) for own in weights)
-        return np.stack([np.asarray(events @ table, np.float32) for events in of_weighting])
+        totals = np.empty((len(weights), n_users, table.shape[1]), np.float32)
+        for total, own in zip(totals, weights, strict=True):
+            counted = own != 0  # of the recent history, few are
+            starts = np.append(0, np.cumsum(counted))[self.starts]
+            cells = (own[counted], self.item_num[counted], starts)
+            total[:] = scipy.sparse.csr_matrix(cells, shape=(n_users, len(table))) @ table
+        return totals
 
 
 def means(values: npt.NDArray[np.floating], starts: Positions) -> npt.NDArray[np.float32]:

@@ -20,6 +20,7 @@ from belfry.ranking.features.groups.ratings import Ratings
 from belfry.ranking.features.groups.retrieval_scores import RetrievalScores
 from belfry.ranking.features.groups.segments import Segments
 from belfry.ranking.features.groups.similar import Cosine, Followers
+from belfry.ranking.features.groups.svd import Svd
 from belfry.ranking.features.groups.times import WatchTimes
 from belfry.ranking.features.list_places import standard_scores
 
@@ -28,6 +29,7 @@ GROUPS: tuple[type[FeatureGroup], ...] = (
     RetrievalScores,
     Ease,
     EaseByRating,
+    Svd,
     Cosine,
     Followers,
     Popularity,

@@ -214,13 +214,13 @@ def test_the_order_of_the_columns_is_that_of_the_groups() -> None:
     """A seed gives the same ranker only as long as they stay in order; columns that are not named here are free."""
     world = random_world()
     placed = [
-        *("score", "ease_uniform", "ease_recency", "svd_16", "ease_liked", "ease_disliked"),
+        *("score", "ease_uniform", "ease_recency", "ease_liked", "ease_disliked", "svd_16"),
         *("cosine_recency", "followers_recency", "popularity"),
         *("near_4", "cooccurrence_uniform", "cooccurrence_recency"),
     ]
     expected = [
         *("score", "log_rank", "score_a", "log_rank_in_a", "score_b", "log_rank_in_b"),
-        *("ease_uniform", "ease_recency", "svd_16", "ease_liked", "ease_disliked"),
+        *("ease_uniform", "ease_recency", "ease_liked", "ease_disliked", "svd_16"),
         *("cosine_recency", "followers_recency"),
         *("popularity", "history_length", "history_popularity"),
         *("near_1", "lift_1", "near_4", "lift_4", "near_16", "lift_16", "item_age", "idle_days"),
