@@ -3,7 +3,6 @@
 import numpy as np
 import numpy.typing as npt
 import scipy  # its parts load when they are used
-from threadpoolctl import threadpool_limits
 
 from belfry.dataset.interactions import Interactions
 
@@ -123,6 +122,8 @@ def truncated_svd(
 
     Source: Halko, Martinsson and Tropp, Finding structure with randomness, SIAM Review 2011.
     """
+    from threadpoolctl import threadpool_limits
+
     size = min(rank + _OVERSAMPLING, *matrix.shape)
     block = np.random.default_rng(seed).normal(size=(matrix.shape[1], size)).astype(np.float32)
     with threadpool_limits(1, "blas"):

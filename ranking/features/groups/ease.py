@@ -57,9 +57,10 @@ class Ease(FeatureGroup):
         return _columns(self.arrays, request, weights, sums, [uniform * (place < size) for size in self.arrays[_SIZES]])
 
     def item_weights(self, watched: ItemNums, items: ItemNums) -> Matrix:
-        """[n_items, n_watched] the entries of B."""
+        """[n_items, n_watched] the entries of B, equal to the bit whatever other items are asked for."""
         factors = self.arrays["factors"]
-        weights = (factors[items] * self.arrays["gain"]) @ factors[watched].T / self.arrays["diagonal"][items, None]
+        products = np.einsum("if,wf->iw", factors[items] * self.arrays["gain"], factors[watched])
+        weights = products / self.arrays["diagonal"][items, np.newaxis]
         return np.asarray(np.where(items[:, np.newaxis] == watched, 0, weights), np.float32)
 
 
