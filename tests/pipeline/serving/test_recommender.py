@@ -209,12 +209,15 @@ def test_blocks_of_users_give_what_all_at_once_give(
     assert recommender.recommend_many([], 10).num_rows == 0
 
 
-def test_a_first_list_loads_only_what_it_needs(tiny_run: Path) -> None:
+def test_a_first_list_loads_only_what_it_needs(tiny_run: Path, recommender: Recommender, users: list[int]) -> None:
+    known = next(user for user in users if recommender.recommend(user)[0].origin not in ("cold", "unranked"))
     program = (
-        "import sys; from belfry import recommend; assert recommend(1, artifacts=sys.argv[1]);"
-        "print([name for name in ('pandas', 'scipy.optimize', 'pyarrow.dataset') if name in sys.modules])"
+        "import sys; from belfry import recommend; run, user = sys.argv[1], int(sys.argv[2]);"
+        "assert recommend(user, artifacts=run)[0].origin != 'cold' and recommend(user, artifacts=run, explain=True);"
+        "unneeded = ('pandas', 'scipy.optimize', 'scipy.sparse', 'scipy.special', 'pyarrow.dataset');"
+        "print([name for name in unneeded if name in sys.modules])"
     )
-    command = [sys.executable, "-c", program, str(tiny_run)]
+    command = [sys.executable, "-c", program, str(tiny_run), str(known)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=60, check=True)
     assert done.stdout.strip() == "[]"
 
