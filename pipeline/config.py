@@ -93,7 +93,7 @@ class PipelineConfig(Settings):
         ge=2,
         le=50,
         description="cross-fitted parts of a random holdout, windows of a time holdout; "
-        "no more of them are trained on than max_lists asks for",
+        "no more of them are trained on than the ranker needs",
     )
     pair_features: PairFeaturesConfig = PairFeaturesConfig()
     max_lists: int = Field(10_000, ge=1, description="candidate lists that the ranker learns from, over all folds")

@@ -5,7 +5,7 @@ from typing import Self
 
 import numpy as np
 import numpy.typing as npt
-import scipy  # its parts load when they are used
+import scipy  # its solvers load when something is fitted
 
 from belfry.ranking.base import Scores
 
@@ -31,7 +31,7 @@ class Calibration:
         def loss(parameters: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:
             slope = np.exp(parameters[0])
             logits = slope * standard + parameters[1]
-            error = scipy.special.expit(logits) - target
+            error = _sigmoid(logits) - target
             value = float((np.logaddexp(0, logits) - target * logits).mean())
             return value, np.array([(error * standard).mean() * slope, error.mean()])
 
@@ -41,9 +41,13 @@ class Calibration:
 
     def __call__(self, scores: npt.NDArray[np.floating]) -> Scores:
         """[n_rows] float32 from 0 to 1: how probable it is that what was held back held this candidate."""
-        log_odds = self.slope * scores.astype(np.float64) + self.intercept
-        probabilities: Scores = scipy.special.expit(log_odds).astype(np.float32)
+        probabilities: Scores = _sigmoid(self.slope * scores.astype(np.float64) + self.intercept).astype(np.float32)
         return probabilities
+
+
+def _sigmoid(logits: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """1 / (1 + exp(-logits)), without overflow; a first list need not wait for SciPy's special functions."""
+    return np.exp(-np.logaddexp(0, -logits))
 
 
 def deviation(values: npt.NDArray[np.floating]) -> float:

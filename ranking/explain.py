@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
-import scipy  # its parts load when they are used
 
 from belfry.dataset.vocabulary import ItemNums
 from belfry.ranking.base import ListScorer, Matrix
@@ -70,5 +69,5 @@ def contributions(pair_features: PairFeatures, watched: ItemNums, items: ItemNum
 
 def _log_odds(ranker: ListScorer, lists: Lists, pairs: Matrix) -> npt.NDArray[np.float64]:
     probability = ranker.score_lists(replace(lists, pairs=pairs)).astype(np.float64)
-    log_odds: npt.NDArray[np.float64] = scipy.special.logit(np.clip(probability, 1 - _CLOSE_TO_ONE, _CLOSE_TO_ONE))
-    return log_odds
+    probability = np.clip(probability, 1 - _CLOSE_TO_ONE, _CLOSE_TO_ONE)
+    return np.log(probability) - np.log1p(-probability)

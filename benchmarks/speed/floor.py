@@ -11,6 +11,8 @@ import pyarrow.parquet as pq
 
 from belfry.pipeline.runs.manifest import MANIFEST, Manifest, read_manifest
 from belfry.pipeline.training.train import LAST_FIRST_STAGE
+from belfry.ranking.features.groups.cooccurrence import SessionCooccurrence
+from belfry.ranking.features.groups.times import WINDOWS, WatchTimes
 
 
 @dataclass(frozen=True)
@@ -89,12 +91,12 @@ def last_stage_work(run: Run) -> list[Need]:
         epochs = note.get("epochs") if isinstance(note, dict) else None
         if vectors.is_file() and isinstance(epochs, int) and epochs:
             model = source["model"]
-            n_candidates = min(run.n_items, model.get("n_candidates") or run.n_items)
+            is_whole = run.n_items <= (model.get("n_candidates") or run.n_items)
+            n_candidates = run.n_items if is_whole else model.get("n_sampled") or model["n_candidates"]
             dim = np.load(vectors, mmap_mode="r").shape[1]
             flops, read = 6 * run.n_users * dim * n_candidates, 4 * run.n_events * dim
             found.append(Need(f"{epochs} epochs of {name}", flops=epochs * flops, bytes=epochs * read))
-    squares = [shape for shape in run.pair_tables.values() if shape[0] == shape[1]]
-    squares += [shape for name in _sources(run) for shape in _arrays_of(run, name).values() if shape[0] == shape[1]]
+    squares = [shape for name in _sources(run) for shape in _arrays_of(run, name).values() if shape[0] == shape[1]]
     if squares:
         found.append(Need(f"{len(squares)} inverses", flops=float(sum(n**3 for n, _ in squares))))
     return found
@@ -122,18 +124,28 @@ def _source_work(run: Run, length: float) -> Iterator[Need]:
 
 
 def _feature_work(run: Run, length: float, k: int) -> Iterator[Need]:
-    """A square table is read for each pair of a watch and a candidate, any other by rows of both."""
-    pairs, rows_read, width_in_all = 0.0, 0.0, 0
-    for rows, width in run.pair_tables.values():
-        if rows == width:
-            pairs += length * k
-        else:
-            rows_read += (length + k) * width
-            width_in_all += width
-    if pairs:
-        yield Need("pair features: tables of pairs", flops=2 * pairs, lookups=pairs)
-    if rows_read:
-        yield Need("pair features: rows of items", flops=2 * rows_read, bytes=4 * rows_read)
+    """Neighbours are read of each watch, counts at both ends of each window of time, factors of watches and candidates.
+
+    Neighbours by recency are read of the newest watches alone.
+    """
+    settings = run.manifest.config["pair_features"]
+    assert isinstance(settings, dict)
+    newest = min(length, float(str(settings["recent_history"])))
+    neighbours, counts, factors = 0.0, 0.0, 0.0
+    for name, (_, width) in run.pair_tables.items():
+        group, _, array = name.partition("/")
+        if array == "neighbour":
+            neighbours += (length if group == SessionCooccurrence.name else newest) * width
+        elif name == f"{WatchTimes.name}/count":
+            counts += 2 * len(WINDOWS) * k
+        elif array.endswith("factors"):
+            factors += (length + k) * width
+    if neighbours:
+        yield Need("pair features: neighbours", flops=2 * neighbours, lookups=neighbours, bytes=8 * neighbours)
+    if counts:
+        yield Need("pair features: counts by time", flops=counts, lookups=counts)
+    if factors:
+        yield Need("pair features: factors of items", flops=2 * factors, bytes=4 * factors)
 
 
 def _ranker_work(run: Run, k: int) -> Iterator[Need]:

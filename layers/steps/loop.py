@@ -45,7 +45,7 @@ class StepLoop:
 
         Args:
             shared: tensors that every step reads.
-            seed: of the random numbers of these steps, see `belfry.layers.noise`.
+            seed: of the random numbers of these steps, see `belfry.layers.steps.noise`.
         """
         arguments = tf.nest.map_structure(tf.convert_to_tensor, (dict(block), shared, np.int32(seed)))
         if self._run is None:

@@ -1,4 +1,4 @@
-"""DeepRanker: a network of any kind, or several of different seeds, trained on whole candidate lists."""
+"""DeepRanker: a network of any kind, or several side by side, trained on rows drawn of candidate lists."""
 
 import json
 from collections.abc import Callable, Iterator

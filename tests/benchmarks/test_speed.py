@@ -42,9 +42,15 @@ def test_the_floor_counts_what_a_run_holds(tiny_run: Path) -> None:
     (vectors,) = tiny_run.glob("serving/sources/*/vectors.npy")
     dim = np.load(vectors).shape[1]
     assert search.flops == pytest.approx(2 * (length + opened.n_items) * dim)
-    squares = [shape for shape in opened.pair_tables.values() if shape[0] == shape[1]]
-    assert squares
-    assert needs["pair features: tables of pairs"].lookups == pytest.approx(len(squares) * length * k)
+    tables = opened.pair_tables
+    read = {"cosine": min(length, 32), "followers": min(length, 32), "cooccurrence": length}
+    neighbours = sum(n * tables[f"{group}/neighbour"][1] for group, n in read.items())
+    assert needs["pair features: neighbours"].lookups == pytest.approx(neighbours)
+    assert needs["pair features: counts by time"].lookups == 6 * k
+    widths = [
+        tables[name][1] for name in ("ease/factors", "ease_by_rating/liked.factors", "ease_by_rating/disliked.factors")
+    ]
+    assert needs["pair features: factors of items"].bytes == pytest.approx(4 * (length + k) * sum(widths))
     (network,) = (need for what, need in needs.items() if what.startswith("network of"))
     n_weights = int(network.what.split()[2].replace(",", ""))
     assert network.flops == 2 * k * n_weights > 0

@@ -4,6 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import scipy.sparse as sp
+from threadpoolctl import threadpool_limits
 
 from belfry.dataset.interactions import Interactions
 from belfry.dataset.similarity import followers, largest_of_rows, truncated_svd
@@ -33,6 +34,28 @@ def test_equal_matrices_have_equal_vectors_whatever_was_drawn_before() -> None:
     first = truncated_svd(matrix, 8)[1]
     np.random.default_rng(5).normal(size=3)
     np.testing.assert_array_equal(truncated_svd(matrix, 8)[1], first)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_another_seed_gives_the_same_values_to_rounding(seed: int) -> None:
+    matrix = random_matrix(60, 50)
+    np.testing.assert_allclose(truncated_svd(matrix, 8, seed=seed)[0], truncated_svd(matrix, 8)[0], rtol=1e-3)
+
+
+def test_equal_vectors_however_many_threads_may_work() -> None:
+    matrix = random_matrix(3_000, 400)
+    with threadpool_limits(1, "blas"):
+        values, factors = truncated_svd(matrix, 16)
+    with threadpool_limits(4, "blas"):
+        same_values, same_factors = truncated_svd(matrix, 16)
+    np.testing.assert_array_equal(values, same_values)
+    np.testing.assert_array_equal(factors, same_factors)
+
+
+def test_a_matrix_of_zeros_has_one_factor_of_value_zero() -> None:
+    values, factors = truncated_svd(sp.csr_matrix((5, 4), dtype=np.float32), 3)
+    np.testing.assert_array_equal(values, [0])
+    assert factors.shape == (4, 1)
 
 
 def test_a_matrix_of_low_rank_has_no_more_vectors_than_that() -> None:

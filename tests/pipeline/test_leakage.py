@@ -171,8 +171,8 @@ def test_training_hands_each_stage_the_history_of_its_fold(
     assert first.later.item_num.tolist() == folds[0].later.item_num.tolist()
     assert others == [None] * len(folds)
     assert isinstance(trained.ranker, FeaturedRanker)
-    counts = trained.ranker.pair_features.arrays["times/count"]
-    assert counts.tolist() == data.interactions.item_counts.tolist()
+    counts = trained.ranker.pair_features.arrays["times/count"][:, -1]
+    assert counts.tolist() == np.bincount(data.interactions.item_num, minlength=N_ITEMS + 1).tolist()
 
 
 # Deliberate leaks: the check above sees each of them.
@@ -205,7 +205,15 @@ def history_of_all_events(patch: pytest.MonkeyPatch, data: Data) -> None:
     [
         (
             features_of_all_events,
-            {"popularity", "item_rating", "segment.group", "near_3d", "cosine_uniform", "ease_uniform"},
+            {
+                "popularity",
+                "item_rating",
+                "segment.group",
+                "near_4",
+                "cosine_recency",
+                "followers_recency",
+                "ease_uniform",
+            },
         ),
         (candidates_of_all_events, {"candidates"}),
         (history_of_all_events, {"history"}),
@@ -231,7 +239,8 @@ def test_the_history_of_a_window_ends_before_it_starts(data: Data) -> None:
         stage = quick_stage(data, fold.history)
         arrays = PairFeatures.fit(stage.features, config_of("time").pair_features).arrays
         assert stage.features.now_s < start_s
-        assert arrays["times/start_s"] + arrays["times/time"].max() < start_s
+        assert arrays["times/start_s"] + arrays["times/edge"].max() < start_s
+        assert arrays["times/total"][-1] == len(fold.history)
         assert arrays["times/start_s"] + arrays["times/first"].max() < start_s
         assert fold.history.impressions is not None
         assert fold.history.impressions.first_s is not None

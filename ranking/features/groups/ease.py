@@ -51,11 +51,12 @@ class Ease(FeatureGroup):
         return scores[:, request.row_user, request.items]
 
     def item_weights(self, watched: ItemNums, items: ItemNums) -> Matrix:
-        """[n_items, n_watched] the entries of B."""
+        """[n_items, n_watched] the entries of B, equal to the bit whatever other items are asked for."""
         if "table" in self.arrays:
             return np.asarray(self.arrays["table"][np.ix_(watched, items)].T)
         factors = self.arrays["factors"]
-        weights = (factors[items] * self.arrays["gain"]) @ factors[watched].T / self.arrays["diagonal"][items, None]
+        products = np.einsum("if,wf->iw", factors[items] * self.arrays["gain"], factors[watched])
+        weights = products / self.arrays["diagonal"][items, np.newaxis]
         return np.asarray(np.where(items[:, np.newaxis] == watched, 0, weights), np.float32)
 
 

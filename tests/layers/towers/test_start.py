@@ -1,27 +1,10 @@
 import numpy as np
 import pyarrow as pa
 import pytest
-import scipy.sparse as sp
 
 from belfry.dataset.interactions import Interactions
-from belfry.layers.towers.start import item_start, truncated_svd
+from belfry.layers.towers.start import item_start
 from tests.contracts.checkerboard import checkerboard
-
-
-def test_the_decomposition_is_that_of_lapack() -> None:
-    generator = np.random.default_rng(0)
-    dense = generator.random((60, 5)) @ generator.random((5, 40)) + 0.01 * generator.random((60, 40))
-    values, vectors = truncated_svd(sp.csr_matrix(dense.astype(np.float32)), 5, seed=0)
-    _, expected, right = np.linalg.svd(dense)
-    np.testing.assert_allclose(values, expected[:5], rtol=1e-3)
-    np.testing.assert_allclose(np.abs((vectors * right[:5].T).sum(axis=0)), 1, atol=1e-2)
-
-
-def test_beyond_the_rank_values_and_vectors_are_zero() -> None:
-    values, vectors = truncated_svd(sp.csr_matrix(np.eye(3, 4, dtype=np.float32)), 6, seed=0)
-    np.testing.assert_allclose(values, [1, 1, 1, 0, 0, 0], atol=1e-5)
-    assert vectors.shape == (4, 6)
-    assert not vectors[:, 3:].any()
 
 
 def test_items_of_the_same_users_are_near() -> None:
@@ -45,3 +28,9 @@ def test_tiny_data_start_from_noise_in_the_dimensions_that_they_lack(n_rows: int
 def test_equal_seeds_give_equal_vectors() -> None:
     history = checkerboard().history
     np.testing.assert_array_equal(item_start(history, 8, seed=1), item_start(history, 8, seed=1))
+
+
+def test_items_without_a_watch_start_from_nothing() -> None:
+    history = checkerboard().history
+    vectors = item_start(history.select(np.zeros(len(history), np.bool_)), 8, seed=0)
+    assert not vectors.any()

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -191,9 +192,16 @@ def test_blocks_of_users_give_what_all_at_once_give(
 ) -> None:
     asked = [UNKNOWN_USER, *users, UNKNOWN_USER + 1]
     whole = recommender.recommend_many(asked, 10)
+    sizes, answer = [], Recommender._table
+
+    def count(self: Recommender, ids: pa.Array, *arguments: Any) -> pa.Table:
+        sizes.append(len(ids))
+        return answer(self, ids, *arguments)
+
+    monkeypatch.setattr(Recommender, "_table", count)
     monkeypatch.setattr("belfry.pipeline.serving.recommender.ROWS_PER_BLOCK", 1)
     blocks = recommender.recommend_many(asked, 10)
-    assert blocks["user_id"].num_chunks > whole["user_id"].num_chunks == 1
+    assert sizes == [1] * len(asked)
     assert blocks.schema.equals(whole.schema, check_metadata=True)
     for name in ("user_id", "rank", "item_id", "origin"):
         assert blocks[name].equals(whole[name])
@@ -201,12 +209,15 @@ def test_blocks_of_users_give_what_all_at_once_give(
     assert recommender.recommend_many([], 10).num_rows == 0
 
 
-def test_a_first_list_loads_only_what_it_needs(tiny_run: Path) -> None:
+def test_a_first_list_loads_only_what_it_needs(tiny_run: Path, recommender: Recommender, users: list[int]) -> None:
+    known = next(user for user in users if recommender.recommend(user)[0].origin not in ("cold", "unranked"))
     program = (
-        "import sys; from belfry import recommend; assert recommend(1, artifacts=sys.argv[1]);"
-        "print([name for name in ('pandas', 'scipy.optimize', 'pyarrow.dataset') if name in sys.modules])"
+        "import sys; from belfry import recommend; run, user = sys.argv[1], int(sys.argv[2]);"
+        "assert recommend(user, artifacts=run)[0].origin != 'cold' and recommend(user, artifacts=run, explain=True);"
+        "unneeded = ('pandas', 'scipy.optimize', 'scipy.sparse', 'scipy.special', 'pyarrow.dataset');"
+        "print([name for name in unneeded if name in sys.modules])"
     )
-    command = [sys.executable, "-c", program, str(tiny_run)]
+    command = [sys.executable, "-c", program, str(tiny_run), str(known)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=60, check=True)
     assert done.stdout.strip() == "[]"
 

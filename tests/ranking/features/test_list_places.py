@@ -21,6 +21,16 @@ def test_standard_scores_of_each_list_alone(starts: list[int]) -> None:
     assert not standard[1].any()
 
 
+def test_other_lists_change_no_bit() -> None:
+    """Neither their number nor their lengths."""
+    values = np.random.default_rng(0).normal(size=(3, 9 + 30 + 30 + 12)).astype(np.float32)
+    together = standard_scores(values, np.array([0, 9, 39, 69, 81]))
+    alike = standard_scores(values[:, 9:69], np.array([0, 30, 60]))
+    alone = standard_scores(values[:, 9:39], np.array([0, 30]))
+    np.testing.assert_array_equal(together[:, 9:69], alike)
+    np.testing.assert_array_equal(together[:, 9:39], alone)
+
+
 def test_standard_scores_of_nothing() -> None:
     assert standard_scores(np.zeros((2, 0), np.float32), np.array([0, 0])).shape == (2, 0)
     assert standard_scores(np.zeros((0, 3), np.float32), np.array([0, 3])).shape == (0, 3)
