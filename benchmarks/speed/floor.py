@@ -124,24 +124,28 @@ def _source_work(run: Run, length: float) -> Iterator[Need]:
 
 
 def _feature_work(run: Run, length: float, k: int) -> Iterator[Need]:
-    """Neighbours are read of each watch, counts at both ends of each window of time, factors of watches and candidates.
+    """Neighbours and weights of pairs are read of each watch, counts at both ends of each window of time, factors of watches and candidates.
 
     Neighbours by recency are read of the newest watches alone.
     """
     settings = run.manifest.config["pair_features"]
     assert isinstance(settings, dict)
     newest = min(length, float(str(settings["recent_history"])))
-    neighbours, counts, factors = 0.0, 0.0, 0.0
+    neighbours, pairs, counts, factors = 0.0, 0.0, 0.0, 0.0
     for name, (_, width) in run.pair_tables.items():
         group, _, array = name.partition("/")
         if array == "neighbour":
             neighbours += (length if group == SessionCooccurrence.name else newest) * width
+        elif array == "table":  # of EASE, read by both weightings
+            pairs += (length + newest) * k
         elif name == f"{WatchTimes.name}/count":
             counts += 2 * len(WINDOWS) * k
         elif array.endswith("factors"):
             factors += (length + k) * width
     if neighbours:
         yield Need("pair features: neighbours", flops=2 * neighbours, lookups=neighbours, bytes=8 * neighbours)
+    if pairs:
+        yield Need("pair features: weights of pairs of items", flops=2 * pairs, lookups=pairs)
     if counts:
         yield Need("pair features: counts by time", flops=counts, lookups=counts)
     if factors:
