@@ -124,7 +124,8 @@ def _source_work(run: Run, length: float) -> Iterator[Need]:
 
 
 def _feature_work(run: Run, length: float, k: int) -> Iterator[Need]:
-    """Neighbours and weights of pairs are read of each watch, counts at both ends of each window of time, factors of watches and candidates.
+    """Neighbours and weights of pairs are read of each watch, counts at both ends of each window of time, factors of
+    watches and candidates.
 
     Neighbours by recency are read of the newest watches alone.
     """

@@ -25,7 +25,7 @@ from belfry.ranking.listwise.feature_ranker import TrainedFeaturedRanker
 from belfry.ranking.listwise.score_blend import RETRIEVAL, ScoreBlend
 
 EXAMPLE_BYTES = 1 << 30  # of features of examples in memory; what is more waits on disk
-ENOUGH_LISTS = 4_000  # to learn from: a fold more costs a whole first stage (docs/results/features.md)
+ENOUGH_LISTS = 4_000  # to learn from: each fold more costs a whole first stage
 
 
 class ListRankerTrainer:
