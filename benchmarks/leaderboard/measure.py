@@ -90,7 +90,7 @@ def measure(system: System, chosen: Chosen, case: Case, data: Data, seed: int) -
     split = case.split(data.interactions, seed)
     features = data.features(split.train)
     config = system.config(case.name)
-    fitted = fit(config, split.train, features, seed=seed, epochs=chosen.epochs or None)
+    fitted = fit(config, split.train, features, seed=seed, epochs=chosen.epochs)
     users = test_users(split, min_history=case.min_history)
     seen = split.train.seen_items
     lists = fitted.retriever.retrieve(users, features, top_k=TOP_K, exclude=seen)

@@ -64,14 +64,16 @@ def test_other_settings_are_measured_anew(case, store):
     assert result.settings == {"half_life_days": 8}
 
 
-def test_towers_choose_epochs_before_the_test_part(case, store):
-    towers = System("towers", same(TwoTowerConfig(epochs=3, evaluations=3, embedding_size=8)))
+@pytest.mark.parametrize(("start", "fewest"), [("random", 1), ("svd", 0)])
+def test_towers_choose_epochs_before_the_test_part(case, store, start, fewest):
+    """None at all where their start is best: then nothing is trained on the whole train part either."""
+    towers = System("towers", same(TwoTowerConfig(epochs=3, evaluations=3, embedding_size=8, item_start=start)))
     assert measure_missing(case, [towers], store, n_seeds=1) == 0
     chosen = store.chosen(SPLIT, "towers", key(towers))
     result = store.result(SPLIT, "towers", 0, key(towers))
     assert chosen is not None
     assert result is not None
-    assert 1 <= chosen.epochs == result.epochs <= 3
+    assert fewest <= chosen.epochs == result.epochs <= 3
     assert chosen.recall is not None
 
 

@@ -36,7 +36,7 @@ recommender = Recommender.load(sys.argv[1])
 answer = recommender.recommend_many
 
 def slowly(users, *arguments, **options):
-    time.sleep(0.2 * (len(users) > 0))
+    time.sleep(0.5 * (len(users) > 0))
     return answer(users, *arguments, **options)
 
 recommender.recommend_many = slowly
