@@ -55,8 +55,7 @@ class Vocabulary:
             ids = as_id_type(ids)
         if ids.type != self.ids.type:
             return np.zeros(len(ids), np.int32)
-        found = pc.fill_null(pc.index_in(ids, value_set=self.ids), -1)
-        return np.asarray(found, dtype=np.int32) + np.int32(1)
+        return positions_in(ids, self.ids) + np.int32(1)
 
     def number(self, id_: Id) -> int:
         """Number of one id, 0 if unknown. An id of the other type is unknown, `"1"` is not `1`."""
@@ -112,6 +111,22 @@ def arrow_positions(positions: npt.NDArray[np.int64]) -> pa.Array:
 def as_numpy(numbers: pa.ChunkedArray) -> npt.NDArray[Any]:
     """The same numbers, without nulls, for NumPy; `to_numpy` would import pandas too."""
     return np.from_dlpack(numbers.combine_chunks())
+
+
+def positions_in(values: pa.Array, value_set: pa.Array) -> Numbers:
+    """[n] position of each value in `value_set`, -1 where it is not there.
+
+    Read from Arrow's memory: to fill nulls with a number, Arrow would import pandas.
+    """
+    found = pc.index_in(values, value_set=value_set)
+    validity, data = found.buffers()
+    if not len(found):
+        return np.zeros(0, np.int32)
+    places = slice(found.offset, found.offset + len(found))
+    positions = np.frombuffer(data, np.int32)[places].copy()
+    if found.null_count:
+        positions[np.unpackbits(np.frombuffer(validity, np.uint8), bitorder="little")[places] == 0] = -1
+    return positions
 
 
 def as_id_type(ids: pa.Array) -> pa.Array:

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from belfry.dataset import columns
 from belfry.dataset.candidates import Candidates
 from belfry.dataset.errors import BelfryError
+from belfry.dataset.vocabulary import as_numpy, positions_in
 from belfry.pipeline.jobs.sinks import repeating_columns
 from belfry.pipeline.runs.disk import remove, sync
 from belfry.pipeline.serving.checks import check_lists
@@ -80,16 +81,18 @@ class BatchJob:
         """
         if not rows.schema.equals(self.schema):
             raise BelfryError(f"the columns are {rows.schema.to_string()} instead of {self.schema.to_string()}")
-        row_user = pc.fill_null(pc.index_in(rows[columns.USER_ID], value_set=asked), -1).to_numpy()
+        if any(column.null_count for column in rows.columns):
+            raise BelfryError("there are nulls")
+        row_user = positions_in(rows[columns.USER_ID].combine_chunks(), asked).astype(np.int64)
         if (row_user < 0).any() or (np.diff(row_user) < 0).any():
             raise BelfryError("there are users that nobody asked for, or not in the order asked")
         recommender = self.recommender
         lists = Candidates(
             users=recommender.users.numbers(asked),
-            row_user=row_user.astype(np.int64),
+            row_user=row_user,
             item_num=recommender.items.numbers(rows[columns.ITEM_ID]),
-            score=rows[columns.SCORE].to_numpy(),
-            rank=rows[columns.RANK].to_numpy(),
+            score=as_numpy(rows[columns.SCORE]),
+            rank=as_numpy(rows[columns.RANK]),
             origin=np.zeros(len(rows), np.int8),
             origins=("read",),
         )

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from belfry.dataset.errors import InputError
-from belfry.dataset.vocabulary import UNKNOWN, Vocabulary
+from belfry.dataset.vocabulary import UNKNOWN, Vocabulary, positions_in
 
 strings = st.text(st.characters(codec="utf-8"), max_size=6)
 int64s = st.integers(-(2**63), 2**63 - 1)
@@ -138,3 +138,16 @@ def test_content_hash_tells_where_ids_end():
         lengths = [len(text).to_bytes(4, "little") for text in (first, second)]
         content = b"string" + lengths[0] + first.encode() + lengths[1] + second.encode()
         assert Vocabulary(pa.array([first, second])).content_hash == hashlib.sha256(content).hexdigest()
+
+
+@pytest.mark.parametrize("first", [0, 3, 9])
+def test_positions_of_values_in_a_slice_of_an_array(first: int) -> None:
+    """Arrow keeps nulls as bits from an offset on."""
+    values = pa.array([5, 7, None, 5, 9, 8, 7, 5, 1, 7, 7])[first:]
+    expected = [{5: 0, 7: 1, 9: 2}.get(value, -1) for value in values.to_pylist()]
+    assert positions_in(values, pa.array([5, 7, 9])).tolist() == expected
+
+
+def test_positions_of_nothing() -> None:
+    assert positions_in(pa.array([], pa.int64()), pa.array([5])).tolist() == []
+    assert positions_in(pa.array([5, 5]), pa.array([5])).tolist() == [0, 0]
