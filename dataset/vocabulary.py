@@ -1,6 +1,7 @@
 """Vocabulary: the caller's ids <-> dense numbers."""
 
 import hashlib
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, TypeAlias
 
@@ -68,7 +69,7 @@ class Vocabulary:
         positions = np.asarray(numbers, dtype=np.int64) - 1
         if len(positions) and positions.min() < 0:
             return self.ids.take(pa.array(positions, mask=positions < 0))
-        return self.ids.take(arrow_positions(positions))
+        return self.ids.take(as_arrow(positions))
 
     def parse(self, text: str) -> Id:
         """An id typed on a command line, in this vocabulary's type.
@@ -100,12 +101,20 @@ class Vocabulary:
         return {id_: position + 1 for position, id_ in enumerate(self.ids.to_pylist())}
 
 
-def arrow_positions(positions: npt.NDArray[np.int64]) -> pa.Array:
-    """The same numbers as int64 of Arrow, in the same memory.
+def as_arrow(numbers: npt.NDArray[np.number]) -> pa.Array:
+    """The same numbers for Arrow, in the same memory.
 
     `pa.array` would do, but its first call imports pandas: a quarter of a second and 40 MiB.
     """
-    return pa.Array.from_buffers(pa.int64(), len(positions), [None, pa.py_buffer(np.ascontiguousarray(positions))])
+    memory = pa.py_buffer(np.ascontiguousarray(numbers))
+    return pa.Array.from_buffers(pa.from_numpy_dtype(numbers.dtype), len(numbers), [None, memory])
+
+
+def texts_as_arrow(texts: Sequence[str]) -> pa.Array:
+    """The same texts for Arrow; as in `as_arrow`, without pandas."""
+    encoded = [text.encode() for text in texts]
+    ends = np.cumsum([0, *map(len, encoded)]).astype(np.int32)
+    return pa.Array.from_buffers(pa.string(), len(texts), [None, pa.py_buffer(ends), pa.py_buffer(b"".join(encoded))])
 
 
 def as_numpy(numbers: pa.ChunkedArray) -> npt.NDArray[Any]:

@@ -14,7 +14,7 @@ from belfry.dataset import columns
 from belfry.dataset.errors import InputError, UnknownUserError
 from belfry.dataset.event_weights import EventWeights
 from belfry.dataset.interactions import SeenItems
-from belfry.dataset.vocabulary import UNKNOWN, Id, ItemNums, Numbers, UserNums, arrow_positions, as_id_type
+from belfry.dataset.vocabulary import UNKNOWN, Id, ItemNums, Numbers, UserNums, as_arrow, as_id_type, texts_as_arrow
 from belfry.pipeline.config import PipelineConfig
 from belfry.pipeline.runs.reader import Run, default_artifacts, open_run
 from belfry.pipeline.runs.tables import load_tables
@@ -166,11 +166,11 @@ class Recommender:
         lists = self._trace(self.two_stage, self.users.numbers(ids), stage, limits).lists
         return pa.table(
             {
-                columns.USER_ID: ids.take(pa.array(lists.row_user)),
-                columns.RANK: pa.array(lists.rank, pa.int32()),
+                columns.USER_ID: ids.take(as_arrow(lists.row_user)),
+                columns.RANK: as_arrow(lists.rank),
                 columns.ITEM_ID: self.items.take(lists.item_num),
-                columns.SCORE: pa.array(lists.score, pa.float32()),
-                columns.ORIGIN: pa.array(lists.origins, pa.string()).take(pa.array(lists.origin)),
+                columns.SCORE: as_arrow(lists.score),
+                columns.ORIGIN: texts_as_arrow(lists.origins).take(as_arrow(lists.origin)),
             },
             metadata={"belfry.run": self.run.name, "belfry.stage": stage},
         )
@@ -251,7 +251,7 @@ class Recommender:
         return Explanation(watched, tuple(Effect(*effect) for effect in reason.features))
 
     def _ids_and_titles(self, items: ItemNums) -> tuple[list[Id], list[str | None]]:
-        titles = self.titles.take(arrow_positions(items.astype(np.int64) - 1))
+        titles = self.titles.take(as_arrow(items.astype(np.int64) - 1))
         return self.items.take(items).to_pylist(), titles.to_pylist()
 
     def _item_numbers(self, ids: Collection[Id], argument: str) -> Numbers:

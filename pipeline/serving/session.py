@@ -9,10 +9,10 @@ import numpy as np
 
 from belfry.dataset.features import FeatureColumns, FeatureTables
 from belfry.dataset.interactions import Interactions
-from belfry.dataset.vocabulary import ItemNums, Vocabulary, arrow_positions
+from belfry.dataset.vocabulary import ItemNums, Vocabulary, as_arrow
 
 SESSION_USER = np.ones(1, np.int32)  # [1] the number of the session user, the only one in these tables
-_ONE_USER = Vocabulary(arrow_positions(np.zeros(1, np.int64)))
+_ONE_USER = Vocabulary(as_arrow(np.zeros(1, np.int64)))
 
 
 def session_tables(features: FeatureTables, user: int, fresh: ItemNums) -> FeatureTables:

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from belfry.dataset.errors import InputError
-from belfry.dataset.vocabulary import UNKNOWN, Vocabulary, positions_in
+from belfry.dataset.vocabulary import UNKNOWN, Vocabulary, as_arrow, positions_in, texts_as_arrow
 
 strings = st.text(st.characters(codec="utf-8"), max_size=6)
 int64s = st.integers(-(2**63), 2**63 - 1)
@@ -151,3 +151,10 @@ def test_positions_of_values_in_a_slice_of_an_array(first: int) -> None:
 def test_positions_of_nothing() -> None:
     assert positions_in(pa.array([], pa.int64()), pa.array([5])).tolist() == []
     assert positions_in(pa.array([5, 5]), pa.array([5])).tolist() == [0, 0]
+
+
+def test_texts_and_numbers_for_arrow() -> None:
+    texts = ("two_tower", "", "käse")
+    assert texts_as_arrow(texts).equals(pa.array(texts, pa.string()))
+    numbers = np.arange(10, dtype=np.float32)[::3]
+    assert as_arrow(numbers).equals(pa.array(numbers))
