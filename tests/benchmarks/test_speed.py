@@ -47,8 +47,10 @@ def test_the_floor_counts_what_a_run_holds(tiny_run: Path) -> None:
     neighbours = sum(n * tables[f"{group}/neighbour"][1] for group, n in read.items())
     assert needs["pair features: neighbours"].lookups == pytest.approx(neighbours)
     assert needs["pair features: counts by time"].lookups == 6 * k
+    of_pairs = needs["pair features: weights of pairs of items"]
+    assert of_pairs.lookups == pytest.approx((length + min(length, 32)) * k)
     widths = [
-        tables[name][1] for name in ("ease/factors", "ease_by_rating/liked.factors", "ease_by_rating/disliked.factors")
+        tables[name][1] for name in ("svd/factors", "ease_by_rating/liked.factors", "ease_by_rating/disliked.factors")
     ]
     assert needs["pair features: factors of items"].bytes == pytest.approx(4 * (length + k) * sum(widths))
     (network,) = (need for what, need in needs.items() if what.startswith("network of"))
