@@ -18,7 +18,7 @@ They do not hold the chance of training: one row shows it, where nothing is left
 `retrieval_scores` is not left out: the final order and the gate read it.
 
 **Cost**: CPU time, medians of {N_REPEATS} repeats. What groups share counts to the first that asks for it. The whole
-matrix holds the histories and the standard scores too.
+matrix holds the histories and the standard scores too. KiB are of the arrays that a run stores.
 
 A group whose interval holds 0 on all data sets is not missed here by itself, for others say much the same: it stays
 where it costs little, or for data that are not measured here (shops, ids alone). About one interval in twenty leaves
