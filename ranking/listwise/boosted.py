@@ -4,7 +4,7 @@ Source: Ke et al., LightGBM, NIPS 2017; Burges, From RankNet to LambdaRank to La
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -15,9 +15,6 @@ from belfry.ranking.example_store import ExampleSource
 from belfry.ranking.examples import Examples, concatenate
 from belfry.ranking.lists import Lists
 from belfry.ranking.listwise.config import LightGbmRankerConfig
-
-if TYPE_CHECKING:
-    pass
 
 MODEL_FILE = "ranker.txt"
 _DEPTH = 10  # of the NDCG that lambdarank and early stopping look at
