@@ -163,6 +163,19 @@ class Interactions:
         return scipy.sparse.csr_matrix(cells, shape=(len(self.users) + 1, len(self.items) + 1))
 
     @cached_property
+    def weighted_matrix(self) -> "scipy.sparse.csr_matrix[np.float32]":
+        """`matrix` with 1 + log(w) for a pair whose watches weigh w >= 1 altogether, and w where they weigh less.
+
+        Repeated watches count as well as the column of weights does, so w is a number of plays, visits or purchases.
+        """
+        known = (self.user_num > 0) & (self.item_num > 0)
+        weight = np.ones(len(self), np.float32) if self.weight is None else self.weight
+        cells = (weight[known], (self.user_num[known], self.item_num[known]))
+        totals = scipy.sparse.csr_matrix(cells, shape=self.matrix.shape)
+        totals.data = np.where(totals.data > 1, 1 + np.log(np.maximum(totals.data, 1)), totals.data)
+        return totals
+
+    @cached_property
     def rated_rows(self) -> Positions:
         """[n_pairs] rows of known pairs with a rating, by user, then item; of several ratings of a pair the newest."""
         if self.rating is None:

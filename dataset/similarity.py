@@ -8,7 +8,6 @@ from belfry.dataset.interactions import Interactions
 
 # A block of 4M stored similarities takes about 32 MiB, as values and columns.
 _STORED_PER_BLOCK = 1 << 22
-_FOLLOWER_SHRINK = 5  # events that are added to an item's own, so that an item with few does not weigh much
 _OVERSAMPLING = 32  # dimensions that the randomised range has beyond the rank
 _POWER_STEPS = 3
 _EPSILON = 1e-5  # of the largest singular value: the direction of a smaller one is rounding, another on every machine
@@ -72,25 +71,79 @@ def _largest(values: npt.NDArray[np.float32], n_kept: int) -> npt.NDArray[np.int
     return np.asarray(places[values[places] > -np.inf])
 
 
-def followers(history: Interactions, *, n_steps: int) -> "scipy.sparse.csr_matrix[np.float32]":
-    """[n_items + 1, n_items + 1] float32: how often item j follows item i, row i and column j,
+def item_rarity(history: Interactions) -> npt.NDArray[np.float64]:
+    """[n_items + 1] log(1 + N / (1 + n_i)): N users, of whom n_i watched item i. What few watch tells more."""
+    rarity: npt.NDArray[np.float64] = np.log1p(len(history.users) / (1 + history.item_counts))
+    return rarity
 
-        t_ij / sqrt((n_i + 5) (n_j + 5)),    t_ij = sum over pairs of events of one user, j after i, of 1 / steps
 
-    where the two are at most `n_steps` events apart, and n counts events. An item does not follow itself.
+def bm25_neighbours(
+    history: Interactions, *, n_neighbours: int, k1: float = 1.2, b: float = 0.2
+) -> "scipy.sparse.csr_matrix[np.float32]":
+    """[n_items + 1, n_items + 1] float32: how much item i, watched, speaks for item j, row i and column j,
+
+        s_ij = sum over users u of x_ui x_uj,    x_ui = r_i c (k1 + 1) / (c + k1 (1 - b + b l_u / l))
+
+    where r is `item_rarity`, c the weight of the watch, l_u the number of items of u, and l its mean. An item does not
+    speak for itself.
+
+    Args:
+        n_neighbours: kept for each watched item.
+
+    Source: Robertson and Zaragoza, The probabilistic relevance framework: BM25 and beyond, 2009; for items as in the
+    library implicit.
+    """
+    matrix = history.weighted_matrix.copy()
+    lengths = np.diff(matrix.indptr)
+    norm = k1 * (1 - b + b * lengths / max(float(lengths[1:].mean()), 1))
+    share = matrix.data * (k1 + 1) / (matrix.data + np.repeat(norm, lengths))
+    matrix.data = (share * item_rarity(history)[matrix.indices]).astype(np.float32)
+    items = matrix.T.tocsr()
+    n_items = items.shape[0]
+    n_rows = max(1, _STORED_PER_BLOCK // n_items)
+    parts = []
+    for first in range(0, n_items, n_rows):
+        dots = items[first : first + n_rows] @ matrix
+        parts.append(largest_of_rows(_without(dots, first), n_neighbours))
+    return scipy.sparse.csr_matrix(scipy.sparse.vstack(parts))
+
+
+def _without(dots: "scipy.sparse.csr_matrix[np.float32]", first: int) -> "scipy.sparse.csr_matrix[np.float32]":
+    """`dots`, whose row 0 is item number `first`, without what an item says of itself."""
+    rows = np.repeat(np.arange(dots.shape[0]), np.diff(dots.indptr))
+    kept = dots.indices != first + rows
+    return scipy.sparse.csr_matrix((dots.data[kept], (rows[kept], dots.indices[kept])), shape=dots.shape)
+
+
+def sequential_rules(
+    history: Interactions, *, n_steps: int, backward: float, n_neighbours: int
+) -> "scipy.sparse.csr_matrix[np.float32]":
+    """[n_items + 1, n_items + 1] float32: how much item i, watched, speaks for item j as a next one, row i, column j,
+
+        s_ij = r_i r_j sum over pairs of events of one user, of i and of j, of w / sqrt(steps between them)
+
+    where r is `item_rarity`, and w is 1 where j came after i, `backward` where it came before. An item does not follow
+    itself.
+
+    Args:
+        n_steps: pairs of events further apart do not count.
+        n_neighbours: kept for each watched item.
+
+    Source: Ludewig and Jannach, Evaluation of session-based recommendation algorithms, UMUAI 2018 (sequential rules),
+    which weigh by 1 / steps; rarity and the way back are ours.
     """
     order, n_numbers = history.by_user.order, len(history.items) + 1
     user, item = history.user_num[order], history.item_num[order]
-    root = np.sqrt(np.bincount(item, minlength=n_numbers) + _FOLLOWER_SHRINK)
-    cells, values = [np.zeros((2, 0), np.int32)], [np.zeros(0)]
-    for step in range(1, n_steps + 1):
+    rarity = item_rarity(history)
+    rules = scipy.sparse.csr_matrix((n_numbers, n_numbers), dtype=np.float32)
+    for step in range(1, min(n_steps, len(order) - 1) + 1):
         is_pair = (user[step:] == user[:-step]) & (item[step:] != item[:-step])
-        pair = np.stack([item[:-step][is_pair], item[step:][is_pair]])
-        cells.append(pair)
-        values.append(1 / (step * root[pair[0]] * root[pair[1]]))
-    pairs = np.concatenate(cells, axis=1)
-    weights = np.concatenate(values).astype(np.float32)
-    return scipy.sparse.csr_matrix((weights, tuple(pairs)), shape=(n_numbers, n_numbers))
+        earlier, later = item[:-step][is_pair], item[step:][is_pair]
+        weight = (rarity[earlier] * rarity[later] / np.sqrt(step)).astype(np.float32)
+        rules += scipy.sparse.csr_matrix((weight, (earlier, later)), shape=rules.shape)
+    if backward:
+        rules += backward * rules.T
+    return largest_of_rows(scipy.sparse.csr_matrix(rules), n_neighbours)
 
 
 def largest_of_rows(

@@ -1,10 +1,11 @@
-"""Dense score tables -> Candidates: shared by every retriever that scores the whole catalogue."""
+"""Score tables, dense or sparse -> Candidates: shared by every retriever that scores the whole catalogue."""
 
 from collections.abc import Iterator, Sequence
 from typing import TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+import scipy  # its parts load when they are used
 
 from belfry.dataset.candidates import Candidates, take_top_k
 from belfry.dataset.interactions import Positions, SeenItems
@@ -76,6 +77,26 @@ def top_candidates(
     item_num = best_columns(scores, min(top_k, scores.shape[1]))
     score = np.take_along_axis(scores, item_num, axis=1)
     return masked_candidates(users, item_num, score, score > -np.inf, top_k, origin)
+
+
+def top_sparse_candidates(
+    users: UserNums,
+    scores: "scipy.sparse.csr_matrix[np.float32]",
+    exclude: SeenItems,
+    top_k: int,
+    origin: str,
+    only: ItemNums | None = None,
+) -> Candidates:
+    """`top_candidates` of the stored cells of `scores` [n_users, n_items + 1] that are above 0."""
+    row_user = np.repeat(np.arange(len(users)), np.diff(scores.indptr))
+    item_num = scores.indices.astype(np.int32)
+    kept = (scores.data > 0) & (item_num != UNKNOWN)
+    kept &= ~exclude.contains(users[row_user], item_num)
+    if only is not None:
+        kept &= np.isin(item_num, only)
+    return take_top_k(
+        users, row_user[kept], item_num[kept], scores.data[kept].astype(np.float32), top_k=top_k, origins=(origin,)
+    )
 
 
 def masked_candidates(

@@ -25,6 +25,7 @@ from belfry.retrieval.models.item2vec import Item2VecConfig
 from belfry.retrieval.models.item_knn import ItemKNNConfig
 from belfry.retrieval.models.logistic_mf import LogisticMFConfig
 from belfry.retrieval.models.pure_svd import PureSVDConfig
+from belfry.retrieval.models.sequential_rules import SequentialRulesConfig
 from belfry.retrieval.popularity import PopularityConfig
 
 QUERY_TOWER = "belfry.retrieval.onnx_towers:load_query_tower"
@@ -83,6 +84,7 @@ KINDS: Mapping[str, RetrieverKind] = {
         RetrieverKind(RBMConfig, f"{_NEURAL}.rbm:RBM", QUERY_TOWER),
         RetrieverKind(EASEConfig, f"{_MODELS}.ease:EASE", has_vectors=False),
         RetrieverKind(ItemKNNConfig, f"{_MODELS}.item_knn:ItemKNN", has_vectors=False),
+        RetrieverKind(SequentialRulesConfig, f"{_MODELS}.sequential_rules:SequentialRules", has_vectors=False),
         RetrieverKind(PopularityConfig, "belfry.retrieval.popularity:Popularity", has_vectors=False),
     )
 }
