@@ -133,7 +133,7 @@ def _is_superseded(events: pa.Table, is_watch: Mask, rank: npt.NDArray[np.float6
 
 
 def _keys_of(events: pa.Table) -> list[str]:
-    names = (columns.USER_ID, columns.ITEM_ID, columns.TIMESTAMP_S)
+    names = (columns.USER_ID, columns.ITEM_ID, columns.TIMESTAMP_S, columns.ORDER)
     return [name for name in names if name in events.column_names]
 
 

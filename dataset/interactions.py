@@ -62,6 +62,7 @@ class Interactions:
     impressions: "SeenItems | None" = None  # pairs of events that only showed an item; some may be watched too
     # Name of a further column -> [n_events], NaN = no label.
     labels: Mapping[str, npt.NDArray[np.float32]] = field(default_factory=dict)
+    rows_in_order: bool = False  # each user's rows stand oldest first, whatever the times
 
     @classmethod
     def from_table(
@@ -76,7 +77,8 @@ class Interactions:
         """Number a table that `belfry.dataset.validation.check.check` has passed.
 
         A column of ratings that are all missing counts as none. A part of the events, as `select` gives it, keeps its
-        ratings even so: all parts of one table are then described by the same features.
+        ratings even so: all parts of one table are then described by the same features. Rows of a table with a column
+        `belfry.dataset.columns.ORDER` stand in order.
 
         Args:
             table: watches; `belfry.dataset.event_weights.watches_and_impressions` parts them from impressions.
@@ -105,6 +107,7 @@ class Interactions:
             None if weight is None or (weight == 1).all() else weight,
             SeenItems.from_table(impressions, users, items) if impressions is not None and len(impressions) else None,
             {name: table[name].to_numpy(zero_copy_only=False).astype(np.float32) for name in labels},
+            columns.ORDER in names,
         )
 
     def to_table(self) -> pa.Table:
@@ -147,10 +150,16 @@ class Interactions:
             return self
         return replace(self, impressions=self.impressions.without(later.seen_items))
 
+    @property
+    def is_ordered(self) -> bool:
+        """Whether it is known which of a user's events came before which: by times, or by the order of the rows."""
+        return self.rows_in_order or self.timestamp_s is not None
+
     @cached_property
     def by_user(self) -> UserRows:
-        """Rows grouped by user, each user's oldest first; ties (and tables without times) keep the source's order."""
-        keys = (self.user_num,) if self.timestamp_s is None else (self.timestamp_s, self.user_num)
+        """Rows grouped by user, each user's oldest first; ties (and what is not ordered) keep the source's order."""
+        times = None if self.rows_in_order else self.timestamp_s
+        keys = (self.user_num,) if times is None else (times, self.user_num)
         order = np.lexsort(keys)
         starts = np.searchsorted(self.user_num[order], np.arange(len(self.users) + 2))
         return UserRows(starts.astype(np.int64), order.astype(np.int64))

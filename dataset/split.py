@@ -45,12 +45,16 @@ def split_random(interactions: Interactions, *, test_share: float = 0.2, seed: i
 def split_last_out(interactions: Interactions, *, n_last: int = 1, min_history: int = 1) -> Split:
     """Each user's last `n_last` rows as test; users who would keep fewer than `min_history` stay wholly in train.
 
-    Last by time; of equal times, the row further down the source.
+    Last by time, or by the order of the rows; of equal times, the row further down the source.
 
     Raises:
-        InputError: there are no times, a count is out of range, or no user has enough rows.
+        InputError: there is no order, a count is out of range, or no user has enough rows.
     """
-    timestamp_s = _check_times(interactions, "split_last_out")
+    if not interactions.is_ordered:
+        raise InputError(
+            f"interactions: no column {columns.TIMESTAMP_S!r}, which split_last_out() needs where no order is given; "
+            "add it, say data.order=rows (or a column), or split at random"
+        )
     if n_last < 1 or min_history < 0:
         raise InputError(f"n_last={n_last}, min_history={min_history}: use at least 1 and 0")
     rows = interactions.by_user
@@ -59,9 +63,12 @@ def split_last_out(interactions: Interactions, *, n_last: int = 1, min_history: 
     is_held_back = (from_end <= n_last) & np.repeat(counts >= n_last + min_history, counts)
     is_test = np.zeros(len(interactions), np.bool_)
     is_test[rows.order[is_held_back]] = True
+    how = f"n_last={n_last}, min_history={min_history}"
+    if interactions.timestamp_s is None:
+        return _split(interactions, is_test, how)
     begins_s = np.full(len(interactions.users) + 1, np.iinfo(np.int64).max)
-    np.minimum.at(begins_s, interactions.user_num[is_test], timestamp_s[is_test])
-    return _split(interactions, is_test, f"n_last={n_last}, min_history={min_history}", begins_s)
+    np.minimum.at(begins_s, interactions.user_num[is_test], interactions.timestamp_s[is_test])
+    return _split(interactions, is_test, how, begins_s)
 
 
 def split_time(interactions: Interactions, *, share: float = 0.8) -> Split:
@@ -73,7 +80,12 @@ def split_time(interactions: Interactions, *, share: float = 0.8) -> Split:
         InputError: there are no times, the share is not between 0 and 1, or one side is empty.
     """
     _check_share("share", share)
-    timestamp_s = _check_times(interactions, "split_time")
+    timestamp_s = interactions.timestamp_s
+    if timestamp_s is None:
+        other = "split by last, for the events are in order" if interactions.is_ordered else "split at random"
+        raise InputError(
+            f"interactions: no column {columns.TIMESTAMP_S!r}, which split_time() needs; add it or {other}"
+        )
     cut_row = min(round(len(timestamp_s) * share), len(timestamp_s) - 1)
     cut_s = np.partition(timestamp_s, cut_row)[cut_row] if len(timestamp_s) else 0
     return _split(interactions, timestamp_s >= cut_s, f"share={share}", int(cut_s))
@@ -145,11 +157,3 @@ def _split(interactions: Interactions, is_test: Mask, how: str, begins_s: int | 
 def _check_share(name: str, share: float) -> None:
     if not 0 < share < 1:
         raise InputError(f"{name}={share}: a share lies between 0 and 1, both excluded")
-
-
-def _check_times(interactions: Interactions, caller: str) -> Times:
-    if interactions.timestamp_s is None:
-        raise InputError(
-            f"interactions: no column {columns.TIMESTAMP_S!r}, which {caller}() needs; add it or split at random"
-        )
-    return interactions.timestamp_s

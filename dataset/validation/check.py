@@ -16,6 +16,7 @@ from belfry.dataset.errors import TableError
 from belfry.dataset.tables import Tables
 from belfry.dataset.validation import coercion
 from belfry.dataset.validation.cleaning import Cleaning, Finding, codes_of, nearest, repeats, where
+from belfry.dataset.validation.order import check_order, in_order, read_order
 
 YEAR_2200_S = 7_258_118_400
 KNOWN = columns.OF_INTERACTIONS
@@ -29,7 +30,9 @@ class Policy(BaseModel):
     bad_id: Literal["error", "drop"] = Field("error", description="ids that are null, empty or longer than 1000 bytes")
     repeated_id: Literal["error", "drop"] = Field("error", description="an id twice in items or users; drop keeps one")
     repeated_event: Literal["error", "drop", "keep"] = Field(
-        "drop", description="rows with the user, item, time and event of an earlier row; without times, of any"
+        "drop",
+        description="rows with the user, item, time (and place in `data.order`) and event of an earlier row; without "
+        "times and order, of any",
     )
     rating_range: tuple[FiniteFloat, FiniteFloat] | None = Field(None, description="lowest and highest rating allowed")
     rating_out_of_range: Literal["error", "drop", "clip"] = Field("error", description="only where a range is stated")
@@ -38,6 +41,12 @@ class Policy(BaseModel):
     bad_weight: Literal["error", "drop", "clip"] = Field(
         "error", description="weights that are null, infinite or negative; clip makes them 0"
     )
+    order: str | None = Field(
+        None,
+        description="what says which of a user's events came first, where times do not: `rows` (they are in order), or "
+        "the name of a column of the interactions",
+    )
+    bad_order: Literal["error", "drop"] = Field("error", description="nulls in the column that `data.order` names")
     unusable_column: Literal["error", "drop"] = Field(
         "error", description="features of a type without a rule; drop leaves the column out"
     )
@@ -130,7 +139,7 @@ def _read_event_and_weight(cleaning: Cleaning, policy: Policy) -> None:
 
 def _clean_interactions(table: pa.Table, labels: tuple[str, ...], policy: Policy, findings: list[Finding]) -> pa.Table:
     cleaning = Cleaning("interactions", table, findings)
-    _note_unused(cleaning, labels)
+    _note_unused(cleaning, (*labels, *([policy.order] if policy.order else [])))
     ids_read = [cleaning.read_ids(name, policy.bad_id) for name in (columns.USER_ID, columns.ITEM_ID)]
     _read_rating_and_time(cleaning, policy)
     _read_event_and_weight(cleaning, policy)
@@ -140,9 +149,12 @@ def _clean_interactions(table: pa.Table, labels: tuple[str, ...], policy: Policy
             cleaning.report("infinite_rating", name, infinite, "has {count} infinite labels", "error", "mend them")
     if not len(table):
         cleaning.note("no_rows", "has no rows; hand in at least a few users' watches", action="error")
-    elif all(ids_read):
+        return cleaning.finish()
+    read_order(cleaning, policy.order, policy.bad_order)
+    if all(ids_read):
         _check_events(cleaning, policy)
-    return cleaning.finish()
+        check_order(cleaning, policy.order)
+    return in_order(cleaning.finish())
 
 
 def _read_rating_and_time(cleaning: Cleaning, policy: Policy) -> None:
@@ -203,7 +215,8 @@ def _check_weights(cleaning: Cleaning, policy: Policy) -> None:
 
 def _check_events(cleaning: Cleaning, policy: Policy) -> None:
     """Report rows that repeat an earlier one; then whether the rest can teach anything."""
-    names = [name for name in KNOWN if name in cleaning.columns and name not in (columns.RATING, columns.WEIGHT)]
+    of_event = (columns.USER_ID, columns.ITEM_ID, columns.TIMESTAMP_S, columns.ORDER, columns.EVENT)
+    names = [name for name in of_event if name in cleaning.columns]
     keys = [codes_of(cleaning.columns[name]) for name in names]
     found = f"{{count}} rows repeat {', '.join(map(repr, names))} of an earlier row"
     cleaning.report(

@@ -2,7 +2,8 @@
 
 run/
 ├── users.parquet, items.parquet      ids in the order of their numbers; items with titles
-├── history.parquet                   user_num, item_num and, where there are any, times, ratings, weights, labels
+├── history.parquet                   user_num, item_num and, where there are any, times, ratings, weights, labels;
+│                                     where its rows are in order, its metadata say so
 ├── user_features.npz, item_features.npz
 ├── serving/                          sources.json, sources/<name>/, popularity/, ranker/
 └── training/                         configs and weights of all towers and the ranker, to go on from
@@ -22,6 +23,7 @@ from belfry.dataset.vocabulary import Vocabulary, as_numpy
 
 USER_NUM, ITEM_NUM = "user_num", "item_num"
 _LABEL = "label/"  # before the name of a further column
+_IN_ORDER = b"belfry.rows_in_order"  # key of the metadata of a history whose rows stand in order
 
 
 def save_tables(features: FeatureTables, titles: pa.Array, folder: Path) -> None:
@@ -37,7 +39,8 @@ def save_tables(features: FeatureTables, titles: pa.Array, folder: Path) -> None
     }
     events |= {name: values for name, values in optional.items() if values is not None}
     events |= {_LABEL + name: values for name, values in history.labels.items()}
-    pq.write_table(pa.table(events), folder / "history.parquet")
+    metadata = {_IN_ORDER: b"true"} if history.rows_in_order else None
+    pq.write_table(pa.table(events, metadata=metadata), folder / "history.parquet")
     np.savez(folder / "user_features.npz", **features.users.to_arrays())  # type: ignore[arg-type]
     np.savez(folder / "item_features.npz", **features.items.to_arrays())  # type: ignore[arg-type]
 
@@ -57,6 +60,7 @@ def load_tables(folder: Path) -> tuple[FeatureTables, pa.Array]:
         events.get(columns.RATING),
         events.get(columns.WEIGHT),
         labels={name.removeprefix(_LABEL): values for name, values in events.items() if name.startswith(_LABEL)},
+        rows_in_order=_IN_ORDER in (table.schema.metadata or {}),
     )
     features = FeatureTables(
         history,

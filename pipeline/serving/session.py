@@ -16,7 +16,7 @@ _ONE_USER = Vocabulary(as_arrow(np.zeros(1, np.int64)))
 
 
 def session_tables(features: FeatureTables, user: int, fresh: ItemNums) -> FeatureTables:
-    """Tables of one session user: their known events, then the fresh ones, which happen at `features.now_s`.
+    """Tables of one session user: their known events, then the fresh ones, which come last, at `features.now_s`.
 
     Args:
         user: number in `features`; 0 for a user who is not in it.
@@ -33,6 +33,7 @@ def session_tables(features: FeatureTables, user: int, fresh: ItemNums) -> Featu
         item_num=item_num,
         timestamp_s=None if timestamp_s is None else np.append(timestamp_s[rows], np.full(len(fresh), features.now_s)),
         rating=None if rating is None else np.append(rating[rows], np.full(len(fresh), np.nan, np.float32)),
+        rows_in_order=known.rows_in_order,
     )
     return FeatureTables(history, _rows(features.users, np.array([0, user])), features.items, features.titles)
 

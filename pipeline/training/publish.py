@@ -117,6 +117,8 @@ def _hash_of(data: Data) -> str:
     if events.impressions is not None:
         event_columns += [events.impressions.user_num, events.impressions.item_num, events.impressions.first_s]
     event_columns += [values for _, values in sorted(events.labels.items())]
+    if events.rows_in_order:
+        digest.update(b"in order")
     for column in event_columns:
         digest.update(b"-" if column is None else np.ascontiguousarray(column).tobytes())
     for features in (data.users, data.items):
