@@ -82,7 +82,7 @@ def _cross_folds(interactions: Interactions, n_folds: int, seed: int) -> list[Fo
     made = []
     for number in range(n_folds):
         later = interactions.select(fold_of_row == number)
-        made.append(Fold(interactions.select(fold_of_row != number).impressions_without(later), later))
+        made.append(Fold(interactions.select(fold_of_row != number).known_without(later), later))
     return made
 
 
@@ -106,5 +106,5 @@ def _windows(interactions: Interactions, n_windows: int) -> list[Fold]:
         has_history = np.zeros(len(interactions.users) + 1, np.bool_)
         has_history[interactions.user_num[is_before]] = True
         is_later = ~is_before & (interactions.timestamp_s <= stop_s) & has_history[interactions.user_num]
-        windows.append(Fold(interactions.select(is_before).impressions_before(start_s), interactions.select(is_later)))
+        windows.append(Fold(interactions.select(is_before).known_before(start_s), interactions.select(is_later)))
     return windows

@@ -16,13 +16,15 @@ from belfry.dataset.vocabulary import UserNums
 TRAIN_FILE = "train.parquet"
 TEST_FILE = "test.parquet"
 IMPRESSIONS_FILE = "impressions.parquet"
+DISLIKES_FILE = "dislikes.parquet"
 
 
 @dataclass(frozen=True)
 class Split:
     """Every event on one of two sides, in the source's order, under the same vocabularies.
 
-    Impressions belong to train. Where the split is by time or last events, only those before test begins are kept.
+    Impressions and dislikes belong to train. Where the split is by time or last events, only those before test begins
+    are kept; else, and without times, all but those of pairs in test.
     """
 
     train: Interactions
@@ -124,7 +126,8 @@ def folds(interactions: Interactions, *, n_folds: int, seed: int) -> npt.NDArray
 def save_split(split: Split, folder: Path) -> None:
     """Write train.parquet and test.parquet, with the caller's ids; `folder` appears whole or not at all.
 
-    Both hold watches alone; the impressions of train, if there are any, go to impressions.parquet.
+    Both hold watches alone; the impressions of train, if there are any, go to impressions.parquet, and its dislikes to
+    dislikes.parquet.
 
     Raises:
         InputError: `folder` exists and is not empty.
@@ -137,15 +140,16 @@ def save_split(split: Split, folder: Path) -> None:
         written.mkdir()
         pq.write_table(split.train.to_table(), written / TRAIN_FILE)
         pq.write_table(split.test.to_table(), written / TEST_FILE)
-        if (impressions := split.train.impressions_to_table()) is not None:
-            pq.write_table(impressions, written / IMPRESSIONS_FILE)
+        for name, pairs in ((IMPRESSIONS_FILE, split.train.impressions), (DISLIKES_FILE, split.train.dislikes)):
+            if pairs is not None:
+                pq.write_table(pairs.to_table(split.train.users, split.train.items), written / name)
         written.rename(folder)
 
 
 def _split(interactions: Interactions, is_test: Mask, how: str, begins_s: int | Times | None = None) -> Split:
     """The two sides; `begins_s` is when test begins, for all or for each user [n_users + 1]; None for no such time."""
     train, test = interactions.select(~is_test), interactions.select(is_test)
-    split = Split(train.impressions_without(test) if begins_s is None else train.impressions_before(begins_s), test)
+    split = Split(train.known_without(test) if begins_s is None else train.known_before(begins_s), test)
     if not len(split.train) or not len(split.test):
         raise InputError(
             f"split by {how}: {len(split.train)} of {len(interactions)} interactions fall in train, "

@@ -35,7 +35,12 @@ class Policy(BaseModel):
         "times and order, of any",
     )
     rating_range: tuple[FiniteFloat, FiniteFloat] | None = Field(None, description="lowest and highest rating allowed")
-    rating_out_of_range: Literal["error", "drop", "clip"] = Field("error", description="only where a range is stated")
+    rating_out_of_range: Literal["error", "drop", "clip", "null"] = Field(
+        "error", description="only where a range is stated; null takes such a rating for not rated"
+    )
+    liked_from: FiniteFloat | None = Field(
+        None, description="lowest rating that is no dislike: an event rated below it was seen, and not liked"
+    )
     infinite_rating: Literal["error", "drop"] = Field("error", description="ratings of plus or minus infinity")
     bad_time: Literal["error", "drop"] = Field("error", description="times that are null, before 1970 or after 2199")
     bad_weight: Literal["error", "drop", "clip"] = Field(
@@ -160,6 +165,9 @@ def _clean_interactions(table: pa.Table, labels: tuple[str, ...], policy: Policy
 def _read_rating_and_time(cleaning: Cleaning, policy: Policy) -> None:
     if cleaning.read_optional(columns.RATING, coercion.as_numbers):
         _check_ratings(cleaning, policy)
+    elif policy.liked_from is not None and columns.RATING not in cleaning.table.column_names:
+        found = "is missing, and data.liked_from reads it: add it, or leave data.liked_from out"
+        cleaning.note("missing_column", found, columns.RATING, action="error")
     if cleaning.read_optional(columns.TIMESTAMP_S, coercion.as_seconds):
         _check_times(cleaning, policy)
 
@@ -191,6 +199,8 @@ def _check_ratings(cleaning: Cleaning, policy: Policy) -> None:
     if policy.rating_out_of_range == "clip":
         clipped = pc.min_element_wise(pc.max_element_wise(rating, low, skip_nulls=False), high, skip_nulls=False)
         cleaning.columns[name] = clipped.cast(pa.float32())
+    if policy.rating_out_of_range == "null":
+        cleaning.columns[name] = pc.if_else(pa.array(outside), pa.scalar(None, pa.float32()), rating)
 
 
 def _check_times(cleaning: Cleaning, policy: Policy) -> None:

@@ -108,7 +108,7 @@ def prepare_tables(
     checked, report = check(declared, config.data)
     for line in report.lines():
         log.warning("%s", line)
-    data = prepare(checked, config.event_weights)
+    data = prepare(checked, config.event_weights, liked_from=config.data.liked_from)
     if holdout is None:
         holdout = "random" if config.ranker is None else default_holdout(data.interactions)
     return data, load_config(preset, holdout=holdout, settings=settings), holdout

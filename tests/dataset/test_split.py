@@ -166,7 +166,7 @@ def test_train_keeps_impressions_until_test_begins():
     interactions = Interactions.from_table(table, items=Vocabulary(pa.array(range(1, 6))), impressions=impressions)
 
     def known(split):
-        return split.train.impressions_to_table().to_pydict()["item_id"]
+        return split.train.impressions.to_table(split.train.users, split.train.items).to_pydict()["item_id"]
 
     assert known(splits.split_time(interactions, share=0.5)) == [4]  # test begins at 30
     assert known(splits.split_last_out(interactions)) == [3, 4]  # at 40 for a, at 30 for b

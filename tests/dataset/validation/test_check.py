@@ -400,3 +400,18 @@ def test_policy_refuses_what_it_does_not_know() -> None:
         Policy.model_validate({"bad_id": "clip"})
     with pytest.raises(ValidationError, match="ratings"):
         Policy.model_validate({"ratings": "drop"})
+
+
+def test_a_rating_out_of_range_may_mean_not_rated() -> None:
+    table = interactions(rating=[-1.0, 2.0, None, 9.0])
+    checked, report = check(Tables(table), Policy(rating_range=(1, 5), rating_out_of_range="null"))
+    assert checked.interactions["rating"].to_pylist() == [None, 2.0, None, None]
+    assert report.lines() == [
+        "note: interactions: column 'rating' has 2 ratings outside of 1 to 5 (first in row 0); taken for none"
+    ]
+
+
+def test_a_limit_of_liking_needs_ratings() -> None:
+    assert "column 'rating' is missing, and data.liked_from reads it" in refusal(
+        interactions(rating=None), Policy(liked_from=4)
+    )

@@ -54,3 +54,14 @@ def test_without_weights_there_are_none(tmp_path: Path) -> None:
     data = prepare(Tables(EVENTS))
     save_tables(data.features(data.interactions), data.titles, tmp_path)
     assert load_tables(tmp_path)[0].history.weight is None
+
+
+def test_dislikes_come_back(tmp_path: Path) -> None:
+    data = prepare(Tables(EVENTS), (("rated", 1.0), ("shown", 0.0), ("watched", -1.0)))
+    save_tables(data.features(data.interactions), data.titles, tmp_path)
+    history = load_tables(tmp_path)[0].history
+    assert history.dislikes is not None
+    assert history.dislikes.to_table(history.users, history.items).to_pydict() == {
+        "user_id": [2, 3],
+        "item_id": ["a", "b"],
+    }
