@@ -159,6 +159,7 @@ def _clean_interactions(table: pa.Table, labels: tuple[str, ...], policy: Policy
     if all(ids_read):
         _check_events(cleaning, policy)
         check_order(cleaning, policy.order)
+    _leave_out_equal_weights(cleaning)
     return in_order(cleaning.finish())
 
 
@@ -216,11 +217,24 @@ def _check_times(cleaning: Cleaning, policy: Policy) -> None:
 
 def _check_weights(cleaning: Cleaning, policy: Policy) -> None:
     name, weight = columns.WEIGHT, cleaning.columns[columns.WEIGHT]
-    bad = where(pc.or_kleene(pc.is_null(weight), pc.or_(pc.is_inf(weight), pc.less(weight, 0))))
-    found = "has {count} weights that are null, infinite or negative"
-    cleaning.report("bad_weight", name, bad, found, policy.bad_weight, "mend them")
+    no_number = where(pc.or_kleene(pc.is_null(weight), pc.is_inf(weight)))
+    found = "has {count} weights that are null or infinite"
+    cleaning.report("bad_weight", name, no_number, found, policy.bad_weight, "mend them")
+    negative = where(pc.less(weight, 0)) & ~no_number
+    remedy = "say what was not liked by an event that event_weights counts below 0, or by a rating and data.liked_from"
+    cleaning.report("bad_weight", name, negative, "has {count} negative weights", policy.bad_weight, remedy)
     if policy.bad_weight == "clip":
-        cleaning.columns[name] = pc.if_else(pa.array(bad), pa.scalar(0, pa.float32()), weight)
+        cleaning.columns[name] = pc.if_else(pa.array(no_number | negative), pa.scalar(0, pa.float32()), weight)
+
+
+def _leave_out_equal_weights(cleaning: Cleaning) -> None:
+    """Weights that are all alike say nothing, and training is spared them."""
+    if columns.WEIGHT not in cleaning.columns:
+        return
+    weight = cleaning.columns[columns.WEIGHT].to_numpy()[cleaning.kept]
+    if len(weight) > 1 and weight[0] > 0 and (weight == weight[0]).all():
+        del cleaning.columns[columns.WEIGHT]
+        cleaning.note("equal_weights", f"is {weight[0]:g} in every row; left out, for all count alike", columns.WEIGHT)
 
 
 def _check_events(cleaning: Cleaning, policy: Policy) -> None:

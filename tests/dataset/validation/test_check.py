@@ -270,9 +270,27 @@ def test_bad_times_are_refused(times: pa.Array, message: str) -> None:
 def test_bad_weights() -> None:
     table = interactions(weight=[1.0, -2.0, None, float("inf")])
 
-    assert "column 'weight' has 3 weights that are null, infinite or negative (first in row 1)" in refusal(table)
+    text = refusal(table)
+    assert "column 'weight' has 2 weights that are null or infinite (first in row 2)" in text
+    assert "column 'weight' has 1 negative weights (first in row 1); say what was not liked by an event that " in text
+    assert "or by a rating and data.liked_from, or set bad_weight to 'drop' in the policy" in text
     cleaned, _ = check(Tables(table), Policy(bad_weight="clip"))
     assert cleaned.interactions["weight"].to_pylist() == [1.0, 0.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize("weight", [1.0, 2.5])
+def test_weights_that_are_all_alike_are_none(weight: float) -> None:
+    checked, report = check(Tables(interactions(weight=[weight] * 4)))
+    assert "weight" not in checked.interactions.column_names
+    assert report.lines() == [
+        f"note: interactions: column 'weight' is {weight:g} in every row; left out, for all count alike"
+    ]
+
+
+def test_very_unlike_weights_stay() -> None:
+    checked, report = check(Tables(interactions(weight=[1e-6, 1.0, 1.0, 1e9])))
+    assert checked.interactions["weight"].to_pylist() == pytest.approx([1e-6, 1.0, 1.0, 1e9])
+    assert report.lines() == []
 
 
 @pytest.mark.parametrize(
@@ -391,7 +409,7 @@ def test_later_events_in_types_of_our_own() -> None:
     assert later["event"].type == pa.string()
     with pytest.raises(TableError, match="test: column 'event' is int64; strings are wanted here"):
         check_later(pa.table({"event": [1]}))
-    with pytest.raises(TableError, match="test: column 'weight' has 1 weights that are null, infinite or negative"):
+    with pytest.raises(TableError, match="test: column 'weight' has 1 negative weights"):
         check_later(pa.table({"weight": [-1.0]}))
 
 
