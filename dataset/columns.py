@@ -7,6 +7,7 @@ TIMESTAMP_S = "timestamp_s"
 WEIGHT = "weight"
 EVENT = "event"
 TITLE = "title"
+ORDER = "event_order"  # of a checked table whose rows stand in order, their places
 OF_INTERACTIONS = (USER_ID, ITEM_ID, RATING, TIMESTAMP_S, WEIGHT, EVENT)
 
 RANK = "rank"

@@ -1,8 +1,8 @@
-"""Event weights: how much each kind of event counts as a watch; an event of weight 0 is an impression."""
+"""Event weights: how much each kind of event counts as a watch; 0 makes it an impression, below 0 a dislike."""
 
 import logging
 from itertools import pairwise
-from typing import Annotated, TypeAlias
+from typing import Annotated, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ from belfry.dataset.interactions import Mask, differs_from_row_before
 from belfry.dataset.validation.cleaning import codes_of
 
 _PLAIN_WEIGHT = 1.0  # of a row without an event name, or with one that is not listed
+_DISLIKE_RANK = -1.0  # before every watch
 _MAX_NAMED = 8  # event names in a message
 
 log = logging.getLogger(__name__)
@@ -31,57 +32,74 @@ def _best_first(event_weights: tuple[tuple[str, float], ...]) -> tuple[tuple[str
     return event_weights
 
 
-Weight: TypeAlias = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Weight: TypeAlias = Annotated[float, Field(allow_inf_nan=False)]
 # Pairs of an event's name and its weight, the best event first.
 EventWeights: TypeAlias = Annotated[tuple[tuple[str, Weight], ...], AfterValidator(_best_first)]
 
 DEFAULT_EVENT_WEIGHTS: EventWeights = (("rated", 1.0), ("watched", 1.0), ("shown", 0.0))
 
 
-def watches_and_impressions(
-    events: pa.Table, event_weights: EventWeights = DEFAULT_EVENT_WEIGHTS, *, name: str = "interactions"
-) -> tuple[pa.Table, pa.Table]:
-    """Split events into watches, each with its weight, and impressions.
+class EventParts(NamedTuple):
+    """One table of events in three."""
+
+    watches: pa.Table  # without the column `event`, and with `weight` (float32, above 0) unless all are 1
+    impressions: pa.Table  # ids, and times and places where there are any
+    dislikes: pa.Table  # likewise
+
+
+def part_events(
+    events: pa.Table,
+    event_weights: EventWeights = DEFAULT_EVENT_WEIGHTS,
+    *,
+    liked_from: float | None = None,
+    name: str = "interactions",
+) -> EventParts:
+    """Part watches, each with its weight, from impressions and from dislikes.
 
     The weight of a row is `event_weights[event]`, times the column `weight` where there is one. A row without an event
     name counts 1; so does one whose name is not listed, which is logged. Case and outer blanks of a name do not matter.
-    An event of weight 0 in `event_weights` is an impression; a row whose own `weight` is 0 is left out.
+    An event of weight 0 in `event_weights` is an impression, one below 0 a dislike, and so is what would be a watch but
+    has a rating below `liked_from`. A row whose own `weight` is 0 is left out.
 
-    A user may have several watches of one item at the same time (or, without times, at all): only those of the best
-    event stay. Of an item that was watched and rated, that is the rating.
+    A user may have several events of one item at the same time (or, without times, at all): of watches only those of
+    the best event stay, and none beside a dislike. Of an item that was watched and rated, that is the rating.
 
     Args:
         events: checked; columns as in `belfry.dataset.columns`.
         event_weights: best event first.
+        liked_from: the lowest rating that is no dislike; None where ratings say nothing of that.
         name: what messages call the table.
-
-    Returns:
-        The watches, without the column `event`, and with `weight` (float32, above 0) unless all are 1.
-        The impressions: ids, and times where there are any.
 
     Raises:
         TableError: no row is a watch.
     """
     weight, rank = _weigh(events, event_weights, name)
-    is_impression = weight == 0
+    is_impression, is_dislike = weight == 0, weight < 0
+    if liked_from is not None and columns.RATING in events.column_names:
+        rating = events[columns.RATING].to_numpy(zero_copy_only=False).astype(np.float32)
+        is_dislike |= (weight > 0) & (rating < np.float32(liked_from))  # NaN compares false
     if columns.WEIGHT in events.column_names:
         given = events[columns.WEIGHT].to_numpy(zero_copy_only=False).astype(np.float32)
         is_impression &= given > 0
+        is_dislike &= given > 0
         weight *= given
-    is_watch = weight > 0
+    is_watch = (weight > 0) & ~is_dislike
+    n_left_out = int((~is_watch & ~is_impression & ~is_dislike).sum())
+    is_watch &= ~_is_superseded(events, is_watch | is_dislike, np.where(is_dislike, _DISLIKE_RANK, rank))
     if not is_watch.any():
         raise TableError(
             f"{name}: none of {len(events):,} rows is a watch: {is_impression.sum():,} are events that count 0 in the "
-            "setting 'event_weights', the rest have weight 0; hand in watches, or correct 'event_weights' or weights"
+            f"setting 'event_weights', {is_dislike.sum():,} are dislikes (events below 0, ratings below "
+            "'data.liked_from'), the rest have weight 0; hand in watches, or correct settings or weights"
         )
-    if n_left_out := int((~is_watch & ~is_impression).sum()):
+    if n_left_out:
         log.warning("%s: %s rows of weight 0 are left out", name, f"{n_left_out:,}")
-    is_watch &= ~_is_superseded(events, is_watch, rank)
     watches = events.drop_columns([other for other in (columns.EVENT, columns.WEIGHT) if other in events.column_names])
-    watches = watches.filter(pa.array(is_watch))
-    if (weight[is_watch] != 1).any():
-        watches = watches.append_column(columns.WEIGHT, pa.array(weight[is_watch]))
-    return watches, events.select(_keys_of(events)).filter(pa.array(is_impression))
+    watches, weight = watches.filter(pa.array(is_watch)), weight[is_watch]
+    if (weight != 1).any():
+        watches = watches.append_column(columns.WEIGHT, pa.array(weight))
+    keys = events.select(_keys_of(events))
+    return EventParts(watches, keys.filter(pa.array(is_impression)), keys.filter(pa.array(is_dislike)))
 
 
 def _weigh(
@@ -118,12 +136,12 @@ def _tell_unlisted(unlisted: pa.ChunkedArray, event_weights: EventWeights, table
     )
 
 
-def _is_superseded(events: pa.Table, is_watch: Mask, rank: npt.NDArray[np.float64]) -> Mask:
-    """[n_events] watches of a user, item and time that have a better watch too; `rank` [n_events], lower is better."""
+def _is_superseded(events: pa.Table, counts: Mask, rank: npt.NDArray[np.float64]) -> Mask:
+    """[n_events] rows in `counts` beside a better one of user, item and time; `rank` [n_events], lower is better."""
     superseded = np.zeros(len(events), np.bool_)
-    if columns.EVENT not in events.column_names:
+    rows = np.flatnonzero(counts)
+    if len(np.unique(rank[rows])) < 2:
         return superseded
-    rows = np.flatnonzero(is_watch)
     keys = [codes_of(events[name])[rows] for name in _keys_of(events)]
     order = np.lexsort([rank[rows], *keys])
     is_first = differs_from_row_before(*(key[order] for key in keys))
@@ -133,7 +151,7 @@ def _is_superseded(events: pa.Table, is_watch: Mask, rank: npt.NDArray[np.float6
 
 
 def _keys_of(events: pa.Table) -> list[str]:
-    names = (columns.USER_ID, columns.ITEM_ID, columns.TIMESTAMP_S)
+    names = (columns.USER_ID, columns.ITEM_ID, columns.TIMESTAMP_S, columns.ORDER)
     return [name for name in names if name in events.column_names]
 
 

@@ -37,9 +37,13 @@ def sample_users(users: UserNums, max_users: int, *, seed: int) -> UserNums:
 
 
 def default_holdout(interactions: Interactions) -> Holdout:
-    """`time` where there are times and users who come back after the newest cut; else `random`."""
+    """`time` where there are times and users who come back after the newest cut, `last` where there is order alone.
+
+    Else `random`.
+    """
     if interactions.timestamp_s is None:
-        return "random"
+        has_two = (np.diff(interactions.by_user.starts)[1:] >= 2).any()
+        return "last" if interactions.is_ordered and has_two else "random"
     newest = _windows(interactions, 1)[0]
     return "time" if len(newest.history) and len(newest.later) else "random"
 
@@ -51,10 +55,16 @@ def make_folds(interactions: Interactions, holdout: Holdout, *, n_folds: int, se
     user's last events, up to five. `time`: `n_folds` cuts along time, each holding back the window behind it.
 
     Raises:
-        InputError: `last` or `time` without times, or too few events to hold any back.
+        InputError: `last` without order, `time` without times, or too few events to hold any back.
     """
-    if holdout != "random" and interactions.timestamp_s is None:
-        raise InputError(f"holdout {holdout!r} needs a timestamp_s column in the interactions; use holdout random")
+    if holdout == "last" and not interactions.is_ordered:
+        raise InputError(
+            "holdout 'last' needs a timestamp_s column in the interactions, or their order (data.order=rows, or a "
+            "column); use holdout random"
+        )
+    if holdout == "time" and interactions.timestamp_s is None:
+        other = "last, for the events are in order" if interactions.is_ordered else "random"
+        raise InputError(f"holdout 'time' needs a timestamp_s column in the interactions; use holdout {other}")
     if holdout == "random":
         made = _cross_folds(interactions, n_folds, seed)
     elif holdout == "last":
@@ -72,7 +82,7 @@ def _cross_folds(interactions: Interactions, n_folds: int, seed: int) -> list[Fo
     made = []
     for number in range(n_folds):
         later = interactions.select(fold_of_row == number)
-        made.append(Fold(interactions.select(fold_of_row != number).impressions_without(later), later))
+        made.append(Fold(interactions.select(fold_of_row != number).known_without(later), later))
     return made
 
 
@@ -96,5 +106,5 @@ def _windows(interactions: Interactions, n_windows: int) -> list[Fold]:
         has_history = np.zeros(len(interactions.users) + 1, np.bool_)
         has_history[interactions.user_num[is_before]] = True
         is_later = ~is_before & (interactions.timestamp_s <= stop_s) & has_history[interactions.user_num]
-        windows.append(Fold(interactions.select(is_before).impressions_before(start_s), interactions.select(is_later)))
+        windows.append(Fold(interactions.select(is_before).known_before(start_s), interactions.select(is_later)))
     return windows

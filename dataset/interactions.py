@@ -1,6 +1,6 @@
 """Interactions: the checked, numbered table of events. SeenItems: what a user must not get again."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TypeAlias
@@ -62,6 +62,10 @@ class Interactions:
     impressions: "SeenItems | None" = None  # pairs of events that only showed an item; some may be watched too
     # Name of a further column -> [n_events], NaN = no label.
     labels: Mapping[str, npt.NDArray[np.float32]] = field(default_factory=dict)
+    rows_in_order: bool = False  # each user's rows stand oldest first, whatever the times
+    dislikes: "SeenItems | None" = (
+        None  # pairs of events that say that the user did not like it; some may be watched too
+    )
 
     @classmethod
     def from_table(
@@ -71,17 +75,19 @@ class Interactions:
         users: Vocabulary | None = None,
         items: Vocabulary | None = None,
         impressions: pa.Table | None = None,
+        dislikes: pa.Table | None = None,
         labels: Iterable[str] = (),
     ) -> "Interactions":
         """Number a table that `belfry.dataset.validation.check.check` has passed.
 
         A column of ratings that are all missing counts as none. A part of the events, as `select` gives it, keeps its
-        ratings even so: all parts of one table are then described by the same features.
+        ratings even so: all parts of one table are then described by the same features. Rows of a table with a column
+        `belfry.dataset.columns.ORDER` stand in order.
 
         Args:
-            table: watches; `belfry.dataset.event_weights.watches_and_impressions` parts them from impressions.
+            table: watches; `belfry.dataset.event_weights.part_events` parts them from the other events.
             users, items: made from the ids of `table` where not given.
-            impressions: ids, and times where there are any.
+            impressions, dislikes: ids, and times where there are any.
             labels: names of further columns to learn from.
         """
         users = Vocabulary(table[columns.USER_ID]) if users is None else users
@@ -103,8 +109,10 @@ class Interactions:
             timestamp_s,
             rating,
             None if weight is None or (weight == 1).all() else weight,
-            SeenItems.from_table(impressions, users, items) if impressions is not None and len(impressions) else None,
+            _pairs_of(impressions, users, items),
             {name: table[name].to_numpy(zero_copy_only=False).astype(np.float32) for name in labels},
+            columns.ORDER in names,
+            _pairs_of(dislikes, users, items),
         )
 
     def to_table(self) -> pa.Table:
@@ -113,14 +121,6 @@ class Interactions:
         optional = {columns.RATING: self.rating, columns.TIMESTAMP_S: self.timestamp_s, columns.WEIGHT: self.weight}
         more = {name: values for name, values in optional.items() if values is not None} | dict(self.labels)
         return pa.table(data | {name: pa.array(values, from_pandas=True) for name, values in more.items()})
-
-    def impressions_to_table(self) -> pa.Table | None:
-        """The impressions with the caller's ids and, where there are any, times; None where there are none."""
-        if self.impressions is None:
-            return None
-        pairs = self.impressions
-        data = {columns.USER_ID: self.users.take(pairs.user_num), columns.ITEM_ID: self.items.take(pairs.item_num)}
-        return pa.table(data if pairs.first_s is None else {**data, columns.TIMESTAMP_S: pa.array(pairs.first_s)})
 
     def __len__(self) -> int:
         return len(self.user_num)
@@ -137,20 +137,30 @@ class Interactions:
             labels={name: values[rows] for name, values in self.labels.items()},
         )
 
-    def impressions_before(self, cut_s: "int | Times") -> "Interactions":
-        """The same watches, and only the impressions before a time: one for all, or one per user [n_users + 1]."""
-        return self if self.impressions is None else replace(self, impressions=self.impressions.before(cut_s))
+    def known_before(self, cut_s: "int | Times") -> "Interactions":
+        """The same watches, and only the impressions and dislikes before a time: for all, or per user [n_users + 1]."""
+        return self._narrowed(lambda pairs: pairs.before(cut_s))
 
-    def impressions_without(self, later: "Interactions") -> "Interactions":
-        """The same watches, and only the impressions of pairs not watched in `later`, which they would give away."""
-        if self.impressions is None:
+    def known_without(self, later: "Interactions") -> "Interactions":
+        """The same watches, and the impressions and dislikes but for pairs watched in `later`, which they give away."""
+        return self._narrowed(lambda pairs: pairs.without(later.seen_items))
+
+    def _narrowed(self, narrow: Callable[["SeenItems"], "SeenItems"]) -> "Interactions":
+        if self.negatives is None:
             return self
-        return replace(self, impressions=self.impressions.without(later.seen_items))
+        narrowed = [None if pairs is None else narrow(pairs) for pairs in (self.impressions, self.dislikes)]
+        return replace(self, impressions=narrowed[0], dislikes=narrowed[1])
+
+    @property
+    def is_ordered(self) -> bool:
+        """Whether it is known which of a user's events came before which: by times, or by the order of the rows."""
+        return self.rows_in_order or self.timestamp_s is not None
 
     @cached_property
     def by_user(self) -> UserRows:
-        """Rows grouped by user, each user's oldest first; ties (and tables without times) keep the source's order."""
-        keys = (self.user_num,) if self.timestamp_s is None else (self.timestamp_s, self.user_num)
+        """Rows grouped by user, each user's oldest first; ties (and what is not ordered) keep the source's order."""
+        times = None if self.rows_in_order else self.timestamp_s
+        keys = (self.user_num,) if times is None else (times, self.user_num)
         order = np.lexsort(keys)
         starts = np.searchsorted(self.user_num[order], np.arange(len(self.users) + 2))
         return UserRows(starts.astype(np.int64), order.astype(np.int64))
@@ -192,6 +202,18 @@ class Interactions:
         return np.bincount(self.seen_items.item_num, minlength=len(self.items) + 1)
 
     @cached_property
+    def seen_or_disliked(self) -> "SeenItems":
+        """What no list of a user may hold."""
+        return self.seen_items if self.dislikes is None else self.seen_items.joined(self.dislikes)
+
+    @cached_property
+    def negatives(self) -> "SeenItems | None":
+        """Pairs that models may learn from as negatives, where they are not watched: impressions and dislikes."""
+        if self.impressions is None or self.dislikes is None:
+            return self.dislikes if self.impressions is None else self.impressions
+        return self.impressions.joined(self.dislikes)
+
+    @cached_property
     def seen_items(self) -> "SeenItems":
         known = (self.user_num > 0) & (self.item_num > 0)
         pairs = np.sort(self.user_num[known].astype(np.int64) * _KEY_STRIDE + self.item_num[known])
@@ -202,11 +224,11 @@ class Interactions:
 
 @dataclass(frozen=True)
 class SeenItems:
-    """Items that each user has watched, or got as impressions, as compressed rows."""
+    """Items that each user has watched, got as impressions, or disliked, as compressed rows."""
 
     starts: Positions  # [n_users + 2]
     item_num: ItemNums  # [n_pairs], rising within a user
-    first_s: Times | None = None  # [n_pairs], UTC, the first time of each pair; kept for impressions
+    first_s: Times | None = None  # [n_pairs], UTC, the first time of each pair; kept for impressions and dislikes
 
     @classmethod
     def nothing(cls, n_users: int) -> "SeenItems":
@@ -224,6 +246,11 @@ class SeenItems:
         starts = np.searchsorted(user_num[order], np.arange(len(users) + 2)).astype(np.int64)
         return cls(starts, item_num[order], times[order].astype(np.int64) if has_times else None)
 
+    def to_table(self, users: Vocabulary, items: Vocabulary) -> pa.Table:
+        """The pairs with the caller's ids and, where there are any, times."""
+        data = {columns.USER_ID: users.take(self.user_num), columns.ITEM_ID: items.take(self.item_num)}
+        return pa.table(data if self.first_s is None else {**data, columns.TIMESTAMP_S: pa.array(self.first_s)})
+
     @cached_property
     def user_num(self) -> UserNums:
         """[n_pairs] the user of each pair; never falling."""
@@ -234,6 +261,12 @@ class SeenItems:
         if self.first_s is None:
             return self
         return self.select(self.first_s < np.broadcast_to(cut_s, len(self.starts) - 1)[self.user_num])
+
+    def joined(self, others: "SeenItems") -> "SeenItems":
+        """The pairs of both, without times."""
+        pairs = np.union1d(self._keys[:-1], others._keys[:-1])
+        starts = pairs.searchsorted(np.arange(len(self.starts)) * _KEY_STRIDE)
+        return SeenItems(starts, (pairs % _KEY_STRIDE).astype(np.int32))
 
     def without(self, others: "SeenItems") -> "SeenItems":
         """The pairs that are not among `others`."""
@@ -278,3 +311,7 @@ class SeenItems:
     def _keys(self) -> Positions:
         """[n_pairs + 1] each pair as one rising number, and -1, which no pair is."""
         return np.append(self.user_num.astype(np.int64) * _KEY_STRIDE + self.item_num, -1)
+
+
+def _pairs_of(table: pa.Table | None, users: Vocabulary, items: Vocabulary) -> SeenItems | None:
+    return SeenItems.from_table(table, users, items) if table is not None and len(table) else None

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from belfry.dataset import columns
-from belfry.dataset.event_weights import DEFAULT_EVENT_WEIGHTS, EventWeights, watches_and_impressions
+from belfry.dataset.event_weights import DEFAULT_EVENT_WEIGHTS, EventWeights, part_events
 from belfry.dataset.features import FeatureColumns, FeatureTables, encode_features, title_numbers
 from belfry.dataset.interactions import Interactions
 from belfry.dataset.tables import Tables
@@ -30,21 +30,28 @@ class Data:
         return FeatureTables(history, users, items, title_numbers(self.titles))
 
 
-def prepare(tables: Tables, event_weights: EventWeights = DEFAULT_EVENT_WEIGHTS) -> Data:
+def prepare(
+    tables: Tables, event_weights: EventWeights = DEFAULT_EVENT_WEIGHTS, *, liked_from: float | None = None
+) -> Data:
     """Number and encode tables that `belfry.dataset.validation.check.check` has passed.
 
-    The catalogue is every item that has an event (an impression is enough) or a row in the items table; likewise the
-    users.
+    The catalogue is every item that has an event (an impression or a dislike is enough) or a row in the items table;
+    likewise the users.
 
     Raises:
         TableError: no event is a watch.
     """
     users, items = Vocabulary(tables.user_ids), Vocabulary(tables.item_ids)
-    watches, impressions = watches_and_impressions(tables.interactions, event_weights)
+    parts = part_events(tables.interactions, event_weights, liked_from=liked_from)
     usage = tables.usage_columns
     return Data(
         Interactions.from_table(
-            watches, users=users, items=items, impressions=impressions, labels=tables.label_columns
+            parts.watches,
+            users=users,
+            items=items,
+            impressions=parts.impressions,
+            dislikes=parts.dislikes,
+            labels=tables.label_columns,
         ),
         encode_features(tables.users, users, id_column=columns.USER_ID, usage_columns=usage),
         encode_features(

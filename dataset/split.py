@@ -16,13 +16,15 @@ from belfry.dataset.vocabulary import UserNums
 TRAIN_FILE = "train.parquet"
 TEST_FILE = "test.parquet"
 IMPRESSIONS_FILE = "impressions.parquet"
+DISLIKES_FILE = "dislikes.parquet"
 
 
 @dataclass(frozen=True)
 class Split:
     """Every event on one of two sides, in the source's order, under the same vocabularies.
 
-    Impressions belong to train. Where the split is by time or last events, only those before test begins are kept.
+    Impressions and dislikes belong to train. Where the split is by time or last events, only those before test begins
+    are kept; else, and without times, all but those of pairs in test.
     """
 
     train: Interactions
@@ -45,12 +47,16 @@ def split_random(interactions: Interactions, *, test_share: float = 0.2, seed: i
 def split_last_out(interactions: Interactions, *, n_last: int = 1, min_history: int = 1) -> Split:
     """Each user's last `n_last` rows as test; users who would keep fewer than `min_history` stay wholly in train.
 
-    Last by time; of equal times, the row further down the source.
+    Last by time, or by the order of the rows; of equal times, the row further down the source.
 
     Raises:
-        InputError: there are no times, a count is out of range, or no user has enough rows.
+        InputError: there is no order, a count is out of range, or no user has enough rows.
     """
-    timestamp_s = _check_times(interactions, "split_last_out")
+    if not interactions.is_ordered:
+        raise InputError(
+            f"interactions: no column {columns.TIMESTAMP_S!r}, which split_last_out() needs where no order is given; "
+            "add it, say data.order=rows (or a column), or split at random"
+        )
     if n_last < 1 or min_history < 0:
         raise InputError(f"n_last={n_last}, min_history={min_history}: use at least 1 and 0")
     rows = interactions.by_user
@@ -59,9 +65,12 @@ def split_last_out(interactions: Interactions, *, n_last: int = 1, min_history: 
     is_held_back = (from_end <= n_last) & np.repeat(counts >= n_last + min_history, counts)
     is_test = np.zeros(len(interactions), np.bool_)
     is_test[rows.order[is_held_back]] = True
+    how = f"n_last={n_last}, min_history={min_history}"
+    if interactions.timestamp_s is None:
+        return _split(interactions, is_test, how)
     begins_s = np.full(len(interactions.users) + 1, np.iinfo(np.int64).max)
-    np.minimum.at(begins_s, interactions.user_num[is_test], timestamp_s[is_test])
-    return _split(interactions, is_test, f"n_last={n_last}, min_history={min_history}", begins_s)
+    np.minimum.at(begins_s, interactions.user_num[is_test], interactions.timestamp_s[is_test])
+    return _split(interactions, is_test, how, begins_s)
 
 
 def split_time(interactions: Interactions, *, share: float = 0.8) -> Split:
@@ -73,7 +82,12 @@ def split_time(interactions: Interactions, *, share: float = 0.8) -> Split:
         InputError: there are no times, the share is not between 0 and 1, or one side is empty.
     """
     _check_share("share", share)
-    timestamp_s = _check_times(interactions, "split_time")
+    timestamp_s = interactions.timestamp_s
+    if timestamp_s is None:
+        other = "split by last, for the events are in order" if interactions.is_ordered else "split at random"
+        raise InputError(
+            f"interactions: no column {columns.TIMESTAMP_S!r}, which split_time() needs; add it or {other}"
+        )
     cut_row = min(round(len(timestamp_s) * share), len(timestamp_s) - 1)
     cut_s = np.partition(timestamp_s, cut_row)[cut_row] if len(timestamp_s) else 0
     return _split(interactions, timestamp_s >= cut_s, f"share={share}", int(cut_s))
@@ -112,7 +126,8 @@ def folds(interactions: Interactions, *, n_folds: int, seed: int) -> npt.NDArray
 def save_split(split: Split, folder: Path) -> None:
     """Write train.parquet and test.parquet, with the caller's ids; `folder` appears whole or not at all.
 
-    Both hold watches alone; the impressions of train, if there are any, go to impressions.parquet.
+    Both hold watches alone; the impressions of train, if there are any, go to impressions.parquet, and its dislikes to
+    dislikes.parquet.
 
     Raises:
         InputError: `folder` exists and is not empty.
@@ -125,15 +140,16 @@ def save_split(split: Split, folder: Path) -> None:
         written.mkdir()
         pq.write_table(split.train.to_table(), written / TRAIN_FILE)
         pq.write_table(split.test.to_table(), written / TEST_FILE)
-        if (impressions := split.train.impressions_to_table()) is not None:
-            pq.write_table(impressions, written / IMPRESSIONS_FILE)
+        for name, pairs in ((IMPRESSIONS_FILE, split.train.impressions), (DISLIKES_FILE, split.train.dislikes)):
+            if pairs is not None:
+                pq.write_table(pairs.to_table(split.train.users, split.train.items), written / name)
         written.rename(folder)
 
 
 def _split(interactions: Interactions, is_test: Mask, how: str, begins_s: int | Times | None = None) -> Split:
     """The two sides; `begins_s` is when test begins, for all or for each user [n_users + 1]; None for no such time."""
     train, test = interactions.select(~is_test), interactions.select(is_test)
-    split = Split(train.impressions_without(test) if begins_s is None else train.impressions_before(begins_s), test)
+    split = Split(train.known_without(test) if begins_s is None else train.known_before(begins_s), test)
     if not len(split.train) or not len(split.test):
         raise InputError(
             f"split by {how}: {len(split.train)} of {len(interactions)} interactions fall in train, "
@@ -145,11 +161,3 @@ def _split(interactions: Interactions, is_test: Mask, how: str, begins_s: int | 
 def _check_share(name: str, share: float) -> None:
     if not 0 < share < 1:
         raise InputError(f"{name}={share}: a share lies between 0 and 1, both excluded")
-
-
-def _check_times(interactions: Interactions, caller: str) -> Times:
-    if interactions.timestamp_s is None:
-        raise InputError(
-            f"interactions: no column {columns.TIMESTAMP_S!r}, which {caller}() needs; add it or split at random"
-        )
-    return interactions.timestamp_s

@@ -109,16 +109,16 @@ class WatchBatches:
     def _needed(
         self, users: UserNums, step: Positions, mined: ItemNums | None
     ) -> tuple[Positions, ItemNums, npt.NDArray[np.float32]]:
-        """Query, item and weight of the negatives of single queries: what was mined for them, and their impressions.
+        """Query, item and weight of the negatives of single queries: mined, impressions and dislikes.
 
-        By step, and within a step impressions last: of two weights of a pair the later one counts.
+        By step, and within a step those last: of two weights of a pair the later one counts.
         """
-        impressions, parts = self._history.impressions, []
+        disliked_or_shown, parts = self._history.negatives, []
         if mined is not None:
             query, place = np.nonzero(mined[users])
             parts.append((query, mined[users][query, place], np.ones(len(query), np.float32)))
-        if impressions is not None:
-            query, items = impressions.rows_of(users)
+        if disliked_or_shown is not None:
+            query, items = disliked_or_shown.rows_of(users)
             parts.append((query, items, np.full(len(query), self._config.impression_weight, np.float32)))
         if not parts:
             return np.zeros(0, np.int64), np.zeros(0, np.int32), np.zeros(0, np.float32)

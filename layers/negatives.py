@@ -44,9 +44,9 @@ class NegativeSampler:
         """`n_sampled` stands for `n_candidates` where candidates are sampled and it is the lower one."""
         counts = np.bincount(history.item_num, minlength=len(history.items) + 1).astype(np.float64)
         counts[UNKNOWN] = 0
-        self.has_events = counts > 0  # [n_items + 1] has a watch or an impression
-        if history.impressions is not None:
-            self.has_events[history.impressions.item_num] = True
+        self.has_events = counts > 0  # [n_items + 1] has a watch, an impression or a dislike
+        if history.negatives is not None:
+            self.has_events[history.negatives.item_num] = True
         self._share = counts / max(counts.sum(), 1)
         self._in_batch = negatives not in ("uniform", "popularity")
         self.is_whole = negatives in ("all", "hard") and np.count_nonzero(self.has_events) <= n_candidates

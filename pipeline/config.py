@@ -64,7 +64,8 @@ class PipelineConfig(Settings):
     )
     event_weights: EventWeights = Field(
         DEFAULT_EVENT_WEIGHTS,
-        description="names in the column `event`, best first, and how much each counts as a watch; 0: only shown",
+        description="names in the column `event`, best first, and how much each counts as a watch; 0: only shown; "
+        "below 0: disliked",
     )
     retrieval: TowerConfig = Field(TwoTowerConfig(), discriminator="kind")
     sources: tuple[SourceConfig, ...] = Field(

@@ -14,7 +14,11 @@ RANKER_KINDS = rankers.KINDS
 
 _TOWERS = {kind: row for kind, row in retrievers.KINDS.items() if row.has_vectors} | {
     "multitask": RetrieverKind(
-        MultitaskConfig, "belfry.ranking.multitask.model:MultitaskModel", QUERY_TOWER_OF_BAGS, reads_user_features=True
+        MultitaskConfig,
+        "belfry.ranking.multitask.model:MultitaskModel",
+        QUERY_TOWER_OF_BAGS,
+        reads_user_features=True,
+        reads_weight=True,
     )
 }
 SOURCE_KINDS: Mapping[str, RetrieverKind] = {**_TOWERS, **retrievers.KINDS}  # those with vectors first

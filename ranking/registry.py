@@ -41,6 +41,7 @@ class RankerKind:
     model: str = ""  # class of the training form, made of its config; heads are of the model of the first source
     network: str = ""  # class of the network that the model trains, where it can train several
     source: str | None = None  # kind that the first source must have
+    reads_weight: bool = False  # how much each watch counts; else all count alike
 
     def make_list_ranker(self, config: ModelConfig) -> ListRanker:
         """Untrained; of the family "listwise"."""
@@ -91,6 +92,12 @@ KINDS: Mapping[str, RankerKind] = {
             f"{_RATINGS}.serving:load_bayesian_factorisation",
             f"{_RATINGS}.bayesian:BayesianFactorisation",
         ),
-        RankerKind(MultitaskRankerConfig, "heads", "belfry.ranking.multitask.serving:load_heads", source="multitask"),
+        RankerKind(
+            MultitaskRankerConfig,
+            "heads",
+            "belfry.ranking.multitask.serving:load_heads",
+            source="multitask",
+            reads_weight=True,
+        ),
     )
 }

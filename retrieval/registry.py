@@ -42,6 +42,7 @@ class RetrieverKind:
     has_vectors: bool = True  # towers, whose candidates an index holds; else a retriever as a whole
     reads_history: bool = True  # as it is when asked, so that fresh watches count; else users are known by their id
     reads_user_features: bool = False  # of users without a history, whom the towers can then say something of
+    reads_weight: bool = False  # how much each watch counts; else all count alike
 
     def make_towers(self, config: ModelConfig) -> TowerModel:
         """Untrained; of a kind with vectors."""
@@ -68,7 +69,11 @@ KINDS: Mapping[str, RetrieverKind] = {
     kind_of(row.config): row
     for row in (
         RetrieverKind(
-            TwoTowerConfig, "belfry.retrieval.two_tower:TwoTower", QUERY_TOWER_OF_BAGS, reads_user_features=True
+            TwoTowerConfig,
+            "belfry.retrieval.two_tower:TwoTower",
+            QUERY_TOWER_OF_BAGS,
+            reads_user_features=True,
+            reads_weight=True,
         ),
         RetrieverKind(ReportConfig, f"{_NEURAL}.report:ReportTwoTower", QUERY_TOWER, reads_history=False),
         RetrieverKind(ALSConfig, f"{_MODELS}.als:ALS"),
@@ -85,7 +90,7 @@ KINDS: Mapping[str, RetrieverKind] = {
         RetrieverKind(EASEConfig, f"{_MODELS}.ease:EASE", has_vectors=False),
         RetrieverKind(ItemKNNConfig, f"{_MODELS}.item_knn:ItemKNN", has_vectors=False),
         RetrieverKind(SequentialRulesConfig, f"{_MODELS}.sequential_rules:SequentialRules", has_vectors=False),
-        RetrieverKind(PopularityConfig, "belfry.retrieval.popularity:Popularity", has_vectors=False),
+        RetrieverKind(PopularityConfig, "belfry.retrieval.popularity:Popularity", has_vectors=False, reads_weight=True),
     )
 }
 

@@ -16,6 +16,7 @@ from belfry.dataset.errors import TableError
 from belfry.dataset.tables import Tables
 from belfry.dataset.validation import coercion
 from belfry.dataset.validation.cleaning import Cleaning, Finding, codes_of, nearest, repeats, where
+from belfry.dataset.validation.order import check_order, in_order, read_order
 
 YEAR_2200_S = 7_258_118_400
 KNOWN = columns.OF_INTERACTIONS
@@ -29,15 +30,28 @@ class Policy(BaseModel):
     bad_id: Literal["error", "drop"] = Field("error", description="ids that are null, empty or longer than 1000 bytes")
     repeated_id: Literal["error", "drop"] = Field("error", description="an id twice in items or users; drop keeps one")
     repeated_event: Literal["error", "drop", "keep"] = Field(
-        "drop", description="rows with the user, item, time and event of an earlier row; without times, of any"
+        "drop",
+        description="rows with the user, item, time (and place in `data.order`) and event of an earlier row; without "
+        "times and order, of any",
     )
     rating_range: tuple[FiniteFloat, FiniteFloat] | None = Field(None, description="lowest and highest rating allowed")
-    rating_out_of_range: Literal["error", "drop", "clip"] = Field("error", description="only where a range is stated")
+    rating_out_of_range: Literal["error", "drop", "clip", "null"] = Field(
+        "error", description="only where a range is stated; null takes such a rating for not rated"
+    )
+    liked_from: FiniteFloat | None = Field(
+        None, description="lowest rating that is no dislike: an event rated below it was seen, and not liked"
+    )
     infinite_rating: Literal["error", "drop"] = Field("error", description="ratings of plus or minus infinity")
     bad_time: Literal["error", "drop"] = Field("error", description="times that are null, before 1970 or after 2199")
     bad_weight: Literal["error", "drop", "clip"] = Field(
         "error", description="weights that are null, infinite or negative; clip makes them 0"
     )
+    order: str | None = Field(
+        None,
+        description="what says which of a user's events came first, where times do not: `rows` (they are in order), or "
+        "the name of a column of the interactions",
+    )
+    bad_order: Literal["error", "drop"] = Field("error", description="nulls in the column that `data.order` names")
     unusable_column: Literal["error", "drop"] = Field(
         "error", description="features of a type without a rule; drop leaves the column out"
     )
@@ -130,7 +144,7 @@ def _read_event_and_weight(cleaning: Cleaning, policy: Policy) -> None:
 
 def _clean_interactions(table: pa.Table, labels: tuple[str, ...], policy: Policy, findings: list[Finding]) -> pa.Table:
     cleaning = Cleaning("interactions", table, findings)
-    _note_unused(cleaning, labels)
+    _note_unused(cleaning, (*labels, *([policy.order] if policy.order else [])))
     ids_read = [cleaning.read_ids(name, policy.bad_id) for name in (columns.USER_ID, columns.ITEM_ID)]
     _read_rating_and_time(cleaning, policy)
     _read_event_and_weight(cleaning, policy)
@@ -140,14 +154,21 @@ def _clean_interactions(table: pa.Table, labels: tuple[str, ...], policy: Policy
             cleaning.report("infinite_rating", name, infinite, "has {count} infinite labels", "error", "mend them")
     if not len(table):
         cleaning.note("no_rows", "has no rows; hand in at least a few users' watches", action="error")
-    elif all(ids_read):
+        return cleaning.finish()
+    read_order(cleaning, policy.order, policy.bad_order)
+    if all(ids_read):
         _check_events(cleaning, policy)
-    return cleaning.finish()
+        check_order(cleaning, policy.order)
+    _leave_out_equal_weights(cleaning)
+    return in_order(cleaning.finish())
 
 
 def _read_rating_and_time(cleaning: Cleaning, policy: Policy) -> None:
     if cleaning.read_optional(columns.RATING, coercion.as_numbers):
         _check_ratings(cleaning, policy)
+    elif policy.liked_from is not None and columns.RATING not in cleaning.table.column_names:
+        found = "is missing, and data.liked_from reads it: add it, or leave data.liked_from out"
+        cleaning.note("missing_column", found, columns.RATING, action="error")
     if cleaning.read_optional(columns.TIMESTAMP_S, coercion.as_seconds):
         _check_times(cleaning, policy)
 
@@ -179,6 +200,8 @@ def _check_ratings(cleaning: Cleaning, policy: Policy) -> None:
     if policy.rating_out_of_range == "clip":
         clipped = pc.min_element_wise(pc.max_element_wise(rating, low, skip_nulls=False), high, skip_nulls=False)
         cleaning.columns[name] = clipped.cast(pa.float32())
+    if policy.rating_out_of_range == "null":
+        cleaning.columns[name] = pc.if_else(pa.array(outside), pa.scalar(None, pa.float32()), rating)
 
 
 def _check_times(cleaning: Cleaning, policy: Policy) -> None:
@@ -194,16 +217,30 @@ def _check_times(cleaning: Cleaning, policy: Policy) -> None:
 
 def _check_weights(cleaning: Cleaning, policy: Policy) -> None:
     name, weight = columns.WEIGHT, cleaning.columns[columns.WEIGHT]
-    bad = where(pc.or_kleene(pc.is_null(weight), pc.or_(pc.is_inf(weight), pc.less(weight, 0))))
-    found = "has {count} weights that are null, infinite or negative"
-    cleaning.report("bad_weight", name, bad, found, policy.bad_weight, "mend them")
+    no_number = where(pc.or_kleene(pc.is_null(weight), pc.is_inf(weight)))
+    found = "has {count} weights that are null or infinite"
+    cleaning.report("bad_weight", name, no_number, found, policy.bad_weight, "mend them")
+    negative = where(pc.less(weight, 0)) & ~no_number
+    remedy = "say what was not liked by an event that event_weights counts below 0, or by a rating and data.liked_from"
+    cleaning.report("bad_weight", name, negative, "has {count} negative weights", policy.bad_weight, remedy)
     if policy.bad_weight == "clip":
-        cleaning.columns[name] = pc.if_else(pa.array(bad), pa.scalar(0, pa.float32()), weight)
+        cleaning.columns[name] = pc.if_else(pa.array(no_number | negative), pa.scalar(0, pa.float32()), weight)
+
+
+def _leave_out_equal_weights(cleaning: Cleaning) -> None:
+    """Weights that are all alike say nothing, and training is spared them."""
+    if columns.WEIGHT not in cleaning.columns:
+        return
+    weight = cleaning.columns[columns.WEIGHT].to_numpy()[cleaning.kept]
+    if len(weight) > 1 and weight[0] > 0 and (weight == weight[0]).all():
+        del cleaning.columns[columns.WEIGHT]
+        cleaning.note("equal_weights", f"is {weight[0]:g} in every row; left out, for all count alike", columns.WEIGHT)
 
 
 def _check_events(cleaning: Cleaning, policy: Policy) -> None:
     """Report rows that repeat an earlier one; then whether the rest can teach anything."""
-    names = [name for name in KNOWN if name in cleaning.columns and name not in (columns.RATING, columns.WEIGHT)]
+    of_event = (columns.USER_ID, columns.ITEM_ID, columns.TIMESTAMP_S, columns.ORDER, columns.EVENT)
+    names = [name for name in of_event if name in cleaning.columns]
     keys = [codes_of(cleaning.columns[name]) for name in names]
     found = f"{{count}} rows repeat {', '.join(map(repr, names))} of an earlier row"
     cleaning.report(

@@ -14,7 +14,7 @@ from belfry.dataset.errors import TableError
 from belfry.dataset.interactions import Mask
 from belfry.dataset.validation import coercion
 
-Action: TypeAlias = Literal["error", "drop", "clip", "keep", "note"]
+Action: TypeAlias = Literal["error", "drop", "clip", "null", "keep", "note"]
 
 MAX_ID_BYTES = 1000
 
@@ -90,8 +90,8 @@ class Cleaning:
             return
         if action == "drop":
             self.kept &= ~bad
-        choice = f"{remedy}, or set {kind} to 'drop' in the policy"
-        done = {"error": choice, "drop": "these rows are dropped", "clip": "clipped", "keep": "kept"}[action]
+        by_action = {"drop": "these rows are dropped", "clip": "clipped", "null": "taken for none", "keep": "kept"}
+        done = by_action.get(action, f"{remedy}, or set {kind} to 'drop' in the policy")
         text = f"{found.format(count=len(rows))} (first in row {rows[0]}); {done}"
         first = tuple(int(row) for row in rows[:5])
         self.findings.append(Finding(self.name, kind, action, text, column, len(rows), first))

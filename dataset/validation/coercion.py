@@ -89,6 +89,28 @@ def as_seconds(column: pa.ChunkedArray) -> pa.ChunkedArray:
     raise TableError(f"is {_named(column)}; give seconds since 1970 in UTC as integers, or date-times")
 
 
+def as_places(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """[n_rows] int64, equal values alike and higher ones higher; null where there is none.
+
+    Numbers, date-times and text have an order; text that holds numbers alone is sorted as numbers.
+    """
+    column = decoded(column)
+    if is_text(column.type):
+        for type_, literal in ((pa.int64(), INTEGER_LITERAL), (pa.float64(), NUMBER_LITERAL)):
+            try:
+                column = _parsed(column, type_, literal, "numbers")
+                break
+            except TableError:
+                continue
+    if pa.types.is_floating(column.type):
+        column = without_nan(column)
+    is_sortable = _is_number(column.type) or pa.types.is_decimal(column.type) or pa.types.is_temporal(column.type)
+    if not (is_sortable or is_text(column.type) or pa.types.is_null(column.type)):
+        raise TableError(f"is {_named(column)}; an order is told by numbers, date-times or text")
+    values = pc.unique(column).drop_null()
+    return pc.index_in(column, value_set=values.take(pc.sort_indices(values))).cast(pa.int64())
+
+
 def as_feature(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """A feature as a number (int64, float32, float64), a string, or a list of strings; NaN becomes null."""
     column = decoded(column)

@@ -41,7 +41,7 @@ class SampledLossConfig(Settings):
     )
     margin: float = Field(1.0, gt=0, description="difference of scores that hinge and triplet ask for")
     impression_weight: float = Field(
-        1.0, ge=0, description="weight, as a negative, of an impression: an item shown to the user and not watched"
+        1.0, ge=0, description="weight, as a negative, of an item shown to the user and not watched, or disliked"
     )
 
 

@@ -32,7 +32,7 @@ class TowerShapes:
     n_ids: int  # of items, the unknown's too
     n_item_features: int
     user_columns: ColumnShapes
-    has_times: bool
+    is_ordered: bool
 
     @classmethod
     def of(cls, features: FeatureTables) -> "TowerShapes":
@@ -40,7 +40,7 @@ class TowerShapes:
             len(features.history.items) + 1,
             features.items.matrix.shape[1],
             ColumnShapes.of(features.users.content),
-            features.history.timestamp_s is not None,
+            features.history.is_ordered,
         )
 
 
@@ -58,7 +58,7 @@ class TowerNetwork(keras.Model):  # type: ignore[misc]
         size = config.embedding_size
         encoder = partial(ItemEncoder, n_ids=shapes.n_ids, n_features=shapes.n_item_features, embedding_size=size)
         self.config, self.n_item_features = config, shapes.n_item_features
-        self.reads_order = config.targets == "next" and shapes.has_times
+        self.reads_order = config.targets == "next" and shapes.is_ordered
         self.uniform_encoder = encoder(name="uniform_history")
         self.recency_encoder = encoder(name="recency_history")
         self.candidate_encoder = self.uniform_encoder if config.shares_items else encoder(name="candidate")

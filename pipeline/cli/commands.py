@@ -86,7 +86,9 @@ def train(
     preset: Preset = "default",
     holdout: Annotated[
         HoldoutName | None,
-        typer.Option(help="what stands in for the future while training [time where there are times, else random]"),
+        typer.Option(
+            help="what stands in for the future while training [time; without times last, by order, or random]"
+        ),
     ] = None,
     settings: Settings = None,
     seed: Seed = 0,

@@ -135,7 +135,7 @@ def _check_holds_nothing_else(out: Path) -> None:
 
 
 def _with_reasons(absent: pa.Array, recommender: Recommender) -> list[LeftOutUser]:
-    n_seen = recommender.features.history.seen_items.count(recommender.users.numbers(absent))
+    n_seen = recommender.features.history.seen_or_disliked.count(recommender.users.numbers(absent))
     reasons = np.where(n_seen == len(recommender.items), _SEEN_ALL, _NOTHING_FOUND)
     return [LeftOutUser(user_id, str(reason)) for user_id, reason in zip(absent.to_pylist(), reasons, strict=True)]
 

@@ -96,7 +96,7 @@ class BatchJob:
             origin=np.zeros(len(rows), np.int8),
             origins=("read",),
         )
-        seen, blocked = recommender.features.history.seen_items, np.zeros(0, np.int32)
+        seen, blocked = recommender.features.history.seen_or_disliked, np.zeros(0, np.int32)
         check_lists(lists, n=self.n, n_items=len(recommender.items), seen=seen, blocked=blocked)
 
 

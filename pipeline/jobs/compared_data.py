@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from belfry.dataset import columns
 from belfry.dataset.errors import InputError, TableError
-from belfry.dataset.event_weights import DEFAULT_EVENT_WEIGHTS, watches_and_impressions
+from belfry.dataset.event_weights import DEFAULT_EVENT_WEIGHTS, EventWeights, part_events
 from belfry.dataset.interactions import Interactions, SeenItems
 from belfry.dataset.sources.tabular import Source, read_events, read_tables
 from belfry.dataset.validation import coercion
@@ -55,12 +55,13 @@ def read_compare_data(
     known, _ = check(read_tables(train, items, users))
     own_users, own_items = Vocabulary(known.user_ids), Vocabulary(known.item_ids)
     catalogue, notes = _with_runs(own_items, runs)
+    event_weights, disliked_below = _reading_of(runs, notes)
     later = read_events(test, own_users, own_items)
-    later = later_watches(later, own_users, catalogue, DEFAULT_EVENT_WEIGHTS, rated_and_timed=True)
+    later = later_watches(later, own_users, catalogue, event_weights, liked_from=disliked_below, rated_and_timed=True)
     everybody = Vocabulary(pa.chunked_array([*known.user_ids.chunks, *later[columns.USER_ID].drop_null().chunks]))
-    watches, _ = watches_and_impressions(known.interactions, DEFAULT_EVENT_WEIGHTS)
-    history = Interactions.from_table(watches, users=everybody, items=catalogue)
-    seen = SeenItems.nothing(len(everybody)) if seen_allowed else history.seen_items
+    parts = part_events(known.interactions, event_weights, liked_from=disliked_below)
+    history = Interactions.from_table(parts.watches, users=everybody, items=catalogue, dislikes=parts.dislikes)
+    seen = SeenItems.nothing(len(everybody)) if seen_allowed else history.seen_or_disliked
     events = Interactions.from_table(later, users=everybody, items=catalogue)
     n_nameless = int((events.user_num == UNKNOWN).sum())
     context, left_out = make_context(
@@ -74,6 +75,16 @@ def read_compare_data(
         told=[UserCount(f"unknown: {n_nameless:,} test rows have no user_id", 1)] if n_nameless else [],
     )
     return CompareData(context, tuple(left_out), tuple(notes))
+
+
+def _reading_of(runs: Sequence[Recommender], notes: list[str]) -> tuple[EventWeights, float | None]:
+    """What events mean to all of the runs, and the lowest rating that is no dislike; else the default, and a note."""
+    readings = {(run.event_weights, run.parts.liked_from) for run in runs}
+    if len(readings) == 1:
+        return readings.pop()
+    if readings:
+        notes.append("The runs differ in event_weights or data.liked_from: all tables are read by the default ones.")
+    return DEFAULT_EVENT_WEIGHTS, None
 
 
 def read_log(source: Source, context: EvaluationContext, *, is_uniform: bool) -> Log:

@@ -75,7 +75,7 @@ def evaluate_run(
         InputError: no user can be judged.
     """
     users, items = recommender.users, recommender.items
-    test = later_watches(test, users, items, recommender.event_weights)
+    test = later_watches(test, users, items, recommender.event_weights, liked_from=recommender.parts.liked_from)
     return evaluate_stages(
         recommender.two_stage,
         Interactions.from_table(test, users=users, items=items),
@@ -118,7 +118,7 @@ def evaluate_stages(
         InputError: no user can be judged.
     """
     history = stages.features.history
-    exclude, nothing = history.seen_items, np.zeros(0, np.int32)
+    exclude, nothing = history.seen_or_disliked, np.zeros(0, np.int32)
     context, left = make_context(history, test, seen=exclude, min_history=min_history, told=left_out)
     depth = max(n, min(depth, len(history.items)))
     final_depth = max(n, min(stages.n_candidates, len(history.items)))
@@ -187,7 +187,7 @@ def evaluate_table(
     context, left_out = make_context(
         history,
         Interactions.from_table(later, users=users, items=items),
-        seen=history.seen_items if seen_removed else SeenItems.nothing(len(users)),
+        seen=history.seen_or_disliked if seen_removed else SeenItems.nothing(len(users)),
         min_history=min_history,
         told=unknown_users(later, users),
     )

@@ -4,18 +4,25 @@ import pyarrow as pa
 
 from belfry.dataset import columns
 from belfry.dataset.errors import TableError
-from belfry.dataset.event_weights import EventWeights, watches_and_impressions
+from belfry.dataset.event_weights import EventWeights, part_events
 from belfry.dataset.validation.check import check_later
 from belfry.dataset.vocabulary import UNKNOWN, Vocabulary, as_id_type
 from belfry.evaluation.context import UserCount
 
 
 def later_watches(
-    test: pa.Table, users: Vocabulary, items: Vocabulary, event_weights: EventWeights, *, rated_and_timed: bool = False
+    test: pa.Table,
+    users: Vocabulary,
+    items: Vocabulary,
+    event_weights: EventWeights,
+    *,
+    liked_from: float | None = None,
+    rated_and_timed: bool = False,
 ) -> pa.Table:
-    """The ids in the rows of `test` that are watches: nobody has to be recommended what was only shown.
+    """The ids in the rows of `test` that are watches: nobody has to be recommended what was only shown, or disliked.
 
     Args:
+        liked_from: the lowest rating that is no dislike.
         rated_and_timed: keep `rating` and `timestamp_s` beside them, where they are there.
 
     Raises:
@@ -26,18 +33,20 @@ def later_watches(
         if test.column_names.count(name) != 1:
             there = ", ".join(map(repr, test.column_names))
             raise TableError(f"test: column {name!r} is needed once; there are {there}")
-        found, wanted = as_id_type(test[name].combine_chunks()).type, vocabulary.ids.type
-        if found != wanted:
+        found, known = as_id_type(test[name].combine_chunks()).type, vocabulary.ids.type
+        if found != known:
             raise TableError(
-                f"test: column {name!r} is {found}, the ids learned from are {wanted}; 1 and '1' are never merged: "
+                f"test: column {name!r} is {found}, the ids learned from are {known}; 1 and '1' are never merged: "
                 "cast it"
             )
     beside = [name for name in (columns.RATING, columns.TIMESTAMP_S) if rated_and_timed and name in test.column_names]
-    events = [name for name in (columns.EVENT, columns.WEIGHT) if name in test.column_names]
+    wanted = (columns.EVENT, columns.WEIGHT, *(() if liked_from is None else (columns.RATING,)))
+    events = [name for name in wanted if name in test.column_names]
     if len(test) and (beside or events):
-        test = check_later(test, rated_and_timed=rated_and_timed)
+        test = test.select(list(dict.fromkeys([*vocabularies, *beside, *events])))
+        test = check_later(test, rated_and_timed=bool(rated_and_timed or columns.RATING in events))
     if len(test) and events:
-        test, _ = watches_and_impressions(test.select([*vocabularies, *beside, *events]), event_weights, name="test")
+        test = part_events(test, event_weights, liked_from=liked_from, name="test").watches
     return test.select([*vocabularies, *beside])
 
 

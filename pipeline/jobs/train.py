@@ -49,7 +49,8 @@ def train(
         ratings: further interactions, with a `rating`.
         preset: a name such as "default" or "multitask", or the path of a TOML file.
         holdout: which part of the history stands in for the future while ranker, early stopping and gate learn; by
-            default the newest events where there are times, else a random part.
+            default the newest events where there are times, each user's last ones where there is order alone
+            (data.order), else a random part.
         settings: texts such as "retrieval.epochs=20"; docs/config.md lists the keys.
         seed: equal seeds and data give equal lists.
         artifacts: the folder of runs; by default the one that `BELFRY_ARTIFACTS` names, else `artifacts`.
@@ -107,7 +108,7 @@ def prepare_tables(
     checked, report = check(declared, config.data)
     for line in report.lines():
         log.warning("%s", line)
-    data = prepare(checked, config.event_weights)
+    data = prepare(checked, config.event_weights, liked_from=config.data.liked_from)
     if holdout is None:
         holdout = "random" if config.ranker is None else default_holdout(data.interactions)
     return data, load_config(preset, holdout=holdout, settings=settings), holdout

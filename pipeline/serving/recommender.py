@@ -41,6 +41,7 @@ class Parts:
     titles: pa.Array  # [n_items] in the order of the items' numbers; null where an item has none
     event_weights: EventWeights
     reads_history: bool  # whether all towers read histories, so that new events can be folded in
+    liked_from: float | None = None  # the lowest rating that is no dislike
 
     @classmethod
     def read(cls, run: Run) -> "Parts":
@@ -57,6 +58,7 @@ class Parts:
             titles=titles,
             event_weights=config.event_weights,
             reads_history=config.reads_history,
+            liked_from=config.data.liked_from,
         )
 
 
@@ -103,7 +105,7 @@ class Recommender:
             history: items that the user has watched since the run was trained, oldest first. They are folded in
                 without training and count as seen; a new user gets a personal list by them. Ids outside the catalogue
                 are ignored.
-            exclude_seen: leave out what the user has watched.
+            exclude_seen: leave out what the user has watched or disliked.
             exclude: further items to leave out; ids outside the catalogue are ignored.
             only: where given, the items to choose from.
             strict: refuse an unknown user instead.
@@ -230,7 +232,7 @@ class Recommender:
     ) -> Limits:
         return Limits(
             n=min(_check_n(n), len(self.items)),
-            exclude=two_stage.features.history.seen_items if exclude_seen else self._nothing_seen,
+            exclude=two_stage.features.history.seen_or_disliked if exclude_seen else self._nothing_seen,
             blocked=self._item_numbers(exclude, "exclude"),
             only=None if only is None else self._item_numbers(only, "only"),
         )

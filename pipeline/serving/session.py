@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from belfry.dataset.features import FeatureColumns, FeatureTables
-from belfry.dataset.interactions import Interactions
+from belfry.dataset.interactions import Interactions, SeenItems
 from belfry.dataset.vocabulary import ItemNums, Vocabulary, as_arrow
 
 SESSION_USER = np.ones(1, np.int32)  # [1] the number of the session user, the only one in these tables
@@ -16,7 +16,7 @@ _ONE_USER = Vocabulary(as_arrow(np.zeros(1, np.int64)))
 
 
 def session_tables(features: FeatureTables, user: int, fresh: ItemNums) -> FeatureTables:
-    """Tables of one session user: their known events, then the fresh ones, which happen at `features.now_s`.
+    """Tables of one session user: their known events, then the fresh ones, which come last, at `features.now_s`.
 
     Args:
         user: number in `features`; 0 for a user who is not in it.
@@ -33,8 +33,15 @@ def session_tables(features: FeatureTables, user: int, fresh: ItemNums) -> Featu
         item_num=item_num,
         timestamp_s=None if timestamp_s is None else np.append(timestamp_s[rows], np.full(len(fresh), features.now_s)),
         rating=None if rating is None else np.append(rating[rows], np.full(len(fresh), np.nan, np.float32)),
+        rows_in_order=known.rows_in_order,
+        dislikes=None if known.dislikes is None else _alone(known.dislikes.of(user)),
     )
     return FeatureTables(history, _rows(features.users, np.array([0, user])), features.items, features.titles)
+
+
+def _alone(items: ItemNums) -> SeenItems:
+    """Pairs of the session user."""
+    return SeenItems(np.array([0, 0, len(items)]), items)
 
 
 def _rows(columns: FeatureColumns, numbers: np.ndarray) -> FeatureColumns:

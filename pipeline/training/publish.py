@@ -114,9 +114,12 @@ def _hash_of(data: Data) -> str:
     events = data.interactions
     digest = hashlib.sha256((events.users.content_hash + events.items.content_hash).encode())
     event_columns = [events.user_num, events.item_num, events.timestamp_s, events.rating, events.weight]
-    if events.impressions is not None:
-        event_columns += [events.impressions.user_num, events.impressions.item_num, events.impressions.first_s]
+    for pairs in (events.impressions, events.dislikes):
+        if pairs is not None:
+            event_columns += [pairs.user_num, pairs.item_num, pairs.first_s]
     event_columns += [values for _, values in sorted(events.labels.items())]
+    if events.rows_in_order:
+        digest.update(b"in order")
     for column in event_columns:
         digest.update(b"-" if column is None else np.ascontiguousarray(column).tobytes())
     for features in (data.users, data.items):

@@ -140,7 +140,7 @@ def _recall_on(fold: Fold, features: FeatureTables, users: UserNums) -> Callable
 
     def validate(towers: Towers) -> float:
         retriever = IndexedRetriever(towers, ExactIndex.build(towers.encode_candidates(items, features), items))
-        found = retriever.retrieve(users, features, top_k=RECALL_DEPTH, exclude=fold.history.seen_items)
+        found = retriever.retrieve(users, features, top_k=RECALL_DEPTH, exclude=fold.history.seen_or_disliked)
         return float(recall(hits(lists_of(found, RECALL_DEPTH), users, later), later.count(users)).mean())
 
     return validate

@@ -1,12 +1,13 @@
 """Train both stages: checks -> folds -> first stages -> ranker trainer -> first stage on everything -> gate."""
 
+import logging
 from contextlib import closing
 from dataclasses import dataclass
 
 from belfry.dataset.folds import Holdout, make_folds
 from belfry.dataset.prepare import Data
 from belfry.pipeline.config import PipelineConfig
-from belfry.pipeline.kinds import source_kind
+from belfry.pipeline.kinds import ranker_kind, source_kind
 from belfry.pipeline.progress import Work
 from belfry.pipeline.runs.gate import Gate
 from belfry.pipeline.serving.two_stage import TwoStage
@@ -22,6 +23,8 @@ EXAMPLES = "candidates and pair features"
 LIBRARIES = "loading libraries"  # which the first look at the sources does
 RANKER = "ranker"
 LAST_FIRST_STAGE = "first stage on everything"
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,8 @@ def train(data: Data, config: PipelineConfig, *, holdout: Holdout, seed: int, wo
     work = work or Work()
     with work.step(LIBRARIES):
         config, left_out = keep_usable(config, data)
+    if data.interactions.weight is not None:
+        _tell_who_reads_no_weights(config)
     _expect_first_stages(work, config, 1)
     with closing(make_trainer(data, config, seed=seed, progress=work.report)) as trainer:
         tuning = observe_folds(data, config, trainer, holdout=holdout, seed=seed, work=work)
@@ -119,6 +124,15 @@ def put_together(first: FirstStage, config: PipelineConfig, ranker: Ranker | Non
         ranker=ranker,
         n_candidates=config.n_candidates,
     )
+
+
+def _tell_who_reads_no_weights(config: PipelineConfig) -> None:
+    sources = [name for name, source in config.named_sources.items() if not source_kind(source.model).reads_weight]
+    unread = [f"source {name!r}" for name in sources]
+    if config.ranker and not ranker_kind(config.ranker).reads_weight:
+        unread.append(f"ranker {config.ranker.kind!r}")
+    if unread:
+        log.warning("weights of watches are not read by %s: there all watches count alike", ", ".join(unread))
 
 
 def _expect_first_stages(work: Work, config: PipelineConfig, n_stages: int) -> None:

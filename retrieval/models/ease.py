@@ -52,8 +52,10 @@ class EASE(ArrayModel[EASEConfig]):
                 f"ease: {n_items:,} items are above ease's max_items={max_items:,}, its table of all pairs would take "
                 f"{4 * n_items**2 / 2**30:,.0f} GiB; leave this source out, or raise max_items if memory allows"
             )
-        if self.config.half_life is not None and history.timestamp_s is None:
-            raise InputError("ease: half_life needs a timestamp_s column in the interactions; set half_life to none")
+        if self.config.half_life is not None and not history.is_ordered:
+            raise InputError(
+                "ease: half_life needs a timestamp_s column in the interactions, or data.order; set half_life to none"
+            )
 
     def fit(self, history: Interactions, features: FeatureTables, *, seed: int) -> Self:
         """Solve for the weights; `seed` is not used."""

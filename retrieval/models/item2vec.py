@@ -74,7 +74,7 @@ class Item2Vec(FactorTowers[Item2VecConfig]):
     array_names = (ITEM_FACTORS, "item_vectors", "user_vectors", "known_users")
 
     def check(self, history: Interactions, features: FeatureTables) -> None:
-        """Refuse histories without neighbours, and a window or a half-life without times.
+        """Refuse histories without neighbours, and a window or a half-life without order.
 
         Raises:
             InputError: names the column, or what is missing.
@@ -84,9 +84,10 @@ class Item2Vec(FactorTowers[Item2VecConfig]):
                 "interactions: no user has two events, so item2vec has no neighbours to learn from; add data"
             )
         for name in ("window", "half_life"):
-            if getattr(self.config, name) is not None and history.timestamp_s is None:
+            if getattr(self.config, name) is not None and not history.is_ordered:
                 raise InputError(
-                    f"item2vec: {name} needs a column {columns.TIMESTAMP_S!r} in the interactions; set {name} to none"
+                    f"item2vec: {name} needs a column {columns.TIMESTAMP_S!r} in the interactions, or their order "
+                    f"(data.order); set {name} to none"
                 )
 
     def encode_queries(self, users: UserNums, features: FeatureTables) -> Embeddings:

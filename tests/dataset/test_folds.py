@@ -160,6 +160,13 @@ def test_without_times_only_random_is_accepted(holdout: Holdout) -> None:
         folds_of(replace(watches(), timestamp_s=None), holdout)
 
 
+def test_time_without_a_clock_names_last() -> None:
+    ordered = replace(watches(), timestamp_s=None, rows_in_order=True)
+    with pytest.raises(InputError, match=r"holdout 'time' needs a timestamp_s column .*; use holdout last"):
+        folds_of(ordered, "time")
+    assert len(folds_of(ordered, "last")) == 1
+
+
 @pytest.mark.parametrize("holdout", HOLDOUTS)
 def test_one_event_is_too_few(holdout: Holdout) -> None:
     with pytest.raises(InputError, match=r"too few events|both need some"):

@@ -143,29 +143,63 @@ def test_impressions_are_kept_once_per_pair_with_their_first_time():
     assert impressions.user_num.tolist() == [1, 2, 2]
     assert [interactions.seen_items.of(user_num).tolist() for user_num in range(4)] == [[], [1, 3], [1, 2], [3]]
     assert interactions.select(np.array([0])).impressions is impressions
-    assert interactions.impressions_to_table().to_pydict() == {
+    assert interactions.impressions.to_table(interactions.users, interactions.items).to_pydict() == {
         "user_id": ["al", "bo", "bo"],
         "item_id": [20, 10, 30],
         "timestamp_s": [80, 90, 60],
     }
 
 
-def test_impressions_before_one_time_for_all_or_one_per_user():
+def test_known_before_one_time_for_all_or_one_per_user():
     interactions = Interactions.from_table(TABLE, impressions=SHOWN)
-    assert interactions.impressions_before(80).impressions_to_table().to_pydict() == {
+    assert interactions.known_before(80).impressions.to_table(interactions.users, interactions.items).to_pydict() == {
         "user_id": ["bo"],
         "item_id": [30],
         "timestamp_s": [60],
     }
-    each = interactions.impressions_before(np.array([0, 81, 60, 0])).impressions
+    each = interactions.known_before(np.array([0, 81, 60, 0])).impressions
     assert [each.of(user_num).tolist() for user_num in range(4)] == [[], [2], [], []]
     timeless = Interactions.from_table(TABLE, impressions=SHOWN.drop_columns("timestamp_s"))
-    assert timeless.impressions_before(0).impressions is timeless.impressions
-    assert timeless.impressions_to_table().column_names == ["user_id", "item_id"]
+    assert timeless.known_before(0).impressions is timeless.impressions
+    assert timeless.impressions.to_table(timeless.users, timeless.items).column_names == ["user_id", "item_id"]
 
 
 def test_no_impressions_are_none():
     interactions = Interactions.from_table(TABLE, impressions=SHOWN.slice(0, 0))
     assert interactions.impressions is None
-    assert interactions.impressions_to_table() is None
-    assert interactions.impressions_before(5) is interactions
+    assert interactions.impressions is None
+    assert interactions.known_before(5) is interactions
+
+
+def test_dislikes_are_no_watches_and_in_no_list():
+    dislikes = TABLE.select(["user_id", "item_id", "timestamp_s"]).slice(0, 2)
+    watched = Interactions.from_table(TABLE.slice(2))
+    interactions = Interactions.from_table(TABLE.slice(2), users=watched.users, items=watched.items, dislikes=dislikes)
+    assert interactions.seen_items.item_num.tolist() == watched.seen_items.item_num.tolist()
+    assert interactions.matrix.nnz == watched.matrix.nnz
+    both = interactions.seen_or_disliked
+    for pairs in (watched.seen_items, interactions.dislikes):
+        assert both.contains(pairs.user_num, pairs.item_num).all()
+    assert len(both.item_num) <= len(watched.seen_items.item_num) + len(interactions.dislikes.item_num)
+    assert watched.seen_or_disliked is watched.seen_items
+    assert interactions.select(np.arange(2)).dislikes is interactions.dislikes
+
+
+def test_negatives_are_impressions_and_dislikes_each_once():
+    ids = {"users": Vocabulary(pa.array([1, 2])), "items": Vocabulary(pa.array([1, 2, 3]))}
+    shown = pa.table({"user_id": [1, 2], "item_id": [2, 1]})
+    disliked = pa.table({"user_id": [1, 2, 9], "item_id": [2, 3, 1]})
+    watched = pa.table({"user_id": [1], "item_id": [1]})
+    interactions = Interactions.from_table(watched, **ids, impressions=shown, dislikes=disliked)
+    assert interactions.negatives.to_table(**ids).to_pydict() == {"user_id": [1, 2, 2], "item_id": [2, 1, 3]}
+    assert Interactions.from_table(watched, **ids).negatives is None
+    assert Interactions.from_table(watched, **ids, dislikes=disliked).negatives.item_num.tolist() == [2, 3]
+
+
+def test_dislikes_before_a_time_and_without_what_is_held_back():
+    dislikes = pa.table({"user_id": TABLE["user_id"], "item_id": TABLE["item_id"], "timestamp_s": TABLE["timestamp_s"]})
+    interactions = Interactions.from_table(TABLE, dislikes=dislikes)
+    assert interactions.known_before(35).dislikes.first_s.max() < 35
+    later = interactions.select(np.arange(2))
+    kept = interactions.known_without(later).dislikes
+    assert not kept.contains(later.user_num, later.item_num).any()

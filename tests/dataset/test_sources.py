@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from belfry.dataset.errors import InputError, TableError
-from belfry.dataset.event_weights import watches_and_impressions
+from belfry.dataset.event_weights import part_events
 from belfry.dataset.sources.movielens import is_movielens, read_movielens
 from belfry.dataset.sources.open import read_data
 from belfry.dataset.sources.tabular import read_table, read_tables
@@ -357,7 +357,7 @@ def test_ratings_of_their_own_table_join_the_watches() -> None:
     watches = pa.table({"user_id": [1, 1, 2], "item_id": [5, 6, 5], "timestamp_s": [10, 20, 30]})
     ratings = pa.table({"user_id": [1, 2], "item_id": [6, 7], "timestamp_s": [20, 40], "rating": [4.0, 2.0]})
     tables, _ = check(read_tables(watches, ratings=ratings))
-    joined, _ = watches_and_impressions(tables.interactions)
+    joined, _, _ = part_events(tables.interactions)
     rows = joined.select(["user_id", "item_id", "rating"]).to_pylist()
     assert len(rows) == 4
     assert {(row["user_id"], row["item_id"], row["rating"]) for row in rows} == {

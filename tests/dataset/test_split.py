@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -164,7 +166,7 @@ def test_train_keeps_impressions_until_test_begins():
     interactions = Interactions.from_table(table, items=Vocabulary(pa.array(range(1, 6))), impressions=impressions)
 
     def known(split):
-        return split.train.impressions_to_table().to_pydict()["item_id"]
+        return split.train.impressions.to_table(split.train.users, split.train.items).to_pydict()["item_id"]
 
     assert known(splits.split_time(interactions, share=0.5)) == [4]  # test begins at 30
     assert known(splits.split_last_out(interactions)) == [3, 4]  # at 40 for a, at 30 for b
@@ -204,6 +206,14 @@ def test_refuses_to_order_without_times(name):
     interactions = Interactions.from_table(pa.table({"user_id": [1, 1], "item_id": [1, 2]}))
     with pytest.raises(InputError, match=rf"no column 'timestamp_s', which {name}\(\) needs"):
         getattr(splits, name)(interactions)
+
+
+def test_rows_in_order_have_last_ones():
+    events = replace(interactions_of([(2, 0), (1, 0), (2, 0), (1, 0)]), timestamp_s=None, rows_in_order=True)
+    split = splits.split_last_out(events)
+    assert split.test.items.take(split.test.item_num).to_pylist() == [2, 3]
+    with pytest.raises(InputError, match="add it or split by last, for the events are in order"):
+        splits.split_time(events)
 
 
 def test_refuses_an_empty_side():

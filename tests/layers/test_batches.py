@@ -274,12 +274,13 @@ def test_targets_count_by_the_weight_of_their_watch() -> None:
             assert user == 1 or found == given[int(user), int(item)]  # user 1 watches some items twice
 
 
-def test_impressions_are_negatives_of_their_user_with_their_own_weight() -> None:
+@pytest.mark.parametrize("kind", ["impressions", "dislikes"])
+def test_impressions_and_dislikes_are_negatives_of_their_user_with_a_weight_of_their_own(kind: str) -> None:
     history = watches()
     unseen = {user: sorted(set(range(1, N_ITEMS + 1)) - set(in_time(history, user)))[-2:] for user in range(2, 6)}
     pairs = [(user, item) for user, items in unseen.items() for item in items]
     table = pa.table({"user_id": [user for user, _ in pairs], "item_id": [item for _, item in pairs]})
-    history = replace(history, impressions=SeenItems.from_table(table, history.users, history.items))
+    history = replace(history, **{kind: SeenItems.from_table(table, history.users, history.items)})
     for batch in batches_of(history, PLAN.model_copy(update={"impression_weight": 3.0}), n_candidates=FEW):
         for row, user in enumerate(batch.users):
             is_impression = np.isin(batch.candidates, unseen.get(int(user), []))

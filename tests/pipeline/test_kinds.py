@@ -1,6 +1,7 @@
 """Each kind of both registries on a tiny world: it is trained, published, and answers as it did before publishing."""
 
 from collections.abc import Iterable, Sequence, Set
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from belfry.pipeline.runs.gate import Gate
 from belfry.pipeline.serving.recommender import Recommender
 from belfry.pipeline.serving.two_stage import Stage, TwoStage
 from belfry.pipeline.training.publish import train_and_publish
+from belfry.pipeline.training.train import train
 from tests.pipeline.small_world import N_USERS, small_data
 
 QUICK = {  # of every kind that has such a setting
@@ -131,3 +133,42 @@ def test_sequences_of_any_sort_can_be_published(encoder: str, extras: str, data:
     settings = quick("retrieval", "sequence", ["embedding_size", "epochs", "max_length"])
     choice = [f"retrieval.encoder={encoder}", f"retrieval.context={extras}", f"retrieval.time={extras}"]
     assert_answers_as_trained(data, ["ranker=none", "sources=[]", *settings, *choice], "retrieval", tmp_path)
+
+
+@pytest.mark.parametrize("kind", each(SOURCE_KINDS, SLOW_SOURCES - {"two_tower"}))
+def test_a_kind_reads_weights_or_says_that_it_does_not(kind: str, data: Data, caplog: pytest.LogCaptureFixture) -> None:
+    """Taught by watches that count alike, and by others that do not."""
+    row = SOURCE_KINDS[kind]
+    settings = quick("retrieval", kind, [name for name in row.config.model_fields if name not in ("time", "context")])
+    weight = np.where(np.arange(len(data.interactions)) % 3, 0.2, 5).astype(np.float32)
+    found = []
+    for weights in (None, weight):
+        own = replace(data, interactions=replace(data.interactions, weight=weights))
+        if row.has_vectors:
+            config = load_config("default", holdout="time", settings=["ranker=none", "sources=[]", *settings])
+        else:
+            source = f'sources=[{{model={{kind="{kind}"}}, quota=12, weight=1}}]'
+            config = load_config("default", holdout="time", settings=["ranker=none", "retrieval.kind=pure_svd", source])
+        stages = train(own, config, holdout="time", seed=0).two_stage
+        found.append(lists_of(stages, "retrieval")[2])
+    told = [record.getMessage() for record in caplog.records if "weights of watches" in record.getMessage()]
+    assert (len(found[0]) != len(found[1]) or (found[0] != found[1]).any()) == row.reads_weight
+    named = any(f"source {kind!r}" in line for line in told)
+    assert named == (not row.reads_weight)
+    assert len(told) <= 1
+
+
+def test_the_ranker_is_named_beside_the_sources(data: Data, caplog: pytest.LogCaptureFixture) -> None:
+    weighed = replace(data.interactions, weight=1 + np.arange(len(data.interactions), dtype=np.float32))
+    settings = [
+        "retrieval.kind=pure_svd",
+        "folds=2",
+        "n_candidates=12",
+        *quick("ranker", "lightgbm", ["trees", "min_rows"]),
+    ]
+    config = load_config("default", holdout="time", settings=settings)
+    train(replace(data, interactions=weighed), config, holdout="time", seed=0)
+    told = [record.getMessage() for record in caplog.records if "weights of watches" in record.getMessage()]
+    assert told == [
+        "weights of watches are not read by source 'pure_svd', ranker 'lightgbm': there all watches count alike"
+    ]

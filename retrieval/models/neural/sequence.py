@@ -56,11 +56,15 @@ class SequenceTowers(NeuralTowers[SequenceConfig, SequenceNetwork]):
     config_type = SequenceConfig
 
     def check(self, history: Interactions, features: FeatureTables) -> None:
-        """Refuse a history without times, which give the order, and one in which no user has two events."""
-        if history.timestamp_s is None:
+        """Refuse a history without order, `time` without times, and a history in which no user has two events."""
+        if not history.is_ordered:
             raise InputError(
-                f"interactions: no column {columns.TIMESTAMP_S!r}, which the order of events is read from; add it, or "
-                "choose a retrieval system other than kind=sequence"
+                f"interactions: no column {columns.TIMESTAMP_S!r}, which the order of events is read from; add it, say "
+                "data.order=rows, or choose a retrieval system other than kind=sequence"
+            )
+        if self.config.time and history.timestamp_s is None:
+            raise InputError(
+                f"sequence: time needs a column {columns.TIMESTAMP_S!r} in the interactions; set time to false"
             )
         if not (np.diff(history.by_user.starts)[1:] >= 2).any():
             raise InputError("interactions: no user has two events, so there is no next event to learn from; add data")
@@ -113,8 +117,8 @@ class SequenceTowers(NeuralTowers[SequenceConfig, SequenceNetwork]):
 
     def _plan(self, history: Interactions, features: FeatureTables, generator: np.random.Generator) -> TrainingPlan:
         config = self.config
-        assert history.timestamp_s is not None  # `check` saw to it
-        self.learned.set_request_times(history.timestamp_s)
+        if history.timestamp_s is not None:
+            self.learned.set_request_times(history.timestamp_s)
         n_steps = -(-len(_window_ends(history, config)[0]) // config.batch_windows)
         max_epochs = config.n_epochs(n_steps)
         schedule = keras.optimizers.schedules.CosineDecay(config.learning_rate, n_steps * max_epochs)

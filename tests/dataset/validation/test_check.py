@@ -14,6 +14,8 @@ from belfry.dataset.sources.tabular import read_tables
 from belfry.dataset.tables import Tables
 from belfry.dataset.validation.check import Policy, check, check_later
 
+FIRST_S = 1_000_000_000
+
 
 def interactions(**changed: object) -> pa.Table:
     """Four good rows of two users and two items, with some columns replaced."""
@@ -21,7 +23,7 @@ def interactions(**changed: object) -> pa.Table:
         "user_id": [1, 1, 2, 2],
         "item_id": ["a", "b", "a", "b"],
         "rating": [1.0, 2.0, 3.0, 4.0],
-        "timestamp_s": [10, 20, 30, 40],
+        "timestamp_s": [FIRST_S + 10, FIRST_S + 20, FIRST_S + 30, FIRST_S + 40],
     }
     return pa.table({name: values for name, values in (good | changed).items() if values is not None})
 
@@ -90,7 +92,7 @@ def test_one_report_names_every_problem() -> None:
 
 
 def test_policy_drops_what_it_may() -> None:
-    table = interactions(user_id=[1, 1, 2, None], timestamp_s=[10, 20, 30, 40], item_id=["a", "b", "a", "b"])
+    table = interactions(user_id=[1, 1, 2, None], item_id=["a", "b", "a", "b"])
     items = pa.table({"item_id": ["a", "a", "b"], "poster": [b"1", b"2", b"3"], "year": [1, 2, 3]})
 
     cleaned, report = check(Tables(table, items), Policy(bad_id="drop", repeated_id="drop", unusable_column="drop"))
@@ -212,14 +214,14 @@ def test_repeated_events() -> None:
         {
             "user_id": [1, 1, 1, 2, 1],
             "item_id": [1, 1, 1, 2, 1],
-            "timestamp_s": [5, 5, 6, 5, 5],
+            "timestamp_s": [FIRST_S, FIRST_S, FIRST_S + 1, FIRST_S, FIRST_S],
             "event": ["shown", "shown", "shown", "shown", "watched"],
         }
     )
 
     cleaned, report = check(Tables(table))
 
-    assert cleaned.interactions["timestamp_s"].to_pylist() == [5, 6, 5, 5]
+    assert cleaned.interactions["timestamp_s"].to_pylist() == [FIRST_S, FIRST_S + 1, FIRST_S, FIRST_S]
     assert report.lines() == [
         "note: interactions: 1 rows repeat 'user_id', 'item_id', 'timestamp_s', 'event' of an earlier row (first in "
         "row 1); these rows are dropped"
@@ -268,9 +270,27 @@ def test_bad_times_are_refused(times: pa.Array, message: str) -> None:
 def test_bad_weights() -> None:
     table = interactions(weight=[1.0, -2.0, None, float("inf")])
 
-    assert "column 'weight' has 3 weights that are null, infinite or negative (first in row 1)" in refusal(table)
+    text = refusal(table)
+    assert "column 'weight' has 2 weights that are null or infinite (first in row 2)" in text
+    assert "column 'weight' has 1 negative weights (first in row 1); say what was not liked by an event that " in text
+    assert "or by a rating and data.liked_from, or set bad_weight to 'drop' in the policy" in text
     cleaned, _ = check(Tables(table), Policy(bad_weight="clip"))
     assert cleaned.interactions["weight"].to_pylist() == [1.0, 0.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize("weight", [1.0, 2.5])
+def test_weights_that_are_all_alike_are_none(weight: float) -> None:
+    checked, report = check(Tables(interactions(weight=[weight] * 4)))
+    assert "weight" not in checked.interactions.column_names
+    assert report.lines() == [
+        f"note: interactions: column 'weight' is {weight:g} in every row; left out, for all count alike"
+    ]
+
+
+def test_very_unlike_weights_stay() -> None:
+    checked, report = check(Tables(interactions(weight=[1e-6, 1.0, 1.0, 1e9])))
+    assert checked.interactions["weight"].to_pylist() == pytest.approx([1e-6, 1.0, 1.0, 1e9])
+    assert report.lines() == []
 
 
 @pytest.mark.parametrize(
@@ -389,7 +409,7 @@ def test_later_events_in_types_of_our_own() -> None:
     assert later["event"].type == pa.string()
     with pytest.raises(TableError, match="test: column 'event' is int64; strings are wanted here"):
         check_later(pa.table({"event": [1]}))
-    with pytest.raises(TableError, match="test: column 'weight' has 1 weights that are null, infinite or negative"):
+    with pytest.raises(TableError, match="test: column 'weight' has 1 negative weights"):
         check_later(pa.table({"weight": [-1.0]}))
 
 
@@ -398,3 +418,18 @@ def test_policy_refuses_what_it_does_not_know() -> None:
         Policy.model_validate({"bad_id": "clip"})
     with pytest.raises(ValidationError, match="ratings"):
         Policy.model_validate({"ratings": "drop"})
+
+
+def test_a_rating_out_of_range_may_mean_not_rated() -> None:
+    table = interactions(rating=[-1.0, 2.0, None, 9.0])
+    checked, report = check(Tables(table), Policy(rating_range=(1, 5), rating_out_of_range="null"))
+    assert checked.interactions["rating"].to_pylist() == [None, 2.0, None, None]
+    assert report.lines() == [
+        "note: interactions: column 'rating' has 2 ratings outside of 1 to 5 (first in row 0); taken for none"
+    ]
+
+
+def test_a_limit_of_liking_needs_ratings() -> None:
+    assert "column 'rating' is missing, and data.liked_from reads it" in refusal(
+        interactions(rating=None), Policy(liked_from=4)
+    )

@@ -138,7 +138,11 @@ def test_ratings_out_of_the_declared_range(belfry: Callable[..., Done], tmp_path
 @pytest.mark.parametrize("n_items", [1, 2, 40])
 @pytest.mark.parametrize("holdout", ["random", "time", "last"])
 def test_all_rows_of_one_user(belfry: Callable[..., Done], tmp_path: Path, holdout: str, n_items: int) -> None:
-    table = {"user_id": [1] * n_items, "item_id": list(range(n_items)), "timestamp_s": list(range(1, n_items + 1))}
+    table = {
+        "user_id": [1] * n_items,
+        "item_id": list(range(n_items)),
+        "timestamp_s": [10**9 + row for row in range(n_items)],
+    }
     done = belfry(
         *("train", "--interactions", csv(tmp_path / "w.csv", table), "--artifacts", tmp_path / "artifacts"),
         *("--holdout", holdout, *QUICK),
@@ -151,7 +155,25 @@ def test_all_rows_of_one_user(belfry: Callable[..., Done], tmp_path: Path, holdo
 def test_a_holdout_without_times(belfry: Callable[..., Done], tmp_path: Path, holdout: str) -> None:
     table = csv(tmp_path / "w.csv", watches())
     done = belfry("train", "--interactions", table, "--artifacts", tmp_path / "artifacts", "--holdout", holdout)
-    assert_refused(done, f"holdout '{holdout}' needs a timestamp_s column in the interactions; use holdout random")
+    assert_refused(done, f"holdout '{holdout}' needs a timestamp_s column in the interactions")
+    assert done.err.endswith("use holdout random\n")
+
+
+def test_rows_in_order_are_split_and_held_back_by_last_events(belfry: Callable[..., Done], tmp_path: Path) -> None:
+    rows = watches()
+    table = csv(tmp_path / "w.csv", rows)
+    common = ("--artifacts", tmp_path / "artifacts", "--quiet", "--set", "data.order=rows", *QUICK)
+    done = belfry("run", "--data", table, *common)
+    assert done.code == 0, done.err
+    run = open_run(tmp_path / "artifacts")
+    assert run.manifest.holdout == "last"
+    assert "half_life_days needs a timestamp_s column" in run.manifest.notes["left_out"]["popularity"]
+    train, test = (pq.read_table(run.folder / "split" / name) for name in ("train.parquet", "test.parquet"))
+    last = dict(zip(rows["user_id"], rows["item_id"], strict=True))
+    assert dict(zip(test["user_id"].to_pylist(), test["item_id"].to_pylist(), strict=True)) == last
+    assert len(train) + len(last) == len(rows["user_id"])
+    done = belfry("train", "--interactions", table, "--holdout", "time", *common)
+    assert_refused(done, "holdout 'time' needs a timestamp_s column in the interactions; use holdout last")
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pytest
 
 from belfry.dataset.prepare import prepare
 from belfry.dataset.tables import Tables
+from belfry.dataset.validation.check import Policy, check
 from belfry.pipeline.runs.tables import load_tables, save_tables
 
 EVENTS = pa.table(
@@ -37,7 +39,29 @@ def test_weights_and_usage_columns_come_back(tmp_path: Path) -> None:
     assert titles.to_pylist() == [None, None]
 
 
+@pytest.mark.parametrize("order", [None, "rows", "timestamp_s"])
+def test_the_order_comes_back(tmp_path: Path, order: str | None) -> None:
+    tables = Tables(EVENTS.select(["user_id", "item_id", "timestamp_s"] if order else ["user_id", "item_id"]))
+    data = prepare(check(tables, Policy(order=order))[0])
+    save_tables(data.features(data.interactions), data.titles, tmp_path)
+    history = load_tables(tmp_path)[0].history
+    assert history.is_ordered == (order is not None)
+    assert history.timestamp_s is None
+    assert history.by_user.order.tolist() == data.interactions.by_user.order.tolist()
+
+
 def test_without_weights_there_are_none(tmp_path: Path) -> None:
     data = prepare(Tables(EVENTS))
     save_tables(data.features(data.interactions), data.titles, tmp_path)
     assert load_tables(tmp_path)[0].history.weight is None
+
+
+def test_dislikes_come_back(tmp_path: Path) -> None:
+    data = prepare(Tables(EVENTS), (("rated", 1.0), ("shown", 0.0), ("watched", -1.0)))
+    save_tables(data.features(data.interactions), data.titles, tmp_path)
+    history = load_tables(tmp_path)[0].history
+    assert history.dislikes is not None
+    assert history.dislikes.to_table(history.users, history.items).to_pydict() == {
+        "user_id": [2, 3],
+        "item_id": ["a", "b"],
+    }

@@ -1,5 +1,7 @@
 """Item2Vec: the promises, gradients against differences, and what is sampled."""
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -154,8 +156,11 @@ def test_histories_of_one_event_are_refused() -> None:
 @pytest.mark.parametrize("name", ["window", "half_life"])
 def test_order_without_times_names_the_column(board: Checkerboard, name: str) -> None:
     history = Interactions.from_table(board.history.to_table().drop_columns("timestamp_s"))
+    model = Item2Vec(TINY.model_copy(update={name: 3}))
     with pytest.raises(InputError, match=f"item2vec: {name} needs a column 'timestamp_s'.*set {name} to none"):
-        Item2Vec(TINY.model_copy(update={name: 3})).fit(history, features_of(history), seed=0)
+        model.fit(history, features_of(history), seed=0)
+    ordered = replace(history, rows_in_order=True)
+    assert model.fit(ordered, features_of(ordered), seed=0)
 
 
 def test_divergence_names_the_step_and_the_array(board: Checkerboard) -> None:

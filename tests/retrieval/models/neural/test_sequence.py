@@ -1,5 +1,6 @@
 """Sequence towers on the checkerboard and on a cycle; fits are shared, for each compiles a graph."""
 
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -215,6 +216,22 @@ def test_a_history_without_times_is_refused() -> None:
     features = FeatureTables(history, FeatureColumns(), FeatureColumns())
     with pytest.raises(InputError, match="interactions: no column 'timestamp_s', which the order of events is read"):
         SequenceTowers(TINY).fit(history, features, seed=0)
+
+
+def test_rows_in_order_need_no_times() -> None:
+    """The same towers as by times that say the same; what reads times asks for them."""
+    board = checkerboard()
+    rows = board.history.by_user.order
+    timed = board.history.select(rows)
+    ordered = replace(timed, timestamp_s=None, rows_in_order=True)
+    queries = []
+    for history in (timed, ordered):
+        features = FeatureTables(history, FeatureColumns(), FeatureColumns())
+        towers = SequenceTowers(TINY).fit(history, features, seed=0, epochs=2)
+        queries.append(towers.encode_queries(board.users, features))
+    np.testing.assert_array_equal(*queries)
+    with pytest.raises(InputError, match=r"sequence: time needs a column 'timestamp_s'.*set time to false"):
+        SequenceTowers(TINY.model_copy(update={"time": True})).fit(ordered, features, seed=0)
 
 
 def test_histories_of_one_event_teach_nothing() -> None:
