@@ -64,6 +64,14 @@ class Candidates:
             source_rank=None if self.source_rank is None else self.source_rank[rows],
         )
 
+    def of_users(self, places: Positions) -> "Candidates":
+        """The rows of the asked users at these rising `places`, who are the asked ones then."""
+        new_place = np.full(len(self.users), -1)
+        new_place[places] = np.arange(len(places))
+        rows = np.flatnonzero(new_place[self.row_user] >= 0)
+        own = self.select(rows)
+        return replace(own, users=self.users[places], row_user=new_place[own.row_user])
+
 
 def ranks_of(row_user: Positions, n_users: int) -> npt.NDArray[np.int32]:
     """[n_rows] place of each row among those of its user, from 1; `row_user` never falls and is below `n_users`."""

@@ -26,6 +26,9 @@ from belfry.ranking.features.config import PairFeaturesConfig
 from belfry.ranking.listwise.config import DeepRankerConfig
 from belfry.retrieval.config import TwoTowerConfig
 from belfry.retrieval.index.config import IndexConfig
+from belfry.retrieval.models.ease import EASEConfig
+from belfry.retrieval.models.item_knn import ItemKNNConfig
+from belfry.retrieval.models.sequential_rules import SequentialRulesConfig
 from belfry.retrieval.popularity import PopularityConfig
 
 MAX_CANDIDATES = 1_000_000  # of a list; a mistyped number shall not end in an overflow
@@ -47,10 +50,13 @@ class SourceConfig(Settings):
     weight: float | None = Field(
         None,
         ge=0,
-        description="of its scores in the order of the candidates, that of the first source being 1; none: learned",
+        description="of its scores in the order of the candidates, beside a 1 of the first source; none: learned, as is "
+        "that of the first source where no source has a weight",
     )
     optional: bool = Field(
-        False, description="where the data do not allow it, it is left out, with a line in the log; else refused"
+        False,
+        description="left out, with a line in the log, where the data do not allow it or the lists of validation users "
+        "do not gain by it; else it is refused, or stays",
     )
 
 
@@ -69,7 +75,12 @@ class PipelineConfig(Settings):
     )
     retrieval: TowerConfig = Field(TwoTowerConfig(), discriminator="kind")
     sources: tuple[SourceConfig, ...] = Field(
-        (SourceConfig(model=PopularityConfig(half_life_days=14, segment_smoothing=20), quota=50, optional=True),),
+        (
+            SourceConfig(model=PopularityConfig(half_life_days=14, segment_smoothing=20), quota=50, optional=True),
+            SourceConfig(model=SequentialRulesConfig(), optional=True),
+            SourceConfig(model=EASEConfig(max_items=5_000), optional=True),
+            SourceConfig(model=ItemKNNConfig(similarity="bm25"), optional=True),
+        ),
         description="further sources of candidates, beside the first, which is `retrieval`",
     )
     index: IndexConfig = IndexConfig()
@@ -128,7 +139,7 @@ class PipelineConfig(Settings):
     @property
     def named_sources(self) -> dict[str, SourceConfig]:
         """All sources, the first one first, each by its kind; a second of a kind is `<kind>_2`."""
-        first = SourceConfig(model=self.retrieval, quota=self.n_candidates, weight=1)
+        first = SourceConfig(model=self.retrieval, quota=self.n_candidates)
         named: dict[str, SourceConfig] = {}
         for source in (first, *self.sources):
             n_alike = sum(source.model.kind == other.model.kind for other in named.values())

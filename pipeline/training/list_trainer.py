@@ -6,18 +6,19 @@ from typing import cast
 
 import numpy as np
 
-from belfry.dataset.folds import Fold, sample_users
+from belfry.dataset.candidates import Candidates
+from belfry.dataset.folds import Fold
 from belfry.dataset.prepare import Data
 from belfry.dataset.vocabulary import UserNums
 from belfry.pipeline.config import PipelineConfig
 from belfry.pipeline.kinds import ranker_kind
 from belfry.pipeline.progress import Progress
 from belfry.pipeline.runs.gate import Gate
-from belfry.pipeline.training.gate_evaluation import MAX_VALIDATION_USERS, evaluate_gate
+from belfry.pipeline.training.gate_evaluation import evaluate_gate
 from belfry.pipeline.training.ranker_trainer import RankerOf, candidates_for
 from belfry.pipeline.training.retrieval_stage import FirstStage
 from belfry.ranking.example_store import ExampleStore
-from belfry.ranking.examples import Examples, concatenate, make_examples, split_by_user, validation_users
+from belfry.ranking.examples import Examples, concatenate, make_examples, validation_users
 from belfry.ranking.features.pair_features import PairFeatures
 from belfry.ranking.lists import Lists
 from belfry.ranking.listwise.config import ListRankerConfig
@@ -25,6 +26,7 @@ from belfry.ranking.listwise.feature_ranker import TrainedFeaturedRanker
 from belfry.ranking.listwise.score_blend import RETRIEVAL, ScoreBlend
 
 EXAMPLE_BYTES = 1 << 30  # of features of examples in memory; what is more waits on disk
+MAX_VALIDATION_LISTS = 2_000  # of a fold: more would tell little and cost much
 ENOUGH_LISTS = 4_000  # to learn from: each fold more costs a whole first stage
 
 
@@ -38,8 +40,7 @@ class ListRankerTrainer:
         # Made here so that a library that is missing is named before the long training.
         ranker_kind(self._ranker_config).make_list_ranker(self._ranker_config)
         users = np.unique(data.interactions.user_num)
-        held_back = validation_users(users, share=self._ranker_config.validation_share, seed=seed)
-        self._held_back = sample_users(held_back, MAX_VALIDATION_USERS, seed=seed)
+        self._held_back = validation_users(users, share=self._ranker_config.validation_share, seed=seed)
         self._max_lists = config.max_lists  # of a fold
         self.learned = ExampleStore(limit_bytes=EXAMPLE_BYTES)
         self._validation: list[Examples] = []
@@ -53,14 +54,14 @@ class ListRankerTrainer:
 
     def observe(self, fold: Fold, stage: FirstStage) -> None:
         """What retrieval brings for users of a fold, labelled by what it holds back."""
-        users = fold.users
+        users = np.random.default_rng(self._seed).permutation(fold.users)
         is_held_back = np.isin(users, self._held_back)
-        drawn = sample_users(users[~is_held_back], self._max_lists, seed=self._seed)
-        for examples in self._examples(fold, stage, np.union1d(drawn, users[is_held_back])):
-            to_learn, to_validate = split_by_user(examples, self._held_back)
-            self.learned.add(to_learn)
-            if len(to_validate):
-                self._validation.append(to_validate)
+        pair_features = PairFeatures.fit(stage.features, self._config.pair_features)
+        for candidates in self._with_hits(fold, stage, users[is_held_back], MAX_VALIDATION_LISTS):
+            if len(examples := self._describe(candidates, fold, stage, pair_features)):
+                self._validation.append(examples)
+        for candidates in self._with_hits(fold, stage, users[~is_held_back], self._max_lists):
+            self.learned.add(self._describe(candidates, fold, stage, pair_features))
 
     def finish(self) -> tuple[RankerOf | None, Gate]:
         """A ranker fitted on most users' lists, and whether it orders the others' better than retrieval does.
@@ -106,11 +107,26 @@ class ListRankerTrainer:
         """Of held-back users; none where retrieval brought nothing that they came to watch."""
         return concatenate(self._validation) if self._validation else None
 
-    def _examples(self, fold: Fold, stage: FirstStage, users: UserNums) -> Iterator[Examples]:
-        pair_features = PairFeatures.fit(stage.features, self._config.pair_features)
-        label, liked_from = self._ranker_config.label, self._ranker_config.liked_from
+    def _with_hits(self, fold: Fold, stage: FirstStage, users: UserNums, max_lists: int) -> Iterator[Candidates]:
+        """Lists of the first of `users` whom retrieval brings something that they came to watch, at most `max_lists`.
+
+        Others teach nothing, and describing them would cost most of the time where data are sparse.
+        """
+        n_left, later = max_lists, fold.later.seen_items
         for candidates in candidates_for(users, fold, stage, n_candidates=self._config.n_candidates):
-            pairs = pair_features.matrix(candidates, stage.features)
-            names = pair_features.names(stage.features, candidates.sources)
-            lists = Lists.describe(candidates, pairs, names, fold.history)
-            yield make_examples(lists, fold.later, label, liked_from=liked_from)
+            asked = candidates.users[candidates.row_user]
+            has_hit = np.zeros(len(candidates.users), np.bool_)
+            has_hit[candidates.row_user[later.contains(asked, candidates.item_num)]] = True
+            chosen = np.flatnonzero(has_hit)[:n_left]
+            n_left -= len(chosen)
+            if len(chosen):
+                yield candidates.of_users(chosen)
+            if not n_left:
+                return
+
+    def _describe(self, candidates: Candidates, fold: Fold, stage: FirstStage, pair_features: PairFeatures) -> Examples:
+        label, liked_from = self._ranker_config.label, self._ranker_config.liked_from
+        pairs = pair_features.matrix(candidates, stage.features)
+        names = pair_features.names(stage.features, candidates.sources)
+        lists = Lists.describe(candidates, pairs, names, fold.history)
+        return make_examples(lists, fold.later, label, liked_from=liked_from)

@@ -69,6 +69,7 @@ def train_and_publish(
         writer.notes |= {
             "index": asdict(trained.measurement),
             "sources": _notes_of_sources(trained.first.tuning),
+            "source_choice": _notes_of_choice(trained.first.tuning),
             "left_out": dict(trained.left_out),
             "seconds": {
                 stage: {"cpu": round(seconds.cpu, 2), "wall": round(seconds.wall, 2)}
@@ -107,6 +108,12 @@ def _save(trained: Trained, folder: Path) -> None:
 def _notes_of_sources(tuning: Tuning) -> JsonValue:
     """Weight of every source, the first one first, and epochs where it has towers; none where training knows none."""
     return {name: {"weight": weight, "epochs": tuning.epochs.get(name)} for name, weight in tuning.weights.items()}
+
+
+def _notes_of_choice(tuning: Tuning) -> JsonValue:
+    """What each source that was tried gave alone, and added; none where there was nothing to choose."""
+    choice = tuning.choice
+    return None if choice is None else {"alone": choice.alone, "added": choice.gains, "together": choice.worth}
 
 
 def _hash_of(data: Data) -> str:

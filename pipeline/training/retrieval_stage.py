@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import cast
 
@@ -17,7 +17,7 @@ from belfry.evaluation.metrics import hits, lists_of, recall
 from belfry.pipeline.config import PipelineConfig
 from belfry.pipeline.progress import Work
 from belfry.pipeline.training.gate_evaluation import MAX_VALIDATION_USERS
-from belfry.pipeline.training.source_weights import learn_weights
+from belfry.pipeline.training.source_choice import SourceChoice, choose_sources
 from belfry.pipeline.training.sources import SearchedTowers, TrainedSource, fit_source
 from belfry.retrieval.base import Retriever, Towers
 from belfry.retrieval.blend import CombinedRetriever, Source, combine
@@ -27,7 +27,7 @@ from belfry.retrieval.indexed import IndexedRetriever
 from belfry.retrieval.popularity import Popularity
 
 RECALL_DEPTH = 100
-WEIGHTS = "weights of the sources"  # a stage of the work
+CHOICE = "choice of the sources"  # a stage of the work
 
 log = logging.getLogger(__name__)
 
@@ -36,8 +36,10 @@ log = logging.getLogger(__name__)
 class Tuning:
     """What the first fold decides for all later first stages, by name of the source."""
 
+    config: PipelineConfig  # with the sources that stay
     epochs: dict[str, int]  # of towers; 0 where training knows none
     weights: dict[str, float]
+    choice: SourceChoice | None = None  # by the names of all sources that were tried; None where there was none to make
 
 
 @dataclass(frozen=True)
@@ -84,9 +86,10 @@ def fit_first_stage(
     if validate_on:
         users = sample_users(validate_on.users, MAX_VALIDATION_USERS, seed=seed)
     validate = _recall_on(validate_on, features, users) if validate_on and len(users) else None
-    named = config.named_sources
+    if tuning:
+        config = tuning.config
     fitted: dict[str, TrainedSource] = {}
-    for name, source in named.items():
+    for name, source in config.named_sources.items():
         step = name_of_step(name)
         with work.step(stage or step, kind=step, text=f"{step}, {part}"):
             fitted[name] = fit_source(
@@ -99,22 +102,60 @@ def fit_first_stage(
                 validate=validate,
                 progress=partial(work.report, name),
             )
-    weights = (
-        tuning.weights
-        if tuning
-        else {name: 1.0 if (w := source.weight) is None else w for name, source in named.items()}
-    )
-    sources = [
-        Source(name, fitted[name].retriever(name), source.quota, weights[name]) for name, source in named.items()
-    ]
-    if not tuning and validate_on and len(users) and len(sources) > 1:
-        free = [source.weight is None for source in named.values()]
-        with work.step(WEIGHTS):
-            weights = learn_weights(CombinedRetriever(sources), free, users, features, validate_on)
-        sources = [replace(source, weight=weights[source.name]) for source in sources]
+    if tuning:
+        choice = tuning.choice
+        weights = tuning.weights
+    elif validate_on and len(users) and len(fitted) > 1:
+        with work.step(CHOICE):
+            choice = _choose(fitted, config, users, features, validate_on)
+        config, fitted, weights = _keep(choice, config, fitted)
+    else:
+        choice = None
+        weights = {
+            name: 1.0 if source.weight is None else source.weight for name, source in config.named_sources.items()
+        }
+    sources = _sources(fitted, config, weights)
     epochs = {name: source.epochs for name, source in fitted.items() if source.epochs is not None}
     popularity = Popularity(config.popularity).fit(history, features, seed=seed)
-    return FirstStage(features, fitted, Tuning(epochs, weights), popularity, combine(sources))
+    return FirstStage(features, fitted, Tuning(config, epochs, weights, choice), popularity, combine(sources))
+
+
+def _sources(
+    fitted: dict[str, TrainedSource], config: PipelineConfig, weights: dict[str, float] | None = None
+) -> list[Source]:
+    named = config.named_sources
+    return [
+        Source(name, source.retriever(name), named[name].quota, weights[name] if weights else 1.0)
+        for name, source in fitted.items()
+    ]
+
+
+def _choose(
+    fitted: dict[str, TrainedSource], config: PipelineConfig, users: UserNums, features: FeatureTables, fold: Fold
+) -> SourceChoice:
+    """By what the fold holds back; a weight that the config gives counts beside a 1 of the first source."""
+    first, *others = config.named_sources
+    named = config.named_sources
+    fixed = {name: weight for name in others if (weight := named[name].weight) is not None}
+    if fixed:
+        fixed = {first: 1.0, **fixed}
+    optional = frozenset(name for name in others if named[name].optional)
+    return choose_sources(CombinedRetriever(_sources(fitted, config)), fixed, optional, users, features, fold)
+
+
+def _keep(
+    choice: SourceChoice, config: PipelineConfig, fitted: dict[str, TrainedSource]
+) -> tuple[PipelineConfig, dict[str, TrainedSource], dict[str, float]]:
+    """Config, sources and weights of those that stay, under the names that they have among themselves."""
+    named = config.named_sources
+    kept = tuple(named[name] for name in choice.weights)
+    config = config.model_copy(update={"sources": kept[1:]})
+    names = list(config.named_sources)
+    return (
+        config,
+        {new: fitted[old] for new, old in zip(names, choice.weights, strict=True)},
+        dict(zip(names, choice.weights.values(), strict=True)),
+    )
 
 
 def measure(stage: FirstStage, *, top_k: int, seed: int) -> IndexMeasurement:

@@ -33,7 +33,7 @@ class Trained:
 
     first: FirstStage
     config: PipelineConfig  # without the sources that were left out
-    left_out: dict[str, str]  # optional source -> why the data do not allow it
+    left_out: dict[str, str]  # optional source -> why: the data do not allow it, or it adds nothing
     measurement: IndexMeasurement
     ranker: TrainedRanker | None  # on everything, be the gate open or not
     gate: Gate
@@ -62,6 +62,9 @@ def train(data: Data, config: PipelineConfig, *, holdout: Holdout, seed: int, wo
         tuning = observe_folds(data, config, trainer, holdout=holdout, seed=seed, work=work)
         with work.step(RANKER):
             ranker_of, gate = trainer.finish()
+    if tuning:
+        left_out |= _not_chosen(config, tuning)
+        config = tuning.config
     first = fit_first_stage(
         data, data.interactions, config, seed=seed, tuning=tuning, work=work, stage=LAST_FIRST_STAGE, part="everything"
     )
@@ -110,6 +113,14 @@ def observe_folds(
         with work.step(EXAMPLES, text=f"{EXAMPLES}, {part}"):
             trainer.observe(fold, stage)
     return tuning
+
+
+def _not_chosen(config: PipelineConfig, tuning: Tuning) -> dict[str, str]:
+    """Sources that were tried on the first fold and are left out, by name, with the reason."""
+    if tuning.choice is None:
+        return {}
+    reason = "adds nothing clear to the other sources on validation users"
+    return {name: reason for name in config.named_sources if name not in tuning.choice.weights}
 
 
 def put_together(first: FirstStage, config: PipelineConfig, ranker: Ranker | None) -> TwoStage:

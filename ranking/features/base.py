@@ -77,6 +77,14 @@ class PairRequest:
         table[self._present] = self.items
         return table
 
+    @cached_property
+    def row_at(self) -> npt.NDArray[np.int32]:
+        """[n_users * (n_items + 1)] the row of each user's candidate, user by user; -1 for items that are none."""
+        stride = len(self.features.history.items) + 1
+        rows = np.full(len(self.candidates.users) * stride, -1, np.int32)
+        rows[self.row_user * stride + self.items] = np.arange(len(self.items), dtype=np.int32)
+        return rows
+
     def rows_of(self, table: Matrix) -> Matrix:
         """[..., n_rows] the values that belong to rows of `table` [..., n_users, longest], laid out as `item_table`."""
         if table.shape[-2] * table.shape[-1] == len(self.items):

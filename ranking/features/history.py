@@ -79,6 +79,11 @@ class UserHistories:
         """[n_events] position of the user of each event."""
         return np.repeat(np.arange(len(self.starts) - 1), self.lengths)
 
+    @cached_property
+    def ages(self) -> Positions:
+        """[n_events] how many events of the same history are newer."""
+        return np.repeat(self.starts[1:], self.lengths) - 1 - np.arange(len(self.item_num))
+
     def sums(self, table: Matrix, weights: Matrix) -> Matrix:
         """[n_weightings, n_users, dim] weighted sums of the rows of `table` [n_items + 1, dim] over each history.
 

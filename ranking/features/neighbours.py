@@ -2,29 +2,46 @@
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import scipy  # its parts load when they are used
 
 from belfry.dataset.features import FeatureTables
+from belfry.dataset.interactions import stretches
 from belfry.dataset.similarity import largest_of_rows
 from belfry.ranking.base import Matrix
 from belfry.ranking.features.base import Arrays, Column, FeatureGroup, PairRequest
 from belfry.ranking.features.config import PairFeaturesConfig
-from belfry.ranking.features.history import RECENCY, WEIGHTINGS
 
-_NEIGHBOUR, _WEIGHT = "neighbour", "weight"  # names of the arrays
+_START, _NEIGHBOUR, _WEIGHT, _RECENT = "start", "neighbour", "weight", "n_recent"  # names of the arrays
+
+
+class Weighting(NamedTuple):
+    """How much the event of an age counts, age being the number of newer events of the history."""
+
+    name: str
+    half_life: float | None = None  # 0.5^(age / half_life)
+    age: int | None = None  # 1 at this age, 0 at others; with neither, 1 at all
+
+    def of(self, ages: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        """[n_events]"""
+        if self.age is not None:
+            return (ages == self.age).astype(np.float32)
+        decay = 1.0 if self.half_life is None else 0.5 ** (1 / self.half_life)
+        return (decay ** np.arange(ages.max(initial=0) + 1)).astype(np.float32)[ages]
 
 
 class NeighbourGroup(FeatureGroup):
-    """`<name>_<weighting>` of candidate c = sum over the history's events h of w_h s_hc, for each of `weightings`.
+    """`<name>_<weighting>` of candidate c = sum over the history's newest events h of w_h s_hc, for each weighting w.
 
-    s_hc is 0 where c is not among the `n_neighbours` candidates of the largest s_hc.
+    The `recent_history` newest are read. s_hc is 0 where c is not among the `n_neighbours` candidates of the largest
+    s_hc.
     """
 
     about: ClassVar[str]
-    weightings: ClassVar[tuple[str, ...]] = (RECENCY,)
+    weightings: ClassVar[tuple[Weighting, ...]]
 
     @staticmethod
     @abstractmethod
@@ -36,41 +53,40 @@ class NeighbourGroup(FeatureGroup):
         """Kept for each watched item."""
         return config.n_neighbours
 
+    @staticmethod
+    def n_recent(config: PairFeaturesConfig) -> int:
+        """Newest events of a history that are read."""
+        return config.recent_history
+
     @classmethod
     def fit(cls, features: FeatureTables, config: PairFeaturesConfig) -> Arrays:
-        """Two dense tables [n_items + 1, most neighbours]: the neighbours of each watched item, and their weights.
-
-        Padded with 0.
-        """
+        """The neighbours of watched item i, and their weights, are `start[i] : start[i + 1]` of two arrays."""
         matrix = largest_of_rows(cls.similarities(features, config), cls.n_neighbours(config))
-        lengths = np.diff(matrix.indptr)
-        is_there = np.arange(max(int(lengths.max(initial=0)), 1)) < lengths[:, np.newaxis]
-        neighbours, weights = (np.zeros(is_there.shape, kind) for kind in (np.int32, np.float32))
-        neighbours[is_there], weights[is_there] = matrix.indices, matrix.data
-        return {_NEIGHBOUR: neighbours, _WEIGHT: weights}
-
-    def __init__(self, arrays: Arrays) -> None:
-        super().__init__(arrays)
-        # As wide as the sums are made in, so that no block of users has to be converted.
-        self._neighbours, self._weights = arrays[_NEIGHBOUR].astype(np.int64), arrays[_WEIGHT].astype(np.float64)
+        return {
+            _START: matrix.indptr.astype(np.int64),
+            _NEIGHBOUR: matrix.indices.astype(np.int32),
+            _WEIGHT: matrix.data.astype(np.float32),
+            _RECENT: np.array(cls.n_recent(config)),
+        }
 
     def columns(self, features: FeatureTables, sources: tuple[str, ...]) -> Sequence[Column]:
         """One for each weighting."""
-        return [Column(f"{self.name}_{kind}", self.about, has_place=True) for kind in self.weightings]
+        return [Column(f"{self.name}_{weighting.name}", self.about, has_place=True) for weighting in self.weightings]
 
     def compute(self, request: PairRequest) -> Sequence[Matrix]:
         """See above."""
-        histories, n_numbers = request.histories, len(self._neighbours)
-        n_cells = len(request.candidates.users) * n_numbers
-        asked = request.row_user * n_numbers + request.items
-        columns = []
-        for kind in self.weightings:
-            of_event = histories.weights[WEIGHTINGS.index(kind)]
-            used = np.flatnonzero(of_event)
-            watched = histories.item_num[used]
-            cells = self._neighbours.take(watched, axis=0)
-            cells += (histories.event_user[used] * n_numbers)[:, np.newaxis]
-            added = self._weights.take(watched, axis=0)
-            added *= of_event[used, np.newaxis]
-            columns.append(np.bincount(cells.ravel(), added.ravel(), n_cells)[asked])
-        return columns
+        events, row, weight = self._pairs(request)
+        ages, n_rows = request.histories.ages[events], len(request.items)
+        return [np.bincount(row, weight * weighting.of(ages), n_rows) for weighting in self.weightings]
+
+    def _pairs(self, request: PairRequest) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32], Matrix]:
+        """Of each pair of a read event and a neighbour that is a candidate: the event, the row, and s_hc."""
+        histories, starts = request.histories, self.arrays[_START]
+        read = np.flatnonzero(histories.ages < int(self.arrays[_RECENT]))
+        watched = histories.item_num[read]
+        counts = starts[watched + 1] - starts[watched]
+        places = stretches(starts[watched], counts)
+        first_cell = histories.event_user[read] * (len(starts) - 1)
+        row = request.row_at[np.repeat(first_cell, counts) + self.arrays[_NEIGHBOUR][places]]
+        kept = np.flatnonzero(row >= 0)
+        return np.repeat(read, counts)[kept], row[kept], self.arrays[_WEIGHT][places[kept]]

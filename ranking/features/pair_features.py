@@ -19,7 +19,7 @@ from belfry.ranking.features.groups.popularity import Popularity
 from belfry.ranking.features.groups.ratings import Ratings
 from belfry.ranking.features.groups.retrieval_scores import RetrievalScores
 from belfry.ranking.features.groups.segments import Segments
-from belfry.ranking.features.groups.similar import Cosine, Followers
+from belfry.ranking.features.groups.similar import Bm25, Cosine, Next, Rules
 from belfry.ranking.features.groups.svd import Svd
 from belfry.ranking.features.groups.times import WatchTimes
 from belfry.ranking.features.list_places import standard_scores
@@ -31,7 +31,9 @@ GROUPS: tuple[type[FeatureGroup], ...] = (
     EaseByRating,
     Svd,
     Cosine,
-    Followers,
+    Bm25,
+    Rules,
+    Next,
     Popularity,
     WatchTimes,
     SessionCooccurrence,

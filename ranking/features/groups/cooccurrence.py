@@ -5,8 +5,7 @@ import scipy  # its parts load when they are used
 
 from belfry.dataset.features import FeatureTables
 from belfry.ranking.features.config import PairFeaturesConfig
-from belfry.ranking.features.history import WEIGHTINGS
-from belfry.ranking.features.neighbours import NeighbourGroup
+from belfry.ranking.features.neighbours import NeighbourGroup, Weighting
 
 _SHRINK = 5  # pairs that are added to an item's own, so that an item with few does not weigh much
 
@@ -20,7 +19,7 @@ class SessionCooccurrence(NeighbourGroup):
 
     name = "cooccurrence"
     about = "watched in one sitting"
-    weightings = WEIGHTINGS
+    weightings = (Weighting("uniform"), Weighting("recency", half_life=5))
 
     @staticmethod
     def can_fit(features: FeatureTables, config: PairFeaturesConfig) -> bool:
@@ -31,6 +30,11 @@ class SessionCooccurrence(NeighbourGroup):
     def n_neighbours(config: PairFeaturesConfig) -> int:
         """A history is read as a whole here, so fewer than for its newest items."""
         return config.session_neighbours
+
+    @staticmethod
+    def n_recent(config: PairFeaturesConfig) -> int:
+        """The whole history."""
+        return config.max_history
 
     @staticmethod
     def similarities(features: FeatureTables, config: PairFeaturesConfig) -> "scipy.sparse.csr_matrix[np.float32]":
