@@ -56,6 +56,13 @@ class Policy(BaseModel):
         "error", description="features of a type without a rule; drop leaves the column out"
     )
 
+    @property
+    def of_ratings(self) -> "Policy":
+        """What it mends in ratings, for tables that are judged by: what it would refuse or drop stays as it is."""
+        if self.rating_out_of_range not in ("clip", "null"):
+            return DEFAULT_POLICY
+        return Policy(rating_range=self.rating_range, rating_out_of_range=self.rating_out_of_range)
+
     @field_validator("rating_range")
     @classmethod
     def _rising(cls, rating_range: tuple[float, float] | None) -> tuple[float, float] | None:
@@ -115,10 +122,11 @@ def check(tables: Tables, policy: Policy = DEFAULT_POLICY) -> tuple[Tables, Chec
     return Tables(interactions, items, users, tables.text_columns, tables.usage_columns, tables.label_columns), report
 
 
-def check_later(table: pa.Table, *, rated_and_timed: bool = False) -> pa.Table:
+def check_later(table: pa.Table, policy: Policy = DEFAULT_POLICY, *, rated_and_timed: bool = False) -> pa.Table:
     """A table of later events, its columns `event` and `weight`, if any, in Belfry's own types; ids as they came.
 
     Args:
+        policy: what to do with ratings.
         rated_and_timed: convert `rating` and `timestamp_s` too.
 
     Raises:
@@ -128,7 +136,7 @@ def check_later(table: pa.Table, *, rated_and_timed: bool = False) -> pa.Table:
     cleaning = Cleaning("test", table, findings)
     _read_event_and_weight(cleaning, DEFAULT_POLICY)
     if rated_and_timed:
-        _read_rating_and_time(cleaning, DEFAULT_POLICY)
+        _read_rating_and_time(cleaning, policy)
     if errors := CheckReport(tuple(findings)).errors:
         raise TableError("\n".join(map(str, errors)))
     for name, values in cleaning.columns.items():

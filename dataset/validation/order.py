@@ -89,7 +89,7 @@ def _why_no_clock(cleaning: Cleaning) -> str | None:
     if not len(time) or time.min() < 0:
         return None
     if time.max() < DAY_S:
-        return "times that all lie within one day of 1970" if (time > time[0]).any() else f"{time[0]}{_EVERY_ROW}"
+        return "times that all lie within one day of 1970" if (time != time[0]).any() else f"{time[0]}{_EVERY_ROW}"
     if _is_counting(time - np.flatnonzero(cleaning.kept)):
         return "the place of each row in the table"
     if columns.USER_ID in cleaning.columns and time.max() <= len(time):

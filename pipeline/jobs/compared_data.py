@@ -13,7 +13,7 @@ from belfry.dataset.event_weights import DEFAULT_EVENT_WEIGHTS, EventWeights, pa
 from belfry.dataset.interactions import Interactions, SeenItems
 from belfry.dataset.sources.tabular import Source, read_events, read_tables
 from belfry.dataset.validation import coercion
-from belfry.dataset.validation.check import check
+from belfry.dataset.validation.check import DEFAULT_POLICY, Policy, check
 from belfry.dataset.vocabulary import UNKNOWN, Vocabulary, as_id_type
 from belfry.evaluation.context import EvaluationContext, UserCount, make_context
 from belfry.evaluation.groups import Groups, categories_of, groups_of_column
@@ -52,14 +52,14 @@ def read_compare_data(
         TableError: a table is at fault; the message lists every problem.
         InputError: nobody can be judged.
     """
-    known, _ = check(read_tables(train, items, users))
+    event_weights, policy, differences = _reading_of(runs)
+    known, _ = check(read_tables(train, items, users), policy.of_ratings)
     own_users, own_items = Vocabulary(known.user_ids), Vocabulary(known.item_ids)
     catalogue, notes = _with_runs(own_items, runs)
-    event_weights, disliked_below = _reading_of(runs, notes)
     later = read_events(test, own_users, own_items)
-    later = later_watches(later, own_users, catalogue, event_weights, liked_from=disliked_below, rated_and_timed=True)
+    later = later_watches(later, own_users, catalogue, event_weights, policy=policy, rated_and_timed=True)
     everybody = Vocabulary(pa.chunked_array([*known.user_ids.chunks, *later[columns.USER_ID].drop_null().chunks]))
-    parts = part_events(known.interactions, event_weights, liked_from=disliked_below)
+    parts = part_events(known.interactions, event_weights, liked_from=policy.liked_from)
     history = Interactions.from_table(parts.watches, users=everybody, items=catalogue, dislikes=parts.dislikes)
     seen = SeenItems.nothing(len(everybody)) if seen_allowed else history.seen_or_disliked
     events = Interactions.from_table(later, users=everybody, items=catalogue)
@@ -74,17 +74,16 @@ def read_compare_data(
         liked_from=liked_from,
         told=[UserCount(f"unknown: {n_nameless:,} test rows have no user_id", 1)] if n_nameless else [],
     )
-    return CompareData(context, tuple(left_out), tuple(notes))
+    return CompareData(context, tuple(left_out), (*differences, *notes))
 
 
-def _reading_of(runs: Sequence[Recommender], notes: list[str]) -> tuple[EventWeights, float | None]:
-    """What events mean to all of the runs, and the lowest rating that is no dislike; else the default, and a note."""
-    readings = {(run.event_weights, run.parts.liked_from) for run in runs}
+def _reading_of(runs: Sequence[Recommender]) -> tuple[EventWeights, Policy, list[str]]:
+    """What events and ratings mean to all of the runs; where they differ, by default, with a note."""
+    readings = {(run.event_weights, run.parts.policy.of_ratings, run.parts.policy.liked_from) for run in runs}
     if len(readings) == 1:
-        return readings.pop()
-    if readings:
-        notes.append("The runs differ in event_weights or data.liked_from: all tables are read by the default ones.")
-    return DEFAULT_EVENT_WEIGHTS, None
+        return runs[0].event_weights, runs[0].parts.policy, []
+    differ = "The runs read events or ratings differently: all tables are read by the default settings."
+    return DEFAULT_EVENT_WEIGHTS, DEFAULT_POLICY, [differ] if readings else []
 
 
 def read_log(source: Source, context: EvaluationContext, *, is_uniform: bool) -> Log:

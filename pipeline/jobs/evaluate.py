@@ -75,7 +75,7 @@ def evaluate_run(
         InputError: no user can be judged.
     """
     users, items = recommender.users, recommender.items
-    test = later_watches(test, users, items, recommender.event_weights, liked_from=recommender.parts.liked_from)
+    test = later_watches(test, users, items, recommender.event_weights, policy=recommender.parts.policy)
     return evaluate_stages(
         recommender.two_stage,
         Interactions.from_table(test, users=users, items=items),

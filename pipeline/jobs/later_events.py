@@ -5,7 +5,7 @@ import pyarrow as pa
 from belfry.dataset import columns
 from belfry.dataset.errors import TableError
 from belfry.dataset.event_weights import EventWeights, part_events
-from belfry.dataset.validation.check import check_later
+from belfry.dataset.validation.check import DEFAULT_POLICY, Policy, check_later
 from belfry.dataset.vocabulary import UNKNOWN, Vocabulary, as_id_type
 from belfry.evaluation.context import UserCount
 
@@ -16,13 +16,13 @@ def later_watches(
     items: Vocabulary,
     event_weights: EventWeights,
     *,
-    liked_from: float | None = None,
+    policy: Policy = DEFAULT_POLICY,
     rated_and_timed: bool = False,
 ) -> pa.Table:
     """The ids in the rows of `test` that are watches: nobody has to be recommended what was only shown, or disliked.
 
     Args:
-        liked_from: the lowest rating that is no dislike.
+        policy: that of the training data, which says what ratings mean.
         rated_and_timed: keep `rating` and `timestamp_s` beside them, where they are there.
 
     Raises:
@@ -40,13 +40,13 @@ def later_watches(
                 "cast it"
             )
     beside = [name for name in (columns.RATING, columns.TIMESTAMP_S) if rated_and_timed and name in test.column_names]
-    wanted = (columns.EVENT, columns.WEIGHT, *(() if liked_from is None else (columns.RATING,)))
+    wanted = (columns.EVENT, columns.WEIGHT, *(() if policy.liked_from is None else (columns.RATING,)))
     events = [name for name in wanted if name in test.column_names]
     if len(test) and (beside or events):
         test = test.select(list(dict.fromkeys([*vocabularies, *beside, *events])))
-        test = check_later(test, rated_and_timed=bool(rated_and_timed or columns.RATING in events))
+        test = check_later(test, policy.of_ratings, rated_and_timed=bool(rated_and_timed or columns.RATING in events))
     if len(test) and events:
-        test = part_events(test, event_weights, liked_from=liked_from, name="test").watches
+        test = part_events(test, event_weights, liked_from=policy.liked_from, name="test").watches
     return test.select([*vocabularies, *beside])
 
 

@@ -14,6 +14,7 @@ from belfry.dataset import columns
 from belfry.dataset.errors import InputError, UnknownUserError
 from belfry.dataset.event_weights import EventWeights
 from belfry.dataset.interactions import SeenItems
+from belfry.dataset.validation.check import DEFAULT_POLICY, Policy
 from belfry.dataset.vocabulary import UNKNOWN, Id, ItemNums, Numbers, UserNums, as_arrow, as_id_type, texts_as_arrow
 from belfry.pipeline.config import PipelineConfig
 from belfry.pipeline.runs.reader import Run, default_artifacts, open_run
@@ -41,7 +42,7 @@ class Parts:
     titles: pa.Array  # [n_items] in the order of the items' numbers; null where an item has none
     event_weights: EventWeights
     reads_history: bool  # whether all towers read histories, so that new events can be folded in
-    liked_from: float | None = None  # the lowest rating that is no dislike
+    policy: Policy = DEFAULT_POLICY  # of the tables that it was trained on
 
     @classmethod
     def read(cls, run: Run) -> "Parts":
@@ -58,7 +59,7 @@ class Parts:
             titles=titles,
             event_weights=config.event_weights,
             reads_history=config.reads_history,
-            liked_from=config.data.liked_from,
+            policy=config.data,
         )
 
 

@@ -127,6 +127,7 @@ def test_an_order_goes_before_times_which_stay_the_clock() -> None:
         ([3, 10, 2, 1, 0], "times that all lie within one day of 1970"),
         ([0, 86_399, 7, 5, 4], "times that all lie within one day of 1970"),
         ([0, 1, 2, 0, 1], "times that all lie within one day of 1970"),
+        ([9, 4, 3, 2, 1], "times that all lie within one day of 1970"),
     ],
 )
 def test_small_counters_are_an_order(times: list[int], what: str) -> None:

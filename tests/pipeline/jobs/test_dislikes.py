@@ -82,7 +82,7 @@ def test_a_dislike_is_no_hit(recommender: Recommender) -> None:
             "event": ["like", "dislike"] * N_USERS,
         }
     )
-    told = later.drop(columns="event" if recommender.parts.liked_from else "rating")
+    told = later.drop(columns="event" if recommender.parts.policy.liked_from else "rating")
     liked = later.query("rating == 5")[["user_id", "item_id"]]
     reports = [evaluate_run(recommender, pa.Table.from_pandas(table), n=5, seed=0) for table in (told, liked)]
     told_ndcg, liked_ndcg = ([system.metrics["ndcg@5"].mean for system in report.systems] for report in reports)
@@ -90,7 +90,7 @@ def test_a_dislike_is_no_hit(recommender: Recommender) -> None:
 
 
 def test_compare_reads_events_as_its_runs_do(tmp_path: Path, recommender: Recommender) -> None:
-    train = events() if recommender.parts.liked_from else thumbs()
+    train = events() if recommender.parts.policy.liked_from else thumbs()
     items = np.random.default_rng(1).integers(0, N_ITEMS, len(train))
     test = train.assign(item_id=items, timestamp_s=train["timestamp_s"] + 10**8)
     folder = str(recommender.run.folder)
@@ -99,3 +99,22 @@ def test_compare_reads_events_as_its_runs_do(tmp_path: Path, recommender: Recomm
     liked = test[test["rating"] >= 4] if "rating" in test else test[test["event"] == "like"]
     seen = set(zip(train["user_id"], train["item_id"], strict=True))
     assert found.verification.n_test_rows == len({*zip(liked["user_id"], liked["item_id"], strict=True)} - seen)
+
+
+def test_a_rating_that_means_not_rated_is_no_dislike_in_later_tables(tmp_path: Path) -> None:
+    """-1 means watched and not rated, in the table of training and in those that are judged by."""
+    table = events()
+    unrated = table.assign(rating=table["rating"].where(table.index % 4 > 0, -1.0))
+    settings = ["data.liked_from=4", "data.rating_range=[1,5]", "data.rating_out_of_range=null", *LIGHT]
+    run = belfry.train(unrated, settings=settings, artifacts=tmp_path / "artifacts")
+    history, n_disliked = run.features.history, int(unrated["rating"].isin([1, 3]).sum())
+    assert len(history) == len(table) - n_disliked
+    items = np.random.default_rng(1).integers(0, N_ITEMS, len(table))
+    test = unrated.assign(item_id=items, timestamp_s=table["timestamp_s"] + 10**8)
+    folder = str(run.run.folder)
+    found = belfry.compare(folder, folder, train=unrated, test=test, out=tmp_path / "report", seed=0)
+    assert found.verification.n_train_rows == len(history)
+    kept, seen = test[~test["rating"].isin([1, 3])], set(zip(table["user_id"], table["item_id"], strict=True))
+    assert found.verification.n_test_rows == len({*zip(kept["user_id"], kept["item_id"], strict=True)} - seen)
+    report = evaluate_run(run, pa.Table.from_pandas(test), n=5, seed=0)
+    assert report.n_users == found.verification.n_users
