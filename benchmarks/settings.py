@@ -35,7 +35,7 @@ VARIED = [
     "retrieval.learning_rate=0.005",
     "retrieval.learning_rate=0.02",
 ]
-EASE_L2 = (50, 100, 200, 500)
+EASE_L2 = (2, 4, 8, 12, 16)  # per square root of the number of users
 
 
 def main() -> None:
@@ -72,7 +72,7 @@ def main() -> None:
         cells = []
         for fold in folds.values():
             users, matrix = fold.users, fold.history.matrix
-            scores = np.asarray(matrix[users] @ ease_weights(matrix, l2=l2))
+            scores = np.asarray(matrix[users] @ ease_weights(fold.history, l2=l2))
             cells.append(_cell(top_candidates(users, scores, fold.history.seen_items, 100, "ease"), fold))
         lines.append(f"| EASE alone, l2 = {l2} | {' | '.join(cells)} |")
         print(lines[-1], flush=True)

@@ -1,6 +1,6 @@
 """Interactions: the checked, numbered table of events. SeenItems: what a user must not get again."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TypeAlias
@@ -171,6 +171,11 @@ class Interactions:
         seen = self.seen_items
         cells = (np.ones(len(seen.item_num), np.float32), seen.item_num, seen.starts)
         return scipy.sparse.csr_matrix(cells, shape=(len(self.users) + 1, len(self.items) + 1))
+
+    @cached_property
+    def computed(self) -> dict[Hashable, object]:
+        """What was computed of this history and may be asked for again, see `similarity.once_for_a_history`."""
+        return {}
 
     @cached_property
     def weighted_matrix(self) -> "scipy.sparse.csr_matrix[np.float32]":

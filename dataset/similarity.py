@@ -1,16 +1,41 @@
 """Which items are watched by the same users, or after one another: shared by retrieval and the ranker's features."""
 
+from collections.abc import Callable
+from functools import wraps
+from typing import Concatenate, ParamSpec, TypeVar, cast
+
 import numpy as np
 import numpy.typing as npt
 import scipy  # its parts load when they are used
 
 from belfry.dataset.interactions import Interactions
 
+P = ParamSpec("P")
+ResultT = TypeVar("ResultT")
+
 # A block of 4M stored similarities takes about 32 MiB, as values and columns.
 _STORED_PER_BLOCK = 1 << 22
 _OVERSAMPLING = 32  # dimensions that the randomised range has beyond the rank
 _POWER_STEPS = 3
 _EPSILON = 1e-5  # of the largest singular value: the direction of a smaller one is rounding, another on every machine
+
+
+def once_for_a_history(
+    compute: Callable[Concatenate[Interactions, P], ResultT],
+) -> Callable[Concatenate[Interactions, P], ResultT]:
+    """`compute`, whose result is kept with the history: a source and the pair features ask for the same one.
+
+    Whoever asks must not change the result.
+    """
+
+    @wraps(compute)
+    def remembered(history: Interactions, /, *args: P.args, **kwargs: P.kwargs) -> ResultT:
+        key = (compute.__name__, args, tuple(sorted(kwargs.items())))
+        if key not in history.computed:
+            history.computed[key] = compute(history, *args, **kwargs)
+        return cast(ResultT, history.computed[key])
+
+    return remembered
 
 
 def cosine_neighbours(
@@ -77,6 +102,7 @@ def item_rarity(history: Interactions) -> npt.NDArray[np.float64]:
     return rarity
 
 
+@once_for_a_history
 def bm25_neighbours(
     history: Interactions, *, n_neighbours: int, k1: float = 1.2, b: float = 0.2
 ) -> "scipy.sparse.csr_matrix[np.float32]":
@@ -115,6 +141,7 @@ def _without(dots: "scipy.sparse.csr_matrix[np.float32]", first: int) -> "scipy.
     return scipy.sparse.csr_matrix((dots.data[kept], (rows[kept], dots.indices[kept])), shape=dots.shape)
 
 
+@once_for_a_history
 def sequential_rules(
     history: Interactions, *, n_steps: int, backward: float, n_neighbours: int
 ) -> "scipy.sparse.csr_matrix[np.float32]":
@@ -133,17 +160,20 @@ def sequential_rules(
     which weigh by 1 / steps; rarity and the way back are ours.
     """
     order, n_numbers = history.by_user.order, len(history.items) + 1
-    user, item = history.user_num[order], history.item_num[order]
-    rarity = item_rarity(history)
-    rules = scipy.sparse.csr_matrix((n_numbers, n_numbers), dtype=np.float32)
-    for step in range(1, min(n_steps, len(order) - 1) + 1):
+    user, item, rarity = history.user_num[order], history.item_num[order], item_rarity(history)
+
+    def at(step: int) -> "scipy.sparse.csr_matrix[np.float32]":
         is_pair = (user[step:] == user[:-step]) & (item[step:] != item[:-step])
         earlier, later = item[:-step][is_pair], item[step:][is_pair]
         weight = (rarity[earlier] * rarity[later] / np.sqrt(step)).astype(np.float32)
-        rules += scipy.sparse.csr_matrix((weight, (earlier, later)), shape=rules.shape)
+        return scipy.sparse.csr_matrix((weight, (earlier, later)), shape=(n_numbers, n_numbers))
+
+    rules = at(1)
+    for step in range(2, min(n_steps, len(order) - 1) + 1):
+        rules = rules + at(step)
     if backward:
-        rules += backward * rules.T
-    return largest_of_rows(scipy.sparse.csr_matrix(rules), n_neighbours)
+        rules = rules + (backward * rules.T).tocsr()
+    return largest_of_rows(rules, n_neighbours)
 
 
 def largest_of_rows(
@@ -189,7 +219,8 @@ def truncated_svd(
         return values[:n_factors], np.asarray(block @ rotation[:, ::-1][:, :n_factors], np.float32)
 
 
-def ease_weights(matrix: "scipy.sparse.csr_matrix[np.float32]", *, l2: float) -> npt.NDArray[np.float32]:
+@once_for_a_history
+def ease_weights(history: Interactions, *, l2: float) -> npt.NDArray[np.float32]:
     """[n_items + 1, n_items + 1] float32 item-to-item weights B of EASE; row u of X B scores every item for user u.
 
     B minimises |X - X B|^2 + l2 |B|^2 with zeros on the diagonal. In closed form
@@ -199,15 +230,16 @@ def ease_weights(matrix: "scipy.sparse.csr_matrix[np.float32]", *, l2: float) ->
     Cubic in the number of items, so callers set a limit.
 
     Args:
-        matrix: X, [n_users + 1, n_items + 1], 1 where a user watched an item.
-        l2: > 0.
+        history: X is its matrix.
+        l2: > 0, per square root of the number of users: the noise of counts grows so.
 
     Source: Steck, Embarrassingly shallow autoencoders for sparse data, WWW 2019.
     """
     from scipy.linalg import lapack
 
+    matrix = history.matrix
     gram = (matrix.T @ matrix).toarray().astype(np.float64)
-    gram[np.diag_indices_from(gram)] += l2
+    gram[np.diag_indices_from(gram)] += l2 * np.sqrt(len(history.users))
     factor, _ = lapack.dpotrf(gram, lower=True, overwrite_a=True)
     inverse, _ = lapack.dpotri(factor, lower=True, overwrite_c=True)
     inverse = np.tril(inverse) + np.tril(inverse, -1).T  # P

@@ -50,8 +50,8 @@ class SourceConfig(Settings):
     weight: float | None = Field(
         None,
         ge=0,
-        description="of its scores in the order of the candidates, beside a 1 of the first source; none: learned, as is "
-        "that of the first source where no source has a weight",
+        description="of its scores in the order of the candidates, beside a 1 of the first source; none: learned, and "
+        "that of the first source too where no source has a weight",
     )
     optional: bool = Field(
         False,

@@ -88,7 +88,7 @@ KINDS: Mapping[str, RetrieverKind] = {
         RetrieverKind(AutoRecConfig, f"{_MODELS}.autorec:AutoRec"),
         RetrieverKind(RBMConfig, f"{_NEURAL}.rbm:RBM", QUERY_TOWER),
         RetrieverKind(EASEConfig, f"{_MODELS}.ease:EASE", has_vectors=False),
-        RetrieverKind(ItemKNNConfig, f"{_MODELS}.item_knn:ItemKNN", has_vectors=False),
+        RetrieverKind(ItemKNNConfig, f"{_MODELS}.item_knn:ItemKNN", has_vectors=False, reads_weight=True),
         RetrieverKind(SequentialRulesConfig, f"{_MODELS}.sequential_rules:SequentialRules", has_vectors=False),
         RetrieverKind(PopularityConfig, "belfry.retrieval.popularity:Popularity", has_vectors=False, reads_weight=True),
     )

@@ -113,7 +113,9 @@ def _notes_of_sources(tuning: Tuning) -> JsonValue:
 def _notes_of_choice(tuning: Tuning) -> JsonValue:
     """What each source that was tried gave alone, and added; none where there was nothing to choose."""
     choice = tuning.choice
-    return None if choice is None else {"alone": choice.alone, "added": choice.gains, "together": choice.worth}
+    if choice is None:
+        return None
+    return {"alone": {**choice.alone}, "added": {**choice.gains}, "together": choice.worth}
 
 
 def _hash_of(data: Data) -> str:

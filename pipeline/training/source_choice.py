@@ -46,8 +46,8 @@ def choose_sources(
     """Forward selection: the source of the best lists, then whichever adds most, while the gain is clear.
 
     The worth of lists is the mean of recall@100 and NDCG@10 over `users`; a gain is clear above one standard error of
-    the difference. Weights go by coordinate ascent over a small grid, and a change must be a gain, so the union is never
-    worth less than the best single source.
+    the difference. Weights go by coordinate ascent over a small grid, and a change must be a gain, so the union is
+    never worth less than the best single source.
 
     Args:
         fixed: weights that may not change, by name; such sources take part from the start.
@@ -127,7 +127,7 @@ class _Tables:
     @classmethod
     def of(cls, retriever: CombinedRetriever, users: UserNums, features: FeatureTables, fold: Fold) -> "_Tables":
         """What `users` are proposed by a retriever that knows the fold's history."""
-        exclude, later = fold.history.seen_items, fold.later.seen_items
+        exclude, later = fold.history.seen_or_disliked, fold.later.seen_items
         proposed = retriever.propose(users, features, top_k=DEPTH, exclude=exclude)
         values = normalised_scores(proposed, [source.quota for source in retriever.sources])
         place = np.arange(len(proposed)) - proposed.starts[proposed.row_user]

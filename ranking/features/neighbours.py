@@ -28,9 +28,10 @@ class Weighting(NamedTuple):
     def of(self, ages: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
         """[n_events]"""
         if self.age is not None:
-            return (ages == self.age).astype(np.float32)
+            return np.asarray(ages == self.age, np.float32)
         decay = 1.0 if self.half_life is None else 0.5 ** (1 / self.half_life)
-        return (decay ** np.arange(ages.max(initial=0) + 1)).astype(np.float32)[ages]
+        weights: npt.NDArray[np.float32] = (decay ** np.arange(ages.max(initial=0) + 1)).astype(np.float32)[ages]
+        return weights
 
 
 class NeighbourGroup(FeatureGroup):
@@ -76,8 +77,10 @@ class NeighbourGroup(FeatureGroup):
     def compute(self, request: PairRequest) -> Sequence[Matrix]:
         """See above."""
         events, row, weight = self._pairs(request)
-        ages, n_rows = request.histories.ages[events], len(request.items)
-        return [np.bincount(row, weight * weighting.of(ages), n_rows) for weighting in self.weightings]
+        ages, columns = request.histories.ages[events], np.zeros((len(self.weightings), len(request.items)), np.float32)
+        for column, weighting in zip(columns, self.weightings, strict=True):
+            column[:] = np.bincount(row, weight * weighting.of(ages), len(column))
+        return list(columns)
 
     def _pairs(self, request: PairRequest) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32], Matrix]:
         """Of each pair of a read event and a neighbour that is a candidate: the event, the row, and s_hc."""

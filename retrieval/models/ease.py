@@ -60,7 +60,7 @@ class EASE(ArrayModel[EASEConfig]):
     def fit(self, history: Interactions, features: FeatureTables, *, seed: int) -> Self:
         """Solve for the weights; `seed` is not used."""
         self.check(history, features)
-        self._learned = {"weights": ease_weights(history.matrix, l2=self.config.l2 * np.sqrt(len(history.users)))}
+        self._learned = {"weights": ease_weights(history, l2=self.config.l2)}
         return self
 
     def retrieve(

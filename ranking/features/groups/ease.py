@@ -33,10 +33,9 @@ class Ease(FeatureGroup):
     @staticmethod
     def fit(features: FeatureTables, config: PairFeaturesConfig) -> Arrays:
         """B `table` [n_items + 1, n_items + 1], or what `_solve` gives."""
-        matrix = features.history.matrix
         if len(features.history.items) > config.ease_max_items:
-            return _solve(matrix, config)
-        return {"table": ease_weights(matrix, l2=_l2(matrix, config))}
+            return _solve(features.history.matrix, config)
+        return {"table": ease_weights(features.history, l2=config.ease_l2)}
 
     def columns(self, features: FeatureTables, sources: tuple[str, ...]) -> Sequence[Column]:
         """One for each weighting."""
