@@ -35,9 +35,10 @@ _DIVERGED = 10  # times the loss of equal scores, log(n_items)
 class SequenceTowers(NeuralTowers[SequenceConfig, SequenceNetwork]):
     """query = [encoder(newest `max_length` events), 1]; candidate = [id + features, bias].
 
-    Every position of a window predicts the next `n_next` events, against all items that its user has not watched,
-    because those are what lists rank. The query of an empty history comes from a learned start vector, and from user
-    columns under `context`.
+    Both towers share the embeddings of items. Every position of a window predicts the next event, against items that
+    its user has not watched, because those are what lists rank: all of a small catalogue, else targets of the step and
+    sampled ones. The query of an empty history comes from a learned start vector, and from user columns under
+    `context`.
     """
 
     config_type = SequenceConfig
@@ -100,8 +101,8 @@ class SequenceTowers(NeuralTowers[SequenceConfig, SequenceNetwork]):
 
     def _plan(self, history: Interactions, features: FeatureTables, generator: np.random.Generator) -> TrainingPlan:
         config, network = self.config, self.learned
-        assert history.timestamp_s is not None  # `check` saw to it
-        network.set_request_times(history.timestamp_s)
+        if history.timestamp_s is not None:
+            network.set_request_times(history.timestamp_s)
         batches = SequenceBatches(history, features, config)
         if config.item_start == "svd":
             vectors = item_start(history, config.embedding_size, seed=int(generator.integers(1 << 31)))

@@ -54,8 +54,8 @@ class SequenceBatches:
 
     def _n_events(self, rows: Positions) -> Positions:
         """[n_rows] how many events the windows predict."""
-        starts = self._history.by_user.starts
-        return np.minimum(self._ends[rows] - starts[self._users[rows]], self._config.max_length)
+        n_before: Positions = self._ends[rows] - self._history.by_user.starts[self._users[rows]]
+        return np.minimum(n_before, self._config.max_length)
 
     def _step(self, rows: Positions, generator: np.random.Generator) -> dict[str, Nest]:
         """Arrays of one step."""
