@@ -81,15 +81,15 @@ class SequenceConfig(TrainingConfig, ModelConfig):
         0.5, ge=0, le=1, description="share of windows asked at the newest moment of the data, as batches are"
     )
     dropout: float = Field(0.3, ge=0, lt=1, description="of steps, attention and queries")
-    batch_windows: int = Field(64, ge=1, description="windows in a step")
-    n_positions: int = Field(1024, ge=1, description="positions that predict in a step, at most; drawn at random")
+    batch_events: int = Field(512, ge=1, description="events that a step predicts, about: those of whole windows")
     n_candidates: int = Field(4096, ge=2, description="candidates in a step, at most; a smaller catalogue enters whole")
     n_sampled: int = Field(
         512, ge=2, description="targets and sampled negatives in a step, where the catalogue does not enter whole"
     )
     learning_rate: LearningRate = 0.003
-    epochs: Epochs = 16
-    evaluations: Evaluations = 8
+    epochs: Epochs = 8
+    max_steps: MaxSteps = 8000
+    evaluations: Evaluations = 4
 
     @model_validator(mode="after")
     def _heads_divide(self) -> Self:

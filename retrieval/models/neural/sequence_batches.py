@@ -14,7 +14,7 @@ from belfry.layers.towers.watch_task import feature_stacks
 from belfry.retrieval.config import SequenceConfig
 
 _STEPS_PER_BLOCK = 64
-_STEPS_PER_POOL = 32  # whose windows are sorted by their length
+_WINDOWS_PER_POOL = 2048  # which are sorted by their length
 
 
 class SequenceBatches:
@@ -27,7 +27,9 @@ class SequenceBatches:
         self.sampler = NegativeSampler(history, "all", config.n_candidates, config.n_sampled)
         self._history, self._features, self._config = history, features, config
         self._users, self._ends = _window_ends(history, config)
-        self.n_steps = -(-len(self._users) // config.batch_windows)  # of an epoch
+        n_events: Positions = self._ends - history.by_user.starts[self._users]
+        self._n_events = np.minimum(n_events, config.max_length)  # that each window predicts
+        self.n_steps = int(self._n_events.sum()) // config.batch_events + 1  # of an epoch
 
     def shared(self) -> Nest:
         """The candidates, where all steps have the same."""
@@ -45,29 +47,22 @@ class SequenceBatches:
 
     def _steps(self, generator: np.random.Generator) -> list[Positions]:
         """The windows of each step, in random order."""
-        order, size = generator.permutation(len(self._users)), self._config.batch_windows
-        n_events = self._n_events(order)
-        pool = np.arange(len(order)) // (size * _STEPS_PER_POOL)
-        order = order[np.lexsort((n_events, pool))]
-        steps = [order[first : first + size] for first in range(0, len(order), size)]
+        order = generator.permutation(len(self._users))
+        pool = np.arange(len(order)) // _WINDOWS_PER_POOL
+        order = order[np.lexsort((self._n_events[order], pool))]
+        step = np.cumsum(self._n_events[order]) // self._config.batch_events
+        steps = np.split(order, np.flatnonzero(np.diff(step)) + 1)
         return [steps[place] for place in generator.permutation(len(steps))]
-
-    def _n_events(self, rows: Positions) -> Positions:
-        """[n_rows] how many events the windows predict."""
-        n_before: Positions = self._ends[rows] - self._history.by_user.starts[self._users[rows]]
-        return np.minimum(n_before, self._config.max_length)
 
     def _step(self, rows: Positions, generator: np.random.Generator) -> dict[str, Nest]:
         """Arrays of one step."""
         history, config = self._history, self._config
         users, seen = self._users[rows], history.seen_items
-        length = config.max_length if config.encoder == "recurrent" else int(self._n_events(rows).max())
+        length = config.max_length if config.encoder == "recurrent" else int(self._n_events[rows].max())
         windows = windows_between(history, history.by_user.starts[users], self._ends[rows], length=length + 1)
         is_late = generator.random(len(rows)) < config.late_share
         following = windows.item_num[:, 1:]
         positions = np.flatnonzero(following > 0)
-        if len(positions) > config.n_positions:
-            positions = np.sort(generator.permutation(positions)[: config.n_positions])
         targets = following.ravel()[positions]
         sampled = self.sampler(targets, np.zeros(0, np.int32), generator)
         window, watched = seen.rows_of(users)
