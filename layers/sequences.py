@@ -7,6 +7,7 @@ history. Plain operators only, so that every encoder has an ONNX form.
 
 from belfry.layers.backend import Tensor, keras, tf
 from belfry.layers.losses import MASKED
+from belfry.layers.steps.noise import Dropout
 
 _EPSILON = 1e-6  # of the variance, as in Keras: keeps the division finite for equal inputs
 _HOUR_S, _DAY_S = 3600, 86400
@@ -50,23 +51,22 @@ class Calendar(keras.layers.Layer):  # type: ignore[misc]
 
 
 class AttentionEncoder(keras.layers.Layer):  # type: ignore[misc]
-    """Causal self-attention; position enters as learned biases, by distance in events and, if asked for, in time.
+    """Causal self-attention in gated blocks; position enters as learned biases, by distance and, if asked, by age.
 
     The weight of event j at position i is softmax_j(q_i . k_j / sqrt(size / n_heads) + distance[i - j] + age[i, j]). A
-    bias on the distance, unlike an embedding per slot, means the same at every position, in training and in serving.
+    bias on the distance, unlike an embedding per slot, means the same at every position and in windows of any length,
+    in training and in serving.
 
     Source: Kang and McAuley, Self-attentive sequential recommendation, ICDM 2018; the biases:
     Zhai et al., Actions speak louder than words, ICML 2024.
     """
 
-    def __init__(
-        self, *, length: int, n_blocks: int, n_heads: int, norm: str, dropout: float, reads_time: bool
-    ) -> None:
+    def __init__(self, *, length: int, n_blocks: int, n_heads: int, dropout: float, reads_time: bool) -> None:
         """`length` is that of the longest window; `n_heads` must divide the size of the steps."""
         super().__init__(name="attention")
         self.reads_time = reads_time
         self.blocks = [
-            _AttentionBlock(length, n_heads, norm=norm, dropout=dropout, reads_time=reads_time, name=f"block{i}")
+            _AttentionBlock(length, n_heads, dropout=dropout, reads_time=reads_time, name=f"block{i}")
             for i in range(n_blocks)
         ]
         self.norm = Normalization(name="norm")
@@ -83,54 +83,63 @@ class AttentionEncoder(keras.layers.Layer):  # type: ignore[misc]
             request_s: [n, length] int64, request time of each position.
             start: [n, size] float32, replaces padding.
         """
-        length = steps.shape[1]
         steps = tf.where(is_event[..., tf.newaxis], steps, start[:, tf.newaxis])
-        earlier = tf.constant([[column < row for column in range(length)] for row in range(length)])
-        itself = tf.eye(length, dtype=tf.bool)
-        is_read = (is_event[:, tf.newaxis] & earlier) | itself  # [n, length, length]
+        place = tf.range(tf.shape(steps)[1])
+        back = place[:, tf.newaxis] - place
+        is_read = (is_event[:, tf.newaxis] & (back > 0)) | (back == 0)  # [n, length, length]
         # [n, length, length] age of each event at the request time of each position
         age = ages(time_s[:, tf.newaxis], request_s[..., tf.newaxis]) if self.reads_time else None
         for block in self.blocks:
-            steps = block(steps, is_read, age, training=training)
+            steps = block(steps, is_read, tf.maximum(back, 0), age, training=training)
         return self.norm(steps)
 
 
 class _AttentionBlock(keras.layers.Layer):  # type: ignore[misc]
-    def __init__(self, length: int, n_heads: int, *, norm: str, dropout: float, reads_time: bool, name: str) -> None:
+    """x + g(x) * attention(norm(x)), then x + g'(x) * feed_forward(norm'(x)); g = sigmoid(W norm(x)).
+
+    The feed-forward layer is W (swish(A x) * B x). Both branches start at 0, so that an untrained block gives what it
+    reads.
+
+    Source: the gates: Borisyuk et al., From features to transformers, KDD 2025 (LiGR), which Tikhonovich et al.,
+    eSASRec, RecSys 2025, found to hold; the feed-forward layer: Shazeer, GLU variants improve transformer, 2020.
+    """
+
+    def __init__(self, length: int, n_heads: int, *, dropout: float, reads_time: bool, name: str) -> None:
         super().__init__(name=name)
-        self.n_heads, self.is_pre = n_heads, norm == "pre"
+        self.n_heads = n_heads
         self.norms = [Normalization(name=f"norm{i}") for i in range(2)]
-        self.drop = keras.layers.Dropout(dropout)
+        self.drop = Dropout(dropout)
         self.distance = self.add_weight(name="distance", shape=(n_heads, length), initializer="zeros")
         self.age = self.add_weight(name="age", shape=(N_AGES, n_heads), initializer="zeros") if reads_time else None
 
     def build(self, shape: tuple[int | None, int | None, int]) -> None:
-        size = shape[-1]
-        self.projection = keras.layers.Dense(3 * size, name="projection")
-        self.mix = keras.layers.Dense(size, name="mix")
-        self.inner = keras.layers.Dense(2 * size, activation="swish", name="inner")
-        self.outer = keras.layers.Dense(size, name="outer")
+        self.size = shape[-1]
+        self.projection = keras.layers.Dense(4 * self.size, name="projection")
+        self.mix = keras.layers.Dense(self.size, kernel_initializer="zeros", name="mix")
+        self.inner = keras.layers.Dense(5 * self.size, name="inner")
+        self.outer = keras.layers.Dense(self.size, kernel_initializer="zeros", name="outer")
 
-    def call(self, steps: Tensor, is_read: Tensor, age: Tensor | None, *, training: bool) -> Tensor:
-        attended = self._attend(self.norms[0](steps) if self.is_pre else steps, is_read, age, training=training)
+    def call(self, steps: Tensor, is_read: Tensor, back: Tensor, age: Tensor | None, *, training: bool) -> Tensor:
+        attended = self._attend(self.norms[0](steps), is_read, back, age, training=training)
         steps = steps + self.drop(attended, training=training)
-        steps = steps if self.is_pre else self.norms[0](steps)
-        forward = self.outer(self.inner(self.norms[1](steps) if self.is_pre else steps))
-        steps = steps + self.drop(forward, training=training)
-        return steps if self.is_pre else self.norms[1](steps)
+        gate, opened, carried = tf.split(self.inner(self.norms[1](steps)), [self.size, 2 * self.size, 2 * self.size], 2)
+        forward = tf.sigmoid(gate) * self.outer(tf.nn.swish(opened) * carried)
+        return steps + self.drop(forward, training=training)
 
-    def _attend(self, steps: Tensor, is_read: Tensor, age: Tensor | None, *, training: bool) -> Tensor:
-        length, size = steps.shape[1:]
-        parts = tf.reshape(self.projection(steps), [-1, length, 3 * self.n_heads, size // self.n_heads])
-        queries, keys, values = tf.split(tf.transpose(parts, [0, 2, 1, 3]), 3, axis=1)  # [n, n_heads, length, ...]
-        back = [[max(row - column, 0) for column in range(length)] for row in range(length)]
-        logits = tf.matmul(queries, keys, transpose_b=True) / (size // self.n_heads) ** 0.5
+    def _attend(self, steps: Tensor, is_read: Tensor, back: Tensor, age: Tensor | None, *, training: bool) -> Tensor:
+        n_heads, width = self.n_heads, self.size // self.n_heads
+        length = tf.shape(steps)[1]
+        projected = self.projection(steps)
+        parts = tf.reshape(projected[..., : 3 * self.size], [-1, length, 3 * n_heads, width])
+        queries, keys, values = tf.split(tf.transpose(parts, [0, 2, 1, 3]), 3, axis=1)  # [n, n_heads, length, width]
+        logits = tf.matmul(queries, keys, transpose_b=True) / width**0.5
         logits += tf.gather(self.distance, back, axis=1)
         if self.age is not None:
             logits += tf.transpose(tf.gather(self.age, age), [0, 3, 1, 2])
         shares = tf.nn.softmax(tf.where(is_read[:, tf.newaxis], logits, MASKED))
         heads = tf.matmul(self.drop(shares, training=training), values)
-        return self.mix(tf.reshape(tf.transpose(heads, [0, 2, 1, 3]), [-1, length, size]))
+        mixed = self.mix(tf.reshape(tf.transpose(heads, [0, 2, 1, 3]), [-1, length, self.size]))
+        return tf.sigmoid(projected[..., 3 * self.size :]) * mixed
 
 
 class RecurrentEncoder(keras.layers.Layer):  # type: ignore[misc]
@@ -149,7 +158,7 @@ class RecurrentEncoder(keras.layers.Layer):  # type: ignore[misc]
         self.inputs = keras.layers.Dense(3 * size, name="inputs")
         self.recurrent = keras.layers.Dense(3 * size, kernel_initializer="orthogonal", name="recurrent")
         self.decay = self.add_weight(name="decay", shape=(N_AGES, size), initializer="zeros") if reads_time else None
-        self.drop = keras.layers.Dropout(dropout)
+        self.drop = Dropout(dropout)
         self.output_layer = keras.layers.Dense(size, name="output")
 
     def call(

@@ -71,24 +71,25 @@ class SequenceConfig(TrainingConfig, ModelConfig):
     max_length: int = Field(50, ge=2, le=1000, description="newest events of a history that are read")
     n_blocks: int = Field(2, ge=1, description="attention blocks")
     n_heads: int = Field(2, ge=1, description="heads of an attention block; they divide embedding_size")
-    norm: Literal["pre", "post"] = Field("pre", description="attention blocks normalise what they read, or their sum")
     new_item_optimism: Optimism = 0.0
-    shares_items: bool = Field(True, description="one embedding of an item, whether it was watched or is a candidate")
-    n_next: int = Field(1, ge=1, description="next events that each position predicts")
+    item_start: Literal["svd", "random"] = Field(
+        "svd",
+        description="what embeddings of items start from: a singular value decomposition of the watches, or noise",
+    )
     max_windows: int = Field(100, ge=1, description="windows of a user in an epoch, the newest first")
     late_share: float = Field(
         0.5, ge=0, le=1, description="share of windows asked at the newest moment of the data, as batches are"
     )
     dropout: float = Field(0.3, ge=0, lt=1, description="of steps, attention and queries")
-    l2: float = Field(0.0, ge=0, description="penalty on the squares of the candidates' embeddings in a step")
-    batch_windows: int = Field(64, ge=1, description="windows in a step")
-    n_positions: int = Field(1024, ge=1, description="positions that predict in a step, at most; drawn at random")
-    n_candidates: int = Field(
-        4096, ge=2, description="candidates in a step: targets and sampled negatives; a smaller catalogue enters whole"
+    batch_events: int = Field(512, ge=1, description="events that a step predicts, about: those of whole windows")
+    n_candidates: int = Field(4096, ge=2, description="candidates in a step, at most; a smaller catalogue enters whole")
+    n_sampled: int = Field(
+        512, ge=2, description="targets and sampled negatives in a step, where the catalogue does not enter whole"
     )
     learning_rate: LearningRate = 0.003
-    epochs: Epochs = 16
-    evaluations: Evaluations = 8
+    epochs: Epochs = 8
+    max_steps: MaxSteps = 8000
+    evaluations: Evaluations = 4
 
     @model_validator(mode="after")
     def _heads_divide(self) -> Self:

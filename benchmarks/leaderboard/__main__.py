@@ -1,9 +1,9 @@
-"""Every retrieval system on every split under every seed: docs/results/retrieval.md.
+"""Every retrieval system on every split under every seed: docs/results/retrieval.md and retrieval-shops.md.
 
-Run as `make benchmark-retrieval`, or `python -m benchmarks.leaderboard [--data-folder DIR] [--only SPLIT]
-[--systems a,b] [--seeds 3] [--results DIR] [--page FILE] [--peer-python PYTHON] [--write-only]`. What is stored with
+Run as `make benchmark-retrieval`, or `python -m benchmarks.leaderboard [--data-folder DIR] [--split a,b]
+[--systems a,b] [--seeds 3] [--results DIR] [--pages DIR] [--peer-python PYTHON] [--write-only]`. What is stored with
 the same settings is not measured again, so a run can be stopped and resumed, or done in parts by processes side by
-side.
+side. The pages that show the asked splits are written anew, from all that is stored.
 """
 
 import argparse
@@ -19,34 +19,35 @@ from benchmarks.leaderboard.results import ROOT, VALIDATION, Chosen, Result, Sto
 from benchmarks.leaderboard.splits import CASES, Case
 from benchmarks.leaderboard.systems import ENTRIES, Combination, Entry, Peer, System
 
-PAGE = ROOT / "docs" / "results" / "retrieval.md"
+PAGES = ROOT / "docs" / "results"
 RESULTS = ROOT / "artifacts" / "leaderboard"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data-folder", type=Path, help="where ml-100k.zip and ml-1m lie [BELFRY_DATA]")
-    parser.add_argument("--only", choices=[case.name for case in CASES])
+    parser.add_argument("--data-folder", type=Path, help="where ml-100k.zip, ml-1m and shops lie [BELFRY_DATA]")
+    parser.add_argument("--split", type=_cases, default=CASES, help="names with commas between; default: all")
     parser.add_argument("--systems", type=_systems, default=ENTRIES, help="names with commas between; default: all")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of stored results")
     parser.add_argument(
         "--peer-python", type=Path, help="of the environment that a script in benchmarks/peers asks for; else no peers"
     )
-    parser.add_argument("--page", type=Path, default=PAGE, help="file to write")
-    parser.add_argument("--write-only", action="store_true", help="measure nothing, write the page of what is stored")
+    parser.add_argument("--pages", type=Path, default=PAGES, help="folder to write to")
+    parser.add_argument("--write-only", action="store_true", help="measure nothing, write the pages of what is stored")
     asked = parser.parse_args(arguments)
     store = Store(asked.results)
     n_failed = 0
     if not asked.write_only:
-        for case in CASES:
+        for case in asked.split:
             systems = [system for system in asked.systems if case.name in system.splits]
             if asked.peer_python is None:
                 systems = [system for system in systems if not isinstance(system, Peer)]
-            if systems and asked.only in (None, case.name):
+            if systems:
                 n_failed += measure_missing(case, systems, store, asked.seeds, asked.data_folder, asked.peer_python)
-    asked.page.write_text(_page_of(store, asked.seeds))
-    print(f"written to {asked.page}")
+    for name in sorted({case.page for case in asked.split}):
+        (asked.pages / name).write_text(_page_of(name, store, asked.seeds))
+        print(f"written to {asked.pages / name}")
     return int(n_failed > 0)
 
 
@@ -112,7 +113,7 @@ def _measure_system(system: System, chosen: Chosen, case: Case, data: Data, stor
     return result
 
 
-def _page_of(store: Store, n_seeds: int) -> str:
+def _page_of(name: str, store: Store, n_seeds: int) -> str:
     found = {
         case: {
             entry.name: store.results(case.name, entry.name, range(n_seeds), entry.key(case.name))
@@ -120,8 +121,17 @@ def _page_of(store: Store, n_seeds: int) -> str:
             if case.name in entry.splits
         }
         for case in CASES
+        if case.page == name
     }
     return page(found, n_seeds)
+
+
+def _cases(text: str) -> tuple[Case, ...]:
+    by_name = {case.name: case for case in CASES}
+    asked = text.split(",")
+    if unknown := [name for name in asked if name not in by_name]:
+        raise argparse.ArgumentTypeError(f"no split {', '.join(unknown)}; there are {', '.join(by_name)}")
+    return tuple(by_name[name] for name in dict.fromkeys(asked))
 
 
 def _systems(text: str) -> tuple[Entry, ...]:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import isnan
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Any
 
 import numpy as np
@@ -43,7 +43,7 @@ class Fitted:
 
     retriever: Retriever
     epochs: int  # trained; 0 where training knows none
-    fit_s: float  # filling the index included
+    fit_s: float  # of CPU, filling the index included
 
 
 def fit(
@@ -58,13 +58,13 @@ def fit(
     """`epochs` and `validate` mean what they do for `TowerModel.fit`; systems without vectors have neither."""
     keras.backend.clear_session()  # the graphs of the system before would stay in memory
     gc.collect()
-    started = perf_counter()
+    started = process_time()
     kind = KINDS[config.kind]
     if not kind.has_vectors:
         retriever: Retriever = kind.make_retriever(config).fit(history, features, seed=seed)
-        return Fitted(retriever, 0, perf_counter() - started)
+        return Fitted(retriever, 0, process_time() - started)
     towers = kind.make_towers(config).fit(history, features, seed=seed, epochs=epochs, validate=validate)
-    return Fitted(_searched(towers, features), towers.epochs_trained, perf_counter() - started)
+    return Fitted(_searched(towers, features), towers.epochs_trained, process_time() - started)
 
 
 def choose(system: System, case: Case, data: Data) -> tuple[Chosen, Candidates]:

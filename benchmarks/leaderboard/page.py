@@ -1,4 +1,4 @@
-"""docs/results/retrieval.md from stored results."""
+"""A page of docs/results from stored results."""
 
 from collections.abc import Mapping, Sequence
 
@@ -56,11 +56,12 @@ def _head(results: Sequence[Result], n_seeds: int) -> str:
         "",
         "No test part is seen in training. Neural systems choose their epochs once, by recall@100 on a validation part",
         "of seed 0's train part, cut in the same way; then they train on the whole train part for as many, under every",
-        "seed. `fit s` is that training and the filling of the index, `users/s` counts lists of 200; other work on the",
-        "machine slows both. A combination puts lists of 200 of other rows together, with weights learned on that same",
-        "validation part; its seconds are theirs, one after the other, and those of combining.",
+        "seed. `fit s` is the CPU time of that training and of the filling of the index; `users/s` counts lists of",
+        "200, and other work on the machine slows it. A combination puts lists of 200 of other rows together, with",
+        "weights learned on that same validation part; its seconds are theirs, one after the other, and those of",
+        "combining.",
         "",
-        "What others measured was on such a split, not on this very one.",
+        "What others measured was on such a split, not on this very one; on those of shops it was on this very one.",
         "",
     ]
     if any(result.code != code_state() for result in results):

@@ -55,7 +55,7 @@ class Result(BaseModel):
     epochs: int  # 0 where training knows none
     n_users: int
     metrics: dict[str, Estimate]
-    fit_s: float  # training, and filling the index; without the choice of epochs
+    fit_s: float  # of CPU: training, and filling the index; without the choice of epochs
     users_per_s: float
     versions: dict[str, str]
     code: str  # `code_state` of then

@@ -1,13 +1,20 @@
 """What systems are judged on: the splits, and the validation part that lies inside each train part."""
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
+
+from belfry.dataset import columns
+from belfry.dataset.errors import InputError
 from belfry.dataset.interactions import Interactions
 from belfry.dataset.prepare import Data, prepare
 from belfry.dataset.sources.open import read_data
 from belfry.dataset.split import Split, split_last_out, split_random, split_time
+from belfry.dataset.tables import Tables
 from belfry.dataset.validation.check import check
 
 INNER_SEED = 100  # of validation parts; no outer split has it
@@ -19,14 +26,16 @@ class Case:
 
     name: str
     title: str
-    data: str  # as `read_data` knows it
+    data: str  # as `read` knows it
     cut: Callable[[Interactions, int], Split]
     min_history: int = 1  # earlier events of a judged user, at least
     known: Mapping[str, str] = field(default_factory=dict, hash=False)  # system -> what others measured on such a split
     known_beside: str = ""  # and of systems that have no row here
+    page: str = "retrieval.md"  # of docs/results, that shows it
+    read: Callable[[str, Path | None], Tables] = read_data
 
     def load(self, data_folder: Path | None) -> Data:
-        return prepare(check(read_data(self.data, data_folder))[0])
+        return prepare(check(self.read(self.data, data_folder))[0])
 
     def split(self, events: Interactions, seed: int) -> Split:
         return self.cut(events, seed)
@@ -46,6 +55,41 @@ def _last(events: Interactions, seed: int) -> Split:
 
 def _time(events: Interactions, seed: int) -> Split:
     return split_time(events)
+
+
+def read_sequences(name: str, data_folder: Path | None) -> Tables:
+    """The file `shops/<name>.txt` of `data_folder`: a line a user, `user item item ...`, oldest first.
+
+    The time of an event is its place in the line.
+
+    Source: the files of Zhou et al., S3-Rec: Self-supervised learning for sequential recommendation, CIKM 2020, made
+    of Amazon reviews by users and of items with five or more.
+    """
+    path = (data_folder or Path(os.environ.get("BELFRY_DATA", "."))) / "shops" / f"{name}.txt"
+    if not path.exists():
+        raise InputError(f"{path}: no such file; put the sequences of S3-Rec there, or name another --data-folder")
+    lines = [np.array(line.split(), np.int64) for line in path.read_text().splitlines()]
+    counts = np.array([len(line) - 1 for line in lines])
+    table = {
+        columns.USER_ID: np.repeat([line[0] for line in lines], counts),
+        columns.ITEM_ID: np.concatenate([line[1:] for line in lines]),
+        columns.TIMESTAMP_S: np.concatenate([np.arange(count) for count in counts]),
+    }
+    return Tables(pa.table(table))
+
+
+def _shop(name: str, title: str, file: str, *, sasrec: str, published: str) -> Case:
+    """Each user's last event of a shop, as papers on sequential recommendation judge it."""
+    return Case(
+        name,
+        f"{title}, each user's last event",
+        file,
+        _last,
+        known={"sequence-attention": sasrec},
+        known_beside=published,
+        page="retrieval-shops.md",
+        read=read_sequences,
+    )
 
 
 CASES = (
@@ -96,5 +140,21 @@ CASES = (
         _random,
         known={"ease": "NDCG@10 0.436, recall@100 0.573"},
         known_beside="two-stage recall@100 0.584",
+    ),
+    _shop(
+        "beauty-last",
+        "Amazon Beauty",
+        "Beauty",
+        sasrec="eSASRec: NDCG@10 0.0523, recall@10 0.0928; SASRec with sampled softmax: 0.0531, 0.0921",
+        published="SASRec as first reported NDCG@10 0.032, recall@10 0.061; S3-Rec 0.033, 0.065; TIGER 0.038, 0.065; "
+        "ActionPiece 0.042, 0.078; HSTU 0.044, 0.079; FuXi-alpha 0.045, 0.081",
+    ),
+    _shop(
+        "sports-last",
+        "Amazon Sports and Outdoors",
+        "Sports_and_Outdoors",
+        sasrec="best published: NDCG@10 0.0323, recall@10 0.0569",
+        published="SASRec as first reported NDCG@10 0.019, recall@10 0.035; S3-Rec 0.020, 0.039; TIGER 0.023, 0.040; "
+        "ActionPiece 0.026, 0.050",
     ),
 )

@@ -27,6 +27,7 @@ RANDOM = frozenset({"100k-random"})
 TIMED = frozenset({"100k-last", "100k-time"})
 SMALL = RANDOM | TIMED
 ONE_MILLION = frozenset({"1m-random"})
+SHOPS = frozenset({"beauty-last", "sports-last"})
 ALL = SMALL | ONE_MILLION
 
 
@@ -79,20 +80,20 @@ def same(config: ModelConfig) -> Callable[[str], ModelConfig]:
 
 def two_tower(**settings: Any) -> Callable[[str], TwoTowerConfig]:
     """What `--holdout` sets, the targets, goes by the split; the rest as given."""
-    return lambda split: TwoTowerConfig(targets="next" if split in TIMED else "any", **settings)
+    return lambda split: TwoTowerConfig(targets="next" if split in TIMED | SHOPS else "any", **settings)
 
 
 SYSTEMS = (
-    System("popularity", same(PopularityConfig())),
+    System("popularity", same(PopularityConfig()), ALL | SHOPS),
     System("popularity-7-days", same(PopularityConfig(half_life_days=7)), TIMED),
     System("popularity-14-days", same(PopularityConfig(half_life_days=14)), TIMED),
     System("popularity-30-days", same(PopularityConfig(half_life_days=30)), TIMED),
     System("popularity-segment", same(PopularityConfig(segment_smoothing=20))),
-    System("item-knn", same(ItemKNNConfig())),
+    System("item-knn", same(ItemKNNConfig()), ALL | SHOPS),
     System("ease", same(EASEConfig())),
     System("ease-recent", same(EASEConfig(half_life=5)), TIMED),
     System("als", same(ALSConfig())),
-    System("pure-svd", same(PureSVDConfig())),
+    System("pure-svd", same(PureSVDConfig()), ALL | SHOPS),
     System("logistic-mf", same(LogisticMFConfig())),
     System("feed-forward-mf", same(FeedForwardMFConfig()), RANDOM),
     System("feed-forward-mf-deep", same(FeedForwardMFConfig(hidden=(128, 64))), RANDOM),
@@ -102,7 +103,7 @@ SYSTEMS = (
     System("autoencoder-variational", same(AutoencoderConfig(variant="variational"))),
     System("autorec", same(AutoRecConfig()), RANDOM),
     System("rbm", same(RBMConfig()), RANDOM),
-    System("two-tower", two_tower()),
+    System("two-tower", two_tower(), ALL | SHOPS),
     System("two-tower-large", two_tower(embedding_size=128, max_steps=7000, epochs=140), ONE_MILLION),
     System("two-tower-1-layer", two_tower(query_hidden=(128,), candidate_hidden=(128,)), RANDOM),
     System("two-tower-3-layers", two_tower(query_hidden=(128,) * 3, candidate_hidden=(128,) * 3), RANDOM),
@@ -117,8 +118,9 @@ SYSTEMS = (
     System("negatives-popularity", two_tower(negatives="popularity", n_candidates=500), RANDOM),
     System("negatives-mixed", two_tower(negatives="mixed", n_candidates=1000), RANDOM),
     System("negatives-hard", two_tower(negatives="hard", n_negatives=200), RANDOM),
-    System("sequence-attention", same(SequenceConfig()), TIMED),
-    System("sequence-recurrent", same(SequenceConfig(encoder="recurrent")), TIMED),
+    System("sequence-attention", same(SequenceConfig()), TIMED | SHOPS),
+    System("sequence-attention-random-start", same(SequenceConfig(item_start="random")), TIMED | SHOPS),
+    System("sequence-recurrent", same(SequenceConfig(encoder="recurrent")), TIMED | SHOPS),
     System("sequence-context", same(SequenceConfig(context=True)), TIMED),
     System("sequence-time", same(SequenceConfig(time=True)), TIMED),
     System("report", same(ReportConfig()), SMALL),
@@ -152,6 +154,8 @@ COMBINATIONS = (
         ("two-tower", "sequence-time", "ease-recent", "popularity-7-days", "popularity-30-days"),
         TIMED,
     ),
+    Combination("two-tower+item-knn", ("two-tower", "item-knn"), SHOPS),
+    Combination("two-tower+item-knn+sequence", ("two-tower", "item-knn", "sequence-attention"), SHOPS),
 )
 PEERS = (Peer("rectools-sasrec", "rectools_sasrec.py", 30, TIMED),)
 ENTRIES: tuple[Entry, ...] = SYSTEMS + PEERS + COMBINATIONS  # combinations last: their parts must be measured before

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from belfry.dataset.errors import InputError
 from belfry.dataset.prepare import Data
 from belfry.dataset.split import split_time
 from belfry.retrieval.config import TwoTowerConfig
@@ -14,7 +15,7 @@ from belfry.retrieval.popularity import PopularityConfig
 from benchmarks.leaderboard.__main__ import main, measure_missing
 from benchmarks.leaderboard.page import OLDER, page
 from benchmarks.leaderboard.results import Store
-from benchmarks.leaderboard.splits import CASES, Case
+from benchmarks.leaderboard.splits import CASES, Case, read_sequences
 from benchmarks.leaderboard.systems import BY_NAME, ENTRIES, Combination, Peer, System, same
 
 SPLIT = "tiny-time"
@@ -97,10 +98,32 @@ def test_page_shows_what_is_there_and_names_what_is_not(case, store):
     assert f"popularity {OLDER}" in page({case: {"popularity": older}}, n_seeds=1)
 
 
-def test_the_page_is_written_without_data(tmp_path):
-    file = tmp_path / "page.md"
-    assert main(["--write-only", "--results", str(tmp_path), "--page", str(file)]) == 0
-    assert "measured never" in file.read_text()
+def test_pages_are_written_without_data(tmp_path):
+    """Those alone that show the asked splits."""
+    asked = ["--write-only", "--results", str(tmp_path), "--pages", str(tmp_path)]
+    assert main([*asked, "--split", "beauty-last"]) == 0
+    assert "measured never" in (tmp_path / "retrieval-shops.md").read_text()
+    assert not (tmp_path / "retrieval.md").exists()
+    assert main(asked) == 0
+    assert "MovieLens" in (tmp_path / "retrieval.md").read_text()
+
+
+def test_an_unknown_split_is_refused(capsys):
+    with pytest.raises(SystemExit):
+        main(["--split", "beauty-first", "--write-only"])
+    assert "no split beauty-first; there are 100k-random" in capsys.readouterr().err
+
+
+def test_a_line_of_a_shop_is_a_history_in_order(tmp_path):
+    (tmp_path / "shops").mkdir()
+    (tmp_path / "shops" / "Beauty.txt").write_text("7 30 10 20\n4 10 40\n")
+    assert read_sequences("Beauty", tmp_path).interactions.to_pydict() == {
+        "user_id": [7, 7, 7, 4, 4],
+        "item_id": [30, 10, 20, 10, 40],
+        "timestamp_s": [0, 1, 2, 0, 1],
+    }
+    with pytest.raises(InputError, match=r"Sports\.txt: no such file; put the sequences of S3-Rec there"):
+        read_sequences("Sports", tmp_path)
 
 
 def test_a_combination_is_made_of_stored_lists(case, store, monkeypatch, capsys):

@@ -4,12 +4,13 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from belfry.dataset.features import FeatureTables
 from belfry.dataset.interactions import Times
 from belfry.layers.backend import Tensor, keras, tf
-from belfry.layers.encoders import ColumnShapes, FeatureEncoder
+from belfry.layers.encoders import FeatureEncoder
 from belfry.layers.sequences import N_AGES, AttentionEncoder, Calendar, RecurrentEncoder, ages, buckets
-from belfry.layers.towers.item_encoder import ItemEncoder, ItemInputs, item_inputs
+from belfry.layers.steps.noise import Dropout
+from belfry.layers.towers.item_encoder import ItemEncoder, ItemInputs
+from belfry.layers.towers.network import TowerShapes
 from belfry.retrieval.config import SequenceConfig
 
 _N_REQUEST_TIMES = 32  # buckets of the history's time, with equally many events each
@@ -24,34 +25,28 @@ class SequenceNetwork(keras.Model):  # type: ignore[misc]
     event.
     """
 
-    def __init__(self, features: FeatureTables, config: SequenceConfig) -> None:
+    def __init__(self, shapes: TowerShapes, config: SequenceConfig) -> None:
         super().__init__(name="sequence")
-        n_ids, n_features = len(features.history.items) + 1, features.items.matrix.shape[1]
         size = config.embedding_size
-        self.config = config
-        self.item_encoder = ItemEncoder(n_ids=n_ids, n_features=n_features, embedding_size=size, name="item")
-        self.candidate_encoder = (
-            self.item_encoder
-            if config.shares_items
-            else ItemEncoder(n_ids=n_ids, n_features=n_features, embedding_size=size, name="candidate")
+        self.config, self.n_item_features = config, shapes.n_item_features
+        self.item_encoder = ItemEncoder(
+            n_ids=shapes.n_ids, n_features=shapes.n_item_features, embedding_size=size, name="item"
         )
-        self.item_encoders = tuple(dict.fromkeys([self.item_encoder, self.candidate_encoder]))
-        self.bias = self.add_weight(name="bias", shape=(n_ids, 1), initializer="zeros")
+        self.bias = self.add_weight(name="bias", shape=(shapes.n_ids, 1), initializer="zeros")
         self.start = self.add_weight(name="start", shape=(1, size), initializer="zeros")
-        self.drop = keras.layers.Dropout(config.dropout)
+        self.drop = Dropout(config.dropout)
         self.encoder = (
             AttentionEncoder(
                 length=config.max_length,
                 n_blocks=config.n_blocks,
                 n_heads=config.n_heads,
-                norm=config.norm,
                 dropout=config.dropout,
                 reads_time=config.time,
             )
             if config.encoder == "attention"
             else RecurrentEncoder(size, dropout=config.dropout, reads_time=config.time)
         )
-        columns = ColumnShapes.of(features.users.content)
+        columns = shapes.user_columns
         self.user_encoder = (
             FeatureEncoder(columns, embedding_size=size, name="user") if config.context and columns else None
         )
@@ -69,15 +64,13 @@ class SequenceNetwork(keras.Model):  # type: ignore[misc]
                 initializer="zeros",
                 trainable=False,
             )
-        # One call builds every weight, so that weights can be saved and loaded.
-        window = np.zeros((1, config.max_length), np.int32)
-        self.newest(
-            self.both(item_inputs(np.zeros(1, np.int32), features.items))[0],
-            window,
-            window.astype(np.int64),
-            np.zeros(1, np.int64),
-            features.users.content.take(np.zeros(1, np.int32)),
-        )
+        # Every weight is built now, so that weights can be saved, loaded and copied.
+        times = tf.zeros([1, config.max_length], tf.int64)
+        steps = tf.zeros([1, config.max_length, size])
+        self.encoder(steps, times > 0, times, times, self.start, training=False)
+        readers = (self.gaps, self.waits, self.request_times) if config.time else ()
+        for reader in (*readers, *([self.event_calendar] if self.event_calendar is not None else [])):
+            reader(times)
         self.built = True
 
     def set_request_times(self, timestamp_s: Times) -> None:
@@ -86,12 +79,13 @@ class SequenceNetwork(keras.Model):  # type: ignore[misc]
         if self.config.time:
             self.request_time_edges.assign(np.quantile(timestamp_s, shares, method="higher").astype(np.int64))
 
-    def both(self, items: ItemInputs) -> tuple[Tensor, Tensor]:
-        """[n_items, size] the items as inputs of the encoder, and [n_items, size + 1] as candidates."""
-        watched = self.item_encoder(items)
-        candidates = watched if self.config.shares_items else self.candidate_encoder(items)
-        bias = tf.gather(self.bias, items.ids)
-        return watched * self.config.embedding_size**0.5, tf.concat([candidates, bias], axis=1)
+    def watched(self, items: ItemInputs) -> Tensor:
+        """[n_items, size] the items as inputs of the encoder."""
+        return self.item_encoder(items) * self.config.embedding_size**0.5
+
+    def candidates(self, items: ItemInputs) -> Tensor:
+        """[n_items, size + 1]; the last dimension is the bias."""
+        return tf.concat([self.item_encoder(items), tf.gather(self.bias, items.ids)], axis=1)
 
     def newest(
         self, table: Tensor, items: Tensor, time_s: Tensor, request_s: Tensor, user_columns: Mapping[str, Tensor]
