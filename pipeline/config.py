@@ -24,7 +24,7 @@ from belfry.pipeline.kinds import (
 )
 from belfry.ranking.features.config import PairFeaturesConfig
 from belfry.ranking.listwise.config import DeepRankerConfig
-from belfry.retrieval.config import TwoTowerConfig
+from belfry.retrieval.config import SequenceConfig, TwoTowerConfig
 from belfry.retrieval.index.config import IndexConfig
 from belfry.retrieval.models.ease import EASEConfig
 from belfry.retrieval.models.item_knn import ItemKNNConfig
@@ -58,6 +58,29 @@ class SourceConfig(Settings):
         description="left out, with a line in the log, where the data do not allow it or the lists of validation users "
         "do not gain by it; else it is refused, or stays",
     )
+    after: str | None = Field(
+        None, description="for dear ones: tried where the source of this name stays, so it must be optional"
+    )
+
+    @model_validator(mode="after")
+    def _dear_ones_are_optional(self) -> Self:
+        if self.after and not self.optional:
+            raise ValueError("after is for sources that may be left out: set optional to true")
+        return self
+
+
+# Those that the data do not allow, or do not gain by, are left out.
+_SOURCES = (
+    SourceConfig(model=PopularityConfig(half_life_days=14, segment_smoothing=20), quota=50, optional=True),
+    SourceConfig(model=SequentialRulesConfig(), optional=True),
+    SourceConfig(model=EASEConfig(max_items=5_000), optional=True),
+    SourceConfig(model=ItemKNNConfig(similarity="bm25"), optional=True),
+    SourceConfig(
+        model=SequenceConfig(n_blocks=1, epochs=6, learning_rate=0.005, max_steps=3_000),
+        optional=True,
+        after="sequential_rules",
+    ),
+)
 
 
 class PipelineConfig(Settings):
@@ -75,12 +98,7 @@ class PipelineConfig(Settings):
     )
     retrieval: TowerConfig = Field(TwoTowerConfig(), discriminator="kind")
     sources: tuple[SourceConfig, ...] = Field(
-        (
-            SourceConfig(model=PopularityConfig(half_life_days=14, segment_smoothing=20), quota=50, optional=True),
-            SourceConfig(model=SequentialRulesConfig(), optional=True),
-            SourceConfig(model=EASEConfig(max_items=5_000), optional=True),
-            SourceConfig(model=ItemKNNConfig(similarity="bm25"), optional=True),
-        ),
+        _SOURCES,
         description="further sources of candidates, beside the first, which is `retrieval`",
     )
     index: IndexConfig = IndexConfig()
@@ -208,6 +226,8 @@ def _apply_holdout(tree: dict[str, Any], holdout: Holdout) -> None:
     row = SOURCE_KINDS.get(str(retrieval["kind"]))
     if row and "targets" in row.config.model_fields:
         retrieval.setdefault("targets", _TARGETS[holdout])
+    if holdout == "random":  # what is held back came in no order, so towers that predict the next are not worth a try
+        tree.setdefault("sources", [source for source in _SOURCES if source.model.kind != "sequence"])
 
 
 def _read_preset(preset: str) -> dict[str, Any]:

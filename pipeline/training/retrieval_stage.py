@@ -1,8 +1,8 @@
 """Train and put together the first stage: the sources, the weights of their scores, and the cold answer."""
 
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import cast
 
@@ -88,32 +88,41 @@ def fit_first_stage(
     validate = _recall_on(validate_on, features, users) if validate_on and len(users) else None
     if tuning:
         config = tuning.config
+    named = config.named_sources
     fitted: dict[str, TrainedSource] = {}
-    for name, source in config.named_sources.items():
-        step = name_of_step(name)
-        with work.step(stage or step, kind=step, text=f"{step}, {part}"):
-            fitted[name] = fit_source(
-                source.model,
-                history,
-                features,
-                config.index,
-                seed=seed,
-                epochs=tuning.epochs.get(name) if tuning else None,
-                validate=validate,
-                progress=partial(work.report, name),
-            )
+
+    def fit(names: Iterable[str]) -> None:
+        for name in names:
+            step = name_of_step(name)
+            with work.step(stage or step, kind=step, text=f"{step}, {part}"):
+                fitted[name] = fit_source(
+                    named[name].model,
+                    history,
+                    features,
+                    config.index,
+                    seed=seed,
+                    epochs=tuning.epochs.get(name) if tuning else None,
+                    validate=validate,
+                    progress=partial(work.report, name),
+                )
+
+    choice, weights = None, {name: 1.0 if source.weight is None else source.weight for name, source in named.items()}
     if tuning:
-        choice = tuning.choice
-        weights = tuning.weights
-    elif validate_on and len(users) and len(fitted) > 1:
+        fit(named)
+        choice, weights = tuning.choice, tuning.weights
+    elif validate_on and len(users) and len(named) > 1:
+        fit(name for name, source in named.items() if source.after is None)
         with work.step(CHOICE):
             choice = _choose(fitted, config, users, features, validate_on)
+        if dear := [name for name, source in named.items() if source.after and choice.weights.get(source.after)]:
+            fitted = {name: fitted[name] for name in choice.weights}
+            fit(dear)
+            with work.step(CHOICE):
+                again = _choose(fitted, config, users, features, validate_on)
+            choice = replace(again, alone={**choice.alone, **again.alone})
         config, fitted, weights = _keep(choice, config, fitted)
     else:
-        choice = None
-        weights = {
-            name: 1.0 if source.weight is None else source.weight for name, source in config.named_sources.items()
-        }
+        fit(named)
     sources = _sources(fitted, config, weights)
     epochs = {name: source.epochs for name, source in fitted.items() if source.epochs is not None}
     popularity = Popularity(config.popularity).fit(history, features, seed=seed)

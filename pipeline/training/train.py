@@ -119,8 +119,13 @@ def _not_chosen(config: PipelineConfig, tuning: Tuning) -> dict[str, str]:
     """Sources that were tried on the first fold and are left out, by name, with the reason."""
     if tuning.choice is None:
         return {}
-    reason = "adds nothing clear to the other sources on validation users"
-    return {name: reason for name in config.named_sources if name not in tuning.choice.weights}
+    left_out = {}
+    for name, source in config.named_sources.items():
+        if name not in tuning.choice.weights:
+            is_tried = name in tuning.choice.alone
+            nothing = "adds nothing clear to the other sources on validation users"
+            left_out[name] = nothing if is_tried else f"not tried, for {source.after} does not stay"
+    return left_out
 
 
 def put_together(first: FirstStage, config: PipelineConfig, ranker: Ranker | None) -> TwoStage:
