@@ -1,4 +1,4 @@
-"""All kinds of models that a config may name: those of both registries, and the one model that is both stages."""
+"""All kinds of models that a config may name: those of both registries, and towers that expect labels too."""
 
 from collections.abc import Mapping
 from pathlib import Path
