@@ -166,7 +166,7 @@ def measure(case: Case, seed: int, wanted: Sequence[str], data_folder: Path | No
         trained = cast(TrainedFeaturedRanker, ranker_of(first))
         with TemporaryDirectory() as place:
             trained.export(Path(place))
-            saved = SavedRanker(Path(place), RANKERS[name], Path(place), config.retrieval, config.pair_features)
+            saved = SavedRanker(Path(place), RANKERS[name], config.pair_features)
             ranker = cast(FeaturedRanker, KINDS[RANKERS[name].kind].load(saved))
             started = process_time()
             lists = ranker.describe(candidates, first.features)

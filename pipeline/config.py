@@ -3,9 +3,9 @@
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError
 
 from belfry.dataset.errors import InputError
 from belfry.dataset.event_weights import DEFAULT_EVENT_WEIGHTS, EventWeights
@@ -19,7 +19,6 @@ from belfry.pipeline.kinds import (
     RankerConfig,
     SourceModelConfig,
     TowerConfig,
-    ranker_kind,
     source_kind,
 )
 from belfry.ranking.features.config import PairFeaturesConfig
@@ -144,15 +143,6 @@ class PipelineConfig(Settings):
     def tower_weight_for_cold_users(self) -> float:
         """`cold_weight`, or 0 where the first source makes nothing of a user's features alone."""
         return self.cold_weight if source_kind(self.retrieval).reads_user_features else 0.0
-
-    @model_validator(mode="after")
-    def _ranker_has_its_source(self) -> Self:
-        wanted = ranker_kind(self.ranker).source if self.ranker else None
-        if self.ranker and wanted and self.retrieval.kind != wanted:
-            raise ValueError(
-                f"ranker.kind={self.ranker.kind} scores with the model of retrieval.kind={wanted}; set both"
-            )
-        return self
 
     @property
     def named_sources(self) -> dict[str, SourceConfig]:

@@ -1,10 +1,12 @@
-"""All kinds of models that a config may name: those of both registries, and the one model that is both stages."""
+"""All kinds of models that a config may name: those of both registries, and towers that expect labels too."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, TypeAlias
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias, cast
 
-from belfry.layers.config import ModelConfig, union_of
+from belfry.layers.config import ModelConfig, imported, union_of
 from belfry.ranking import registry as rankers
+from belfry.ranking.base import LabelRanker
 from belfry.ranking.multitask.config import MultitaskConfig
 from belfry.ranking.registry import RankerKind
 from belfry.retrieval import registry as retrievers
@@ -22,6 +24,8 @@ _TOWERS = {kind: row for kind, row in retrievers.KINDS.items() if row.has_vector
     )
 }
 SOURCE_KINDS: Mapping[str, RetrieverKind] = {**_TOWERS, **retrievers.KINDS}  # those with vectors first
+# Sources that expect labels too, as the protocol `LabelRanker` has it: the serving form, made of folder and config.
+_LABELS: Mapping[str, str] = {"multitask": "belfry.ranking.multitask.serving:OnnxMultitask"}
 
 if TYPE_CHECKING:  # pydantic knows each kind's own settings, all others what they share
     TowerConfig: TypeAlias = ModelConfig
@@ -36,6 +40,16 @@ else:
 def source_kind(config: ModelConfig) -> RetrieverKind:
     """The row of a source's settings."""
     return SOURCE_KINDS[config.kind]
+
+
+def expects_labels(config: ModelConfig) -> bool:
+    """Whether the model of a source meets the protocol `LabelRanker`."""
+    return config.kind in _LABELS
+
+
+def load_labels(folder: Path, config: ModelConfig) -> LabelRanker | None:
+    """What a source in serving form expects of labels; None where it expects none."""
+    return cast(LabelRanker, imported(_LABELS[config.kind])(folder, config)) if expects_labels(config) else None
 
 
 def ranker_kind(config: ModelConfig) -> RankerKind:

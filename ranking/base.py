@@ -51,13 +51,17 @@ class SavedRanker:
 
     folder: Path
     config: ModelConfig  # of the ranker
-    source_folder: Path  # of the first source, in serving form
-    source_config: ModelConfig
     pair_features: PairFeaturesConfig
+    labels: "LabelRanker | None" = None  # of the first source, in serving form, where it expects labels
 
 
 class LabelRanker(Protocol):
     """What expects labels of candidates, such as ratings."""
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """Columns of the interactions that it has learned to expect, one for each task."""
+        ...
 
     def expected(self, candidates: Candidates, features: FeatureTables) -> Matrix:
         """[n_rows, n_tasks] on the scale of the labels."""

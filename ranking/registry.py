@@ -19,7 +19,6 @@ from belfry.ranking.listwise.config import (
     TransformerRankerConfig,
     WideDeepRankerConfig,
 )
-from belfry.ranking.multitask.config import MultitaskRankerConfig
 from belfry.ranking.ratings.config import (
     BayesianFactorisationConfig,
     DeepRegressorConfig,
@@ -27,8 +26,7 @@ from belfry.ranking.ratings.config import (
     HybridRegressorConfig,
 )
 
-# What a ranker is trained on: candidate lists, the ratings of a history, or nothing more than the first source was.
-Family: TypeAlias = Literal["listwise", "ratings", "heads"]
+Family: TypeAlias = Literal["listwise", "ratings"]  # what a ranker is trained on: lists, or ratings of a history
 
 
 @dataclass(frozen=True)
@@ -38,9 +36,8 @@ class RankerKind:
     config: type[ModelConfig]
     family: Family
     serving: str  # function from a SavedRanker to the serving form
-    model: str = ""  # class of the training form, made of its config; heads are of the model of the first source
+    model: str  # class of the training form, made of its config
     network: str = ""  # class of the network that the model trains, where it can train several
-    source: str | None = None  # kind that the first source must have
     reads_weight: bool = False  # how much each watch counts; else all count alike
 
     def make_list_ranker(self, config: ModelConfig) -> ListRanker:
@@ -91,13 +88,6 @@ KINDS: Mapping[str, RankerKind] = {
             "ratings",
             f"{_RATINGS}.serving:load_bayesian_factorisation",
             f"{_RATINGS}.bayesian:BayesianFactorisation",
-        ),
-        RankerKind(
-            MultitaskRankerConfig,
-            "heads",
-            "belfry.ranking.multitask.serving:load_heads",
-            source="multitask",
-            reads_weight=True,
         ),
     )
 }

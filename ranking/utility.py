@@ -4,14 +4,15 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Protocol, Self
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
+from belfry.dataset import columns
 from belfry.dataset.candidates import Candidates
 from belfry.dataset.features import FeatureTables
-from belfry.ranking.base import EventRanker, LabelRanker, Matrix, Ranker, Scores, Trained
+from belfry.ranking.base import EventRanker, LabelRanker, Matrix, Ranker, Scores
 from belfry.ranking.calibration import Calibration
 
 UTILITY_FILE = "utility.json"
@@ -54,31 +55,14 @@ class RatingLabels:
 
     ranker: Ranker
 
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """The rating."""
+        return (columns.RATING,)
+
     def expected(self, candidates: Candidates, features: FeatureTables) -> Matrix:
         """[n_rows, 1]"""
         return self.ranker.score(candidates, features)[:, np.newaxis]
-
-
-class TrainedLabels(LabelRanker, Trained, Protocol):
-    """What expects labels, in training form."""
-
-
-@dataclass(frozen=True)
-class TrainedUtilityRanker(UtilityRanker):
-    """In training form: its labels can be saved."""
-
-    labels: TrainedLabels
-
-    def save(self, directory: Path) -> None:
-        """The labels, to go on from."""
-        self.labels.save(directory)
-
-    def export(self, directory: Path) -> None:
-        """The labels, and what is made of them."""
-        directory.mkdir(parents=True, exist_ok=True)
-        saved = {"spreads": self.spreads, **asdict(self.calibration)}
-        (directory / UTILITY_FILE).write_text(json.dumps(saved, indent=2))
-        self.labels.export(directory)
 
 
 @dataclass(frozen=True)
@@ -95,18 +79,21 @@ class TrainedRatingLabels(RatingLabels):
 
 
 @dataclass(frozen=True)
-class SourceLabels:
-    """Labels of a model that is a source of candidates too, and is saved as one; nothing more is written."""
+class TrainedUtilityRanker(UtilityRanker):
+    """In training form: its labels can be saved."""
 
-    model: LabelRanker
+    labels: TrainedRatingLabels
 
-    def expected(self, candidates: Candidates, features: FeatureTables) -> Matrix:
-        """[n_rows, n_tasks]"""
-        return self.model.expected(candidates, features)
+    def save(self, directory: Path) -> None:
+        """The labels, to go on from."""
+        self.labels.save(directory)
 
-    def save(self, directory: Path) -> None: ...
-
-    def export(self, directory: Path) -> None: ...
+    def export(self, directory: Path) -> None:
+        """The labels, and what is made of them."""
+        directory.mkdir(parents=True, exist_ok=True)
+        saved = {"spreads": self.spreads, **asdict(self.calibration)}
+        (directory / UTILITY_FILE).write_text(json.dumps(saved, indent=2))
+        self.labels.export(directory)
 
 
 def utility(watch: Scores, expected: Matrix, shares: Sequence[float], spreads: Sequence[float]) -> Scores:

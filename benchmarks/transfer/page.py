@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from belfry.ranking.multitask.config import MultitaskConfig
 from benchmarks.transfer.gains import (
     Errors,
     absolute_errors,
@@ -77,7 +76,7 @@ def write_page(
         f"The presets themselves, both stages and the gate, means over seeds {PRESET_SEEDS[0]} to {PRESET_SEEDS[-1]};",
         "the 95% interval is a bootstrap over users:",
         "",
-        *_preset_table(parts, loaded[1.0]),
+        *_preset_table(parts),
         "",
         "## How the tasks train",
         "",
@@ -166,16 +165,11 @@ def _utility_table(seeds: Sequence[dict[str, Arrays]]) -> list[str]:
     ]
 
 
-def _preset_table(parts: Parts, seeds: Sequence[dict[str, Arrays]]) -> list[str]:
-    """Each preset's lists, and those of the joint model alone at its default utility."""
-    utility = UTILITIES.index(MultitaskConfig().tasks[0].utility)
+def _preset_table(parts: Parts) -> list[str]:
+    """Each preset's lists."""
     rows = {
         f"`{preset}`": [parts.load(f"preset-{preset}-{seed}")["lists"] for seed in PRESET_SEEDS] for preset in PRESETS
     }
-    rows[f"joint model alone, utility {UTILITIES[utility]:g}"] = [
-        {name: values[utility : utility + 1] for name, values in seeds[seed]["joint/utility"].items()}
-        for seed in PRESET_SEEDS
-    ]
     baseline = rows[f"`{PRESETS[0]}`"]
     lines = [f"| lists of | NDCG@10 | mean rating of hits | minus `{PRESETS[0]}` | hits |", "|---|---|---|---|---|"]
     for name, found in rows.items():

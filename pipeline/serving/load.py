@@ -10,7 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 from belfry.dataset.errors import ArtifactError
 from belfry.dataset.features import FeatureTables
 from belfry.pipeline.config import PipelineConfig, SourceConfig
-from belfry.pipeline.kinds import ranker_kind, source_kind
+from belfry.pipeline.kinds import load_labels, ranker_kind, source_kind
 from belfry.pipeline.runs.manifest import REMEDY, invalid_file
 from belfry.pipeline.serving.two_stage import TwoStage
 from belfry.ranking.base import Ranker, SavedRanker
@@ -88,5 +88,5 @@ def _load_ranker(folder: Path, config: PipelineConfig, named: Mapping[str, Sourc
     if config.ranker is None:
         raise ArtifactError(f"{folder}: the gate is open and the config has no ranker; {REMEDY}")
     name, source = next(iter(named.items()))
-    saved = SavedRanker(folder / RANKER, config.ranker, folder / SOURCES / name, source.model, config.pair_features)
-    return ranker_kind(config.ranker).load(saved)
+    labels = load_labels(folder / SOURCES / name, source.model)
+    return ranker_kind(config.ranker).load(SavedRanker(folder / RANKER, config.ranker, config.pair_features, labels))

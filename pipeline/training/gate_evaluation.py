@@ -11,6 +11,7 @@ from belfry.ranking.examples import Examples
 from belfry.ranking.listwise.score_blend import RETRIEVAL
 
 MAX_VALIDATION_USERS = 2_000  # more would tell little and cost much
+LABEL_TOLERANCE = 1.0  # standard errors of NDCG@10 that expected labels in the order may cost
 
 log = logging.getLogger(__name__)
 

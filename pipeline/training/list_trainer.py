@@ -11,19 +11,23 @@ from belfry.dataset.folds import Fold
 from belfry.dataset.prepare import Data
 from belfry.dataset.vocabulary import UserNums
 from belfry.pipeline.config import PipelineConfig
-from belfry.pipeline.kinds import ranker_kind
+from belfry.pipeline.kinds import expects_labels, ranker_kind
 from belfry.pipeline.progress import Progress
 from belfry.pipeline.runs.gate import Gate
-from belfry.pipeline.training.gate_evaluation import evaluate_gate
+from belfry.pipeline.training.gate_evaluation import LABEL_TOLERANCE, evaluate_gate
 from belfry.pipeline.training.ranker_trainer import RankerOf, candidates_for
 from belfry.pipeline.training.retrieval_stage import FirstStage
+from belfry.ranking.base import LabelRanker
 from belfry.ranking.example_store import ExampleStore
 from belfry.ranking.examples import Examples, concatenate, make_examples, validation_users
+from belfry.ranking.features.expected_labels import name_of_expected
 from belfry.ranking.features.pair_features import PairFeatures
 from belfry.ranking.lists import Lists
 from belfry.ranking.listwise.config import ListRankerConfig
 from belfry.ranking.listwise.feature_ranker import TrainedFeaturedRanker
-from belfry.ranking.listwise.score_blend import RETRIEVAL, ScoreBlend
+from belfry.ranking.listwise.score_blend import ScoreBlend, Utility
+from belfry.ranking.multitask.config import MultitaskConfig
+from belfry.ranking.multitask.label_batches import label_spread
 
 EXAMPLE_BYTES = 1 << 30  # of features of examples in memory; what is more waits on disk
 MAX_VALIDATION_LISTS = 2_000  # of a fold: more would tell little and cost much
@@ -56,7 +60,7 @@ class ListRankerTrainer:
         """What retrieval brings for users of a fold, labelled by what it holds back."""
         users = np.random.default_rng(self._seed).permutation(fold.users)
         is_held_back = np.isin(users, self._held_back)
-        pair_features = PairFeatures.fit(stage.features, self._config.pair_features)
+        pair_features = self._pair_features(stage)
         for candidates in self._with_hits(fold, stage, users[is_held_back], MAX_VALIDATION_LISTS):
             if len(examples := self._describe(candidates, fold, stage, pair_features)):
                 self._validation.append(examples)
@@ -89,12 +93,12 @@ class ListRankerTrainer:
             )
         )
         scores = ranker.score_lists(validation.lists)
-        blend = ScoreBlend.fit(scores, validation, retrieval_weight=config.retrieval_weight)
-        gate = evaluate_gate(validation, blend(scores, validation.lists.column(RETRIEVAL)), seed=self._seed)
+        blend = ScoreBlend.fit(scores, validation, retrieval_weight=config.retrieval_weight, utilities=self._utilities)
+        tolerance = LABEL_TOLERANCE if blend.label_weights else 0
+        gate = evaluate_gate(validation, blend(scores, validation.lists), seed=self._seed, tolerance=tolerance)
 
         def ranker_of(stage: FirstStage) -> TrainedFeaturedRanker:
-            pair_features = PairFeatures.fit(stage.features, self._config.pair_features)
-            return TrainedFeaturedRanker(pair_features, ranker, blend, validation.lists.names)
+            return TrainedFeaturedRanker(self._pair_features(stage), ranker, blend, validation.lists.names)
 
         return ranker_of, gate
 
@@ -106,6 +110,22 @@ class ListRankerTrainer:
     def validation(self) -> Examples | None:
         """Of held-back users; none where retrieval brought nothing that they came to watch."""
         return concatenate(self._validation) if self._validation else None
+
+    @property
+    def _utilities(self) -> list[Utility]:
+        """Of the labels that the first source expects."""
+        if not expects_labels(self._config.retrieval):
+            return []
+        return [
+            Utility(name_of_expected(task.column), task.utility, label_spread(self._data.interactions, task.column))
+            for task in cast(MultitaskConfig, self._config.retrieval).tasks
+        ]
+
+    def _pair_features(self, stage: FirstStage) -> PairFeatures:
+        """Of the history of a first stage, with what its first source expects of labels."""
+        expects = expects_labels(self._config.retrieval)
+        labels = cast(LabelRanker, stage.towers.model) if expects else None
+        return PairFeatures.fit(stage.features, self._config.pair_features, labels)
 
     def _with_hits(self, fold: Fold, stage: FirstStage, users: UserNums, max_lists: int) -> Iterator[Candidates]:
         """Lists of the first of `users` whom retrieval brings something that they came to watch, at most `max_lists`.

@@ -8,13 +8,12 @@ from belfry.pipeline.kinds import ranker_kind
 from belfry.pipeline.progress import Progress
 from belfry.pipeline.training.list_trainer import ListRankerTrainer
 from belfry.pipeline.training.ranker_trainer import NoRankerTrainer, RankerTrainer
-from belfry.pipeline.training.utility_trainer import HeadsTrainer, RatingRankerTrainer
+from belfry.pipeline.training.rating_trainer import RatingRankerTrainer
 from belfry.ranking.registry import Family
 
 TRAINERS: Mapping[Family, Callable[..., RankerTrainer]] = {
     "listwise": ListRankerTrainer,
     "ratings": RatingRankerTrainer,
-    "heads": HeadsTrainer,
 }
 
 

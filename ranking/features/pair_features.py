@@ -8,9 +8,10 @@ import numpy as np
 
 from belfry.dataset.candidates import Candidates
 from belfry.dataset.features import FeatureTables
-from belfry.ranking.base import Matrix
+from belfry.ranking.base import LabelRanker, Matrix
 from belfry.ranking.features.base import Arrays, Column, FeatureGroup, PairRequest
 from belfry.ranking.features.config import PairFeaturesConfig
+from belfry.ranking.features.expected_labels import ExpectedLabels
 from belfry.ranking.features.groups.categories import Categories
 from belfry.ranking.features.groups.cooccurrence import SessionCooccurrence
 from belfry.ranking.features.groups.ease import Ease, EaseByRating
@@ -50,7 +51,7 @@ _CELLS_PER_BLOCK = 1 << 23  # of users times items: a large catalogue has fewer 
 class PairFeatures:
     """Statistics of one history, and the matrix of features they give for any candidates."""
 
-    def __init__(self, config: PairFeaturesConfig, arrays: Arrays) -> None:
+    def __init__(self, config: PairFeaturesConfig, arrays: Arrays, labels: LabelRanker | None = None) -> None:
         """Made by `fit`, or of the `arrays` that an earlier one gave."""
         self.config = config
         self.arrays = arrays
@@ -59,14 +60,21 @@ class PairFeatures:
             if key != _FITTED:
                 group, _, name = key.partition("/")
                 own[group][name] = array
-        self.groups = tuple(group(own[group.name]) for group in GROUPS if group.name in own)
+        of_history = [group(own[group.name]) for group in GROUPS if group.name in own]
+        self.groups = (*of_history, ExpectedLabels(labels)) if labels else tuple(of_history)
 
     @classmethod
-    def fit(cls, features: FeatureTables, config: PairFeaturesConfig) -> "PairFeatures":
-        """Item statistics of `features.history`; nothing later is looked at."""
+    def fit(
+        cls, features: FeatureTables, config: PairFeaturesConfig, labels: LabelRanker | None = None
+    ) -> "PairFeatures":
+        """Item statistics of `features.history`; nothing later is looked at.
+
+        Args:
+            labels: fitted on the same history; what it expects becomes columns too.
+        """
         fitted = {group.name: group.fit(features, config) for group in GROUPS if group.can_fit(features, config)}
         named = {f"{group}/{name}": array for group, arrays in fitted.items() for name, array in arrays.items()}
-        return cls(config, {_FITTED: np.array(list(fitted)), **named})
+        return cls(config, {_FITTED: np.array(list(fitted)), **named}, labels)
 
     def matrix(self, candidates: Candidates, features: FeatureTables) -> Matrix:
         """[n_rows, n_columns] float32, rows as in `candidates`, columns as in `columns`.

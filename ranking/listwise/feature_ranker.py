@@ -10,12 +10,11 @@ import numpy as np
 from belfry.dataset.candidates import Candidates
 from belfry.dataset.errors import InputError
 from belfry.dataset.features import FeatureTables
-from belfry.ranking.base import ListRanker, ListScorer, Scores
+from belfry.ranking.base import ListRanker, ListScorer, SavedRanker, Scores
 from belfry.ranking.calibration import Calibration
-from belfry.ranking.features.config import PairFeaturesConfig
 from belfry.ranking.features.pair_features import PairFeatures
 from belfry.ranking.lists import Lists
-from belfry.ranking.listwise.score_blend import RETRIEVAL, ScoreBlend
+from belfry.ranking.listwise.score_blend import ScoreBlend
 
 FEATURES_FILE, SCORE_BLEND_FILE = "pair_features.npz", "score_blend.json"
 _N_NAMED = 5  # in a message
@@ -34,13 +33,13 @@ class FeaturedRanker:
         self._names = names
 
     @classmethod
-    def load(cls, directory: Path, config: PairFeaturesConfig, scorer: ListScorer) -> Self:
+    def load(cls, saved: SavedRanker, scorer: ListScorer) -> Self:
         """What `TrainedFeaturedRanker.export` wrote, with the scorer that lies in the same folder."""
-        saved = json.loads((directory / SCORE_BLEND_FILE).read_text())
-        names, retrieval_weight = tuple(saved.pop("names")), saved.pop("retrieval_weight")
-        with np.load(directory / FEATURES_FILE, allow_pickle=False) as arrays:
-            pair_features = PairFeatures(config, dict(arrays))
-        return cls(pair_features, scorer, ScoreBlend(retrieval_weight, Calibration(**saved)), names)
+        blend = json.loads((saved.folder / SCORE_BLEND_FILE).read_text())
+        names, calibration = tuple(blend.pop("names")), Calibration(**blend.pop("calibration"))
+        with np.load(saved.folder / FEATURES_FILE, allow_pickle=False) as arrays:
+            pair_features = PairFeatures(saved.pair_features, dict(arrays), saved.labels)
+        return cls(pair_features, scorer, ScoreBlend(**blend, calibration=calibration), names)
 
     def score(self, candidates: Candidates, features: FeatureTables) -> Scores:
         """[n_rows] float32 from 0 to 1; `features` belong to the history that the pair features were fitted on.
@@ -60,7 +59,7 @@ class FeaturedRanker:
 
     def score_lists(self, lists: Lists) -> Scores:
         """[n_rows] float32 from 0 to 1."""
-        return self.score_blend(self._scorer.score_lists(lists), lists.column(RETRIEVAL))
+        return self.score_blend(self._scorer.score_lists(lists), lists)
 
 
 class TrainedFeaturedRanker(FeaturedRanker):
@@ -81,8 +80,7 @@ class TrainedFeaturedRanker(FeaturedRanker):
         directory.mkdir(parents=True, exist_ok=True)
         np.savez(directory / FEATURES_FILE, **self.pair_features.arrays)  # type: ignore[arg-type]  # the stub takes one for allow_pickle
         self._trained.export(directory)
-        blend = self.score_blend
-        saved = {"names": self._names, "retrieval_weight": blend.retrieval_weight, **asdict(blend.calibration)}
+        saved = {"names": self._names, **asdict(self.score_blend)}
         (directory / SCORE_BLEND_FILE).write_text(json.dumps(saved, indent=2))
 
 

@@ -1,7 +1,8 @@
-"""ScoreBlend: from a ranker's score to what a list is sorted by: blended with retrieval's order, as a probability."""
+"""ScoreBlend: from a ranker's score to what a list is sorted by: with retrieval and labels, as a probability."""
 
-from dataclasses import dataclass, field
-from typing import Self
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -9,42 +10,76 @@ import numpy.typing as npt
 from belfry.ranking.base import Scores
 from belfry.ranking.calibration import Calibration, deviation
 from belfry.ranking.examples import Examples
+from belfry.ranking.lists import Lists
 
 RETRIEVAL = "standard_score"  # the feature that says where retrieval puts a candidate within its list
 WEIGHTS = (0.0, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5)
 
 
+class Utility(NamedTuple):
+    """How much an expected label counts in the order of a list."""
+
+    column: str  # of the features, which holds it
+    share: float  # of the order; those of all labels are below 1 together, and the rest is the watch's
+    spread: float  # standard deviation of the label
+
+
 @dataclass(frozen=True)
 class ScoreBlend:
-    """The probability that belongs to score + retrieval_weight * standard score of retrieval."""
+    """The probability that belongs to
+
+    score + retrieval_weight * standard score of retrieval + sum over labels of label_weights * expected label
+    """
 
     retrieval_weight: float = 0.0
     calibration: Calibration = field(default_factory=Calibration)
+    label_weights: Mapping[str, float] = field(default_factory=dict)  # of columns of the features
 
     @classmethod
-    def fit(cls, scores: Scores, validation: Examples, *, retrieval_weight: float | None) -> Self:
+    def fit(
+        cls,
+        scores: Scores,
+        validation: Examples,
+        *,
+        retrieval_weight: float | None,
+        utilities: Sequence[Utility] = (),
+    ) -> Self:
         """Weigh retrieval by NDCG@10 and calibrate, both on examples that the ranker has not learned from.
+
+        With `utilities` lists go by
+
+            (1 - sum of shares) * log-odds of a watch + sum of share * expected label / spread
 
         Args:
             scores: [n_rows] of the ranker, of any scale.
             retrieval_weight: in standard deviations of `scores` for each of retrieval's; None takes the best of
                 `WEIGHTS`, the smallest of equal ones.
+            utilities: of expected labels.
         """
         unit, retrieval = deviation(scores), validation.lists.column(RETRIEVAL)
         if retrieval_weight is None:
             worth = [validation.ndcg(_blend(scores, weight * unit, retrieval)).mean() for weight in WEIGHTS]
             retrieval_weight = WEIGHTS[int(np.argmax(worth))]
-        blended = _blend(scores, retrieval_weight * unit, retrieval)
-        return cls(retrieval_weight * unit, Calibration.fit(blended, validation.labels > 0))
+        is_positive = validation.labels > 0
+        watch = cls(retrieval_weight * unit)
+        watch = replace(watch, calibration=Calibration.fit(watch.blend(scores, validation.lists), is_positive))
+        if not any(utility.share for utility in utilities):
+            return watch
+        one = (1 - sum(utility.share for utility in utilities)) * watch.calibration.slope  # of log-odds, per score
+        weights = {utility.column: utility.share / utility.spread / one for utility in utilities if utility.share}
+        whole = replace(watch, label_weights=weights)
+        return replace(whole, calibration=Calibration.fit(whole.blend(scores, validation.lists), is_positive))
 
-    def __call__(self, scores: Scores, retrieval: Scores) -> Scores:
-        """[n_rows] float32 probabilities.
+    def __call__(self, scores: Scores, lists: Lists) -> Scores:
+        """[n_rows] float32 probabilities, from the ranker's `scores` [n_rows] of the rows of `lists`."""
+        return self.calibration(self.blend(scores, lists))
 
-        Args:
-            scores: [n_rows] of the ranker.
-            retrieval: [n_rows] standard scores within each list.
-        """
-        return self.calibration(_blend(scores, self.retrieval_weight, retrieval))
+    def blend(self, scores: Scores, lists: Lists) -> npt.NDArray[np.float64]:
+        """[n_rows] the same before calibration."""
+        blended = _blend(scores, self.retrieval_weight, lists.column(RETRIEVAL))
+        for name, weight in self.label_weights.items():
+            blended += weight * lists.column(name)
+        return blended
 
 
 def _blend(scores: Scores, retrieval_weight: float, retrieval: Scores) -> npt.NDArray[np.float64]:

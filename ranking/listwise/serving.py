@@ -31,9 +31,9 @@ class OnnxRanker:
 
 def load_network(saved: SavedRanker) -> FeaturedRanker:
     """A ranker whose scorer is a network."""
-    return FeaturedRanker.load(saved.folder, saved.pair_features, OnnxRanker(saved.folder))
+    return FeaturedRanker.load(saved, OnnxRanker(saved.folder))
 
 
 def load_trees(saved: SavedRanker) -> FeaturedRanker:
     """A ranker whose scorer is gradient-boosted trees."""
-    return FeaturedRanker.load(saved.folder, saved.pair_features, LightGbmRanker.load(saved.folder))
+    return FeaturedRanker.load(saved, LightGbmRanker.load(saved.folder))

@@ -24,16 +24,16 @@ class TaskConfig(Settings):
         0.03, gt=0, description="how much a label counts beside a watch, for the encoders; its head learns in any case"
     )
     utility: float = Field(
-        0.0, ge=0, le=1, description="share of its expected value in the order of a list; the rest is the watch's"
+        0.0, ge=0, lt=1, description="share of its expected value in the order of a list; the rest is the watch's"
     )
 
 
 class MultitaskConfig(TowersConfig, ModelConfig):
-    """One set of encoders for watches and labels; it is both stages."""
+    """One set of encoders for watches and labels: a source of candidates that expects labels too."""
 
     kind: Literal["multitask"] = "multitask"
     tasks: tuple[TaskConfig, ...] = Field(
-        (TaskConfig(column="rating", utility=0.4),), min_length=1, description="what is learned beside watches"
+        (TaskConfig(column="rating"),), min_length=1, description="what is learned beside watches"
     )
     watch_weight: float = Field(1.0, ge=0, description="of the mean loss of watches; 0: labels alone are learned")
     schedule: Literal["joint", "sequential"] = Field(
@@ -71,6 +71,11 @@ class MultitaskConfig(TowersConfig, ModelConfig):
         return tuple(task.column for task in self.tasks if task.column != columns.RATING)
 
     @property
+    def task_columns(self) -> tuple[str, ...]:
+        """Of all tasks."""
+        return tuple(task.column for task in self.tasks)
+
+    @property
     def utilities(self) -> tuple[float, ...]:
         """Of the tasks."""
         return tuple(task.utility for task in self.tasks)
@@ -81,12 +86,6 @@ class MultitaskConfig(TowersConfig, ModelConfig):
         names = [task.column for task in tasks]
         if len(set(names)) < len(names):
             raise ValueError(f"columns are {names}; each is one task")
-        if (total := sum(task.utility for task in tasks)) > 1:
-            raise ValueError(f"utilities add up to {total:g}; the share of the watch would be negative")
+        if (total := sum(task.utility for task in tasks)) >= 1:
+            raise ValueError(f"utilities add up to {total:g}; nothing would be left for the watch")
         return tasks
-
-
-class MultitaskRankerConfig(ModelConfig):
-    """The heads of a multitask model that is the first source: nothing more is trained."""
-
-    kind: Literal["multitask"] = "multitask"

@@ -101,3 +101,8 @@ def label_column(history: Interactions, name: str, events: Positions | slice) ->
     """A column of labels at some events, NaN where there is none."""
     values = history.rating if name == columns.RATING else history.labels.get(name)
     return np.full(len(history), np.nan, np.float32)[events] if values is None else values[events]
+
+
+def label_spread(history: Interactions, name: str) -> float:
+    """Standard deviation of a column of labels; 1 where all are alike."""
+    return float(np.nanstd(label_column(history, name, slice(None)))) or 1.0

@@ -169,6 +169,11 @@ class MultitaskModel(Model[MultitaskConfig, MultitaskNetwork]):
         expected = self.expected(candidates, features)
         return utility(watch / self.config.temperature, expected, self.config.utilities, spreads)
 
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """Of the tasks."""
+        return self.config.task_columns
+
     def expected(self, candidates: Candidates, features: FeatureTables) -> Matrix:
         """[n_rows, n_tasks] each task's expected label."""
         return self.heads(features).expected(candidates, features, self._task_queries(candidates.users, features))

@@ -1,7 +1,6 @@
 """OnnxMultitask: the heads of a multitask model in their serving form. No TensorFlow."""
 
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 
@@ -10,18 +9,11 @@ from belfry.dataset.features import FeatureTables
 from belfry.dataset.history import padded_bags
 from belfry.dataset.vocabulary import UserNums
 from belfry.layers.onnx import open_session
-from belfry.ranking.base import Matrix, SavedRanker
+from belfry.ranking.base import Matrix
 from belfry.ranking.multitask.config import MultitaskConfig
 from belfry.ranking.multitask.heads import TASK_QUERIES_FILE, Heads
-from belfry.ranking.utility import UtilityRanker
 
 _USERS_PER_BLOCK = 256
-
-
-def load_heads(saved: SavedRanker) -> UtilityRanker:
-    """A ranker by the heads of the first source."""
-    config = cast(MultitaskConfig, saved.source_config)
-    return UtilityRanker.load(saved.folder, OnnxMultitask(saved.source_folder, config), config.utilities)
 
 
 class OnnxMultitask:
@@ -31,6 +23,11 @@ class OnnxMultitask:
         self._config, self._heads = config, Heads.load(directory, config)
         self._session = open_session(directory / TASK_QUERIES_FILE)
         self._reads = [entry.name for entry in self._session.get_inputs()]
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """Of the tasks."""
+        return self._config.task_columns
 
     def expected(self, candidates: Candidates, features: FeatureTables) -> Matrix:
         """[n_rows, n_tasks] each task's expected label."""

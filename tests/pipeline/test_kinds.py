@@ -40,7 +40,7 @@ USERS = np.arange(1, N_USERS + 1, dtype=np.int32)
 # multitask in test_multitask_preset.
 SLOW_SOURCES = {"two_tower", "report", "feed_forward_mf", "autoencoder", "rbm", "multitask"}
 SLOW_NETWORKS = {"cross", "wide_deep", "neural_mf", "attention", "transformer"}
-SLOW_RANKERS = SLOW_NETWORKS | {"deep_regressor", "hybrid_regressor", "multitask"}
+SLOW_RANKERS = SLOW_NETWORKS | {"deep_regressor", "hybrid_regressor"}
 
 
 @pytest.fixture(scope="module")
@@ -107,15 +107,14 @@ def test_each_kind_of_ranker_orders_the_lists(
     kind: str, data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Little training on little data, so the gate is held open."""
-    for trainer in ("list_trainer", "utility_trainer"):
+    for trainer in ("list_trainer", "rating_trainer"):
         monkeypatch.setattr(
             f"belfry.pipeline.training.{trainer}.evaluate_gate",
             lambda *lists, **options: Gate(is_open=True, reason="held open"),
         )
-    source = RANKER_KINDS[kind].source or "pure_svd"
     settings = [
         "sources=[]",
-        *quick("retrieval", source, list(SOURCE_KINDS[source].config.model_fields)),
+        *quick("retrieval", "pure_svd", ["embedding_size"]),
         *quick("ranker", kind, list(RANKER_KINDS[kind].config.model_fields)),
         *(["ranker.n_heads=2"] if kind == "transformer" else []),
     ]

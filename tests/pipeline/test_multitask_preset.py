@@ -1,25 +1,37 @@
-"""The multitask preset from tables to lists: one model in both stages, and what it says of data that lack labels."""
+"""The multitask preset from tables to lists: a ranker that reads its heads, and what it says of data without labels."""
 
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
+from belfry.dataset.candidates import Candidates
 from belfry.dataset.errors import InputError, TableError
+from belfry.dataset.features import FeatureTables
 from belfry.dataset.interactions import Interactions
 from belfry.dataset.sources.demo import generate
 from belfry.dataset.tables import Tables
 from belfry.pipeline.config import PipelineConfig, load_config
 from belfry.pipeline.jobs.train import train_tables
+from belfry.pipeline.progress import silent
 from belfry.pipeline.runs.gate import Gate
 from belfry.pipeline.serving.recommender import Recommender
-from belfry.ranking.base import Scores
-from belfry.ranking.examples import Examples
-from belfry.ranking.multitask.config import MultitaskConfig, MultitaskRankerConfig
-from belfry.ranking.multitask.serving import OnnxMultitask
-from belfry.ranking.utility import UtilityRanker
+from belfry.pipeline.serving.two_stage import TwoStage
+from belfry.pipeline.training.list_trainer import ListRankerTrainer
+from belfry.pipeline.training.sources import SearchedTowers
+from belfry.pipeline.training.train import Trained
+from belfry.pipeline.training.train import train as train_stages
+from belfry.ranking.base import Matrix
+from belfry.ranking.explain import occlude
+from belfry.ranking.listwise.feature_ranker import FeaturedRanker
+from belfry.ranking.multitask.config import MultitaskConfig
+from belfry.retrieval.base import TowerModel
+from belfry.retrieval.index.base import CandidateIndex
+from tests.pipeline.small_world import folds_of, quick_stage, small_data
 
 QUICK = (
     "retrieval.epochs=1",
@@ -28,6 +40,7 @@ QUICK = (
     "n_candidates=15",
     "sources=[]",
     "folds=2",
+    *("ranker.members=1", "ranker.min_steps=1", "ranker.max_steps=5"),
 )
 TWO_TASKS = 'retrieval.tasks=[{column="rating", utility=0.3}, {column="finished", kind="binary", utility=0.1}]'
 
@@ -47,33 +60,97 @@ def train(tables: Tables, artifacts: Path, *settings: str) -> Recommender:
     return Recommender.load(published)
 
 
-def test_one_model_is_both_stages(tables: Tables, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_ranker_reads_what_the_towers_expect(
+    tables: Tables, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """One epoch teaches little, so the gate is held open."""
-    evaluated = []
-
-    def hold_open(validation: Examples, scores: Scores, *, seed: int, tolerance: float) -> Gate:
-        evaluated.append((len(validation), scores))
-        return Gate(is_open=True, reason="held open")
-
-    monkeypatch.setattr("belfry.pipeline.training.utility_trainer.evaluate_gate", hold_open)
+    hold_open(monkeypatch)
+    trained: list[TwoStage] = []
+    monkeypatch.setattr("belfry.pipeline.training.publish.train", lambda *data, **more: keep(trained, *data, **more))
     recommender = train(tables, tmp_path, TWO_TASKS)
-    [(n_lists, scores)] = evaluated
-    assert n_lists > 50
-    assert np.isfinite(scores).all()
     assert (recommender.run.folder / "training" / "curves" / "tasks.png").exists()
-    ranker = recommender.two_stage.ranker
-    assert isinstance(ranker, UtilityRanker)
-    assert isinstance(ranker.labels, OnnxMultitask)
-    known = recommender.features.history
+    stages, known = recommender.two_stage, recommender.features.history
+    ranker = stages.ranker
+    assert isinstance(ranker, FeaturedRanker)
+    assert set(ranker.score_blend.label_weights) == {"expected_rating", "expected_finished"}
     assert known.labels["finished"].tolist() == tables.interactions["finished"].to_numpy().astype(float).tolist()
-    users = np.arange(1, 9, dtype=np.int32)
-    nothing = np.zeros(0, np.int32)
+
+    users, nothing = np.arange(1, 9, dtype=np.int32), np.zeros(0, np.int32)
+    candidates = stages.retriever.retrieve(users, stages.features, top_k=15, exclude=known.seen_items)
+    [before] = trained
+    assert isinstance(before.ranker, FeaturedRanker)
+    described = [ranker.describe(candidates, stages.features), before.ranker.describe(candidates, before.features)]
+    for name in ("expected_rating", "expected_finished"):
+        served, in_training = (lists.column(name) for lists in described)
+        np.testing.assert_allclose(served, in_training, atol=1e-4)
+        assert served.std() > 1e-3
+    scores = before.ranker.score(candidates, before.features)
+    np.testing.assert_allclose(ranker.score(candidates, stages.features), scores, atol=1e-4)
+
     for stage in ("retrieval", "final"):
-        lists = recommender.two_stage.lists(users, n=5, stage=stage, exclude=known.seen_items, blocked=nothing)
+        lists = stages.lists(users, n=5, stage=stage, exclude=known.seen_items, blocked=nothing)
         assert len(lists) == 40
         assert not known.seen_items.contains(lists.user_num, lists.item_num).any()
     assert 0 < lists.score.min() < lists.score.max() < 1
-    assert [answer.rank for answer in recommender.recommend(recommender.users.ids[0].as_py(), 3)] == [1, 2, 3]
+
+    user, items = recommender.users.ids[0].as_py(), recommender.items.ids.to_pylist()[:3]
+    assert [answer.rank for answer in recommender.recommend(user, 3)] == [1, 2, 3]
+    assert len(recommender.recommend(user, 3, history=items)) == 3
+    assert len(recommender.recommend("nobody yet", 3, history=items)) == 3
+    columns = ranker.pair_features.columns(stages.features, candidates.sources)
+    assert {"expected rating", "expected finished"} <= set(occlude(ranker, described[0], columns).groups)
+
+
+def test_lists_are_described_by_the_model_of_their_fold() -> None:
+    """Which has not seen what the fold holds back."""
+    data = small_data()
+    config = load_config("multitask", holdout="random", settings=["n_candidates=12", "sources=[]"])
+    folds = folds_of(data, "random")
+    models = []
+    with closing(ListRankerTrainer(data, config, seed=0, progress=silent)) as trainer:
+        for fold in folds:
+            stage = quick_stage(data, fold.history)
+            models.append(Counting(fold.history))
+            towers = SearchedTowers(cast(TowerModel, models[-1]), np.zeros((1, 1)), cast(CandidateIndex, None))
+            trainer.observe(fold, replace(stage, sources={"multitask": towers}))
+        assert trainer.validation is not None
+        lists = [*(part.lists for part in trainer.learned.blocks(np.random.default_rng(0))), trainer.validation.lists]
+    assert {len(model.asked) > 0 for model in models} == {True}
+    found = {
+        (int(i), float(e)) for part in lists for i, e in zip(part.items, part.column("expected_rating"), strict=True)
+    }
+    by_model = [set(zip(*np.stack([np.arange(31), model.counts]).tolist(), strict=True)) for model in models]
+    assert found <= set.union(*by_model)
+    assert all(found & (of_model - set.union(*(m for m in by_model if m is not of_model))) for of_model in by_model)
+
+
+class Counting:
+    """Expects how often an item was watched in the history that it was fitted on."""
+
+    label_names = ("rating",)
+
+    def __init__(self, history: Interactions) -> None:
+        self.counts = np.bincount(history.item_num, minlength=31)
+        self.history, self.asked = history, []
+
+    def expected(self, candidates: Candidates, features: FeatureTables) -> Matrix:
+        assert features.history is self.history
+        self.asked.append(candidates)
+        return self.counts[candidates.item_num, np.newaxis].astype(np.float32)
+
+
+def keep(kept: list[TwoStage], *data: Any, **more: Any) -> Trained:
+    """What training gives, with its two stages noted down."""
+    trained = train_stages(*data, **more)
+    kept.append(trained.two_stage)
+    return trained
+
+
+def hold_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "belfry.pipeline.training.list_trainer.evaluate_gate",
+        lambda *lists, **options: Gate(is_open=True, reason="held open"),
+    )
 
 
 def test_without_ratings_the_preset_says_how_to_go_on(tables: Tables, tmp_path: Path) -> None:
@@ -106,17 +183,17 @@ def test_a_task_column_of_text_is_refused(tables: Tables, tmp_path: Path) -> Non
         )
 
 
-def test_the_preset_has_one_model() -> None:
-    config = load_config("multitask", holdout="last")
+def test_the_preset_is_the_default_with_other_towers() -> None:
+    config, default = (load_config(name, holdout="last") for name in ("multitask", "default"))
     assert isinstance(config.retrieval, MultitaskConfig)
     assert config.retrieval.targets == "next"
-    assert config.ranker == MultitaskRankerConfig()
     assert config.label_columns == ()
+    assert config.model_copy(update={"retrieval": default.retrieval}) == default
 
 
-def test_heads_need_their_towers() -> None:
-    with pytest.raises(InputError, match=r"ranker.kind=multitask scores with the model of retrieval.kind=multitask"):
-        load_config("default", holdout="random", settings=["ranker.kind=multitask"])
+def test_all_of_an_order_cannot_go_to_labels() -> None:
+    with pytest.raises(InputError, match=r"utilities add up to 1.1; nothing would be left for the watch"):
+        load_config("multitask", holdout="random", settings=[TWO_TASKS.replace("0.3", "0.5").replace("0.1", "0.6")])
 
 
 def test_towers_of_the_model_serve_another_ranker() -> None:

@@ -134,7 +134,7 @@ from belfry.ranking.example_store import read_examples
 
 folder = Path(sys.argv[1])
 config = PipelineConfig.model_validate_json((folder / "config.json").read_text())
-saved = SavedRanker(folder / "ranker", config.ranker, folder, config.retrieval, config.pair_features)
+saved = SavedRanker(folder / "ranker", config.ranker, config.pair_features)
 ranker = ranker_kind(config.ranker).load(saved)
 scores = ranker.score_lists(read_examples(folder / "examples").lists)
 np.testing.assert_allclose(scores, np.load(folder / "scores.npy"), atol=1e-5)
@@ -155,7 +155,7 @@ def test_an_exported_ranker_answers_alike_and_without_tensorflow(
     before.export(tmp_path / "ranker")
     users = np.arange(41, dtype=np.int32)
     candidates = stage.retriever.retrieve(users, stage.features, top_k=12, exclude=stage.features.history.seen_items)
-    saved = SavedRanker(tmp_path / "ranker", config.ranker, tmp_path, config.retrieval, config.pair_features)
+    saved = SavedRanker(tmp_path / "ranker", config.ranker, config.pair_features)
     after = ranker_kind(config.ranker).load(saved)
     scores: Scores = before.score(candidates, stage.features)
     np.testing.assert_allclose(after.score(candidates, stage.features), scores, atol=1e-5)

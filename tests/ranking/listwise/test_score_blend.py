@@ -9,7 +9,7 @@ from scipy.special import expit
 from belfry.ranking.base import Scores
 from belfry.ranking.examples import Examples
 from belfry.ranking.lists import HISTORY_LENGTH, Lists
-from belfry.ranking.listwise.score_blend import RETRIEVAL, WEIGHTS, ScoreBlend
+from belfry.ranking.listwise.score_blend import RETRIEVAL, WEIGHTS, ScoreBlend, Utility
 
 
 def examples_of(retrieval: np.ndarray, labels: np.ndarray) -> Examples:
@@ -55,7 +55,7 @@ def test_two_that_know_something_are_blended() -> None:
     fitted = ScoreBlend.fit(scores, validation, retrieval_weight=None)
     assert 0.5 <= fitted.retrieval_weight / scores.std() <= 1.5
     fresh_scores, fresh = world(score_noise=0.7, retrieval_noise=0.7, seed=1)
-    blended = fresh.ndcg(fitted(fresh_scores, fresh.lists.column(RETRIEVAL))).mean()
+    blended = fresh.ndcg(fitted(fresh_scores, fresh.lists)).mean()
     assert blended > fresh.ndcg(fresh_scores).mean() + 0.02
     assert blended > fresh.ndcg(fresh.lists.column(RETRIEVAL)).mean() + 0.02
 
@@ -78,7 +78,7 @@ def test_calibration_finds_a_known_logistic_truth(slope: float, intercept: float
     np.testing.assert_allclose(
         fitted.calibration.slope * scores + fitted.calibration.intercept, logits.ravel(), atol=0.25
     )
-    probabilities = fitted(scores, examples_of(np.zeros(logits.shape), labels).lists.column(RETRIEVAL))
+    probabilities = fitted(scores, examples_of(np.zeros(logits.shape), labels).lists)
     order = np.argsort(probabilities)
     for tenth in np.array_split(order, 10):  # the reliability table
         assert probabilities[tenth].mean() == pytest.approx(labels.ravel()[tenth].mean(), abs=0.02)
@@ -97,7 +97,7 @@ def test_a_higher_score_is_no_lower_probability(values: list[float], seed: int) 
     fitted = ScoreBlend.fit(scores, validation, retrieval_weight=None)
     assert fitted.calibration.slope > 0
     assert np.isfinite([fitted.calibration.slope, fitted.calibration.intercept, fitted.retrieval_weight]).all()
-    probabilities = fitted(scores, validation.lists.column(RETRIEVAL))
+    probabilities = fitted(scores, validation.lists)
     assert probabilities.dtype == np.float32
     assert ((probabilities >= 0) & (probabilities <= 1)).all()
     assert (np.diff(probabilities[np.argsort(scores)]) >= 0).all()
@@ -108,7 +108,7 @@ def test_the_order_of_lists_is_that_of_the_blend(score_noise: float) -> None:
     scores, validation = world(score_noise=score_noise, retrieval_noise=0.5)
     fitted = ScoreBlend.fit(scores, validation, retrieval_weight=None)
     blend = scores + fitted.retrieval_weight * validation.lists.column(RETRIEVAL)
-    probabilities = fitted(scores, validation.lists.column(RETRIEVAL))
+    probabilities = fitted(scores, validation.lists)
     for start, stop in zip(validation.lists.starts[:-1], validation.lists.starts[1:], strict=True):
         assert (
             np.argsort(-probabilities[start:stop], kind="stable").tolist()
@@ -122,11 +122,32 @@ def test_scores_that_are_all_alike(value: float) -> None:
     _, validation = world(score_noise=0.0, retrieval_noise=0.0)
     scores = np.full(len(validation.labels), value, np.float32)
     fitted = ScoreBlend.fit(scores, validation, retrieval_weight=0.0)
-    np.testing.assert_allclose(fitted(scores, validation.lists.column(RETRIEVAL)), 0.1, atol=0.01)
+    np.testing.assert_allclose(fitted(scores, validation.lists), 0.1, atol=0.01)
     fitted = ScoreBlend.fit(scores, validation, retrieval_weight=None)
-    assert validation.ndcg(fitted(scores, validation.lists.column(RETRIEVAL))).mean() > 0.99
+    assert validation.ndcg(fitted(scores, validation.lists)).mean() > 0.99
 
 
 def test_nobody_asked() -> None:
     scores, validation = world(score_noise=0.5, retrieval_noise=0.5)
-    assert ScoreBlend.fit(scores, validation, retrieval_weight=None)(scores[:0], scores[:0]).shape == (0,)
+    nothing = validation.lists.select(np.zeros(0, np.int64))
+    assert ScoreBlend.fit(scores, validation, retrieval_weight=None)(scores[:0], nothing).shape == (0,)
+
+
+def test_expected_labels_count_by_their_share_beside_the_log_odds_of_a_watch() -> None:
+    scores, validation = world(score_noise=0.5, retrieval_noise=0.5)
+    labels = np.random.default_rng(2).normal(3, 1, len(scores)).astype(np.float32)
+    validation.lists.pairs[:, 0] = labels
+    watch = ScoreBlend.fit(scores, validation, retrieval_weight=0.2)
+    log_odds = watch.calibration.slope * watch.blend(scores, validation.lists)
+    fitted = ScoreBlend.fit(scores, validation, retrieval_weight=0.2, utilities=[Utility("other", 0.4, 2.0)])
+    utility = 0.6 * log_odds + 0.4 * labels / 2
+    np.testing.assert_allclose(fitted.blend(scores, validation.lists) * 0.6 * watch.calibration.slope, utility)
+    probabilities = fitted(scores, validation.lists)
+    assert probabilities.mean() == pytest.approx((validation.labels > 0).mean(), abs=0.01)
+    assert np.argsort(-probabilities)[:100].tolist() == np.argsort(-utility)[:100].tolist()
+
+
+def test_labels_without_a_share_change_nothing() -> None:
+    scores, validation = world(score_noise=0.5, retrieval_noise=0.5)
+    fitted = ScoreBlend.fit(scores, validation, retrieval_weight=None, utilities=[Utility("absent", 0.0, 1.0)])
+    assert fitted == ScoreBlend.fit(scores, validation, retrieval_weight=None)

@@ -1,6 +1,7 @@
-"""Trainers of rankers that learn nothing from lists: their gate, and a ranker by rating from tables to lists."""
+"""Rankers by rating: their gate, and one from tables to lists."""
 
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -10,13 +11,14 @@ from belfry.dataset.features import FeatureTables
 from belfry.dataset.prepare import Data
 from belfry.dataset.sources.demo import generate
 from belfry.pipeline.jobs.train import train_tables
+from belfry.pipeline.progress import silent
 from belfry.pipeline.runs.gate import Gate
 from belfry.pipeline.serving.recommender import Recommender
 from belfry.pipeline.training.ranker_trainer import RankerOf
+from belfry.pipeline.training.rating_trainer import RatingRankerTrainer
 from belfry.pipeline.training.retrieval_stage import FirstStage
-from belfry.pipeline.training.utility_trainer import UtilityTrainer
-from belfry.ranking.base import Matrix
-from belfry.ranking.utility import SourceLabels, TrainedUtilityRanker, UtilityRanker
+from belfry.ranking.base import EventRanker, Scores
+from belfry.ranking.utility import TrainedRatingLabels, TrainedUtilityRanker, UtilityRanker
 from tests.pipeline.small_world import config_of, folds_of, quick_stage, small_data
 
 
@@ -31,14 +33,15 @@ class Knowing:
     def __init__(self, data: Data) -> None:
         self._watched = data.interactions.seen_items
 
-    def expected(self, candidates: Candidates, features: FeatureTables) -> Matrix:
-        return self._watched.contains(candidates.user_num, candidates.item_num).astype(np.float32)[:, np.newaxis]
+    def score(self, candidates: Candidates, features: FeatureTables) -> Scores:
+        return self._watched.contains(candidates.user_num, candidates.item_num).astype(np.float32)
 
 
-class KnowingTrainer(UtilityTrainer):
+class KnowingTrainer(RatingRankerTrainer):
     def __init__(self, data: Data, share: float) -> None:
-        super().__init__(config_of("random", "ranker.kind=dot_regressor"), seed=0)
-        self._ranker = TrainedUtilityRanker(SourceLabels(Knowing(data)), (share,), (1.0,))
+        super().__init__(data, config_of("random", "ranker.kind=dot_regressor"), seed=0, progress=silent)
+        labels = TrainedRatingLabels(cast(EventRanker, Knowing(data)))
+        self._ranker = TrainedUtilityRanker(labels, (share,), (1.0,))
 
     def ranker_of(self, stage: FirstStage) -> TrainedUtilityRanker:
         return self._ranker
@@ -81,7 +84,7 @@ def test_gate_stays_closed_without_lists(data: Data) -> None:
 def test_a_ranker_by_rating_serves_probabilities(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Little training on little data, so the gate is held open."""
     monkeypatch.setattr(
-        "belfry.pipeline.training.utility_trainer.evaluate_gate",
+        "belfry.pipeline.training.rating_trainer.evaluate_gate",
         lambda *lists, **options: Gate(is_open=True, reason="held open"),
     )
     settings = ["retrieval.epochs=2", "retrieval.embedding_size=8", "n_candidates=15", "ranker.kind=dot_regressor"]
