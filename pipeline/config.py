@@ -3,9 +3,9 @@
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from belfry.dataset.errors import InputError
 from belfry.dataset.event_weights import DEFAULT_EVENT_WEIGHTS, EventWeights
