@@ -10,10 +10,11 @@ import pyarrow.compute as pc
 from belfry.dataset import columns
 from belfry.dataset.errors import InputError, TableError
 from belfry.dataset.event_weights import DEFAULT_EVENT_WEIGHTS, watches_and_impressions
-from belfry.dataset.interactions import Interactions, SeenItems
+from belfry.dataset.history import Repeats, kept_out
+from belfry.dataset.interactions import Interactions
 from belfry.dataset.sources.tabular import Source, read_events, read_tables
 from belfry.dataset.validation import coercion
-from belfry.dataset.validation.check import check
+from belfry.dataset.validation.check import DEFAULT_POLICY, check, keep_repeats
 from belfry.dataset.vocabulary import UNKNOWN, Vocabulary, as_id_type
 from belfry.evaluation.context import EvaluationContext, UserCount, make_context
 from belfry.evaluation.groups import Groups, categories_of, groups_of_column
@@ -43,7 +44,7 @@ def read_compare_data(
     users: Source | None,
     runs: Sequence[Recommender],
     *,
-    seen_allowed: bool,
+    repeats: Repeats,
     liked_from: float | None,
 ) -> CompareData:
     """Check the tables and number them; the catalogue is every item of train, of items and of `runs`.
@@ -52,7 +53,8 @@ def read_compare_data(
         TableError: a table is at fault; the message lists every problem.
         InputError: nobody can be judged.
     """
-    known, _ = check(read_tables(train, items, users))
+    tables = read_tables(train, items, users)
+    known, _ = check(tables, DEFAULT_POLICY if repeats == "exclude" else keep_repeats(DEFAULT_POLICY, tables))
     own_users, own_items = Vocabulary(known.user_ids), Vocabulary(known.item_ids)
     catalogue, notes = _with_runs(own_items, runs)
     later = read_events(test, own_users, own_items)
@@ -60,13 +62,12 @@ def read_compare_data(
     everybody = Vocabulary(pa.chunked_array([*known.user_ids.chunks, *later[columns.USER_ID].drop_null().chunks]))
     watches, _ = watches_and_impressions(known.interactions, DEFAULT_EVENT_WEIGHTS)
     history = Interactions.from_table(watches, users=everybody, items=catalogue)
-    seen = SeenItems.nothing(len(everybody)) if seen_allowed else history.seen_items
     events = Interactions.from_table(later, users=everybody, items=catalogue)
     n_nameless = int((events.user_num == UNKNOWN).sum())
     context, left_out = make_context(
         history,
         events,
-        seen=seen,
+        seen=kept_out(history, repeats),
         titles=_titles(known.items, history.items, runs),
         categories=categories_of(known.items, history.items),
         user_columns=_user_columns(known.users, history.users),

@@ -134,13 +134,13 @@ def name_of_step(source: str) -> str:
 
 
 def _recall_on(fold: Fold, features: FeatureTables, users: UserNums) -> Callable[[Towers], float]:
-    """recall@100 of towers on what a fold holds back, seen items removed, over the whole catalogue."""
+    """recall@100 of towers on what a fold holds back, what its lists may not hold removed, over the whole catalogue."""
     later = fold.later.seen_items
     items = features.history.items.all_numbers[1:]
 
     def validate(towers: Towers) -> float:
         retriever = IndexedRetriever(towers, ExactIndex.build(towers.encode_candidates(items, features), items))
-        found = retriever.retrieve(users, features, top_k=RECALL_DEPTH, exclude=fold.history.seen_items)
+        found = retriever.retrieve(users, features, top_k=RECALL_DEPTH, exclude=fold.exclude)
         return float(recall(hits(lists_of(found, RECALL_DEPTH), users, later), later.count(users)).mean())
 
     return validate

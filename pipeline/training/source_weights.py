@@ -30,7 +30,7 @@ def learn_weights(
         free: for each source, whether its weight may change.
         features: of the fold's history.
     """
-    proposed = retriever.propose(users, features, top_k=DEPTH, exclude=fold.history.seen_items)
+    proposed = retriever.propose(users, features, top_k=DEPTH, exclude=fold.exclude)
     quotas = [source.quota for source in retriever.sources]
     values = normalised_scores(proposed, quotas)
     later = fold.later.seen_items
