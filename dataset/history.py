@@ -181,11 +181,6 @@ def kept_out(history: Interactions, repeats: Repeats) -> SeenItems:
     return seen if repeats == "exclude" else OtherItems(seen.starts, seen.item_num, n_items=len(history.items))
 
 
-def share_of_repeats(history: Interactions) -> float:
-    """Of all events, how many are of an item that their user had before; 0 without any."""
-    return 1 - len(history.seen_items.item_num) / max(len(history), 1)
-
-
 @dataclass(frozen=True)
 class OwnItems:
     """What each of some users has had, each item once; steps are events of the user's history."""

@@ -8,7 +8,7 @@ import pytest
 
 from belfry.dataset.errors import InputError
 from belfry.dataset.features import FeatureColumns, FeatureTables
-from belfry.dataset.folds import MAX_LAST, Fold, Holdout, default_holdout, make_folds, sample_users
+from belfry.dataset.folds import MAX_LAST, Fold, Holdout, default_holdout, make_folds, sample_users, with_repeats
 from belfry.dataset.interactions import Interactions
 from belfry.ranking.features.config import PairFeaturesConfig
 from belfry.ranking.features.pair_features import PairFeatures
@@ -216,3 +216,21 @@ def test_a_sample_is_drawn_by_its_seed_and_rises() -> None:
     assert drawn.tolist() == sample_users(users, 10, seed=0).tolist()
     assert sample_users(users, 100, seed=1).tolist() == users.tolist()
     assert sample_users(users, 1_000, seed=1).tolist() == users.tolist()
+
+
+def test_folds_of_repeats_hold_back_what_users_come_back_to() -> None:
+    everything = watches()
+    again = everything.select(np.concatenate([np.arange(len(everything)), np.arange(0, len(everything), 3)]))
+    made = folds_of(again, "random")
+    assert [fold.exclude for fold in made] == [fold.history.seen_items for fold in made]
+    for fold, allowed, only in zip(made, with_repeats(made, "allow"), with_repeats(made, "only"), strict=True):
+        assert allowed.later is fold.later
+        assert allowed.exclude.count(fold.users).sum() == 0
+        assert 0 < len(only.later) < len(fold.later)
+        assert only.history.seen_items.contains(only.later.user_num, only.later.item_num).all()
+        assert not only.exclude.contains(only.later.user_num, only.later.item_num).any()
+
+
+def test_without_repeats_lists_of_them_cannot_be_learned() -> None:
+    with pytest.raises(InputError, match="no event that is held back is of an item that its user had before"):
+        with_repeats(folds_of(watches(), "random"), "only")
