@@ -7,7 +7,7 @@ DAY_S = 86_400
 N_TASTES, N_DAYS = 8, 200
 
 
-def repeat_world(*, n_users: int = 150, n_items: int = 120, n_events: int = 60, seed: int = 0) -> pa.Table:
+def repeat_world(*, n_users: int, n_items: int = 120, n_events: int = 60, seed: int = 0) -> pa.Table:
     """user_id, item_id, timestamp_s, each user's events from the oldest on; three in four repeat an earlier one.
 
     A user comes back to an item with weight l * exp(-g / 40) * (1 - exp(-g / 4)), g days after the last time: l is how

@@ -25,7 +25,7 @@ SETTINGS = (
 
 @pytest.fixture(scope="module")
 def parts() -> tuple[pa.Table, pa.Table]:
-    return last_part(repeat_world())
+    return last_part(repeat_world(n_users=300))
 
 
 @pytest.fixture(scope="module")
