@@ -37,9 +37,15 @@ def open_lists(table: Source, context: EvaluationContext, folder: Path, *, label
 
 
 def repeats_of_table(table: Source) -> Repeats | None:
-    """What a table's metadata say of seen items in its lists; None where they say nothing."""
-    said = (open_table(table).schema.metadata or {}).get(REPEATS_OF_TABLE.encode(), b"").decode(errors="replace")
-    return next((one for one in KINDS_OF_REPEATS if one == said), None)
+    """What a table's metadata say of seen items in its lists; None where they say nothing, or it cannot be read."""
+    if is_csv(table):
+        return None
+    try:
+        metadata = open_table(table).schema.metadata or {}
+    except InputError:  # which is told when its rows are read
+        return None
+    said = metadata.get(REPEATS_OF_TABLE.encode(), b"")
+    return next((one for one in KINDS_OF_REPEATS if one.encode() == said), None)
 
 
 @dataclass(frozen=True)
