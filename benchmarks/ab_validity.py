@@ -176,7 +176,7 @@ def per_user_differences(data_folder: Path | None) -> np.ndarray:
     data = prepare(check(read_data("ml-100k", data_folder))[0])
     split = split_random(data.interactions, seed=0)
     context = read_compare_data(
-        split.train.to_table(), split.test.to_table(), None, None, [], seen_allowed=False, liked_from=None
+        split.train.to_table(), split.test.to_table(), None, None, [], repeats="exclude", liked_from=None
     ).context
     scores = []
     for table, label in zip(lists(data, split), "AB", strict=True):

@@ -1,12 +1,15 @@
 """Folds: which part of the history stands in for the future while ranker, early stopping and the gate learn."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal, TypeAlias
 
 import numpy as np
 
 from belfry.dataset.errors import InputError
-from belfry.dataset.interactions import Interactions
+from belfry.dataset.history import Repeats, kept_out
+from belfry.dataset.interactions import Interactions, SeenItems
 from belfry.dataset.split import folds, split_last_out
 from belfry.dataset.vocabulary import UserNums
 
@@ -22,6 +25,12 @@ class Fold:
 
     history: Interactions
     later: Interactions
+    repeats: Repeats = "exclude"
+
+    @cached_property
+    def exclude(self) -> SeenItems:
+        """What no list of the fold may hold."""
+        return kept_out(self.history, self.repeats)
 
     @property
     def users(self) -> UserNums:
@@ -108,3 +117,26 @@ def _windows(interactions: Interactions, n_windows: int) -> list[Fold]:
         is_later = ~is_before & (interactions.timestamp_s <= stop_s) & has_history[interactions.user_num]
         windows.append(Fold(interactions.select(is_before).known_before(start_s), interactions.select(is_later)))
     return windows
+
+
+def with_repeats(made: Sequence[Fold], repeats: Repeats) -> list[Fold]:
+    """Folds that lists with repeats are learned on; where lists hold nothing else, later events that are none go.
+
+    Raises:
+        InputError: no later event is of an item that its user had before.
+    """
+    labelled = [replace(fold, repeats=repeats) for fold in made]
+    if repeats != "only":
+        return labelled
+    is_repeat = [~fold.exclude.contains(fold.later.user_num, fold.later.item_num) for fold in labelled]
+    kept = [
+        replace(fold, later=fold.later.select(rows))
+        for fold, rows in zip(labelled, is_repeat, strict=True)
+        if rows.any()
+    ]
+    if not kept:
+        raise InputError(
+            "interactions: no event that is held back is of an item that its user had before, so lists of repeats "
+            "cannot be learned; train without --repeats only"
+        )
+    return kept

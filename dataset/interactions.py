@@ -3,7 +3,7 @@
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TypeAlias
+from typing import ClassVar, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -234,6 +234,13 @@ class SeenItems:
     starts: Positions  # [n_users + 2]
     item_num: ItemNums  # [n_pairs], rising within a user
     first_s: Times | None = None  # [n_pairs], UTC, the first time of each pair; kept for impressions and dislikes
+    was: ClassVar[str] = "seen"  # of an item that is among these, in messages
+    was_not: ClassVar[str] = "not seen"
+
+    @property
+    def remaining(self) -> "SeenItems | None":
+        """Where these stand for all but a few items of each user, the few that are left; else None."""
+        return None
 
     @classmethod
     def nothing(cls, n_users: int) -> "SeenItems":

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from belfry.dataset.errors import InputError
+from belfry.dataset.history import DislikedItems
 from belfry.dataset.interactions import Interactions, Mask, SeenItems, Times, differs_from_row_before
 from belfry.dataset.vocabulary import UNKNOWN, ItemNums, Numbers, Vocabulary
 from belfry.evaluation import beyond
@@ -164,18 +165,19 @@ def make_context(
     def users_of(rows: Mask) -> int:
         return len(np.unique(later.user_num[rows]))
 
+    and_not = f" and was {seen.was_not} before" if len(seen.item_num) else ""
     n_unusable = len(np.setdiff1d(later.user_num, with_usable))
     counts = {
-        "no test row of an item that is in the catalogue and was not seen before": n_unusable,
+        f"no test row of an item that is in the catalogue{and_not}": n_unusable,
         f"fewer than {min_history} earlier events": len(with_usable) - len(judged),
         f"in part: {is_unknown.sum():,} test rows of items outside of the catalogue": users_of(is_unknown),
-        f"in part: {was_seen.sum():,} test rows of items that they had seen before": users_of(was_seen),
+        f"in part: {was_seen.sum():,} test rows of items that they had {seen.was} before": users_of(was_seen),
         "judged without any history (cold)": int(np.count_nonzero(n_before[judged] == 0)),
     }
     left_out = [*told, *(UserCount(reason, n) for reason, n in counts.items() if n)]
     if not len(judged):
         why = "; ".join(f"{count.reason}: {count.n:,} users" for count in left_out) or "it has no rows of known users"
-        raise InputError(f"test: no user can be judged ({why}); pass what users did after the training data")
+        raise InputError(f"test: no user can be judged ({why}); {_what_to_do(was_seen, is_unknown, seen)}")
     usable = usable.select(np.isin(usable.user_num, judged))
     test, first = _pairs(usable)
     rating = None if usable.rating is None else usable.rating[first].astype(np.float64)
@@ -192,6 +194,21 @@ def make_context(
         user_columns=user_columns or {},
         liked_from=_liked_from(liked_from, history, rating),
     ), left_out
+
+
+def _what_to_do(was_seen: Mask, is_unknown: Mask, seen: SeenItems) -> str:
+    """Where nobody can be judged; `was_seen` and `is_unknown` are the rows that no list could hold."""
+    if not was_seen.any() or not (was_seen | is_unknown).all() or isinstance(seen, DislikedItems):
+        return "pass what users did after the training data"
+    if seen.remaining is None:
+        return (
+            "all test rows are of items that their users had seen before: judge lists that may repeat them, by "
+            "--repeats allow, or pass what users did after the training data"
+        )
+    return (
+        "no test row is of an item that its user had seen before: judge lists of other items too, by --repeats allow, "
+        "or by --repeats exclude"
+    )
 
 
 def _pairs(events: Interactions) -> tuple[SeenItems, npt.NDArray[np.int64]]:

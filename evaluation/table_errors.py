@@ -25,7 +25,9 @@ _KINDS = {
     "null_rank": ("a null rank", "number each user's rows 1, 2, 3, ..."),
     "gap": ("ranks that do not run 1, 2, 3, ...", "leave no gap and use no rank twice"),
     "rise": ("a higher score than the rank before", "drop the column that does not give order"),
-    "seen": ("an item that its user has seen", "remove them, or judge with seen items allowed"),
+    "seen": ("an item that its user has seen", "remove them, or judge with --repeats allow"),
+    "not seen": ("an item that its user has not seen", "remove them, or judge with --repeats allow"),
+    "disliked": ("an item that its user has disliked", "remove them"),
 }
 _OF_USERS = {"gap"}  # kinds that count users, each by the first of their rows
 
@@ -113,8 +115,8 @@ def find_errors(rows: Rows, order: Positions, errors: TableErrors) -> None:
 
 
 def find_seen(rows: Rows, seen: SeenItems, errors: TableErrors) -> None:
-    """Items that their user has seen; `rows.user_num` are numbers of the vocabulary behind `seen`."""
-    errors.add("seen", rows.row[seen.contains(rows.user_num, rows.item_num)])
+    """Items that no list may hold; `rows.user_num` are numbers of the vocabulary behind `seen`."""
+    errors.add(seen.was, rows.row[seen.contains(rows.user_num, rows.item_num)])
 
 
 def column_problems(schema: pa.Schema, n_rows: int, users: pa.DataType, items: pa.DataType) -> list[str]:

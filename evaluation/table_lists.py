@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from belfry.dataset import columns
 from belfry.dataset.errors import InputError
+from belfry.dataset.history import KINDS_OF_REPEATS, REPEATS_OF_TABLE, Repeats
 from belfry.dataset.sources.tabular import Source, TableParts, is_csv, open_table, read_events
 from belfry.dataset.vocabulary import UNKNOWN, Vocabulary
 from belfry.evaluation.context import EvaluationContext
@@ -33,6 +34,18 @@ def open_lists(table: Source, context: EvaluationContext, folder: Path, *, label
     if is_csv(table):
         table = read_events(table, context.history.users, context.history.items)
     return TableLists(open_table(table), context, folder, label=label)
+
+
+def repeats_of_table(table: Source) -> Repeats | None:
+    """What a table's metadata say of seen items in its lists; None where they say nothing, or it cannot be read."""
+    if is_csv(table):
+        return None
+    try:
+        metadata = open_table(table).schema.metadata or {}
+    except InputError:  # which is told when its rows are read
+        return None
+    said = metadata.get(REPEATS_OF_TABLE.encode(), b"")
+    return next((one for one in KINDS_OF_REPEATS if one.encode() == said), None)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 from belfry.dataset.errors import InputError
 from belfry.dataset.event_weights import DEFAULT_EVENT_WEIGHTS, EventWeights
 from belfry.dataset.folds import Holdout
+from belfry.dataset.history import Repeats
 from belfry.dataset.validation.check import DEFAULT_POLICY, Policy
 from belfry.dataset.validation.cleaning import nearest
 from belfry.layers.config import Settings
@@ -36,6 +37,7 @@ _PRESETS = Path(__file__).parent / "presets"
 
 # What a holdout means for the components; a preset says nothing of it, `--set` may overrule it.
 _TARGETS = {"random": "any", "last": "next", "time": "next"}  # of retrieval models that have such a setting
+_OWN = {"kind": "history"}  # the source of what a user has seen, for lists with repeats
 _REQUEST_TIMES = {"random": "user_last", "last": "user_last", "time": "history_end"}
 
 
@@ -86,6 +88,11 @@ class PipelineConfig(Settings):
     """Both stages and what lies between them."""
 
     data: Policy = Field(DEFAULT_POLICY, description="what to do with each kind of problem in the tables")
+    repeats: Repeats = Field(
+        "exclude",
+        description="what lists hold: no seen item (exclude), seen ones too (allow), or nothing else (only); under the "
+        "last two the user's own items are a further source, unless `sources` name one of kind history",
+    )
     text_columns: tuple[str, ...] = Field((), description="item columns whose words are features, e.g. title")
     usage_columns: tuple[str, ...] = Field(
         (), description="columns of items and users that are made by use, e.g. n_visits; all others are known before"
@@ -149,7 +156,10 @@ class PipelineConfig(Settings):
         """All sources, the first one first, each by its kind; a second of a kind is `<kind>_2`."""
         first = SourceConfig(model=self.retrieval, quota=self.n_candidates)
         named: dict[str, SourceConfig] = {}
-        for source in (first, *self.sources):
+        own: tuple[SourceConfig, ...] = ()
+        if self.repeats != "exclude" and all(source.model.kind != _OWN["kind"] for source in self.sources):
+            own = (SourceConfig.model_validate({"model": _OWN, "quota": self.n_candidates}),)
+        for source in (first, *self.sources, *own):
             n_alike = sum(source.model.kind == other.model.kind for other in named.values())
             named[f"{source.model.kind}_{n_alike + 1}" if n_alike else source.model.kind] = source
         return named
@@ -173,6 +183,8 @@ def load_config(preset: str, *, holdout: Holdout, settings: Iterable[str] = ()) 
             raise InputError(f"--set {text!r}: wanted key=value, e.g. retrieval.embedding_size=64")
         _set(tree, key.strip(), _parse(value.strip()))
     _apply_holdout(tree, holdout)
+    if tree.get("repeats", "exclude") != "exclude":
+        tree["pair_features"].setdefault("repeats", True)
     try:
         return PipelineConfig(**_with_nothing(tree))
     except ValidationError as error:
@@ -268,7 +280,8 @@ def describe() -> str:
         "Every key that a preset's TOML file may hold, or `--set key=value`. Written by",
         "`python -m belfry.pipeline.config`.",
         "",
-        "`--holdout` sets `retrieval.targets` and `pair_features.request_time`; `none` means no value.",
+        "`--holdout` sets `retrieval.targets` and `pair_features.request_time`, `--repeats` sets `repeats` and",
+        "`pair_features.repeats`; `none` means no value.",
         "",
         "Sources are named all at once. The default is recent popularity:",
         "",

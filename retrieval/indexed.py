@@ -29,6 +29,8 @@ class IndexedRetriever:
         self, users: UserNums, features: FeatureTables, *, top_k: int, exclude: SeenItems, only: ItemNums | None = None
     ) -> Candidates:
         queries = self._towers.encode_queries(users, features)
+        if (remaining := exclude.remaining) is not None:
+            return self._score_remaining(queries, users, features, top_k, remaining, only)
         if only is not None:
             return self._score(queries, users, features, top_k, exclude, np.unique(only[only != UNKNOWN]))
         return first_unseen(
@@ -39,6 +41,27 @@ class IndexedRetriever:
             top_k=top_k,
             origin=self._origin,
         )
+
+    def _score_remaining(
+        self,
+        queries: Embeddings,
+        users: UserNums,
+        features: FeatureTables,
+        top_k: int,
+        remaining: SeenItems,
+        only: ItemNums | None,
+    ) -> Candidates:
+        """Each user's best `top_k` of their own few items by dot products, without the index."""
+        row_user, item_num = remaining.rows_of(users)
+        if only is not None:
+            kept = np.isin(item_num, only)
+            row_user, item_num = row_user[kept], item_num[kept]
+        items, column = np.unique(item_num, return_inverse=True)
+        vectors = self._towers.encode_candidates(items, features)
+        scores = np.empty(len(item_num), np.float32)
+        for rows in blocks(len(item_num), queries.shape[1]):
+            scores[rows] = np.einsum("ij,ij->i", queries[row_user[rows]], vectors[column[rows]])
+        return take_top_k(users, row_user, item_num, scores, top_k=top_k, origins=(self._origin,))
 
     def _score(
         self,

@@ -21,6 +21,7 @@ from belfry.retrieval.config import (
 from belfry.retrieval.models.als import ALSConfig
 from belfry.retrieval.models.autorec import AutoRecConfig
 from belfry.retrieval.models.ease import EASEConfig
+from belfry.retrieval.models.history import HistoryConfig
 from belfry.retrieval.models.item2vec import Item2VecConfig
 from belfry.retrieval.models.item_knn import ItemKNNConfig
 from belfry.retrieval.models.logistic_mf import LogisticMFConfig
@@ -90,6 +91,7 @@ KINDS: Mapping[str, RetrieverKind] = {
         RetrieverKind(EASEConfig, f"{_MODELS}.ease:EASE", has_vectors=False),
         RetrieverKind(ItemKNNConfig, f"{_MODELS}.item_knn:ItemKNN", has_vectors=False, reads_weight=True),
         RetrieverKind(SequentialRulesConfig, f"{_MODELS}.sequential_rules:SequentialRules", has_vectors=False),
+        RetrieverKind(HistoryConfig, f"{_MODELS}.history:History", has_vectors=False),
         RetrieverKind(PopularityConfig, "belfry.retrieval.popularity:Popularity", has_vectors=False, reads_weight=True),
     )
 }

@@ -84,6 +84,11 @@ class CheckReport:
     def errors(self) -> tuple[Finding, ...]:
         return tuple(finding for finding in self.findings if finding.action == "error")
 
+    @property
+    def n_repeated_events(self) -> int:
+        """Rows dropped because they repeat an earlier one."""
+        return sum(one.count for one in self.findings if one.kind == "repeated_event" and one.action == "drop")
+
     def lines(self) -> list[str]:
         """One line per finding, the errors first."""
         ranked = sorted(self.findings, key=lambda finding: finding.action != "error")
@@ -120,6 +125,16 @@ def check(tables: Tables, policy: Policy = DEFAULT_POLICY) -> tuple[Tables, Chec
         title = f"{n_errors} problem{'s' if n_errors > 1 else ''} in the tables (rows counted from 0):"
         raise TableError("\n".join([title, *report.lines()]))
     return Tables(interactions, items, users, tables.text_columns, tables.usage_columns, tables.label_columns), report
+
+
+def keep_repeats(policy: Policy, tables: Tables) -> Policy:
+    """The policy for lists with repeats: rows without times and order that repeat others are events.
+
+    Unless the policy says otherwise.
+    """
+    is_ordered = policy.order is not None or columns.TIMESTAMP_S in tables.interactions.column_names
+    is_said = "repeated_event" in policy.model_fields_set
+    return policy if is_ordered or is_said else policy.model_copy(update={"repeated_event": "keep"})
 
 
 def check_later(table: pa.Table, policy: Policy = DEFAULT_POLICY, *, rated_and_timed: bool = False) -> pa.Table:

@@ -8,11 +8,19 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from pydantic import JsonValue
 
+from belfry.dataset.history import Repeats
 from belfry.evaluation.context import EvaluationContext, UserCount
 from belfry.evaluation.engine import SystemScores
 from belfry.evaluation.intervals import KIND, LEVEL, N_RESAMPLES, Interval, paired_intervals
 from belfry.evaluation.reports.attribution import Attribution, attribution_lines
 from belfry.evaluation.reports.reliability import Reliability
+
+_FULL = "Full ranking: any item of the catalogue could be listed."
+_SEEN: Mapping[Repeats, str] = {
+    "exclude": f"items that a user had already seen were kept out of the lists. {_FULL}",
+    "allow": f"items that a user had already seen could appear in the lists. {_FULL}",
+    "only": "the lists hold nothing but items that a user had already seen; any of them could be listed.",
+}
 
 FORMAT = "belfry-evaluation"
 FORMAT_VERSION = 2
@@ -42,6 +50,7 @@ class EvaluationReport:
     run: str
     split: str
     seen_removed: bool  # no list holds an item of its user's history
+    repeats: Repeats  # what lists may hold of it, in full
     n_users: int  # judged
     left_out: tuple[UserCount, ...]
     systems: tuple[System, ...]
@@ -56,7 +65,7 @@ def make_report(
     *,
     run: str,
     split: str,
-    seen_removed: bool,
+    repeats: Repeats,
     compared: tuple[str, str] | None = None,
     left_out: Sequence[UserCount] = (),
     attribution: Attribution | None = None,
@@ -68,7 +77,7 @@ def make_report(
     Args:
         run: name of the run or of the judged table.
         split: name of the split.
-        seen_removed: whether items of the history were kept out of the lists.
+        repeats: whether items of the history were kept out of the lists, allowed, or all that was.
         compared: names of baseline and system for the paired difference, e.g. ("retrieval", "both stages").
         left_out: who is in no figure, and why.
         attribution: of the loss of the last system to its stages.
@@ -78,7 +87,8 @@ def make_report(
     return EvaluationReport(
         run=run,
         split=split,
-        seen_removed=seen_removed,
+        seen_removed=repeats == "exclude",
+        repeats=repeats,
         n_users=len(context.users),
         left_out=tuple(left_out),
         systems=tuple(System(name, scores.intervals(seed=seed)) for name, scores in systems.items()),
@@ -99,7 +109,7 @@ def to_json(report: EvaluationReport) -> str:
 
     ```
     {"format": "belfry-evaluation", "format_version": 2,
-     "run": str, "split": str, "seen_removed": bool,
+     "run": str, "split": str, "seen_removed": bool, "repeats": "exclude" | "allow" | "only",
      "n_users": int,                                     users evaluated
      "left_out": [{"reason": str, "n_users": int}],
      "interval": {"kind": "BCa bootstrap over users", "level": 0.95, "n_resamples": 10000},
@@ -143,12 +153,10 @@ def to_rows(report: EvaluationReport) -> list[list[str]]:
 def to_markdown(report: EvaluationReport) -> str:
     """The report for people: the table of `to_rows`, who was judged, who was left out, how to read it."""
     head, *rows = ([cell.replace("|", "\\|") for cell in row] for row in to_rows(report))
-    seen = "were kept out of the lists" if report.seen_removed else "could appear in the lists"
     lines = [
         f"# Evaluation of {report.run}",
         "",
-        f"{_count(report.n_users)} of split `{report.split}`; items that a user had already seen {seen}. "
-        "Full ranking: any item of the catalogue could be listed.",
+        f"{_count(report.n_users)} of split `{report.split}`; {_SEEN[report.repeats]}",
         "",
         _row(head),
         _row(["---", *["---:"] * (len(head) - 1)]),

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from belfry.pipeline.cli.console import errors_as_exit_codes
+from belfry.pipeline.cli.options import AllowSeen, Repeats, repeats_of
 
 if TYPE_CHECKING:
     from belfry.pipeline.progress import Progress, Work
@@ -46,6 +47,8 @@ def run(
     data: Annotated[str, typer.Option(help="demo, ml-100k, ml-1m, ml-latest-small, ..., a folder or a file")] = "demo",
     preset: Preset = "default",
     split: Annotated[HoldoutName | None, typer.Option(help="what evaluation holds back [random for report]")] = None,
+    repeats: Repeats = None,
+    allow_seen: AllowSeen = False,
     settings: Settings = None,
     seed: Seed = 0,
     n: ListLength = 10,
@@ -66,6 +69,7 @@ def run(
             preset=preset,
             split=split,
             settings=settings or (),
+            repeats=repeats_of(repeats, allow_seen),
             seed=seed,
             n=n,
             artifacts=artifacts or default_artifacts(),
@@ -90,6 +94,8 @@ def train(
             help="what stands in for the future while training [time; without times last, by order, or random]"
         ),
     ] = None,
+    repeats: Repeats = None,
+    allow_seen: AllowSeen = False,
     settings: Settings = None,
     seed: Seed = 0,
     artifacts: Artifacts = None,
@@ -111,6 +117,7 @@ def train(
             preset=preset,
             holdout=holdout,
             settings=settings or (),
+            repeats=repeats_of(repeats, allow_seen),
             seed=seed,
             artifacts=artifacts or default_artifacts(),
             work=work,
@@ -124,6 +131,8 @@ def train(
 def recommend(
     users: Annotated[list[str], typer.Argument(help="user ids")],
     n: ListLength = 10,
+    repeats: Repeats = None,
+    allow_seen: AllowSeen = False,
     strict: Strict = False,
     explain: Annotated[bool, typer.Option("--explain", help="say what carried each item")] = False,
     artifacts: Artifacts = None,
@@ -132,9 +141,10 @@ def recommend(
     from belfry import Recommender
     from belfry.pipeline.cli.formatting import HOW_TO_READ_REASONS, lines_of_list
 
-    recommender = Recommender.load(artifacts)
+    recommender, rule = Recommender.load(artifacts), repeats_of(repeats, allow_seen)
     for text in users:
-        results = recommender.recommend(recommender.users.parse(text), n, strict=strict, explain=explain)
+        user = recommender.users.parse(text)
+        results = recommender.recommend(user, n, repeats=rule, strict=strict, explain=explain)
         _print(lines_of_list(text, results))
     if explain:
         typer.echo(HOW_TO_READ_REASONS.rstrip())
@@ -146,6 +156,8 @@ def batch(
     users: Annotated[str, typer.Option(help="all, or a Parquet or CSV file with a user_id column")] = "all",
     n: ListLength = 10,
     stage: Stage = "final",
+    repeats: Repeats = None,
+    allow_seen: AllowSeen = False,
     workers: Annotated[int | None, typer.Option(min=1, help="threads that score [one for each core]")] = None,
     artifacts: Artifacts = None,
     quiet: Quiet = False,
@@ -155,11 +167,13 @@ def batch(
     from belfry.pipeline.jobs.batch import write_batch
     from belfry.pipeline.jobs.batch_users import read_users
 
-    recommender = Recommender.load(artifacts)
+    recommender, rule = Recommender.load(artifacts), repeats_of(repeats, allow_seen)
     asked = None if users == "all" else read_users(Path(users), recommender)
     with _log_and_bars(quiet, verbose=False) as progress:
         on_users = partial(progress, "recommendation table")
-        result = write_batch(recommender, out, users=asked, n=n, stage=stage, workers=workers, progress=on_users)
+        result = write_batch(
+            recommender, out, users=asked, n=n, stage=stage, repeats=rule, workers=workers, progress=on_users
+        )
     _print(result.lines())
 
 
@@ -172,6 +186,8 @@ def evaluate(
     items: Annotated[Path | None, typer.Option(help="with --recommendations: the catalogue, beside --train")] = None,
     n: ListLength = 10,
     min_history: Annotated[int, typer.Option(min=1, help="earlier events that a judged user must have")] = 1,
+    repeats: Repeats = None,
+    allow_seen: AllowSeen = False,
     seed: Seed = 0,
     out: Annotated[Path | None, typer.Option(help="folder for evaluation.json and evaluation.md")] = None,
 ) -> None:
@@ -179,14 +195,26 @@ def evaluate(
     from belfry.pipeline.cli.formatting import show_report
     from belfry.pipeline.jobs.evaluate import evaluate_published, evaluate_table, save_report
 
+    rule = repeats_of(repeats, allow_seen)
     if recommendations is None:
-        report, folder = evaluate_published(artifacts, test, n=n, min_history=min_history, seed=seed, out=out)
+        report, folder = evaluate_published(
+            artifacts, test, n=n, min_history=min_history, repeats=rule, seed=seed, out=out
+        )
     elif train is None:
         raise typer.BadParameter("--recommendations needs --train: what was known before, and must not come back")
     else:
         name, split = recommendations.name, test.name
         report = evaluate_table(
-            recommendations, train, test, items=items, name=name, split=split, n=n, min_history=min_history, seed=seed
+            recommendations,
+            train,
+            test,
+            items=items,
+            name=name,
+            split=split,
+            n=n,
+            min_history=min_history,
+            repeats=rule,
+            seed=seed,
         )
         folder = out or Path(f"{name}.evaluation")
         save_report(report, folder)
@@ -219,7 +247,8 @@ def compare(
     users_without_list: Annotated[
         Literal["empty", "leave-out"], typer.Option(help="users whom only some tables serve: an empty list, or nobody")
     ] = "empty",
-    allow_seen: Annotated[bool, typer.Option("--allow-seen", help="lists may repeat what a user has seen")] = False,
+    repeats: Repeats = None,
+    allow_seen: AllowSeen = False,
     liked_from: Annotated[float | None, typer.Option(help="rating from which an item is liked [the mean]")] = None,
     log: Annotated[Path | None, typer.Option(help="shown items: user_id, item_id, reward, propensity")] = None,
     log_uniform: Annotated[bool, typer.Option("--log-uniform", help="the log showed every item as likely")] = False,
@@ -242,7 +271,7 @@ def compare(
             cutoffs=cutoff or (),
             guardrails=guardrail or (),
             users_without_list=users_without_list,
-            seen_allowed=allow_seen,
+            repeats=repeats_of(repeats, allow_seen),
             liked_from=liked_from,
             log=log,
             log_is_uniform=log_uniform,

@@ -23,6 +23,7 @@ import pyarrow as pa
 
 from belfry.dataset import columns
 from belfry.dataset.errors import BelfryError, InputError
+from belfry.dataset.history import Repeats
 from belfry.dataset.vocabulary import Id
 from belfry.pipeline.jobs.batch_parts import BatchJob, Part, make_parts, read_parts, users_without_row
 from belfry.pipeline.jobs.batch_users import unique_users
@@ -40,6 +41,8 @@ _LOCK = ".lock"
 _PARTS = ".parts-"
 _SEEN_ALL = "has seen the whole catalogue"
 _NOTHING_FOUND = "retrieval brought no item that the user has not seen"
+_NOTHING_SEEN = "has no history, so nothing to repeat"
+_NOTHING_ELSE = "retrieval brought no item that the list may hold"
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,7 @@ def write_batch(
     users: pa.Array | None = None,
     n: int,
     stage: Stage = "final",
+    repeats: Repeats | None = None,
     workers: int | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> BatchResult:
@@ -92,6 +96,7 @@ def write_batch(
     Args:
         out: a folder of its own; made where it is missing.
         users: ids of the run's type; an unknown one gets the cold answer. None: all users that the run knows.
+        repeats: whether lists may hold what a user has seen; by default what the run was trained for.
         workers: threads that score, by default one for each core.
         progress: told how many users are done, of how many.
 
@@ -102,8 +107,9 @@ def write_batch(
     started = time.perf_counter()
     n_workers = workers_within_memory(workers)
     asked, n_repeated = unique_users(users, recommender)
+    repeats = recommender.repeats_of(repeats=repeats)
     schema = recommender.recommend_many(asked[:0], n, stage=stage).schema  # refuses a wrong `n` or `stage`
-    job = BatchJob(recommender, asked, int(n), stage, schema)
+    job = BatchJob(recommender, asked, int(n), stage, repeats, schema)
     _check_holds_nothing_else(out)
     check_writable(out)
     out.mkdir(exist_ok=True)
@@ -111,7 +117,7 @@ def write_batch(
         folder = out / f"{_PARTS}{job.key}"
         try:
             absent, resumed = make_parts(job, folder, n_workers, progress)
-            left_out = _with_reasons(absent, recommender)
+            left_out = _with_reasons(absent, recommender, repeats)
             n_rows = _publish(job, folder, out, left_out, n_repeated, n_workers)
         except (OSError, BelfryError):
             remove(folder)  # nothing that another try should go on from; and a full disk gets its room back
@@ -134,15 +140,21 @@ def _check_holds_nothing_else(out: Path) -> None:
             raise InputError(f"{out / name}: is a folder where a file is to be written; remove it, or name another OUT")
 
 
-def _with_reasons(absent: pa.Array, recommender: Recommender) -> list[LeftOutUser]:
-    n_seen = recommender.features.history.seen_or_disliked.count(recommender.users.numbers(absent))
-    reasons = np.where(n_seen == len(recommender.items), _SEEN_ALL, _NOTHING_FOUND)
+def _with_reasons(absent: pa.Array, recommender: Recommender, repeats: Repeats) -> list[LeftOutUser]:
+    history, numbers = recommender.features.history, recommender.users.numbers(absent)
+    if repeats == "exclude":
+        n_left_out = history.seen_or_disliked.count(numbers)
+        reasons = np.where(n_left_out == len(recommender.items), _SEEN_ALL, _NOTHING_FOUND)
+    else:
+        n_seen = history.seen_items.count(numbers)
+        reasons = np.where((n_seen == 0) & (repeats == "only"), _NOTHING_SEEN, _NOTHING_ELSE)
     return [LeftOutUser(user_id, str(reason)) for user_id, reason in zip(absent.to_pylist(), reasons, strict=True)]
 
 
 def _publish(job: BatchJob, folder: Path, out: Path, left_out: list[LeftOutUser], n_repeated: int, workers: int) -> int:
     """Put the parts together, check what was written, move it into place; returns the number of rows."""
-    about = {"run": job.recommender.run.name, "stage": job.stage, "n": job.n, "n_left_out": len(left_out)}
+    about = {"run": job.recommender.run.name, "stage": job.stage, "repeats": job.repeats, "n": job.n}
+    about |= {"n_left_out": len(left_out)}
     document = about | {"n_users": len(job.asked), "n_repeated": n_repeated, "left_out": [*map(asdict, left_out)]}
     listing = folder / LEFT_OUT
     remove(listing)

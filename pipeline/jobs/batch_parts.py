@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,8 @@ import pyarrow.parquet as pq
 from belfry.dataset import columns
 from belfry.dataset.candidates import Candidates
 from belfry.dataset.errors import BelfryError
+from belfry.dataset.history import Repeats, kept_out
+from belfry.dataset.interactions import SeenItems
 from belfry.dataset.vocabulary import as_numpy, positions_in
 from belfry.pipeline.jobs.sinks import repeating_columns
 from belfry.pipeline.runs.disk import remove, sync
@@ -49,13 +52,14 @@ class BatchJob:
     asked: pa.Array  # ids, each once
     n: int
     stage: Stage
+    repeats: Repeats
     schema: pa.Schema  # of the table
 
     @property
     def key(self) -> str:
         """Equal only for jobs whose parts are equal."""
         run, id_type = self.recommender.run.name, str(self.asked.type)
-        about = (_FORMAT, run, self.stage, self.n, USERS_PER_PART, ROWS_PER_PART, id_type)
+        about = (_FORMAT, run, self.stage, self.repeats, self.n, USERS_PER_PART, ROWS_PER_PART, id_type)
         digest = hashlib.sha256(json.dumps(about).encode())
         for start in range(0, len(self.asked), USERS_PER_PART):
             digest.update(json.dumps(self.asked[start : start + USERS_PER_PART].to_pylist()).encode())
@@ -71,7 +75,7 @@ class BatchJob:
 
     def answer(self, users: pa.Array) -> pa.Table:
         """The lists of a block of users."""
-        return self.recommender.recommend_many(users, self.n, stage=self.stage, workers=1)
+        return self.recommender.recommend_many(users, self.n, stage=self.stage, repeats=self.repeats, workers=1)
 
     def check_rows(self, rows: pa.Table, asked: pa.Array) -> None:
         """Check the promises about the lists of `asked`, in rows that were read from where they are stored.
@@ -96,8 +100,13 @@ class BatchJob:
             origin=np.zeros(len(rows), np.int8),
             origins=("read",),
         )
-        seen, blocked = recommender.features.history.seen_or_disliked, np.zeros(0, np.int32)
-        check_lists(lists, n=self.n, n_items=len(recommender.items), seen=seen, blocked=blocked)
+        blocked = np.zeros(0, np.int32)
+        check_lists(lists, n=self.n, n_items=len(recommender.items), seen=self._kept_out, blocked=blocked)
+
+    @cached_property
+    def _kept_out(self) -> SeenItems:
+        """What no list may hold."""
+        return kept_out(self.recommender.features.history, self.repeats)
 
 
 def make_parts(

@@ -1,7 +1,7 @@
 """`compare`: two or more systems, as runs or as external tables -> one report, offline."""
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import count
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, Union
 import pyarrow as pa
 
 from belfry.dataset.errors import InputError, TableError
+from belfry.dataset.history import Repeats, as_repeats
 from belfry.dataset.sources.tabular import Source
 from belfry.evaluation.context import EvaluationContext
 from belfry.evaluation.engine import evaluate
@@ -24,7 +25,7 @@ from belfry.evaluation.reports.pages.json import to_json
 from belfry.evaluation.reports.pages.markdown import to_markdown
 from belfry.evaluation.table_lists import TableLists
 from belfry.pipeline.jobs.compared_data import read_compare_data, read_log
-from belfry.pipeline.jobs.compared_systems import Opened, open_system
+from belfry.pipeline.jobs.compared_systems import Opened, common_repeats, open_system
 from belfry.pipeline.progress import Progress, silent
 from belfry.pipeline.runs.disk import check_writable, explain_full_disk, write_together
 from belfry.pipeline.runs.versions import COMPARING, installed_versions
@@ -35,6 +36,11 @@ if TYPE_CHECKING:
 # A run folder, an artifacts folder, or a table; several in a sequence are runs of training of one system.
 System: TypeAlias = Union[str, Path, pa.Table, "pd.DataFrame", Sequence[Union[str, Path, pa.Table, "pd.DataFrame"]]]
 
+_NOTES_ON_REPEATS: Mapping[Repeats, Sequence[str]] = {
+    "exclude": (),
+    "allow": ("Lists may repeat what their user has seen, and test rows of seen items count (repeats: allow).",),
+    "only": ("Lists hold nothing but what their user has seen, and only such test rows count (repeats: only).",),
+}
 DEFAULT_CUTOFFS = (5, 10, 20, 50, 100)
 DEFAULT_N = 10
 PAGE, LEADERBOARD, JSON, MARKDOWN = "comparison.html", "leaderboard.html", "comparison.json", "comparison.md"
@@ -53,7 +59,8 @@ def compare(
     cutoffs: Sequence[int] = (),
     guardrails: Sequence[str] = (),
     users_without_list: Literal["empty", "leave-out"] = "empty",
-    seen_allowed: bool = False,
+    repeats: Repeats | None = None,
+    seen_allowed: bool | None = None,
     liked_from: float | None = None,
     log: Source | None = None,
     log_is_uniform: bool = False,
@@ -76,7 +83,10 @@ def compare(
         cutoffs: list lengths that accuracy is measured at; without, those of 5 to 100 that every table can fill.
         guardrails: such as "coverage@10=-20%"; without, the five defaults of docs/compare.md.
         users_without_list: who is in some of the tables only counts with an empty list, or is left out.
-        seen_allowed: lists may hold what a user has seen, and test rows may repeat it.
+        repeats: "exclude": no list holds what its user has seen; "allow": lists may hold it, and test rows repeat it;
+            "only": lists hold nothing else. One rule for all systems: by default that of the runs and tables, where
+            those that say one agree, else "exclude".
+        seen_allowed: True says repeats="allow", False "exclude".
         liked_from: the rating from which an item counts as liked; without, the mean rating.
         log: `user_id`, `item_id`, `reward` and `propensity`, for counterfactual estimates.
         log_is_uniform: every item of the catalogue was as likely to be shown; `log` needs no propensities.
@@ -99,8 +109,10 @@ def compare(
             [open_system(one, label) for one, label in zip((baseline, *challengers), _labels(), strict=False)], names
         )
         runs = [recommender for one in opened for recommender in one.recommenders]
-        data = read_compare_data(train, test, items, users, runs, seen_allowed=seen_allowed, liked_from=liked_from)
-        systems, plan = _score(opened, data.context, wanted, work, progress, seen_allowed=seen_allowed)
+        exclude_seen = None if seen_allowed is None else not seen_allowed
+        rule = as_repeats(exclude_seen, repeats) or common_repeats(opened)
+        data = read_compare_data(train, test, items, users, runs, repeats=rule, liked_from=liked_from)
+        systems, plan = _score(opened, data.context, wanted, work, progress, repeats=rule)
         comparison = make_comparison(
             systems,
             data.context,
@@ -109,11 +121,11 @@ def compare(
                 wanted.primary or f"ndcg@{plan.n}",
                 wanted.limits or default_limits(plan.n),
                 users_without_list,
-                seen_allowed,
+                rule,
                 seed,
             ),
             left_out=data.left_out,
-            notes=[*data.notes, *wanted.notes(plan)],
+            notes=[*data.notes, *wanted.notes(plan), *_NOTES_ON_REPEATS[rule]],
             log=None if log is None else read_log(log, data.context, is_uniform=log_is_uniform),
             versions=installed_versions(("numpy", "scipy", "pyarrow", *COMPARING)),
         )
@@ -194,7 +206,7 @@ def _score(
     work: Path,
     progress: Progress,
     *,
-    seen_allowed: bool,
+    repeats: Repeats,
 ) -> tuple[list[ScoredSystem], Plan]:
     """Every table checked and scored; the errors of all of them in one message."""
     n_tables = sum(len(one.parts) for one in opened)
@@ -207,7 +219,7 @@ def _score(
             folder = work / str(n_done)
             folder.mkdir()
             try:
-                tables[-1].append(part.lists(context, folder, depth=wanted.depth, seen_allowed=seen_allowed))
+                tables[-1].append(part.lists(context, folder, depth=wanted.depth, repeats=repeats))
             except TableError as error:
                 refused.append(str(error))
             n_done += 1

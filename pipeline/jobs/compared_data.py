@@ -10,10 +10,11 @@ import pyarrow.compute as pc
 from belfry.dataset import columns
 from belfry.dataset.errors import InputError, TableError
 from belfry.dataset.event_weights import DEFAULT_EVENT_WEIGHTS, EventWeights, part_events
-from belfry.dataset.interactions import Interactions, SeenItems
+from belfry.dataset.history import Repeats, kept_out
+from belfry.dataset.interactions import Interactions
 from belfry.dataset.sources.tabular import Source, read_events, read_tables
 from belfry.dataset.validation import coercion
-from belfry.dataset.validation.check import DEFAULT_POLICY, Policy, check
+from belfry.dataset.validation.check import DEFAULT_POLICY, Policy, check, keep_repeats
 from belfry.dataset.vocabulary import UNKNOWN, Vocabulary, as_id_type
 from belfry.evaluation.context import EvaluationContext, UserCount, make_context
 from belfry.evaluation.groups import Groups, categories_of, groups_of_column
@@ -43,7 +44,7 @@ def read_compare_data(
     users: Source | None,
     runs: Sequence[Recommender],
     *,
-    seen_allowed: bool,
+    repeats: Repeats,
     liked_from: float | None,
 ) -> CompareData:
     """Check the tables and number them; the catalogue is every item of train, of items and of `runs`.
@@ -53,7 +54,9 @@ def read_compare_data(
         InputError: nobody can be judged.
     """
     event_weights, policy, differences = _reading_of(runs)
-    known, _ = check(read_tables(train, items, users), policy.of_ratings)
+    tables = read_tables(train, items, users)
+    reading = policy.of_ratings
+    known, _ = check(tables, reading if repeats == "exclude" else keep_repeats(reading, tables))
     own_users, own_items = Vocabulary(known.user_ids), Vocabulary(known.item_ids)
     catalogue, notes = _with_runs(own_items, runs)
     later = read_events(test, own_users, own_items)
@@ -61,13 +64,12 @@ def read_compare_data(
     everybody = Vocabulary(pa.chunked_array([*known.user_ids.chunks, *later[columns.USER_ID].drop_null().chunks]))
     parts = part_events(known.interactions, event_weights, liked_from=policy.liked_from)
     history = Interactions.from_table(parts.watches, users=everybody, items=catalogue, dislikes=parts.dislikes)
-    seen = SeenItems.nothing(len(everybody)) if seen_allowed else history.seen_or_disliked
     events = Interactions.from_table(later, users=everybody, items=catalogue)
     n_nameless = int((events.user_num == UNKNOWN).sum())
     context, left_out = make_context(
         history,
         events,
-        seen=seen,
+        seen=kept_out(history, repeats),
         titles=_titles(known.items, history.items, runs),
         categories=categories_of(known.items, history.items),
         user_columns=_user_columns(known.users, history.users),

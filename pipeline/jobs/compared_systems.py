@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from belfry.dataset.errors import InputError
+from belfry.dataset.history import Repeats
 from belfry.dataset.sources.tabular import Source
 from belfry.evaluation.context import EvaluationContext
-from belfry.evaluation.table_lists import TableLists, open_lists
+from belfry.evaluation.table_lists import TableLists, open_lists, repeats_of_table
 from belfry.pipeline.jobs.sinks import ParquetSink, writing
 from belfry.pipeline.runs.manifest import MANIFEST
 from belfry.pipeline.runs.reader import CURRENT
@@ -29,12 +30,16 @@ class Part(ABC):
     recommender: Recommender | None = field(default=None, kw_only=True)  # of a run
 
     @abstractmethod
-    def lists(self, context: EvaluationContext, folder: Path, *, depth: int, seen_allowed: bool) -> TableLists:
+    def repeats(self) -> Repeats | None:
+        """What its lists hold of seen items, as it says itself; None where it does not."""
+
+    @abstractmethod
+    def lists(self, context: EvaluationContext, folder: Path, *, depth: int, repeats: Repeats) -> TableLists:
         """Its lists; `folder` may be written to, and outlives them.
 
         Args:
             depth: length of lists that are made here.
-            seen_allowed: they may hold seen items.
+            repeats: what such lists hold of seen items.
         """
 
     def costs(self) -> dict[str, str]:
@@ -47,7 +52,10 @@ class TablePart(Part):
 
     table: Source
 
-    def lists(self, context: EvaluationContext, folder: Path, *, depth: int, seen_allowed: bool) -> TableLists:
+    def repeats(self) -> Repeats | None:
+        return repeats_of_table(self.table)
+
+    def lists(self, context: EvaluationContext, folder: Path, *, depth: int, repeats: Repeats) -> TableLists:
         return open_lists(self.table, context, folder, label=self.label)
 
 
@@ -58,16 +66,18 @@ class RunPart(Part):
     recommender: Recommender = field(kw_only=True)
     ms_per_user: float = field(default=float("nan"), init=False)
 
-    def lists(self, context: EvaluationContext, folder: Path, *, depth: int, seen_allowed: bool) -> TableLists:
+    def repeats(self) -> Repeats:
+        return self.recommender.repeats
+
+    def lists(self, context: EvaluationContext, folder: Path, *, depth: int, repeats: Repeats) -> TableLists:
         users = context.history.users.take(context.users)
         path, seconds = folder / "lists.parquet", 0.0
         schema = self.recommender.recommend_many(users[:0], depth).schema
         with writing(ParquetSink(path), schema) as sink:
             for start in range(0, len(users), USERS_PER_CALL):
                 started = time.perf_counter()
-                lists = self.recommender.recommend_many(
-                    users[start : start + USERS_PER_CALL], depth, exclude_seen=not seen_allowed
-                )
+                block = users[start : start + USERS_PER_CALL]
+                lists = self.recommender.recommend_many(block, depth, repeats=repeats)
                 seconds += time.perf_counter() - started
                 sink.write(lists)
         self.ms_per_user = 1000 * seconds / len(users)
@@ -117,6 +127,22 @@ def open_system(system: Any, label: str) -> Opened:
         raise InputError("compare: a system is an empty sequence; name its runs of training")
     parts = tuple(_open(one, label) for one in several)
     return Opened(parts[0].name, parts[0].long_name, parts)
+
+
+def common_repeats(systems: Sequence[Opened]) -> Repeats:
+    """The rule that all runs and tables go by which say one; "exclude" where none does.
+
+    Raises:
+        InputError: they differ.
+    """
+    said = {part.label: part.repeats() for system in systems for part in system.parts}
+    told = {label: repeats for label, repeats in said.items() if repeats is not None}
+    if len(set(told.values())) > 1:
+        each = ", ".join(f"{label}: {repeats}" for label, repeats in told.items())
+        raise InputError(
+            f"compare: the systems differ in what lists hold of seen items ({each}); name one rule for all by --repeats"
+        )
+    return next(iter(told.values()), "exclude")
 
 
 def _open(source: Source, label: str) -> Part:

@@ -11,10 +11,11 @@ import pyarrow as pa
 from belfry.dataset.candidates import Candidates
 from belfry.dataset.event_weights import DEFAULT_EVENT_WEIGHTS
 from belfry.dataset.features import FeatureTables
-from belfry.dataset.interactions import Interactions, SeenItems
+from belfry.dataset.history import Repeats, as_repeats, kept_out
+from belfry.dataset.interactions import Interactions
 from belfry.dataset.prepare import prepare
 from belfry.dataset.sources.tabular import Source, read_events, read_tables
-from belfry.dataset.validation.check import check
+from belfry.dataset.validation.check import DEFAULT_POLICY, check, keep_repeats
 from belfry.dataset.vocabulary import UserNums
 from belfry.evaluation.context import EvaluationContext, UserCount, make_context
 from belfry.evaluation.engine import SystemScores, evaluate
@@ -23,23 +24,33 @@ from belfry.evaluation.plan import Plan
 from belfry.evaluation.reports.attribution import attribute_loss
 from belfry.evaluation.reports.evaluation import EvaluationReport, make_report, to_json, to_markdown
 from belfry.evaluation.reports.reliability import measure_reliability
-from belfry.evaluation.table_lists import open_lists
+from belfry.evaluation.table_lists import open_lists, repeats_of_table
 from belfry.pipeline.jobs.later_events import later_watches, unknown_users
 from belfry.pipeline.runs.disk import explain_full_disk, write_together
 from belfry.pipeline.serving.recommender import Recommender
 from belfry.pipeline.serving.two_stage import Stage, TwoStage
+from belfry.retrieval.base import RetrieverModel
 from belfry.retrieval.dense import stack
+from belfry.retrieval.models.history import History, HistoryConfig
 from belfry.retrieval.models.item_knn import ItemKNN, ItemKNNConfig
 from belfry.retrieval.popularity import Popularity, PopularityConfig
 
 POPULARITY, ITEM_KNN, RETRIEVAL, BOTH_STAGES = "popularity", "ItemKNN", "retrieval", "both stages"
+OWN_ITEMS = "own items"  # by how often and how lately the user had them; where lists may hold them
 CUTOFFS = (10, 50, 100, 500)  # of recall, as far as lists go
 USERS_PER_BLOCK = 1_000
 EVALUATIONS = "evaluations"  # folder beside the runs
 
 
 def evaluate_published(
-    artifacts: Path | None, test: Path, *, n: int, min_history: int, seed: int, out: Path | None
+    artifacts: Path | None,
+    test: Path,
+    *,
+    n: int,
+    min_history: int,
+    repeats: Repeats | None = None,
+    seed: int,
+    out: Path | None,
 ) -> tuple[EvaluationReport, Path]:
     """Judge a run on a table of later events; returns the report and the folder that it is written to.
 
@@ -47,7 +58,7 @@ def evaluate_published(
     """
     recommender = Recommender.load(artifacts)
     later = read_events(test, recommender.users, recommender.items)
-    report = evaluate_run(recommender, later, split=test.name, n=n, min_history=min_history, seed=seed)
+    report = evaluate_run(recommender, later, split=test.name, n=n, min_history=min_history, repeats=repeats, seed=seed)
     folder = out or recommender.run.folder.parent / EVALUATIONS / recommender.run.name
     if out is None:
         folder.parent.mkdir(exist_ok=True)
@@ -63,12 +74,14 @@ def evaluate_run(
     n: int = 10,
     depth: int = 500,
     min_history: int = 1,
+    repeats: Repeats | None = None,
     seed: int,
 ) -> EvaluationReport:
     """`evaluate_stages` of a published run, on a table of later events.
 
     Args:
         test: `user_id` and `item_id`, of the run's types; with `event` or `weight`, watches count and nothing else.
+        repeats: by default what the run was trained for.
 
     Raises:
         TableError: a column is missing, or has ids of another type than the run.
@@ -84,6 +97,7 @@ def evaluate_run(
         n=n,
         depth=depth,
         min_history=min_history,
+        repeats=recommender.repeats_of(repeats=repeats),
         left_out=unknown_users(test, users),
         seed=seed,
     )
@@ -98,10 +112,11 @@ def evaluate_stages(
     n: int = 10,
     depth: int = 500,
     min_history: int = 1,
+    repeats: Repeats = "exclude",
     left_out: Sequence[UserCount] = (),
     seed: int,
 ) -> EvaluationReport:
-    """Retrieval alone and both stages, beside popularity and ItemKNN: full ranking, seen items kept out.
+    """Retrieval alone and both stages, beside popularity and ItemKNN: full ranking, seen items kept out or not.
 
     The final lists hold all that the ranker is handed in production, so that they also tell what each stage loses, and
     what its probabilities are worth. They are in memory at once: some 4 kB for each user at 200 candidates.
@@ -111,6 +126,8 @@ def evaluate_stages(
         run: the run's name; with `split`, the head of the report.
         depth: length of retrieval's lists, and of the baselines'.
         min_history: events that a user must have in the history to be judged.
+        repeats: whether lists may hold, or hold nothing but, what their user has seen; test rows of such items then
+            count, and the user's own items are one more baseline.
         left_out: users that the caller has left out.
         seed: of the resamples.
 
@@ -118,7 +135,7 @@ def evaluate_stages(
         InputError: no user can be judged.
     """
     history = stages.features.history
-    exclude, nothing = history.seen_or_disliked, np.zeros(0, np.int32)
+    exclude, nothing = kept_out(history, repeats), np.zeros(0, np.int32)
     context, left = make_context(history, test, seen=exclude, min_history=min_history, told=left_out)
     depth = max(n, min(depth, len(history.items)))
     final_depth = max(n, min(stages.n_candidates, len(history.items)))
@@ -134,14 +151,14 @@ def evaluate_stages(
     final = stack(list(lists_of("final", final_depth)))
     return make_report(
         {
-            **_baselines(context, stages.features, depth, n, seed),
+            **_baselines(context, stages.features, depth, n, repeats, seed),
             RETRIEVAL: judged(RETRIEVAL, lists_of("retrieval", depth), depth),
             BOTH_STAGES: judged(BOTH_STAGES, iter([final]), final_depth),
         },
         context,
         run=run,
         split=split,
-        seen_removed=True,
+        repeats=repeats,
         attribution=attribute_loss(final, context.users, context.test, n=n, seed=seed),
         # Below 0 are places that the ranker never saw, where `n` is beyond its depth; they have no probability.
         reliability=measure_reliability(final.select(final.score >= 0), context.test) if stages.ranker else None,
@@ -161,7 +178,8 @@ def evaluate_table(
     split: str = "test",
     n: int = 10,
     min_history: int = 1,
-    seen_removed: bool = True,
+    repeats: Repeats | None = None,
+    seen_removed: bool | None = None,
     seed: int,
 ) -> EvaluationReport:
     """Any table of lists, beside popularity and ItemKNN fitted on `train`. A user without a row counts with zeros.
@@ -173,21 +191,26 @@ def evaluate_table(
         items: where given, its items belong to the catalogue too.
         name: what the report calls the table.
         split: what it calls the test part.
-        seen_removed: refuse lists with items that their user has seen, and keep them out of the baselines.
+        repeats: "exclude" refuses lists with items that their user has seen, and keeps them out of the baselines,
+            "allow" does not, "only" refuses all others; by default what the table's metadata say, else "exclude".
+        seen_removed: True says repeats="exclude", False "allow".
         seed: of the resamples.
 
     Raises:
         TableError: a table cannot be judged; the message says why.
         InputError: no user can be judged.
     """
-    data = prepare(check(read_tables(train, items))[0])
+    repeats = as_repeats(seen_removed, repeats) or repeats_of_table(recommendations) or "exclude"
+    tables = read_tables(train, items)
+    policy = DEFAULT_POLICY if repeats == "exclude" else keep_repeats(DEFAULT_POLICY, tables)
+    data = prepare(check(tables, policy)[0])
     history, features = data.interactions, data.features(data.interactions)
     users, items = history.users, history.items
     later = later_watches(read_events(test, users, items), users, items, DEFAULT_EVENT_WEIGHTS)
     context, left_out = make_context(
         history,
         Interactions.from_table(later, users=users, items=items),
-        seen=history.seen_or_disliked if seen_removed else SeenItems.nothing(len(users)),
+        seen=kept_out(history, repeats),
         min_history=min_history,
         told=unknown_users(later, users),
     )
@@ -196,11 +219,11 @@ def evaluate_table(
         top_k = max(n, lists.info.longest_list)
         scores = _judged(name, lists, context, n, top_k)
     return make_report(
-        {**_baselines(context, features, top_k, n, seed), name: scores},
+        {**_baselines(context, features, top_k, n, repeats, seed), name: scores},
         context,
         run=name,
         split=split,
-        seen_removed=seen_removed,
+        repeats=repeats,
         compared=(ITEM_KNN, name),
         left_out=left_out,
         seed=seed,
@@ -222,11 +245,17 @@ def _judged(name: str, lists: ListSource, context: EvaluationContext, n: int, to
 
 
 def _baselines(
-    context: EvaluationContext, features: FeatureTables, top_k: int, n: int, seed: int
+    context: EvaluationContext, features: FeatureTables, top_k: int, n: int, repeats: Repeats, seed: int
 ) -> dict[str, SystemScores]:
-    """Popularity and ItemKNN by their names, fitted on the history of the context."""
+    """Popularity, ItemKNN and, with repeats, the user's own items by their names, fitted on the context's history."""
+    systems: dict[str, RetrieverModel] = {
+        POPULARITY: Popularity(PopularityConfig()),
+        ITEM_KNN: ItemKNN(ItemKNNConfig()),
+    }
+    if repeats != "exclude":
+        systems[OWN_ITEMS] = History(HistoryConfig())
     found = {}
-    for name, system in ((POPULARITY, Popularity(PopularityConfig())), (ITEM_KNN, ItemKNN(ItemKNNConfig()))):
+    for name, system in systems.items():
         system.fit(context.history, features, seed=seed)
         retrieve = partial(system.retrieve, features=features, top_k=top_k, exclude=context.seen)
         lists = CandidateLists(_in_blocks(retrieve, context.users), context.users)

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from belfry.dataset import columns
 from belfry.dataset.folds import Holdout
+from belfry.dataset.history import Repeats
 from belfry.dataset.interactions import Interactions
 from belfry.dataset.sources.open import read_data
 from belfry.dataset.split import Split, save_split, split_last_out, split_random, split_time
@@ -66,6 +67,7 @@ def run_main_job(
     preset: str,
     split: Holdout | None,
     settings: Iterable[str],
+    repeats: Repeats | None = None,
     seed: int,
     n: int,
     artifacts: Path,
@@ -81,7 +83,7 @@ def run_main_job(
     work.expect(EVALUATION)
     work.expect(TABLE)
     with work.step(READING):
-        prepared, config, holdout = prepare_tables(read_data(data, data_folder), preset, split, settings)
+        prepared, config, holdout = prepare_tables(read_data(data, data_folder), preset, split, settings, repeats)
         parts = _split(prepared.interactions, holdout, seed)
 
     reports = []
@@ -89,7 +91,17 @@ def run_main_job(
     def evaluate(trained: "Trained", folder: Path) -> None:
         with work.step(EVALUATION):
             save_split(parts, folder / "split")
-            reports.append(evaluate_stages(trained.two_stage, parts.test, run=preset, split=holdout, n=n, seed=seed))
+            reports.append(
+                evaluate_stages(
+                    trained.two_stage,
+                    parts.test,
+                    run=preset,
+                    split=holdout,
+                    n=n,
+                    repeats=config.repeats,
+                    seed=seed,
+                )
+            )
             save_report(reports[0], folder)
             write_test_accuracy(trained.first.towers.model, parts.test, folder)
 

@@ -7,10 +7,12 @@ from pathlib import Path
 
 from belfry.dataset.errors import InputError
 from belfry.dataset.folds import Holdout, default_holdout
+from belfry.dataset.history import Repeats, as_repeats
+from belfry.dataset.interactions import Interactions
 from belfry.dataset.prepare import Data, prepare
 from belfry.dataset.sources.tabular import Source, read_tables
 from belfry.dataset.tables import Tables
-from belfry.dataset.validation.check import check
+from belfry.dataset.validation.check import CheckReport, check, keep_repeats
 from belfry.pipeline.config import PipelineConfig, load_config
 from belfry.pipeline.progress import Progress, Work, silent
 from belfry.pipeline.runs.disk import check_writable
@@ -33,6 +35,7 @@ def train(
     preset: str = "default",
     holdout: Holdout | None = None,
     settings: Iterable[str] = (),
+    repeats: Repeats | None = None,
     seed: int = 0,
     artifacts: PathLike | None = None,
     progress: Progress = silent,
@@ -52,6 +55,8 @@ def train(
             default the newest events where there are times, each user's last ones where there is order alone
             (data.order), else a random part.
         settings: texts such as "retrieval.epochs=20"; docs/config.md lists the keys.
+        repeats: what lists hold of items that a user has seen: none ("exclude", the default), also them ("allow"), or
+            nothing else ("only"), for data in which users come back to the same items.
         seed: equal seeds and data give equal lists.
         artifacts: the folder of runs; by default the one that `BELFRY_ARTIFACTS` names, else `artifacts`.
         progress: told the step under way, and how far the whole training is, in parts of a thousand.
@@ -65,7 +70,14 @@ def train(
     with work.step(READING):
         tables = read_tables(interactions, items, users, ratings=ratings)
     published = train_tables(
-        tables, preset=preset, holdout=holdout, settings=settings, seed=seed, artifacts=folder, work=work
+        tables,
+        preset=preset,
+        holdout=holdout,
+        settings=settings,
+        repeats=repeats,
+        seed=seed,
+        artifacts=folder,
+        work=work,
     )
     return Recommender.load(published)
 
@@ -76,6 +88,7 @@ def train_tables(
     preset: str,
     holdout: Holdout | None,
     settings: Iterable[str],
+    repeats: Repeats | None = None,
     seed: int,
     artifacts: Path,
     work: Work | None = None,
@@ -90,28 +103,62 @@ def train_tables(
     check_writable(artifacts)
     work = work or Work()
     with work.step(READING):
-        data, config, holdout = prepare_tables(tables, preset, holdout, settings)
+        data, config, holdout = prepare_tables(tables, preset, holdout, settings, repeats)
     name = name_of_preset(preset)
     return train_and_publish(data, config, preset=name, holdout=holdout, seed=seed, artifacts=artifacts, work=work)
 
 
 def prepare_tables(
-    tables: Tables, preset: str, holdout: Holdout | None, settings: Iterable[str]
+    tables: Tables,
+    preset: str,
+    holdout: Holdout | None,
+    settings: Iterable[str],
+    repeats: Repeats | None = None,
 ) -> tuple[Data, PipelineConfig, Holdout]:
-    """Checked and numbered data, the config, and the holdout that was asked for or suits the data."""
-    settings = list(settings)
+    """Checked and numbered data, the config, and the holdout that was asked for or suits the data.
+
+    Raises:
+        InputError: a table or a setting is wrong; or `repeats` is none of the three, or contradicts a setting.
+    """
+    settings = _with_repeats(settings, repeats)
     config = load_config(preset, holdout=holdout or "random", settings=settings)
     text_columns = tuple(dict.fromkeys((*tables.text_columns, *config.text_columns)))
     declared = replace(
         tables, text_columns=text_columns, usage_columns=config.usage_columns, label_columns=config.label_columns
     )
-    checked, report = check(declared, config.data)
+    policy = config.data if config.repeats == "exclude" else keep_repeats(config.data, tables)
+    checked, report = check(declared, policy)
     for line in report.lines():
         log.warning("%s", line)
     data = prepare(checked, config.event_weights, liked_from=config.data.liked_from)
+    if config.repeats == "exclude":
+        _say_share_of_repeats(data.interactions, report)
     if holdout is None:
         holdout = "random" if config.ranker is None else default_holdout(data.interactions)
     return data, load_config(preset, holdout=holdout, settings=settings), holdout
+
+
+def _with_repeats(settings: Iterable[str], repeats: Repeats | None) -> list[str]:
+    """The settings with what lists hold of seen items."""
+    settings = list(settings)
+    if repeats is None:
+        return settings
+    said = [text for text in settings if text.partition("=")[0].strip() == "repeats"]
+    if any(as_repeats(None, text.partition("=")[2].strip(" \"'")) != as_repeats(None, repeats) for text in said):  # type: ignore[arg-type]  # which is checked there
+        raise InputError(f"repeats={repeats!r} contradicts the setting {said[0]!r}; leave one of them out")
+    return [*settings, f"repeats={as_repeats(None, repeats)}"]
+
+
+def _say_share_of_repeats(history: Interactions, report: CheckReport) -> None:
+    """A line where most events repeat what their user had before; unordered, those were dropped as doubles."""
+    n_events = len(history) + (0 if history.is_ordered else report.n_repeated_events)
+    n_repeats = n_events - len(history.seen_items.item_num)
+    if n_repeats > n_events / 2:
+        log.warning(
+            "note: interactions: %.0f%% of the events are of an item that their user had before, and lists leave those "
+            "out; for lists of what to play or buy again, train with --repeats allow or --repeats only",
+            100 * n_repeats / n_events,
+        )
 
 
 def name_of_preset(preset: str) -> str:

@@ -10,7 +10,7 @@ from belfry.retrieval.dense import blocks
 
 
 def check_lists(lists: Candidates, *, n: int, n_items: int, seen: SeenItems, blocked: ItemNums) -> None:
-    """Check for items that are seen, blocked, repeated or unknown, for ranks other than 1..m <= n, for rising scores.
+    """Check for items kept out, blocked, repeated or unknown, for ranks other than 1..m <= n, and for rising scores.
 
     Raises:
         BelfryError: a promise is broken, which is a defect of Belfry.
@@ -20,7 +20,9 @@ def check_lists(lists: Candidates, *, n: int, n_items: int, seen: SeenItems, blo
     is_outside = (lists.item_num < 1) | (lists.item_num > n_items)
     broken = {
         "an item outside the catalogue": is_outside,
-        "a seen item": _is_seen(lists, np.where(is_outside, UNKNOWN, lists.item_num), seen, n_items),
+        f"an item that the user has {seen.was}": _is_seen(
+            lists, np.where(is_outside, UNKNOWN, lists.item_num), seen, n_items
+        ),
         "a blocked item": np.isin(lists.item_num, blocked) if len(blocked) else blocked,
         "a score that is no number": np.isnan(lists.score),
         "a rank beyond n": lists.rank > n,
@@ -35,7 +37,7 @@ def check_lists(lists: Candidates, *, n: int, n_items: int, seen: SeenItems, blo
 
 
 def _is_seen(lists: Candidates, item_num: ItemNums, seen: SeenItems, n_items: int) -> Mask:
-    """[n_rows] whether the user of each row has seen the item `item_num` [n_rows]."""
+    """[n_rows] whether the item `item_num` [n_rows] is in `seen` for the user of each row."""
     starts = lists.starts
     found = []
     for users in blocks(len(lists.users), n_items + 1):

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
+from belfry.dataset.history import Repeats
 from belfry.dataset.vocabulary import Id
 from belfry.pipeline.runs.manifest import MANIFEST
 from belfry.pipeline.runs.reader import current_run, default_artifacts
@@ -20,7 +21,8 @@ def recommend(
     *,
     artifacts: PathLike | None = None,
     history: Sequence[Id] = (),
-    exclude_seen: bool = True,
+    exclude_seen: bool | None = None,
+    repeats: Repeats | None = None,
     exclude: Collection[Id] = (),
     only: Collection[Id] | None = None,
     strict: bool = False,
@@ -32,7 +34,15 @@ def recommend(
     """
     folder = Path(artifacts) if artifacts is not None else default_artifacts()
     return _current(folder).recommend(
-        user, n, history=history, exclude_seen=exclude_seen, exclude=exclude, only=only, strict=strict, explain=explain
+        user,
+        n,
+        history=history,
+        exclude_seen=exclude_seen,
+        repeats=repeats,
+        exclude=exclude,
+        only=only,
+        strict=strict,
+        explain=explain,
     )
 
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 from belfry.dataset import columns
 from belfry.dataset.errors import InputError, UnknownUserError
 from belfry.dataset.event_weights import EventWeights
-from belfry.dataset.interactions import SeenItems
+from belfry.dataset.history import KINDS_OF_REPEATS, REPEATS_OF_TABLE, Repeats, as_repeats, kept_out
 from belfry.dataset.validation.check import DEFAULT_POLICY, Policy
 from belfry.dataset.vocabulary import UNKNOWN, Id, ItemNums, Numbers, UserNums, as_arrow, as_id_type, texts_as_arrow
 from belfry.pipeline.config import PipelineConfig
@@ -43,6 +43,7 @@ class Parts:
     event_weights: EventWeights
     reads_history: bool  # whether all towers read histories, so that new events can be folded in
     policy: Policy = DEFAULT_POLICY  # of the tables that it was trained on
+    repeats: Repeats = "exclude"  # what the run was trained for: its lists without a word about seen items
 
     @classmethod
     def read(cls, run: Run) -> "Parts":
@@ -60,6 +61,7 @@ class Parts:
             event_weights=config.event_weights,
             reads_history=config.reads_history,
             policy=config.data,
+            repeats=config.repeats,
         )
 
 
@@ -72,7 +74,8 @@ class Recommender:
         self.titles, self.event_weights = parts.titles, parts.event_weights
         self.features = self.two_stage.features
         self.users, self.items = self.features.history.users, self.features.history.items
-        self._nothing_seen = SeenItems.nothing(len(self.users))
+        self.repeats = parts.repeats
+        self._kept_out = {one: kept_out(self.features.history, one) for one in KINDS_OF_REPEATS}
 
     @classmethod
     def load(cls, path: PathLike | None = None) -> "Recommender":
@@ -91,7 +94,8 @@ class Recommender:
         n: int = 10,
         *,
         history: Sequence[Id] = (),
-        exclude_seen: bool = True,
+        exclude_seen: bool | None = None,
+        repeats: Repeats | None = None,
         exclude: Collection[Id] = (),
         only: Collection[Id] | None = None,
         strict: bool = False,
@@ -106,7 +110,10 @@ class Recommender:
             history: items that the user has watched since the run was trained, oldest first. They are folded in
                 without training and count as seen; a new user gets a personal list by them. Ids outside the catalogue
                 are ignored.
-            exclude_seen: leave out what the user has watched or disliked.
+            exclude_seen: True says repeats="exclude", False "allow"; or leave it out.
+            repeats: "exclude" leaves out what the user has watched, "allow" does not, "only" leaves out all else; by
+                default what the run was trained for. Another kind is answered by models that were not trained for it.
+                What the user has disliked is left out under all three.
             exclude: further items to leave out; ids outside the catalogue are ignored.
             only: where given, the items to choose from.
             strict: refuse an unknown user instead.
@@ -114,7 +121,8 @@ class Recommender:
 
         Raises:
             UnknownUserError: the user is unknown and `strict` is set.
-            InputError: `n` is below 1, or `history` is given to a run whose towers know users by their id alone.
+            InputError: `n` is below 1, `exclude_seen` contradicts `repeats`, or `history` is given to a run whose
+                towers know users by their id alone.
         """
         number = self.users.number(user)
         if strict and number == UNKNOWN:
@@ -122,7 +130,8 @@ class Recommender:
         users, two_stage = np.array([number], np.int32), self.two_stage
         if len(fresh := self._item_numbers(history, "history")):
             users, two_stage = SESSION_USER, self._session(number, fresh)
-        trace = self._trace(two_stage, users, "final", self._limits(two_stage, n, exclude_seen, exclude, only))
+        limits = self._limits(two_stage, n, self.repeats_of(exclude_seen, repeats), exclude, only)
+        trace = self._trace(two_stage, users, "final", limits)
         lists = trace.lists
         because: list[Explanation | None] = [None] * len(lists)
         if explain:
@@ -139,7 +148,8 @@ class Recommender:
         n: int = 10,
         *,
         stage: Stage = "final",
-        exclude_seen: bool = True,
+        exclude_seen: bool | None = None,
+        repeats: Repeats | None = None,
         exclude: Collection[Id] = (),
         only: Collection[Id] | None = None,
         workers: int | None = None,
@@ -158,13 +168,14 @@ class Recommender:
             InputError: a user is asked for twice or is no id, `n` or `workers` is below 1, or `stage` is neither.
         """
         ids = _check_ids(users)
-        limits = self._limits(self.two_stage, n, exclude_seen, exclude, only)
+        repeats = self.repeats_of(exclude_seen, repeats)
+        limits = self._limits(self.two_stage, n, repeats, exclude, only)
         only_numbers = limits["only"]
         n_rows = max(self.two_stage.n_candidates, limits["n"], 0 if only_numbers is None else len(only_numbers))
         size = max(1, ROWS_PER_BLOCK // n_rows)
-        return answer_together(lambda block: self._table(block, stage, limits), ids, workers, size)
+        return answer_together(lambda block: self._table(block, stage, limits, repeats), ids, workers, size)
 
-    def _table(self, ids: pa.Array, stage: Stage, limits: Limits) -> pa.Table:
+    def _table(self, ids: pa.Array, stage: Stage, limits: Limits, repeats: Repeats) -> pa.Table:
         """The lists of some users, as `recommend_many` gives them."""
         lists = self._trace(self.two_stage, self.users.numbers(ids), stage, limits).lists
         return pa.table(
@@ -175,7 +186,7 @@ class Recommender:
                 columns.SCORE: as_arrow(lists.score),
                 columns.ORIGIN: texts_as_arrow(lists.origins).take(as_arrow(lists.origin)),
             },
-            metadata={"belfry.run": self.run.name, "belfry.stage": stage},
+            metadata={"belfry.run": self.run.name, "belfry.stage": stage, REPEATS_OF_TABLE: repeats},
         )
 
     def similar_items(self, item: Id, n: int = 10) -> list[SimilarItem]:
@@ -228,12 +239,17 @@ class Recommender:
             )
         return replace(self.two_stage, features=session_tables(self.features, number, fresh))
 
+    def repeats_of(self, exclude_seen: bool | None = None, repeats: Repeats | None = None) -> Repeats:
+        """What a call asks for in either form; what the run was trained for where it says nothing."""
+        return as_repeats(exclude_seen, repeats) or self.repeats
+
     def _limits(
-        self, two_stage: TwoStage, n: int, exclude_seen: bool, exclude: Collection[Id], only: Collection[Id] | None
+        self, two_stage: TwoStage, n: int, repeats: Repeats, exclude: Collection[Id], only: Collection[Id] | None
     ) -> Limits:
+        is_known = two_stage.features is self.features  # else of a session
         return Limits(
             n=min(_check_n(n), len(self.items)),
-            exclude=two_stage.features.history.seen_or_disliked if exclude_seen else self._nothing_seen,
+            exclude=self._kept_out[repeats] if is_known else kept_out(two_stage.features.history, repeats),
             blocked=self._item_numbers(exclude, "exclude"),
             only=None if only is None else self._item_numbers(only, "only"),
         )

@@ -53,4 +53,4 @@ def candidates_for(users: UserNums, fold: Fold, stage: FirstStage, *, n_candidat
     """What a ranker will be handed, from a first stage that knows the history of a fold; some users at a time."""
     for first in range(0, len(users), USERS_PER_BLOCK):
         block = users[first : first + USERS_PER_BLOCK].astype(np.int32)
-        yield stage.retriever.retrieve(block, stage.features, top_k=n_candidates, exclude=fold.history.seen_or_disliked)
+        yield stage.retriever.retrieve(block, stage.features, top_k=n_candidates, exclude=fold.exclude)

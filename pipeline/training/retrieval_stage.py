@@ -28,6 +28,7 @@ from belfry.retrieval.popularity import Popularity
 
 RECALL_DEPTH = 100
 CHOICE = "choice of the sources"  # a stage of the work
+DEPTH_OF_REPEATS = 10  # where lists hold repeats alone: few users have so many own items that 100 would tell
 
 log = logging.getLogger(__name__)
 
@@ -184,13 +185,13 @@ def name_of_step(source: str) -> str:
 
 
 def _recall_on(fold: Fold, features: FeatureTables, users: UserNums) -> Callable[[Towers], float]:
-    """recall@100 of towers on what a fold holds back, seen items removed, over the whole catalogue."""
-    later = fold.later.seen_items
+    """recall@100 of towers on what a fold holds back, over all items that lists may hold; @10 of repeats alone."""
+    later, depth = fold.later.seen_items, DEPTH_OF_REPEATS if fold.repeats == "only" else RECALL_DEPTH
     items = features.history.items.all_numbers[1:]
 
     def validate(towers: Towers) -> float:
         retriever = IndexedRetriever(towers, ExactIndex.build(towers.encode_candidates(items, features), items))
-        found = retriever.retrieve(users, features, top_k=RECALL_DEPTH, exclude=fold.history.seen_or_disliked)
-        return float(recall(hits(lists_of(found, RECALL_DEPTH), users, later), later.count(users)).mean())
+        found = retriever.retrieve(users, features, top_k=depth, exclude=fold.exclude)
+        return float(recall(hits(lists_of(found, depth), users, later), later.count(users)).mean())
 
     return validate

@@ -127,8 +127,8 @@ class _Tables:
     @classmethod
     def of(cls, retriever: CombinedRetriever, users: UserNums, features: FeatureTables, fold: Fold) -> "_Tables":
         """What `users` are proposed by a retriever that knows the fold's history."""
-        exclude, later = fold.history.seen_or_disliked, fold.later.seen_items
-        proposed = retriever.propose(users, features, top_k=DEPTH, exclude=exclude)
+        later = fold.later.seen_items
+        proposed = retriever.propose(users, features, top_k=DEPTH, exclude=fold.exclude)
         values = normalised_scores(proposed, [source.quota for source in retriever.sources])
         place = np.arange(len(proposed)) - proposed.starts[proposed.row_user]
         shape = (len(users), max(int(np.diff(proposed.starts).max(initial=0)), DEPTH + 1))

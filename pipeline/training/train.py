@@ -4,7 +4,7 @@ import logging
 from contextlib import closing
 from dataclasses import dataclass
 
-from belfry.dataset.folds import Holdout, make_folds
+from belfry.dataset.folds import Holdout, make_folds, with_repeats
 from belfry.dataset.prepare import Data
 from belfry.pipeline.config import PipelineConfig
 from belfry.pipeline.kinds import ranker_kind, source_kind
@@ -92,7 +92,8 @@ def observe_folds(
     if config.ranker is None and all(source.weight is not None for source in config.sources):
         return None
     work = work or Work()
-    folds = trainer.choose(make_folds(data.interactions, holdout, n_folds=config.folds, seed=seed))
+    made = with_repeats(make_folds(data.interactions, holdout, n_folds=config.folds, seed=seed), config.repeats)
+    folds = trainer.choose(made)
     _expect_first_stages(work, config, len(folds))
     if config.ranker:
         work.expect(EXAMPLES, len(folds), weight=2)

@@ -35,4 +35,7 @@ class PairFeaturesConfig(Settings):
     session_neighbours: int = Field(32, ge=1, description="neighbours by session kept for each watched item")
     time_bins: int = Field(256, ge=1, description="parts of equally many events that time is cut into, at most")
     segment_smoothing: float = Field(20.0, gt=0, description="watches that a user segment's lift is shrunk by")
+    repeats: bool = Field(
+        False, description="columns of how often and when the user had the candidate before; set by `repeats`"
+    )
     max_categories: int = Field(100, ge=2, description="user columns with more categories make no segments")

@@ -18,6 +18,7 @@ from belfry.ranking.features.groups.ease import Ease, EaseByRating
 from belfry.ranking.features.groups.numeric import NumericColumns
 from belfry.ranking.features.groups.popularity import Popularity
 from belfry.ranking.features.groups.ratings import Ratings
+from belfry.ranking.features.groups.repeats import Repeats
 from belfry.ranking.features.groups.retrieval_scores import RetrievalScores
 from belfry.ranking.features.groups.segments import Segments
 from belfry.ranking.features.groups.similar import Bm25, Cosine, Next, Rules
@@ -42,6 +43,7 @@ GROUPS: tuple[type[FeatureGroup], ...] = (
     Segments,
     NumericColumns,
     Categories,
+    Repeats,
 )
 _FITTED = "groups"  # name of the array that holds the names of the fitted groups
 _USERS_PER_BLOCK = 128  # with 200 candidates each, a column of a block takes 100 KB

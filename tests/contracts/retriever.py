@@ -8,7 +8,8 @@ import pytest
 
 from belfry.dataset.candidates import Candidates
 from belfry.dataset.features import FeatureTables
-from belfry.dataset.interactions import Interactions
+from belfry.dataset.history import kept_out
+from belfry.dataset.interactions import Interactions, SeenItems
 from tests.contracts.checkerboard import Checkerboard, checkerboard
 
 UNKNOWN_USER = np.zeros(1, np.int32)
@@ -22,6 +23,10 @@ class RetrieverPromises:
     def fitted(self, history: Interactions, features: FeatureTables) -> Any:
         raise NotImplementedError
 
+    def kept_out(self, board: Checkerboard) -> SeenItems:
+        """What the lists leave out in most tests."""
+        return board.history.seen_items
+
     @pytest.fixture
     def board(self) -> Checkerboard:
         return checkerboard()
@@ -31,40 +36,40 @@ class RetrieverPromises:
         return self.fitted(board.history, board.features)
 
     def test_no_seen_item_no_duplicate_and_ranks_from_one(self, retriever: Any, board: Checkerboard) -> None:
-        candidates = retriever.retrieve(board.users, board.features, top_k=50, exclude=board.history.seen_items)
+        candidates = retriever.retrieve(board.users, board.features, top_k=50, exclude=self.kept_out(board))
         assert len(candidates) > 0
         for position, user in enumerate(board.users):
             rows = slice(*candidates.starts[position : position + 2])
             items = candidates.item_num[rows]
-            assert not np.isin(items, board.history.seen_items.of(user)).any()
+            assert not np.isin(items, self.kept_out(board).of(user)).any()
             assert len(np.unique(items)) == len(items)
             assert ((items >= 1) & (items <= len(board.history.items))).all()
             assert candidates.rank[rows].tolist() == list(range(1, len(items) + 1))
             assert (np.diff(candidates.score[rows]) <= 0).all()
 
     def test_no_more_than_asked_for(self, retriever: Any, board: Checkerboard) -> None:
-        candidates = retriever.retrieve(board.users, board.features, top_k=1, exclude=board.history.seen_items)
+        candidates = retriever.retrieve(board.users, board.features, top_k=1, exclude=self.kept_out(board))
         assert candidates.rank.max() == 1
 
     def test_one_user_equals_their_row_in_a_batch(self, retriever: Any, board: Checkerboard) -> None:
         asked = board.users[::-1]
-        batch = retriever.retrieve(asked, board.features, top_k=5, exclude=board.history.seen_items)
+        batch = retriever.retrieve(asked, board.features, top_k=5, exclude=self.kept_out(board))
         for position, user in enumerate(asked):
             rows = slice(*batch.starts[position : position + 2])
             alone = retriever.retrieve(
-                np.array([user], np.int32), board.features, top_k=5, exclude=board.history.seen_items
+                np.array([user], np.int32), board.features, top_k=5, exclude=self.kept_out(board)
             )
             assert alone.item_num.tolist() == batch.item_num[rows].tolist()
             np.testing.assert_allclose(alone.score, batch.score[rows], rtol=1e-5, atol=1e-6)
 
     def test_unknown_user(self, retriever: Any, board: Checkerboard) -> None:
-        candidates = retriever.retrieve(UNKNOWN_USER, board.features, top_k=3, exclude=board.history.seen_items)
+        candidates = retriever.retrieve(UNKNOWN_USER, board.features, top_k=3, exclude=self.kept_out(board))
         assert candidates.users.tolist() == [0]
         assert len(candidates) == (3 if self.answers_unknown else 0)
 
     def test_only_some_may_be_chosen(self, retriever: Any, board: Checkerboard) -> None:
         only = np.array([3, 1, 8, 8, 6, 11], np.int32)
-        asked = {"top_k": 50, "exclude": board.history.seen_items}
+        asked = {"top_k": 50, "exclude": self.kept_out(board)}
         whole = retriever.retrieve(board.users, board.features, **asked)
         expected = whole.select(np.isin(whole.item_num, only))
         found = retriever.retrieve(board.users, board.features, only=only, **asked)
@@ -76,16 +81,30 @@ class RetrieverPromises:
         assert best.item_num.tolist() == found.item_num[found.rank == 1].tolist()
         assert len(retriever.retrieve(board.users, board.features, only=only[:0], **asked)) == 0
 
-    def test_nobody_asked(self, retriever: Any, board: Checkerboard) -> None:
-        candidates = retriever.retrieve(
-            np.zeros(0, np.int32), board.features, top_k=3, exclude=board.history.seen_items
+    def test_repeats_alone_are_the_seen_ones_of_all(self, retriever: Any, board: Checkerboard) -> None:
+        everything = kept_out(board.history, "allow")
+        whole = retriever.retrieve(board.users, board.features, top_k=50, exclude=everything)
+        expected = whole.select(board.history.seen_items.contains(whole.user_num, whole.item_num))
+        assert len(expected)
+        found = retriever.retrieve(board.users, board.features, top_k=50, exclude=kept_out(board.history, "only"))
+        assert pairs_of(found) == pairs_of(expected)
+        if self.scores_alone:
+            assert found.item_num.tolist() == expected.item_num.tolist()
+            np.testing.assert_allclose(found.score, expected.score, rtol=1e-5, atol=1e-6)
+        only = np.array([1, 2, 3, 4], np.int32)
+        some = retriever.retrieve(
+            board.users, board.features, top_k=50, exclude=kept_out(board.history, "only"), only=only
         )
+        assert pairs_of(some) == pairs_of(found.select(np.isin(found.item_num, only)))
+
+    def test_nobody_asked(self, retriever: Any, board: Checkerboard) -> None:
+        candidates = retriever.retrieve(np.zeros(0, np.int32), board.features, top_k=3, exclude=self.kept_out(board))
         assert len(candidates) == len(candidates.users) == 0
 
     def test_finds_what_each_user_withheld(self, retriever: Any, board: Checkerboard) -> None:
         if not self.learns_checkerboard:
             pytest.skip("declared: does not tell users apart")
-        candidates = retriever.retrieve(board.users, board.features, top_k=1, exclude=board.history.seen_items)
+        candidates = retriever.retrieve(board.users, board.features, top_k=1, exclude=self.kept_out(board))
         assert candidates.item_num.tolist() == board.withheld[candidates.user_num].tolist()
         assert len(candidates) == len(board.users)
 

@@ -8,7 +8,7 @@ import pytest
 
 from belfry.dataset.errors import InputError
 from belfry.dataset.features import FeatureColumns, FeatureTables
-from belfry.dataset.folds import MAX_LAST, Fold, Holdout, default_holdout, make_folds, sample_users
+from belfry.dataset.folds import MAX_LAST, Fold, Holdout, default_holdout, make_folds, sample_users, with_repeats
 from belfry.dataset.interactions import Interactions
 from belfry.ranking.features.config import PairFeaturesConfig
 from belfry.ranking.features.pair_features import PairFeatures
@@ -223,3 +223,35 @@ def test_a_sample_is_drawn_by_its_seed_and_rises() -> None:
     assert drawn.tolist() == sample_users(users, 10, seed=0).tolist()
     assert sample_users(users, 100, seed=1).tolist() == users.tolist()
     assert sample_users(users, 1_000, seed=1).tolist() == users.tolist()
+
+
+def test_folds_of_repeats_hold_back_what_users_come_back_to() -> None:
+    everything = watches()
+    again = everything.select(np.concatenate([np.arange(len(everything)), np.arange(0, len(everything), 3)]))
+    made = folds_of(again, "random")
+    assert [fold.exclude for fold in made] == [fold.history.seen_items for fold in made]
+    for fold, allowed, only in zip(made, with_repeats(made, "allow"), with_repeats(made, "only"), strict=True):
+        assert allowed.later is fold.later
+        assert allowed.exclude.count(fold.users).sum() == 0
+        assert 0 < len(only.later) < len(fold.later)
+        assert only.history.seen_items.contains(only.later.user_num, only.later.item_num).all()
+        assert not only.exclude.contains(only.later.user_num, only.later.item_num).any()
+
+
+def test_repeats_of_an_order_without_a_clock_are_learned_from_but_for_the_disliked() -> None:
+    """Each user's last third is held back; user 1 does not like item 5."""
+    items = [5, 6, 7, 5, 6, 7, 5, 6, 8] + [6, 7, 8] * 3
+    table = pa.table({"user_id": [1] * 9 + [2] * 9, "item_id": items})
+    disliked = pa.table({"user_id": [1], "item_id": [5]})
+    everything = replace(Interactions.from_table(table, dislikes=disliked), rows_in_order=True)
+    [fold] = with_repeats(folds_of(everything, default_holdout(everything)), "only")
+    held_back = [(user, everything.items.take(fold.later.item_num[fold.later.user_num == user])) for user in (1, 2)]
+    assert {user: found.to_pylist() for user, found in held_back} == {1: [5, 6], 2: [6, 7, 8]}
+    told_before = replace(fold, history=replace(fold.history, dislikes=everything.dislikes), later=fold.later)
+    [without] = with_repeats([told_before], "only")
+    assert everything.items.take(without.later.item_num[without.later.user_num == 1]).to_pylist() == [6]
+
+
+def test_without_repeats_lists_of_them_cannot_be_learned() -> None:
+    with pytest.raises(InputError, match="no event that is held back is of an item that its user had before"):
+        with_repeats(folds_of(watches(), "random"), "only")

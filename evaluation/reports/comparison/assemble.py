@@ -82,8 +82,9 @@ def make_comparison(
             n_resamples=N_RESAMPLES,
             n_flips=N_FLIPS,
             seed=choices.seed,
-            seen_allowed=choices.seen_allowed,
+            seen_allowed=choices.repeats != "exclude",
             liked_from=math.nan if context.liked_from is None else context.liked_from,
+            repeats=choices.repeats,
         ),
         verification=Verification(
             n_users=int(judged.sum()),

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from belfry.dataset.errors import InputError
+from belfry.dataset.history import Repeats
 from belfry.dataset.interactions import Mask
 from belfry.evaluation.context import UserCount
 from belfry.evaluation.engine import SystemScores
@@ -46,7 +47,7 @@ class Choices:
     primary: str
     limits: tuple[Limit, ...]
     users_without_list: str = "empty"  # or "leave-out"
-    seen_allowed: bool = False
+    repeats: Repeats = "exclude"
     seed: int = 0
 
 

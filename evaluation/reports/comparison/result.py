@@ -9,6 +9,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BeforeValidator, PlainSerializer
 
+from belfry.dataset.history import Repeats
 from belfry.evaluation.context import UserCount
 from belfry.evaluation.registry import Direction
 from belfry.evaluation.table_lists import TableInfo
@@ -54,6 +55,7 @@ class Settings:
     seed: int
     seen_allowed: bool
     liked_from: Figure  # rating that says "liked"; NaN without ratings
+    repeats: Repeats = "exclude"  # what lists hold of the items that their user has seen, in full
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from belfry.dataset.errors import TableError
 from belfry.dataset.folds import default_holdout, make_folds
 from belfry.dataset.prepare import prepare
 from belfry.dataset.tables import Tables
-from belfry.dataset.validation.check import Policy, check
+from belfry.dataset.validation.check import Policy, check, keep_repeats
 
 FIRST_S = 1_500_000_000
 LATE = 100_000  # seconds; a day has 86,400
@@ -63,6 +63,14 @@ def test_a_place_is_part_of_what_repeats() -> None:
     twice = pa.concat_tables([table, table])
     assert histories(twice, Policy(order="place"))[1] == [5, 6, 5]
     assert histories(twice, Policy(order="rows"))[1] == [5, 6, 5, 5, 6, 5]
+
+
+def test_lists_with_repeats_keep_rows_that_nothing_orders() -> None:
+    """An order or times tell events apart, and what is the same by them is one event."""
+    table = pa.table({"user_id": [1, 1, 1, 2], "item_id": [5, 5, 5, 6], "place": [1, 2, 2, 1]})
+    for policy, n_kept in ((Policy(), 4), (Policy(repeated_event="drop"), 2), (Policy(order="place"), 3)):
+        assert len(check(Tables(table), keep_repeats(policy, Tables(table)))[0].interactions) == n_kept
+    assert keep_repeats(Policy(order="rows"), Tables(table)) == Policy(order="rows")
 
 
 def test_two_events_of_one_place_are_one() -> None:

@@ -48,7 +48,7 @@ def report(judged, systems, lists):
         reliability=measure_reliability(probable, judged.test),
         run="run-1",
         split="random",
-        seen_removed=True,
+        repeats="exclude",
         compared=("retrieval", "both | stages"),
         left_out=[UserCount("not known to the run", 1)],
         seed=2,
@@ -72,6 +72,7 @@ def test_json_keeps_its_schema(report):
         "run",
         "split",
         "seen_removed",
+        "repeats",
         "n_users",
         "left_out",
         "interval",
@@ -144,7 +145,7 @@ def test_markdown_says_where_the_loss_is_and_what_scores_are(report):
 
 def test_one_system_needs_no_difference(judged, lists):
     nothing = evaluate(CandidateLists([], judged.users), judged, Plan.of_evaluation("t", 1, depth=1, cutoffs=()))
-    report = make_report({"table": nothing}, judged, run="t", split="time", seen_removed=False, seed=0)
+    report = make_report({"table": nothing}, judged, run="t", split="time", repeats="allow", seed=0)
     assert ["novelty@1", "-"] in to_rows(report)
     text = to_markdown(report)
     assert "could appear in the lists" in text

@@ -70,6 +70,28 @@ def assert_refused(done: Done, message: str) -> None:
     assert done.out == ""
 
 
+@pytest.mark.parametrize("verb", ["run", "train", "recommend", "batch", "evaluate", "compare"])
+def test_one_switch_of_one_name(verb: str, belfry: Callable[..., Done], tmp_path: Path) -> None:
+    said = belfry(verb, "--help").out
+    assert "--repeats" in said
+    assert "--allow-seen" in said
+
+
+def test_two_switches_that_contradict(belfry: Callable[..., Done], artifacts: Path) -> None:
+    done = belfry("recommend", 1, "--artifacts", artifacts, "--allow-seen", "--repeats", "only")
+    assert done.code == 2
+    assert "--allow-seen is --repeats allow, and contradicts --repeats only" in done.err
+
+
+def test_seen_items_are_listed_where_they_may_be(belfry: Callable[..., Done], artifacts: Path) -> None:
+    run = open_run(artifacts)
+    user = pq.read_table(run.folder / "users.parquet")["user_id"][0].as_py()
+    lists = [belfry("recommend", user, "--artifacts", artifacts, *more) for more in ((), ("--allow-seen",))]
+    lists.append(belfry("recommend", user, "--artifacts", artifacts, "--repeats", "allow"))
+    assert [done.code for done in lists] == [0, 0, 0]
+    assert lists[0].out != lists[1].out == lists[2].out
+
+
 def watches(n_users: int = 12, n_items: int = 15, seed: int = 0) -> dict[str, list]:
     """Half of all pairs."""
     cells = np.random.default_rng(seed).permutation(n_users * n_items)[: n_users * n_items // 2]

@@ -72,6 +72,7 @@ def test_row_groups_and_metadata(recommender, out):
         assert file.schema_arrow.metadata == {
             b"belfry.run": b"small-0",
             b"belfry.stage": b"final",
+            b"belfry.repeats": b"exclude",
             b"belfry.n": b"3",
             b"belfry.n_left_out": b"2",
         }
@@ -86,10 +87,36 @@ def test_who_is_left_out_and_why(recommender, out):
     }
     listing = json.loads((out / "_left_out.json").read_text())
     assert {entry["user_id"]: entry["reason"] for entry in listing.pop("left_out")} == reasons
-    about = {"run": "small-0", "stage": "final", "n": 3, "n_left_out": 2, "n_users": 40, "n_repeated": 0}
+    about = {"run": "small-0", "stage": "final", "repeats": "exclude", "n": 3}
+    about |= {"n_left_out": 2, "n_users": 40, "n_repeated": 0}
     assert listing == about
     assert set(pq.read_table(result.path)["user_id"].to_pylist()) == {*range(1, 41)} - reasons.keys()
     assert "left out (see _left_out.json): 1, reason: has seen the whole catalogue" in result.lines()
+
+
+def test_lists_with_repeats_are_checked_as_such(recommender, out):
+    seen = recommender.features.history.seen_items
+    for repeats in ("allow", "only"):
+        result = write_batch(recommender, out, n=12, repeats=repeats)
+        table = pq.read_table(result.path)
+        assert table.schema.metadata[b"belfry.repeats"] == repeats.encode()
+        users, items = recommender.users.numbers(table["user_id"]), recommender.items.numbers(table["item_id"])
+        is_seen = seen.contains(users, items)
+        assert is_seen.all() if repeats == "only" else 0 < is_seen.mean() < 1
+    reasons = {left.user_id: left.reason for left in result.left_out}
+    assert reasons[NO_HISTORY] == "has no history, so nothing to repeat"
+    assert reasons[SEEN_ODD] == "retrieval brought no item that the list may hold"
+
+
+def test_a_row_that_the_kind_of_list_may_not_hold_is_a_broken_promise(recommender, out):
+    ids = recommender.users.ids
+    table = pq.read_table(write_batch(recommender, out, n=12, repeats="allow").path)
+    for repeats, what in (
+        ("exclude", "an item that the user has seen"),
+        ("only", "an item that the user has not seen"),
+    ):
+        with pytest.raises(BelfryError, match=what):
+            batch_parts.BatchJob(recommender, ids, 12, "final", repeats, table.schema).check_rows(table, ids)
 
 
 def test_a_part_without_rows(recommender, out):

@@ -63,6 +63,10 @@ def test_no_watch_and_not_listed(recommender: Recommender, tmp_path: Path) -> No
     for table in lists:
         assert len(table) > N_USERS
         assert not len(table.merge(disliked()))
+    for kind in ("allow", "only"):
+        table = recommender.recommend_many(list(range(N_USERS)), N_ITEMS, repeats=kind).to_pandas()
+        assert len(table) > N_USERS
+        assert not len(table.merge(disliked()))
     own = set(disliked().query("user_id == 3")["item_id"])
     assert own
     watched = events()["item_id"][0]
@@ -99,6 +103,17 @@ def test_compare_reads_events_as_its_runs_do(tmp_path: Path, recommender: Recomm
     liked = test[test["rating"] >= 4] if "rating" in test else test[test["event"] == "like"]
     seen = set(zip(train["user_id"], train["item_id"], strict=True))
     assert found.verification.n_test_rows == len({*zip(liked["user_id"], liked["item_id"], strict=True)} - seen)
+
+
+def test_compare_lets_lists_repeat_what_was_not_disliked(recommender: Recommender) -> None:
+    train = events() if recommender.parts.policy.liked_from else thumbs()
+    items = np.random.default_rng(1).integers(0, N_ITEMS, len(train))
+    test = train.assign(item_id=items, timestamp_s=train["timestamp_s"] + 10**8)
+    folder = str(recommender.run.folder)
+    found = belfry.compare(folder, folder, train=train, test=test, repeats="allow", seed=0)
+    liked = test[test["rating"] >= 4] if "rating" in test else test[test["event"] == "like"]
+    kept_out = {*disliked().itertuples(index=False, name=None)}
+    assert found.verification.n_test_rows == len({*zip(liked["user_id"], liked["item_id"], strict=True)} - kept_out)
 
 
 def test_a_rating_that_means_not_rated_is_no_dislike_in_later_tables(tmp_path: Path) -> None:

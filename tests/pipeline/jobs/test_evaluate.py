@@ -10,6 +10,7 @@ import pytest
 
 from belfry.dataset.errors import InputError, TableError
 from belfry.dataset.sources.tabular import read_events
+from belfry.evaluation.reports.evaluation import to_markdown
 from belfry.pipeline.jobs import evaluate
 from belfry.pipeline.jobs.evaluate import evaluate_run, evaluate_stages, evaluate_table, save_report
 from belfry.pipeline.serving.recommender import Recommender
@@ -98,6 +99,26 @@ class TestRun:
             "in part: 2 test rows of items outside of the catalogue": 2,
             "in part: 2 test rows of items that they had seen before": 2,
         }
+
+    def test_repeats_are_judged_where_lists_may_hold_them(self, recommender):
+        seen = [item for item in recommender.items.ids.to_pylist() if item not in unseen(recommender, 1)]
+        test = events([(1, seen[0]), (1, unseen(recommender, 1)[0])])
+        allowed = evaluate_run(recommender, test, repeats="allow", n=3, seed=0)
+        assert [system.name for system in allowed.systems] == [*SYSTEMS[:2], "own items", *SYSTEMS[2:]]
+        assert (allowed.repeats, allowed.seen_removed, allowed.left_out) == ("allow", False, ())
+        assert means(allowed)["own items"]["recall@10"] == 0.5
+        only = evaluate_run(recommender, test, repeats="only", n=3, seed=0)
+        assert means(only)["own items"]["recall@10"] == 1
+        assert "nothing but items that a user had already seen" in to_markdown(only)
+
+    def test_where_all_was_seen_the_switch_is_named(self, recommender):
+        seen = next(item for item in recommender.items.ids.to_pylist() if item not in unseen(recommender, 1))
+        with pytest.raises(
+            InputError, match=r"all test rows are of items that their users had seen before: .*--repeats"
+        ):
+            evaluate_run(recommender, events([(1, seen)]), n=3, seed=0)
+        with pytest.raises(InputError, match=r"no test row is of an item that its user had seen before: .*--repeats"):
+            evaluate_run(recommender, events([(1, unseen(recommender, 1)[0])]), repeats="only", n=3, seed=0)
 
     def test_min_history(self, recommender):
         counts = recommender.features.history.seen_items.count(np.arange(1, 41, dtype=np.int32))
@@ -229,6 +250,24 @@ class TestTable:
         assert not report.seen_removed
         assert means(report)["table"]["ndcg@1"] == pytest.approx(2 / 3)
         assert means(report)["popularity"]["ndcg@1"] == pytest.approx(1 / 3)  # "a" for everybody
+
+    def test_a_table_says_itself_what_its_lists_repeat(self):
+        """Of a, b and c users 1 and 2 have seen two each; both come back to a."""
+        lists = self.lists([(1, "a", 1), (2, "a", 1)])
+        told = lists.replace_schema_metadata({"belfry.repeats": "only"})
+        again = events([(1, "a"), (2, "a"), (3, "a")])
+        report = evaluate_table(told, self.TRAIN, again, n=1, seed=0)
+        assert (report.repeats, report.seen_removed, report.n_users) == ("only", False, 2)
+        assert [system.name for system in report.systems] == ["popularity", "ItemKNN", "own items", "table"]
+        assert means(report)["table"]["ndcg@1"] == 1
+        assert left_out(report) == {
+            "no test row of an item that is in the catalogue and was seen before": 1,
+            "in part: 1 test rows of items that they had not seen before": 1,
+        }
+        with pytest.raises(TableError, match="2 rows with an item that its user has seen"):
+            evaluate_table(told, self.TRAIN, events([(1, "c")]), repeats="exclude", n=1, seed=0)
+        with pytest.raises(TableError, match=r"1 row with an item that its user has not seen \(first in row 0\)"):
+            evaluate_table(self.lists([(1, "c", 1)]), self.TRAIN, again, repeats="only", n=1, seed=0)
 
     def test_other_users_of_the_table_do_not_count(self):
         lists = self.lists([(1, "c", 1), (4, "b", 1), (99, "a", 1)])

@@ -184,7 +184,8 @@ def test_the_table_of_many(recommender: Recommender, users: list[int]) -> None:
     assert [str(kind) for kind in table.schema.types] == ["int64", "int32", "int64", "float", "string"]
     assert table["user_id"].to_pylist() == [user for user in asked for _ in range(3)]
     assert table["rank"].to_pylist() == [1, 2, 3] * len(asked)
-    assert table.schema.metadata == {b"belfry.run": recommender.run.name.encode(), b"belfry.stage": b"final"}
+    about = {b"belfry.run": recommender.run.name.encode(), b"belfry.stage": b"final", b"belfry.repeats": b"exclude"}
+    assert table.schema.metadata == about
 
 
 def test_blocks_of_users_give_what_all_at_once_give(
