@@ -128,8 +128,9 @@ class _Tables:
     def of(cls, retriever: CombinedRetriever, users: UserNums, features: FeatureTables, fold: Fold) -> "_Tables":
         """What `users` are proposed by a retriever that knows the fold's history."""
         exclude, later = fold.history.seen_or_disliked, fold.later.seen_items
-        proposed = retriever.propose(users, features, top_k=DEPTH, exclude=exclude)
-        values = normalised_scores(proposed, [source.quota for source in retriever.sources])
+        quotas = [source.quota for source in retriever.sources]
+        proposed = retriever.propose(users, features, top_k=min(DEPTH, quotas[0]), exclude=exclude)
+        values = normalised_scores(proposed, quotas)
         place = np.arange(len(proposed)) - proposed.starts[proposed.row_user]
         shape = (len(users), max(int(np.diff(proposed.starts).max(initial=0)), DEPTH + 1))
         cells = (proposed.row_user, place)

@@ -89,7 +89,7 @@ def choice_of(
 def slow_worth(board: Checkerboard, tables: Sequence[np.ndarray], weights: Sequence[float]) -> float:
     """Mean of recall@100 and NDCG@10 of the lists that sources of weights above 0 make together; one answer each."""
     used = [
-        Source(f"s{place}", Table(table, QUOTA if place else 100), QUOTA, weight)
+        Source(f"s{place}", Table(table, QUOTA), QUOTA, weight)
         for place, (table, weight) in enumerate(zip(tables, weights, strict=True))
         if weight
     ]
