@@ -8,7 +8,7 @@ PIP := PYTHONWARNINGS="ignore:Editable installation" $(BIN)/python -m pip instal
 # A process for each core; the tests of a file stay together, for they share what they train.
 PYTEST := $(BIN)/pytest -n auto --dist loadfile
 
-.PHONY: install run test test-all benchmark-features benchmark-ranking benchmark-ratings benchmark-retrieval benchmark-speed benchmark-transfer benchmark-training clean
+.PHONY: install run test test-all benchmark-everywhere benchmark-features benchmark-ranking benchmark-ratings benchmark-retrieval benchmark-speed benchmark-transfer benchmark-training clean
 
 install: $(INSTALLED)
 
@@ -33,6 +33,9 @@ test: $(VENV)/.tested  ## lint, types and the plain tests; with BELFRY_DATA also
 
 test-all: $(VENV)/.tested  ## every test; needs BELFRY_DATA
 	$(PYTEST) -m ""
+
+benchmark-everywhere: $(VENV)/.tested  ## docs/results/everywhere.md; fails where a plain rule is not beaten; needs BELFRY_DATA
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.everywhere --check
 
 benchmark-features: $(VENV)/.tested  ## the figures of docs/results/features.md, an hour; needs BELFRY_DATA
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.features

@@ -132,10 +132,10 @@ def key_of(*parts: str) -> str:
 
 
 @cache
-def code_state() -> str:
-    """Changes with any source file that figures depend on."""
+def code_state(folders: tuple[str, ...] = CODE_FOLDERS) -> str:
+    """Changes with any source file that figures depend on, which lie in `folders`."""
     digest = hashlib.sha256()
-    for folder in CODE_FOLDERS:
+    for folder in folders:
         for path in sorted((ROOT / folder).rglob("*.py")):
             digest.update(str(path.relative_to(ROOT)).encode() + path.read_bytes())
     return digest.hexdigest()[:16]

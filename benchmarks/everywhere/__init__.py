@@ -1,0 +1,1 @@
+"""The default preset beside plain rules, on every data set at hand."""
