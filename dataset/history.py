@@ -14,6 +14,7 @@ from belfry.dataset.interactions import (
     Positions,
     SeenItems,
     Times,
+    damped,
     differs_from_row_before,
     stretches,
 )
@@ -88,6 +89,14 @@ def history_bags(history: Interactions, users: UserNums, *, half_life: float, ma
     stops = by_user.starts[users + 1]
     counts = np.where(users > 0, np.minimum(stops - by_user.starts[users], max_length), 0)
     return make_bags(history.item_num[by_user.order[stretches(stops - counts, counts)]], counts, half_life=half_life)
+
+
+def weighted_bag(history: Interactions, user_num: int) -> tuple[ItemNums, Weights]:
+    """Items of a user, each once, and how much each counts: their row of `Interactions.weighted_matrix`."""
+    rows = history.by_user.of(user_num) if user_num else np.zeros(0, np.int64)
+    items, item_of_row = np.unique(history.item_num[rows], return_inverse=True)
+    weight = None if history.weight is None else history.weight[rows]
+    return items, damped(np.bincount(item_of_row, weight, len(items)).astype(np.float32))
 
 
 def padded_bags(

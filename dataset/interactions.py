@@ -34,6 +34,11 @@ def differs_from_row_before(*keys: npt.NDArray[np.generic]) -> Mask:
     return differs
 
 
+def damped(totals: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """[n] 1 + log(w) for w >= 1, and w below: how much watches of one pair count that weigh w altogether."""
+    return np.where(totals > 1, 1 + np.log(np.maximum(totals, 1)), totals).astype(np.float32)
+
+
 @dataclass(frozen=True)
 class UserRows:
     """Rows of a table grouped by user: those of user u are `order[starts[u] : starts[u + 1]]`."""
@@ -179,7 +184,7 @@ class Interactions:
 
     @cached_property
     def weighted_matrix(self) -> "scipy.sparse.csr_matrix[np.float32]":
-        """`matrix` with 1 + log(w) for a pair whose watches weigh w >= 1 altogether, and w where they weigh less.
+        """`matrix` with `damped(w)` for a pair whose watches weigh w altogether.
 
         Repeated watches count as well as the column of weights does, so w is a number of plays, visits or purchases.
         """
@@ -187,7 +192,7 @@ class Interactions:
         weight = np.ones(len(self), np.float32) if self.weight is None else self.weight
         cells = (weight[known], (self.user_num[known], self.item_num[known]))
         totals = scipy.sparse.csr_matrix(cells, shape=self.matrix.shape)
-        totals.data = np.where(totals.data > 1, 1 + np.log(np.maximum(totals.data, 1)), totals.data)
+        totals.data = damped(totals.data)
         return totals
 
     @cached_property

@@ -15,7 +15,7 @@ from belfry.dataset.similarity import ease_weights
 from belfry.dataset.vocabulary import ItemNums, UserNums
 from belfry.layers.config import ModelConfig
 from belfry.layers.model import ArrayModel
-from belfry.retrieval.dense import blocks, stack, top_candidates
+from belfry.retrieval.dense import ScoreTable, blocks, stack, top_candidates
 
 
 class EASEConfig(ModelConfig):
@@ -68,6 +68,8 @@ class EASE(ArrayModel[EASEConfig]):
     ) -> Candidates:
         """Lists by `features.history`, which may be newer than the history of the fit."""
         weights = self.learned["weights"]
+        if len(users) == 1:
+            return top_candidates(users, self._scores_of_one(users, features), exclude, top_k, "ease", only)
         parts = []
         for block in blocks(len(users), len(weights)):
             read = self._histories(users[block], features)
@@ -75,6 +77,19 @@ class EASE(ArrayModel[EASEConfig]):
             scores[np.diff(read.indptr) == 0] = -np.inf
             parts.append(top_candidates(users[block], scores, exclude, top_k, "ease", only))
         return stack(parts)
+
+    def _scores_of_one(self, users: UserNums, features: FeatureTables) -> ScoreTable:
+        """[1, n_items + 1] of one user: not worth the load of a sparse library."""
+        weights, history = self.learned["weights"], features.history
+        if self.config.half_life is None:
+            items = history.seen_items.of(int(users[0]))
+            own = np.ones(len(items), np.float32)
+        else:
+            bags = history_bags(history, users, half_life=self.config.half_life, max_length=len(weights))
+            items, own = bags.item_num, bags.recency
+        if not len(items):
+            return np.full((1, len(weights)), -np.inf, np.float32)
+        return np.asarray(own @ weights[items])[np.newaxis]
 
     def _histories(self, users: UserNums, features: FeatureTables) -> "scipy.sparse.csr_matrix[np.float32]":
         """[n_users, n_items + 1] the weight of each watch."""

@@ -1,8 +1,8 @@
 """NeighbourRetriever: what the items of a history say for others, by one sparse table of item-to-item weights."""
 
 from abc import abstractmethod
-from pathlib import Path
-from typing import Annotated, ClassVar, Self, TypeVar
+from functools import cached_property
+from typing import Annotated, Self, TypeVar
 
 import numpy as np
 import scipy  # its parts load when they are used
@@ -11,12 +11,12 @@ from pydantic import Field
 from belfry.dataset.candidates import Candidates
 from belfry.dataset.errors import InputError
 from belfry.dataset.features import FeatureTables
-from belfry.dataset.history import history_bags
-from belfry.dataset.interactions import Interactions, SeenItems
+from belfry.dataset.history import history_bags, weighted_bag
+from belfry.dataset.interactions import Interactions, SeenItems, stretches
 from belfry.dataset.vocabulary import ItemNums, UserNums
 from belfry.layers.config import ModelConfig
-from belfry.layers.model import Model
-from belfry.retrieval.dense import blocks, stack, top_candidates, top_sparse_candidates
+from belfry.layers.model import ArrayModel
+from belfry.retrieval.dense import ScoreTable, blocks, stack, top_candidates, top_sparse_candidates
 
 HalfLife = Annotated[
     float | None,
@@ -39,14 +39,15 @@ class NeighbourConfig(ModelConfig):
     half_life: HalfLife = None
 
 
-class NeighbourRetriever(Model[NeighbourConfigT, "scipy.sparse.csr_matrix[np.float32]"]):
+class NeighbourRetriever(ArrayModel[NeighbourConfigT]):
     """score(u, i) = sum over the items j that u has watched of w_uj s_ji; `weights` gives s, a family's own.
 
     w_uj is the entry of `Interactions.weighted_matrix`, or the recency weight of the watch under `half_life`. Items
     whose score is 0 are not returned, so a cold user gets none.
     """
 
-    weights_file: ClassVar[str] = "weights.npz"
+    # s as compressed rows: items scored by watched item j, and how much, are `start[j] : start[j + 1]` of the other two
+    array_names = ("start", "scored", "weight")
 
     def check(self, history: Interactions, features: FeatureTables) -> None:
         """Refuse a half-life without an order.
@@ -62,7 +63,9 @@ class NeighbourRetriever(Model[NeighbourConfigT, "scipy.sparse.csr_matrix[np.flo
 
     def fit(self, history: Interactions, features: FeatureTables, *, seed: int) -> Self:
         """Compute the weights; `features` and `seed` are not used."""
-        self._learned = self.weights(history)
+        weights = self.weights(history)
+        self._learned = {"start": weights.indptr, "scored": weights.indices, "weight": weights.data}
+        self.__dict__.pop("_matrix", None)
         return self
 
     @abstractmethod
@@ -73,18 +76,38 @@ class NeighbourRetriever(Model[NeighbourConfigT, "scipy.sparse.csr_matrix[np.flo
         self, users: UserNums, features: FeatureTables, *, top_k: int, exclude: SeenItems, only: ItemNums | None = None
     ) -> Candidates:
         """Lists by `features.history`, which may be newer than the history of the fit."""
-        weights, kind = self.learned, self.config.kind
+        if len(users) == 1:
+            return top_candidates(users, self._scores_of_one(users, features), exclude, top_k, self.config.kind, only)
         parts = []
-        for block in blocks(len(users), weights.shape[0]):
+        for block in blocks(len(users), len(features.history.items) + 1):
             asked = users[block]
-            scores = self._histories(asked, features) @ weights
-            if scores.nnz > _DENSE_SHARE * len(asked) * weights.shape[0]:
+            scores = self._histories(asked, features) @ self._matrix
+            if scores.nnz > _DENSE_SHARE * len(asked) * scores.shape[1]:
                 table = scores.toarray()
                 table[table == 0] = -np.inf
-                parts.append(top_candidates(asked, table, exclude, top_k, kind, only))
+                parts.append(top_candidates(asked, table, exclude, top_k, self.config.kind, only))
             else:
-                parts.append(top_sparse_candidates(asked, scores, exclude, top_k, kind, only))
+                parts.append(top_sparse_candidates(asked, scores, exclude, top_k, self.config.kind, only))
         return stack(parts)
+
+    @cached_property
+    def _matrix(self) -> "scipy.sparse.csr_matrix[np.float32]":
+        start, scored, weight = (self.learned[name] for name in self.array_names)
+        return scipy.sparse.csr_matrix((weight, scored, start), shape=(len(start) - 1, len(start) - 1))
+
+    def _scores_of_one(self, users: UserNums, features: FeatureTables) -> ScoreTable:
+        """[1, n_items + 1] the scores of one user, -inf where there is none; not worth the load of a sparse library."""
+        start, scored, weight = (self.learned[name] for name in self.array_names)
+        history, half_life = features.history, self.config.half_life
+        if half_life is None:
+            items, own = weighted_bag(history, int(users[0]))
+        else:
+            bags = history_bags(history, users, half_life=half_life, max_length=MAX_HISTORY)
+            items, own = bags.item_num, bags.recency
+        counts = (start[items + 1] - start[items]).astype(np.int64)
+        places = stretches(start[items].astype(np.int64), counts)
+        scores = np.bincount(scored[places], np.repeat(own, counts) * weight[places], len(start) - 1)
+        return np.where(scores > 0, scores, -np.inf).astype(np.float32)[np.newaxis]
 
     def _histories(self, users: UserNums, features: FeatureTables) -> "scipy.sparse.csr_matrix[np.float32]":
         """[n_users, n_items + 1] the weight of each watch."""
@@ -93,13 +116,3 @@ class NeighbourRetriever(Model[NeighbourConfigT, "scipy.sparse.csr_matrix[np.flo
         bags = history_bags(features.history, users, half_life=self.config.half_life, max_length=MAX_HISTORY)
         shape = (len(users), len(features.history.items) + 1)
         return scipy.sparse.csr_matrix((bags.recency, (bags.row, bags.item_num)), shape=shape)
-
-    def save(self, directory: Path) -> None:
-        super().save(directory)
-        scipy.sparse.save_npz(directory / self.weights_file, self.learned, compressed=False)
-
-    @classmethod
-    def load(cls, directory: Path) -> Self:
-        model = cls._of_saved_config(directory)
-        model._learned = scipy.sparse.csr_matrix(scipy.sparse.load_npz(directory / cls.weights_file))
-        return model
