@@ -124,9 +124,9 @@ def lists_shown(
 
 def differences(one: Lists, other: Lists) -> set[str]:
     """What is not the same in the lists of the users of both."""
-    both = np.intersect1d(one.users, other.users)
+    both, in_one, in_other = np.intersect1d(one.users, other.users, assume_unique=True, return_indices=True)
     assert len(both) >= 10
-    one, other = (lists.select(np.searchsorted(lists.users, both)) for lists in (one, other))
+    one, other = one.select(in_one), other.select(in_other)
     assert one.names == other.names
     if one.starts.tolist() != other.starts.tolist() or one.items.tolist() != other.items.tolist():
         return {"candidates"}
