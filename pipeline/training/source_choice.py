@@ -112,7 +112,11 @@ def _tell(choice: SourceChoice) -> None:
         verdict = "is left out: it adds nothing clear" if weight is None else f"weight {weight:.2f}"
         added = "" if gain is None else f", added {gain:.4f}"
         log.info("source %r: mean of recall@100 and NDCG@10 %.4f alone%s; %s", name, worth, added, verdict)
-    log.info("sources together: %.4f", choice.worth)
+    counting = [name for name, weight in choice.weights.items() if weight]
+    if len(counting) == 1:
+        log.info("source %r orders the candidates alone: no other adds anything clear to its lists", counting[0])
+    else:
+        log.info("sources together: %.4f", choice.worth)
 
 
 @dataclass(frozen=True)
