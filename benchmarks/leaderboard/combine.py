@@ -12,7 +12,7 @@ from belfry.dataset.interactions import SeenItems
 from belfry.dataset.prepare import Data
 from belfry.dataset.split import Split
 from belfry.dataset.vocabulary import Numbers
-from belfry.pipeline.training.source_weights import learn_weights
+from belfry.pipeline.training.source_choice import choose_sources
 from belfry.retrieval.blend import CombinedRetriever, Source
 from benchmarks.leaderboard.measure import TOP_K, mean_recall, result_of, scored
 from benchmarks.leaderboard.results import VALIDATION, Chosen, Result, Store, seed_name
@@ -45,8 +45,7 @@ def choose(combination: Combination, case: Case, data: Data, store: Store) -> Ch
     features = data.features(inner.train)
     retriever = _combined(combination, case, store, VALIDATION, dict.fromkeys(combination.parts, 1.0))
     users = _users(combination, case, store, VALIDATION)
-    free = [place > 0 for place in range(len(combination.parts))]
-    weights = learn_weights(retriever, free, users, features, Fold(inner.train, inner.test))
+    weights = choose_sources(retriever, {}, frozenset(), users, features, Fold(inner.train, inner.test)).weights
     lists = _combined(combination, case, store, VALIDATION, weights).retrieve(
         users, features, top_k=TOP_K, exclude=inner.train.seen_items
     )

@@ -11,7 +11,6 @@ import pyarrow.parquet as pq
 
 from belfry.pipeline.runs.manifest import MANIFEST, Manifest, read_manifest
 from belfry.pipeline.training.train import LAST_FIRST_STAGE
-from belfry.ranking.features.groups.cooccurrence import SessionCooccurrence
 from belfry.ranking.features.groups.times import WINDOWS, WatchTimes
 
 
@@ -61,8 +60,24 @@ class Run:
     @property
     def pair_tables(self) -> dict[str, tuple[int, int]]:
         """Shapes of the ranker's arrays with a row for each item."""
-        path = self.folder / "serving" / "ranker" / "pair_features.npz"
-        return _tables_in(path, self.n_items) if path.is_file() else {}
+        return _tables_in(self._pair_arrays, self.n_items) if self._pair_arrays.is_file() else {}
+
+    @property
+    def neighbours(self) -> dict[str, tuple[float, int]]:
+        """Of each group of neighbours: the mean count of a watch, and of how many watches of a user they are read."""
+        if not self._pair_arrays.is_file():
+            return {}
+        watched = pq.read_table(self.folder / "history.parquet", columns=["item_num"])["item_num"].to_numpy()
+        with np.load(self._pair_arrays) as arrays:
+            groups = [name.partition("/")[0] for name in arrays.files if name.endswith("/neighbour")]
+            return {
+                group: (float(np.diff(arrays[f"{group}/start"])[watched].mean()), int(arrays[f"{group}/n_recent"]))
+                for group in groups
+            }
+
+    @property
+    def _pair_arrays(self) -> Path:
+        return self.folder / "serving" / "ranker" / "pair_features.npz"
 
     @property
     def largest_table(self) -> int:
@@ -124,20 +139,17 @@ def _source_work(run: Run, length: float) -> Iterator[Need]:
 
 
 def _feature_work(run: Run, length: float, k: int) -> Iterator[Need]:
-    """Neighbours and weights of pairs are read of each watch, counts at both ends of each window of time, factors of
-    watches and candidates.
-
-    Neighbours by recency are read of the newest watches alone.
+    """Neighbours and weights of pairs are read of each watch that counts, counts at both ends of each window of time,
+    factors of watches and candidates.
     """
     settings = run.manifest.config["pair_features"]
     assert isinstance(settings, dict)
     newest = min(length, float(str(settings["recent_history"])))
-    neighbours, pairs, counts, factors = 0.0, 0.0, 0.0, 0.0
+    neighbours = sum(min(length, n_recent) * n_neighbours for n_neighbours, n_recent in run.neighbours.values())
+    pairs, counts, factors = 0.0, 0.0, 0.0
     for name, (_, width) in run.pair_tables.items():
-        group, _, array = name.partition("/")
-        if array == "neighbour":
-            neighbours += (length if group == SessionCooccurrence.name else newest) * width
-        elif array == "table":  # of EASE, read by both weightings
+        _, _, array = name.partition("/")
+        if array == "table":  # of EASE, read by both weightings
             pairs += (length + newest) * k
         elif name == f"{WatchTimes.name}/count":
             counts += 2 * len(WINDOWS) * k

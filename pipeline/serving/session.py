@@ -25,7 +25,7 @@ def session_tables(features: FeatureTables, user: int, fresh: ItemNums) -> Featu
     known = features.history
     rows = known.by_user.of(user) if user else np.zeros(0, np.int64)
     item_num = np.concatenate([known.item_num[rows], fresh]).astype(np.int32)
-    timestamp_s, rating = known.timestamp_s, known.rating
+    timestamp_s, rating, weight = known.timestamp_s, known.rating, known.weight
     history = Interactions(
         users=_ONE_USER,
         items=known.items,
@@ -33,6 +33,7 @@ def session_tables(features: FeatureTables, user: int, fresh: ItemNums) -> Featu
         item_num=item_num,
         timestamp_s=None if timestamp_s is None else np.append(timestamp_s[rows], np.full(len(fresh), features.now_s)),
         rating=None if rating is None else np.append(rating[rows], np.full(len(fresh), np.nan, np.float32)),
+        weight=None if weight is None else np.append(weight[rows], np.ones(len(fresh), np.float32)),
         rows_in_order=known.rows_in_order,
         dislikes=None if known.dislikes is None else _alone(known.dislikes.of(user)),
     )

@@ -120,23 +120,28 @@ class _Tables:
     """What all sources propose to each of n users, a row of cells for each, padded behind."""
 
     values: npt.NDArray[np.float32]  # [n_sources, n_users, longest] normalised scores
-    present: Mask  # [n_users, longest]
+    brought: Mask  # [n_sources, n_users, longest] whether the source proposed it
     is_hit: Mask  # [n_users, longest] whether the user came to watch it
     n_relevant: npt.NDArray[np.int64]  # [n_users]
 
     @classmethod
     def of(cls, retriever: CombinedRetriever, users: UserNums, features: FeatureTables, fold: Fold) -> "_Tables":
         """What `users` are proposed by a retriever that knows the fold's history."""
-        later = fold.later.seen_items
-        proposed = retriever.propose(users, features, top_k=DEPTH, exclude=fold.exclude)
-        values = normalised_scores(proposed, [source.quota for source in retriever.sources])
+        later, quotas = fold.later.seen_items, [source.quota for source in retriever.sources]
+        proposed = retriever.propose(users, features, top_k=min(DEPTH, quotas[0]), exclude=fold.exclude)
+        values = normalised_scores(proposed, quotas)
         place = np.arange(len(proposed)) - proposed.starts[proposed.row_user]
         shape = (len(users), max(int(np.diff(proposed.starts).max(initial=0)), DEPTH + 1))
         cells = (proposed.row_user, place)
         table = np.zeros((values.shape[1], *shape), np.float32)
-        present, is_hit = np.zeros(shape, np.bool_), np.zeros(shape, np.bool_)
-        table[:, *cells], present[cells], is_hit[cells] = values.T, True, _hits(proposed, users, later)
-        return cls(table, present, is_hit, later.count(users))
+        brought, is_hit = np.zeros(table.shape, np.bool_), np.zeros(shape, np.bool_)
+        assert proposed.source_rank is not None
+        table[:, *cells], brought[:, *cells], is_hit[cells] = (
+            values.T,
+            proposed.source_rank.T > 0,
+            _hits(proposed, users, later),
+        )
+        return cls(table, brought, is_hit, later.count(users))
 
     @cached_property
     def _ideal(self) -> Worths:
@@ -145,13 +150,14 @@ class _Tables:
         return best
 
     def worths(self, weights: npt.NDArray[np.float64]) -> Worths:
-        """Of the lists by the weighted sum of the scores, of sources whose weight is not 0."""
+        """Of the lists of sources whose weight is not 0, by the weighted sum of their scores."""
         used = np.flatnonzero(weights)
         score = np.tensordot(weights[used].astype(np.float32), self.values[used], 1)
-        score[~self.present] = -np.inf
+        score[~self.brought[used].any(axis=0)] = -np.inf
         top = np.argpartition(score, -DEPTH, axis=1)[:, -DEPTH:]
-        found = np.take_along_axis(self.is_hit, top, axis=1)
-        order = np.argsort(-np.take_along_axis(score, top, axis=1), axis=1, kind="stable")[:, :HEAD]
+        top_score = np.take_along_axis(score, top, axis=1)
+        found = np.take_along_axis(self.is_hit, top, axis=1) & (top_score > -np.inf)
+        order = np.argsort(-top_score, axis=1, kind="stable")[:, :HEAD]
         head = np.take_along_axis(found, order, axis=1)
         ndcg = (head / np.log2(np.arange(HEAD) + 2)).sum(axis=1) / self._ideal
         worths: Worths = (found.sum(axis=1) / self.n_relevant + ndcg) / 2

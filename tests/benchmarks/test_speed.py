@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from belfry.dataset.sources.demo import generate
+from belfry.pipeline.runs.tables import load_tables
 from benchmarks.speed.cases import Case, write_case
 from benchmarks.speed.contestants import CONTESTANTS, LISTS
 from benchmarks.speed.floor import Run, last_stage_work, table_work
@@ -43,9 +44,15 @@ def test_the_floor_counts_what_a_run_holds(tiny_run: Path) -> None:
     dim = np.load(vectors).shape[1]
     assert search.flops == pytest.approx(2 * (length + opened.n_items) * dim)
     tables = opened.pair_tables
-    read = {"cosine": min(length, 32), "followers": min(length, 32), "cooccurrence": length}
-    neighbours = sum(n * tables[f"{group}/neighbour"][1] for group, n in read.items())
+    read = dict.fromkeys(("cosine", "bm25", "rules"), min(length, 32)) | {"next": 1, "cooccurrence": length}
+    assert opened.neighbours.keys() == read.keys()
+    neighbours = sum(n * opened.neighbours[group][0] for group, n in read.items())
     assert needs["pair features: neighbours"].lookups == pytest.approx(neighbours)
+    watched = load_tables(tiny_run)[0].history.item_num
+    with np.load(tiny_run / "serving" / "ranker" / "pair_features.npz") as arrays:
+        starts = arrays["rules/start"]
+    of_each = [starts[item + 1] - starts[item] for item in watched]
+    assert opened.neighbours["rules"] == (pytest.approx(np.mean(of_each)), 32)
     assert needs["pair features: counts by time"].lookups == 6 * k
     of_pairs = needs["pair features: weights of pairs of items"]
     assert of_pairs.lookups == pytest.approx((length + min(length, 32)) * k)

@@ -89,6 +89,23 @@ def test_select_keeps_the_asked_users():
     assert (kept.item_num.tolist(), kept.rank.tolist(), kept.origin.tolist()) == ([3], [1], [0])
 
 
+def test_of_users_asks_for_some_alone():
+    users = np.array([4, 0, 6, 9], np.int32)
+    row_user, item_num, score = columns_of([(0, 1, 0.5), (0, 2, 0.4), (2, 3, 0.5), (3, 7, 0.5), (3, 8, 0.1)])
+    found = take_top_k(users, row_user, item_num, score, top_k=5, origins=("one", "two"))
+    source_score = np.arange(10, dtype=np.float32).reshape(5, 2)
+    found = replace(found, source_score=source_score, source_rank=source_score.astype(np.int32))
+    own = found.of_users(np.array([1, 3]))
+
+    assert own.users.tolist() == [0, 9]
+    assert own.row_user.tolist() == [1, 1]
+    assert own.starts.tolist() == [0, 0, 2]
+    assert (own.item_num.tolist(), own.rank.tolist()) == ([7, 8], [1, 2])
+    assert own.source_score.tolist() == [[6, 7], [8, 9]] == own.source_rank.tolist()
+    nobody = found.of_users(np.zeros(0, np.int64))
+    assert (len(nobody), nobody.users.tolist(), nobody.starts.tolist()) == (0, [], [0])
+
+
 def test_scores_and_ranks_of_sources_go_with_their_row():
     users = np.array([4, 6], np.int32)
     row_user, item_num, score = columns_of([(1, 5, 0.1), (0, 1, 0.5), (0, 3, 0.7), (0, 2, 0.6)])

@@ -53,6 +53,26 @@ def test_given_vocabularies_are_used_even_when_empty():
     assert interactions.matrix.nnz == 0
 
 
+def test_the_weighted_matrix_counts_repeated_watches_and_weights():
+    """w below 1 stays; from 1 on it is 1 + log(w)."""
+    table = pa.table({"user_id": [1, 1, 1, 2, 2, 2], "item_id": [1, 1, 1, 1, 2, 2]})
+    plain = Interactions.from_table(table).weighted_matrix
+    expected = [[0, 0, 0], [0, 1 + np.log(3), 0], [0, 1, 1 + np.log(2)]]
+    np.testing.assert_allclose(plain.toarray(), expected, rtol=1e-6)
+    assert plain.dtype == np.float32 and plain.has_canonical_format
+    weight = pa.array([0.25, 0.25, 0.25, 4, 0.5, 2], pa.float32())
+    weighed = Interactions.from_table(table.append_column("weight", weight)).weighted_matrix
+    expected = [[0, 0, 0], [0, 0.75, 0], [0, 1 + np.log(4), 1 + np.log(2.5)]]
+    np.testing.assert_allclose(weighed.toarray(), expected, rtol=1e-6)
+
+
+def test_the_weighted_matrix_of_single_watches_is_the_matrix(interactions):
+    once = interactions.select(np.unique(interactions.user_num * 10 + interactions.item_num, return_index=True)[1])
+    assert (once.weighted_matrix != once.matrix).nnz == 0
+    stranger = Interactions.from_table(TABLE, users=Vocabulary(pa.array(["al"])), items=Vocabulary(pa.array([10])))
+    assert stranger.weighted_matrix.toarray().tolist() == [[0, 0], [0, 1]]
+
+
 def test_by_user_is_oldest_first_and_keeps_the_source_s_order_on_ties(interactions):
     rows = interactions.by_user
     assert [rows.of(user_num).tolist() for user_num in range(4)] == [[], [3, 1], [4, 0, 2], [5]]

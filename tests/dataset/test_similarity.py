@@ -1,4 +1,8 @@
-"""Singular vectors, items that follow one another, and the largest entries of rows."""
+"""Singular vectors, neighbours by BM25, sequential rules, and the largest entries of rows."""
+
+import itertools
+import math
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -6,8 +10,17 @@ import pytest
 import scipy.sparse as sp
 from threadpoolctl import threadpool_limits
 
+from belfry.dataset import similarity
 from belfry.dataset.interactions import Interactions
-from belfry.dataset.similarity import followers, largest_of_rows, truncated_svd
+from belfry.dataset.similarity import (
+    bm25_neighbours,
+    ease_weights,
+    item_rarity,
+    largest_of_rows,
+    once_for_a_history,
+    sequential_rules,
+    truncated_svd,
+)
 
 
 def random_matrix(n_rows: int, n_columns: int, density: float = 0.2) -> "sp.csr_matrix[np.float32]":
@@ -65,22 +78,141 @@ def test_a_matrix_of_low_rank_has_no_more_vectors_than_that() -> None:
     assert factors.shape == (5, 1)
 
 
-def test_followers_by_hand() -> None:
+# Rarity, BM25 and sequential rules.
+
+
+def history_of(n_users: int = 25, n_items: int = 12, n_events: int = 150, seed: int = 0) -> Interactions:
+    """Repeated watches, equal times, weights below and above 1; rows in no order."""
+    generator = np.random.default_rng(seed)
+    table = pa.table(
+        {
+            "user_id": [*range(1, n_users + 1), *generator.integers(1, n_users + 1, n_events)],
+            "item_id": [*(np.arange(n_users) % n_items + 1), *generator.integers(1, n_items + 1, n_events)],
+            "timestamp_s": generator.integers(0, 40, n_users + n_events),
+            "weight": generator.choice([0.5, 1.0, 3.0], n_users + n_events).astype(np.float32),
+        }
+    )
+    return Interactions.from_table(table)
+
+
+def slow_rarity(history: Interactions) -> list[float]:
+    """By item number; of the unknown one, whom nobody watched, as of any."""
+    watched_by = [set(history.user_num[history.item_num == item].tolist()) for item in range(len(history.items) + 1)]
+    return [math.log(1 + len(history.users) / (1 + len(users))) for users in watched_by]
+
+
+def largest_alone(table: np.ndarray, n_kept: int) -> np.ndarray:
+    """`table` with 0 for all but the largest of each row, equal ones by column."""
+    kept = np.zeros_like(table)
+    for row, values in enumerate(table):
+        columns = np.argsort(-values, kind="stable")[:n_kept]
+        kept[row, columns] = values[columns]
+    return kept
+
+
+def test_what_few_watch_is_rare() -> None:
+    """Of three users one watched item 1, two item 2."""
+    history = Interactions.from_table(pa.table({"user_id": [1, 2, 3, 3], "item_id": [1, 2, 2, 2]}))
+    np.testing.assert_allclose(item_rarity(history), np.log([1 + 3 / 1, 1 + 3 / 2, 1 + 3 / 3]))
+    np.testing.assert_allclose(item_rarity(history_of()), slow_rarity(history_of()))
+
+
+@pytest.mark.parametrize("n_neighbours", [4, 99])
+def test_bm25_is_the_formula(n_neighbours: int) -> None:
+    history, k1, b = history_of(), 1.5, 0.4
+    rarity, n_numbers = slow_rarity(history), len(history.items) + 1
+    share = np.zeros((len(history.users) + 1, n_numbers))
+    watched = [np.unique(history.item_num[history.user_num == user]) for user in range(len(share))]
+    mean_length = np.mean([len(items) for items in watched[1:]])
+    assert history.weight is not None
+    for user, items in enumerate(watched):
+        for item in items:
+            total = history.weight[(history.user_num == user) & (history.item_num == item)].sum()
+            count = 1 + math.log(total) if total > 1 else total
+            saturation = k1 * (1 - b + b * len(items) / mean_length)
+            share[user, item] = rarity[item] * count * (k1 + 1) / (count + saturation)
+    expected = share.T @ share
+    np.fill_diagonal(expected, 0)
+    found = bm25_neighbours(history, n_neighbours=n_neighbours, k1=k1, b=b)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found.toarray(), largest_alone(expected, n_neighbours), rtol=1e-5)
+
+
+def test_blocks_of_items_change_no_neighbour(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = bm25_neighbours(history_of(), n_neighbours=3)
+    monkeypatch.setattr(similarity, "_STORED_PER_BLOCK", 30)
+    assert (bm25_neighbours(history_of(), n_neighbours=3) != whole).nnz == 0
+
+
+@pytest.mark.parametrize(("n_steps", "backward"), [(1, 0.0), (3, 0.0), (3, 0.5), (500, 1.0)])
+@pytest.mark.parametrize("n_neighbours", [4, 99])
+def test_rules_are_sums_over_pairs_of_events(n_steps: int, backward: float, n_neighbours: int) -> None:
+    history = history_of()
+    rarity, n_numbers = slow_rarity(history), len(history.items) + 1
+    expected = np.zeros((n_numbers, n_numbers))
+    for user in range(1, len(history.users) + 1):
+        items = history.item_num[history.by_user.of(user)]
+        for (first, one), (second, other) in itertools.combinations(enumerate(items), 2):
+            if one != other and second - first <= n_steps:
+                said = rarity[one] * rarity[other] / math.sqrt(second - first)
+                expected[one, other] += said
+                expected[other, one] += backward * said
+    found = sequential_rules(history, n_steps=n_steps, backward=backward, n_neighbours=n_neighbours)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found.toarray(), largest_alone(expected, n_neighbours), rtol=1e-5)
+
+
+def test_rules_by_hand() -> None:
     """User 1: items 1, 2, 1; user 2: 1, 3. Up to two steps apart; item 1 does not follow itself."""
     table = pa.table({"user_id": [1, 1, 1, 2, 2], "item_id": [1, 2, 1, 1, 3]})
+    common, rare = math.log(1 + 2 / 3), math.log(1 + 2 / 2)  # of two users both watched item 1, one 2 and 3 each
     expected = np.zeros((4, 4))
-    expected[1, 2] = 1 / np.sqrt((3 + 5) * (1 + 5))
-    expected[2, 1] = 1 / np.sqrt((1 + 5) * (3 + 5))
-    expected[1, 3] = 1 / np.sqrt((3 + 5) * (1 + 5))
+    expected[1, 2] = expected[2, 1] = expected[1, 3] = common * rare
     history = Interactions.from_table(table)
-    np.testing.assert_allclose(followers(history, n_steps=2).toarray(), expected, rtol=1e-6)
+    found = sequential_rules(history, n_steps=2, backward=0, n_neighbours=9)
+    np.testing.assert_allclose(found.toarray(), expected, rtol=1e-6)
 
 
-def test_followers_further_apart_count_less() -> None:
-    table = pa.table({"user_id": [1, 1, 1], "item_id": [1, 2, 3]})
-    history = Interactions.from_table(table)
-    assert followers(history, n_steps=1)[1, 3] == 0
-    assert followers(history, n_steps=2)[1, 3] == pytest.approx(1 / 2 / 6)
+def test_one_event_makes_no_rule() -> None:
+    history = Interactions.from_table(pa.table({"user_id": [1], "item_id": [1]}))
+    assert sequential_rules(history, n_steps=5, backward=1, n_neighbours=9).nnz == 0
+
+
+def test_what_is_asked_for_again_is_computed_once() -> None:
+    """By argument and by history: a part of one is another, and no equal copy shares what was kept."""
+    calls = []
+
+    @once_for_a_history
+    def count(history: Interactions, *, depth: int) -> int:
+        calls.append(depth)
+        return len(history) * depth
+
+    history = history_of()
+    assert count(history, depth=2) == count(history, depth=2) == 2 * len(history)
+    assert calls == [2]
+    assert count(history, depth=3) == 3 * len(history)
+    part = history.select(np.arange(10))
+    assert count(part, depth=2) == 20
+    assert count(replace(history), depth=2) == 2 * len(history)
+    assert calls == [2, 3, 2, 2]
+
+
+def test_a_source_and_the_features_share_one_table() -> None:
+    history = history_of()
+    assert bm25_neighbours(history, n_neighbours=5) is bm25_neighbours(history, n_neighbours=5)
+    assert bm25_neighbours(history, n_neighbours=5) is not bm25_neighbours(history, n_neighbours=6)
+    rules = {"n_steps": 2, "backward": 0.5, "n_neighbours": 5}
+    assert sequential_rules(history, **rules) is sequential_rules(history, **rules)
+    assert ease_weights(history, l2=3) is ease_weights(history, l2=3)
+
+
+@pytest.mark.parametrize("l2", [0.5, 12.0])
+def test_ease_is_the_closed_form_regularised_by_the_root_of_the_users(l2: float) -> None:
+    history = history_of()
+    matrix = history.matrix.toarray().astype(np.float64)
+    inverse = np.linalg.inv(matrix.T @ matrix + l2 * math.sqrt(25) * np.eye(matrix.shape[1]))
+    expected = np.eye(len(inverse)) - inverse / np.diag(inverse)
+    np.testing.assert_allclose(ease_weights(history, l2=l2), expected, atol=1e-6)
 
 
 def test_the_largest_of_each_row_equal_ones_by_column() -> None:

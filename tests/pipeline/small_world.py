@@ -62,4 +62,4 @@ def quick_stage(data: Data, history: Interactions) -> FirstStage:
     popularity = Popularity(PopularityConfig(half_life_days=14, segment_smoothing=2)).fit(history, features, seed=0)
     neighbours = ItemKNN(ItemKNNConfig()).fit(history, features, seed=0)
     retriever = combine([Source("item_knn", neighbours, 12, 1.0), Source("popularity", popularity, 6, 1.0)])
-    return FirstStage(features, {}, Tuning({}, {}), popularity, retriever)
+    return FirstStage(features, {}, Tuning(PipelineConfig(), {}, {}), popularity, retriever)

@@ -132,10 +132,14 @@ def test_what_is_held_back_cannot_be_seen(data: Data, holdout: Holdout, change) 
         assert differences(before, after) == set()
 
 
+RECENT_POPULARITY = 'sources=[{model={kind="popularity", half_life_days=14}, quota=10}]'
+
+
 def trained_stage(data: Data, history: Interactions) -> FirstStage:
     """As training makes it for every fold but the first, which decides on epochs and weights by what it holds back."""
-    tuning = Tuning({"two_tower": 1}, {"two_tower": 1.0, "popularity": 0.5})
-    return fit_first_stage(data, history, config_of("time"), seed=0, tuning=tuning)
+    config = config_of("time", RECENT_POPULARITY)
+    tuning = Tuning(config, {"two_tower": 1}, {"two_tower": 1.0, "popularity": 0.5})
+    return fit_first_stage(data, history, config, seed=0, tuning=tuning)
 
 
 def test_nor_by_towers(data: Data) -> None:
@@ -211,7 +215,9 @@ def history_of_all_events(patch: pytest.MonkeyPatch, data: Data) -> None:
                 "segment.group",
                 "near_4",
                 "cosine_recency",
-                "followers_recency",
+                "bm25_uniform",
+                "rules_half_life_2",
+                "next_newest",
                 "ease_uniform",
             },
         ),

@@ -114,9 +114,10 @@ def test_words_of_the_columns_of_pair_features() -> None:
         "retrieval's order": {"log_rank"} | and_places("score"),
         "source a": {"score_a", "log_rank_in_a"},
         "source in_b": {"score_in_b", "log_rank_in_in_b"},
-        "similarity to what was watched": and_places("cosine_recency", "ease_uniform", "ease_recency", "svd_16")
-        | and_places("ease_liked", "ease_disliked"),
-        "watched after one another": and_places("followers_recency"),
+        "similarity to what was watched": and_places("ease_uniform", "ease_recency", "ease_liked", "ease_disliked")
+        | and_places("svd_16", "svd_48", "cosine_recency", "bm25_recency", "bm25_uniform"),
+        "watched after one another": and_places("rules_half_life_0.5", "rules_half_life_2", "rules_half_life_20")
+        | and_places("rules_second_newest", "rules_third_newest", "next_newest"),
         "watched in one sitting": and_places("cooccurrence_uniform", "cooccurrence_recency"),
         "popularity": and_places("popularity"),
         "watches at that time": {"near_1", "near_16", "lift_1", "lift_4", "lift_16"} | and_places("near_4"),

@@ -15,8 +15,9 @@ from belfry.ranking.features.history import UNIFORM, WEIGHTINGS
 class Svd(FeatureGroup):
     """`svd_<f>` of candidate c = sum over the history's events h of w_h V[h] . V[c], V the first f singular vectors.
 
-    Weights w are uniform. A size that the data cannot fill is left out. Source: Cremonesi et al., Performance of
-    recommender algorithms on top-N recommendation tasks, RecSys 2010 (PureSVD).
+    Weights w are uniform. Data that have fewer vectors give those that they have, so all parts of one history have the
+    same columns. Source: Cremonesi et al., Performance of recommender algorithms on top-N recommendation tasks, RecSys
+    2010 (PureSVD).
     """
 
     name = "svd"
@@ -25,8 +26,7 @@ class Svd(FeatureGroup):
     def fit(features: FeatureTables, config: PairFeaturesConfig) -> Arrays:
         """V, [n_items + 1, n_factors], and the sizes f."""
         _, factors = truncated_svd(features.history.matrix, max(config.svd_sizes, default=1))
-        sizes = [size for size in config.svd_sizes if size <= factors.shape[1]]
-        return {"factors": factors, "sizes": np.array(sizes, np.int64)}
+        return {"factors": factors, "sizes": np.array(config.svd_sizes, np.int64)}
 
     def columns(self, features: FeatureTables, sources: tuple[str, ...]) -> Sequence[Column]:
         """One for each size."""

@@ -1,4 +1,4 @@
-"""Several sources: which the data allow, how much each counts, and both forms of a run that has many."""
+"""Several sources: which the data allow, and both forms of a run that has many."""
 
 import json
 import logging
@@ -8,21 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from belfry.dataset.candidates import take_top_k
 from belfry.dataset.errors import InputError
-from belfry.dataset.folds import Fold
 from belfry.dataset.interactions import SeenItems
 from belfry.dataset.prepare import Data
 from belfry.pipeline.config import PipelineConfig, SourceConfig, load_config
 from belfry.pipeline.serving.recommender import Recommender
 from belfry.pipeline.training.publish import train_and_publish
-from belfry.pipeline.training.source_weights import GRID, learn_weights
 from belfry.pipeline.training.sources import keep_usable
 from belfry.pipeline.training.train import Trained
-from belfry.retrieval.blend import CombinedRetriever, Source
 from belfry.retrieval.models.ease import EASEConfig
 from belfry.retrieval.popularity import PopularityConfig
-from tests.contracts.checkerboard import checkerboard
 
 NO_TOO_MANY = EASEConfig(max_items=5)
 
@@ -81,39 +76,6 @@ def test_the_first_source_is_never_left_out(tiny_data: Data) -> None:
 def test_data_with_times_keep_the_default(tiny_data: Data) -> None:
     kept, left_out = keep_usable(PipelineConfig(), tiny_data)
     assert (kept, left_out) == (PipelineConfig(), {})
-
-
-class Table:
-    """Proposes by a table of scores."""
-
-    def __init__(self, scores: np.ndarray) -> None:
-        self.scores = scores  # [n_users + 1, n_items + 1]
-
-    def retrieve(self, users, features, *, top_k, exclude, only=None):
-        rows, items = np.nonzero(~exclude.contains(*np.broadcast_arrays(users[:, None], np.arange(13)[None])))
-        rows, items = rows[items > 0], items[items > 0].astype(np.int32)
-        score = self.scores[users[rows], items].astype(np.float32)
-        return take_top_k(users, rows, items, score, top_k=top_k, origins=("table",))
-
-
-@pytest.mark.parametrize("free", [[False, True, True], [False, True, False]])
-def test_weights_follow_who_is_right(free: list[bool]) -> None:
-    """The second source knows what comes later, the first and the third guess."""
-    board = checkerboard()
-    users, history = board.users, board.history
-    later = history.select(np.unique(history.user_num, return_index=True)[1])
-    later = replace(later, item_num=board.withheld[later.user_num])
-    generator = np.random.default_rng(0)
-    truth = np.zeros((25, 13))
-    truth[np.arange(25), board.withheld] = 1
-    tables = [generator.random((25, 13)), truth, generator.random((25, 13))]
-    retriever = CombinedRetriever([Source(f"s{place}", Table(table), 5, 1.0) for place, table in enumerate(tables)])
-    weights = learn_weights(retriever, free, users, board.features, Fold(history, later))
-    assert list(weights) == ["s0", "s1", "s2"]
-    assert weights["s0"] == 1.0
-    assert weights["s1"] > max(weights["s0"], weights["s2"])
-    assert free[2] or weights["s2"] == 1.0
-    assert set(weights.values()) <= set(GRID)
 
 
 SETTINGS = [

@@ -15,6 +15,12 @@ from belfry.ranking.features.groups.times import DAY_S
 from belfry.ranking.features.pair_features import GROUPS, PairFeatures
 from tests.ranking.features.world import CONFIG, NOTHING, START_S, candidates_for, matrix_of, naive_near, random_world
 
+NEIGHBOURS = (
+    *("cosine_recency", "bm25_recency", "bm25_uniform"),
+    *("rules_half_life_0.5", "rules_half_life_2", "rules_half_life_20", "rules_second_newest", "rules_third_newest"),
+    "next_newest",
+)
+
 
 @pytest.mark.parametrize("request_time", ["user_last", "history_end"])
 def test_what_is_held_back_changes_nothing(request_time: str) -> None:
@@ -94,8 +100,9 @@ def test_ids_alone() -> None:
     features = FeatureTables(Interactions.from_table(table), NOTHING, NOTHING)
     columns = matrix_of(features, candidates_for(features, [0, 1, 3], n=3))
     assert all(np.isfinite(column).all() for column in columns.values())
-    assert {"score", "log_rank", "cosine_recency", "followers_recency", "ease_uniform", "popularity"} <= columns.keys()
-    assert not [name for name in columns if name.startswith(("near_", "lift_", "item", "user", "segment", "idle"))]
+    assert {"score", "log_rank", "cosine_recency", "bm25_uniform", "ease_uniform", "popularity"} <= columns.keys()
+    absent = ("near_", "lift_", "item", "user", "segment", "idle", "rules_", "next_")
+    assert not [name for name in columns if name.startswith(absent)]
 
 
 def test_columns_of_any_name_stand_beside_our_own() -> None:
@@ -119,7 +126,7 @@ def test_a_user_without_a_history(request_time: str) -> None:
     config = PairFeaturesConfig(request_time=request_time)
     columns = matrix_of(world, candidates_for(world, [30, 0]), config)
     assert all(np.isfinite(column).all() for column in columns.values())
-    for name in ("cosine_recency", "followers_recency", "ease_uniform", "ease_recency", "category.genres.uniform"):
+    for name in ("ease_uniform", "ease_recency", "category.genres.uniform", *NEIGHBOURS):
         assert not columns[name].any(), name
     for name in ("history_length", "history_popularity", "user_rating", "idle_days"):
         assert not columns[name].any(), name
@@ -159,17 +166,23 @@ def test_a_history_small_enough_to_work_by_hand() -> None:
         origins=("test",),
     )
     columns = matrix_of(features, candidates, PairFeaturesConfig(shrink=0, half_life=1))
+    rarity = np.log1p(3 / (1 + np.array([0, 2, 3, 1])))  # of three users so many watched an item
     expected = {
         "score": [0.5, 0.25],
         "log_rank": np.log([2, 3]),
         "popularity": np.log([2, 3]),  # one user, two users
         "history_length": np.log([3, 3]),
         "history_popularity": [(np.log(3) + np.log(4)) / 2] * 2,  # of items 1 and 2
-        # Of weights 1 and 1/2, scaled to unit length, item 2, the newer, has 1 / sqrt(1.25); it alone is near item 3
-        # (user 3), and near item 1 (users 1 and 2).
-        "cosine_recency": np.array([1 / np.sqrt(3), 2 / np.sqrt(6)]) / np.sqrt(1.25),
-        # Item 3 came right after item 2 once (user 3). Of events item 2 has three, item 3 one.
-        "followers_recency": np.array([1 / np.sqrt((3 + 5) * (1 + 5)), 0]) / np.sqrt(1.25),
+        # Item 2, the newest, weighs 1; it alone is near item 3 (user 3), and near item 1 (users 1 and 2).
+        "cosine_recency": [1 / np.sqrt(3), 2 / np.sqrt(6)],
+        # All histories are of mean length, so a watch counts (1 + k1) / (1 + k1) = 1 times its rarity.
+        "bm25_recency": [rarity[2] * rarity[3], 2 * rarity[1] * rarity[2]],
+        "bm25_uniform": [rarity[2] * rarity[3], 2 * rarity[1] * rarity[2]],
+        # Item 3 came right after item 2 once (user 3), item 1 right before it twice, which counts half. Item 1, of
+        # age 1, says nothing of item 3, nor of itself.
+        "rules_half_life_2": [rarity[2] * rarity[3], 2 * 0.5 * rarity[1] * rarity[2]],
+        "rules_second_newest": [0, 0],
+        "next_newest": [rarity[2] * rarity[3], 0],
         "user_rating": [3, 3],
         # Means are 3, 5 and 2. Item 3: 3 - 2 = 1 by one user; item 1: 2 - 3 = -1 by one user; shrunk by five.
         "item_rating": [1 / 6, -1 / 6],
@@ -214,14 +227,15 @@ def test_the_order_of_the_columns_is_that_of_the_groups() -> None:
     """A seed gives the same ranker only as long as they stay in order; columns that are not named here are free."""
     world = random_world()
     placed = [
-        *("score", "ease_uniform", "ease_recency", "ease_liked", "ease_disliked", "svd_16"),
-        *("cosine_recency", "followers_recency", "popularity"),
+        *("score", "ease_uniform", "ease_recency", "ease_liked", "ease_disliked", "svd_16", "svd_48"),
+        *NEIGHBOURS,
+        "popularity",
         *("near_4", "cooccurrence_uniform", "cooccurrence_recency"),
     ]
     expected = [
         *("score", "log_rank", "score_a", "log_rank_in_a", "score_b", "log_rank_in_b"),
-        *("ease_uniform", "ease_recency", "ease_liked", "ease_disliked", "svd_16"),
-        *("cosine_recency", "followers_recency"),
+        *("ease_uniform", "ease_recency", "ease_liked", "ease_disliked", "svd_16", "svd_48"),
+        *NEIGHBOURS,
         *("popularity", "history_length", "history_popularity"),
         *("near_1", "lift_1", "near_4", "lift_4", "near_16", "lift_16", "item_age", "idle_days"),
         *("cooccurrence_uniform", "cooccurrence_recency"),

@@ -1,9 +1,15 @@
+from dataclasses import replace
+
 import numpy as np
+import pyarrow as pa
 import pytest
 import scipy.sparse as sp
 
 from belfry.dataset import similarity
-from belfry.dataset.similarity import cosine_neighbours
+from belfry.dataset.errors import InputError
+from belfry.dataset.interactions import Interactions, SeenItems
+from belfry.dataset.similarity import bm25_neighbours, cosine_neighbours
+from belfry.retrieval.models import neighbours
 from belfry.retrieval.models.item_knn import ItemKNN, ItemKNNConfig
 from tests.contracts.checkerboard import checkerboard, features_of
 from tests.contracts.retriever import TrainedRetrieverPromises
@@ -14,6 +20,20 @@ class TestItemKNNPromises(TrainedRetrieverPromises):
 
     def unfitted(self) -> ItemKNN:
         return ItemKNN(ItemKNNConfig())
+
+
+class TestItemKNNOfBM25Promises(TrainedRetrieverPromises):
+    answers_unknown = False
+
+    def unfitted(self) -> ItemKNN:
+        return ItemKNN(ItemKNNConfig(similarity="bm25"))
+
+
+class TestItemKNNOfRecentWatchesPromises(TrainedRetrieverPromises):
+    answers_unknown = False
+
+    def unfitted(self) -> ItemKNN:
+        return ItemKNN(ItemKNNConfig(similarity="bm25", half_life=3))
 
 
 def random_matrix(n_users: int = 30, n_items: int = 20) -> sp.csr_matrix:
@@ -58,6 +78,65 @@ def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_one_item_has_no_neighbours() -> None:
     matrix = sp.csr_matrix(np.array([[0, 0], [0, 1]], np.float32))
     assert cosine_neighbours(matrix, n_neighbours=4, shrink=1).nnz == 0
+
+
+@pytest.fixture
+def watches() -> Interactions:
+    """Some twice, some of a weight; 20 users, 15 items, in order."""
+    generator = np.random.default_rng(3)
+    users, items = np.nonzero(generator.random((20, 15)) < 0.3)
+    rows = generator.permutation(np.append(np.arange(len(users)), np.arange(0, len(users), 3)))
+    return Interactions.from_table(
+        pa.table(
+            {
+                "user_id": users[rows] + 1,
+                "item_id": items[rows] + 1,
+                "timestamp_s": generator.permutation(len(rows)),
+                "weight": generator.choice([0.5, 1.0, 2.0], len(rows)).astype(np.float32),
+            }
+        )
+    )
+
+
+@pytest.mark.parametrize("is_dense", [True, False])
+@pytest.mark.parametrize("half_life", [None, 2.0])
+@pytest.mark.parametrize("kind", ["cosine", "bm25"])
+def test_scores_are_weights_of_watches_times_similarities(
+    watches: Interactions, kind: str, half_life: float | None, is_dense: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cosines keep the neighbours of the scored item, BM25 those of the watched one."""
+    monkeypatch.setattr(neighbours, "_DENSE_SHARE", 0.0 if is_dense else 1.0)
+    features = features_of(watches)
+    config = ItemKNNConfig(similarity=kind, half_life=half_life, n_neighbours=4, shrink=1)
+    model = ItemKNN(config).fit(watches, features, seed=0)
+    if kind == "cosine":
+        said = cosine_neighbours(watches.matrix, n_neighbours=4, shrink=1).toarray().T
+    else:
+        said = bm25_neighbours(watches, n_neighbours=4).toarray()
+    history = watches.weighted_matrix.toarray()
+    if half_life is not None:
+        history[:] = 0
+        for user in range(1, len(history)):
+            rows = watches.by_user.of(user)
+            ages = np.arange(len(rows))[::-1]
+            weights = 0.5 ** (ages / half_life)
+            np.add.at(history[user], watches.item_num[rows], weights / np.linalg.norm(weights))
+    users = np.arange(1, len(history), dtype=np.int32)
+    found = model.retrieve(users, features, top_k=99, exclude=SeenItems.nothing(len(users)))
+    table = np.zeros_like(history)
+    table[found.user_num, found.item_num] = found.score
+    np.testing.assert_allclose(table, history @ said, rtol=1e-5, atol=1e-6)
+    assert (found.score > 0).all()  # what nothing speaks for is no candidate
+
+
+def test_a_half_life_needs_an_order(watches: Interactions) -> None:
+    model = ItemKNN(ItemKNNConfig(half_life=2))
+    model.check(watches, features_of(watches))
+    untimed = replace(watches, timestamp_s=None)
+    with pytest.raises(InputError, match="item_knn: half_life needs a timestamp_s column in the interactions, or data"):
+        model.check(untimed, features_of(untimed))
+    ItemKNN(ItemKNNConfig()).check(untimed, features_of(untimed))
+    model.check(replace(untimed, rows_in_order=True), features_of(untimed))
 
 
 def test_scores_follow_the_history_at_hand_and_not_that_of_the_fit() -> None:

@@ -31,7 +31,8 @@ def weights_of(features: FeatureTables, config: PairFeaturesConfig) -> np.ndarra
     arrays = SessionCooccurrence.fit(features, config)
     weights = np.zeros((5, 5))
     for item in range(5):
-        weights[item, arrays["neighbour"][item]] = arrays["weight"][item]
+        own = slice(*arrays["start"][item : item + 2])
+        weights[item, arrays["neighbour"][own]] = arrays["weight"][own]
     return weights
 
 
@@ -56,11 +57,12 @@ def test_only_the_largest_weights_are_kept(sessions: FeatureTables) -> None:
 
 
 def test_columns_are_sums_over_the_history(sessions: FeatureTables) -> None:
-    """User 3 watched item 1 alone, so each weighting is 1."""
-    candidates = candidates_for(sessions, [3], n=4)
+    """Users 3 and 2 watched item 1 last, and user 2 item 2 before it, which is one of five to half its weight."""
+    candidates = candidates_for(sessions, [3, 2], n=4)
     columns = matrix_of(sessions, candidates)
-    expected = weights_of(sessions, CONFIG)[1, candidates.item_num]
-    for name in ("uniform", "recency"):
+    weights, is_second = weights_of(sessions, CONFIG), candidates.row_user == 1
+    for name, older in (("uniform", 1.0), ("recency", 0.5 ** (1 / 5))):
+        expected = weights[1, candidates.item_num] + is_second * older * weights[2, candidates.item_num]
         np.testing.assert_allclose(columns[f"cooccurrence_{name}"], expected, rtol=1e-6, err_msg=name)
 
 
