@@ -131,8 +131,7 @@ class _Tables:
     @classmethod
     def of(cls, retriever: CombinedRetriever, users: UserNums, features: FeatureTables, fold: Fold) -> "_Tables":
         """What `users` are proposed by a retriever that knows the fold's history."""
-        later = fold.later.seen_items
-        quotas = [source.quota for source in retriever.sources]
+        later, quotas = fold.later.seen_items, [source.quota for source in retriever.sources]
         proposed = retriever.propose(users, features, top_k=min(DEPTH, quotas[0]), exclude=fold.exclude)
         values = normalised_scores(proposed, quotas)
         place = np.arange(len(proposed)) - proposed.starts[proposed.row_user]

@@ -164,6 +164,7 @@ def test_the_ranker_is_named_beside_the_sources(data: Data, caplog: pytest.LogCa
     weighed = replace(data.interactions, weight=1 + np.arange(len(data.interactions), dtype=np.float32))
     settings = [
         "retrieval.kind=pure_svd",
+        "sources=[]",
         "folds=2",
         "n_candidates=12",
         *quick("ranker", "lightgbm", ["trees", "min_rows"]),
