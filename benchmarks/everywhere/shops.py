@@ -1,55 +1,28 @@
 """The shops that papers on sequential recommendation report on, and what they report."""
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 
 from belfry.dataset import columns
-from belfry.dataset.errors import InputError
 from belfry.dataset.prepare import Data, prepare
 from belfry.dataset.tables import Tables
 from belfry.dataset.validation.check import Policy, check
 from belfry.dataset.validation.order import ROWS
 from benchmarks.leaderboard.splits import Case
+from benchmarks.shops import read_sequences, text_of
 
 ATTRIBUTES = "attributes"  # column of an item's categories and brand
 
 
-def read_sequences(name: str, data_folder: Path | None) -> Tables:
-    """The file `shops/<name>.txt` of `data_folder`: a line a user, `user item item ...`, oldest first.
-
-    The time of an event is its place in the line.
-
-    Source: the files of Zhou et al., S3-Rec: Self-supervised learning for sequential recommendation, CIKM 2020, made
-    of Amazon reviews by users and of items with five or more.
-    """
-    lines = [np.array(line.split(), np.int64) for line in _text_of(f"{name}.txt", data_folder).splitlines()]
-    counts = np.array([len(line) - 1 for line in lines])
-    table = {
-        columns.USER_ID: np.repeat([line[0] for line in lines], counts),
-        columns.ITEM_ID: np.concatenate([line[1:] for line in lines]),
-        columns.TIMESTAMP_S: np.concatenate([np.arange(count) for count in counts]),
-    }
-    return Tables(pa.table(table))
-
-
 def read_attributes(name: str, data_folder: Path | None) -> pa.Table:
     """A table of items with one column of lists: `shops/<name>_item2attributes.json`, item -> numbers."""
-    found: Mapping[str, Sequence[int]] = json.loads(_text_of(f"{name}_item2attributes.json", data_folder))
+    found: Mapping[str, Sequence[int]] = json.loads(text_of(f"{name}_item2attributes.json", data_folder))
     lists = pa.array([list(map(str, numbers)) for numbers in found.values()], pa.list_(pa.string()))
     return pa.table({columns.ITEM_ID: pa.array(map(int, found), pa.int64()), ATTRIBUTES: lists})
-
-
-def _text_of(file: str, data_folder: Path | None) -> str:
-    path = (data_folder or Path(os.environ.get("BELFRY_DATA", "."))) / "shops" / file
-    if not path.exists():
-        raise InputError(f"{path}: no such file; put the sequences of S3-Rec there, or name another --data-folder")
-    return path.read_text()
 
 
 @dataclass(frozen=True)

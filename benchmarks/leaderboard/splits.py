@@ -1,21 +1,16 @@
 """What systems are judged on: the splits, and the validation part that lies inside each train part."""
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-import pyarrow as pa
-
-from belfry.dataset import columns
-from belfry.dataset.errors import InputError
 from belfry.dataset.interactions import Interactions
 from belfry.dataset.prepare import Data, prepare
 from belfry.dataset.sources.open import read_data
 from belfry.dataset.split import Split, split_last_out, split_random, split_time
 from belfry.dataset.tables import Tables
 from belfry.dataset.validation.check import check
+from benchmarks.shops import read_sequences
 
 INNER_SEED = 100  # of validation parts; no outer split has it
 
@@ -55,27 +50,6 @@ def _last(events: Interactions, seed: int) -> Split:
 
 def _time(events: Interactions, seed: int) -> Split:
     return split_time(events)
-
-
-def read_sequences(name: str, data_folder: Path | None) -> Tables:
-    """The file `shops/<name>.txt` of `data_folder`: a line a user, `user item item ...`, oldest first.
-
-    The time of an event is its place in the line.
-
-    Source: the files of Zhou et al., S3-Rec: Self-supervised learning for sequential recommendation, CIKM 2020, made
-    of Amazon reviews by users and of items with five or more.
-    """
-    path = (data_folder or Path(os.environ.get("BELFRY_DATA", "."))) / "shops" / f"{name}.txt"
-    if not path.exists():
-        raise InputError(f"{path}: no such file; put the sequences of S3-Rec there, or name another --data-folder")
-    lines = [np.array(line.split(), np.int64) for line in path.read_text().splitlines()]
-    counts = np.array([len(line) - 1 for line in lines])
-    table = {
-        columns.USER_ID: np.repeat([line[0] for line in lines], counts),
-        columns.ITEM_ID: np.concatenate([line[1:] for line in lines]),
-        columns.TIMESTAMP_S: np.concatenate([np.arange(count) for count in counts]),
-    }
-    return Tables(pa.table(table))
 
 
 def _shop(name: str, title: str, file: str, *, sasrec: str, published: str) -> Case:

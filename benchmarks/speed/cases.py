@@ -1,6 +1,5 @@
 """The data: written once as files that every contestant reads, and how tables of lists are judged on them."""
 
-import os
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from belfry.dataset.validation.check import check
 from belfry.evaluation.context import EvaluationContext
 from belfry.evaluation.table_lists import open_lists
 from benchmarks.judging import context_of, scores_of
+from benchmarks.shops import read_sequences
 
 
 @dataclass(frozen=True)
@@ -76,21 +76,10 @@ def _ids_only(folder: Path | None) -> Tables:
     return Tables(read_data("ml-1m", folder).interactions.select([columns.USER_ID, columns.ITEM_ID]))
 
 
-def _beauty(folder: Path | None) -> Tables:
-    """A line for each user: the user, then items, oldest first; an item's place stands for its time."""
-    rows: dict[str, list[int]] = {columns.USER_ID: [], columns.ITEM_ID: [], columns.TIMESTAMP_S: []}
-    for line in ((folder or Path(os.environ["BELFRY_DATA"])) / "shops" / "Beauty.txt").read_text().splitlines():
-        user, *items = map(int, line.split())
-        rows[columns.USER_ID] += [user] * len(items)
-        rows[columns.ITEM_ID] += items
-        rows[columns.TIMESTAMP_S] += range(1, len(items) + 1)
-    return Tables(pa.table(rows))
-
-
 CASES = {
     "100k": Case(
         "MovieLens 100K, train part of a random 80/20 split", lambda folder: read_data("ml-100k", folder), "random"
     ),
     "1m": Case("MovieLens 1M, two id columns, train part of a random 80/20 split", _ids_only, "random"),
-    "beauty": Case("Beauty, all but each user's last purchase", _beauty, "last"),
+    "beauty": Case("Beauty, without each user's last", lambda folder: read_sequences("Beauty", folder), "last"),
 }

@@ -15,8 +15,9 @@ from belfry.retrieval.popularity import PopularityConfig
 from benchmarks.leaderboard.__main__ import main, measure_missing
 from benchmarks.leaderboard.page import OLDER, page
 from benchmarks.leaderboard.results import Store
-from benchmarks.leaderboard.splits import CASES, Case, read_sequences
+from benchmarks.leaderboard.splits import CASES, Case
 from benchmarks.leaderboard.systems import BY_NAME, ENTRIES, Combination, Peer, System, same
+from benchmarks.shops import read_sequences
 
 SPLIT = "tiny-time"
 POPULARITY = System("popularity", same(PopularityConfig(half_life_days=7)), frozenset({SPLIT}))
