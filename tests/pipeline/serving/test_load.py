@@ -64,5 +64,5 @@ def test_a_first_source_without_towers_is_refused(path: Path, named: str) -> Non
 
 def test_a_source_without_a_weight_is_refused(path: Path) -> None:
     path.write_bytes(SOURCES_ADAPTER.dump_json(PipelineConfig().named_sources))
-    with pytest.raises(ArtifactError, match="source 'popularity' has no weight; publish again"):
+    with pytest.raises(ArtifactError, match="source 'two_tower' has no weight; publish again"):
         read_sources(path)
