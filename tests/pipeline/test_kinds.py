@@ -173,5 +173,6 @@ def test_the_ranker_is_named_beside_the_sources(data: Data, caplog: pytest.LogCa
     train(replace(data, interactions=weighed), config, holdout="time", seed=0)
     told = [record.getMessage() for record in caplog.records if "weights of watches" in record.getMessage()]
     assert told == [
-        "weights of watches are not read by source 'pure_svd', ranker 'lightgbm': there all watches count alike"
+        "weights of watches are not read by source 'pure_svd', source 'sequential_rules', source 'ease', "
+        "ranker 'lightgbm': there all watches count alike"
     ]
