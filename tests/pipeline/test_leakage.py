@@ -18,6 +18,7 @@ from belfry.dataset.prepare import Data
 from belfry.pipeline.config import PipelineConfig
 from belfry.pipeline.progress import silent
 from belfry.pipeline.training.list_trainer import ListRankerTrainer
+from belfry.pipeline.training.ranker_trainer import candidates_for
 from belfry.pipeline.training.retrieval_stage import FirstStage, Tuning, fit_first_stage
 from belfry.pipeline.training.sources import SearchedTowers
 from belfry.pipeline.training.train import train
@@ -93,7 +94,10 @@ def no_leak(patch: pytest.MonkeyPatch, data: Data) -> None:
 def lists_shown(
     data: Data, fold: Fold, holdout: Holdout, *, stage_of: StageOf = quick_stage, leak: Leak = no_leak
 ) -> Lists:
-    """Everything that is described for the ranker, by the code that training runs, before any of it is labelled."""
+    """Everything that is described for the ranker, by the code that training runs, before any of it is labelled.
+
+    Of all users: whose lists hold a hit, and so are described in training, is what the fold holds back.
+    """
     config = config_of(holdout)
     lists: list[Lists] = []
 
@@ -106,6 +110,13 @@ def lists_shown(
         closing(ListRankerTrainer(data, config, seed=0, progress=silent)) as trainer,
     ):
         patch.setattr("belfry.pipeline.training.list_trainer.make_examples", look)
+        patch.setattr(
+            ListRankerTrainer,
+            "_with_hits",
+            lambda _, fold, stage, users, max_lists: candidates_for(
+                users, fold, stage, n_candidates=config.n_candidates
+            ),
+        )
         leak(patch, data)
         trainer.observe(fold, stage_of(data, fold.history))
     return concatenate_lists(lists)
@@ -113,9 +124,9 @@ def lists_shown(
 
 def differences(one: Lists, other: Lists) -> set[str]:
     """What is not the same in the lists of the users of both."""
-    both = np.intersect1d(one.users, other.users)
+    both, in_one, in_other = np.intersect1d(one.users, other.users, assume_unique=True, return_indices=True)
     assert len(both) >= 10
-    one, other = (lists.select(np.searchsorted(lists.users, both)) for lists in (one, other))
+    one, other = one.select(in_one), other.select(in_other)
     assert one.names == other.names
     if one.starts.tolist() != other.starts.tolist() or one.items.tolist() != other.items.tolist():
         return {"candidates"}

@@ -45,6 +45,18 @@ def test_fresh_watches_come_last_and_now(recommender: Recommender, user: Id) -> 
     assert tables.history.seen_items.of(1).tolist() == sorted({*features.history.seen_items.of(number).tolist(), 3, 7})
 
 
+def test_known_watches_keep_their_weight_and_fresh_ones_weigh_one(recommender: Recommender, user: Id) -> None:
+    known, number = recommender.features.history, recommender.users.number(user)
+    assert session_tables(recommender.features, number, np.array([7], np.int32)).history.weight is None
+    weight = np.random.default_rng(0).uniform(0.2, 5, len(known)).astype(np.float32)
+    features = replace(recommender.features, history=replace(known, weight=weight))
+    alone = session_tables(features, number, np.zeros(0, np.int32)).history
+    assert (alone.weighted_matrix[1] != features.history.weighted_matrix[number]).nnz == 0
+    fresh = session_tables(features, number, np.array([7], np.int32)).history
+    assert fresh.weight is not None
+    assert fresh.weight.tolist() == [*weight[known.by_user.of(number)].tolist(), 1]
+
+
 def test_fresh_watches_count_as_seen_and_move_the_list(recommender: Recommender, user: Id) -> None:
     before = [result.item_id for result in recommender.recommend(user, 10)]
     after = [result.item_id for result in recommender.recommend(user, 10, history=before[:3])]

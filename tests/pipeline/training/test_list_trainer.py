@@ -8,16 +8,22 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
+from belfry.dataset.candidates import Candidates
 from belfry.dataset.errors import InputError
-from belfry.dataset.prepare import Data
+from belfry.dataset.features import FeatureTables
+from belfry.dataset.folds import Fold
+from belfry.dataset.prepare import Data, prepare
+from belfry.dataset.similarity import truncated_svd
+from belfry.dataset.tables import Tables
 from belfry.pipeline.config import PipelineConfig
 from belfry.pipeline.kinds import ranker_kind
 from belfry.pipeline.progress import silent
 from belfry.pipeline.training.list_trainer import ListRankerTrainer
 from belfry.pipeline.training.trainer_registry import make_trainer
-from belfry.ranking.base import SavedRanker, Scores
+from belfry.ranking.base import Matrix, SavedRanker, Scores
 from belfry.ranking.example_store import write_examples
 from belfry.ranking.examples import Examples, concatenate
 from belfry.ranking.features.pair_features import PairFeatures
@@ -68,6 +74,67 @@ def test_the_lists_to_learn_from_are_counted_over_all_folds(data: Data) -> None:
     some, same_validating = parts_of(data, "max_lists=81")  # for which three folds are needed
     assert len(some) <= 81 < len(everybody)
     assert len(same_validating) == len(validating)
+
+
+def test_only_lists_that_hold_something_watched_later_are_described(
+    data: Data, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each user with such a list is, and is an example: they all hold a negative too."""
+    fold = folds_of(data, "random")[0]
+    stage = quick_stage(data, fold.history)
+    described = []
+    matrix = PairFeatures.matrix
+
+    def spied(pair_features: PairFeatures, candidates: Candidates, features: FeatureTables) -> Matrix:
+        described.append(candidates)
+        return matrix(pair_features, candidates, features)
+
+    monkeypatch.setattr(PairFeatures, "matrix", spied)
+    with closing(ListRankerTrainer(data, config_of("random"), seed=0, progress=silent)) as trainer:
+        trainer.observe(fold, stage)
+        n_examples = len(trainer.learned) + len(trainer.validation or ())
+    later, expected = fold.later.seen_items, []
+    for user in fold.users.tolist():
+        found = stage.retriever.retrieve(
+            np.array([user], np.int32), stage.features, top_k=12, exclude=fold.history.seen_items
+        )
+        if np.isin(found.item_num, later.of(user)).any():
+            expected.append(user)
+    users = np.concatenate([candidates.users for candidates in described])
+    assert sorted(users.tolist()) == expected
+    assert 0 < len(expected) == n_examples < len(fold.users)
+
+
+def ring(n_users: int) -> Data:
+    """24 items in a ring: each user watches six one after another, from an item on that none of the first 24 shares."""
+    users, steps = np.divmod(np.arange(6 * n_users), 6)
+    table = pa.table({"user_id": users + 1, "item_id": (users + steps) % 24 + 1, "timestamp_s": steps * 24 + users})
+    return prepare(Tables(table))
+
+
+def test_a_fold_of_fewer_singular_vectors_than_everything_has_makes_no_other_columns() -> None:
+    """Twelve users of a fold span twelve of them, all users 24, and the ranker orders the lists of all."""
+    data = ring(48)
+    events = data.interactions
+    steps = np.arange(len(events)) % 6
+    is_early = events.user_num <= 12
+    fold = Fold(events.select(is_early & (steps < 4)), events.select(is_early & (steps >= 4)))
+    config = config_of("time", *TREES, "ranker.validation_share=0.3")
+    early = replace(data, interactions=events.select(is_early))
+    with closing(ListRankerTrainer(early, config, seed=0, progress=silent)) as trainer:
+        trainer.observe(fold, quick_stage(data, fold.history))
+        ranker_of, _ = trainer.finish()
+    assert ranker_of is not None
+    stage = quick_stage(data, events)
+    ranks = [
+        truncated_svd(history.matrix, max(config.pair_features.svd_sizes))[1].shape[1]
+        for history in (fold.history, events)
+    ]
+    assert ranks[0] < 16 < ranks[1]
+    candidates = stage.retriever.retrieve(
+        np.arange(1, 49, dtype=np.int32), stage.features, top_k=12, exclude=events.seen_items
+    )
+    assert np.isfinite(ranker_of(stage).score(candidates, stage.features)).all()
 
 
 def test_labels_are_those_of_the_config(data: Data) -> None:

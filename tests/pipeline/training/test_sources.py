@@ -36,7 +36,7 @@ def test_names_are_unlike() -> None:
     config = with_sources(*sources, SourceConfig(model=PipelineConfig().retrieval))
     assert list(config.named_sources) == ["two_tower", "popularity", "popularity_2", "two_tower_2"]
     first = config.named_sources["two_tower"]
-    assert (first.quota, first.weight) == (config.n_candidates, 1)
+    assert (first.quota, first.weight) == (config.n_candidates, None)  # learned, as the others
 
 
 def test_what_the_data_do_not_allow_is_left_out_if_it_may_be(ids_alone: Data, caplog: pytest.LogCaptureFixture) -> None:
