@@ -96,18 +96,25 @@ class NeighbourRetriever(ArrayModel[NeighbourConfigT]):
         return scipy.sparse.csr_matrix((weight, scored, start), shape=(len(start) - 1, len(start) - 1))
 
     def _scores_of_one(self, users: UserNums, features: FeatureTables) -> ScoreTable:
-        """[1, n_items + 1] the scores of one user, -inf where there is none; not worth the load of a sparse library."""
+        """[1, n_items + 1] the scores of one user, -inf where there is none; not worth the load of a sparse library.
+
+        To the bit what the product of a block gives: single precision, item by item.
+        """
         start, scored, weight = (self.learned[name] for name in self.array_names)
         history, half_life = features.history, self.config.half_life
         if half_life is None:
             items, own = weighted_bag(history, int(users[0]))
         else:
             bags = history_bags(history, users, half_life=half_life, max_length=MAX_HISTORY)
-            items, own = bags.item_num, bags.recency
+            items, of_entry = np.unique(bags.item_num, return_inverse=True)
+            own = np.zeros(len(items), np.float32)
+            np.add.at(own, of_entry, bags.recency)
         counts = (start[items + 1] - start[items]).astype(np.int64)
         places = stretches(start[items].astype(np.int64), counts)
-        scores = np.bincount(scored[places], np.repeat(own, counts) * weight[places], len(start) - 1)
-        return np.where(scores > 0, scores, -np.inf).astype(np.float32)[np.newaxis]
+        scores = np.zeros(len(start) - 1, np.float32)
+        np.add.at(scores, scored[places], np.repeat(own, counts) * weight[places])
+        scores[scores <= 0] = -np.inf
+        return scores[np.newaxis]
 
     def _histories(self, users: UserNums, features: FeatureTables) -> "scipy.sparse.csr_matrix[np.float32]":
         """[n_users, n_items + 1] the weight of each watch."""

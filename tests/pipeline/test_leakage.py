@@ -195,7 +195,7 @@ def test_training_hands_each_stage_the_history_of_its_fold(
 
 def features_of_all_events(patch: pytest.MonkeyPatch, data: Data) -> None:
     fit = PairFeatures.fit
-    patch.setattr(PairFeatures, "fit", lambda features, config: fit(data.features(data.interactions), config))
+    patch.setattr(PairFeatures, "fit", lambda features, *rest: fit(data.features(data.interactions), *rest))
 
 
 def candidates_of_all_events(patch: pytest.MonkeyPatch, data: Data) -> None:

@@ -283,7 +283,7 @@ def test_recommend_with_reasons(belfry: Callable[..., Done], tiny_run: Path) -> 
     known, cold = done.out.split("user 99 (cold: popular now)\n")
     places = known.splitlines()[1:]
     assert [line.split()[0] for line in places] == ["1", "watched", "features", "2", "watched", "features"]
-    assert re.search(r"features  similarity to what was watched [+-]\d\.\d\d", known)
+    assert re.search(r"features  .*similarity to what was watched [+-]\d\.\d\d", known)
     assert re.search(r"watched   \S.* \(\d{4}\) \d+%, ", known)
     assert [line.split()[0] for line in cold.splitlines()[:4]] == ["1", "features", "2", "features"]
     assert "log-odds" in cold
