@@ -38,7 +38,11 @@ class RankerKind:
     serving: str  # function from a SavedRanker to the serving form
     model: str  # class of the training form, made of its config
     network: str = ""  # class of the network that the model trains, where it can train several
-    reads_weight: bool = False  # how much each watch counts; else all count alike
+
+    @property
+    def reads_weight(self) -> bool:
+        """Whether how much each watch counts is read, as pair features of neighbours do; else all count alike."""
+        return self.family == "listwise"
 
     def make_list_ranker(self, config: ModelConfig) -> ListRanker:
         """Untrained; of the family "listwise"."""

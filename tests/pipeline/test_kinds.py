@@ -167,12 +167,12 @@ def test_the_ranker_is_named_beside_the_sources(data: Data, caplog: pytest.LogCa
         "sources=[]",
         "folds=2",
         "n_candidates=12",
-        *quick("ranker", "lightgbm", ["trees", "min_rows"]),
+        *quick("ranker", "bayesian_factorisation", list(RANKER_KINDS["bayesian_factorisation"].config.model_fields)),
     ]
     config = load_config("default", holdout="time", settings=settings)
     train(replace(data, interactions=weighed), config, holdout="time", seed=0)
     told = [record.getMessage() for record in caplog.records if "weights of watches" in record.getMessage()]
     assert told == [
-        "weights of watches are not read by source 'pure_svd', source 'sequential_rules', source 'ease', "
-        "ranker 'lightgbm': there all watches count alike"
+        "weights of watches are not read by source 'pure_svd', ranker 'bayesian_factorisation': there all watches "
+        "count alike"
     ]
