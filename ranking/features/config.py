@@ -18,7 +18,7 @@ class PairFeaturesConfig(Settings):
     )
     recent_history: int = Field(32, ge=1, description="newest items of the recency-weighted history")
     max_history: int = Field(1000, ge=1, description="newest items of a history that are read at all")
-    n_neighbours: int = Field(200, ge=1, description="neighbours kept for each watched item")
+    n_neighbours: int = Field(80, ge=1, description="neighbours kept for each watched item")
     shrink: float = Field(30.0, ge=0, description="added to the divisor of a cosine")
     rule_steps: int = Field(20, ge=1, description="events between two watches of a sequential rule, at most")
     rule_backward: float = Field(0.5, ge=0, description="weight of a rule that is read from later to earlier item")

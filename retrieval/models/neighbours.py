@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from functools import cached_property
+from math import ceil
 from typing import Annotated, Self, TypeVar
 
 import numpy as np
@@ -26,7 +27,7 @@ HalfLife = Annotated[
     ),
 ]
 
-MAX_HISTORY = 1000  # newest items of a history that are read where recent ones weigh more
+_HALF_LIVES = 16  # after which a watch is not read: it would weigh 1 / 65,000 of the newest
 _DENSE_SHARE = 0.25  # of all scores; where more are not 0, a whole table is faster
 
 NeighbourConfigT = TypeVar("NeighbourConfigT", bound="NeighbourConfig")
@@ -105,7 +106,7 @@ class NeighbourRetriever(ArrayModel[NeighbourConfigT]):
         if half_life is None:
             items, own = weighted_bag(history, int(users[0]))
         else:
-            bags = history_bags(history, users, half_life=half_life, max_length=MAX_HISTORY)
+            bags = history_bags(history, users, half_life=half_life, max_length=ceil(_HALF_LIVES * half_life))
             items, of_entry = np.unique(bags.item_num, return_inverse=True)
             own = np.zeros(len(items), np.float32)
             np.add.at(own, of_entry, bags.recency)
@@ -118,8 +119,9 @@ class NeighbourRetriever(ArrayModel[NeighbourConfigT]):
 
     def _histories(self, users: UserNums, features: FeatureTables) -> "scipy.sparse.csr_matrix[np.float32]":
         """[n_users, n_items + 1] the weight of each watch."""
-        if self.config.half_life is None:
+        half_life = self.config.half_life
+        if half_life is None:
             return features.history.weighted_matrix[users]
-        bags = history_bags(features.history, users, half_life=self.config.half_life, max_length=MAX_HISTORY)
+        bags = history_bags(features.history, users, half_life=half_life, max_length=ceil(_HALF_LIVES * half_life))
         shape = (len(users), len(features.history.items) + 1)
         return scipy.sparse.csr_matrix((bags.recency, (bags.row, bags.item_num)), shape=shape)

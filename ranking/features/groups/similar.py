@@ -9,6 +9,7 @@ from belfry.ranking.features.config import PairFeaturesConfig
 from belfry.ranking.features.neighbours import NeighbourGroup, Weighting
 
 _SIMILAR, _NEXT = "similarity to what was watched", "watched after one another"
+_OF_SOURCES = 200  # neighbours that sources keep: one table is computed for both, of which the ranker reads a part
 
 
 class Cosine(NeighbourGroup):
@@ -34,7 +35,7 @@ class Bm25(NeighbourGroup):
     @staticmethod
     def similarities(features: FeatureTables, config: PairFeaturesConfig) -> "scipy.sparse.csr_matrix[np.float32]":
         """The nearest of each item alone."""
-        return bm25_neighbours(features.history, n_neighbours=config.n_neighbours)
+        return bm25_neighbours(features.history, n_neighbours=max(_OF_SOURCES, config.n_neighbours))
 
 
 class Rules(NeighbourGroup):
@@ -62,7 +63,10 @@ class Rules(NeighbourGroup):
     def similarities(features: FeatureTables, config: PairFeaturesConfig) -> "scipy.sparse.csr_matrix[np.float32]":
         """The strongest of each item alone."""
         return sequential_rules(
-            features.history, n_steps=config.rule_steps, backward=config.rule_backward, n_neighbours=config.n_neighbours
+            features.history,
+            n_steps=config.rule_steps,
+            backward=config.rule_backward,
+            n_neighbours=max(_OF_SOURCES, config.n_neighbours),
         )
 
 
