@@ -197,7 +197,7 @@ class TestTrainedRun:
         assert loss.reached.mean + loss.lost_by_retrieval.mean + loss.lost_by_ranking.mean == pytest.approx(1)
         assert loss.depth == 40
         assert reliability.n_rows <= 40 * trained_report.n_users
-        # Calibrated on the lists of some five users: the order of the probabilities can be right, hardly their level.
+        assert reliability.brier < reliability.brier_of_constant
         assert reliability.bins[-1].observed > reliability.observed > reliability.bins[0].observed
         closed = evaluate_stages(
             replace(trained.two_stage, ranker=None), tiny_split.test, run="closed", split="test", seed=0
