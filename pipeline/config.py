@@ -151,6 +151,15 @@ class PipelineConfig(Settings):
         """`cold_weight`, or 0 where the first source makes nothing of a user's features alone."""
         return self.cold_weight if source_kind(self.retrieval).reads_user_features else 0.0
 
+    @model_validator(mode="after")
+    def _dear_ones_come_after_another(self) -> Self:
+        named = self.named_sources
+        for name, source in named.items():
+            if source.after and (source.after not in named or source.after == name):
+                others = ", ".join(other for other in named if other != name)
+                raise ValueError(f"source {name!r} comes after {source.after!r}, which is no other source: {others}")
+        return self
+
     @property
     def named_sources(self) -> dict[str, SourceConfig]:
         """All sources, the first one first, each by its kind; a second of a kind is `<kind>_2`."""

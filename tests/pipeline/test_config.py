@@ -237,3 +237,18 @@ def test_event_weights_and_usage_columns_as_text() -> None:
         InputError, match=r"event_weights: .*'seen' counts 0 and 'bought' below it 2; put the best first"
     ):
         load_config("default", holdout="random", settings=['event_weights=[["seen", 0.0], ["bought", 2.0]]'])
+
+
+@pytest.mark.parametrize("after", ["sequential_rulez", "sequence"])
+def test_a_dear_source_comes_after_another_one(after: str) -> None:
+    sources = f'sources=[{{model={{kind="sequence"}}, optional=true, after="{after}"}}]'
+    with pytest.raises(
+        InputError, match=f"source 'sequence' comes after '{after}', which is no other source: two_tower"
+    ):
+        load_config("default", holdout="last", settings=[sources])
+
+
+def test_a_dear_source_is_optional() -> None:
+    sources = 'sources=[{model={kind="popularity"}}, {model={kind="sequence"}, after="popularity"}]'
+    with pytest.raises(InputError, match="set optional to true"):
+        load_config("default", holdout="last", settings=[sources])
