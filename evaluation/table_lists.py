@@ -16,7 +16,8 @@ import pyarrow.compute as pc
 from belfry.dataset import columns
 from belfry.dataset.errors import InputError
 from belfry.dataset.history import KINDS_OF_REPEATS, REPEATS_OF_TABLE, Repeats
-from belfry.dataset.sources.tabular import Source, TableParts, is_csv, open_table, read_events
+from belfry.dataset.sources.parts import TableParts, open_table
+from belfry.dataset.sources.tabular import Source, is_csv, read_events
 from belfry.dataset.vocabulary import UNKNOWN, Vocabulary
 from belfry.evaluation.context import EvaluationContext
 from belfry.evaluation.lists import BlockOfLists

@@ -8,7 +8,7 @@ import pytest
 
 from belfry.dataset.candidates import Candidates, take_top_k
 from belfry.dataset.interactions import Interactions, SeenItems
-from belfry.dataset.sources.tabular import TableParts
+from belfry.dataset.sources.parts import TableParts
 from belfry.dataset.vocabulary import Vocabulary
 from belfry.evaluation.context import EvaluationContext
 from belfry.evaluation.engine import SystemScores, evaluate
