@@ -1,6 +1,6 @@
 """Which items are watched by the same users, or after one another: shared by retrieval and the ranker's features."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import wraps
 from typing import Concatenate, ParamSpec, TypeVar, cast
 
@@ -13,8 +13,8 @@ from belfry.dataset.interactions import Interactions
 P = ParamSpec("P")
 ResultT = TypeVar("ResultT")
 
-# A block of 4M stored similarities takes about 32 MiB, as values and columns.
-_STORED_PER_BLOCK = 1 << 22
+# Of products; as values and columns these take at most 128 MiB, and less where several fall into one cell.
+_SUMS_PER_BLOCK = 1 << 24
 _OVERSAMPLING = 32  # dimensions that the randomised range has beyond the rank
 _POWER_STEPS = 3
 _EPSILON = 1e-5  # of the largest singular value: the direction of a smaller one is rounding, another on every machine
@@ -56,44 +56,34 @@ def cosine_neighbours(
     """
     items = matrix.T.tocsr()  # [n_items + 1, n_users + 1]
     norms = np.sqrt(np.asarray(items.multiply(items).sum(axis=1), dtype=np.float64)).ravel()
-    n_items = items.shape[0]
-    n_rows = max(1, _STORED_PER_BLOCK // n_items)
-    parts = [
-        _nearest(items[first : first + n_rows] @ matrix, first, norms, n_neighbours, shrink)
-        for first in range(0, n_items, n_rows)
-    ]
+    parts = []
+    for first, dots in _products_of_others(items, matrix):
+        row = first + np.repeat(np.arange(dots.shape[0]), np.diff(dots.indptr))
+        dots.data = (dots.data / (norms[row] * norms[dots.indices] + shrink)).astype(np.float32)
+        parts.append(largest_of_rows(dots, n_neighbours))
     return scipy.sparse.csr_matrix(scipy.sparse.vstack(parts))
 
 
-def _nearest(
-    dots: "scipy.sparse.csr_matrix[np.float32]",
-    first: int,
-    norms: npt.NDArray[np.float64],
-    n_neighbours: int,
-    shrink: float,
-) -> "scipy.sparse.csr_matrix[np.float32]":
-    """The `n_neighbours` nearest in each row of `dots`, whose row 0 is item number `first`."""
-    dots.sort_indices()
-    rows = np.repeat(np.arange(dots.shape[0]), np.diff(dots.indptr))
-    cosines = (dots.data / (norms[first + rows] * norms[dots.indices] + shrink)).astype(np.float32)
-    cosines[(dots.indices == first + rows) | (dots.data <= 0)] = -np.inf
-    kept = []
-    for start, stop in zip(dots.indptr[:-1], dots.indptr[1:], strict=True):
-        kept.append(start + _largest(cosines[start:stop], n_neighbours))
-    chosen = np.concatenate(kept)
-    return scipy.sparse.csr_matrix((cosines[chosen], (rows[chosen], dots.indices[chosen])), shape=dots.shape)
+def _products_of_others(
+    items: "scipy.sparse.csr_matrix[np.float32]", matrix: "scipy.sparse.csr_matrix[np.float32]"
+) -> Iterator[tuple[int, "scipy.sparse.csr_matrix[np.float32]"]]:
+    """`items @ matrix` in blocks of rows, each with the number of its first row; positive cells, none of an item alone.
 
-
-def _largest(values: npt.NDArray[np.float32], n_kept: int) -> npt.NDArray[np.int64]:
-    """Rising places of the `n_kept` largest values, equal ones by place, none of -inf."""
-    if len(values) > n_kept:
-        least = np.partition(values, -n_kept)[-n_kept]
-        larger = np.flatnonzero(values > least)
-        equal = np.flatnonzero(values == least)[: n_kept - len(larger)]
-        places = np.sort(np.concatenate([larger, equal]))
-    else:
-        places = np.arange(len(values))
-    return np.asarray(places[values[places] > -np.inf])
+    A block has as many rows as keep its sums within `_SUMS_PER_BLOCK`, which linear time asks for: not so many as would
+    fit if all cells were there.
+    """
+    lengths = np.diff(matrix.indptr)
+    sums = np.cumsum(np.bincount(matrix.indices, np.repeat(lengths, lengths), minlength=items.shape[0]))
+    first = 0
+    while first < items.shape[0]:
+        done = sums[first - 1] if first else 0.0
+        stop = max(first + 1, int(np.searchsorted(sums, done + _SUMS_PER_BLOCK, side="right")))
+        dots = items[first:stop] @ matrix
+        row = np.repeat(np.arange(dots.shape[0]), np.diff(dots.indptr))
+        kept = (dots.indices != first + row) & (dots.data > 0)
+        start = np.concatenate([[0], np.cumsum(np.bincount(row[kept], minlength=dots.shape[0]))])
+        yield first, scipy.sparse.csr_matrix((dots.data[kept], dots.indices[kept], start), shape=dots.shape)
+        first = stop
 
 
 def item_rarity(history: Interactions) -> npt.NDArray[np.float64]:
@@ -125,20 +115,8 @@ def bm25_neighbours(
     share = matrix.data * (k1 + 1) / (matrix.data + np.repeat(norm, lengths))
     matrix.data = (share * item_rarity(history)[matrix.indices]).astype(np.float32)
     items = matrix.T.tocsr()
-    n_items = items.shape[0]
-    n_rows = max(1, _STORED_PER_BLOCK // n_items)
-    parts = []
-    for first in range(0, n_items, n_rows):
-        dots = items[first : first + n_rows] @ matrix
-        parts.append(largest_of_rows(_without(dots, first), n_neighbours))
+    parts = [largest_of_rows(dots, n_neighbours) for _, dots in _products_of_others(items, matrix)]
     return scipy.sparse.csr_matrix(scipy.sparse.vstack(parts))
-
-
-def _without(dots: "scipy.sparse.csr_matrix[np.float32]", first: int) -> "scipy.sparse.csr_matrix[np.float32]":
-    """`dots`, whose row 0 is item number `first`, without what an item says of itself."""
-    rows = np.repeat(np.arange(dots.shape[0]), np.diff(dots.indptr))
-    kept = dots.indices != first + rows
-    return scipy.sparse.csr_matrix((dots.data[kept], (rows[kept], dots.indices[kept])), shape=dots.shape)
 
 
 @once_for_a_history
@@ -179,12 +157,21 @@ def sequential_rules(
 def largest_of_rows(
     matrix: "scipy.sparse.csr_matrix[np.float32]", n_kept: int
 ) -> "scipy.sparse.csr_matrix[np.float32]":
-    """The `n_kept` largest entries of each row, equal ones by column."""
-    matrix.sort_indices()
-    row = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
-    order = np.lexsort((matrix.indices, -matrix.data, row))
-    kept = np.sort(order[np.arange(len(order)) - matrix.indptr[row] < n_kept])
-    return scipy.sparse.csr_matrix((matrix.data[kept], (row[kept], matrix.indices[kept])), shape=matrix.shape)
+    """The `n_kept` largest entries of each row, equal ones by column; columns rise."""
+    kept = np.ones(matrix.nnz, np.bool_)
+    for row in np.flatnonzero(np.diff(matrix.indptr) > n_kept):
+        of_row = slice(matrix.indptr[row], matrix.indptr[row + 1])
+        values = matrix.data[of_row]
+        least = np.partition(values, -n_kept)[-n_kept]
+        reaching = values >= least
+        if n_too_many := np.count_nonzero(reaching) - n_kept:
+            equal = np.flatnonzero(values == least)
+            reaching[equal[np.argsort(matrix.indices[of_row][equal])[-n_too_many:]]] = False
+        kept[of_row] = reaching
+    start = np.concatenate([[0], np.cumsum(np.minimum(np.diff(matrix.indptr), n_kept))])
+    largest = scipy.sparse.csr_matrix((matrix.data[kept], matrix.indices[kept], start), shape=matrix.shape)
+    largest.sort_indices()
+    return largest
 
 
 def truncated_svd(

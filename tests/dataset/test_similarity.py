@@ -140,7 +140,7 @@ def test_bm25_is_the_formula(n_neighbours: int) -> None:
 
 def test_blocks_of_items_change_no_neighbour(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = bm25_neighbours(history_of(), n_neighbours=3)
-    monkeypatch.setattr(similarity, "_STORED_PER_BLOCK", 30)
+    monkeypatch.setattr(similarity, "_SUMS_PER_BLOCK", 30)
     assert (bm25_neighbours(history_of(), n_neighbours=3) != whole).nnz == 0
 
 

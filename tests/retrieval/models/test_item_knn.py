@@ -71,7 +71,7 @@ def test_only_the_nearest_are_kept() -> None:
 def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     matrix = random_matrix()
     whole = cosine_neighbours(matrix, n_neighbours=4, shrink=1)
-    monkeypatch.setattr(similarity, "_STORED_PER_BLOCK", 60)
+    monkeypatch.setattr(similarity, "_SUMS_PER_BLOCK", 60)
     assert (cosine_neighbours(matrix, n_neighbours=4, shrink=1) != whole).nnz == 0
 
 
