@@ -97,7 +97,8 @@ class TwoTower(NeuralTowers[TwoTowerConfig, TowerNetwork]):
         history, n_mined = features.history, self.config.n_negatives
         items = np.arange(1, len(history.items) + 1, dtype=np.int32)
         users = np.arange(len(history.users) + 1, dtype=np.int32)
-        retriever = IndexedRetriever(self, build_index(self.encode_candidates(items, features), items, IndexConfig()))
+        vectors = self.encode_candidates(items, features)
+        retriever = IndexedRetriever(self, build_index(vectors, items, IndexConfig(), vectors[:0]))
         found = retriever.retrieve(users, features, top_k=n_mined, exclude=history.seen_items)
         mined = np.zeros((len(users), n_mined), np.int32)
         mined[found.row_user, found.rank - 1] = found.item_num

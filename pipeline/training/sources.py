@@ -10,6 +10,7 @@ import numpy as np
 
 from belfry.dataset.errors import InputError
 from belfry.dataset.features import FeatureTables
+from belfry.dataset.folds import sample_users
 from belfry.dataset.interactions import Interactions
 from belfry.dataset.prepare import Data
 from belfry.layers.config import ModelConfig
@@ -21,6 +22,8 @@ from belfry.retrieval.index.base import CandidateIndex
 from belfry.retrieval.index.choose import build_index
 from belfry.retrieval.index.config import IndexConfig
 from belfry.retrieval.indexed import IndexedRetriever
+
+N_INDEX_QUERIES = 300  # users whose queries an approximate index is measured on
 
 log = logging.getLogger(__name__)
 
@@ -126,7 +129,9 @@ def fit_source(
     )
     items = history.items.all_numbers
     vectors = towers.encode_candidates(items, features)
-    return SearchedTowers(towers, vectors, build_index(vectors[1:], items[1:], index))
+    with_history = np.flatnonzero(np.diff(history.by_user.starts)).astype(np.int32)
+    queries = towers.encode_queries(sample_users(with_history, N_INDEX_QUERIES, seed=seed), features)
+    return SearchedTowers(towers, vectors, build_index(vectors[1:], items[1:], index, queries))
 
 
 def _make_model(config: ModelConfig) -> TowerModel | RetrieverModel:

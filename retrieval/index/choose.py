@@ -12,12 +12,16 @@ from belfry.retrieval.index.config import IndexConfig
 from belfry.retrieval.index.exact import ExactIndex
 from belfry.retrieval.index.files import ITEM_NUM, peek_manifest, read_manifest
 from belfry.retrieval.index.scann import DATASET, ScannIndex, scann_problem
+from belfry.retrieval.index.tune import least_effort
 
 log = logging.getLogger(__name__)
 
 
-def build_index(vectors: Vectors, item_num: ItemNums, config: IndexConfig) -> CandidateIndex:
+def build_index(vectors: Vectors, item_num: ItemNums, config: IndexConfig, queries: Vectors) -> CandidateIndex:
     """ScaNN where it is usable, else exact, unless the config decides.
+
+    An approximate one looks as hard as its target asks for on `queries` [n_queries, dim], best those of real users;
+    without any, as hard as usual.
 
     Raises:
         InputError: the vectors are unusable (see `CandidateIndex.build`), or `config` wants ScaNN where it cannot run.
@@ -26,7 +30,11 @@ def build_index(vectors: Vectors, item_num: ItemNums, config: IndexConfig) -> Ca
         return ExactIndex.build(vectors, item_num)
     problem = scann_problem()
     if problem is None:
-        return ScannIndex.build(vectors, item_num, config)
+        index = ScannIndex.build(vectors, item_num)
+        if index.is_exact or not len(queries):
+            return index
+        effort = least_effort(index, ExactIndex.build(vectors, item_num), queries, config.recall_target)
+        return index.with_effort(effort)
     if config.kind == "scann":
         raise InputError(f"index: {problem}; set kind to 'auto' or 'exact'")
     log.warning("exact index instead of ScaNN: %s", problem)

@@ -1,4 +1,4 @@
-"""IndexConfig: which index, and how hard an approximate one looks."""
+"""IndexConfig: which index, and how much of the true best an approximate one must find."""
 
 from typing import Literal
 
@@ -11,7 +11,19 @@ class IndexConfig(BaseModel):
     kind: Literal["auto", "exact", "scann"] = Field(
         "auto", description="auto: ScaNN where it is usable, else exact; scann: refuse where ScaNN is not usable"
     )
-    leaves_share: float = Field(0.3, gt=0, le=1, description="share of a tree's leaves that a search opens")
-    rescored_per_result: int = Field(
-        10, ge=1, description="candidates scored exactly for each one asked for, after the quantised pass"
+    recall_target: float = Field(
+        0.99,
+        gt=0,
+        lt=1,
+        description="share of the 200 true best of a query that an approximate index must find; each build measures "
+        "what that takes",
     )
+
+
+class Effort(BaseModel):
+    """How hard an approximate index looks."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    leaves: int = Field(ge=1)  # of a tree that a search opens
+    rescored_per_result: int = Field(ge=1)  # candidates scored exactly for each one asked for, after quantised scores

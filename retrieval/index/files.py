@@ -9,7 +9,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from belfry.dataset.errors import ArtifactError
-from belfry.retrieval.index.config import IndexConfig
+from belfry.retrieval.index.config import Effort
 
 MANIFEST = "index.json"
 ITEM_NUM = "item_num.npy"
@@ -24,7 +24,7 @@ class IndexManifest(BaseModel):
     mode: str
     n_items: int
     dim: int
-    config: IndexConfig | None = None  # what an approximate index was built with
+    effort: Effort | None = None  # of an approximate index
     hashes: dict[str, str]  # file name -> SHA-256
 
 
@@ -36,11 +36,11 @@ def new_folder(directory: Path) -> None:
 
 
 def write_manifest(
-    directory: Path, *, kind: str, mode: str, n_items: int, dim: int, config: IndexConfig | None = None
+    directory: Path, *, kind: str, mode: str, n_items: int, dim: int, effort: Effort | None = None
 ) -> None:
     """Write the manifest, with the hashes of all other files, which must be written by now."""
     hashes = {path.name: _hash(path) for path in sorted(directory.iterdir())}
-    manifest = IndexManifest(kind=kind, mode=mode, n_items=n_items, dim=dim, config=config, hashes=hashes)
+    manifest = IndexManifest(kind=kind, mode=mode, n_items=n_items, dim=dim, effort=effort, hashes=hashes)
     (directory / MANIFEST).write_text(manifest.model_dump_json(indent=2))
 
 

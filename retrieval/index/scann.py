@@ -7,7 +7,7 @@ import platform
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from math import ceil, sqrt
+from math import sqrt
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, Self, TypeAlias
@@ -17,7 +17,7 @@ import numpy as np
 from belfry.dataset.errors import ArtifactError
 from belfry.dataset.vocabulary import ItemNums
 from belfry.retrieval.index.base import Found, Vectors, check_queries, check_vectors, no_results
-from belfry.retrieval.index.config import IndexConfig
+from belfry.retrieval.index.config import Effort
 from belfry.retrieval.index.files import ITEM_NUM, check_kind, new_folder, read_manifest, write_manifest
 
 log = logging.getLogger(__name__)
@@ -28,6 +28,7 @@ Mode: TypeAlias = Literal["brute_force", "quantised", "tree"]
 QUANTISED_FROM = 20_000
 TREE_FROM = 100_000
 
+_RESCORED = 10  # per result, where nothing was measured
 MIN_RESCORED = 250  # a short list needs more for each result, and they cost next to nothing
 
 DATASET = "dataset.npy"  # the vectors themselves, float32, in every mode
@@ -42,18 +43,21 @@ _FILES: dict[str, frozenset[str]] = {
 
 
 class ScannIndex:
-    """Approximate above 20k items, where `rescored_per_result` and `leaves_share` trade time for recall.
+    """Approximate above 20k items, where an `Effort` trades time for recall.
 
     Builds are repeatable: with k-means++ as the start, and ScaNN's fixed seeds, equal vectors give equal files. (Its
     default, a random start, differs from build to build.)
     """
 
-    def __init__(self, searcher: Any, item_num: ItemNums, dim: int, mode: str, config: IndexConfig) -> None:
-        """Takes a searcher over vectors in the order of `item_num`; use `build` or `load`."""
+    def __init__(self, searcher: Any, item_num: ItemNums, dim: int, mode: str, effort: Effort | None = None) -> None:
+        """Takes a searcher over vectors in the order of `item_num`; use `build` or `load`.
+
+        Without an effort a tree opens all leaves.
+        """
         self._searcher = searcher
         self._item_num = item_num
         self._dim = dim
-        self._config = config
+        self._effort = effort or Effort(leaves=_n_leaves(len(item_num)), rescored_per_result=_RESCORED)
         self.mode = mode
 
     def __len__(self) -> int:
@@ -63,8 +67,17 @@ class ScannIndex:
     def is_exact(self) -> bool:
         return self.mode == "brute_force"
 
+    @property
+    def n_leaves(self) -> int:
+        """Of a tree; 1 where all items are searched."""
+        return _n_leaves(len(self)) if self.mode == "tree" else 1
+
+    def with_effort(self, effort: Effort) -> Self:
+        """The same index, looking as hard as this."""
+        return type(self)(self._searcher, self._item_num, self._dim, self.mode, effort)
+
     @classmethod
-    def build(cls, vectors: Vectors, item_num: ItemNums, config: IndexConfig | None = None) -> Self:
+    def build(cls, vectors: Vectors, item_num: ItemNums) -> Self:
         vectors, item_num = check_vectors(vectors, item_num)
         n_items, dim = vectors.shape
         mode = pick_mode(n_items)
@@ -76,7 +89,7 @@ class ScannIndex:
             builder = builder.score_brute_force()
         else:
             builder = builder.score_ah(min(2, dim), anisotropic_quantization_threshold=0.2).reorder(1)
-        return cls(builder.build(), item_num, dim, mode, config or IndexConfig())
+        return cls(builder.build(), item_num, dim, mode)
 
     def search(self, queries: Vectors, top_k: int) -> Found:
         queries = check_queries(queries, self._dim, top_k)
@@ -86,14 +99,14 @@ class ScannIndex:
         n_found = min(top_k, len(self))
         options = {"final_num_neighbors": n_found}
         if self.mode != "brute_force":
-            n_rescored = max(n_found * self._config.rescored_per_result, MIN_RESCORED)
+            n_rescored = max(n_found * self._effort.rescored_per_result, MIN_RESCORED)
             options["pre_reorder_num_neighbors"] = min(n_rescored, len(self))
         if self.mode == "tree":
-            options["leaves_to_search"] = ceil(self._config.leaves_share * _n_leaves(len(self)))
+            options["leaves_to_search"] = min(self._effort.leaves, self.n_leaves)
         positions, found = self._searcher.search_batched(queries, **options)
         short = np.isnan(found[:, -1])  # ScaNN pads with NaN where the opened leaves hold too few
         if short.any():
-            options["leaves_to_search"] = _n_leaves(len(self))
+            options["leaves_to_search"] = self.n_leaves
             positions[short], found[short] = self._searcher.search_batched(queries[short], **options)
         item_num[:, :n_found] = self._item_num[positions]
         score[:, :n_found] = found + np.float32(0)  # ScaNN negates distances: no -0.0
@@ -103,7 +116,7 @@ class ScannIndex:
         new_folder(directory)
         self._searcher.serialize(str(directory), relative_path=True)
         np.save(directory / ITEM_NUM, self._item_num)
-        write_manifest(directory, kind="scann", mode=self.mode, n_items=len(self), dim=self._dim, config=self._config)
+        write_manifest(directory, kind="scann", mode=self.mode, n_items=len(self), dim=self._dim, effort=self._effort)
 
     @classmethod
     def load(cls, directory: Path) -> Self:
@@ -116,8 +129,7 @@ class ScannIndex:
         except RuntimeError as error:
             raise ArtifactError(f"index: ScaNN cannot read {directory}: {error}") from error
         item_num = np.load(directory / ITEM_NUM)
-        config = manifest.config or IndexConfig()
-        return cls(pybind.ScannSearcher(native), item_num, manifest.dim, manifest.mode, config)
+        return cls(pybind.ScannSearcher(native), item_num, manifest.dim, manifest.mode, manifest.effort)
 
 
 def pick_mode(n_items: int) -> Mode:

@@ -5,19 +5,16 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Self
 
 import numpy as np
 import pytest
 
 from belfry.dataset.errors import ArtifactError, InputError
-from belfry.dataset.vocabulary import Numbers
 from belfry.retrieval.index import choose, scann
-from belfry.retrieval.index.base import Vectors
 from belfry.retrieval.index.choose import build_index, load_index
 from belfry.retrieval.index.config import IndexConfig
 from belfry.retrieval.index.exact import ExactIndex
-from belfry.retrieval.index.files import write_manifest
+from belfry.retrieval.index.files import read_manifest, write_manifest
 from belfry.retrieval.index.measure import measure_index
 from belfry.retrieval.index.scann import ScannIndex, scann_problem
 from tests.contracts.index import IndexPromises, embeddings, numbers
@@ -36,14 +33,6 @@ class TestScannPromises(IndexPromises):
     kind = ScannIndex
 
 
-class ThoroughScann(ScannIndex):
-    """Opens every leaf, so that even a tree finds the best."""
-
-    @classmethod
-    def build(cls, vectors: Vectors, item_num: Numbers, config: IndexConfig | None = None) -> Self:
-        return super().build(vectors, item_num, IndexConfig(leaves_share=1))
-
-
 @needs_scann
 class TestQuantisedPromises(TestScannPromises):
     @pytest.fixture(autouse=True)
@@ -53,7 +42,7 @@ class TestQuantisedPromises(TestScannPromises):
 
 @needs_scann
 class TestTreePromises(TestScannPromises):
-    kind = ThoroughScann
+    kind = ScannIndex  # opens every leaf where nothing was measured
 
     @pytest.fixture(autouse=True)
     def small_thresholds(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,6 +95,26 @@ def test_100_thousand_items() -> None:
 
 
 @needs_scann
+@pytest.mark.parametrize(("quantised_from", "tree_from"), [(100, 10_000), (50, 100)])
+def test_an_index_looks_as_hard_as_its_target_asks_for(
+    quantised_from: int, tree_from: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(scann, "QUANTISED_FROM", quantised_from)
+    monkeypatch.setattr(scann, "TREE_FROM", tree_from)
+    vectors, queries = embeddings(4000, dim=32), embeddings(300, seed=1, dim=32)
+    exact = ExactIndex.build(vectors, numbers(4000))
+    efforts = []
+    for target in (0.5, 0.9, 0.99):
+        build_index(vectors, numbers(4000), IndexConfig(recall_target=target), queries).save(tmp_path / f"{target}")
+        index = load_index(tmp_path / f"{target}")
+        assert measure_index(index, exact, queries, 200).recall >= target
+        effort = read_manifest(tmp_path / f"{target}").effort
+        efforts.append((effort.leaves, effort.rescored_per_result))
+    assert efforts == sorted(efforts)
+    assert efforts[0] < efforts[-1]
+
+
+@needs_scann
 def test_degenerate_vectors_survive_a_tree(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scann, "QUANTISED_FROM", 10)
     monkeypatch.setattr(scann, "TREE_FROM", 16)
@@ -115,7 +124,7 @@ def test_degenerate_vectors_survive_a_tree(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def saved(kind: str, directory: Path, n_items: int = 50) -> Path:
-    build_index(embeddings(n_items), numbers(n_items), IndexConfig(kind=kind)).save(directory)
+    build_index(embeddings(n_items), numbers(n_items), IndexConfig(kind=kind), embeddings(5)).save(directory)
     return directory
 
 
@@ -187,10 +196,10 @@ def test_without_scann_its_index_is_searched_exactly(
 
 def test_scann_is_optional_unless_asked_for(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     monkeypatch.setattr(choose, "scann_problem", lambda: "this CPU lacks avx")
-    assert isinstance(build_index(embeddings(9), numbers(9), IndexConfig()), ExactIndex)
+    assert isinstance(build_index(embeddings(9), numbers(9), IndexConfig(), embeddings(5)), ExactIndex)
     assert "exact index instead of ScaNN: this CPU lacks avx" in caplog.text
     with pytest.raises(InputError, match="this CPU lacks avx; set kind to 'auto' or 'exact'"):
-        build_index(embeddings(9), numbers(9), IndexConfig(kind="scann"))
+        build_index(embeddings(9), numbers(9), IndexConfig(kind="scann"), embeddings(5))
 
 
 def test_problems_are_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,7 +31,8 @@ class TestIndexedPromises(RetrieverPromises):
 
     def fitted(self, history: Interactions, features: FeatureTables) -> IndexedRetriever:
         towers, items = ParityTowers(), all_items(history)
-        return IndexedRetriever(towers, build_index(towers.encode_candidates(items, features), items, self.config))
+        vectors = towers.encode_candidates(items, features)
+        return IndexedRetriever(towers, build_index(vectors, items, self.config, vectors))
 
 
 class TestIndexedByBestIndexPromises(TestIndexedPromises):
