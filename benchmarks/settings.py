@@ -54,7 +54,7 @@ def main() -> None:
         f"|---|{'---|' * len(cases)}",
     ]
     folds = {
-        holdout: make_folds(case.split(data.interactions, 0).train, holdout, n_folds=5, seed=0)[0]
+        holdout: next(make_folds(case.split(data.interactions, 0).train, holdout, n_folds=5, seed=0))
         for holdout, case in cases.items()
     }
     for setting in VARIED:

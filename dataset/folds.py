@@ -1,6 +1,6 @@
 """Folds: which part of the history stands in for the future while ranker, early stopping and the gate learn."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal, TypeAlias
@@ -53,12 +53,12 @@ def default_holdout(interactions: Interactions) -> Holdout:
     if interactions.timestamp_s is None:
         has_two = (np.diff(interactions.by_user.starts)[1:] >= 2).any()
         return "last" if interactions.is_ordered and has_two else "random"
-    newest = _windows(interactions, 1)[0]
+    newest = next(_windows(interactions, 1))
     return "time" if len(newest.history) and len(newest.later) else "random"
 
 
-def make_folds(interactions: Interactions, holdout: Holdout, *, n_folds: int, seed: int) -> list[Fold]:
-    """Folds of training data; the test part of an evaluation is never among them.
+def make_folds(interactions: Interactions, holdout: Holdout, *, n_folds: int, seed: int) -> Iterator[Fold]:
+    """Folds of training data, made one by one; the test part of an evaluation is never among them.
 
     `random`: cross-fitting in `n_folds` parts, every event is held back once. `last`: one fold that holds back each
     user's last events, up to five. `time`: `n_folds` cuts along time, each holding back the window behind it.
@@ -80,34 +80,34 @@ def make_folds(interactions: Interactions, holdout: Holdout, *, n_folds: int, se
         made = _last_fold(interactions)
     else:
         made = _windows(interactions, n_folds)
-    usable = [fold for fold in made if len(fold.history) and len(fold.later)]
-    if not usable:
+    n_usable = 0
+    for fold in made:
+        if len(fold.history) and len(fold.later):
+            n_usable += 1
+            yield fold
+    if not n_usable:
         raise InputError(f"interactions: too few events to hold any back by holdout {holdout!r}; add data")
-    return usable
 
 
-def _cross_folds(interactions: Interactions, n_folds: int, seed: int) -> list[Fold]:
+def _cross_folds(interactions: Interactions, n_folds: int, seed: int) -> Iterator[Fold]:
     fold_of_row = folds(interactions, n_folds=n_folds, seed=seed)
-    made = []
     for number in range(n_folds):
         later = interactions.select(fold_of_row == number)
-        made.append(Fold(interactions.select(fold_of_row != number).known_without(later), later))
-    return made
+        yield Fold(interactions.select(fold_of_row != number).known_without(later), later)
 
 
-def _last_fold(interactions: Interactions) -> list[Fold]:
+def _last_fold(interactions: Interactions) -> Iterator[Fold]:
     """Hold back so many last events that the median user keeps two thirds of their history."""
     counts = np.bincount(interactions.user_num)
     n_last = int(np.clip(np.median(counts[counts > 0]) // 3, 1, MAX_LAST))
     split = split_last_out(interactions, n_last=n_last)
-    return [Fold(split.train, split.test)]
+    yield Fold(split.train, split.test)
 
 
-def _windows(interactions: Interactions, n_windows: int) -> list[Fold]:
+def _windows(interactions: Interactions, n_windows: int) -> Iterator[Fold]:
     """Newest window first; cuts at evenly spaced shares of the events, from half of them to nine tenths."""
     assert interactions.timestamp_s is not None
     times = np.sort(interactions.timestamp_s)
-    windows = []
     for share in np.linspace(0.9, 0.5, n_windows):
         start_s = times[int(share * len(times))]
         stop_s = times[min(int((share + WINDOW_SHARE) * len(times)), len(times) - 1)]
@@ -115,28 +115,26 @@ def _windows(interactions: Interactions, n_windows: int) -> list[Fold]:
         has_history = np.zeros(len(interactions.users) + 1, np.bool_)
         has_history[interactions.user_num[is_before]] = True
         is_later = ~is_before & (interactions.timestamp_s <= stop_s) & has_history[interactions.user_num]
-        windows.append(Fold(interactions.select(is_before).known_before(start_s), interactions.select(is_later)))
-    return windows
+        yield Fold(interactions.select(is_before).known_before(start_s), interactions.select(is_later))
 
 
-def with_repeats(made: Sequence[Fold], repeats: Repeats) -> list[Fold]:
+def with_repeats(folds: Iterable[Fold], repeats: Repeats) -> Iterator[Fold]:
     """Folds that lists with repeats are learned on; where lists hold nothing else, later events that are none go.
 
     Raises:
         InputError: no later event is of an item that its user had before.
     """
-    labelled = [replace(fold, repeats=repeats) for fold in made]
-    if repeats != "only":
-        return labelled
-    is_repeat = [~fold.exclude.contains(fold.later.user_num, fold.later.item_num) for fold in labelled]
-    kept = [
-        replace(fold, later=fold.later.select(rows))
-        for fold, rows in zip(labelled, is_repeat, strict=True)
-        if rows.any()
-    ]
-    if not kept:
+    n_usable = 0
+    for given in folds:
+        fold = replace(given, repeats=repeats)
+        if repeats == "only":
+            is_repeat = ~fold.exclude.contains(fold.later.user_num, fold.later.item_num)
+            fold = replace(fold, later=fold.later.select(is_repeat))
+        if len(fold.later):
+            n_usable += 1
+            yield fold
+    if not n_usable:
         raise InputError(
             "interactions: no event that is held back is of an item that its user had before, so lists of repeats "
             "cannot be learned; train without --repeats only"
         )
-    return kept

@@ -1,6 +1,6 @@
 """ListRankerTrainer: rankers that learn from candidate lists of held-back events."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import partial
 from typing import cast
 
@@ -49,12 +49,12 @@ class ListRankerTrainer:
         self.learned = ExampleStore(limit_bytes=EXAMPLE_BYTES)
         self._validation: list[Examples] = []
 
-    def choose(self, folds: Sequence[Fold]) -> Sequence[Fold]:
+    def n_folds(self, first: Fold) -> int:
         """As many as give the ranker enough lists, two at least."""
         n_lists = min(self._config.max_lists, ENOUGH_LISTS)
-        chosen = folds[: max(2, -(-n_lists // max(1, len(folds[0].users))))]
-        self._max_lists = -(-self._config.max_lists // len(chosen))
-        return chosen
+        n_folds = min(self._config.folds, max(2, -(-n_lists // max(1, len(first.users)))))
+        self._max_lists = -(-self._config.max_lists // n_folds)
+        return n_folds
 
     def observe(self, fold: Fold, stage: FirstStage) -> None:
         """What retrieval brings for users of a fold, labelled by what it holds back."""

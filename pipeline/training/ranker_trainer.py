@@ -1,6 +1,6 @@
 """RankerTrainer: what training asks of every family of rankers."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Protocol, TypeAlias
 
 import numpy as np
@@ -20,8 +20,8 @@ RankerOf: TypeAlias = Callable[[FirstStage], TrainedRanker]  # the ranker that k
 class RankerTrainer(Protocol):
     """Looks at folds one by one, then gives a ranker. Its constructor refuses data that it cannot learn from."""
 
-    def choose(self, folds: Sequence[Fold]) -> Sequence[Fold]:
-        """The first of `folds`, as many as it needs; called once, before `observe`."""
+    def n_folds(self, first: Fold) -> int:
+        """How many folds it needs, where they are like this one; called once, before `observe`."""
 
     def observe(self, fold: Fold, stage: FirstStage) -> None:
         """Learn from what a fold holds back, and from what `stage`, which knows its history alone, brings for it."""
@@ -36,8 +36,8 @@ class RankerTrainer(Protocol):
 class NoRankerTrainer:
     """Of a config without a ranker: one fold is enough, for the weights of the sources."""
 
-    def choose(self, folds: Sequence[Fold]) -> Sequence[Fold]:
-        return folds[:1]
+    def n_folds(self, first: Fold) -> int:
+        return 1
 
     def observe(self, fold: Fold, stage: FirstStage) -> None:
         pass

@@ -1,6 +1,5 @@
 """RatingRankerTrainer: rankers that learn from the ratings of a history, and nothing from lists."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from typing import cast
@@ -49,9 +48,9 @@ class RatingRankerTrainer:
         )
         return TrainedUtilityRanker(TrainedRatingLabels(ranker), (self._ranker_config.utility,), (self._spread,))
 
-    def choose(self, folds: Sequence[Fold]) -> Sequence[Fold]:
+    def n_folds(self, first: Fold) -> int:
         """Two: they are for the gate alone."""
-        return folds[:2]
+        return 2
 
     def observe(self, fold: Fold, stage: FirstStage) -> None:
         """What retrieval brings for users of a fold, labelled by what it holds back."""

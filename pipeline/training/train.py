@@ -4,7 +4,7 @@ import logging
 from contextlib import closing
 from dataclasses import dataclass
 
-from belfry.dataset.folds import Holdout, make_folds, with_repeats
+from belfry.dataset.folds import Fold, Holdout, make_folds, with_repeats
 from belfry.dataset.prepare import Data
 from belfry.pipeline.config import PipelineConfig
 from belfry.pipeline.kinds import ranker_kind, source_kind
@@ -92,28 +92,51 @@ def observe_folds(
     if config.ranker is None and all(source.weight is not None for source in config.sources):
         return None
     work = work or Work()
-    made = with_repeats(make_folds(data.interactions, holdout, n_folds=config.folds, seed=seed), config.repeats)
-    folds = trainer.choose(made)
-    _expect_first_stages(work, config, len(folds))
-    if config.ranker:
-        work.expect(EXAMPLES, len(folds), weight=2)
-        work.expect(RANKER, weight=4)
+    folds = with_repeats(make_folds(data.interactions, holdout, n_folds=config.folds, seed=seed), config.repeats)
+    number, n_folds = 0, 1
     tuning = None
-    for number, fold in enumerate(folds):
-        stage = fit_first_stage(
-            data,
-            fold.history,
-            config,
-            seed=seed,
-            tuning=tuning,
-            validate_on=None if tuning else fold,
-            work=work,
-            part=(part := f"part {number + 1} of {len(folds)}"),
-        )
-        tuning = stage.tuning
-        with work.step(EXAMPLES, text=f"{EXAMPLES}, {part}"):
-            trainer.observe(fold, stage)
+    while number < n_folds and (fold := next(folds, None)):
+        if not number:
+            n_folds = min(config.folds, trainer.n_folds(fold))
+            _expect_folds(work, config, n_folds)
+        number += 1
+        tuning = _observe(fold, data, config, trainer, tuning, seed=seed, work=work, part=f"part {number} of {n_folds}")
+        del fold  # and all that was computed of it, before the next one is made
     return tuning
+
+
+def _observe(
+    fold: Fold,
+    data: Data,
+    config: PipelineConfig,
+    trainer: RankerTrainer,
+    tuning: Tuning | None,
+    *,
+    seed: int,
+    work: Work,
+    part: str,
+) -> Tuning:
+    """Show a trainer the first stage on the history of one fold; the first fold decides, without a `tuning`."""
+    stage = fit_first_stage(
+        data,
+        fold.history,
+        config,
+        seed=seed,
+        tuning=tuning,
+        validate_on=None if tuning else fold,
+        work=work,
+        part=part,
+    )
+    with work.step(EXAMPLES, text=f"{EXAMPLES}, {part}"):
+        trainer.observe(fold, stage)
+    return stage.tuning
+
+
+def _expect_folds(work: Work, config: PipelineConfig, n_folds: int) -> None:
+    _expect_first_stages(work, config, n_folds)
+    if config.ranker:
+        work.expect(EXAMPLES, n_folds, weight=2)
+        work.expect(RANKER, weight=4)
 
 
 def _not_chosen(config: PipelineConfig, tuning: Tuning) -> dict[str, str]:

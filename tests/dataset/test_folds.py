@@ -42,7 +42,7 @@ def times(part: Interactions) -> np.ndarray:
 
 
 def folds_of(everything: Interactions, holdout: Holdout, *, n_folds: int = 4, seed: int = 0) -> list[Fold]:
-    return make_folds(everything, holdout, n_folds=n_folds, seed=seed)
+    return list(make_folds(everything, holdout, n_folds=n_folds, seed=seed))
 
 
 def test_the_default_goes_by_the_times() -> None:
@@ -254,4 +254,4 @@ def test_repeats_of_an_order_without_a_clock_are_learned_from_but_for_the_dislik
 
 def test_without_repeats_lists_of_them_cannot_be_learned() -> None:
     with pytest.raises(InputError, match="no event that is held back is of an item that its user had before"):
-        with_repeats(folds_of(watches(), "random"), "only")
+        list(with_repeats(folds_of(watches(), "random"), "only"))

@@ -53,7 +53,7 @@ def config_of(holdout: Holdout, *settings: str) -> PipelineConfig:
 
 
 def folds_of(data: Data, holdout: Holdout) -> list[Fold]:
-    return make_folds(data.interactions, holdout, n_folds=3, seed=0)
+    return list(make_folds(data.interactions, holdout, n_folds=3, seed=0))
 
 
 def quick_stage(data: Data, history: Interactions) -> FirstStage:
