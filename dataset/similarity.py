@@ -15,6 +15,7 @@ ResultT = TypeVar("ResultT")
 
 # Of products; as values and columns these take at most 128 MiB, and less where several fall into one cell.
 _SUMS_PER_BLOCK = 1 << 24
+_USERS_PER_BLOCK = 1 << 16  # whose projections a factorisation holds at once
 _OVERSAMPLING = 32  # dimensions that the randomised range has beyond the rank
 _POWER_STEPS = 3
 _EPSILON = 1e-5  # of the largest singular value: the direction of a smaller one is rounding, another on every machine
@@ -67,23 +68,15 @@ def cosine_neighbours(
 def _products_of_others(
     items: "scipy.sparse.csr_matrix[np.float32]", matrix: "scipy.sparse.csr_matrix[np.float32]"
 ) -> Iterator[tuple[int, "scipy.sparse.csr_matrix[np.float32]"]]:
-    """`items @ matrix` in blocks of rows, each with the number of its first row; positive cells, none of an item alone.
-
-    A block has as many rows as keep its sums within `_SUMS_PER_BLOCK`, which linear time asks for: not so many as would
-    fit if all cells were there.
-    """
-    lengths = np.diff(matrix.indptr)
-    sums = np.cumsum(np.bincount(matrix.indices, np.repeat(lengths, lengths), minlength=items.shape[0]))
-    first = 0
-    while first < items.shape[0]:
-        done = sums[first - 1] if first else 0.0
-        stop = max(first + 1, int(np.searchsorted(sums, done + _SUMS_PER_BLOCK, side="right")))
+    """`items @ matrix` in blocks of rows, each with the number of its first row; positive cells of different items."""
+    lengths = np.diff(matrix.indptr).astype(np.int64)
+    n_sums = np.bincount(matrix.indices, np.repeat(lengths, lengths), minlength=items.shape[0]).astype(np.int64)
+    for first, stop in _blocks_of_sums(n_sums):
         dots = items[first:stop] @ matrix
         row = np.repeat(np.arange(dots.shape[0]), np.diff(dots.indptr))
         kept = (dots.indices != first + row) & (dots.data > 0)
         start = np.concatenate([[0], np.cumsum(np.bincount(row[kept], minlength=dots.shape[0]))])
         yield first, scipy.sparse.csr_matrix((dots.data[kept], dots.indices[kept], start), shape=dots.shape)
-        first = stop
 
 
 def item_rarity(history: Interactions) -> npt.NDArray[np.float64]:
@@ -137,21 +130,45 @@ def sequential_rules(
     Source: Ludewig and Jannach, Evaluation of session-based recommendation algorithms, UMUAI 2018 (sequential rules),
     which weigh by 1 / steps; rarity and the way back are ours.
     """
-    order, n_numbers = history.by_user.order, len(history.items) + 1
-    user, item, rarity = history.user_num[order], history.item_num[order], item_rarity(history)
-
-    def at(step: int) -> "scipy.sparse.csr_matrix[np.float32]":
-        is_pair = (user[step:] == user[:-step]) & (item[step:] != item[:-step])
-        earlier, later = item[:-step][is_pair], item[step:][is_pair]
-        weight = (rarity[earlier] * rarity[later] / np.sqrt(step)).astype(np.float32)
-        return scipy.sparse.csr_matrix((weight, (earlier, later)), shape=(n_numbers, n_numbers))
-
-    rules = at(1)
-    for step in range(2, min(n_steps, len(order) - 1) + 1):
-        rules = rules + at(step)
+    order, n_numbers, rarity = history.by_user.order, len(history.items) + 1, item_rarity(history)
+    n_steps = min(n_steps, len(order))
+    steps = np.arange(1, n_steps + 1)
+    offsets, weights = steps, 1 / np.sqrt(steps)
     if backward:
-        rules = rules + (backward * rules.T).tocsr()
-    return largest_of_rows(rules, n_neighbours)
+        offsets, weights = np.concatenate([steps, -steps]), np.concatenate([weights, backward * weights])
+    # Beyond either end is nobody's event, so that no user's first follow another's last.
+    user = np.pad(history.user_num[order], n_steps, constant_values=-1)
+    item = np.pad(history.item_num[order], n_steps)
+    by_item = n_steps + np.argsort(history.item_num[order], kind="stable")
+    starts = np.searchsorted(item[by_item], np.arange(n_numbers + 1))
+    parts = []
+    for first, stop in _blocks_of_sums(np.diff(starts) * len(offsets)):
+        event = by_item[starts[first] : starts[stop]]
+        near = event[:, np.newaxis] + offsets
+        is_pair = (user[near] == user[event, np.newaxis]) & (item[near] != item[event, np.newaxis])
+        pair_starts = np.concatenate([[0], np.cumsum(np.count_nonzero(is_pair, axis=1))])
+        cells = (np.broadcast_to(weights.astype(np.float32), near.shape)[is_pair], item[near[is_pair]], pair_starts)
+        others = scipy.sparse.csr_matrix(cells, shape=(len(event), n_numbers))  # of each event
+        own = (np.ones(len(event), np.float32), np.arange(len(event)), starts[first : stop + 1] - starts[first])
+        rules = scipy.sparse.csr_matrix(own, shape=(stop - first, len(event))) @ others
+        rules.data *= np.repeat(rarity[first:stop], np.diff(rules.indptr)).astype(np.float32)
+        rules.data *= rarity[rules.indices].astype(np.float32)
+        parts.append(largest_of_rows(rules, n_neighbours))
+    return scipy.sparse.csr_matrix(scipy.sparse.vstack(parts))
+
+
+def _blocks_of_sums(n_sums: npt.NDArray[np.int64]) -> Iterator[tuple[int, int]]:
+    """First row and the one behind the last, of blocks whose `n_sums` [n_rows] stay within `_SUMS_PER_BLOCK`.
+
+    A row that is beyond it alone is a block of its own. So time is linear in the sums, which it would not be with as
+    many rows as a dense table has room for.
+    """
+    ends, first = np.cumsum(n_sums), 0
+    while first < len(n_sums):
+        done = ends[first - 1] if first else 0
+        stop = max(first + 1, int(np.searchsorted(ends, done + _SUMS_PER_BLOCK, side="right")))
+        yield first, stop
+        first = stop
 
 
 def largest_of_rows(
@@ -196,11 +213,15 @@ def truncated_svd(
 
     size = min(rank + _OVERSAMPLING, *matrix.shape)
     block = np.random.default_rng(seed).normal(size=(matrix.shape[1], size)).astype(np.float32)
+    parts = [matrix[first : first + _USERS_PER_BLOCK] for first in range(0, matrix.shape[0], _USERS_PER_BLOCK)]
     with threadpool_limits(1, "blas"):
         for _ in range(_POWER_STEPS):
-            block = np.linalg.qr(np.asarray(matrix.T @ (matrix @ block)))[0]
-        projected = np.asarray(matrix @ block, np.float64)  # [n_users + 1, size]
-        squares, rotation = np.linalg.eigh(projected.T @ projected)
+            block = np.linalg.qr(sum(np.asarray(part.T @ (part @ block)) for part in parts))[0]
+        products = np.zeros((size, size))
+        for part in parts:
+            projected = np.asarray(part @ block, np.float64)  # [n_users of a part, size]
+            products += projected.T @ projected
+        squares, rotation = np.linalg.eigh(products)
         values = np.sqrt(np.maximum(squares[::-1][:rank], 0))
         n_factors = max(1, int((values > _EPSILON * values[0]).sum()))
         return values[:n_factors], np.asarray(block @ rotation[:, ::-1][:, :n_factors], np.float32)
