@@ -11,7 +11,8 @@ from belfry.dataset.candidates import Candidates, take_top_k
 from belfry.dataset.interactions import Positions, SeenItems
 from belfry.dataset.vocabulary import UNKNOWN, ItemNums, UserNums
 
-ScoreTable: TypeAlias = npt.NDArray[np.float32]
+Scores: TypeAlias = npt.NDArray[np.float32]
+ScoreTable: TypeAlias = Scores
 Table = TypeVar("Table", npt.NDArray[np.float32], npt.NDArray[np.int32])
 
 # A block of 4M scores takes 16 MiB: small enough to stay bounded, large enough for full speed.
@@ -77,6 +78,25 @@ def top_candidates(
     item_num = best_columns(scores, min(top_k, scores.shape[1]))
     score = np.take_along_axis(scores, item_num, axis=1)
     return masked_candidates(users, item_num, score, score > -np.inf, top_k, origin)
+
+
+def top_of_few(
+    users: UserNums, scores: Scores, exclude: SeenItems, top_k: int, origin: str, only: ItemNums | None = None
+) -> Candidates:
+    """`top_candidates` of one user by `scores` [n_items + 1], of which few are above 0; no others are listed.
+
+    `scores` is changed.
+    """
+    scores[exclude.rows_of(users)[1]] = 0
+    scores[UNKNOWN] = 0
+    item_num = np.flatnonzero(scores > 0)
+    if only is not None:
+        item_num = item_num[np.isin(item_num, only)]
+    if len(item_num) > top_k:
+        least = np.partition(scores[item_num], -top_k)[-top_k]
+        item_num = item_num[scores[item_num] >= least]
+    row_user = np.zeros(len(item_num), np.int64)
+    return take_top_k(users, row_user, item_num.astype(np.int32), scores[item_num], top_k=top_k, origins=(origin,))
 
 
 def top_sparse_candidates(

@@ -17,7 +17,7 @@ from belfry.dataset.interactions import Interactions, SeenItems, stretches
 from belfry.dataset.vocabulary import ItemNums, UserNums
 from belfry.layers.config import ModelConfig
 from belfry.layers.model import ArrayModel
-from belfry.retrieval.dense import ScoreTable, blocks, stack, top_candidates, top_sparse_candidates
+from belfry.retrieval.dense import Scores, blocks, stack, top_candidates, top_of_few, top_sparse_candidates
 
 HalfLife = Annotated[
     float | None,
@@ -78,7 +78,8 @@ class NeighbourRetriever(ArrayModel[NeighbourConfigT]):
     ) -> Candidates:
         """Lists by `features.history`, which may be newer than the history of the fit."""
         if len(users) == 1:
-            return top_candidates(users, self._scores_of_one(users, features), exclude, top_k, self.config.kind, only)
+            own = self._scores_of_one(users, features)
+            return top_of_few(users, own, exclude, top_k, self.config.kind, only)
         parts = []
         for block in blocks(len(users), len(features.history.items) + 1):
             asked = users[block]
@@ -96,8 +97,8 @@ class NeighbourRetriever(ArrayModel[NeighbourConfigT]):
         start, scored, weight = (self.learned[name] for name in self.array_names)
         return scipy.sparse.csr_matrix((weight, scored, start), shape=(len(start) - 1, len(start) - 1))
 
-    def _scores_of_one(self, users: UserNums, features: FeatureTables) -> ScoreTable:
-        """[1, n_items + 1] the scores of one user, -inf where there is none; not worth the load of a sparse library.
+    def _scores_of_one(self, users: UserNums, features: FeatureTables) -> Scores:
+        """[n_items + 1] the scores of one user, 0 where there is none; not worth the load of a sparse library.
 
         To the bit what the product of a block gives: single precision, item by item.
         """
@@ -114,8 +115,7 @@ class NeighbourRetriever(ArrayModel[NeighbourConfigT]):
         places = stretches(start[items].astype(np.int64), counts)
         scores = np.zeros(len(start) - 1, np.float32)
         np.add.at(scores, scored[places], np.repeat(own, counts) * weight[places])
-        scores[scores <= 0] = -np.inf
-        return scores[np.newaxis]
+        return scores
 
     def _histories(self, users: UserNums, features: FeatureTables) -> "scipy.sparse.csr_matrix[np.float32]":
         """[n_users, n_items + 1] the weight of each watch."""
