@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from importlib import import_module
 from typing import Annotated, Any, TypeAlias, Union
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 LearningRate: TypeAlias = Annotated[float, Field(gt=0, description="of Adam, at the start of its cosine decay")]
 Epochs: TypeAlias = Annotated[int, Field(ge=1, description="passes over the data, at most")]
@@ -13,6 +13,7 @@ Evaluations: TypeAlias = Annotated[
     int, Field(ge=1, description="evaluations on what a fold holds back, in a whole training, for early stopping")
 ]
 Patience: TypeAlias = Annotated[int, Field(ge=1, description="evaluations without a gain before training stops")]
+EMBEDDING_SIZE = AliasChoices("embedding_size", "factors")  # names of that setting of a factorisation
 
 
 class Settings(BaseModel):

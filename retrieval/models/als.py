@@ -9,7 +9,7 @@ from pydantic import Field
 from belfry.dataset.features import FeatureTables
 from belfry.dataset.interactions import Interactions
 from belfry.dataset.vocabulary import UserNums
-from belfry.layers.config import ModelConfig
+from belfry.layers.config import EMBEDDING_SIZE, ModelConfig
 from belfry.layers.model import Arrays, Progress
 from belfry.retrieval.base import Embeddings
 from belfry.retrieval.models.factors import ITEM_FACTORS, FactorTowers
@@ -19,7 +19,13 @@ _CELLS_PER_BLOCK = 1 << 22  # of the users' normal equations
 
 class ALSConfig(ModelConfig):
     kind: Literal["als"] = "als"
-    embedding_size: int = Field(64, ge=1, le=4096, description="dimensions that users and items share")
+    embedding_size: int = Field(
+        64,
+        validation_alias=EMBEDDING_SIZE,
+        ge=1,
+        le=4096,
+        description="dimensions that users and items share",
+    )
     alpha: float = Field(10.0, gt=0, description="a watched cell weighs 1 + alpha, any other 1")
     l2: float = Field(60.0, gt=0, description="penalty on the squares of the factors")
     epochs: int = Field(15, ge=1, description="passes over users and items")

@@ -10,7 +10,7 @@ from belfry.dataset.errors import DivergenceError
 from belfry.dataset.features import FeatureTables
 from belfry.dataset.interactions import Interactions
 from belfry.dataset.vocabulary import UserNums
-from belfry.layers.config import ModelConfig
+from belfry.layers.config import EMBEDDING_SIZE, ModelConfig
 from belfry.layers.model import Arrays, Progress
 from belfry.retrieval.base import Embeddings
 from belfry.retrieval.models.factors import ITEM_FACTORS, FactorTowers
@@ -27,7 +27,11 @@ _TOLERANCE = 1e-3  # a step that moves all scores less is the last
 class LogisticMFConfig(ModelConfig):
     kind: Literal["logistic_mf"] = "logistic_mf"
     embedding_size: int = Field(
-        60, ge=1, le=4096, description="dimensions that users and items share, without the two biases"
+        60,
+        validation_alias=EMBEDDING_SIZE,
+        ge=1,
+        le=4096,
+        description="dimensions that users and items share, without the two biases",
     )
     alpha: float = Field(1.0, gt=0, description="weight of a watch; a negative weighs 1")
     l2: float = Field(4.0, gt=0, description="penalty on the squares of the factors")

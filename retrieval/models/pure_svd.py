@@ -9,7 +9,7 @@ from belfry.dataset.errors import InputError
 from belfry.dataset.features import FeatureTables
 from belfry.dataset.interactions import Interactions
 from belfry.dataset.vocabulary import UserNums
-from belfry.layers.config import ModelConfig
+from belfry.layers.config import EMBEDDING_SIZE, ModelConfig
 from belfry.layers.model import Arrays, Progress
 from belfry.retrieval.base import Embeddings
 from belfry.retrieval.models.factors import ITEM_FACTORS, FactorTowers
@@ -19,7 +19,13 @@ _EPSILON = 1e-6  # share of the largest singular value; below it directions are 
 
 class PureSVDConfig(ModelConfig):
     kind: Literal["pure_svd"] = "pure_svd"
-    embedding_size: int = Field(15, ge=1, le=4096, description="singular vectors kept; larger tables can use more")
+    embedding_size: int = Field(
+        15,
+        validation_alias=EMBEDDING_SIZE,
+        ge=1,
+        le=4096,
+        description="singular vectors kept; larger tables can use more",
+    )
 
 
 class PureSVD(FactorTowers[PureSVDConfig]):
