@@ -143,7 +143,7 @@ def measure(case: Case, seed: int, wanted: Sequence[str], data_folder: Path | No
     config, _ = keep_usable(load_config("default", holdout=holdout), data)
     started = perf_counter()
     with closing(ListRankerTrainer(data, config, seed=seed, progress=silent)) as trainer:
-        tuning = observe_folds(data, config, trainer, holdout=holdout, seed=seed)
+        tuning = observe_folds(data, config, trainer, holdout=holdout, seed=seed).tuning
         rankers = {}
         folds_s = perf_counter() - started
         for name in wanted:

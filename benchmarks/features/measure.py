@@ -1,7 +1,7 @@
 """What rankers lose without a group of pair features, by cross-validation, and the time and memory of each group."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -19,6 +19,7 @@ from belfry.pipeline.config import PipelineConfig
 from belfry.pipeline.progress import silent
 from belfry.pipeline.runs.versions import installed_versions
 from belfry.pipeline.training.list_trainer import ListRankerTrainer
+from belfry.pipeline.training.ranker_trainer import Observed
 from belfry.pipeline.training.retrieval_stage import FirstStage
 from belfry.pipeline.training.train import observe_folds
 from belfry.ranking.base import Matrix
@@ -68,9 +69,9 @@ class WatchedTrainer(ListRankerTrainer):
 
     last: tuple[Fold, FirstStage]
 
-    def observe(self, fold: Fold, stage: FirstStage) -> None:
-        super().observe(fold, stage)
+    def observe(self, fold: Fold, stage: FirstStage, *, n_folds: int) -> Iterator[Observed]:
         self.last = fold, stage
+        return super().observe(fold, stage, n_folds=n_folds)
 
 
 class TimedGroup(FeatureGroup):

@@ -99,6 +99,7 @@ def train(
     settings: Settings = None,
     seed: Seed = 0,
     artifacts: Artifacts = None,
+    workers: Annotated[int, typer.Option(min=1, help="processes that train on parts of the history at once")] = 1,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
@@ -121,6 +122,7 @@ def train(
             seed=seed,
             artifacts=artifacts or default_artifacts(),
             work=work,
+            workers=workers,
         )
     if not quiet:
         show_seconds(work.stopwatch)

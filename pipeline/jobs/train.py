@@ -14,6 +14,7 @@ from belfry.dataset.sources.tabular import Source, read_tables
 from belfry.dataset.tables import Tables
 from belfry.dataset.validation.check import CheckReport, check, keep_repeats
 from belfry.pipeline.config import PipelineConfig, load_config
+from belfry.pipeline.machine import workers_to_use
 from belfry.pipeline.progress import Progress, Work, silent
 from belfry.pipeline.runs.disk import check_writable
 from belfry.pipeline.runs.reader import default_artifacts
@@ -38,6 +39,7 @@ def train(
     repeats: Repeats | None = None,
     seed: int = 0,
     artifacts: PathLike | None = None,
+    workers: int = 1,
     progress: Progress = silent,
 ) -> Recommender:
     """Train both stages on all of the interactions, publish the run, and return what answers from it.
@@ -59,6 +61,9 @@ def train(
             nothing else ("only"), for data in which users come back to the same items.
         seed: equal seeds and data give equal lists.
         artifacts: the folder of runs; by default the one that `BELFRY_ARTIFACTS` names, else `artifacts`.
+        workers: processes at work on parts of the history at once, of which this is one; the run is the same. Each
+            further one loads the libraries and the data again, and needs a script whose main part stands behind
+            `if __name__ == "__main__"`.
         progress: told the step under way, and how far the whole training is, in parts of a thousand.
 
     Raises:
@@ -78,6 +83,7 @@ def train(
         seed=seed,
         artifacts=folder,
         work=work,
+        workers=workers,
     )
     return Recommender.load(published)
 
@@ -92,6 +98,7 @@ def train_tables(
     seed: int,
     artifacts: Path,
     work: Work | None = None,
+    workers: int = 1,
 ) -> Path:
     """Train on all of the raw `tables` and publish; returns the run's folder.
 
@@ -105,7 +112,16 @@ def train_tables(
     with work.step(READING):
         data, config, holdout = prepare_tables(tables, preset, holdout, settings, repeats)
     name = name_of_preset(preset)
-    return train_and_publish(data, config, preset=name, holdout=holdout, seed=seed, artifacts=artifacts, work=work)
+    return train_and_publish(
+        data,
+        config,
+        preset=name,
+        holdout=holdout,
+        seed=seed,
+        artifacts=artifacts,
+        work=work,
+        workers=workers_to_use(workers),
+    )
 
 
 def prepare_tables(

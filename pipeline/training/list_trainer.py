@@ -15,7 +15,7 @@ from belfry.pipeline.kinds import expects_labels, ranker_kind
 from belfry.pipeline.progress import Progress
 from belfry.pipeline.runs.gate import Gate
 from belfry.pipeline.training.gate_evaluation import LABEL_TOLERANCE, evaluate_gate
-from belfry.pipeline.training.ranker_trainer import RankerOf, candidates_for
+from belfry.pipeline.training.ranker_trainer import Observed, RankerOf, candidates_for
 from belfry.pipeline.training.retrieval_stage import FirstStage
 from belfry.ranking.base import LabelRanker
 from belfry.ranking.example_store import ExampleStore
@@ -45,27 +45,31 @@ class ListRankerTrainer:
         ranker_kind(self._ranker_config).make_list_ranker(self._ranker_config)
         users = np.unique(data.interactions.user_num)
         self._held_back = validation_users(users, share=self._ranker_config.validation_share, seed=seed)
-        self._max_lists = config.max_lists  # of a fold
         self.learned = ExampleStore(limit_bytes=EXAMPLE_BYTES)
         self._validation: list[Examples] = []
 
     def n_folds(self, first: Fold) -> int:
         """As many as give the ranker enough lists, two at least."""
         n_lists = min(self._config.max_lists, ENOUGH_LISTS)
-        n_folds = min(self._config.folds, max(2, -(-n_lists // max(1, len(first.users)))))
-        self._max_lists = -(-self._config.max_lists // n_folds)
-        return n_folds
+        return min(self._config.folds, max(2, -(-n_lists // max(1, len(first.users)))))
 
-    def observe(self, fold: Fold, stage: FirstStage) -> None:
+    def observe(self, fold: Fold, stage: FirstStage, *, n_folds: int) -> Iterator[Observed]:
         """What retrieval brings for users of a fold, labelled by what it holds back."""
         users = np.random.default_rng(self._seed).permutation(fold.users)
         is_held_back = np.isin(users, self._held_back)
         pair_features = self._pair_features(stage)
         for candidates in self._with_hits(fold, stage, users[is_held_back], MAX_VALIDATION_LISTS):
-            if len(examples := self._describe(candidates, fold, stage, pair_features)):
-                self._validation.append(examples)
-        for candidates in self._with_hits(fold, stage, users[~is_held_back], self._max_lists):
-            self.learned.add(self._describe(candidates, fold, stage, pair_features))
+            yield Observed(self._describe(candidates, fold, stage, pair_features), is_validation=True)
+        max_lists = -(-self._config.max_lists // n_folds)
+        for candidates in self._with_hits(fold, stage, users[~is_held_back], max_lists):
+            yield Observed(self._describe(candidates, fold, stage, pair_features))
+
+    def add(self, observed: Observed) -> None:
+        """Keep examples for the end."""
+        if not observed.is_validation:
+            self.learned.add(observed.examples)
+        elif len(observed.examples):
+            self._validation.append(observed.examples)
 
     def finish(self) -> tuple[RankerOf | None, Gate]:
         """A ranker fitted on most users' lists, and whether it orders the others' better than retrieval does.

@@ -1,6 +1,7 @@
 """RankerTrainer: what training asks of every family of rankers."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
 import numpy as np
@@ -11,10 +12,19 @@ from belfry.dataset.vocabulary import UserNums
 from belfry.pipeline.runs.gate import Gate
 from belfry.pipeline.training.retrieval_stage import FirstStage
 from belfry.ranking.base import TrainedRanker
+from belfry.ranking.examples import Examples
 
 USERS_PER_BLOCK = 1_000
 
 RankerOf: TypeAlias = Callable[[FirstStage], TrainedRanker]  # the ranker that knows the history of a first stage
+
+
+@dataclass(frozen=True)
+class Observed:
+    """Lists of some users of a fold."""
+
+    examples: Examples
+    is_validation: bool = False  # else they are to be learned from
 
 
 class RankerTrainer(Protocol):
@@ -23,8 +33,11 @@ class RankerTrainer(Protocol):
     def n_folds(self, first: Fold) -> int:
         """How many folds it needs, where they are like this one; called once, before `observe`."""
 
-    def observe(self, fold: Fold, stage: FirstStage) -> None:
-        """Learn from what a fold holds back, and from what `stage`, which knows its history alone, brings for it."""
+    def observe(self, fold: Fold, stage: FirstStage, *, n_folds: int) -> Iterator[Observed]:
+        """What `stage`, which knows the history of a fold alone, brings of what it holds back; one of `n_folds`."""
+
+    def add(self, observed: Observed) -> None:
+        """Learn from what was observed, here or in another process; in the order of the folds."""
 
     def finish(self) -> tuple[RankerOf | None, Gate]:
         """How the ranker comes out of a first stage, or None without one to use; and whether it may order lists."""
@@ -39,7 +52,10 @@ class NoRankerTrainer:
     def n_folds(self, first: Fold) -> int:
         return 1
 
-    def observe(self, fold: Fold, stage: FirstStage) -> None:
+    def observe(self, fold: Fold, stage: FirstStage, *, n_folds: int) -> Iterator[Observed]:
+        yield from ()
+
+    def add(self, observed: Observed) -> None:
         pass
 
     def finish(self) -> tuple[None, Gate]:

@@ -1,5 +1,6 @@
 """RatingRankerTrainer: rankers that learn from the ratings of a history, and nothing from lists."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from typing import cast
@@ -14,7 +15,7 @@ from belfry.pipeline.kinds import ranker_kind
 from belfry.pipeline.progress import Progress
 from belfry.pipeline.runs.gate import Gate
 from belfry.pipeline.training.gate_evaluation import LABEL_TOLERANCE, MAX_VALIDATION_USERS, evaluate_gate
-from belfry.pipeline.training.ranker_trainer import RankerOf, candidates_for
+from belfry.pipeline.training.ranker_trainer import Observed, RankerOf, candidates_for
 from belfry.pipeline.training.retrieval_stage import FirstStage
 from belfry.ranking.calibration import Calibration
 from belfry.ranking.examples import Examples, concatenate, make_examples
@@ -52,15 +53,19 @@ class RatingRankerTrainer:
         """Two: they are for the gate alone."""
         return 2
 
-    def observe(self, fold: Fold, stage: FirstStage) -> None:
+    def observe(self, fold: Fold, stage: FirstStage, *, n_folds: int) -> Iterator[Observed]:
         """What retrieval brings for users of a fold, labelled by what it holds back."""
         users = sample_users(fold.users, MAX_VALIDATION_USERS, seed=self._seed)
         ranker = self.ranker_of(stage)
         for candidates in candidates_for(users, fold, stage, n_candidates=self._config.n_candidates):
             pairs = np.stack([standard_scores(candidates), ranker.utility(candidates, stage.features)], axis=1)
             lists = Lists.describe(candidates, pairs, (RETRIEVAL, _UTILITY), fold.history)
-            if len(examples := make_examples(lists, fold.later)):
-                self._lists.append(examples)
+            yield Observed(make_examples(lists, fold.later), is_validation=True)
+
+    def add(self, observed: Observed) -> None:
+        """Keep lists for the end."""
+        if len(observed.examples):
+            self._lists.append(observed.examples)
 
     def finish(self) -> tuple[RankerOf | None, Gate]:
         """The calibrated ranker; none where it costs watches, by more than chance."""

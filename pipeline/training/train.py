@@ -1,8 +1,11 @@
-"""Train both stages: checks -> folds -> first stages -> ranker trainer -> first stage on everything -> gate."""
+"""Train both stages: checks -> folds -> first stages -> first stage on everything -> ranker trainer -> gate."""
 
 import logging
+from collections.abc import Sequence
+from concurrent.futures import Future
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 
 from belfry.dataset.folds import Fold, Holdout, make_folds, with_repeats
 from belfry.dataset.prepare import Data
@@ -11,7 +14,8 @@ from belfry.pipeline.kinds import ranker_kind, source_kind
 from belfry.pipeline.progress import Work
 from belfry.pipeline.runs.gate import Gate
 from belfry.pipeline.serving.two_stage import TwoStage
-from belfry.pipeline.training.ranker_trainer import RankerTrainer
+from belfry.pipeline.training.fold_workers import FoldTask, Submit, fold_workers, result_of
+from belfry.pipeline.training.ranker_trainer import Observed, RankerTrainer
 from belfry.pipeline.training.retrieval_stage import FirstStage, Tuning, fit_first_stage, measure, name_of_step
 from belfry.pipeline.training.sources import keep_usable
 from belfry.pipeline.training.trainer_registry import make_trainer
@@ -40,13 +44,22 @@ class Trained:
     two_stage: TwoStage
 
 
-def train(data: Data, config: PipelineConfig, *, holdout: Holdout, seed: int, work: Work | None = None) -> Trained:
+def train(
+    data: Data,
+    config: PipelineConfig,
+    *,
+    holdout: Holdout,
+    seed: int,
+    work: Work | None = None,
+    workers: int = 1,
+) -> Trained:
     """Both stages, from nothing.
 
     Args:
         data: all that may be learned from; the test part of an evaluation is not in it.
         holdout: which part of the history stands in for the future.
         work: what this is a part of; told of every step.
+        workers: processes at work on folds, this one among them; the result is the same.
 
     Raises:
         InputError: the data do not allow this holdout, or hold too little to learn from.
@@ -58,21 +71,43 @@ def train(data: Data, config: PipelineConfig, *, holdout: Holdout, seed: int, wo
     if data.interactions.weight is not None:
         _tell_who_reads_no_weights(config)
     _expect_first_stages(work, config, 1)
-    with closing(make_trainer(data, config, seed=seed, progress=work.report)) as trainer:
-        tuning = observe_folds(data, config, trainer, holdout=holdout, seed=seed, work=work)
+    with (
+        closing(make_trainer(data, config, seed=seed, progress=work.report)) as trainer,
+        fold_workers(data, workers) as submit,
+    ):
+        folds = observe_folds(data, config, trainer, holdout=holdout, seed=seed, work=work, submit=submit)
+        if folds.tuning:
+            left_out |= _not_chosen(config, folds.tuning)
+            config = folds.tuning.config
+        first = fit_first_stage(
+            data,
+            data.interactions,
+            config,
+            seed=seed,
+            tuning=folds.tuning,
+            work=work,
+            stage=LAST_FIRST_STAGE,
+            part="everything",
+        )
+        for elsewhere in folds.elsewhere:
+            with work.step(EXAMPLES, text="waiting for the other parts"):
+                for observed in result_of(elsewhere):
+                    trainer.add(observed)
         with work.step(RANKER):
             ranker_of, gate = trainer.finish()
-    if tuning:
-        left_out |= _not_chosen(config, tuning)
-        config = tuning.config
-    first = fit_first_stage(
-        data, data.interactions, config, seed=seed, tuning=tuning, work=work, stage=LAST_FIRST_STAGE, part="everything"
-    )
     with work.step(LAST_FIRST_STAGE, text="index"):
         ranker = ranker_of(first) if ranker_of else None
         two_stage = put_together(first, config, ranker if gate.is_open else None)
         measurement = measure(first, top_k=config.n_candidates, seed=seed)
     return Trained(first, config, left_out, measurement, ranker, gate, two_stage)
+
+
+@dataclass(frozen=True)
+class Folds:
+    """What folds decide for the last first stage, and those that are still under way in other processes."""
+
+    tuning: Tuning | None  # none where no part was needed: there is no ranker, and no weight to learn
+    elsewhere: Sequence[Future[list[Observed]]] = ()
 
 
 def observe_folds(
@@ -83,40 +118,44 @@ def observe_folds(
     holdout: Holdout,
     seed: int,
     work: Work | None = None,
-) -> Tuning | None:
-    """Show a trainer first stages on parts of the history, and give what they decide for the last one.
-
-    Returns:
-        None where no part is needed: there is no ranker, and no weight to learn.
-    """
+    submit: Submit | None = None,
+) -> Folds:
+    """Show a trainer first stages on parts of the history; all but the first by `submit`, where it is given."""
     if config.ranker is None and all(source.weight is not None for source in config.sources):
-        return None
+        return Folds(None)
     work = work or Work()
     folds = with_repeats(make_folds(data.interactions, holdout, n_folds=config.folds, seed=seed), config.repeats)
-    number, n_folds = 0, 1
-    tuning = None
-    while number < n_folds and (fold := next(folds, None)):
-        if not number:
-            n_folds = min(config.folds, trainer.n_folds(fold))
-            _expect_folds(work, config, n_folds)
-        number += 1
-        tuning = _observe(fold, data, config, trainer, tuning, seed=seed, work=work, part=f"part {number} of {n_folds}")
-        del fold  # and all that was computed of it, before the next one is made
-    return tuning
+    fold = next(folds)
+    n_folds = min(config.folds, trainer.n_folds(fold))
+    _expect_folds(work, config, 1 if submit else n_folds)
+    observe = partial(_observe, data, config, trainer, n_folds=n_folds, seed=seed, work=work)
+    tuning = observe(fold, None, number=0)
+    if submit:
+        tasks = [FoldTask(config, holdout, number, n_folds, tuning, seed) for number in range(1, n_folds)]
+        work.expect(EXAMPLES, len(tasks), weight=2)
+        return Folds(tuning, [submit(task) for task in tasks])
+    del fold  # and all that was computed of it, before the next one is made
+    for number in range(1, n_folds):
+        if other := next(folds, None):
+            observe(other, tuning, number=number)
+        del other
+    return Folds(tuning)
 
 
 def _observe(
-    fold: Fold,
     data: Data,
     config: PipelineConfig,
     trainer: RankerTrainer,
+    fold: Fold,
     tuning: Tuning | None,
     *,
+    number: int,
+    n_folds: int,
     seed: int,
     work: Work,
-    part: str,
 ) -> Tuning:
-    """Show a trainer the first stage on the history of one fold; the first fold decides, without a `tuning`."""
+    """Show a trainer the first stage on the history of one fold; the first one decides, without a `tuning`."""
+    part = f"part {number + 1} of {n_folds}"
     stage = fit_first_stage(
         data,
         fold.history,
@@ -128,7 +167,8 @@ def _observe(
         part=part,
     )
     with work.step(EXAMPLES, text=f"{EXAMPLES}, {part}"):
-        trainer.observe(fold, stage)
+        for observed in trainer.observe(fold, stage, n_folds=n_folds):
+            trainer.add(observed)
     return stage.tuning
 
 

@@ -8,6 +8,7 @@ from belfry.dataset.interactions import Interactions
 from belfry.dataset.prepare import Data, prepare
 from belfry.dataset.tables import Tables
 from belfry.pipeline.config import PipelineConfig, load_config
+from belfry.pipeline.training.ranker_trainer import RankerTrainer
 from belfry.pipeline.training.retrieval_stage import FirstStage, Tuning
 from belfry.retrieval.blend import Source, combine
 from belfry.retrieval.models.item_knn import ItemKNN, ItemKNNConfig
@@ -54,6 +55,11 @@ def config_of(holdout: Holdout, *settings: str) -> PipelineConfig:
 
 def folds_of(data: Data, holdout: Holdout) -> list[Fold]:
     return list(make_folds(data.interactions, holdout, n_folds=3, seed=0))
+
+
+def show(trainer: RankerTrainer, fold: Fold, stage: FirstStage) -> None:
+    for observed in trainer.observe(fold, stage, n_folds=3):
+        trainer.add(observed)
 
 
 def quick_stage(data: Data, history: Interactions) -> FirstStage:

@@ -36,6 +36,7 @@ from tests.pipeline.small_world import (
     config_of,
     folds_of,
     quick_stage,
+    show,
     small_data,
 )
 
@@ -118,7 +119,7 @@ def lists_shown(
             ),
         )
         leak(patch, data)
-        trainer.observe(fold, stage_of(data, fold.history))
+        show(trainer, fold, stage_of(data, fold.history))
     return concatenate_lists(lists)
 
 

@@ -31,7 +31,7 @@ from belfry.ranking.listwise.feature_ranker import FeaturedRanker
 from belfry.ranking.multitask.config import MultitaskConfig
 from belfry.retrieval.base import TowerModel
 from belfry.retrieval.index.base import CandidateIndex
-from tests.pipeline.small_world import folds_of, quick_stage, small_data
+from tests.pipeline.small_world import folds_of, quick_stage, show, small_data
 
 QUICK = (
     "retrieval.epochs=1",
@@ -112,7 +112,7 @@ def test_lists_are_described_by_the_model_of_their_fold() -> None:
             stage = quick_stage(data, fold.history)
             models.append(Counting(fold.history))
             towers = SearchedTowers(cast(TowerModel, models[-1]), np.zeros((1, 1)), cast(CandidateIndex, None))
-            trainer.observe(fold, replace(stage, sources={"multitask": towers}))
+            show(trainer, fold, replace(stage, sources={"multitask": towers}))
         assert trainer.validation is not None
         lists = [*(part.lists for part in trainer.learned.blocks(np.random.default_rng(0))), trainer.validation.lists]
     assert {len(model.asked) > 0 for model in models} == {True}

@@ -27,7 +27,7 @@ from belfry.ranking.base import Matrix, SavedRanker, Scores
 from belfry.ranking.example_store import write_examples
 from belfry.ranking.examples import Examples, concatenate
 from belfry.ranking.features.pair_features import PairFeatures
-from tests.pipeline.small_world import config_of, folds_of, quick_stage, small_data
+from tests.pipeline.small_world import config_of, folds_of, quick_stage, show, small_data
 
 TREES = ("ranker.kind=lightgbm", "ranker.trees=20", "ranker.min_rows=5", "ranker.leaves=4")
 NETWORK = (
@@ -48,7 +48,7 @@ def trainer_of(data: Data, config: PipelineConfig) -> Iterator[ListRankerTrainer
     with closing(ListRankerTrainer(data, config, seed=0, progress=silent)) as trainer:
         folds = folds_of(data, "random")
         for fold in folds[: trainer.n_folds(folds[0])]:
-            trainer.observe(fold, quick_stage(data, fold.history))
+            show(trainer, fold, quick_stage(data, fold.history))
         yield trainer
 
 
@@ -92,7 +92,7 @@ def test_only_lists_that_hold_something_watched_later_are_described(
 
     monkeypatch.setattr(PairFeatures, "matrix", spied)
     with closing(ListRankerTrainer(data, config_of("random"), seed=0, progress=silent)) as trainer:
-        trainer.observe(fold, stage)
+        show(trainer, fold, stage)
         n_examples = len(trainer.learned) + len(trainer.validation or ())
     later, expected = fold.later.seen_items, []
     for user in fold.users.tolist():
@@ -123,7 +123,7 @@ def test_a_fold_of_fewer_singular_vectors_than_everything_has_makes_no_other_col
     config = config_of("time", *TREES, "ranker.validation_share=0.3")
     early = replace(data, interactions=events.select(is_early))
     with closing(ListRankerTrainer(early, config, seed=0, progress=silent)) as trainer:
-        trainer.observe(fold, quick_stage(data, fold.history))
+        show(trainer, fold, quick_stage(data, fold.history))
         ranker_of, _ = trainer.finish()
     assert ranker_of is not None
     stage = quick_stage(data, events)

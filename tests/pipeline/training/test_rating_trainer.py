@@ -19,7 +19,7 @@ from belfry.pipeline.training.rating_trainer import RatingRankerTrainer
 from belfry.pipeline.training.retrieval_stage import FirstStage
 from belfry.ranking.base import EventRanker, Scores
 from belfry.ranking.utility import TrainedRatingLabels, TrainedUtilityRanker, UtilityRanker
-from tests.pipeline.small_world import config_of, folds_of, quick_stage, small_data
+from tests.pipeline.small_world import config_of, folds_of, quick_stage, show, small_data
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ class KnowingTrainer(RatingRankerTrainer):
 def finished(data: Data, share: float) -> tuple[RankerOf | None, Gate]:
     trainer = KnowingTrainer(data, share)
     for fold in folds_of(data, "random"):
-        trainer.observe(fold, quick_stage(data, fold.history))
+        show(trainer, fold, quick_stage(data, fold.history))
     return trainer.finish()
 
 
