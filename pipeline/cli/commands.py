@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from belfry.pipeline.cli.console import errors_as_exit_codes
-from belfry.pipeline.cli.options import AllowSeen, Repeats, repeats_of
+from belfry.pipeline.cli.options import AllowSeen, Budget, Repeats, repeats_of
 
 if TYPE_CHECKING:
     from belfry.pipeline.progress import Progress, Work
@@ -100,6 +100,7 @@ def train(
     seed: Seed = 0,
     artifacts: Artifacts = None,
     workers: Annotated[int, typer.Option(min=1, help="processes that train on parts of the history at once")] = 1,
+    budget: Budget = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
@@ -123,6 +124,7 @@ def train(
             artifacts=artifacts or default_artifacts(),
             work=work,
             workers=workers,
+            budget_s=budget,
         )
     if not quiet:
         show_seconds(work.stopwatch)

@@ -1,5 +1,6 @@
 """Options that several verbs take in more than one form."""
 
+import re
 from typing import Annotated, Literal
 
 import typer
@@ -14,6 +15,29 @@ Repeats = Annotated[
     ),
 ]
 AllowSeen = Annotated[bool, typer.Option("--allow-seen", help="the same as --repeats allow")]
+
+
+def seconds_of(text: str) -> float:
+    """Of a length of time such as 90s, 10m or 1.5h; a number alone is seconds.
+
+    Raises:
+        BadParameter: it is none.
+    """
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smh]?)\s*", text, re.ASCII)
+    if not found or not float(found[1]):
+        raise typer.BadParameter(f"{text!r} is no length of time; write 90s, 10m or 1.5h")
+    return float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]]
+
+
+Budget = Annotated[
+    float | None,
+    typer.Option(
+        "--budget",
+        parser=seconds_of,
+        metavar="TIME",
+        help="90s, 10m, 1.5h: dear sources are not tried where they would make training take longer",
+    ),
+]
 
 
 def repeats_of(repeats: RepeatsName | None, allow_seen: bool) -> RepeatsName | None:

@@ -40,6 +40,7 @@ def train(
     seed: int = 0,
     artifacts: PathLike | None = None,
     workers: int = 1,
+    budget_s: float | None = None,
     progress: Progress = silent,
 ) -> Recommender:
     """Train both stages on all of the interactions, publish the run, and return what answers from it.
@@ -64,6 +65,8 @@ def train(
         workers: processes at work on parts of the history at once, of which this is one; the run is the same. Each
             further one loads the libraries and the data again, and needs a script whose main part stands behind
             `if __name__ == "__main__"`.
+        budget_s: how long training may take by the clock, about: dear sources are not tried where they would take it
+            beyond. None: as long as it takes.
         progress: told the step under way, and how far the whole training is, in parts of a thousand.
 
     Raises:
@@ -84,6 +87,7 @@ def train(
         artifacts=folder,
         work=work,
         workers=workers,
+        budget_s=budget_s,
     )
     return Recommender.load(published)
 
@@ -99,6 +103,7 @@ def train_tables(
     artifacts: Path,
     work: Work | None = None,
     workers: int = 1,
+    budget_s: float | None = None,
 ) -> Path:
     """Train on all of the raw `tables` and publish; returns the run's folder.
 
@@ -121,6 +126,7 @@ def train_tables(
         artifacts=artifacts,
         work=work,
         workers=workers_to_use(workers),
+        budget_s=budget_s,
     )
 
 

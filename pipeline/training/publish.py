@@ -35,13 +35,14 @@ def train_and_publish(
     artifacts: Path,
     work: Work | None = None,
     workers: int = 1,
+    budget_s: float | None = None,
     before_publishing: Callable[[Trained, Path], None] | None = None,
 ) -> Path:
     """Train both stages on `data` and publish them; returns the run's folder. Until then the last run stays current.
 
     Args:
         work: what this is a part of; told of every step. Its seconds so far are noted in the run.
-        workers: as in `belfry.pipeline.training.train.train`.
+        workers, budget_s: as in `belfry.pipeline.training.train.train`.
         before_publishing: may look at what was trained and add files to the run's folder, such as an evaluation.
 
     Raises:
@@ -60,7 +61,7 @@ def train_and_publish(
         input_hash=_hash_of(data),
     )
     with publish(artifacts, info) as writer:
-        trained = train(data, config, holdout=holdout, seed=seed, work=work, workers=workers)
+        trained = train(data, config, holdout=holdout, seed=seed, work=work, workers=workers, budget_s=budget_s)
         with work.step(EXPORT):
             save_tables(trained.two_stage.features, data.titles, writer.folder)
             _export(trained, writer.folder / "serving")

@@ -70,6 +70,7 @@ def fit_first_stage(
     work: Work | None = None,
     stage: str = "",
     part: str = "",
+    has_time: Callable[[], bool] = lambda: True,
 ) -> FirstStage:
     """Every source trained on `history`, which is all of `data` or a part of it.
 
@@ -80,6 +81,7 @@ def fit_first_stage(
         work: what this is a part of; each source is a step.
         stage: what the seconds count to; without, each source has a stage of its own.
         part: which first stage of a whole training this is, for whoever looks on.
+        has_time: asked, where sources are chosen, once the cheap ones are there: whether to try the dear ones too.
     """
     work = work or Work()
     features = data.features(history)
@@ -115,7 +117,8 @@ def fit_first_stage(
         fit(name for name, source in named.items() if source.after is None)
         with work.step(CHOICE):
             choice = _choose(fitted, config, users, features, validate_on)
-        if dear := [name for name, source in named.items() if source.after and choice.weights.get(source.after)]:
+        dear = [name for name, source in named.items() if source.after and choice.weights.get(source.after)]
+        if dear and has_time():
             fitted = {name: fitted[name] for name in choice.weights}
             fit(dear)
             with work.step(CHOICE):

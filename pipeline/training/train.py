@@ -1,7 +1,7 @@
 """Train both stages: checks -> folds -> first stages -> first stage on everything -> ranker trainer -> gate."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import closing
 from dataclasses import dataclass
@@ -52,6 +52,7 @@ def train(
     seed: int,
     work: Work | None = None,
     workers: int = 1,
+    budget_s: float | None = None,
 ) -> Trained:
     """Both stages, from nothing.
 
@@ -60,6 +61,7 @@ def train(
         holdout: which part of the history stands in for the future.
         work: what this is a part of; told of every step.
         workers: processes at work on folds, this one among them; the result is the same.
+        budget_s: dear sources are not tried where the training would take longer by the clock; None for no end.
 
     Raises:
         InputError: the data do not allow this holdout, or hold too little to learn from.
@@ -75,7 +77,9 @@ def train(
         closing(make_trainer(data, config, seed=seed, progress=work.report)) as trainer,
         fold_workers(data, workers) as submit,
     ):
-        folds = observe_folds(data, config, trainer, holdout=holdout, seed=seed, work=work, submit=submit)
+        folds = observe_folds(
+            data, config, trainer, holdout=holdout, seed=seed, work=work, submit=submit, budget_s=budget_s
+        )
         if folds.tuning:
             left_out |= _not_chosen(config, folds.tuning)
             config = folds.tuning.config
@@ -119,6 +123,7 @@ def observe_folds(
     seed: int,
     work: Work | None = None,
     submit: Submit | None = None,
+    budget_s: float | None = None,
 ) -> Folds:
     """Show a trainer first stages on parts of the history; all but the first by `submit`, where it is given."""
     if config.ranker is None and all(source.weight is not None for source in config.sources):
@@ -129,7 +134,7 @@ def observe_folds(
     n_folds = min(config.folds, trainer.n_folds(fold))
     _expect_folds(work, config, 1 if submit else n_folds)
     observe = partial(_observe, data, config, trainer, n_folds=n_folds, seed=seed, work=work)
-    tuning = observe(fold, None, number=0)
+    tuning = observe(fold, None, number=0, has_time=partial(_has_time, work, n_folds, budget_s))
     if submit:
         tasks = [FoldTask(config, holdout, number, n_folds, tuning, seed) for number in range(1, n_folds)]
         work.expect(EXAMPLES, len(tasks), weight=2)
@@ -153,6 +158,7 @@ def _observe(
     n_folds: int,
     seed: int,
     work: Work,
+    has_time: Callable[[], bool] = lambda: True,
 ) -> Tuning:
     """Show a trainer the first stage on the history of one fold; the first one decides, without a `tuning`."""
     part = f"part {number + 1} of {n_folds}"
@@ -165,11 +171,30 @@ def _observe(
         validate_on=None if tuning else fold,
         work=work,
         part=part,
+        has_time=has_time,
     )
     with work.step(EXAMPLES, text=f"{EXAMPLES}, {part}"):
         for observed in trainer.observe(fold, stage, n_folds=n_folds):
             trainer.add(observed)
     return stage.tuning
+
+
+def _has_time(work: Work, n_folds: int, budget_s: float | None) -> bool:
+    """Whether dear sources fit into what is left of a budget; asked when the cheap ones of the first fold are there.
+
+    By then about one of `n_folds` + 2 equal parts is done (the folds, everything, the ranker), and dear sources take as
+    long as the rest together.
+    """
+    if budget_s is None:
+        return True
+    expected_s = 2 * (n_folds + 2) * work.stopwatch.total.wall
+    if expected_s > budget_s:
+        log.warning(
+            "dear sources are not tried: with them training is expected to take %.0f s, the budget is %.0f s",
+            expected_s,
+            budget_s,
+        )
+    return expected_s <= budget_s
 
 
 def _expect_folds(work: Work, config: PipelineConfig, n_folds: int) -> None:
@@ -188,7 +213,9 @@ def _not_chosen(config: PipelineConfig, tuning: Tuning) -> dict[str, str]:
         if name not in tuning.choice.weights:
             is_tried = name in tuning.choice.alone
             nothing = "adds nothing clear to the other sources on validation users"
-            left_out[name] = nothing if is_tried else f"not tried, for {source.after} does not stay"
+            has_its_place = source.after in tuning.choice.weights
+            untried = "for want of time" if has_its_place else f"for {source.after} does not stay"
+            left_out[name] = nothing if is_tried else f"not tried, {untried}"
     return left_out
 
 
