@@ -44,8 +44,9 @@ def best_columns(scores: ScoreTable, top_k: int) -> Positions:
     columns = np.argpartition(scores, -top_k, axis=1)[:, -top_k:]
     last = np.take_along_axis(scores, columns, axis=1).min(axis=1)
     n_reaching = np.count_nonzero(scores >= last[:, None], axis=1)
-    torn = np.flatnonzero((n_reaching > top_k) & (last > -np.inf))  # argpartition took any of the equal ones
-    columns[torn] = np.argsort(-scores[torn], axis=1, kind="stable")[:, :top_k]
+    for row in np.flatnonzero((n_reaching > top_k) & (last > -np.inf)):  # argpartition took any of the equal ones
+        higher, equal = np.flatnonzero(scores[row] > last[row]), np.flatnonzero(scores[row] == last[row])
+        columns[row] = np.concatenate([higher, equal[: top_k - len(higher)]])
     columns.sort(axis=1)
     order = np.argsort(-np.take_along_axis(scores, columns, axis=1), axis=1, kind="stable")
     return np.take_along_axis(columns, order, axis=1)

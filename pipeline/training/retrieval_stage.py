@@ -26,6 +26,8 @@ from belfry.retrieval.index.measure import IndexMeasurement, measure_index
 from belfry.retrieval.indexed import IndexedRetriever
 from belfry.retrieval.popularity import Popularity
 
+_MIN_VALIDATION_USERS = 500
+_VALIDATION_SCORES = 200_000_000  # computed for each evaluation, beyond which users are fewer
 RECALL_DEPTH = 100
 CHOICE = "choice of the sources"  # a stage of the work
 DEPTH_OF_REPEATS = 10  # where lists hold repeats alone: few users have so many own items that 100 would tell
@@ -87,7 +89,7 @@ def fit_first_stage(
     features = data.features(history)
     users = np.zeros(0, np.int32)
     if validate_on:
-        users = sample_users(validate_on.users, MAX_VALIDATION_USERS, seed=seed)
+        users = sample_users(validate_on.users, _n_validation_users(len(history.items)), seed=seed)
     validate = _recall_on(validate_on, features, users) if validate_on and len(users) else None
     if tuning:
         config = tuning.config
@@ -133,6 +135,11 @@ def fit_first_stage(
     return FirstStage(features, fitted, Tuning(config, epochs, weights, choice), popularity, combine(sources))
 
 
+def _n_validation_users(n_items: int) -> int:
+    """How many users towers and weights are evaluated on: fewer where every one of them costs much."""
+    return int(np.clip(_VALIDATION_SCORES // n_items, _MIN_VALIDATION_USERS, MAX_VALIDATION_USERS))
+
+
 def _sources(
     fitted: dict[str, TrainedSource], config: PipelineConfig, weights: dict[str, float] | None = None
 ) -> list[Source]:
@@ -174,7 +181,7 @@ def _keep(
 def measure(stage: FirstStage, *, top_k: int, seed: int) -> IndexMeasurement:
     """Recall and latency of the first source's index on queries of real users; logged, and noted in the run."""
     with_history = np.flatnonzero(np.diff(stage.features.history.by_user.starts)).astype(np.int32)
-    users = sample_users(with_history, MAX_VALIDATION_USERS, seed=seed)
+    users = sample_users(with_history, _n_validation_users(len(stage.features.history.items)), seed=seed)
     towers = stage.towers
     exact = ExactIndex.build(towers.vectors[1:], stage.features.history.items.all_numbers[1:])
     measurement = measure_index(towers.index, exact, towers.model.encode_queries(users, stage.features), top_k)
