@@ -1,0 +1,2 @@
+def find_layout(path, reading):
+    return None
