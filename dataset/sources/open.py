@@ -36,15 +36,15 @@ def read_data(name_or_path: str, data_folder: Path | None = None, reading: Readi
         if movielens.is_movielens(path):
             return movielens.read_movielens(path)
         if path.is_dir() and (interactions := _table_in(path, "interactions")):
-            tables = interactions, _table_in(path, "items"), _table_in(path, "users")
-            return tabular.read_tables(*tables, reading=reading)
-        if (layout := find_layout(path, reading)) is not None:
-            return layout
+            items, users = (_table_in(path, name) for name in ("items", "users"))
+            return tabular.read_tables(interactions, items, users, reading=reading)
+        if not reading.columns and (tables := find_layout(path)) is not None:
+            return tables
         if path.suffix.lower() == ".zip":
             with SafeZip(path) as archive:
                 there = {tabular.stem(name) for name in tabular.tables_in_zip(archive.names)}
-            items, users = (path if name in there else None for name in ("items", "users"))
-            return tabular.read_tables(path, items=items, users=users, reading=reading)
+            of_items, of_users = (path if name in there else None for name in ("items", "users"))
+            return tabular.read_tables(path, of_items, of_users, reading=reading)
         return tabular.read_tables(path, reading=reading)
 
 

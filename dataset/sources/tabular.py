@@ -70,13 +70,16 @@ def read_events(
     What was noticed in reading it is logged.
     """
     raw = read_raw(source, reading, name)
-    known = {"items": pa.table({columns.ITEM_ID: items.ids}), "users": pa.table({columns.USER_ID: users.ids})}
+    known = {
+        "known items": pa.table({columns.ITEM_ID: items.ids}),
+        "known users": pa.table({columns.USER_ID: users.ids}),
+    }
     notes = list(raw.notes)
     if unknown := reading.unknown([raw.table.column_names]):
         notes.append(f"has no column {shown(reading.columns[unknown[0]])}, which is to be {unknown[0]!r}")
     for note in notes:
         log.warning("note: %s: %s", name, note)
-    return alike({name: raw.table, **known}, {name} if raw.is_untyped else set())[name]
+    return alike({"read": raw.table, **known}, {"read"} if raw.is_untyped else set())["read"]
 
 
 def read_table(source: Source, reading: Reading = AS_IT_IS) -> pa.Table:
