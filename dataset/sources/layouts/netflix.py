@@ -18,7 +18,7 @@ _NAMES = (columns.USER_ID, columns.RATING, columns.TIMESTAMP_S)
 
 
 def blocks_at(place: Place, *, is_alone: bool) -> list[str]:
-    """The files of blocks, by their names and the first line of the first; of a file that stands alone by that alone."""
+    """The files of blocks, by their names and the first line of the first; by that line alone of one file."""
     names = sorted(place.files.names) if is_alone else place.matching(*PATTERNS)
     line = place.first_line(names[0]) if names else ""
     return names if line.endswith(":") and line[:-1].isdigit() else []

@@ -22,6 +22,7 @@ Places: TypeAlias = npt.NDArray[np.int64]
 _QUOTE, _CR, _LF = 34, 13, 10
 _ESCAPE = re.compile(rb'\\(["\\])')
 _SAMPLE = 200
+_NUMBERS = {b"9", b"-9", b"9.9", b"-9.9"}  # shapes, see `_shape`
 _CHUNK = 1 << 18  # bytes looked at together: what fits into a cache
 _REMEDY = 'inside a cell in quotes, write "" for a quote; or write the table again, as CSV by a program or as Parquet'
 
@@ -47,26 +48,44 @@ def likely_quoting(content: bytes, start: int, delimiter: bytes) -> Quoting | No
     if b"\\" in content and content.find(b'\\"', start) >= 0:
         return None
     text = np.frombuffer(content, np.uint8)
-    n_quotes, n_ends, has_lone, has_opening = 0, 0, False, False
-    for begin in range(start, len(text), _CHUNK):
-        # A quote at the border of a chunk is looked at with its neighbours, and counted once.
-        first = int(begin > start)
-        part = text[begin - first : begin + _CHUNK + 1]
+    n_quotes, n_ends, has_opening, is_odd, begin = 0, 0, False, False, start
+    while begin < len(text):
+        end = content.rfind(b"\n", begin, begin + _CHUNK) + 1 or content.find(b"\n", begin + _CHUNK) + 1 or len(text)
+        part, begin = text[begin:end], end
         is_quote = part == _QUOTE
-        is_end = part == _LF
+        n_ends += int(np.count_nonzero(part == _LF))
+        if not is_quote.any():
+            continue
+        n_quotes += int(np.count_nonzero(is_quote))
         is_border = part <= _CR  # a tab and the ends of lines
         if delimiter != b"\t":
             is_border |= part == delimiter[0]
-        n_quotes += int(np.count_nonzero(is_quote[first : first + _CHUNK]))
-        n_ends += int(np.count_nonzero(is_end[first : first + _CHUNK]))
-        has_opening |= bool((is_quote[1:] & is_border[:-1]).any() or (begin == start and is_quote[0]))
-        is_border |= is_quote
-        has_lone |= bool((is_quote[1:-1] & ~(is_border[:-2] | is_border[2:])).any())
-        if has_lone and has_opening:
+        follows = np.concatenate([[True], is_border[:-1]])
+        precedes = np.concatenate([is_border[1:], [True]])
+        has_opening |= bool((is_quote & follows).any())
+        is_odd |= _has_odd_runs(is_quote, follows, precedes)
+        if is_odd and has_opening:
             return None
     if not has_opening:
         return Quoting(content, encloses=False)
     return None if n_quotes % 2 else Quoting(content, n_lines=n_ends + (not content.endswith(b"\n")))
+
+
+def _has_odd_runs(
+    is_quote: npt.NDArray[np.bool_], follows: npt.NDArray[np.bool_], precedes: npt.NDArray[np.bool_]
+) -> bool:
+    """Whether a run of quotes neither opens a cell, nor closes one, nor stands for quotes inside of one.
+
+    Args:
+        follows: [n] whether the byte before is a delimiter or an end of line, or there is none.
+        precedes: [n] likewise the byte after.
+    """
+    if not (is_quote[1:] & is_quote[:-1]).any():
+        return bool((is_quote & ~(follows | precedes)).any())
+    first = np.flatnonzero(is_quote & ~np.concatenate([[False], is_quote[:-1]]))
+    last = np.flatnonzero(is_quote & ~np.concatenate([is_quote[1:], [False]]))
+    is_single = (last - first) % 2 == 0  # but for doubled ones
+    return bool((~precedes[last] & (follows[first] ^ is_single)).any())
 
 
 def quoting_of(label: str, content: bytes, start: int, delimiter: bytes, n_columns: int) -> Quoting:
@@ -158,7 +177,7 @@ def _swallowed(
     """The first and the last line (places in `lines`) of a cell whose lines are rows by themselves; None without one.
 
     They are where each has the cells of the header, and, where the cells of a column look alike everywhere else, those
-    of the lines look so too.
+    of the lines look so too; the cells of the quotes themselves may look otherwise.
     """
     if n_columns < 2:
         return None
@@ -176,11 +195,22 @@ def _swallowed(
     for k in chosen:
         for place, cell in enumerate(content[lines.begins[k] : lines.ends[k]].split(delimiter)):
             shapes[place].add(_shape(cell))
-    alike = [place for place in range(n_columns) if 0 < len(shapes[place]) <= 5]
+    is_enclosed = [bool(found) and all(shape[:1] == shape[-1:] == b'"' for shape in found) for found in shapes]
+    few = 5 if len(chosen) >= 10 * n_columns else 0
+
+    def looks_alike(cell: bytes, place: int) -> bool:
+        if b'"' in cell or not shapes[place]:
+            return True
+        if is_enclosed[place]:
+            return False
+        if shapes[place] <= _NUMBERS:
+            return _shape(cell) in _NUMBERS
+        return _shape(cell) in shapes[place] or len(shapes[place]) > few
+
     begins = np.searchsorted(group, suspects)
     for first, size in zip(begins, sizes[suspects], strict=True):
         later = [content[lines.begins[k] : lines.ends[k]].split(delimiter) for k in range(first + 1, first + size)]
-        if all(_shape(cells[place]) in shapes[place] for cells in later for place in alike):
+        if all(looks_alike(cell, place) for cells in later for place, cell in enumerate(cells)):
             last = first + size - 1
             return line_of(content, int(lines.begins[first])), line_of(content, int(lines.begins[last]))
     return None
@@ -188,7 +218,7 @@ def _swallowed(
 
 def _shape(cell: bytes) -> bytes:
     """A cell with each run of digits as 9 and of letters as a."""
-    return re.sub(rb"[A-Za-z\x80-\xff]+", b"a", re.sub(rb"\d+", b"9", cell.strip(b'"\r')))
+    return re.sub(rb"[A-Za-z\x80-\xff]+", b"a", re.sub(rb"\d+", b"9", cell.rstrip(b"\r")))
 
 
 @dataclass(frozen=True)
@@ -262,7 +292,7 @@ def _literal(label: str, content: bytes, start: int, delimiter: bytes, n_columns
         TableError: it is not so.
     """
     sign = re.escape(delimiter)
-    enclosed = re.compile(rb"(?:^|" + sign + rb')"[^"\r\n]*"(?=' + sign + rb"|\r?$)", re.MULTILINE)
+    enclosed = re.compile(rb"(?:^|" + sign + rb')"(?:[^"\r\n]|"")*"(?=' + sign + rb"|\r?$)", re.MULTILINE)
     lines = _Lines.of(np.frombuffer(content, np.uint8), start, delimiter)
     if b'"' in content[:start] or enclosed.search(content, start) or not lines.is_even(content, n_columns):
         raise TableError(f"{label}: {problem}; {_REMEDY}")
