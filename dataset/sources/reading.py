@@ -31,7 +31,7 @@ class Reading:
             object.__setattr__(self, "delimiter", delimiter)
         if self.encoding is not None:
             try:
-                b"".decode(self.encoding)
+                "a".encode(self.encoding)
             except (LookupError, ValueError) as error:
                 raise InputError(
                     f"encoding {shown(self.encoding)}: is not known; examples are utf-8, latin-1, cp1252, utf-16, "

@@ -8,7 +8,6 @@ otherwise than it was meant is refused, by its line.
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -16,13 +15,10 @@ import numpy.typing as npt
 from belfry.dataset.errors import TableError
 from belfry.dataset.sources.reading import shown
 from belfry.dataset.sources.text.encoding import line_of
+from belfry.dataset.sources.text.swallowed import CR, LF, Lines, Places, swallowed_lines
 
-Places: TypeAlias = npt.NDArray[np.int64]
-
-_QUOTE, _CR, _LF = 34, 13, 10
+_QUOTE = 34
 _ESCAPE = re.compile(rb'\\(["\\])')
-_SAMPLE = 200
-_NUMBERS = {b"9", b"-9", b"9.9", b"-9.9"}  # shapes, see `_shape`
 _CHUNK = 1 << 18  # bytes looked at together: what fits into a cache
 _REMEDY = 'inside a cell in quotes, write "" for a quote; or write the table again, as CSV by a program or as Parquet'
 
@@ -53,11 +49,11 @@ def likely_quoting(content: bytes, start: int, delimiter: bytes) -> Quoting | No
         end = content.rfind(b"\n", begin, begin + _CHUNK) + 1 or content.find(b"\n", begin + _CHUNK) + 1 or len(text)
         part, begin = text[begin:end], end
         is_quote = part == _QUOTE
-        n_ends += int(np.count_nonzero(part == _LF))
+        n_ends += int(np.count_nonzero(part == LF))
         if not is_quote.any():
             continue
         n_quotes += int(np.count_nonzero(is_quote))
-        is_border = part <= _CR  # a tab and the ends of lines
+        is_border = part <= CR  # a tab and the ends of lines
         if delimiter != b"\t":
             is_border |= part == delimiter[0]
         follows = np.concatenate([[True], is_border[:-1]])
@@ -106,20 +102,20 @@ def quoting_of(label: str, content: bytes, start: int, delimiter: bytes, n_colum
         wrong = next((cell for cell in cells if not _is_well(cell, delimiter)), None)
         if place >= 0 and (wrong or not _fits(content, start, cells, delimiter, n_columns)):
             unescaped = _unescaped(content, start, delimiter, n_columns)
-            if unescaped is not None:
-                quoting = quoting_of(label, unescaped, start, delimiter, n_columns)
+            escaped = quoting_of(label, unescaped, start, delimiter, n_columns) if unescaped is not None else None
+            if escaped is not None and escaped.encloses:
                 n_escapes = content.count(b'\\"', start)
                 times = f"{n_escapes:,} times, first in line {line_of(content, place)}"
                 note = f"a backslash before a quote ({times}) is read as its escape"
-                return replace(quoting, notes=(note, *quoting.notes))
+                return replace(escaped, notes=(note, *escaped.notes))
         if wrong is not None:
             return _literal(label, content, start, delimiter, n_columns, _words_of(content, wrong, place))
         borders = np.array([place for cell in cells for place in (cell.opens, cell.closes)], np.int64)
     if not len(borders):
         return Quoting(content, encloses=False)
-    lines = _Lines.of(text, start, delimiter)
+    lines = Lines.of(text, start, delimiter)
     inside = lines.breaks_inside(borders)
-    swallowed = _swallowed(content, lines, inside, delimiter, n_columns) if inside.any() else None
+    swallowed = swallowed_lines(content, lines, inside, delimiter, n_columns) if inside.any() else None
     if swallowed is not None:
         problem = f"a quote opens in line {swallowed[0]} and swallows the lines up to {swallowed[1]}"
         return _literal(label, content, start, delimiter, n_columns, problem)
@@ -131,94 +127,11 @@ def _all_enclose(text: npt.NDArray[np.uint8], start: int, quotes: Places, delimi
     if len(quotes) % 2:
         return False
     borders = np.zeros(256, np.bool_)
-    borders[[_QUOTE, _CR, _LF, delimiter[0]]] = True
+    borders[[_QUOTE, CR, LF, delimiter[0]]] = True
     before, after = quotes[::2] - 1, quotes[1::2] + 1
     opens = borders[text[np.maximum(before, 0)]] | (before < start)
     closes = borders[text[np.minimum(after, len(text) - 1)]] | (after >= len(text))
     return bool(opens.all() and closes.all())
-
-
-@dataclass(frozen=True)
-class _Lines:
-    """The lines of the rows: where each begins and ends, and how often the delimiter stands in it."""
-
-    begins: Places
-    ends: Places  # of its text
-    n_delimiters: Places
-
-    @classmethod
-    def of(cls, text: npt.NDArray[np.uint8], start: int, delimiter: bytes) -> "_Lines":
-        rows = text[start:]
-        feeds, returns = np.flatnonzero(rows == _LF), np.flatnonzero(rows == _CR)
-        lone = returns[~np.isin(returns + 1, feeds)] if len(returns) else returns
-        ends = np.sort(np.concatenate([feeds, lone])) if len(lone) else feeds
-        begins = np.concatenate([[0], ends + 1])
-        ends = np.concatenate([ends, [len(rows)]])
-        if begins[-1] == len(rows) and len(begins) > 1:
-            begins, ends = begins[:-1], ends[:-1]
-        delimiters = np.flatnonzero(rows == delimiter[0])
-        counts = np.searchsorted(delimiters, ends) - np.searchsorted(delimiters, begins)
-        return cls(begins + start, ends + start, counts)
-
-    def breaks_inside(self, quotes: Places) -> npt.NDArray[np.bool_]:
-        """[n_lines] whether the end of the line lies between a quote that opens and the one that closes."""
-        inside: npt.NDArray[np.bool_] = np.searchsorted(quotes, self.ends) % 2 == 1
-        return inside
-
-    def is_even(self, content: bytes, n_columns: int) -> bool:
-        """Whether each line that is not empty has the cells of the header."""
-        odd = np.flatnonzero(self.n_delimiters != n_columns - 1)
-        return all(not content[self.begins[k] : self.ends[k]].strip() for k in odd[:_SAMPLE]) and len(odd) <= _SAMPLE
-
-
-def _swallowed(
-    content: bytes, lines: _Lines, inside: npt.NDArray[np.bool_], delimiter: bytes, n_columns: int
-) -> tuple[int, int] | None:
-    """The first and the last line (places in `lines`) of a cell whose lines are rows by themselves; None without one.
-
-    They are where each has the cells of the header, and, where the cells of a column look alike everywhere else, those
-    of the lines look so too; the cells of the quotes themselves may look otherwise.
-    """
-    if n_columns < 2:
-        return None
-    joined = np.concatenate([[False], inside[:-1]])  # to the line before
-    group = np.cumsum(~joined) - 1
-    is_row = lines.n_delimiters == n_columns - 1
-    n_rows = np.bincount(group, weights=is_row)
-    sizes = np.bincount(group)
-    suspects = np.flatnonzero((sizes > 1) & (n_rows == sizes))
-    if not len(suspects):
-        return None
-    alone = np.flatnonzero((sizes[group] == 1) & is_row)
-    chosen = alone[np.linspace(0, len(alone) - 1, min(len(alone), _SAMPLE)).astype(np.int64)] if len(alone) else alone
-    shapes = [set[bytes]() for _ in range(n_columns)]
-    for k in chosen:
-        for place, cell in enumerate(content[lines.begins[k] : lines.ends[k]].split(delimiter)):
-            shapes[place].add(_shape(cell))
-    is_enclosed = [bool(found) and all(shape[:1] == shape[-1:] == b'"' for shape in found) for found in shapes]
-    few = 5 if len(chosen) >= 10 * n_columns else 0
-
-    def looks_alike(cell: bytes, place: int) -> bool:
-        if b'"' in cell or not shapes[place]:
-            return True
-        if is_enclosed[place]:
-            return False
-        if shapes[place] <= _NUMBERS:
-            return _shape(cell) in _NUMBERS
-        return _shape(cell) in shapes[place] or len(shapes[place]) > few
-
-    begins = np.searchsorted(group, suspects)
-    for first, size in zip(begins, sizes[suspects], strict=True):
-        later = [content[lines.begins[k] : lines.ends[k]].split(delimiter) for k in range(first + 1, first + size)]
-        if all(looks_alike(cell, place) for cells in later for place, cell in enumerate(cells)):
-            last = first + size - 1
-            return line_of(content, int(lines.begins[first])), line_of(content, int(lines.begins[last]))
-    return None
-
-
-def _shape(cell: bytes) -> bytes:
-    """A cell with each run of digits as 9 and of letters as a."""
-    return re.sub(rb"[A-Za-z\x80-\xff]+", b"a", re.sub(rb"\d+", b"9", cell.rstrip(b"\r")))
 
 
 @dataclass(frozen=True)
@@ -235,7 +148,7 @@ def _cells(content: bytes, start: int, delimiter: bytes) -> Iterator[_Cell]:
     text = np.frombuffer(content, np.uint8)
     quotes = np.flatnonzero(text[start:] == _QUOTE) + start
     borders = np.zeros(256, np.bool_)
-    borders[[_CR, _LF, delimiter[0]]] = True
+    borders[[CR, LF, delimiter[0]]] = True
     opening = quotes[borders[text[np.maximum(quotes - 1, 0)]] | (quotes == start)]
     place = start
     for opens in opening.tolist():
@@ -293,7 +206,7 @@ def _literal(label: str, content: bytes, start: int, delimiter: bytes, n_columns
     """
     sign = re.escape(delimiter)
     enclosed = re.compile(rb"(?:^|" + sign + rb')"(?:[^"\r\n]|"")*"(?=' + sign + rb"|\r?$)", re.MULTILINE)
-    lines = _Lines.of(np.frombuffer(content, np.uint8), start, delimiter)
+    lines = Lines.of(np.frombuffer(content, np.uint8), start, delimiter)
     if b'"' in content[:start] or enclosed.search(content, start) or not lines.is_even(content, n_columns):
         raise TableError(f"{label}: {problem}; {_REMEDY}")
     return Quoting(content, encloses=False, notes=(f"quotes are read as signs like others, for {problem}",))
@@ -302,7 +215,7 @@ def _literal(label: str, content: bytes, start: int, delimiter: bytes, n_columns
 def _fits(content: bytes, start: int, cells: list[_Cell], delimiter: bytes, n_columns: int) -> bool:
     """Whether each row has the cells of the header, the delimiters inside of enclosed cells not counted."""
     text = np.frombuffer(content, np.uint8)
-    lines = _Lines.of(text, start, delimiter)
+    lines = Lines.of(text, start, delimiter)
     inside = np.zeros(len(text) + 1, np.int8)
     for cell in cells:
         if cell.closes > 0:

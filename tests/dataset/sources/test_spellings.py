@@ -22,7 +22,8 @@ PACKERS = {
     ".zst": lambda content: pa.Codec("zstd").compress(content).to_pybytes(),
 }
 WORDS = ("Heroes", 'a "quote"', '"Heroes', "7\" inch", "one, two", "tab\there", "semi;colon", "a|b", "a::b",
-         "two\nlines", "x,1,2\n3,4", "back\\slash", 'esc \\" aped', "Übung", "北京", "O'Neil", " blanks ", "sep=;", "101:", "#", "''", '""')  # fmt: skip
+         "two\nlines", "x,1,2\n3,4", "back\\slash", 'esc \\" aped', "Übung", "北京", "O'Neil", " blanks ", "sep=;",
+         "101:", "#", "''", '""')  # fmt: skip
 
 texts = st.one_of(
     st.sampled_from(WORDS),
