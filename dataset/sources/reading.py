@@ -113,12 +113,16 @@ def shown(text: str) -> str:
     return quoted if len(quoted) <= MAX_SHOWN else f"{quoted[: MAX_SHOWN - 4]}...{quoted[0]}"
 
 
+def reason_of(error: BaseException) -> str:
+    """The first line of what another library says of a foreign file, for a message: printable and cut."""
+    line = (str(error).splitlines() or [type(error).__name__])[0][:300]
+    return "".join(sign if sign.isprintable() else "?" for sign in line)
+
+
 @contextmanager
 def explaining(label: str | Path) -> Iterator[None]:
     """Turn whatever goes wrong with a file into a TableError that says so."""
     try:
         yield
     except (pa.ArrowException, OSError, EOFError, ValueError, MemoryError, OverflowError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:300]
-        reason = "".join(sign if sign.isprintable() else "?" for sign in reason)
-        raise TableError(f"{label}: cannot be read: {reason}; check the file or write it again") from error
+        raise TableError(f"{label}: cannot be read: {reason_of(error)}; check the file or write it again") from error

@@ -139,7 +139,8 @@ def _read_zip(path: Path, reading: Reading, name: str) -> RawTable:
     """The one table of an archive, or the one whose name is asked for."""
     with SafeZip(path) as archive:
         member = _member(path, archive.names, name)
-        label = f"{path}: {member}"
+        named = member if member.isprintable() else ascii(member)
+        label = f"{path}: {named}"
         try:
             with archive.open(member) as file:
                 content = file.read()
@@ -149,7 +150,7 @@ def _read_zip(path: Path, reading: Reading, name: str) -> RawTable:
             ) from error
     with explaining(label):
         raw = _read_opened(label, None, open_content(label, member, content), reading)
-    return RawTable(raw.table, (f"read {member} of the zip", *raw.notes), raw.is_untyped)
+    return RawTable(raw.table, (f"read {named} of the zip", *raw.notes), raw.is_untyped)
 
 
 def tables_in_zip(names: frozenset[str]) -> list[str]:

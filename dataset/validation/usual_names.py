@@ -48,7 +48,7 @@ def folded(name: str) -> str:
 
 def usual_name(wanted: str, names: Iterable[str], table: str = "interactions") -> str | None:
     """The one of `names` that people mean by it; None where there is none."""
-    names = [name for name in names if name not in columns.OF_INTERACTIONS]
+    names = [name for name in names if name not in columns.OF_INTERACTIONS and name.isprintable()]
     by_folded: dict[str, str] = {}
     for name in names:
         by_folded.setdefault(folded(name), name)

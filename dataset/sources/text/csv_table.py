@@ -10,13 +10,12 @@ from belfry.dataset import columns
 from belfry.dataset.errors import TableError
 from belfry.dataset.sources.id_types import ID_COLUMNS, empty_as_null, integers_or_text
 from belfry.dataset.sources.reading import RawTable, Reading, shown
-from belfry.dataset.sources.text.dialect import Dialect, name_of, sniff, split
+from belfry.dataset.sources.text.dialect import Dialect, name_of, sniff
 from belfry.dataset.sources.text.encoding import as_utf8, line_of, refuse_other_than_utf8
-from belfry.dataset.sources.text.quotes import Quoting, likely_quoting, quoting_of
+from belfry.dataset.sources.text.quotes import Quoting, first_uneven_row, likely_quoting, quoting_of
 
 _STAND_IN = "\x1f"  # for a delimiter of several signs: Arrow's reader parts cells at one byte
 _CONVERSION = re.compile(r"In CSV column #(\d+): .*CSV conversion error to (\w+)", re.DOTALL)
-_LINE_END = re.compile(rb"\r\n|\n|\r")
 _MAX_BLOCK = 2**31 - 1
 
 
@@ -117,32 +116,22 @@ def _refuse_uneven(label: str, quoting: Quoting, dialect: Dialect, delimiter: st
     Raises:
         TableError: there is one.
     """
-    n_columns, place, line, record = len(dialect.names), dialect.start, dialect.first_line, b""
-    content = quoting.content
-    while place < len(content):
-        found = _LINE_END.search(content, place)
-        stop, following = (found.start(), found.end()) if found else (len(content), len(content))
-        record += content[place:stop]
-        n_lines = record.count(b"\n") + record.count(b"\r") - record.count(b"\r\n")
-        place = following
-        if quoting.encloses and record.count(b'"') % 2 and place < len(content):
-            record += content[stop:following]
-            continue
-        text = record.decode("utf-8", "replace")
-        n_cells = len(split(text, delimiter)) if quoting.encloses else text.count(delimiter) + 1
-        if text and n_cells != n_columns:
-            sign = name_of(dialect.delimiter)
-            remedy = (
-                f'enclose a cell that holds {sign} in quotes, with "" for a quote inside'
-                if n_cells > n_columns
-                else f"write {sign} for each cell that is empty too"
-            )
-            raise TableError(
-                f"{label}: line {line} has {n_cells} cells parted by {sign}, and the header names {n_columns} columns: "
-                f"{shown(text)}; {remedy}"
-            )
-        line += n_lines + 1
-        record = b""
+    n_columns, content = len(dialect.names), quoting.content
+    uneven = first_uneven_row(content, dialect.start, delimiter.encode(), n_columns, encloses=quoting.encloses)
+    if uneven is None:
+        return
+    place, n_cells = uneven
+    row = content[place : place + 200].decode("utf-8", "replace").splitlines()[0]
+    sign = name_of(dialect.delimiter)
+    remedy = (
+        f'enclose a cell that holds {sign} in quotes, with "" for a quote inside'
+        if n_cells > n_columns
+        else f"write {sign} for each cell that is empty too"
+    )
+    raise TableError(
+        f"{label}: line {line_of(content, place)} has {n_cells} cells parted by "
+        f"{sign}, and the header names {n_columns} columns: {shown(row)}; {remedy}"
+    )
 
 
 def _with_stand_in(label: str, content: bytes, dialect: Dialect) -> bytes:

@@ -26,7 +26,6 @@ class Dialect:
     delimiter: str
     names: list[str]  # of the columns, as the file has them, without outer blanks
     start: int  # byte where the rows begin
-    first_line: int  # of the rows, from 1
     notes: tuple[str, ...] = ()
 
 
@@ -62,8 +61,7 @@ def sniff(label: str, content: bytes, reading: Reading) -> Dialect:
     if stripped:
         notes.append(f"names of columns are read without their outer blanks: {', '.join(map(shown, stripped[:5]))}")
     _refuse_headerless(label, names, [split(one, delimiter) for one in lines[1:]], known, line, delimiter)
-    n_lines = len(_LINE_END.findall(content[start:end]))
-    return Dialect(delimiter, names, end, line + n_lines, tuple(notes))
+    return Dialect(delimiter, names, end, tuple(notes))
 
 
 def split(line: str, delimiter: str) -> list[str]:

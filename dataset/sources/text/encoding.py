@@ -15,26 +15,25 @@ def as_utf8(label: str, content: bytes, encoding: str | None) -> tuple[bytes, tu
     """
     if content.startswith(_BOM):
         ignored = encoding is not None and encoding.lower().replace("_", "-") not in ("utf-8", "utf8", "utf-8-sig")
-        notes = (f"read as UTF-8, as its mark says, and not as {encoding}",) if ignored else ()
-        return content[len(_BOM) :], notes
+        return content[len(_BOM) :], (f"read as UTF-8, as its mark says, and not as {encoding}",) if ignored else ()
     mark = next((name for magic, name in _MARKS if content.startswith(magic)), None)
+    notes: tuple[str, ...] = ()
     if mark is not None:
-        return _decoded(label, content, mark), (f"read as {mark.upper()}, as its mark says",)
-    if encoding is not None:
-        text = _decoded(label, content, encoding)
-        return text, (_doubt(content, encoding) if not content.isascii() else ())
+        content, notes = _decoded(label, content, mark), (f"read as {mark.upper()}, as its mark says",)
+    elif encoding is not None:
+        notes = _doubt(content, encoding) if not content.isascii() else ()
+        content = _decoded(label, content, encoding)
     place = content.find(b"\0")
     if place >= 0:
         head = content[:_HEAD]
-        if head[1::2].count(0) > len(head) // 4:
-            raise TableError(f"{label}: looks like UTF-16 without its mark; pass --encoding utf-16-le")
-        if head[::2].count(0) > len(head) // 4:
-            raise TableError(f"{label}: looks like UTF-16 without its mark; pass --encoding utf-16-be")
+        for encoding, zeros in (("utf-16-le", head[1::2]), ("utf-16-be", head[::2])):
+            if zeros.count(0) > len(head) // 4:
+                raise TableError(f"{label}: looks like UTF-16 without its mark; pass --encoding {encoding}")
         raise TableError(
-            f"{label}: line {line_of(content, place)} holds a byte 0, which is no text; remove it, or fetch the file "
-            "again"
+            f"{label}: line {line_of(content, place)} holds a byte 0, which is no text; remove it, name the encoding "
+            "by --encoding, or fetch the file again"
         )
-    return content, ()
+    return content, notes
 
 
 def refuse_other_than_utf8(label: str, content: bytes) -> None:

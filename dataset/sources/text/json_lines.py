@@ -6,7 +6,7 @@ import pyarrow as pa
 
 from belfry.dataset.errors import TableError
 from belfry.dataset.sources.id_types import ID_COLUMNS
-from belfry.dataset.sources.reading import RawTable, Reading, shown
+from belfry.dataset.sources.reading import RawTable, Reading, reason_of, shown
 from belfry.dataset.sources.text.encoding import as_utf8, refuse_other_than_utf8
 
 _REMEDY = "write one object a line (pandas: to_json(F, orient='records', lines=True); jq -c '.[]')"
@@ -57,7 +57,7 @@ def read_json_lines(label: str, content: bytes, reading: Reading) -> RawTable:
                 block_size = min(block_size * 16, _MAX_BLOCK)
                 continue
             refuse_other_than_utf8(label, content)
-            reason = "".join(sign if sign.isprintable() else "?" for sign in words.splitlines()[0][:200])
+            reason = reason_of(error)
             raise TableError(
                 f"{label}: cannot be read as JSON lines: {reason}; give each column one type, and {_REMEDY}"
             ) from error

@@ -213,18 +213,31 @@ def _literal(label: str, content: bytes, start: int, delimiter: bytes, n_columns
 
 
 def _fits(content: bytes, start: int, cells: list[_Cell], delimiter: bytes, n_columns: int) -> bool:
-    """Whether each row has the cells of the header, the delimiters inside of enclosed cells not counted."""
+    return _first_uneven(content, start, cells, delimiter, n_columns) is None
+
+
+def first_uneven_row(
+    content: bytes, start: int, delimiter: bytes, n_columns: int, *, encloses: bool
+) -> tuple[int, int] | None:
+    """Where the first row begins that has not the cells of the header, and how many it has; None without one."""
+    cells = [cell for cell in _cells(content, start, delimiter) if cell.closes > 0] if encloses else []
+    return _first_uneven(content, start, cells, delimiter, n_columns)
+
+
+def _first_uneven(
+    content: bytes, start: int, cells: list[_Cell], delimiter: bytes, n_columns: int
+) -> tuple[int, int] | None:
+    """Likewise; delimiters and ends of lines inside of the `cells` are none."""
     text = np.frombuffer(content, np.uint8)
-    lines = Lines.of(text, start, delimiter)
-    inside = np.zeros(len(text) + 1, np.int8)
-    for cell in cells:
-        if cell.closes > 0:
-            inside[cell.opens] += 1
-            inside[cell.closes] -= 1
-    outside = np.cumsum(inside[:-1], dtype=np.int32) == 0
-    delimiters = np.flatnonzero((text == delimiter[0]) & outside)
-    breaks = lines.ends[outside[np.minimum(lines.ends, len(text) - 1)]]
-    row = np.searchsorted(breaks, delimiters[delimiters >= start])
-    counts = np.bincount(row, minlength=len(breaks))
-    filled = counts[counts > 0]
-    return bool((filled == n_columns - 1).all())
+    ends = Lines.of(text, start, delimiter).ends
+    delimiters = np.flatnonzero(text[start:] == delimiter[0]) + start
+    if cells:
+        borders = np.array([place for cell in cells for place in (cell.opens, cell.closes)], np.int64)
+        ends, delimiters = (places[np.searchsorted(borders, places) % 2 == 0] for places in (ends, delimiters))
+    begins = np.concatenate([[start], ends[:-1] + 1])
+    counts = np.searchsorted(delimiters, ends) - np.searchsorted(delimiters, begins)
+    odd = np.flatnonzero(counts != n_columns - 1)
+    for row in odd.tolist():
+        if content[begins[row] : ends[row]].strip(b"\r\n"):
+            return int(begins[row]), int(counts[row]) + 1
+    return None

@@ -83,12 +83,13 @@ def swallowed_lines(
             return False
         if shapes[place] <= _NUMBERS:
             return _shape(cell) in _NUMBERS
-        return _shape(cell) in shapes[place] or len(shapes[place]) > few
+        is_code = len(chosen) > 2 and len(shapes[place]) == 1 and b"9" in next(iter(shapes[place]))
+        return _shape(cell) in shapes[place] or len(shapes[place]) > (1 if is_code else few)
 
     begins = np.searchsorted(group, suspects)
     for first, size in zip(begins, sizes[suspects], strict=True):
-        later = [content[lines.begins[k] : lines.ends[k]].split(delimiter) for k in range(first + 1, first + size)]
-        if all(looks_alike(cell, place) for cells in later for place, cell in enumerate(cells)):
+        rows = [content[lines.begins[k] : lines.ends[k]].split(delimiter) for k in range(first, first + size)]
+        if all(looks_alike(cell, place) for cells in rows for place, cell in enumerate(cells)):
             last = first + size - 1
             return line_of(content, int(lines.begins[first])), line_of(content, int(lines.begins[last]))
     return None

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from belfry.dataset.errors import InputError
-from belfry.dataset.sources.tabular import read_table
+from belfry.dataset.sources.tabular import read_raw
 
 PACKERS = {
     "": lambda content: content,
@@ -74,17 +74,18 @@ def spelled(rows: list[dict[str, object]], how: dict[str, object]) -> bytes:
     return whole.encode(str(how["encoding"]))
 
 
-def read_back(content: bytes, name: str) -> list[dict[str, object]] | None:
-    """The rows; None where they are refused, in words."""
+def read_back(content: bytes, name: str) -> tuple[list[dict[str, object]], bool] | None:
+    """The rows, and whether their quotes are told to stand for themselves; None where they are refused, in words."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / name
         path.write_bytes(content)
         try:
-            table = read_table(path)
+            raw = read_raw(path)
         except InputError as error:
             assert str(error).isprintable()
             return None
-    return [dict(sorted(row.items())) for row in table.to_pylist()]
+    rows = [dict(sorted(row.items())) for row in raw.table.to_pylist()]
+    return rows, any("quotes are read as signs like others" in note for note in raw.notes)
 
 
 @settings(max_examples=300, deadline=None)
@@ -92,7 +93,10 @@ def read_back(content: bytes, name: str) -> list[dict[str, object]] | None:
 def test_well_quoted_tables_come_back(rows: list[dict[str, object]], how: dict[str, object]) -> None:
     packed = str(how["packed"])
     found = read_back(PACKERS[packed](spelled(rows, how)), f"t.csv{packed}")
-    assert found is None or found == [dict(sorted(row.items())) for row in rows]
+    if found is not None:
+        # A cell whose lines are rows by themselves, alone in its file: nobody can tell it from a lone quote.
+        other, is_told = found
+        assert is_told or other == [dict(sorted(row.items())) for row in rows]
 
 
 @settings(max_examples=300, deadline=None)
@@ -107,7 +111,7 @@ def test_tables_without_quoting_come_back(rows: list[dict[str, object]], how: di
     found = read_back((str(how["end"]).join(lines) + "\n").encode(str(how["encoding"])), "t.txt")
     if found is None:
         return
-    for row, other in zip(rows, found, strict=True):
+    for row, other in zip(rows, found[0], strict=True):
         # A title that quotes enclose is read without them: that is what they are for.
         title = str(row["title"])
         enclosed = title.startswith('"') and title.endswith('"') and len(title) > 1
