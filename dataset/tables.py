@@ -8,12 +8,21 @@ from belfry.dataset import columns
 
 
 @dataclass(frozen=True)
+class ReadingNote:
+    """What was noticed, or done, when a table was read."""
+
+    table: str  # interactions, items, users or ratings
+    text: str
+
+
+@dataclass(frozen=True)
 class Tables:
     """Up to three tables: only `interactions` is needed; `items` and `users` carry features.
 
     `text_columns` names the item columns whose words are features (a title); any other string column is categorical.
     `usage_columns` names the columns of items and users that events make; all others are known before any event.
     `label_columns` names further columns of interactions that models learn to predict.
+    `notes` tell what their reader noticed.
     """
 
     interactions: pa.Table
@@ -22,6 +31,7 @@ class Tables:
     text_columns: tuple[str, ...] = ()
     usage_columns: tuple[str, ...] = ()
     label_columns: tuple[str, ...] = ()
+    notes: tuple[ReadingNote, ...] = ()
 
     @property
     def user_ids(self) -> pa.ChunkedArray:

@@ -16,8 +16,10 @@ import pyarrow.compute as pc
 from belfry.dataset import columns
 from belfry.dataset.errors import InputError
 from belfry.dataset.history import KINDS_OF_REPEATS, REPEATS_OF_TABLE, Repeats
-from belfry.dataset.sources.parts import TableParts, open_table
-from belfry.dataset.sources.tabular import Source, is_csv, read_events
+from belfry.dataset.sources.kinds import is_text
+from belfry.dataset.sources.parts import TableParts, is_in_parts, open_table
+from belfry.dataset.sources.reading import AS_IT_IS, Reading
+from belfry.dataset.sources.tabular import Source, read_events
 from belfry.dataset.vocabulary import UNKNOWN, Vocabulary
 from belfry.evaluation.context import EvaluationContext
 from belfry.evaluation.lists import BlockOfLists
@@ -26,22 +28,25 @@ from belfry.evaluation.table_errors import Rows, TableErrors, column_problems, f
 ROWS_PER_BLOCK = 4_000_000
 
 
-def open_lists(table: Source, context: EvaluationContext, folder: Path, *, label: str) -> "TableLists":
+def open_lists(
+    table: Source, context: EvaluationContext, folder: Path, *, label: str, reading: Reading = AS_IT_IS
+) -> "TableLists":
     """`TableLists` of any source; a CSV file does not say whether ids are numbers: those of the context decide.
 
     Raises:
         TableError, InputError: as `read_table` and `TableLists` do.
     """
-    if is_csv(table):
-        table = read_events(table, context.history.users, context.history.items)
-    return TableLists(open_table(table), context, folder, label=label)
+    if not is_in_parts(table):
+        table = read_events(table, context.history.users, context.history.items, reading=reading, name=label)
+        reading = AS_IT_IS
+    return TableLists(open_table(table, reading), context, folder, label=label)
 
 
 def repeats_of_table(table: Source) -> Repeats | None:
     """What a table's metadata say of seen items in its lists; None where they say nothing, or it cannot be read."""
-    if is_csv(table):
-        return None
     try:
+        if isinstance(table, str | Path) and is_text(Path(table)):
+            return None
         metadata = open_table(table).schema.metadata or {}
     except InputError:  # which is told when its rows are read
         return None

@@ -1,14 +1,20 @@
-"""Raw tables from pandas DataFrames."""
+"""Raw tables from pandas DataFrames, and what pandas leaves in files."""
 
+import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from belfry.dataset.errors import InputError, TableError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+_UNNAMED = re.compile(r"(Unnamed: \d+)?")  # as to_csv writes an index, and as read_csv calls it
+_LEVEL = re.compile(r"__index_level_\d+__")  # as to_parquet and to_feather write it
 
 
 def from_pandas(frame: object) -> pa.Table:
@@ -53,3 +59,30 @@ def _union_of(name: str, values: Iterable[Any]) -> pa.Array:
         raise TableError(
             f"column {name!r} holds values that Arrow has no type for (of {kinds}); convert or drop the column"
         ) from error
+
+
+def without_index(table: pa.Table) -> tuple[pa.Table, tuple[str, ...]]:
+    """The table without an index of pandas that has no name, and a line that says so.
+
+    In text, it is a column without a name whose values are integers, each once; such a column without any value, as
+    delimiters at the ends of lines make it, goes too.
+    """
+    places, empty = [], []
+    for place, (name, column) in enumerate(zip(table.column_names, table.columns, strict=True)):
+        if _LEVEL.fullmatch(name):
+            places.append(place)
+        elif _UNNAMED.fullmatch(name):
+            if column.null_count == len(column):
+                empty.append(place)
+            elif pa.types.is_integer(column.type) and not column.null_count and len(pc.unique(column)) == len(column):
+                places.append(place)
+    if not places and not empty:
+        return table, ()
+    notes = []
+    if places:
+        names = ", ".join(repr(table.column_names[place]) for place in places)
+        notes.append(f"left out the index of pandas, which is no feature: column {names}")
+    if empty:
+        notes.append(f"left out {len(empty)} columns without a name and without a value")
+    kept = [place for place in range(table.num_columns) if place not in (*places, *empty)]
+    return table.select(kept), tuple(notes)

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from belfry.dataset import columns
 from belfry.dataset.errors import InputError, TableError
 from belfry.dataset.sources.archive import SafeZip
+from belfry.dataset.sources.reading import reason_of
 from belfry.dataset.tables import Tables
 
 Layout: TypeAlias = Literal["100K", "1M", "latest"]
@@ -106,8 +107,7 @@ def read_movielens(path: str | Path) -> Tables:
         try:
             return _READERS[layout](files)
         except (pa.ArrowException, zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, KeyError) as error:
-            reason = (str(error).splitlines() or [type(error).__name__])[0][:300]
-            raise TableError(f"{path}: damaged MovieLens {layout} data: {reason}; fetch it again") from error
+            raise TableError(f"{path}: damaged MovieLens {layout} data: {reason_of(error)}; fetch it again") from error
 
 
 def _open(path: Path) -> Folder | SafeZip:

@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from belfry.dataset.sources.tabular import PARQUET_SUFFIXES, Source, parquet_files, read_table, reading
+from belfry.dataset.sources.folders import common_schema, partition_columns, table_files
+from belfry.dataset.sources.kinds import PARQUET_SUFFIXES
+from belfry.dataset.sources.reading import AS_IT_IS, Reading, explaining
+from belfry.dataset.sources.tabular import Source, read_table
 
 ROWS_PER_PART = 1 << 20
 
@@ -20,19 +23,20 @@ class TableParts:
     read: Callable[[Sequence[str]], Iterator[pa.Table]] = field(repr=False)  # names of columns -> the rows, in parts
 
 
-def open_table(source: Source) -> TableParts:
+def is_in_parts(source: Source) -> bool:
+    """Whether `open_table` reads the source from the disk part by part: a Parquet file, or a folder of them."""
+    return bool(_parquet_of(source))
+
+
+def open_table(source: Source, reading: Reading = AS_IT_IS) -> TableParts:
     """Any source that `read_table` takes; Parquet is read from the disk part by part, the rest is held in memory.
 
     Raises:
         InputError, TableError: as `read_table`; what only the rows can tell comes when they are read.
     """
-    if isinstance(source, str | Path):
-        path = Path(source)
-        if path.is_dir():
-            return _open_parquet(path, parquet_files(path))
-        if path.is_file() and path.name.lower().endswith(PARQUET_SUFFIXES) and path.stat().st_size:
-            return _open_parquet(path, [path])
-    table = read_table(source)
+    if paths := _parquet_of(source):
+        return _open_parquet(Path(str(source)), paths, reading)
+    table = read_table(source, reading)
 
     def slices(names: Sequence[str]) -> Iterator[pa.Table]:
         chosen = table.select(list(names))
@@ -42,26 +46,57 @@ def open_table(source: Source) -> TableParts:
     return TableParts(table.schema, len(table), slices)
 
 
-def _open_parquet(source: Path, paths: list[Path]) -> TableParts:
+def _parquet_of(source: Source) -> list[Path]:
+    """The Parquet files that a source is; none where it is something else, or nothing."""
+    if not isinstance(source, str | Path):
+        return []
+    path = Path(source)
+    with explaining(path):
+        paths = table_files(path)[0] if path.is_dir() else [path] if path.is_file() else []
+        return paths if all(map(_is_parquet, paths)) else []
+
+
+def _is_parquet(path: Path) -> bool:
+    with path.open("rb") as file:
+        head = file.read(4)
+    return head == b"PAR1" or (bool(head) and path.name.lower().endswith(PARQUET_SUFFIXES))
+
+
+def _open_parquet(source: Path, paths: list[Path], reading: Reading) -> TableParts:
     import pyarrow.parquet as pq
 
-    with reading(source):
-        heads = [pq.ParquetFile(path) for path in paths]
-        schema = pa.unify_schemas([head.schema_arrow for head in heads], promote_options="permissive")
-        n_rows = sum(head.metadata.num_rows for head in heads)
-        for head in heads:
+    with explaining(source):
+        heads = {path: pq.ParquetFile(path) for path in paths}
+        folder = source if source.is_dir() else source.parent
+        schema = common_schema(folder, {path: head.schema_arrow for path, head in heads.items()})
+        n_rows = sum(head.metadata.num_rows for head in heads.values())
+        for head in heads.values():
             head.close()
+        said = partition_columns(source, paths) if source.is_dir() else {}
+        said = {name: values for name, values in said.items() if name not in schema.names}
+        for name, values in said.items():
+            schema = schema.append(pa.field(name, values.type))
+        given = schema.names
+        renamed = reading.rename(given, str(source))
+        schema = pa.schema(
+            [one.with_name(name) for one, name in zip(schema, renamed, strict=True)], metadata=schema.metadata
+        )
 
     def batches(names: Sequence[str]) -> Iterator[pa.Table]:
         wanted = pa.schema([schema.field(name) for name in names])
-        for path in paths:
-            with reading(path), pq.ParquetFile(path) as file:
-                for batch in file.iter_batches(ROWS_PER_PART, columns=list(names)):
+        asked = [given[renamed.index(name)] for name in names]
+        for place, path in enumerate(paths):
+            with explaining(path), pq.ParquetFile(path) as file:
+                for batch in file.iter_batches(ROWS_PER_PART, columns=asked):
                     part = pa.Table.from_batches([batch])
                     part.validate(full=True)
-                    missing = [name for name in names if name not in part.column_names]
-                    for name in missing:
-                        part = part.append_column(name, pa.nulls(len(part), wanted.field(name).type))
-                    yield part.select(list(names)).cast(wanted)
+                    for name in asked:
+                        if name not in part.column_names:
+                            value = said[name][place] if name in said else None
+                            kind = schema.field(renamed[given.index(name)]).type
+                            part = part.append_column(
+                                name, pa.repeat(pa.scalar(value and value.as_py(), kind), len(part))
+                            )
+                    yield part.select(asked).rename_columns(list(names)).cast(wanted)
 
     return TableParts(schema, n_rows, batches)

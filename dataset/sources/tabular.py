@@ -1,7 +1,8 @@
-"""Raw tables from CSV, Parquet, Arrow files, pandas and pyarrow; `belfry.dataset.validation.check` checks them."""
+"""Raw tables from files, folders, pandas and pyarrow; `belfry.dataset.validation.check` checks them."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import logging
+import zipfile
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, Union
 
@@ -9,10 +10,15 @@ import pyarrow as pa
 
 from belfry.dataset import columns
 from belfry.dataset.errors import InputError, TableError
-from belfry.dataset.sources.delimited import CSV_SUFFIXES, read_csv
-from belfry.dataset.sources.frames import from_pandas
+from belfry.dataset.sources.archive import SafeZip
+from belfry.dataset.sources.folders import differing_text, joined, partition_columns, table_files
+from belfry.dataset.sources.frames import from_pandas, without_index
 from belfry.dataset.sources.id_types import alike
-from belfry.dataset.tables import Tables
+from belfry.dataset.sources.kinds import Opened, is_foreign, open_content, open_file
+from belfry.dataset.sources.reading import AS_IT_IS, RawTable, Reading, explaining, shown
+from belfry.dataset.sources.text.csv_table import read_csv
+from belfry.dataset.sources.text.json_lines import read_json_lines
+from belfry.dataset.tables import ReadingNote, Tables
 from belfry.dataset.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -20,35 +26,190 @@ if TYPE_CHECKING:
 
 Source: TypeAlias = Union[str, Path, pa.Table, "pd.DataFrame"]
 
-PARQUET_SUFFIXES = (".parquet", ".pq")
-ARROW_SUFFIXES = (".arrow", ".feather", ".ipc")
-SUFFIXES = CSV_SUFFIXES + PARQUET_SUFFIXES + ARROW_SUFFIXES
-
 _RATED = "rated"  # as the setting `event_weights` names it
+_READ_ME = ("readme", "license", "licence")
+
+log = logging.getLogger(__name__)
 
 
 def read_tables(
-    interactions: Source, items: Source | None = None, users: Source | None = None, *, ratings: Source | None = None
+    interactions: Source,
+    items: Source | None = None,
+    users: Source | None = None,
+    *,
+    ratings: Source | None = None,
+    reading: Reading = AS_IT_IS,
 ) -> Tables:
     """The raw tables, each from any source that `read_table` takes; `ratings` are further interactions, named `rated`.
 
     A CSV file does not say whether ids are numbers. So where ids of a CSV file look like integers and those of another
     table are strings, the former are read as strings too.
+
+    Raises:
+        InputError, TableError: as `read_table`; or no table has a column that `reading` names.
     """
     sources = {"interactions": interactions, "items": items, "users": users, "ratings": ratings}
     needed = {name: source for name, source in sources.items() if source is not None or name == "interactions"}
-    tables = {name: read_table(source) for name, source in needed.items()}
-    tables = alike(tables, {name for name, source in needed.items() if is_csv(source)})
+    raws = {name: read_raw(source, reading, name) for name, source in needed.items()}
+    _refuse_unknown(reading, raws)
+    tables = alike(
+        {name: raw.table for name, raw in raws.items()}, {name for name, raw in raws.items() if raw.is_untyped}
+    )
+    notes = tuple(ReadingNote(name, text) for name, raw in raws.items() for text in raw.notes)
     events = tables["interactions"]
     if "ratings" in tables:
         events = _with_ratings(events, tables["ratings"])
-    return Tables(events, tables.get("items"), tables.get("users"))
+    return Tables(events, tables.get("items"), tables.get("users"), notes=notes)
 
 
-def read_events(source: Source, users: Vocabulary, items: Vocabulary) -> pa.Table:
-    """One raw table about known users and items: the ids of a CSV file are read as text where the known ones are."""
-    known_items, known_users = pa.table({columns.ITEM_ID: items.ids}), pa.table({columns.USER_ID: users.ids})
-    return read_tables(source, known_items, known_users).interactions
+def read_events(
+    source: Source, users: Vocabulary, items: Vocabulary, *, reading: Reading = AS_IT_IS, name: str = "test"
+) -> pa.Table:
+    """One raw table about known users and items: the ids of a CSV file are read as text where the known ones are.
+
+    What was noticed in reading it is logged.
+    """
+    raw = read_raw(source, reading, name)
+    known = {
+        "known items": pa.table({columns.ITEM_ID: items.ids}),
+        "known users": pa.table({columns.USER_ID: users.ids}),
+    }
+    notes = list(raw.notes)
+    if unknown := reading.unknown([raw.table.column_names]):
+        notes.append(f"has no column {shown(reading.columns[unknown[0]])}, which is to be {unknown[0]!r}")
+    for note in notes:
+        log.warning("note: %s: %s", name, note)
+    return alike({"read": raw.table, **known}, {"read"} if raw.is_untyped else set())["read"]
+
+
+def read_table(source: Source, reading: Reading = AS_IT_IS) -> pa.Table:
+    """One raw table.
+
+    Args:
+        source: a CSV, JSON lines, Parquet or Arrow file, a folder of them, a zip that holds one, a pandas DataFrame
+            (its index is left out) or a pyarrow Table.
+        reading: what the source does not say itself.
+
+    Raises:
+        InputError: there is nothing there, or nothing of a kind that is known.
+        TableError: it cannot be read; the message says why.
+    """
+    return read_raw(source, reading).table
+
+
+def read_raw(source: Source, reading: Reading = AS_IT_IS, name: str = "interactions") -> RawTable:
+    """Likewise, with what was noticed; `name` is that of the file to read in a zip that holds several."""
+    if isinstance(source, pa.Table):
+        return RawTable(source).renamed(reading, name)
+    if not isinstance(source, str | Path):
+        return RawTable(from_pandas(source)).renamed(reading, name)
+    path = Path(source)
+    with explaining(path):
+        if not path.exists():
+            raise InputError(f"{path}: no such file or folder; check the path")
+        if path.is_dir():
+            return _read_folder(path, reading)
+        return _read_file(path, reading, name)
+
+
+def _read_file(path: Path, reading: Reading, name: str) -> RawTable:
+    opened = open_file(path)
+    if opened.kind == "zip":
+        return _read_zip(path, reading, name)
+    return _read_opened(str(path), path, opened, reading)
+
+
+def _read_opened(label: str, path: Path | None, opened: Opened, reading: Reading) -> RawTable:
+    """One table from a file that was looked at; `path` is where it lies, if it is no member of an archive."""
+    if opened.kind == "zip":
+        raise InputError(f"{label}: is a zip in a zip; unzip it, and name the file")
+    if opened.content is not None and opened.kind in ("csv", "json"):
+        read = read_csv if opened.kind == "csv" else read_json_lines
+        raw = read(label, opened.content, reading)
+    else:
+        read_binary = _read_parquet if opened.kind == "parquet" else _read_arrow
+        raw = RawTable(read_binary(path if opened.content is None else opened.content)).renamed(reading, label)
+    # Damaged files can carry offsets and text that only show when used, and then badly.
+    raw.table.validate(full=True)
+    table, notes = without_index(raw.table)
+    return RawTable(table, (*opened.notes, *raw.notes, *notes), raw.is_untyped)
+
+
+def _read_zip(path: Path, reading: Reading, name: str) -> RawTable:
+    """The one table of an archive, or the one whose name is asked for."""
+    with SafeZip(path) as archive:
+        member = _member(path, archive.names, name)
+        named = member if member.isprintable() else ascii(member)
+        label = f"{path}: {named}"
+        try:
+            with archive.open(member) as file:
+                content = file.read()
+        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError) as error:
+            raise TableError(
+                f"{label}: is damaged, or packed in an unknown way; unzip it, or fetch it again"
+            ) from error
+    with explaining(label):
+        raw = _read_opened(label, None, open_content(label, member, content), reading)
+    return RawTable(raw.table, (f"read {named} of the zip", *raw.notes), raw.is_untyped)
+
+
+def tables_in_zip(names: frozenset[str]) -> list[str]:
+    """The members that are tables by their names; texts such as a README are none where there are others."""
+    visible = [name for name in sorted(names) if not any(part.startswith((".", "_")) for part in name.split("/"))]
+    found = [name for name in visible if not is_foreign(name) and stem(name) not in _READ_ME]
+    return [name for name in found if not name.lower().endswith(".txt")] or found
+
+
+def stem(name: str) -> str:
+    """The name of a file without folders and suffixes, in lower case."""
+    return Path(name).name.partition(".")[0].lower()
+
+
+def _member(path: Path, names: frozenset[str], name: str) -> str:
+    found = tables_in_zip(names)
+    chosen = [one for one in found if stem(one) == name] or found
+    if len(chosen) == 1:
+        return chosen[0]
+    if "[Content_Types].xml" in names:
+        raise InputError(f"{path}: is an Excel workbook; save its sheet as CSV")
+    there = ", ".join(map(shown, sorted(names)[:8])) or "nothing"
+    wanted = f"call one of them {name}.csv" if found else "no table is among them"
+    raise InputError(f"{path}: holds {there}; {wanted}, or unzip it and name the file or folder")
+
+
+def _read_folder(folder: Path, reading: Reading) -> RawTable:
+    paths, notes = table_files(folder)
+    raws = {path: _part_of_folder(path, reading, ()) for path in paths}
+    if as_text := differing_text(raws):
+        raws = {path: _part_of_folder(path, reading, as_text) for path in paths}
+    said = {reading.rename([name], str(folder))[0]: values for name, values in partition_columns(folder, paths).items()}
+    raw = joined(folder, raws, said)
+    return RawTable(raw.table, (*notes, *raw.notes), raw.is_untyped)
+
+
+def _part_of_folder(path: Path, reading: Reading, as_text: set[str] | tuple[()]) -> RawTable:
+    with explaining(path):
+        opened = open_file(path)
+        if opened.kind == "csv" and opened.content is not None and as_text:
+            raw = read_csv(str(path), opened.content, reading, as_text)
+            table, notes = without_index(raw.table)
+            return RawTable(table, (*raw.notes, *notes), raw.is_untyped)
+        return _read_opened(str(path), path, opened, reading)
+
+
+def _read_parquet(source: Path | bytes | None) -> pa.Table:
+    import pyarrow.parquet as pq
+
+    # A folder on the way named `a=1` is no column of the file.
+    return pq.read_table(pa.BufferReader(source) if isinstance(source, bytes) else source, partitioning=None)
+
+
+def _read_arrow(source: Path | bytes | None) -> pa.Table:
+    with pa.BufferReader(source) if isinstance(source, bytes) else pa.OSFile(str(source)) as file:
+        is_file = file.read(6) == b"ARROW1"
+        file.seek(0)
+        reader = pa.ipc.open_file(file) if is_file else pa.ipc.open_stream(file)
+        return reader.read_all()
 
 
 def _with_ratings(interactions: pa.Table, ratings: pa.Table) -> pa.Table:
@@ -61,89 +222,17 @@ def _with_ratings(interactions: pa.Table, ratings: pa.Table) -> pa.Table:
         raise TableError(f"ratings: cannot stand below the interactions: {error}; give both the same types") from error
 
 
-@contextmanager
-def reading(path: Path) -> Iterator[None]:
-    """Turn whatever goes wrong with a file into a TableError that says so."""
-    try:
-        yield
-    except (pa.ArrowException, OSError, ValueError, MemoryError, OverflowError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:300]
-        raise TableError(f"{path}: cannot be read: {reason}; check the file or write it again") from error
-
-
-def read_table(source: Source) -> pa.Table:
-    """One raw table.
-
-    Args:
-        source: a CSV, Parquet or Arrow file, a folder of Parquet files, a pandas DataFrame (its index is left out) or
-            a pyarrow Table.
+def _refuse_unknown(reading: Reading, raws: dict[str, RawTable]) -> None:
+    """Raise where no table has a column that is to be renamed.
 
     Raises:
-        InputError: there is nothing there, or nothing of a kind that is known.
-        TableError: it cannot be read; the message says why.
+        InputError: it is so.
     """
-    if isinstance(source, pa.Table):
-        return source
-    if not isinstance(source, str | Path):
-        return from_pandas(source)
-    path = Path(source)
-    with reading(path):
-        table = _read_file(path)
-        # Damaged files can carry offsets and text that only show when used, and then badly.
-        table.validate(full=True)
-    return table
-
-
-def _read_file(path: Path) -> pa.Table:
-    if path.is_dir():
-        return _read_parquet_folder(path)
-    if not path.exists():
-        raise InputError(f"{path}: no such file or folder; check the path")
-    name = path.name.lower()
-    if not name.endswith(SUFFIXES):
-        raise InputError(f"{path}: unknown kind of file; Belfry reads {', '.join(SUFFIXES)} and folders of Parquet")
-    if not path.stat().st_size:
-        raise TableError(f"{path}: is empty; a table needs a header and rows")
-    if name.endswith(CSV_SUFFIXES):
-        return read_csv(path)
-    if name.endswith(PARQUET_SUFFIXES):
-        return _read_parquet(path)
-    return _read_arrow(path)
-
-
-def _read_parquet(path: Path) -> pa.Table:
-    import pyarrow.parquet as pq
-
-    # A folder on the way named `a=1` is no column of the file.
-    return pq.read_table(path, partitioning=None)
-
-
-def _read_parquet_folder(folder: Path) -> pa.Table:
-    # A type that differs between files becomes the wider one; ids that become floats so are refused by validation.
-    return pa.concat_tables([read_table(path) for path in parquet_files(folder)], promote_options="permissive")
-
-
-def parquet_files(folder: Path) -> list[Path]:
-    """All Parquet files below `folder`; a name that begins with a dot or an underscore, of a folder too, hides them."""
-    paths = sorted(
-        path
-        for path in folder.rglob("*")
-        if path.name.lower().endswith(PARQUET_SUFFIXES)
-        and not any(part.startswith((".", "_")) for part in path.relative_to(folder).parts)
-        and path.is_file()
-    )
-    if not paths:
-        raise InputError(f"{folder}: no Parquet file in this folder; name a file, or a folder with *.parquet")
-    return paths
-
-
-def _read_arrow(path: Path) -> pa.Table:
-    with pa.OSFile(str(path)) as file:
-        is_file = file.read(6) == b"ARROW1"
-        file.seek(0)
-        reader = pa.ipc.open_file(file) if is_file else pa.ipc.open_stream(file)
-        return reader.read_all()
-
-
-def is_csv(source: Source | None) -> bool:
-    return isinstance(source, str | Path) and str(source).lower().endswith(CSV_SUFFIXES)
+    if unknown := reading.unknown(raw.table.column_names for raw in raws.values()):
+        there = "; ".join(
+            f"{name} has {', '.join(map(shown, raw.table.column_names[:12]))}" for name, raw in raws.items()
+        )
+        wanted = unknown[0]
+        raise InputError(
+            f"columns {wanted}={reading.columns[wanted]}: no table has {shown(reading.columns[wanted])}; {there}"
+        )

@@ -17,6 +17,7 @@ from belfry.dataset.tables import Tables
 from belfry.dataset.validation import coercion
 from belfry.dataset.validation.cleaning import Cleaning, Finding, codes_of, nearest, repeats, where
 from belfry.dataset.validation.order import check_order, in_order, read_order
+from belfry.dataset.validation.usual_names import usual_name
 
 YEAR_2200_S = 7_258_118_400
 KNOWN = columns.OF_INTERACTIONS
@@ -103,7 +104,7 @@ def check(tables: Tables, policy: Policy = DEFAULT_POLICY) -> tuple[Tables, Chec
     Raises:
         TableError: something was found that the policy does not mend; the message is the whole report.
     """
-    findings: list[Finding] = []
+    findings = [Finding(note.table, "reading", "note", note.text) for note in tables.notes]
     interactions = _clean_interactions(tables.interactions, tables.label_columns, policy, findings)
     items = _clean_features("items", tables.items, columns.ITEM_ID, policy, findings)
     users = _clean_features("users", tables.users, columns.USER_ID, policy, findings)
@@ -202,7 +203,7 @@ def _note_unused(cleaning: Cleaning, labels: tuple[str, ...]) -> None:
     if not unused:
         return
     missing = (name for name in KNOWN[2:] if name not in names)
-    pairs = ((near, name) for name in missing if (near := nearest(name, unused)))
+    pairs = ((near, name) for name in missing if (near := usual_name(name, unused)))
     hints = "".join(f"; rename {near!r} to {name!r} if that is what it is" for near, name in pairs)
     names_of_some = ", ".join(map(repr, unused[:12]))
     cleaning.note("unused_column", f"left out {len(unused)} columns that are not used: {names_of_some}{hints}")

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from belfry.dataset.errors import TableError
 from belfry.dataset.interactions import Mask
 from belfry.dataset.validation import coercion
+from belfry.dataset.validation.usual_names import remedy
 
 Action: TypeAlias = Literal["error", "drop", "clip", "null", "keep", "note"]
 
@@ -61,9 +62,8 @@ class Cleaning:
             self.note("column_twice", f"is there {count} times; keep one", name, action="error")
             return False
         there = ", ".join(repr(other) for other in self.table.column_names[:12])
-        near = nearest(name, self.table.column_names)
-        remedy = f"rename {near!r} to {name!r}" if near else "add it, or rename the one that holds it"
-        self.note("missing_column", f"is missing; there are {there or 'none'}: {remedy}", name, action="error")
+        way_out = remedy(name, self.table.column_names, self.name)
+        self.note("missing_column", f"is missing; there are {there or 'none'}: {way_out}", name, action="error")
         return False
 
     def read(self, name: str, rule: Callable[[pa.ChunkedArray], pa.ChunkedArray], on_refusal: Action = "error") -> bool:

@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from belfry.pipeline.cli.console import errors_as_exit_codes
-from belfry.pipeline.cli.options import AllowSeen, Budget, Repeats, repeats_of
+from belfry.pipeline.cli.options import (
+    AllowSeen,
+    Budget,
+    Columns,
+    Delimiter,
+    Encoding,
+    Repeats,
+    reading_of,
+    repeats_of,
+)
 
 if TYPE_CHECKING:
     from belfry.pipeline.progress import Progress, Work
@@ -45,6 +54,9 @@ ListLength = Annotated[int, typer.Option("--n", "-n", min=1, help="length of a l
 @app.command()
 def run(
     data: Annotated[str, typer.Option(help="demo, ml-100k, ml-1m, ml-latest-small, ..., a folder or a file")] = "demo",
+    columns: Columns = None,
+    delimiter: Delimiter = None,
+    encoding: Encoding = None,
     preset: Preset = "default",
     split: Annotated[HoldoutName | None, typer.Option(help="what evaluation holds back [random for report]")] = None,
     repeats: Repeats = None,
@@ -66,6 +78,7 @@ def run(
         job = run_main_job(
             data,
             data_folder=data_folder,
+            reading=reading_of(columns, delimiter, encoding),
             preset=preset,
             split=split,
             settings=settings or (),
@@ -83,10 +96,15 @@ def run(
 
 @app.command()
 def train(
-    interactions: Annotated[Path, typer.Option(help="CSV, Parquet (file or folder), Arrow: user_id, item_id, ...")],
+    interactions: Annotated[
+        Path, typer.Option(help="CSV, JSON lines, Parquet, Arrow (file, folder or zip): user_id, item_id, ...")
+    ],
     items: Annotated[Path | None, typer.Option(help="table of item_id, title and features")] = None,
     users: Annotated[Path | None, typer.Option(help="table of user_id and features")] = None,
     ratings: Annotated[Path | None, typer.Option(help="further interactions: user_id, item_id, rating, ...")] = None,
+    columns: Columns = None,
+    delimiter: Delimiter = None,
+    encoding: Encoding = None,
     preset: Preset = "default",
     holdout: Annotated[
         HoldoutName | None,
@@ -113,7 +131,8 @@ def train(
 
     with _log_and_one_bar(quiet, verbose) as work:
         with work.step(READING):
-            tables = read_tables(interactions, items, users, ratings=ratings)
+            reading = reading_of(columns, delimiter, encoding)
+            tables = read_tables(interactions, items, users, ratings=ratings, reading=reading)
         published = train_tables(
             tables,
             preset=preset,
@@ -157,7 +176,10 @@ def recommend(
 @app.command()
 def batch(
     out: Out,
-    users: Annotated[str, typer.Option(help="all, or a Parquet or CSV file with a user_id column")] = "all",
+    users: Annotated[str, typer.Option(help="all, or a table with a column user_id")] = "all",
+    columns: Columns = None,
+    delimiter: Delimiter = None,
+    encoding: Encoding = None,
     n: ListLength = 10,
     stage: Stage = "final",
     repeats: Repeats = None,
@@ -171,8 +193,9 @@ def batch(
     from belfry.pipeline.jobs.batch import write_batch
     from belfry.pipeline.jobs.batch_users import read_users
 
+    reading = reading_of(columns, delimiter, encoding)
     recommender, rule = Recommender.load(artifacts), repeats_of(repeats, allow_seen)
-    asked = None if users == "all" else read_users(Path(users), recommender)
+    asked = None if users == "all" else read_users(Path(users), recommender, reading)
     with _log_and_bars(quiet, verbose=False) as progress:
         on_users = partial(progress, "recommendation table")
         result = write_batch(
@@ -188,6 +211,9 @@ def evaluate(
     recommendations: Annotated[Path | None, typer.Option(help="judge this table, whoever made it")] = None,
     train: Annotated[Path | None, typer.Option(help="with --recommendations: what was known before")] = None,
     items: Annotated[Path | None, typer.Option(help="with --recommendations: the catalogue, beside --train")] = None,
+    columns: Columns = None,
+    delimiter: Delimiter = None,
+    encoding: Encoding = None,
     n: ListLength = 10,
     min_history: Annotated[int, typer.Option(min=1, help="earlier events that a judged user must have")] = 1,
     repeats: Repeats = None,
@@ -199,10 +225,10 @@ def evaluate(
     from belfry.pipeline.cli.formatting import show_report
     from belfry.pipeline.jobs.evaluate import evaluate_published, evaluate_table, save_report
 
-    rule = repeats_of(repeats, allow_seen)
+    rule, reading = repeats_of(repeats, allow_seen), reading_of(columns, delimiter, encoding)
     if recommendations is None:
         report, folder = evaluate_published(
-            artifacts, test, n=n, min_history=min_history, repeats=rule, seed=seed, out=out
+            artifacts, test, reading=reading, n=n, min_history=min_history, repeats=rule, seed=seed, out=out
         )
     elif train is None:
         raise typer.BadParameter("--recommendations needs --train: what was known before, and must not come back")
@@ -213,6 +239,7 @@ def evaluate(
             train,
             test,
             items=items,
+            reading=reading,
             name=name,
             split=split,
             n=n,
@@ -242,6 +269,9 @@ def compare(
         Path | None, typer.Option(help="table of item_id, title, genres, ...; widens the catalogue")
     ] = None,
     users: Annotated[Path | None, typer.Option(help="table of user_id and columns that tell groups apart")] = None,
+    columns: Columns = None,
+    delimiter: Delimiter = None,
+    encoding: Encoding = None,
     name: Annotated[list[str] | None, typer.Option(help="what to call a system, in their order; repeated")] = None,
     primary: Annotated[str | None, typer.Option(help="the one metric that decides [ndcg@10]")] = None,
     cutoff: Annotated[list[int] | None, typer.Option(min=1, help="length to measure accuracy at; repeated")] = None,
@@ -262,6 +292,7 @@ def compare(
     """Is a system better than the first one, for whom, by how much, how sure is that? An offline A/B report."""
     from belfry.pipeline.jobs.compare import PAGE, compare
 
+    reading = reading_of(columns, delimiter, encoding)
     with _log_and_bars(quiet, verbose=False) as progress:
         found = compare(
             *map(_runs_of_training, systems),
@@ -269,6 +300,9 @@ def compare(
             test=test,
             items=items,
             users=users,
+            columns=reading.columns,
+            delimiter=reading.delimiter,
+            encoding=reading.encoding,
             out=out,
             names=name or (),
             primary=primary,

@@ -1,9 +1,12 @@
 """Options that several verbs take in more than one form."""
 
 import re
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+
+if TYPE_CHECKING:
+    from belfry.dataset.sources.reading import Reading
 
 RepeatsName = Literal["exclude", "allow", "only"]
 Repeats = Annotated[
@@ -15,6 +18,23 @@ Repeats = Annotated[
     ),
 ]
 AllowSeen = Annotated[bool, typer.Option("--allow-seen", help="the same as --repeats allow")]
+Columns = Annotated[
+    list[str] | None,
+    typer.Option("--columns", help="what tables call their columns, e.g. user_id=userId,item_id=movieId"),
+]
+Delimiter = Annotated[str | None, typer.Option("--delimiter", help="what parts the cells of CSV [found out]")]
+Encoding = Annotated[str | None, typer.Option("--encoding", help="of text, e.g. latin-1 [utf-8]")]
+
+
+def reading_of(columns: list[str] | None, delimiter: str | None, encoding: str | None) -> "Reading":
+    """What the three options say of foreign tables.
+
+    Raises:
+        InputError: one of them cannot be meant.
+    """
+    from belfry.dataset.sources.reading import Reading
+
+    return Reading.of(columns, delimiter, encoding)
 
 
 def seconds_of(text: str) -> float:

@@ -8,13 +8,15 @@ import pyarrow.compute as pc
 
 from belfry.dataset import columns
 from belfry.dataset.errors import InputError, TableError
-from belfry.dataset.sources.tabular import read_tables
+from belfry.dataset.sources.reading import AS_IT_IS, Reading
+from belfry.dataset.sources.tabular import read_events
 from belfry.dataset.validation import coercion
+from belfry.dataset.validation.usual_names import remedy
 from belfry.dataset.vocabulary import as_id_type
 from belfry.pipeline.serving.recommender import Recommender
 
 
-def read_users(path: Path, recommender: Recommender) -> pa.Array:
+def read_users(path: Path, recommender: Recommender, reading: Reading = AS_IT_IS) -> pa.Array:
     """The ids in the column `user_id` of a table, as ids of the recommender's run.
 
     The ids of a CSV file are read as text where the run's are text.
@@ -22,11 +24,14 @@ def read_users(path: Path, recommender: Recommender) -> pa.Array:
     Raises:
         TableError: there is no such column, or ids in it are null or empty, or neither text nor integers.
     """
-    table = read_tables(path, users=pa.table({columns.USER_ID: recommender.users.ids})).interactions
+    table = read_events(path, recommender.users, recommender.items, reading=reading, name="users")
     count = table.column_names.count(columns.USER_ID)
     if count != 1:
-        there = ", ".join(map(repr, table.column_names))
-        raise TableError(f"{path}: has {count} columns {columns.USER_ID!r}, one is needed; there are {there}")
+        there = ", ".join(map(repr, table.column_names[:12]))
+        way_out = "keep one" if count else remedy(columns.USER_ID, table.column_names, "users")
+        raise TableError(
+            f"{path}: has {count} columns {columns.USER_ID!r}, one is needed; there are {there}: {way_out}"
+        )
     try:
         return coercion.as_ids(table[columns.USER_ID]).combine_chunks()
     except TableError as error:

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from belfry.dataset.errors import InputError, TableError
 from belfry.dataset.history import Repeats, as_repeats
+from belfry.dataset.sources.reading import Reading
 from belfry.dataset.sources.tabular import Source
 from belfry.evaluation.context import EvaluationContext
 from belfry.evaluation.engine import evaluate
@@ -53,6 +54,9 @@ def compare(
     test: Source,
     items: Source | None = None,
     users: Source | None = None,
+    columns: Mapping[str, str] | None = None,
+    delimiter: str | None = None,
+    encoding: str | None = None,
     out: Path | str | None = None,
     names: Sequence[str] = (),
     primary: str | None = None,
@@ -77,6 +81,9 @@ def compare(
         test: what the users did later; `rating`, `timestamp_s`, `event` and `weight` are used where they are there.
         items: titles, and a column of lists such as genres.
         users: columns to tell groups of users apart.
+        columns: what columns of the tables are called: {"user_id": "userId", "item_id": "movieId"}.
+        delimiter: of the CSV files among them; found out without.
+        encoding: of their text; UTF-8 without.
         out: folder for comparison.html, .md and .json; a leaderboard too where there are several challengers.
         names: what to call the systems, the baseline first.
         primary: the one metric that decides, such as ndcg@10, the default; chosen before looking.
@@ -97,6 +104,7 @@ def compare(
     """
     if not challengers:
         raise InputError("compare: one system is not enough; name at least two")
+    how = Reading.of(columns, delimiter, encoding)
     with ExitStack() as stack:
         folder = Path(out) if out is not None else None
         if folder is not None:
@@ -106,12 +114,13 @@ def compare(
         work = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=folder, prefix=".comparing-")))
         wanted = _Wanted.of(primary, cutoffs, guardrails)
         opened = _named(
-            [open_system(one, label) for one, label in zip((baseline, *challengers), _labels(), strict=False)], names
+            [open_system(one, label, how) for one, label in zip((baseline, *challengers), _labels(), strict=False)],
+            names,
         )
         runs = [recommender for one in opened for recommender in one.recommenders]
         exclude_seen = None if seen_allowed is None else not seen_allowed
         rule = as_repeats(exclude_seen, repeats) or common_repeats(opened)
-        data = read_compare_data(train, test, items, users, runs, repeats=rule, liked_from=liked_from)
+        data = read_compare_data(train, test, items, users, runs, how=how, repeats=rule, liked_from=liked_from)
         systems, plan = _score(opened, data.context, wanted, work, progress, repeats=rule)
         comparison = make_comparison(
             systems,
@@ -126,7 +135,7 @@ def compare(
             ),
             left_out=data.left_out,
             notes=[*data.notes, *wanted.notes(plan), *_NOTES_ON_REPEATS[rule]],
-            log=None if log is None else read_log(log, data.context, is_uniform=log_is_uniform),
+            log=None if log is None else read_log(log, data.context, how=how, is_uniform=log_is_uniform),
             versions=installed_versions(("numpy", "scipy", "pyarrow", *COMPARING)),
         )
         if folder is not None:

@@ -12,6 +12,7 @@ from belfry.dataset.errors import InputError, TableError
 from belfry.dataset.event_weights import DEFAULT_EVENT_WEIGHTS, EventWeights, part_events
 from belfry.dataset.history import Repeats, kept_out
 from belfry.dataset.interactions import Interactions
+from belfry.dataset.sources.reading import AS_IT_IS, Reading
 from belfry.dataset.sources.tabular import Source, read_events, read_tables
 from belfry.dataset.validation import coercion
 from belfry.dataset.validation.check import DEFAULT_POLICY, Policy, check, keep_repeats
@@ -44,6 +45,7 @@ def read_compare_data(
     users: Source | None,
     runs: Sequence[Recommender],
     *,
+    how: Reading = AS_IT_IS,
     repeats: Repeats,
     liked_from: float | None,
 ) -> CompareData:
@@ -54,12 +56,12 @@ def read_compare_data(
         InputError: nobody can be judged.
     """
     event_weights, policy, differences = _reading_of(runs)
-    tables = read_tables(train, items, users)
+    tables = read_tables(train, items, users, reading=how)
     reading = policy.of_ratings
     known, _ = check(tables, reading if repeats == "exclude" else keep_repeats(reading, tables))
     own_users, own_items = Vocabulary(known.user_ids), Vocabulary(known.item_ids)
     catalogue, notes = _with_runs(own_items, runs)
-    later = read_events(test, own_users, own_items)
+    later = read_events(test, own_users, own_items, reading=how)
     later = later_watches(later, own_users, catalogue, event_weights, policy=policy, rated_and_timed=True)
     everybody = Vocabulary(pa.chunked_array([*known.user_ids.chunks, *later[columns.USER_ID].drop_null().chunks]))
     parts = part_events(known.interactions, event_weights, liked_from=policy.liked_from)
@@ -88,14 +90,14 @@ def _reading_of(runs: Sequence[Recommender]) -> tuple[EventWeights, Policy, list
     return DEFAULT_EVENT_WEIGHTS, DEFAULT_POLICY, [differ] if readings else []
 
 
-def read_log(source: Source, context: EvaluationContext, *, is_uniform: bool) -> Log:
+def read_log(source: Source, context: EvaluationContext, *, how: Reading = AS_IT_IS, is_uniform: bool) -> Log:
     """A log of what was shown, to whom, how likely, and what came of it; rows of users who are not judged stay out.
 
     Raises:
         TableError: it cannot be used; the message lists every problem.
     """
     vocabularies = {columns.USER_ID: context.history.users, columns.ITEM_ID: context.history.items}
-    table = read_events(source, *vocabularies.values())
+    table = read_events(source, *vocabularies.values(), reading=how, name="log")
     problems = []
     for name, vocabulary in vocabularies.items():
         if table.column_names.count(name) != 1:

@@ -9,6 +9,7 @@ from typing import Any
 
 from belfry.dataset.errors import InputError
 from belfry.dataset.history import Repeats
+from belfry.dataset.sources.reading import AS_IT_IS, Reading
 from belfry.dataset.sources.tabular import Source
 from belfry.evaluation.context import EvaluationContext
 from belfry.evaluation.table_lists import TableLists, open_lists, repeats_of_table
@@ -51,12 +52,13 @@ class TablePart(Part):
     """A table, whoever made it."""
 
     table: Source
+    reading: Reading = AS_IT_IS
 
     def repeats(self) -> Repeats | None:
         return repeats_of_table(self.table)
 
     def lists(self, context: EvaluationContext, folder: Path, *, depth: int, repeats: Repeats) -> TableLists:
-        return open_lists(self.table, context, folder, label=self.label)
+        return open_lists(self.table, context, folder, label=self.label, reading=self.reading)
 
 
 @dataclass
@@ -116,7 +118,7 @@ class Opened:
         return [part.recommender for part in self.parts if part.recommender is not None]
 
 
-def open_system(system: Any, label: str) -> Opened:
+def open_system(system: Any, label: str, reading: Reading = AS_IT_IS) -> Opened:
     """One system; `label` is what it is called where no path gives it a name.
 
     Raises:
@@ -125,7 +127,7 @@ def open_system(system: Any, label: str) -> Opened:
     several = list(system) if isinstance(system, Sequence) and not isinstance(system, str) else [system]
     if not several:
         raise InputError("compare: a system is an empty sequence; name its runs of training")
-    parts = tuple(_open(one, label) for one in several)
+    parts = tuple(_open(one, label, reading) for one in several)
     return Opened(parts[0].name, parts[0].long_name, parts)
 
 
@@ -145,12 +147,12 @@ def common_repeats(systems: Sequence[Opened]) -> Repeats:
     return next(iter(told.values()), "exclude")
 
 
-def _open(source: Source, label: str) -> Part:
+def _open(source: Source, label: str, reading: Reading) -> Part:
     if not isinstance(source, str | Path):
-        return TablePart(label, label, label, source)
+        return TablePart(label, label, label, source, reading)
     path = Path(source)
     if (path / MANIFEST).exists() or (path / CURRENT).exists():
         recommender = Recommender.load(path)
         name = recommender.run.name
         return RunPart(name, name, name, recommender=recommender)
-    return TablePart(str(path), path.name.partition(".")[0], "/".join(path.parts[-2:]), path)
+    return TablePart(str(path), path.name.partition(".")[0], "/".join(path.parts[-2:]), path, reading)

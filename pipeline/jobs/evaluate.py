@@ -14,6 +14,7 @@ from belfry.dataset.features import FeatureTables
 from belfry.dataset.history import Repeats, as_repeats, kept_out
 from belfry.dataset.interactions import Interactions
 from belfry.dataset.prepare import prepare
+from belfry.dataset.sources.reading import AS_IT_IS, Reading
 from belfry.dataset.sources.tabular import Source, read_events, read_tables
 from belfry.dataset.validation.check import DEFAULT_POLICY, check, keep_repeats
 from belfry.dataset.vocabulary import UserNums
@@ -46,6 +47,7 @@ def evaluate_published(
     artifacts: Path | None,
     test: Path,
     *,
+    reading: Reading = AS_IT_IS,
     n: int,
     min_history: int,
     repeats: Repeats | None = None,
@@ -57,7 +59,7 @@ def evaluate_published(
     A published run is sealed, so the report goes to `evaluations/<run>` beside it unless `out` is given.
     """
     recommender = Recommender.load(artifacts)
-    later = read_events(test, recommender.users, recommender.items)
+    later = read_events(test, recommender.users, recommender.items, reading=reading)
     report = evaluate_run(recommender, later, split=test.name, n=n, min_history=min_history, repeats=repeats, seed=seed)
     folder = out or recommender.run.folder.parent / EVALUATIONS / recommender.run.name
     if out is None:
@@ -174,6 +176,7 @@ def evaluate_table(
     test: Source,
     *,
     items: Source | None = None,
+    reading: Reading = AS_IT_IS,
     name: str = "table",
     split: str = "test",
     n: int = 10,
@@ -189,6 +192,7 @@ def evaluate_table(
         train: what the users did before.
         test: what they did later: `user_id` and `item_id`; with `event` or `weight`, watches count and nothing else.
         items: where given, its items belong to the catalogue too.
+        reading: what the tables do not say themselves.
         name: what the report calls the table.
         split: what it calls the test part.
         repeats: "exclude" refuses lists with items that their user has seen, and keeps them out of the baselines,
@@ -201,12 +205,12 @@ def evaluate_table(
         InputError: no user can be judged.
     """
     repeats = as_repeats(seen_removed, repeats) or repeats_of_table(recommendations) or "exclude"
-    tables = read_tables(train, items)
+    tables = read_tables(train, items, reading=reading)
     policy = DEFAULT_POLICY if repeats == "exclude" else keep_repeats(DEFAULT_POLICY, tables)
     data = prepare(check(tables, policy)[0])
     history, features = data.interactions, data.features(data.interactions)
     users, items = history.users, history.items
-    later = later_watches(read_events(test, users, items), users, items, DEFAULT_EVENT_WEIGHTS)
+    later = later_watches(read_events(test, users, items, reading=reading), users, items, DEFAULT_EVENT_WEIGHTS)
     context, left_out = make_context(
         history,
         Interactions.from_table(later, users=users, items=items),
@@ -215,7 +219,7 @@ def evaluate_table(
         told=unknown_users(later, users),
     )
     with tempfile.TemporaryDirectory() as folder, explain_full_disk(Path(folder)):
-        lists = open_lists(recommendations, context, Path(folder), label=name)
+        lists = open_lists(recommendations, context, Path(folder), label=name, reading=reading)
         top_k = max(n, lists.info.longest_list)
         scores = _judged(name, lists, context, n, top_k)
     return make_report(

@@ -14,6 +14,7 @@ from belfry.dataset.folds import Holdout
 from belfry.dataset.history import Repeats
 from belfry.dataset.interactions import Interactions
 from belfry.dataset.sources.open import read_data
+from belfry.dataset.sources.reading import AS_IT_IS, Reading
 from belfry.dataset.split import Split, save_split, split_last_out, split_random, split_time
 from belfry.evaluation.reports.evaluation import EvaluationReport
 from belfry.pipeline.jobs.batch import BatchResult, write_batch
@@ -64,6 +65,7 @@ def run_main_job(
     data: str,
     *,
     data_folder: Path | None,
+    reading: Reading = AS_IT_IS,
     preset: str,
     split: Holdout | None,
     settings: Iterable[str],
@@ -83,7 +85,8 @@ def run_main_job(
     work.expect(EVALUATION)
     work.expect(TABLE)
     with work.step(READING):
-        prepared, config, holdout = prepare_tables(read_data(data, data_folder), preset, split, settings, repeats)
+        raw = read_data(data, data_folder, reading)
+        prepared, config, holdout = prepare_tables(raw, preset, split, settings, repeats)
         parts = _split(prepared.interactions, holdout, seed)
 
     reports = []

@@ -1,7 +1,7 @@
 """`train`: tables, or whatever they are read from -> a published run."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from belfry.dataset.folds import Holdout, default_holdout
 from belfry.dataset.history import Repeats, as_repeats
 from belfry.dataset.interactions import Interactions
 from belfry.dataset.prepare import Data, prepare
+from belfry.dataset.sources.reading import Reading
 from belfry.dataset.sources.tabular import Source, read_tables
 from belfry.dataset.tables import Tables
 from belfry.dataset.validation.check import CheckReport, check, keep_repeats
@@ -33,6 +34,9 @@ def train(
     users: Source | None = None,
     ratings: Source | None = None,
     *,
+    columns: Mapping[str, str] | None = None,
+    delimiter: str | None = None,
+    encoding: str | None = None,
     preset: str = "default",
     holdout: Holdout | None = None,
     settings: Iterable[str] = (),
@@ -45,7 +49,7 @@ def train(
 ) -> Recommender:
     """Train both stages on all of the interactions, publish the run, and return what answers from it.
 
-    Every table may be a path (CSV, Parquet, Arrow), a pandas DataFrame or a pyarrow Table.
+    Every table may be a path (CSV, JSON lines, Parquet, Arrow), a pandas DataFrame or a pyarrow Table.
 
     Args:
         interactions: `user_id` and `item_id`; `rating`, `timestamp_s`, `event` and `weight` are used where they are
@@ -53,6 +57,9 @@ def train(
         items: `item_id`, `title` and features.
         users: `user_id` and features.
         ratings: further interactions, with a `rating`.
+        columns: what columns of the tables are called: {"user_id": "userId", "item_id": "movieId"}.
+        delimiter: of the CSV files among them; found out without.
+        encoding: of their text; UTF-8 without.
         preset: a name such as "default" or "multitask", or the path of a TOML file.
         holdout: which part of the history stands in for the future while ranker, early stopping and gate learn; by
             default the newest events where there are times, each user's last ones where there is order alone
@@ -76,7 +83,8 @@ def train(
     folder = Path(artifacts) if artifacts is not None else default_artifacts()
     work = Work(progress)
     with work.step(READING):
-        tables = read_tables(interactions, items, users, ratings=ratings)
+        reading = Reading.of(columns, delimiter, encoding)
+        tables = read_tables(interactions, items, users, ratings=ratings, reading=reading)
     published = train_tables(
         tables,
         preset=preset,

@@ -113,7 +113,7 @@ def test_policy_drops_what_it_may() -> None:
     [
         ("User_ID", "rename 'User_ID' to 'user_id'"),
         ("userId", "rename 'userId' to 'user_id'"),
-        ("who", "add it, or rename the one that holds it"),
+        ("who", "add it, or say which one holds it: --columns user_id=NAME"),
     ],
 )
 def test_missing_column_says_what_there_is(given: str, hint: str) -> None:

@@ -1,0 +1,1 @@
+"""Readers of layouts that sets of data are published in."""

@@ -1,0 +1,1 @@
+"""Tables as text: CSV in its spellings, and JSON lines."""
