@@ -1,0 +1,68 @@
+"""Spelling of ids in columns of text: what stands for no id, what only looks different, what is a number.
+
+Everything here works on distinct values: `pa.Array` of strings, without nulls unless said otherwise.
+"""
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+INTEGER = r"^(0|-?[1-9]\d{0,18})$"  # printed as a number, it is the same text
+# As pandas writes integers with gaps. Up to 15 digits: a float holds them all.
+WHOLE_FLOAT = r"^-?\d{1,15}\.0*$"
+_NUMBER = r"^[-+]?\d[\d_]{0,17}(\.0*)?([eE]\+?\d{1,2})?$"
+# Whitespace of any kind, and what shows nothing at all: zero-width signs, marks of direction, the byte order mark.
+_BLANKS = (
+    *(
+        *range(0x09, 0x0E),
+        *range(0x1C, 0x21),
+        0x85,
+        0xA0,
+        0x1680,
+        *range(0x2000, 0x200B),
+        0x2028,
+        0x2029,
+        0x202F,
+        0x205F,
+    ),
+    *(0x3000, 0x00, 0x180E, *range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x2065), 0xFEFF),
+)
+BLANKS = "".join(map(chr, _BLANKS))
+
+
+def trimmed(text: pa.Array) -> pa.Array:
+    return pc.utf8_trim(text, characters=BLANKS)
+
+
+def mended(text: pa.Array) -> pa.Array:
+    """Without outer blanks, and letters composed (NFC)."""
+    text = trimmed(text)
+    return text if pc.all(pc.string_is_ascii(text)).as_py() else pc.utf8_normalize(text, form="NFC")
+
+
+def fits(text: pa.Array, pattern: str) -> pa.Array:
+    return pc.match_substring_regex(text, pattern)
+
+
+def as_integers(text: pa.Array) -> pa.Array | None:
+    """[n] int64, nulls kept, if each is an integer in its plain form, or a whole float such as 1.0; else None."""
+    if not len(text) or not pc.all(pc.or_(fits(text, INTEGER), fits(text, WHOLE_FLOAT))).as_py():
+        return None
+    try:
+        return pc.replace_substring_regex(text, r"\.0*$", "").cast(pa.int64())
+    except pa.ArrowInvalid:  # beyond 64 bits
+        return None
+
+
+def plain_numbers(text: pa.Array) -> pa.Array:
+    """Numbers in their plain form (7 for 007, +7, 7.0), thousands without `_`, 1e3 as 1000; the rest as it is."""
+    is_number = fits(text, _NUMBER)
+    plain = pc.replace_substring(pc.replace_substring_regex(text, r"^\+", ""), "_", "")
+    plain = pc.replace_substring_regex(pc.replace_substring_regex(plain, r"\.0*$", ""), r"^(-?)0+(\d)", r"\1\2")
+    is_power = pc.and_(is_number, fits(text, "[eE]"))
+    if pc.any(is_power).as_py():
+        powers = pc.if_else(is_power, text, "0")
+        wide = pc.replace_substring(powers, "_", "").cast(pa.float64())
+        is_exact = pc.and_(is_power, pc.less(wide, 2.0**53))
+        whole = pc.if_else(is_exact, wide, 0.0).cast(pa.int64(), safe=False)
+        plain = pc.if_else(is_exact, whole.cast(pa.string()), plain)
+    return pc.if_else(is_number, plain, text)
