@@ -193,7 +193,8 @@ def _check_events(cleaning: Cleaning, policy: Policy) -> None:
     if not n_kept:
         cleaning.note("no_rows", "has no row left after dropping; mend the rows named above", action="error")
     for column, codes, one in zip(names, keys[:2], ("user", "item"), strict=False):
-        if n_kept and len(np.unique(codes[cleaning.kept])) == 1:
+        kept = codes[cleaning.kept]
+        if n_kept and (kept == kept[0]).all():
             text = f"names one {one} in all {n_kept} rows; there is nothing to learn from one {one}: hand in more"
             cleaning.note(f"one_{one}", text, column, action="error")
 

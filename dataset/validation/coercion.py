@@ -137,10 +137,11 @@ def _strange_time(text: pa.ChunkedArray, strange: pa.Array) -> TableError:
     rows = np.flatnonzero(np.asarray(pc.fill_null(pc.is_in(text, value_set=strange), False)))
     first = text[int(rows[0])].as_py()
     found = f"is text in which {len(rows)} values are neither seconds since 1970 nor date-times like"
-    why = " (where day and month can change places, only you can say which is which: format=...)"
+    remedy = "convert them, for example by pandas.to_datetime"
+    if re.match(_AMBIGUOUS_DATE, first):
+        remedy += " (day and month can change places, and only you can say which is which: format=...)"
     return TableError(
-        f"{found} '2021-01-03 12:02:53', as the others are (first in row {rows[0]}: {_shortened(first)!r}); convert them, for example by "
-        f"pandas.to_datetime{why if re.match(_AMBIGUOUS_DATE, first) else ''}"
+        f"{found} '2021-01-03 12:02:53', as the others are (first in row {rows[0]}: {_shortened(first)!r}); {remedy}"
     )
 
 

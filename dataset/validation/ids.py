@@ -89,20 +89,20 @@ def ids_like(
 
 def find_header_rows(cleaning: Cleaning, *names: str) -> bool:
     """Note an error where the line of names comes again as a row, as in files put one behind the other."""
-    rows: set[int] = set()
+    is_header = np.zeros(len(cleaning.table), np.bool_)
     for name in names:
-        if cleaning.table.column_names.count(name) == 1 and coercion.is_text(cleaning.table.schema.field(name).type):
-            again = pc.is_in(
-                cleaning.table[name],
-                value_set=pa.array([name, f"\ufeff{name}"]).cast(cleaning.table.schema.field(name).type),
-            )
-            rows.update(np.flatnonzero(where(again)).tolist())
-    if rows:
-        first = ", ".join(map(str, sorted(rows)[:5]))
-        some = f"row {first} is" if len(rows) == 1 else f"{len(rows)} rows are (first: {first})"
+        if cleaning.table.column_names.count(name) == 1:
+            ids = coercion.decoded(cleaning.table[name])
+            if coercion.is_text(ids.type):
+                for spelled in (name, f"\ufeff{name}"):
+                    is_header |= where(pc.equal(ids, spelled))
+    rows = np.flatnonzero(is_header)
+    if len(rows):
+        first = ", ".join(map(str, rows[:5]))
+        some = f"row {first} is" if len(rows) == 1 else f"{len(rows)} rows (first in rows {first}) are"
         found = f"{some} the header line again, as in files put one behind the other; remove what repeats it"
-        cleaning.note("header_row", found, action="error")
-    return bool(rows)
+        cleaning.note("header_row", found, action="error", count=len(rows))
+    return bool(len(rows))
 
 
 def _spelled(cleaning: Cleaning, name: str, ids: pa.ChunkedArray, policy: Policy) -> pa.ChunkedArray:
