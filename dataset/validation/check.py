@@ -5,7 +5,6 @@ Rows are counted from 0, in the table as it was handed in; the header of a file 
 
 from dataclasses import dataclass
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 

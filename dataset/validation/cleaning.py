@@ -14,8 +14,15 @@ from belfry.dataset.errors import TableError
 from belfry.dataset.interactions import Mask
 from belfry.dataset.validation import coercion
 
-Action: TypeAlias = Literal["error", "drop", "clip", "null", "keep", "note"]
+Action: TypeAlias = Literal["error", "drop", "clip", "null", "middle", "keep", "note"]
 
+_DONE = {
+    "drop": "these rows are dropped",
+    "clip": "clipped",
+    "null": "taken for none",
+    "middle": "taken for the median of the others",
+    "keep": "kept",
+}
 _SHOWN = 60  # letters of a value in a message
 
 
@@ -122,9 +129,8 @@ class Cleaning:
             return
         if action == "drop":
             self.kept &= ~bad
-        by_action = {"drop": "these rows are dropped", "clip": "clipped", "null": "taken for none", "keep": "kept"}
-        done = by_action.get(action, f"{remedy}, or --set data.{kind}=drop" if self.can_set else remedy)
-        text = f"{found.format(count=len(rows))} (first in row {rows[0]}); {done}"
+        done = _DONE.get(action, f"{remedy}, or --set data.{kind}=drop" if self.can_set else remedy)
+        text = f"{found.replace('{count}', str(len(rows)))} (first in row {rows[0]}); {done}"
         first = tuple(int(row) for row in rows[:5])
         self.findings.append(Finding(self.name, kind, action, text, column, len(rows), first))
 

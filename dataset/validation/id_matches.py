@@ -48,6 +48,15 @@ def compare_ids(events: Cleaning, others: Cleaning | None, name: str) -> None:
     events.note("no_features", text, name, count=int(is_absent.sum()))
 
 
+def note_meeting(cleaning: Cleaning, name: str, ids: pa.Array, known: pa.Array) -> None:
+    """Say so where hardly any of the distinct `ids` are ids that were learned from."""
+    absent = ids.filter(pc.invert(pc.is_in(ids, value_set=known)))
+    n_met = len(ids) - len(absent)
+    if len(ids) and n_met < _FEW * min(len(ids), len(known)):
+        found = f"has {len(ids)} ids ({_examples(ids)}), of which {n_met} are among the {len(known)} learned from "
+        cleaning.note("few_ids_meet", f"{found}({_examples(known)}){likely_cause(absent, known)}", name)
+
+
 def likely_cause(absent: pa.Array, known: pa.Array) -> str:
     """What most of the `absent` ids differ in from `known` ones, as a part of a message; else empty."""
     if not pa.types.is_string(absent.type):

@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 from belfry.dataset.sources.id_types import is_guessed
 from belfry.dataset.validation import coercion, spelling
 from belfry.dataset.validation.cleaning import Cleaning, shown, where
+from belfry.dataset.validation.id_matches import note_meeting
 from belfry.dataset.validation.policy import NULL_WORDS, Policy
 from belfry.dataset.vocabulary import Vocabulary
 
@@ -75,6 +76,7 @@ def ids_like(
         TableError: from a column that holds no ids.
     """
     cleaning = Cleaning(label, table, [], can_set=False)
+    find_header_rows(cleaning, *known)
     for name, vocabulary in known.items():
         spell_ids(cleaning, name, policy)
         cleaning.raise_errors()
@@ -84,6 +86,8 @@ def ids_like(
         table = table.set_column(table.schema.get_field_index(name), name, ids)
         if words := cleaning.null_words.get(name):
             cleaning.note("null_word", f"has null ids{words}", name)
+        if ids.type == vocabulary.ids.type:
+            note_meeting(cleaning, name, pc.unique(ids).drop_null(), vocabulary.ids)
     return table, [str(finding) for finding in cleaning.findings]
 
 

@@ -45,10 +45,11 @@ class Policy(BaseModel):
     )
     infinite_rating: Literal["error", "drop"] = Field("error", description="ratings of plus or minus infinity")
     bad_time: Literal["error", "drop"] = Field("error", description="times that are null, before 1970 or after 2199")
-    far_time: Literal["error", "drop", "clip", "keep"] = Field(
-        "clip",
-        description="times of at most 1% of the events that lie a gap of more than a year, and of more than half the "
-        "span of the others, before or after all others; clip moves them to the edge of the others, in their order",
+    far_time: Literal["error", "drop", "middle", "keep"] = Field(
+        "middle",
+        description="times of at most 5% of the events that lie a gap of more than a year, and of more than half the "
+        "span of the others, before or after all others; middle takes them for the median of the others, as a wrong "
+        "clock does not say when it was",
     )
     bad_weight: Literal["error", "drop", "clip"] = Field(
         "error", description="weights that are null, infinite or negative; clip makes them 0"

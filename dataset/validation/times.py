@@ -16,7 +16,7 @@ YEAR_1990_S, YEAR_2100_S, YEAR_2200_S = 631_152_000, 4_102_444_800, 7_258_118_40
 YEAR_S = 365 * 86_400
 # How many of a unit are a second. Times of one unit, between 1990 and 2100, are of no other.
 _UNITS = {"milliseconds": 1_000, "microseconds": 1_000_000, "nanoseconds": 1_000_000_000}
-_FAR_SHARE = 0.01  # of the events
+_FAR_SHARE = 0.05  # of the events
 _MIN_EVENTS = 20  # below, nothing is far from the rest
 _FAR_SPAN = 0.5  # of the time span of the others
 
@@ -56,39 +56,36 @@ def note_1970(cleaning: Cleaning) -> None:
 def mend_far_times(cleaning: Cleaning, action: Action) -> None:
     """Find the few times that lie far before or after all others, and do with them what `data.far_time` says.
 
-    Where they are clipped they keep their order: those after all others come one second after another behind them,
-    likewise those before. What counts back from the newest event then counts from the newest of the others.
+    So nothing that counts back from the newest event counts from a wrong clock. Moved to the middle they keep their
+    order, one second after another.
     """
     times = cleaning.columns.get(columns.TIMESTAMP_S)
     if times is None:
         return
-    seconds = np.asarray(pc.fill_null(times, -1), np.int64)
-    rows = np.flatnonzero(cleaning.kept & (seconds >= 0) & (seconds < YEAR_2200_S))
-    low_s, high_s = range_of_most(seconds[rows])
-    clipped = seconds.copy()
-    for is_far, edge_s, step, side in (
-        (seconds > high_s, high_s, 1, "after"),
-        (seconds < low_s, low_s, -1, "before"),
-    ):
-        far = np.zeros(len(seconds), np.bool_)
-        far[rows] = is_far[rows]
-        if not far.any():
+    seconds = np.asarray(pc.fill_null(times, -1), np.int64).copy()
+    is_read = cleaning.kept & (seconds >= 0) & (seconds < YEAR_2200_S)
+    low_s, high_s = range_of_most(seconds[is_read])
+    is_early, is_late = is_read & (seconds < low_s), is_read & (seconds > high_s)
+    for is_far, side, edge_s in ((is_early, "before", low_s), (is_late, "after", high_s)):
+        if not is_far.any():
             continue
-        nearest_s = int(seconds[far].min() if step > 0 else seconds[far].max())
-        gap = f"{abs(nearest_s - edge_s) / YEAR_S:.1f} years {side} all others, which lie between {_day(low_s)} and "
-        found = f"has {{count}} times {gap}{_day(high_s)} (the nearest: {_day(nearest_s)})"
-        cleaning.report("far_time", columns.TIMESTAMP_S, far, found, action, "mend them")
-        _, rank = np.unique(step * seconds[far], return_inverse=True)
-        clipped[far] = edge_s + step * (rank + 1)
-    if action == "clip" and (clipped != seconds).any():
-        cleaning.columns[columns.TIMESTAMP_S] = pa.chunked_array([pa.array(clipped)])
+        nearest_s = int(seconds[is_far].max() if side == "before" else seconds[is_far].min())
+        years = abs(nearest_s - edge_s) / YEAR_S
+        found = f"has {{count}} times {years:.1f} years or more {side} all others ({_day(nearest_s)} is the nearest; "
+        found += f"the others go from {_day(low_s)} to {_day(high_s)})"
+        cleaning.report("far_time", columns.TIMESTAMP_S, is_far, found, action, "mend them")
+    is_far = is_early | is_late
+    if action == "middle" and is_far.any():
+        rank = np.unique(seconds[is_far], return_inverse=True)[1]
+        seconds[is_far] = int(np.median(seconds[is_read & ~is_far])) + rank
+        cleaning.columns[columns.TIMESTAMP_S] = pa.chunked_array([pa.array(seconds, mask=where(pc.is_null(times)))])
 
 
 def range_of_most(times: Times) -> tuple[int, int]:
     """The first and the last time that is not far from the rest; of no times, and of few, all are near.
 
-    At most 1% of the times are far, on either side: those beyond the first gap that is longer than a year, and than
-    half of the span of the times that are not among this 1%.
+    At most 5% of the times are far on either side: those beyond the first gap that is longer than a year, and than
+    half of the span of the times that are not among these 5%.
     """
     if not len(times):
         return 0, 0
