@@ -38,8 +38,8 @@ def compare_ids(events: Cleaning, others: Cleaning | None, name: str) -> None:
     n_met = len(distinct) - len(absent)
     cause = likely_cause(absent, known)
     if len(distinct) and not n_met:
-        found = f"none of its {len(known)} ids ({_examples(known)}) is among the {len(distinct)} of interactions "
-        text = f"{found}({_examples(distinct)}){cause}; write both alike, or leave the table out"
+        found = f"meets no other: of its {len(known)} ids ({_examples(known)}) none is among the {len(distinct)} of "
+        text = f"{found}interactions ({_examples(distinct)}){cause}; write both alike, or leave the table out"
         others.note("no_id_meets", text, name, action="error")
         return
     text = f"has {is_absent.sum()} rows whose id the table {others.name} lacks{cause}; kept, without features"
@@ -76,6 +76,14 @@ def likely_cause(absent: pa.Array, known: pa.Array) -> str:
     return f"; {count} differ by {difference} alone ({example})"
 
 
+def numbers_among(text: pa.ChunkedArray, numbers: pa.ChunkedArray) -> str:
+    """How many ids of text are one of `numbers` in another spelling, as a part of a message; empty for none."""
+    ids = pc.unique(text).drop_null()
+    is_number = pc.is_in(spelling.plain_numbers(ids), value_set=pc.unique(numbers).cast(pa.string()))
+    found = ids.filter(is_number)
+    return f"; {len(found)} of its ids ({_examples(found)}) are such numbers, but for their spelling" if found else ""
+
+
 def _align(events: Cleaning, others: Cleaning, name: str) -> bool:
     """Make text of whole numbers whose file did not say that they are some, where the other table has text."""
     ids, known = events.columns[name], others.columns[name]
@@ -89,7 +97,7 @@ def _align(events: Cleaning, others: Cleaning, name: str) -> bool:
     if strays := of_text.strays.get(name):
         text += f"in {of_text.name}, {strays}: mend or remove it"
     else:
-        text += "cast one of the two"
+        text += f"cast one of the two{numbers_among(of_text.columns[name], of_numbers.columns[name])}"
     others.note("id_type", text, name, action="error")
     return False
 

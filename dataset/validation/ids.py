@@ -150,8 +150,11 @@ def _tell_mended(cleaning: Cleaning, name: str, ids: _Text, mended: pa.Array, po
     valid = mended.filter(pc.is_valid(ids.spelled))
     n_others = len(valid) - len(pc.unique(valid))
     first = min((ids.first_row(i), i) for i in places[:5].tolist())
-    spelling_of = f"{shown(ids.distinct[first[1]].as_py())} for {shown(mended[first[1]].as_py())}"
-    found = f"has {len(places)} ids with blanks around them, or with letters that are not composed ({spelling_of})"
+    given, better = ids.distinct[first[1]].as_py(), mended[first[1]].as_py()
+    # Letters that are composed in two ways look alike unless they are spelled out.
+    quoted = shown if given.strip(spelling.BLANKS) == better else ascii
+    found = f"has {len(places)} ids with blanks around them, or with letters that are not composed "
+    found += f"({quoted(given)} for {quoted(better)})"
     if n_others:
         found += f"; by that alone {n_others} of them differ from another id"
     done = {"mend": "mended, and so one with it", "keep": "kept as they are", "error": "mend them"}[policy.id_spelling]

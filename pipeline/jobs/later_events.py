@@ -8,6 +8,7 @@ from belfry.dataset import columns
 from belfry.dataset.errors import TableError
 from belfry.dataset.event_weights import EventWeights, part_events
 from belfry.dataset.validation.check import check_later
+from belfry.dataset.validation.id_matches import numbers_among
 from belfry.dataset.validation.ids import ids_like
 from belfry.dataset.validation.policy import DEFAULT_POLICY, Policy
 from belfry.dataset.vocabulary import UNKNOWN, Vocabulary
@@ -45,9 +46,10 @@ def later_watches(
     for name, vocabulary in vocabularies.items():
         found, known = test.schema.field(name).type, vocabulary.ids.type
         if found != known:
+            in_numbers = numbers_among(test[name], vocabulary.ids) if known == pa.int64() else ""
             raise TableError(
                 f"test: column {name!r} is {found}, the ids learned from are {known}; 1 and '1' are never merged: "
-                "cast it"
+                f"cast it{in_numbers}"
             )
     beside = [name for name in (columns.RATING, columns.TIMESTAMP_S) if rated_and_timed and name in test.column_names]
     wanted = (columns.EVENT, columns.WEIGHT, *(() if policy.liked_from is None else (columns.RATING,)))
