@@ -73,6 +73,6 @@ def test_text_beside_numbers() -> None:
     with pytest.raises(TableError) as caught:
         check(tables([7, 8, 107], ["007", "008", "107"]))
     assert (
-        "items: column 'item_id' is string, but int64 in interactions; 1 and '1' are never merged: cast one of the two; "
-        "3 of its ids ('007', '008', '107') are such numbers, but for their spelling"
+        "items: column 'item_id' is string, but int64 in interactions; 1 and '1' are never merged: cast one of the two;"
+        " 3 of its ids ('007', '008', '107') are such numbers, but for their spelling"
     ) in str(caught.value)
