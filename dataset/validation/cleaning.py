@@ -108,11 +108,11 @@ class Cleaning:
 
     def _without_words(self, name: str, null_words: tuple[str, ...]) -> pa.ChunkedArray:
         """The column, these words in it as nulls, and noted."""
-        column = coercion.decoded(self.table[name])
-        if not coercion.is_text(column.type):
-            return column
+        column = coercion.text_of(self.table[name])
+        if column is None:
+            return self.table[name]
         values = pc.unique(column).drop_null()
-        is_word = pc.is_in(pc.utf8_trim_whitespace(values), value_set=pa.array(null_words, column.type))
+        is_word = pc.is_in(pc.utf8_trim_whitespace(values), value_set=pa.array(null_words, pa.string()))
         words = values.filter(is_word)
         if not len(words):
             return column
@@ -120,7 +120,7 @@ class Cleaning:
         rows = np.flatnonzero(where(is_null))
         named = ", ".join(map(shown, words[:3].to_pylist()))
         self.note("null_word", f"holds {named} in {len(rows)} rows (first in row {rows[0]}); read as null", name)
-        return pc.if_else(is_null, pa.scalar(None, column.type), column)
+        return pc.if_else(is_null, pa.scalar(None, pa.string()), column)
 
     def report(self, kind: str, column: str | None, bad: Mask, found: str, action: Action, remedy: str) -> None:
         """Note the rows in `bad`, if any, and drop them where that is the action; `found` holds the place `{count}`."""

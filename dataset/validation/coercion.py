@@ -196,6 +196,15 @@ def decoded(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return _cast(column, column.type.value_type, "pass the values instead of a dictionary")
 
 
+def text_of(column: pa.ChunkedArray) -> pa.ChunkedArray | None:
+    """The values as plain strings where they are text of any kind, and fit; else None."""
+    try:
+        column = decoded(column)
+        return column.cast(pa.string()) if is_text(column.type) else None
+    except (TableError, pa.ArrowException):
+        return None
+
+
 def without_nan(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
 

@@ -96,9 +96,9 @@ def find_header_rows(cleaning: Cleaning, *names: str) -> bool:
     is_header = np.zeros(len(cleaning.table), np.bool_)
     for name in names:
         if cleaning.table.column_names.count(name) == 1:
-            ids = coercion.decoded(cleaning.table[name])
-            if coercion.is_text(ids.type):
-                for spelled in (name, f"\ufeff{name}"):
+            ids = coercion.text_of(cleaning.table[name])
+            for spelled in (name, f"\ufeff{name}"):
+                if ids is not None:
                     is_header |= where(pc.equal(ids, spelled))
     rows = np.flatnonzero(is_header)
     if len(rows):
