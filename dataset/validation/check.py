@@ -3,6 +3,7 @@
 Rows are counted from 0, in the table as it was handed in; the header of a file is no row.
 """
 
+import logging
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -19,6 +20,8 @@ from belfry.dataset.validation.order import check_order, in_order, read_order
 from belfry.dataset.validation.policy import DEFAULT_POLICY, Policy
 from belfry.dataset.validation.ratings import read_ratings
 from belfry.dataset.validation.times import mend_far_times, note_1970, read_times
+
+log = logging.getLogger(__name__)
 
 KNOWN = columns.OF_INTERACTIONS
 
@@ -37,6 +40,11 @@ class CheckReport:
     def n_repeated_events(self) -> int:
         """Rows dropped because they repeat an earlier one."""
         return sum(one.count for one in self.findings if one.kind == "repeated_event" and one.action == "drop")
+
+    def tell(self) -> None:
+        """Log one line per finding."""
+        for line in self.lines():
+            log.warning("%s", line)
 
     def lines(self) -> list[str]:
         """One line per finding, the errors first."""

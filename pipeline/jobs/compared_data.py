@@ -57,7 +57,8 @@ def read_compare_data(
     event_weights, policy, differences = _reading_of(runs)
     tables = read_tables(train, items, users)
     reading = policy.of_ids_and_ratings
-    known, _ = check(tables, reading if repeats == "exclude" else keep_repeats(reading, tables), can_set=False)
+    known, report = check(tables, reading if repeats == "exclude" else keep_repeats(reading, tables), can_set=False)
+    report.tell()
     own_users, own_items = Vocabulary(known.user_ids), Vocabulary(known.item_ids)
     catalogue, notes = _with_runs(own_items, runs)
     later = read_events(test, own_users, own_items)

@@ -204,7 +204,9 @@ def evaluate_table(
     repeats = as_repeats(seen_removed, repeats) or repeats_of_table(recommendations) or "exclude"
     tables = read_tables(train, items)
     policy = DEFAULT_POLICY if repeats == "exclude" else keep_repeats(DEFAULT_POLICY, tables)
-    data = prepare(check(tables, policy, can_set=False)[0])
+    checked, report = check(tables, policy, can_set=False)
+    report.tell()
+    data = prepare(checked)
     history, features = data.interactions, data.features(data.interactions)
     users, items = history.users, history.items
     later = later_watches(read_events(test, users, items), users, items, DEFAULT_EVENT_WEIGHTS)
