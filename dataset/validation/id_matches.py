@@ -12,13 +12,23 @@ from belfry.dataset.validation.cleaning import Cleaning, shown, where
 _FEW = 0.05  # of the ids of the table that has fewer of them
 _N_EXAMPLES = 3
 
+
+def _without_prefix(text: pa.Array) -> pa.Array:
+    """The numbers behind the letters that all of them begin with, if there are such."""
+    first, last = (limit.as_py() for limit in pc.min_max(text).values())
+    length = next((i for i, (one, other) in enumerate(zip(first, last, strict=False)) if one != other), len(first))
+    length = next((i for i in range(length) if first[i].isdigit()), length)
+    numbers = pc.utf8_slice_codeunits(text, start=length)
+    return numbers if pc.all(spelling.fits(numbers, r"^\d+$")).as_py() else text
+
+
 # What two spellings may differ in -> how to write ids so that they do not.
 _FORMS: dict[str, Callable[[pa.Array], pa.Array]] = {
     "blanks or Unicode form": spelling.mended,
     "zeros in front, signs or decimals": spelling.plain_numbers,
     "capital letters": pc.utf8_lower,
     "quotes": lambda text: pc.utf8_trim(text, characters="\"'`"),
-    "what stands before the number": lambda text: pc.replace_substring_regex(text, r"^.*?0*(\d+)$", r"\1"),
+    "what stands before each": lambda text: spelling.plain_numbers(_without_prefix(text)),
 }
 
 
@@ -59,11 +69,13 @@ def note_meeting(cleaning: Cleaning, name: str, ids: pa.Array, known: pa.Array) 
 
 def likely_cause(absent: pa.Array, known: pa.Array) -> str:
     """What most of the `absent` ids differ in from `known` ones, as a part of a message; else empty."""
-    if not pa.types.is_string(absent.type):
+    if not pa.types.is_string(absent.type) or not len(absent):
         return ""
     met = {}
     for difference, form in _FORMS.items():
         forms, known_forms = form(absent), form(known)
+        if forms.equals(absent) and known_forms.equals(known):
+            continue
         found = np.flatnonzero(where(pc.is_in(forms, value_set=known_forms)))
         if len(found):
             twin = known[pc.index(known_forms, forms[found[0]]).as_py()]

@@ -15,6 +15,7 @@ from belfry.dataset.vocabulary import Vocabulary
 
 MAX_ID_BYTES = 1000
 _FEW = 0.05  # of the distinct ids, that spoil a column of whole numbers
+_SAID = 5  # words in a message
 _MIN_DISTINCT = 10  # below, one of them is not few
 
 
@@ -133,12 +134,13 @@ def _spelled(cleaning: Cleaning, name: str, ids: pa.ChunkedArray, policy: Policy
 def _tell_words(cleaning: Cleaning, name: str, text: _Text, is_null: pa.Array, policy: Policy) -> None:
     """Which words are nulls, for the message that counts those; and a note on what might be one and is an id."""
     places = np.flatnonzero(where(is_null))
-    words = {shown(text.distinct[i].as_py()): text.n_rows(np.array([i])) for i in places.tolist()}
+    words = {shown(text.distinct[i].as_py()): text.n_rows(np.array([i])) for i in places[:_SAID].tolist()}
     written = ", ".join(f"{word} in {count} rows" for word, count in words.items() if word != "''")
     if written:
-        cleaning.null_words[name] = f", written {written}"
+        more = f" and {len(places) - _SAID} other words" if len(places) > _SAID else ""
+        cleaning.null_words[name] = f", written {written}{more}"
     kept = pa.array(sorted({*NULL_WORDS} - {*policy.null_words}), pa.string())
-    for i in np.flatnonzero(where(pc.is_in(text.spelled, value_set=kept))).tolist():
+    for i in np.flatnonzero(where(pc.is_in(text.spelled, value_set=kept)))[:_SAID].tolist():
         found = f"holds the id {shown(text.spelled[i].as_py())} in {text.n_rows(np.array([i]))} rows (first in row "
         cleaning.note("null_word", f"{found}{text.first_row(i)}), as data.null_words says", name)
 

@@ -54,15 +54,18 @@ def as_integers(text: pa.Array) -> pa.Array | None:
 
 
 def plain_numbers(text: pa.Array) -> pa.Array:
-    """Numbers in their plain form (7 for 007, +7, 7.0), thousands without `_`, 1e3 as 1000; the rest as it is."""
+    """Numbers in their plain form: 7 for 007, +7 and 7.0, 10 for 1_0, 1000 for 1e3; the rest as it is."""
     is_number = fits(text, _NUMBER)
-    plain = pc.replace_substring(pc.replace_substring_regex(text, r"^\+", ""), "_", "")
-    plain = pc.replace_substring_regex(pc.replace_substring_regex(plain, r"\.0*$", ""), r"^(-?)0+(\d)", r"\1\2")
-    is_power = pc.and_(is_number, fits(text, "[eE]"))
+    given = pc.replace_substring(text.filter(is_number), "_", "")
+    if not len(given):
+        return text
+    plain = pc.replace_substring_regex(given, r"^\+|\.0*$", "")
+    plain = pc.replace_substring_regex(plain, r"^(-?)0+(\d)", r"\1\2")
+    plain = pc.replace_substring_regex(plain, "^-0$", "0")
+    is_power = fits(given, "[eE]")
     if pc.any(is_power).as_py():
-        powers = pc.if_else(is_power, text, "0")
-        wide = pc.replace_substring(powers, "_", "").cast(pa.float64())
-        is_exact = pc.and_(is_power, pc.less(wide, 2.0**53))
-        whole = pc.if_else(is_exact, wide, 0.0).cast(pa.int64(), safe=False)
+        value = pc.if_else(is_power, plain, "0").cast(pa.float64())
+        is_exact = pc.and_(is_power, pc.less(pc.abs(value), 2.0**53))
+        whole = pc.if_else(is_exact, value, 0.0).cast(pa.int64())
         plain = pc.if_else(is_exact, whole.cast(pa.string()), plain)
-    return pc.if_else(is_number, plain, text)
+    return pc.replace_with_mask(text, is_number, plain)

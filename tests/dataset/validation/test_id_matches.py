@@ -21,7 +21,7 @@ def tables(ids: list[object], known: list[object]) -> Tables:
         ("{}", "{:03d}", "zeros in front, signs or decimals alone ('0' here, '000' there)"),
         ("{}", "{}.0", "zeros in front, signs or decimals alone ('0' here, '0.0' there)"),
         ("b{}", "B{}", "capital letters alone ('b0' here, 'B0' there)"),
-        ("{}", "item-{}", "what stands before the number alone ('0' here, 'item-0' there)"),
+        ("{}", "item-{}", "what stands before each alone ('0' here, 'item-0' there)"),
         ("{}", "'{}'", "quotes alone ('0' here, \"'0'\" there)"),
     ],
 )
