@@ -47,7 +47,7 @@ def note_1970(cleaning: Cleaning) -> None:
     if kept.min() >= 0 and kept.max() < YEAR_S:
         text = (
             f"says that everything happened in 1970 ({kept.min()} to {kept.max()} seconds after its start): are they "
-            "minutes, hours or days? Half-lives in days mean nothing then; hand in seconds since 1970 in UTC (hours "
+            "months, days or hours? Half-lives in days mean nothing then; hand in seconds since 1970 in UTC (hours "
             "times 3,600, days times 86,400), or date-times (pandas.to_datetime)"
         )
         cleaning.note("year_1970", text, columns.TIMESTAMP_S)

@@ -11,7 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from belfry.dataset.errors import TableError
+from belfry.dataset.features import FeatureColumns, FeatureTables
+from belfry.dataset.folds import make_folds
+from belfry.dataset.prepare import prepare
 from belfry.dataset.sources.tabular import read_tables
+from belfry.dataset.split import split_time
 from belfry.dataset.validation.check import check
 from belfry.dataset.validation.date_times import seconds_of_text
 from belfry.dataset.validation.policy import Policy
@@ -160,6 +164,15 @@ class TestWrongClocks:
         assert read[len(wrong) :] == right
         assert all(0 <= time - np.median(right) <= len(wrong) for time in read[: len(wrong)])
         assert np.argsort(read[: len(wrong)], kind="stable").tolist() == np.argsort(wrong, kind="stable").tolist()
+
+    def test_folds_and_splits_are_those_of_the_others(self) -> None:
+        given = prepare(check(read_tables(frame(self.clocks(4_076_000_000, 0))))[0]).interactions
+        for fold in make_folds(given, "time", n_folds=3, seed=0):
+            assert len(fold.later) >= len(given) / 10
+            assert fold.history.timestamp_s is not None and np.ptp(fold.history.timestamp_s) < 200 * DAY_S
+        split = split_time(given, share=0.8)
+        assert len(split.test) == len(given) / 5 and split.test.timestamp_s is not None
+        assert FeatureTables(given, FeatureColumns(), FeatureColumns()).now_s == max(self.clocks()[2:])
 
     def test_they_are_named_with_their_gap(self) -> None:
         low, high = (
