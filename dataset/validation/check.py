@@ -15,7 +15,7 @@ from belfry.dataset.tables import Tables
 from belfry.dataset.validation import coercion
 from belfry.dataset.validation.cleaning import Cleaning, Finding, codes_of, nearest, repeats, where
 from belfry.dataset.validation.id_matches import compare_ids
-from belfry.dataset.validation.ids import find_header_rows, read_ids
+from belfry.dataset.validation.ids import find_header_rows, note_everybody, read_ids
 from belfry.dataset.validation.order import check_order, in_order, read_order
 from belfry.dataset.validation.policy import DEFAULT_POLICY, Policy
 from belfry.dataset.validation.ratings import read_ratings
@@ -199,6 +199,7 @@ def _check_events(cleaning: Cleaning, policy: Policy) -> None:
     n_kept = int(cleaning.kept.sum())
     if not n_kept:
         cleaning.note("no_rows", "has no row left after dropping; mend the rows named above", action="error")
+    note_everybody(cleaning, keys[0])
     for column, codes, one in zip(names, keys[:2], ("user", "item"), strict=False):
         kept = codes[cleaning.kept]
         if n_kept and (kept == kept[0]).all():

@@ -6,6 +6,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from belfry.dataset import columns
+from belfry.dataset.interactions import Positions
 from belfry.dataset.sources.id_types import is_guessed
 from belfry.dataset.validation import coercion, spelling
 from belfry.dataset.validation.cleaning import Cleaning, shown, where
@@ -15,6 +17,9 @@ from belfry.dataset.vocabulary import Vocabulary
 
 MAX_ID_BYTES = 1000
 _FEW = 0.05  # of the distinct ids, that spoil a column of whole numbers
+_MIN_USERS = 20  # below, one may well have most of the events
+_MANY, _MANY_TIMES = 0.05, 5  # of the events, and of those of the next user: more look like those of everybody
+_SHORT = 40
 _SAID = 5  # words in a message
 _MIN_DISTINCT = 10  # below, one of them is not few
 
@@ -65,7 +70,24 @@ def spell_ids(cleaning: Cleaning, name: str, policy: Policy) -> bool:
         except pa.ArrowException:  # of a table in memory, which nobody has validated
             del cleaning.columns[name]
             cleaning.note("unusable_column", "holds text that is not UTF-8; decode it", name, action="error")
+    elif numbers := spelling.numbers_in(policy.null_words):
+        _leave_out_numbers(cleaning, name, ids, numbers)
     return name in cleaning.columns
+
+
+def note_everybody(cleaning: Cleaning, codes: Positions) -> None:
+    """Say so where one user, of `codes` [n_rows], has so many events that the id may stand for all who have none."""
+    rows = np.flatnonzero(cleaning.kept)
+    counts = np.bincount(codes[rows])
+    n_users = np.count_nonzero(counts)
+    if n_users < _MIN_USERS:
+        return
+    second, most = np.partition(counts, -2)[-2:]
+    if most > max(_MANY * len(rows), _MANY_TIMES * second):
+        id_ = cleaning.columns[columns.USER_ID][int(rows[codes[rows] == counts.argmax()][0])].as_py()
+        found = f"is {shown(id_)} in {most} of {len(rows)} rows, and any other of {n_users} users in {second} at most"
+        remedy = f": if it stands for nobody, --set 'data.null_words=[\"{id_}\"]'" if len(str(id_)) < _SHORT else ""
+        cleaning.note("everybody", f"{found}{remedy}", columns.USER_ID)
 
 
 def ids_like(
@@ -108,6 +130,14 @@ def find_header_rows(cleaning: Cleaning, *names: str) -> bool:
         found = f"{some} the header line again, as in files put one behind the other; remove what repeats it"
         cleaning.note("header_row", found, action="error", count=len(rows))
     return bool(len(rows))
+
+
+def _leave_out_numbers(cleaning: Cleaning, name: str, ids: pa.ChunkedArray, numbers: list[int]) -> None:
+    """Make nulls of the ids that are said to be none."""
+    is_null = pc.is_in(ids, value_set=pa.array(numbers, pa.int64()))
+    if n_rows := int(where(is_null).sum()):
+        cleaning.columns[name] = pc.if_else(is_null, pa.scalar(None, pa.int64()), ids)
+        cleaning.null_words[name] = f", written {', '.join(map(str, numbers))} in {n_rows} rows"
 
 
 def _spelled(cleaning: Cleaning, name: str, ids: pa.ChunkedArray, policy: Policy) -> pa.ChunkedArray:

@@ -19,8 +19,8 @@ class Policy(BaseModel):
     bad_id: Literal["error", "drop"] = Field("error", description="ids that are null, empty or longer than 1000 bytes")
     null_words: tuple[str, ...] = Field(
         NULL_WORDS,
-        description="words that stand for a missing value in columns of text: as an id, a rating, a time or a weight; "
-        "`[]` where such a word is an id in earnest",
+        description="words that stand for a missing value in columns of text: as an id, rating, time or weight; "
+        'a word that is a number, such as `"-1"`, of ids that are numbers too; `[]` where it is an id in earnest',
     )
     id_spelling: Literal["mend", "keep", "error"] = Field(
         "mend",

@@ -3,6 +3,8 @@
 Everything here works on distinct values: `pa.Array` of strings, without nulls unless said otherwise.
 """
 
+import re
+
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -51,6 +53,11 @@ def as_integers(text: pa.Array) -> pa.Array | None:
         return pc.replace_substring_regex(text, r"\.0*$", "").cast(pa.int64())
     except pa.ArrowInvalid:  # beyond 64 bits
         return None
+
+
+def numbers_in(words: tuple[str, ...]) -> list[int]:
+    """Those of `words` that are integers of 64 bits."""
+    return [int(word) for word in words if re.match(INTEGER, word) and abs(int(word)) < 2**63]
 
 
 def plain_numbers(text: pa.Array) -> pa.Array:

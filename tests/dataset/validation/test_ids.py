@@ -85,6 +85,22 @@ def test_a_word_may_be_an_id(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+@pytest.mark.parametrize("nobody", [-1, "guest"])
+def test_one_id_for_everybody(tmp_path: Path, nobody: object, suffix: str) -> None:
+    ids = [nobody if row % 5 == 0 else row % 36 if nobody == -1 else f"u{row % 36}" for row in range(300)]
+    path = as_file(events(ids), tmp_path / f"events{suffix}")
+    (note,) = lines(read_tables(path))
+    assert note == (
+        f"note: interactions: column 'user_id' is {nobody!r} in 60 of 300 rows, and any other of 37 users in 8 at most:"
+        f" if it stands for nobody, --set 'data.null_words=[\"{nobody}\"]'"
+    )
+    checked, report = check(read_tables(path), Policy(bad_id="drop", null_words=(str(nobody),)))
+    assert checked.interactions["user_id"].to_pylist() == [id_ for id_ in ids if id_ != nobody]
+    (note,) = report.lines()
+    assert f"has 60 null or empty ids, written {nobody!r} in 60 rows (first in row 0); these rows are dropped" in note
+
+
 def test_empty_cells_and_words_are_counted_together() -> None:
     (line,) = lines(Tables(events(["a", "", "null", None, "b", " NULL "])))
     assert "has 4 null or empty ids, written 'null' in 1 rows, ' NULL ' in 1 rows (first in row 1)" in line
