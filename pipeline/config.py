@@ -11,8 +11,8 @@ from belfry.dataset.errors import InputError
 from belfry.dataset.event_weights import DEFAULT_EVENT_WEIGHTS, EventWeights
 from belfry.dataset.folds import Holdout
 from belfry.dataset.history import Repeats
-from belfry.dataset.validation.check import DEFAULT_POLICY, Policy
 from belfry.dataset.validation.cleaning import nearest
+from belfry.dataset.validation.policy import DEFAULT_POLICY, Policy
 from belfry.layers.config import Settings
 from belfry.pipeline.kinds import (
     RANKER_KINDS,

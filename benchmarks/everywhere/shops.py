@@ -10,8 +10,9 @@ import pyarrow as pa
 from belfry.dataset import columns
 from belfry.dataset.prepare import Data, prepare
 from belfry.dataset.tables import Tables
-from belfry.dataset.validation.check import Policy, check
+from belfry.dataset.validation.check import check
 from belfry.dataset.validation.order import ROWS
+from belfry.dataset.validation.policy import Policy
 from benchmarks.leaderboard.splits import Case
 from benchmarks.shops import read_sequences, text_of
 

@@ -10,18 +10,32 @@ ID_COLUMNS = (columns.USER_ID, columns.ITEM_ID)
 INTEGER_ID = r"^(0|-?[1-9]\d{0,18})$"
 
 
+# On the field of an id column: its type is a guess, and `belfry.dataset.validation.ids` may settle on another.
+_GUESSED = {b"belfry.id_type": b"guessed"}
+
+
 def alike(tables: dict[str, pa.Table], untyped: set[str]) -> dict[str, pa.Table]:
-    """The tables, ids of those named in `untyped` (CSV files) as text where those of another table are text."""
+    """The tables, ids of those named in `untyped` (CSV files) as text where those of another table are text.
+
+    Where no typed table decides, the columns are marked, see `is_guessed`: a word for a missing value may be all that
+    makes text of them.
+    """
     tables = dict(tables)
     for column in ID_COLUMNS:
-        types = [table.schema.field(column).type for table in tables.values() if _has_one(table, column)]
-        if pa.string() in types:
-            for name in untyped:
-                table = tables[name]
-                if _has_one(table, column):
-                    position = table.schema.get_field_index(column)
-                    tables[name] = table.set_column(position, column, table[column].cast(pa.string()))
+        types = {name: table.schema.field(column).type for name, table in tables.items() if _has_one(table, column)}
+        is_text = pa.string() in types.values()
+        is_settled = any(type_ == pa.string() for name, type_ in types.items() if name not in untyped)
+        for name in untyped & types.keys():
+            table = tables[name]
+            ids = table[column].cast(pa.string()) if is_text else table[column]
+            field = pa.field(column, ids.type, metadata=None if is_settled else _GUESSED)
+            tables[name] = table.set_column(table.schema.get_field_index(column), field, ids)
     return tables
+
+
+def is_guessed(table: pa.Table, column: str) -> bool:
+    """Whether the file did not say what type the ids of this column have."""
+    return bool((table.schema.field(column).metadata or {}).items() >= _GUESSED.items())
 
 
 def integers_or_text(ids: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -15,9 +15,16 @@ from belfry.dataset.interactions import Mask
 from belfry.dataset.validation import coercion
 from belfry.dataset.validation.usual_names import remedy
 
-Action: TypeAlias = Literal["error", "drop", "clip", "null", "keep", "note"]
+Action: TypeAlias = Literal["error", "drop", "clip", "null", "middle", "keep", "note"]
 
-MAX_ID_BYTES = 1000
+_DONE = {
+    "drop": "these rows are dropped",
+    "clip": "clipped",
+    "null": "taken for none",
+    "middle": "taken for the median of the others",
+    "keep": "kept",
+}
+_SHOWN = 60  # letters of a value in a message
 
 
 @dataclass(frozen=True)
@@ -44,14 +51,18 @@ class Cleaning:
     name: str
     table: pa.Table
     findings: list[Finding]
+    can_set: bool = True  # whether settings can be given where this table is read, so that a message may name them
     columns: dict[str, pa.ChunkedArray] = field(default_factory=dict)
+    guessed: set[str] = field(default_factory=set)  # id columns of files that do not say their type
+    null_words: dict[str, str] = field(default_factory=dict)  # of id columns, the words that were met, for a message
+    strays: dict[str, str] = field(default_factory=dict)  # of id columns of text, which ids are no whole numbers
     kept: Mask = field(init=False)
 
     def __post_init__(self) -> None:
         self.kept = np.ones(len(self.table), np.bool_)
 
-    def note(self, kind: str, text: str, column: str | None = None, *, action: Action = "note") -> None:
-        self.findings.append(Finding(self.name, kind, action, text, column))
+    def note(self, kind: str, text: str, column: str | None = None, *, action: Action = "note", count: int = 0) -> None:
+        self.findings.append(Finding(self.name, kind, action, text, column, count))
 
     def require(self, name: str) -> bool:
         """Whether there is exactly one column of this name; notes an error if not."""
@@ -66,22 +77,50 @@ class Cleaning:
         self.note("missing_column", f"is missing; there are {there or 'none'}: {way_out}", name, action="error")
         return False
 
-    def read(self, name: str, rule: Callable[[pa.ChunkedArray], pa.ChunkedArray], on_refusal: Action = "error") -> bool:
-        """Take a column over by a rule of `coercion`; False where it is refused."""
+    def read(
+        self,
+        name: str,
+        rule: Callable[[pa.ChunkedArray], pa.ChunkedArray],
+        on_refusal: Action = "error",
+        *,
+        null_words: tuple[str, ...] = (),
+    ) -> bool:
+        """Take a column over by a rule of `coercion`, `null_words` as nulls; False where it is refused."""
         given = self.table[name]
         try:
-            self.columns[name] = rule(given)
+            self.columns[name] = rule(self._without_words(name, null_words) if null_words else given)
         except (TableError, pa.ArrowException) as error:
             ending = "" if on_refusal == "error" else "; left out"
+            self.columns.pop(name, None)
             self.note("unusable_column", f"{error}{ending}", name, action=on_refusal)
             return False
         if coercion.family(given.type) != coercion.family(self.columns[name].type):
             self.note("coerced", f"is {given.type}; read as {self.columns[name].type}", name)
         return True
 
-    def read_optional(self, name: str, rule: Callable[[pa.ChunkedArray], pa.ChunkedArray]) -> bool:
+    def read_optional(
+        self, name: str, rule: Callable[[pa.ChunkedArray], pa.ChunkedArray], *, null_words: tuple[str, ...] = ()
+    ) -> bool:
         """Likewise; False, without a note, where there is no such column."""
-        return name in self.table.column_names and self.require(name) and self.read(name, rule)
+        if name not in self.table.column_names or not self.require(name):
+            return False
+        return self.read(name, rule, null_words=null_words)
+
+    def _without_words(self, name: str, null_words: tuple[str, ...]) -> pa.ChunkedArray:
+        """The column, these words in it as nulls, and noted."""
+        column = coercion.text_of(self.table[name])
+        if column is None:
+            return self.table[name]
+        values = pc.unique(column).drop_null()
+        is_word = pc.is_in(pc.utf8_trim_whitespace(values), value_set=pa.array(null_words, pa.string()))
+        words = values.filter(is_word)
+        if not len(words):
+            return column
+        is_null = pc.is_in(column, value_set=words)
+        rows = np.flatnonzero(where(is_null))
+        named = ", ".join(map(shown, words[:3].to_pylist()))
+        self.note("null_word", f"holds {named} in {len(rows)} rows (first in row {rows[0]}); read as null", name)
+        return pc.if_else(is_null, pa.scalar(None, pa.string()), column)
 
     def report(self, kind: str, column: str | None, bad: Mask, found: str, action: Action, remedy: str) -> None:
         """Note the rows in `bad`, if any, and drop them where that is the action; `found` holds the place `{count}`."""
@@ -90,32 +129,30 @@ class Cleaning:
             return
         if action == "drop":
             self.kept &= ~bad
-        by_action = {"drop": "these rows are dropped", "clip": "clipped", "null": "taken for none", "keep": "kept"}
-        done = by_action.get(action, f"{remedy}, or set {kind} to 'drop' in the policy")
-        text = f"{found.format(count=len(rows))} (first in row {rows[0]}); {done}"
+        done = _DONE.get(action, f"{remedy}, or --set data.{kind}=drop" if self.can_set else remedy)
+        text = f"{found.replace('{count}', str(len(rows)))} (first in row {rows[0]}); {done}"
         first = tuple(int(row) for row in rows[:5])
         self.findings.append(Finding(self.name, kind, action, text, column, len(rows), first))
 
-    def read_ids(self, name: str, action: Action) -> bool:
-        """Take the id column over; False where there is none that can be used."""
-        if not (self.require(name) and self.read(name, coercion.as_ids)):
-            return False
-        ids = self.columns[name]
-        self.report("bad_id", name, where(pc.is_null(ids)), "has {count} null or empty ids", action, "fill them")
-        if pa.types.is_string(ids.type):
-            long = where(pc.greater(pc.binary_length(ids), MAX_ID_BYTES))
-            found = f"has {{count}} ids longer than {MAX_ID_BYTES} bytes"
-            self.report("bad_id", name, long, found, action, "shorten them")
-        return True
+    def raise_errors(self) -> None:
+        """Raise a TableError that names all errors so far, if there are any."""
+        if errors := [finding for finding in self.findings if finding.action == "error"]:
+            raise TableError("\n".join(map(str, errors)))
 
     def finish(self) -> pa.Table:
         table = pa.table(self.columns)
-        return table if self.kept.all() else table.filter(pa.array(self.kept))
+        return table if self.kept.all() or not self.columns else table.filter(pa.array(self.kept))
 
 
 def where(condition: pa.ChunkedArray) -> Mask:
     """[n_rows] the condition as NumPy, a null as no."""
     return np.asarray(pc.fill_null(condition, False), dtype=np.bool_)
+
+
+def shown(value: object) -> str:
+    """A value for a message: quoted, without signs that a terminal obeys, and cut."""
+    text = repr(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
 def codes_of(column: pa.ChunkedArray) -> npt.NDArray[np.int64]:

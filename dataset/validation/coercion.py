@@ -4,8 +4,10 @@ A message here is a fragment ("is struct<...>; ..."): `Cleaning.read` puts the t
 
 given                       as an id    rating, weight    timestamp_s             feature
 integer                     int64       float32           int64                   int64 (uint64: float64)
-float                       refused     float32           int64, cut to seconds   float32, float64
-string of any width         string      if all parse      if all parse            string
+float                       int64 if    float32           int64, cut to seconds   float32, float64
+                            all whole
+string of any width         string      if all parse      if all are seconds or   string
+                                                          all ISO date-times
 dictionary                  decoded, then by its values
 decimal                     refused     float32           refused                 float64
 date-time, date             refused     refused           UTC seconds             UTC seconds, int64
@@ -14,18 +16,28 @@ list of strings             refused     refused           refused               
 union (mixed types), struct, map, binary, extension, anything else: refused everywhere
 """
 
+import re
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from belfry.dataset.errors import TableError
+from belfry.dataset.validation import date_times
 
+_AMBIGUOUS_DATE = r"\s*\d{1,2}[-/. ]\d{1,2}[-/. ]\d{2,4}"
+_NEVER_S = 2.0**62
+# Up to here a float has room for each integer.
+_LAST_WHOLE = {pa.float16(): 2.0**11, pa.float32(): 2.0**24, pa.float64(): 2.0**53 - 1}
 INTEGER_LITERAL = r"^\s*[-+]?\d{1,18}\s*$"
 NUMBER_LITERAL = r"^\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d{1,3})?\s*$"
 
 
 def as_ids(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Ids as int64 or string; an empty string becomes null, for it names nobody."""
+    """Ids as int64 or string; an empty string becomes null, for it names nobody.
+
+    Floats are taken as the integers that they are, for pandas makes floats of integers with gaps; NaN is a gap.
+    """
     column = decoded(column)
     if pa.types.is_null(column.type):
         return column.cast(pa.string())
@@ -35,11 +47,23 @@ def as_ids(column: pa.ChunkedArray) -> pa.ChunkedArray:
         text = _cast(column, pa.string(), "are these ids?")
         return pc.if_else(pc.equal(text, ""), pa.scalar(None, pa.string()), text)
     if pa.types.is_floating(column.type):
-        raise TableError(
-            f"is {column.type}; as a float 1.0 and 1 would be merged: cast the ids to integers or strings "
-            "(pandas makes floats of integers with gaps: use Int64)"
-        )
+        return _whole(column)
     raise TableError(f"is {_named(column)}; ids are integers or strings: cast the column")
+
+
+def _whole(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Floats as int64, provided that each is whole and small enough to be told from its neighbours; NaN as null."""
+    column = without_nan(column)
+    values = np.abs(np.asarray(pc.fill_null(column, 0), np.float64))
+    fits = (values == np.floor(values)) & (values <= _LAST_WHOLE[column.type])
+    if not fits.all():
+        row = int(np.argmin(fits))
+        raise TableError(
+            f"is {column.type}, and {np.sum(~fits)} ids are no whole numbers that such a float can tell apart (first "
+            f"in row {row}: {column[row].as_py()}); cast the ids to integers or strings (pandas makes floats of "
+            "integers with gaps: use Int64)"
+        )
+    return column.cast(pa.int64())
 
 
 def as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -69,12 +93,12 @@ def as_labels(column: pa.ChunkedArray) -> pa.ChunkedArray:
 def as_seconds(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """Times as int64 seconds since 1970 in UTC.
 
-    Numbers are taken as seconds. Date-times with a zone are converted, those without one are taken as UTC, a date is
-    its midnight. Fractions of a second are cut off.
+    Numbers are taken as seconds, in text too. Date-times with a zone are converted, those without one are taken as UTC,
+    a date is its midnight, in text as elsewhere. Fractions of a second are cut off.
     """
     column = decoded(column)
     if is_text(column.type):
-        column = _parsed(column, pa.int64(), INTEGER_LITERAL, "whole seconds")
+        column = _seconds_of_text(column)
     if pa.types.is_date(column.type):
         column = column.cast(pa.timestamp("ms"))
     if pa.types.is_timestamp(column.type):
@@ -82,11 +106,43 @@ def as_seconds(column: pa.ChunkedArray) -> pa.ChunkedArray:
     if pa.types.is_float64(column.type):
         seconds = column.to_numpy(zero_copy_only=False)
         # Far outside of any calendar, infinities too, so that the check of the range finds them.
-        whole = np.clip(np.nan_to_num(seconds, nan=0), -1e15, 1e15).astype(np.int64)
+        whole = np.clip(np.nan_to_num(seconds, nan=0), -_NEVER_S, _NEVER_S).astype(np.int64)
         return pa.chunked_array([pa.array(whole, mask=np.isnan(seconds))])
     if pa.types.is_integer(column.type) or pa.types.is_null(column.type):
         return _cast(column, pa.int64(), "give seconds since 1970 in UTC")
     raise TableError(f"is {_named(column)}; give seconds since 1970 in UTC as integers, or date-times")
+
+
+def _seconds_of_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Seconds (int64 or float64) out of text that holds numbers alone, or ISO date-times alone."""
+    text = _cast(column, pa.string(), "give seconds or date-times")
+    distinct = pc.unique(text).drop_null()
+    given = pc.utf8_trim_whitespace(distinct)
+    given = pc.if_else(pc.equal(given, ""), pa.scalar(None, pa.string()), given)
+    is_number = pc.match_substring_regex(given, NUMBER_LITERAL)
+    dates = date_times.seconds_of_text(given)
+    n_numbers, n_dates = (pc.sum(one).as_py() or 0 for one in (is_number, pc.is_valid(dates)))
+    is_read = is_number if n_numbers >= n_dates else pc.is_valid(dates)
+    strange = distinct.filter(pc.and_(pc.is_valid(given), pc.invert(pc.fill_null(is_read, False))))
+    if len(strange):
+        raise _strange_time(text, strange)
+    if n_numbers >= n_dates:
+        plain = pc.replace_substring_regex(given, r"^\+", "")
+        are_whole = pc.all(pc.match_substring_regex(given, INTEGER_LITERAL)).as_py()
+        dates = plain.cast(pa.int64() if are_whole else pa.float64())
+    return pc.take(dates, pc.index_in(text, value_set=distinct))
+
+
+def _strange_time(text: pa.ChunkedArray, strange: pa.Array) -> TableError:
+    rows = np.flatnonzero(np.asarray(pc.fill_null(pc.is_in(text, value_set=strange), False)))
+    first = text[int(rows[0])].as_py()
+    found = f"is text in which {len(rows)} values are neither seconds since 1970 nor date-times like"
+    remedy = "convert them, for example by pandas.to_datetime"
+    if re.match(_AMBIGUOUS_DATE, first):
+        remedy += " (day and month can change places, and only you can say which is which: format=...)"
+    return TableError(
+        f"{found} '2021-01-03 12:02:53', as the others are (first in row {rows[0]}: {_shortened(first)!r}); {remedy}"
+    )
 
 
 def as_places(column: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -138,6 +194,15 @@ def decoded(column: pa.ChunkedArray) -> pa.ChunkedArray:
     if not pa.types.is_dictionary(column.type):
         return column
     return _cast(column, column.type.value_type, "pass the values instead of a dictionary")
+
+
+def text_of(column: pa.ChunkedArray) -> pa.ChunkedArray | None:
+    """The values as plain strings where they are text of any kind, and fit; else None."""
+    try:
+        column = decoded(column)
+        return column.cast(pa.string()) if is_text(column.type) else None
+    except (TableError, pa.ArrowException):
+        return None
 
 
 def without_nan(column: pa.ChunkedArray) -> pa.ChunkedArray:

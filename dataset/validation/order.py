@@ -15,10 +15,11 @@ DAY_S = 86_400
 
 _MIN_PAIRS = 20  # of neighbouring rows of a user, so that rising items are no chance
 _EVERY_ROW = " in every row"
-_LEFT_OUT = "left out; hand in seconds since 1970 in UTC, or remove it"
+_REMEDY = "hand in seconds since 1970 in UTC (days times 86,400) or date-times (pandas.to_datetime)"
+_LEFT_OUT = f"left out; {_REMEDY}, or remove it"
 _TAKEN = (
-    "events are ordered by it, and what needs a clock is left out; hand in seconds since 1970 in UTC, or say "
-    "data.order=timestamp_s where it is an order"
+    f"events are ordered by it, and what needs a clock is left out; {_REMEDY}, or say data.order=timestamp_s where it "
+    "is an order"
 )
 
 
@@ -89,7 +90,9 @@ def _why_no_clock(cleaning: Cleaning) -> str | None:
     if not len(time) or time.min() < 0:
         return None
     if time.max() < DAY_S:
-        return "times that all lie within one day of 1970" if (time != time[0]).any() else f"{time[0]}{_EVERY_ROW}"
+        if (time == time[0]).all():
+            return f"{time[0]}{_EVERY_ROW}"
+        return f"times that all lie within one day of 1970 ({time.min()} to {time.max()}: are they days, or years?)"
     if _is_counting(time - np.flatnonzero(cleaning.kept)):
         return "the place of each row in the table"
     if columns.USER_ID in cleaning.columns and time.max() <= len(time):

@@ -1,5 +1,6 @@
 """Whom a batch job is asked for: read from a table, each user once, as ids of the run."""
 
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +11,12 @@ from belfry.dataset import columns
 from belfry.dataset.errors import InputError, TableError
 from belfry.dataset.sources.reading import AS_IT_IS, Reading
 from belfry.dataset.sources.tabular import read_events
-from belfry.dataset.validation import coercion
+from belfry.dataset.validation.ids import ids_like
 from belfry.dataset.validation.usual_names import remedy
 from belfry.dataset.vocabulary import as_id_type
 from belfry.pipeline.serving.recommender import Recommender
+
+log = logging.getLogger(__name__)
 
 
 def read_users(path: Path, recommender: Recommender, reading: Reading = AS_IT_IS) -> pa.Array:
@@ -32,10 +35,11 @@ def read_users(path: Path, recommender: Recommender, reading: Reading = AS_IT_IS
         raise TableError(
             f"{path}: has {count} columns {columns.USER_ID!r}, one is needed; there are {there}: {way_out}"
         )
-    try:
-        return coercion.as_ids(table[columns.USER_ID]).combine_chunks()
-    except TableError as error:
-        raise TableError(f"{path}: column {columns.USER_ID!r} {error}") from error
+    policy = recommender.parts.policy.of_ids_and_ratings
+    table, notes = ids_like(table, {columns.USER_ID: recommender.users}, policy, label=str(path))
+    for note in notes:
+        log.warning("note: %s", note)
+    return table[columns.USER_ID].combine_chunks()
 
 
 def unique_users(users: pa.Array | None, recommender: Recommender) -> tuple[pa.Array, int]:

@@ -15,7 +15,8 @@ from belfry.dataset.interactions import Interactions
 from belfry.dataset.sources.reading import AS_IT_IS, Reading
 from belfry.dataset.sources.tabular import Source, read_events, read_tables
 from belfry.dataset.validation import coercion
-from belfry.dataset.validation.check import DEFAULT_POLICY, Policy, check, keep_repeats
+from belfry.dataset.validation.check import check, keep_repeats
+from belfry.dataset.validation.policy import DEFAULT_POLICY, Policy
 from belfry.dataset.vocabulary import UNKNOWN, Vocabulary, as_id_type
 from belfry.evaluation.context import EvaluationContext, UserCount, make_context
 from belfry.evaluation.groups import Groups, categories_of, groups_of_column
@@ -57,8 +58,9 @@ def read_compare_data(
     """
     event_weights, policy, differences = _reading_of(runs)
     tables = read_tables(train, items, users, reading=how)
-    reading = policy.of_ratings
-    known, _ = check(tables, reading if repeats == "exclude" else keep_repeats(reading, tables))
+    reading = policy.of_ids_and_ratings
+    known, report = check(tables, reading if repeats == "exclude" else keep_repeats(reading, tables), can_set=False)
+    report.tell()
     own_users, own_items = Vocabulary(known.user_ids), Vocabulary(known.item_ids)
     catalogue, notes = _with_runs(own_items, runs)
     later = read_events(test, own_users, own_items, reading=how)
@@ -83,7 +85,7 @@ def read_compare_data(
 
 def _reading_of(runs: Sequence[Recommender]) -> tuple[EventWeights, Policy, list[str]]:
     """What events and ratings mean to all of the runs; where they differ, by default, with a note."""
-    readings = {(run.event_weights, run.parts.policy.of_ratings, run.parts.policy.liked_from) for run in runs}
+    readings = {(run.event_weights, run.parts.policy.of_ids_and_ratings, run.parts.policy.liked_from) for run in runs}
     if len(readings) == 1:
         return runs[0].event_weights, runs[0].parts.policy, []
     differ = "The runs read events or ratings differently: all tables are read by the default settings."

@@ -16,7 +16,8 @@ from belfry.dataset.interactions import Interactions
 from belfry.dataset.prepare import prepare
 from belfry.dataset.sources.reading import AS_IT_IS, Reading
 from belfry.dataset.sources.tabular import Source, read_events, read_tables
-from belfry.dataset.validation.check import DEFAULT_POLICY, check, keep_repeats
+from belfry.dataset.validation.check import check, keep_repeats
+from belfry.dataset.validation.policy import DEFAULT_POLICY
 from belfry.dataset.vocabulary import UserNums
 from belfry.evaluation.context import EvaluationContext, UserCount, make_context
 from belfry.evaluation.engine import SystemScores, evaluate
@@ -207,7 +208,9 @@ def evaluate_table(
     repeats = as_repeats(seen_removed, repeats) or repeats_of_table(recommendations) or "exclude"
     tables = read_tables(train, items, reading=reading)
     policy = DEFAULT_POLICY if repeats == "exclude" else keep_repeats(DEFAULT_POLICY, tables)
-    data = prepare(check(tables, policy)[0])
+    checked, report = check(tables, policy, can_set=False)
+    report.tell()
+    data = prepare(checked)
     history, features = data.interactions, data.features(data.interactions)
     users, items = history.users, history.items
     later = later_watches(read_events(test, users, items, reading=reading), users, items, DEFAULT_EVENT_WEIGHTS)

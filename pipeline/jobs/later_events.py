@@ -1,13 +1,20 @@
 """The table of what users did later: read, checked, and narrowed to the watches that lists are judged by."""
 
+import logging
+
 import pyarrow as pa
 
 from belfry.dataset import columns
 from belfry.dataset.errors import TableError
 from belfry.dataset.event_weights import EventWeights, part_events
-from belfry.dataset.validation.check import DEFAULT_POLICY, Policy, check_later
-from belfry.dataset.vocabulary import UNKNOWN, Vocabulary, as_id_type
+from belfry.dataset.validation.check import check_later
+from belfry.dataset.validation.id_matches import numbers_among
+from belfry.dataset.validation.ids import ids_like
+from belfry.dataset.validation.policy import DEFAULT_POLICY, Policy
+from belfry.dataset.vocabulary import UNKNOWN, Vocabulary
 from belfry.evaluation.context import UserCount
+
+log = logging.getLogger(__name__)
 
 
 def later_watches(
@@ -29,22 +36,29 @@ def later_watches(
         TableError: a column is missing or cannot be read, its ids are of another type, or no row is a watch.
     """
     vocabularies = {columns.USER_ID: users, columns.ITEM_ID: items}
-    for name, vocabulary in vocabularies.items():
+    for name in vocabularies:
         if test.column_names.count(name) != 1:
             there = ", ".join(map(repr, test.column_names))
             raise TableError(f"test: column {name!r} is needed once; there are {there}")
-        found, known = as_id_type(test[name].combine_chunks()).type, vocabulary.ids.type
+    test, notes = ids_like(test, vocabularies, policy.of_ids_and_ratings, label="test")
+    for note in notes:
+        log.warning("note: %s", note)
+    for name, vocabulary in vocabularies.items():
+        found, known = test.schema.field(name).type, vocabulary.ids.type
         if found != known:
+            in_numbers = numbers_among(test[name], vocabulary.ids) if known == pa.int64() else ""
             raise TableError(
                 f"test: column {name!r} is {found}, the ids learned from are {known}; 1 and '1' are never merged: "
-                "cast it"
+                f"cast it{in_numbers}"
             )
     beside = [name for name in (columns.RATING, columns.TIMESTAMP_S) if rated_and_timed and name in test.column_names]
     wanted = (columns.EVENT, columns.WEIGHT, *(() if policy.liked_from is None else (columns.RATING,)))
     events = [name for name in wanted if name in test.column_names]
     if len(test) and (beside or events):
         test = test.select(list(dict.fromkeys([*vocabularies, *beside, *events])))
-        test = check_later(test, policy.of_ratings, rated_and_timed=bool(rated_and_timed or columns.RATING in events))
+        test = check_later(
+            test, policy.of_ids_and_ratings, rated_and_timed=bool(rated_and_timed or columns.RATING in events)
+        )
     if len(test) and events:
         test = part_events(test, event_weights, liked_from=policy.liked_from, name="test").watches
     return test.select([*vocabularies, *beside])

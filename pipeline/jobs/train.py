@@ -158,8 +158,7 @@ def prepare_tables(
     )
     policy = config.data if config.repeats == "exclude" else keep_repeats(config.data, tables)
     checked, report = check(declared, policy)
-    for line in report.lines():
-        log.warning("%s", line)
+    report.tell()
     data = prepare(checked, config.event_weights, liked_from=config.data.liked_from)
     if config.repeats == "exclude":
         _say_share_of_repeats(data.interactions, report)

@@ -14,7 +14,7 @@ from belfry.dataset import columns
 from belfry.dataset.errors import InputError, UnknownUserError
 from belfry.dataset.event_weights import EventWeights
 from belfry.dataset.history import KINDS_OF_REPEATS, REPEATS_OF_TABLE, Repeats, as_repeats, kept_out
-from belfry.dataset.validation.check import DEFAULT_POLICY, Policy
+from belfry.dataset.validation.policy import DEFAULT_POLICY, Policy
 from belfry.dataset.vocabulary import UNKNOWN, Id, ItemNums, Numbers, UserNums, as_arrow, as_id_type, texts_as_arrow
 from belfry.pipeline.config import PipelineConfig
 from belfry.pipeline.runs.reader import Run, default_artifacts, open_run

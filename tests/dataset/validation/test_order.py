@@ -8,7 +8,8 @@ from belfry.dataset.errors import TableError
 from belfry.dataset.folds import default_holdout, make_folds
 from belfry.dataset.prepare import prepare
 from belfry.dataset.tables import Tables
-from belfry.dataset.validation.check import Policy, check, keep_repeats
+from belfry.dataset.validation.check import check, keep_repeats
+from belfry.dataset.validation.policy import Policy
 
 FIRST_S = 1_500_000_000
 LATE = 100_000  # seconds; a day has 86,400
@@ -93,7 +94,7 @@ def test_equal_places_go_by_the_rows_and_are_named() -> None:
 def test_rows_without_a_place() -> None:
     table = events(place=[1, None, 3, 4, 5])
     with pytest.raises(
-        TableError, match=r"column 'place' has 1 nulls \(first in row 1\); drop or fill them, or set bad_o"
+        TableError, match=r"column 'place' has 1 nulls \(first in row 1\); drop or fill them, or --set data.bad_o"
     ):
         check(Tables(table), Policy(order="place"))
     assert histories(table, Policy(order="place", bad_order="drop")) == {1: [9, 7], 2: [5, 9]}
@@ -130,23 +131,24 @@ def test_an_order_goes_before_times_which_stay_the_clock() -> None:
 
 
 @pytest.mark.parametrize(
-    ("times", "what"),
+    ("times", "limits"),
     [
-        ([3, 10, 2, 1, 0], "times that all lie within one day of 1970"),
-        ([0, 86_399, 7, 5, 4], "times that all lie within one day of 1970"),
-        ([0, 1, 2, 0, 1], "times that all lie within one day of 1970"),
-        ([9, 4, 3, 2, 1], "times that all lie within one day of 1970"),
+        ([3, 10, 2, 1, 0], "0 to 10"),
+        ([0, 86_399, 7, 5, 4], "0 to 86399"),
+        ([0, 1, 2, 0, 1], "0 to 2"),
+        ([9, 4, 3, 2, 1], "1 to 9"),
     ],
 )
-def test_small_counters_are_an_order(times: list[int], what: str) -> None:
+def test_small_counters_are_an_order(times: list[int], limits: str) -> None:
     table = events(timestamp_s=times)
     checked, report = check(Tables(table))
     data = prepare(checked)
     assert data.interactions.timestamp_s is None and data.interactions.is_ordered
     assert report.lines() == [
-        f"note: interactions: column 'timestamp_s' holds {what}, which is no clock: events are ordered by it, and what "
-        "needs a clock is left out; hand in seconds since 1970 in UTC, or say data.order=timestamp_s where it is an "
-        "order"
+        f"note: interactions: column 'timestamp_s' holds times that all lie within one day of 1970 ({limits}: are they "
+        "days, or years?), which is no clock: events are ordered by it, and what needs a clock is left out; hand in "
+        "seconds since 1970 in UTC (days times 86,400) or date-times (pandas.to_datetime), or say "
+        "data.order=timestamp_s where it is an order"
     ]
     assert histories(table) == histories(table, Policy(order="timestamp_s"))
     assert notes(table, Policy(order="timestamp_s")) == []
@@ -175,7 +177,7 @@ def test_one_small_time_for_all_is_no_order_either() -> None:
     assert not prepare(checked).interactions.is_ordered
     assert report.lines() == [
         "note: interactions: column 'timestamp_s' holds 0 in every row, which is no clock: left out; hand in seconds "
-        "since 1970 in UTC, or remove it"
+        "since 1970 in UTC (days times 86,400) or date-times (pandas.to_datetime), or remove it"
     ]
 
 

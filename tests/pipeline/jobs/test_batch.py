@@ -208,7 +208,9 @@ class TestReadUsers:
         with pytest.raises(TableError, match=r"users\.csv: has 0 columns 'user_id', .* are 'user', 'age'"):
             read_users(tmp_path / "users.csv", recommender)
         pq.write_table(pa.table({"user_id": [1.5]}), tmp_path / "users.parquet")
-        with pytest.raises(TableError, match=r"users\.parquet: column 'user_id' is double; as a float"):
+        with pytest.raises(
+            TableError, match=r"users\.parquet: column 'user_id' is double, and 1 ids are no whole numbers"
+        ):
             read_users(tmp_path / "users.parquet", recommender)
         with pytest.raises(InputError, match="no such file"):
             read_users(tmp_path / "missing.csv", recommender)

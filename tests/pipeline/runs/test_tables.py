@@ -8,7 +8,8 @@ import pytest
 
 from belfry.dataset.prepare import prepare
 from belfry.dataset.tables import Tables
-from belfry.dataset.validation.check import Policy, check
+from belfry.dataset.validation.check import check
+from belfry.dataset.validation.policy import Policy
 from belfry.pipeline.runs.tables import load_tables, save_tables
 
 EVENTS = pa.table(
