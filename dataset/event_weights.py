@@ -73,6 +73,9 @@ def part_events(
     Raises:
         TableError: no row is a watch.
     """
+    if liked_from is None and not {columns.EVENT, columns.WEIGHT} & {*events.column_names}:
+        nothing = events.select(_keys_of(events)).slice(0, 0)
+        return EventParts(events, nothing, nothing)
     weight, rank = _weigh(events, event_weights, name)
     is_impression, is_dislike = weight == 0, weight < 0
     if liked_from is not None and columns.RATING in events.column_names:
@@ -143,7 +146,7 @@ def _is_superseded(events: pa.Table, counts: Mask, rank: npt.NDArray[np.float64]
     if len(np.unique(rank[rows])) < 2:
         return superseded
     keys = [codes_of(events[name])[rows] for name in _keys_of(events)]
-    order = np.lexsort([rank[rows], *keys])
+    order = np.lexsort(np.stack([rank[rows], *keys]))
     is_first = differs_from_row_before(*(key[order] for key in keys))
     best = rank[rows][order[is_first]][np.cumsum(is_first) - 1]
     superseded[rows[order]] = rank[rows][order] > best

@@ -192,16 +192,16 @@ def _check_events(cleaning: Cleaning, policy: Policy) -> None:
     """Report rows that repeat an earlier one; then whether the rest can teach anything."""
     of_event = (columns.USER_ID, columns.ITEM_ID, columns.TIMESTAMP_S, columns.ORDER, columns.EVENT)
     names = [name for name in of_event if name in cleaning.columns]
-    keys = [codes_of(cleaning.columns[name]) for name in names]
+    keys = [codes_of(cleaning.columns[name]) for name in names[:2]]
+    others = [cleaning.columns[name] for name in names[2:]]
     found = f"{{count}} rows repeat {', '.join(map(repr, names))} of an earlier row"
-    cleaning.report(
-        "repeated_event", None, repeats(keys, cleaning.kept), found, policy.repeated_event, "remove the later ones"
-    )
+    repeated = repeats(keys, others, cleaning.kept)
+    cleaning.report("repeated_event", None, repeated, found, policy.repeated_event, "remove the later ones")
     n_kept = int(cleaning.kept.sum())
     if not n_kept:
         cleaning.note("no_rows", "has no row left after dropping; mend the rows named above", action="error")
     note_everybody(cleaning, keys[0])
-    for column, codes, one in zip(names, keys[:2], ("user", "item"), strict=False):
+    for column, codes, one in zip(names, keys, ("user", "item"), strict=False):
         kept = codes[cleaning.kept]
         if n_kept and (kept == kept[0]).all():
             text = f"names one {one} in all {n_kept} rows; there is nothing to learn from one {one}: hand in more"
@@ -218,7 +218,7 @@ def _clean_features(
         return cleaning
     if read_ids(cleaning, id_column, policy):
         ids = cleaning.columns[id_column]
-        repeated = repeats([codes_of(ids)], cleaning.kept & where(pc.is_valid(ids)))
+        repeated = repeats([codes_of(ids)], [], cleaning.kept & where(pc.is_valid(ids)))
         found = "repeats an earlier id {count} times"
         cleaning.report("repeated_id", id_column, repeated, found, policy.repeated_id, "keep one row per id")
     for name in dict.fromkeys(table.column_names):

@@ -11,10 +11,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from belfry.dataset.errors import TableError
-from belfry.dataset.interactions import Mask
+from belfry.dataset.interactions import Mask, Positions
 from belfry.dataset.validation import coercion
 from belfry.dataset.validation.usual_names import remedy
 
+Codes: TypeAlias = npt.NDArray[np.int32]
 Action: TypeAlias = Literal["error", "drop", "clip", "null", "middle", "keep", "note"]
 
 _DONE = {
@@ -155,22 +156,42 @@ def shown(value: object) -> str:
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
-def codes_of(column: pa.ChunkedArray) -> npt.NDArray[np.int64]:
-    """[n_rows] equal numbers for equal values, nulls included."""
-    codes = pc.index_in(column, value_set=pc.unique(column))
-    return np.asarray(codes, dtype=np.int64)
+def codes_of(column: pa.ChunkedArray) -> Codes:
+    """[n_rows] equal numbers for equal values, nulls included; from 0."""
+    return np.asarray(pc.dictionary_encode(column.combine_chunks(), null_encoding="encode").indices)
 
 
-def repeats(keys: list[npt.NDArray[np.int64]], among: Mask) -> Mask:
-    """[n_rows] rows whose keys an earlier row has too; only the rows in `among` are compared."""
+def repeats(codes: list[Codes], others: list[pa.ChunkedArray], among: Mask) -> Mask:
+    """[n_rows] rows whose keys an earlier row has too; only the rows in `among` are compared.
+
+    Args:
+        codes: of one or two keys. Few rows share these, and only those are compared by the others.
+        others: further keys.
+    """
     rows = np.flatnonzero(among)
-    order = rows[np.lexsort([key[rows] for key in keys])]
+    cells = codes[0][rows].astype(np.int64)
+    for more in codes[1:]:
+        cells = cells * (int(more.max(initial=0)) + 1) + more[rows]
+    is_shared = _is_shared(cells)
+    rows = rows[is_shared]
+    keys = [cells[is_shared], *(codes_of(key.take(pa.array(rows))).astype(np.int64) for key in others)]
+    order = np.lexsort(keys)
     same = np.ones(max(len(order) - 1, 0), np.bool_)
     for key in keys:
         same &= key[order[1:]] == key[order[:-1]]
     repeated = np.zeros(len(among), np.bool_)
-    repeated[order[1:][same]] = True
+    repeated[rows[order[1:][same]]] = True
     return repeated
+
+
+def _is_shared(values: Positions) -> Mask:
+    """[n] whether another one is equal."""
+    ordered = np.sort(values)
+    shared = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
+    if not len(shared):
+        return np.zeros(len(values), np.bool_)
+    found = shared[np.minimum(np.searchsorted(shared, values), len(shared) - 1)]
+    return np.asarray(found == values)
 
 
 def nearest(wanted: str, names: list[str]) -> str | None:

@@ -7,10 +7,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from belfry.dataset import columns
-from belfry.dataset.interactions import Positions
 from belfry.dataset.sources.id_types import is_guessed
 from belfry.dataset.validation import coercion, spelling
-from belfry.dataset.validation.cleaning import Cleaning, shown, where
+from belfry.dataset.validation.cleaning import Cleaning, Codes, shown, where
 from belfry.dataset.validation.id_matches import note_meeting
 from belfry.dataset.validation.policy import NULL_WORDS, Policy
 from belfry.dataset.vocabulary import Vocabulary
@@ -75,7 +74,7 @@ def spell_ids(cleaning: Cleaning, name: str, policy: Policy) -> bool:
     return name in cleaning.columns
 
 
-def note_everybody(cleaning: Cleaning, codes: Positions) -> None:
+def note_everybody(cleaning: Cleaning, codes: Codes) -> None:
     """Say so where one user, of `codes` [n_rows], has so many events that the id may stand for all who have none."""
     rows = np.flatnonzero(cleaning.kept)
     counts = np.bincount(codes[rows])

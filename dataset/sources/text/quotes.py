@@ -53,9 +53,7 @@ def likely_quoting(content: bytes, start: int, delimiter: bytes) -> Quoting | No
         if not is_quote.any():
             continue
         n_quotes += int(np.count_nonzero(is_quote))
-        is_border = part <= CR  # a tab and the ends of lines
-        if delimiter != b"\t":
-            is_border |= part == delimiter[0]
+        is_border = (part == LF) | (part == CR) | (part == delimiter[0])
         follows = np.concatenate([[True], is_border[:-1]])
         precedes = np.concatenate([is_border[1:], [True]])
         has_opening |= bool((is_quote & follows).any())
