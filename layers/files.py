@@ -4,6 +4,8 @@ import ast
 import io
 import math
 import zipfile
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 import numpy as np
@@ -18,6 +20,8 @@ ModelType = TypeVar("ModelType", bound=BaseModel)
 _MAGIC = b"\x93NUMPY"
 _MAX_HEADER = 4096  # bytes that say what an array is
 _KINDS = "biufU"  # numbers and texts; no objects, which only pickle can hold, and no records
+_ARRAYS, _IN_FILES = "arrays.npz", "in files of their own"
+_LARGE = 1 << 20  # bytes of an array that has a file of its own
 _MAX_SETTINGS = 16 << 20  # bytes of JSON
 
 
@@ -72,9 +76,35 @@ def read_arrays(path: ReadablePath) -> dict[str, Array]:
     return arrays
 
 
-def write_arrays(path: Any, arrays: dict[str, Array]) -> None:
+def write_arrays(path: Path, arrays: Mapping[str, Array]) -> None:
     """What `read_arrays` reads."""
     np.savez(path, **arrays)  # type: ignore[arg-type]  # the stub takes one for allow_pickle
+
+
+def save_arrays(directory: Path, arrays: Mapping[str, Array]) -> None:
+    """Write arrays into a new folder, the large ones each into a file of its own.
+
+    These need no copy when they are read; and two of them that are equal are equal files.
+    """
+    directory.mkdir()
+    large = sorted(name for name, values in arrays.items() if values.nbytes >= _LARGE)
+    for number, name in enumerate(large):
+        np.save(directory / f"{number}.npy", np.ascontiguousarray(arrays[name]))
+    small = {name: values for name, values in arrays.items() if name not in large}
+    write_arrays(directory / _ARRAYS, {_IN_FILES: np.array(large, np.str_), **small})
+
+
+def load_arrays(directory: ReadablePath) -> dict[str, Array]:
+    """What `save_arrays` wrote.
+
+    Raises:
+        ArtifactError: as `read_array` and `read_arrays`.
+    """
+    arrays = read_arrays(directory / _ARRAYS)
+    large = arrays.pop(_IN_FILES, np.zeros(0, np.str_))
+    if large.dtype.kind != "U" or large.ndim != 1:
+        raise ArtifactError(f"{directory / _ARRAYS}: {_IN_FILES!r} is no list of names; train again")
+    return arrays | {name: read_array(directory / f"{number}.npy") for number, name in enumerate(large.tolist())}
 
 
 def parse_array(content: bytes, name: str) -> Array:

@@ -3,9 +3,11 @@
 import hashlib
 import os
 import stat
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO
 
@@ -32,14 +34,17 @@ class SealedFiles:
     folder: Path
     manifest: Manifest
     checked: list[str] = field(default_factory=list, compare=False)  # those that were found whole, in this order
+    _kept: dict[str, bytes] = field(default_factory=dict, compare=False)  # hash -> content that more than one file has
 
     def read(self, relative: str) -> bytes:
-        """The content of a file.
+        """The content of a file; files of equal content, such as a table of two models, are in memory once.
 
         Raises:
             ArtifactError: the manifest has no such file, or the file is not as it was published.
         """
         published = self.manifest.files.get(relative)
+        if published is not None and published.sha256 in self._kept:
+            return self._kept[published.sha256]
         if published is None:
             raise ArtifactError(f"run {self.manifest.name}: holds no {relative!r}; it is of another kind, train again")
         with explain_unreadable(), os.fdopen(_open(self.folder / relative), "rb") as file:
@@ -49,10 +54,12 @@ class SealedFiles:
             found = FileEntry(sha256=digest.hexdigest(), size=file.tell())
         self._compare(relative, found)
         assert content is not None  # its size is right
+        if self._n_files[published.sha256] > 1:
+            self._kept[published.sha256] = content
         return content
 
     def check_unread(self) -> None:
-        """Check every file that nobody has read.
+        """Check every file that nobody has read; after that, reading is done.
 
         Raises:
             ArtifactError: one is not as it was published.
@@ -61,6 +68,12 @@ class SealedFiles:
             with explain_unreadable():
                 found = file_entry(self.folder / relative)
             self._compare(relative, found)
+        self._kept.clear()
+
+    @cached_property
+    def _n_files(self) -> Counter[str]:
+        """Of each hash."""
+        return Counter(entry.sha256 for entry in self.manifest.files.values())
 
     def _compare(self, relative: str, found: FileEntry) -> None:
         published = self.manifest.files[relative]

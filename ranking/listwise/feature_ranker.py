@@ -9,14 +9,14 @@ from belfry.dataset.candidates import Candidates
 from belfry.dataset.errors import InputError
 from belfry.dataset.features import FeatureTables
 from belfry.layers.config import Settings
-from belfry.layers.files import read_arrays, read_settings, write_arrays
+from belfry.layers.files import load_arrays, read_settings, save_arrays
 from belfry.ranking.base import ListRanker, ListScorer, SavedRanker, Scores
 from belfry.ranking.calibration import Calibration
 from belfry.ranking.features.pair_features import PairFeatures
 from belfry.ranking.lists import Lists
 from belfry.ranking.listwise.score_blend import ScoreBlend
 
-FEATURES_FILE, SCORE_BLEND_FILE = "pair_features.npz", "score_blend.json"
+FEATURES, SCORE_BLEND_FILE = "pair_features", "score_blend.json"
 _N_NAMED = 5  # in a message
 
 
@@ -45,7 +45,7 @@ class FeaturedRanker:
     def load(cls, saved: SavedRanker, scorer: ListScorer) -> Self:
         """What `TrainedFeaturedRanker.export` wrote, with the scorer that lies in the same folder."""
         blend = read_settings(saved.folder / SCORE_BLEND_FILE, _SavedBlend)
-        arrays = read_arrays(saved.folder / FEATURES_FILE)
+        arrays = load_arrays(saved.folder / FEATURES)
         pair_features = PairFeatures(saved.pair_features, arrays, saved.labels)
         return cls(
             pair_features,
@@ -91,7 +91,7 @@ class TrainedFeaturedRanker(FeaturedRanker):
     def export(self, directory: Path) -> None:
         """A graph or trees, arrays, and a few numbers."""
         directory.mkdir(parents=True, exist_ok=True)
-        write_arrays(directory / FEATURES_FILE, self.pair_features.arrays)
+        save_arrays(directory / FEATURES, self.pair_features.arrays)
         self._trained.export(directory)
         saved = {"names": self._names, **asdict(self.score_blend)}
         (directory / SCORE_BLEND_FILE).write_text(json.dumps(saved, indent=2))
