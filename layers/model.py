@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from belfry.dataset.errors import InputError
 from belfry.layers.config import ModelConfig
-from belfry.layers.files import ReadablePath, read_array, read_settings
+from belfry.layers.saved.files import ReadablePath, read_array, read_settings
 
 CONFIG_FILE = "config.json"
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy.typing as npt
 
 from belfry.dataset.errors import ArtifactError
-from belfry.layers.files import Array, ReadablePath
-from belfry.layers.graph_check import check_graph
+from belfry.layers.saved.files import Array, ReadablePath
+from belfry.layers.saved.graph_check import check_graph
 
 # Else the import looks up a host, writes a device id into the cache folder and truncates a file in the temporary one.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from belfry.dataset.errors import ArtifactError
 from belfry.layers.backend import keras
-from belfry.layers.files import read_arrays, write_arrays
+from belfry.layers.saved.files import read_arrays, write_arrays
 
 WEIGHTS_FILE = "weights.npz"
 

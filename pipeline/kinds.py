@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, TypeAlias, cast
 
 from belfry.layers.config import ModelConfig, imported, union_of
-from belfry.layers.files import ReadablePath
+from belfry.layers.saved.files import ReadablePath
 from belfry.ranking import registry as rankers
 from belfry.ranking.base import LabelRanker
 from belfry.ranking.multitask.config import MultitaskConfig

@@ -12,8 +12,8 @@ from belfry.dataset.candidates import Candidates
 from belfry.dataset.features import FeatureTables
 from belfry.dataset.interactions import Interactions
 from belfry.layers.config import ModelConfig
-from belfry.layers.files import ReadablePath
 from belfry.layers.model import Progress
+from belfry.layers.saved.files import ReadablePath
 from belfry.ranking.example_store import ExampleSource
 from belfry.ranking.examples import Examples
 from belfry.ranking.features.config import PairFeaturesConfig

@@ -14,7 +14,7 @@ from belfry.dataset import columns
 from belfry.dataset.candidates import Candidates
 from belfry.dataset.features import FeatureTables
 from belfry.layers.config import Settings
-from belfry.layers.files import ReadablePath, read_settings
+from belfry.layers.saved.files import ReadablePath, read_settings
 from belfry.ranking.base import EventRanker, LabelRanker, Matrix, Ranker, Scores
 from belfry.ranking.calibration import Calibration
 

@@ -11,8 +11,8 @@ from belfry.dataset.history import history_windows, padded_bags
 from belfry.dataset.interactions import Positions
 from belfry.dataset.vocabulary import ItemNums, UserNums
 from belfry.layers.config import ModelConfig
-from belfry.layers.files import ReadablePath
 from belfry.layers.onnx import Graph
+from belfry.layers.saved.files import ReadablePath
 from belfry.layers.towers.config import TowersConfig
 from belfry.retrieval.base import Embeddings, Towers
 

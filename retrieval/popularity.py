@@ -14,8 +14,8 @@ from belfry.dataset.features import FeatureTables
 from belfry.dataset.interactions import Interactions, Positions, SeenItems
 from belfry.dataset.vocabulary import UNKNOWN, ItemNums, UserNums
 from belfry.layers.config import ModelConfig
-from belfry.layers.files import ReadablePath, read_arrays, write_arrays
 from belfry.layers.model import Model
+from belfry.layers.saved.files import ReadablePath, read_arrays, write_arrays
 from belfry.retrieval.dense import ScoreTable, best_columns
 from belfry.retrieval.unseen import first_unseen
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from belfry.layers.config import ModelConfig, imported, kind_of
-from belfry.layers.files import ReadablePath
+from belfry.layers.saved.files import ReadablePath
 from belfry.retrieval.base import Embeddings, Retriever, RetrieverModel, TowerModel, Towers
 from belfry.retrieval.config import (
     AutoencoderConfig,

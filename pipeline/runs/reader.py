@@ -29,16 +29,21 @@ class Run:
         """Its files, each of which is checked when it is read."""
         return SealedFiles(self.folder, self.manifest)
 
-    def path(self, relative: str = "") -> SealedPath:
+    @property
+    def root(self) -> SealedPath:
+        """Its folder, to read from."""
+        return SealedPath(self.files)
+
+    def path(self, relative: str) -> SealedPath:
         """A file, or a folder of files, to read from.
 
         Raises:
             ArtifactError: the manifest lists no such thing.
         """
         names = self.manifest.files
-        if relative and not any(name == relative or name.startswith(f"{relative}/") for name in names):
+        if not any(name == relative or name.startswith(f"{relative}/") for name in names):
             raise ArtifactError(f"run {self.name}: holds no {relative!r}; it is of another kind, train again")
-        return SealedPath(self.files, relative)
+        return self.root / relative
 
 
 def default_artifacts() -> Path:

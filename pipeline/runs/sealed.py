@@ -87,7 +87,7 @@ class SealedFiles:
 
 @dataclass(frozen=True)
 class SealedPath:
-    """A file or a folder of a run, to read from as from a `pathlib.Path`; see `belfry.layers.files.ReadablePath`."""
+    """A file or a folder of a run, to read from as from a `pathlib.Path`; a `ReadablePath`."""
 
     files: SealedFiles
     relative: str = ""  # POSIX path inside the run

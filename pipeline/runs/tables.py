@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from belfry.dataset import columns
@@ -24,7 +25,7 @@ from belfry.dataset.errors import ArtifactError
 from belfry.dataset.features import FeatureColumns, FeatureTables
 from belfry.dataset.interactions import Interactions, SeenItems
 from belfry.dataset.vocabulary import Vocabulary, as_numpy
-from belfry.layers.files import ReadablePath, read_arrays, write_arrays
+from belfry.layers.saved.files import ReadablePath, read_arrays, write_arrays
 from belfry.pipeline.runs.manifest import REMEDY
 
 USER_NUM, ITEM_NUM = "user_num", "item_num"
@@ -32,7 +33,9 @@ _USERS, _ITEMS, _HISTORY, _DISLIKES = "users.parquet", "items.parquet", "history
 _USER_FEATURES, _ITEM_FEATURES = "user_features.npz", "item_features.npz"
 _LABEL = "label/"  # before the name of a further column
 _IN_ORDER = b"belfry.rows_in_order"  # key of the metadata of a history whose rows stand in order
-_ID_TYPES = (pa.int64(), pa.string(), pa.large_string())
+_GROWTH = 100  # times that a table may be larger than its file
+_TEXTS = (pa.string(), pa.large_string())
+_ID_TYPES = (pa.int64(), *_TEXTS)
 _COLUMN_TYPES = {  # of events
     USER_NUM: pa.int32(),
     ITEM_NUM: pa.int32(),
@@ -155,7 +158,7 @@ def _read_features(path: ReadablePath, n: int) -> FeatureColumns:
 
 
 def _write(table: pa.Table, path: Path) -> None:
-    """As plain values, so that no file grows when it is read; and readers are faster."""
+    """As plain values, which readers are faster with; what is packed would be smaller."""
     pq.write_table(table, path, compression="none", use_dictionary=False)
 
 
@@ -163,33 +166,58 @@ def _read(path: ReadablePath, types_of: Callable[[str], tuple[pa.DataType | None
     """One file, whose columns are of these types; `pq.read_table` would load what reads many.
 
     Raises:
-        ArtifactError: it is no such file, or would take more memory than the file does.
+        ArtifactError: it is no such file, or would take many times the memory that the file does.
     """
     content = path.read_bytes()
     try:
         with pq.ParquetFile(pa.BufferReader(content)) as file:
-            _check_plain(file, len(content), types_of)
-            table = file.read()
+            _check_columns(file, types_of)
+            packed = _check_growth(file, len(content))
+            table = file.read() if not packed else _unpacked(content, packed)
             table.validate(full=True)
             return table
     except (pa.ArrowException, ValueError, OSError) as error:
         raise ArtifactError(f"{path}: is no table of a run ({str(error)[:200]}); {REMEDY}") from error
 
 
-def _check_plain(file: pq.ParquetFile, size: int, types_of: Callable[[str], tuple[pa.DataType | None, ...]]) -> None:
-    """Raises ValueError: columns of other types, or values that are packed."""
-    width = 0
+def _check_columns(file: pq.ParquetFile, types_of: Callable[[str], tuple[pa.DataType | None, ...]]) -> None:
+    """Raises ValueError: there are columns of other types."""
     for column in file.schema_arrow:
         if column.type not in types_of(column.name):
             raise ValueError(f"column {column.name[:100]!r} of type {str(column.type)[:50]}")
-        if column.name != columns.TITLE:  # which alone may be null, and nulls take no room
-            is_text = column.type in (pa.string(), pa.large_string())
-            width += 4 if is_text else column.type.bit_width // 8  # a text is kept with its length
-    n_rows = sum(file.metadata.row_group(group).num_rows for group in range(file.metadata.num_row_groups))
-    if n_rows * width > size:
+
+
+def _check_growth(file: pq.ParquetFile, size: int) -> list[str]:
+    """The columns of texts that name each text once, and then its number.
+
+    Raises:
+        ValueError: the table takes many times the `size` of its file, or may do so.
+    """
+    columns_of = [column for column in file.schema_arrow if column.name != columns.TITLE]  # whose nulls take no room
+    width = sum(4 if column.type in _TEXTS else column.type.bit_width // 8 for column in columns_of)
+    groups = [file.metadata.row_group(number) for number in range(file.metadata.num_row_groups)]
+    n_rows = sum(group.num_rows for group in groups)
+    if n_rows * max(width, 1) > _GROWTH * size:
         raise ValueError(f"{n_rows:,} rows in {size:,} bytes")
-    for group in range(file.metadata.num_row_groups):
-        for place in range(file.metadata.num_columns):
-            chunk = file.metadata.row_group(group).column(place)
-            if chunk.compression != "UNCOMPRESSED" or not set(chunk.encodings) <= {"PLAIN", "RLE"}:
-                raise ValueError(f"column {chunk.path_in_schema[:100]!r} is packed")
+    packed = []
+    for place, column in enumerate(file.schema_arrow):
+        chunks = [group.column(place) for group in groups]
+        if any(chunk.compression not in ("UNCOMPRESSED", "SNAPPY") for chunk in chunks):
+            raise ValueError(f"column {column.name[:100]!r} is compressed so that it may be of any size")
+        if column.type in _TEXTS and any(set(chunk.encodings) - {"PLAIN", "RLE"} for chunk in chunks):
+            packed.append(column.name)
+    return packed
+
+
+def _unpacked(content: bytes, names: list[str]) -> pa.Table:
+    """The table, with `names` as texts; raises ValueError where these are many times as long as the file."""
+    with pq.ParquetFile(pa.BufferReader(content), read_dictionary=names) as file:
+        table = file.read()
+    for name in names:
+        n_bytes = sum(
+            pc.sum(pc.binary_length(chunk.dictionary).take(chunk.indices)).as_py() or 0 for chunk in table[name].chunks
+        )
+        if n_bytes > _GROWTH * len(content):
+            raise ValueError(f"column {name[:100]!r} has {n_bytes:,} bytes of text in {len(content):,}")
+        table = table.set_column(table.column_names.index(name), name, table[name].cast(pa.string()))
+    return table

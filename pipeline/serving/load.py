@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from belfry.dataset.errors import ArtifactError, BelfryError
 from belfry.dataset.features import FeatureTables
 from belfry.dataset.vocabulary import UNKNOWN
-from belfry.layers.files import ReadablePath, read_array
+from belfry.layers.saved.files import ReadablePath, read_array
 from belfry.pipeline.config import PipelineConfig, SourceConfig
 from belfry.pipeline.kinds import load_labels, ranker_kind, source_kind
 from belfry.pipeline.runs.manifest import MANIFEST, REMEDY, invalid_file
@@ -53,7 +53,7 @@ def load_run(run: Run) -> Served:
     except ValidationError as error:
         raise invalid_file(run.folder / MANIFEST, error) from error
     with _explain_misfits(run):
-        features, titles = load_tables(run.path())
+        features, titles = load_tables(run.root)
         two_stage = load_serving(run.path("serving"), features, config, gate_is_open=run.manifest.gate.is_open)
         _answer_once(two_stage)
     run.files.check_unread()

@@ -9,8 +9,8 @@ from typing import Any, Self
 import numpy as np
 
 from belfry.dataset.errors import ArtifactError, InputError
-from belfry.layers.files import ReadablePath
 from belfry.layers.model import Model, Progress, no_progress
+from belfry.layers.saved.files import ReadablePath
 from belfry.ranking.base import Scores
 from belfry.ranking.example_store import ExampleSource
 from belfry.ranking.examples import Examples, concatenate

@@ -9,7 +9,7 @@ from belfry.dataset.candidates import Candidates
 from belfry.dataset.errors import InputError
 from belfry.dataset.features import FeatureTables
 from belfry.layers.config import Settings
-from belfry.layers.files import load_arrays, read_settings, save_arrays
+from belfry.layers.saved.files import load_arrays, read_settings, save_arrays
 from belfry.ranking.base import ListRanker, ListScorer, SavedRanker, Scores
 from belfry.ranking.calibration import Calibration
 from belfry.ranking.features.pair_features import PairFeatures

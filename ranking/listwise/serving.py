@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from belfry.layers.files import ReadablePath
 from belfry.layers.onnx import Graph
+from belfry.layers.saved.files import ReadablePath
 from belfry.ranking.base import SavedRanker, Scores
 from belfry.ranking.lists import Lists
 from belfry.ranking.listwise.boosted import LightGbmRanker

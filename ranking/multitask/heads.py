@@ -8,7 +8,7 @@ import numpy as np
 
 from belfry.dataset.candidates import Candidates
 from belfry.dataset.features import FeatureTables
-from belfry.layers.files import ReadablePath, read_arrays, write_arrays
+from belfry.layers.saved.files import ReadablePath, read_arrays, write_arrays
 from belfry.ranking.base import Matrix
 from belfry.ranking.multitask.category_lifts import CategoryLifts
 from belfry.ranking.multitask.config import MultitaskConfig

@@ -6,8 +6,8 @@ from belfry.dataset.candidates import Candidates
 from belfry.dataset.features import FeatureTables
 from belfry.dataset.history import padded_bags
 from belfry.dataset.vocabulary import UserNums
-from belfry.layers.files import ReadablePath
 from belfry.layers.onnx import Graph
+from belfry.layers.saved.files import ReadablePath
 from belfry.ranking.base import Matrix
 from belfry.ranking.multitask.config import MultitaskConfig
 from belfry.ranking.multitask.heads import TASK_QUERIES_FILE, Heads

@@ -6,8 +6,8 @@ import numpy as np
 
 from belfry.dataset.candidates import Candidates
 from belfry.dataset.features import FeatureTables
-from belfry.layers.files import ReadablePath
 from belfry.layers.onnx import Graph
+from belfry.layers.saved.files import ReadablePath
 from belfry.ranking.base import Ranker, SavedRanker, Scores
 from belfry.ranking.ratings.bayesian import BayesianFactorisation
 from belfry.ranking.ratings.config import RatingRankerConfig

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from belfry.dataset.errors import InputError
 from belfry.dataset.vocabulary import UNKNOWN, ItemNums, Numbers
-from belfry.layers.files import ReadablePath
+from belfry.layers.saved.files import ReadablePath
 
 Vectors: TypeAlias = npt.NDArray[np.float32]  # [n, dim]
 Found: TypeAlias = tuple[Numbers, npt.NDArray[np.float32]]  # both [n_queries, top_k]

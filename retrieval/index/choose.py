@@ -4,7 +4,7 @@ import logging
 
 from belfry.dataset.errors import ArtifactError, InputError
 from belfry.dataset.vocabulary import ItemNums
-from belfry.layers.files import ReadablePath
+from belfry.layers.saved.files import ReadablePath
 from belfry.retrieval.index.base import CandidateIndex, Vectors
 from belfry.retrieval.index.config import IndexConfig
 from belfry.retrieval.index.exact import ExactIndex

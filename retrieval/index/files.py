@@ -10,7 +10,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from belfry.dataset.errors import ArtifactError
-from belfry.layers.files import ReadablePath, read_settings
+from belfry.layers.saved.files import ReadablePath, read_settings
 from belfry.retrieval.index.config import IndexConfig
 
 MANIFEST = "index.json"

@@ -17,8 +17,8 @@ import numpy as np
 
 from belfry.dataset.errors import ArtifactError
 from belfry.dataset.vocabulary import ItemNums
-from belfry.layers.files import ReadablePath, parse_array
-from belfry.layers.protobuf import BYTES, fields
+from belfry.layers.saved.files import ReadablePath, parse_array
+from belfry.layers.saved.protobuf import BYTES, fields
 from belfry.retrieval.index.base import Found, Vectors, check_queries, check_vectors, no_results
 from belfry.retrieval.index.config import IndexConfig
 from belfry.retrieval.index.files import check_fits, new_folder, read_files, read_manifest, write_manifest

@@ -16,8 +16,8 @@ from belfry.dataset.history import history_bags, weighted_bag
 from belfry.dataset.interactions import Interactions, SeenItems, stretches
 from belfry.dataset.vocabulary import ItemNums, UserNums
 from belfry.layers.config import ModelConfig
-from belfry.layers.files import ReadablePath
 from belfry.layers.model import ArrayModel
+from belfry.layers.saved.files import ReadablePath
 from belfry.retrieval.dense import ScoreTable, blocks, stack, top_candidates, top_sparse_candidates
 
 HalfLife = Annotated[

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from belfry.dataset.sources.demo import generate
-from belfry.layers.files import load_arrays
+from belfry.layers.saved.files import load_arrays
 from belfry.pipeline.runs.tables import load_tables
 from benchmarks.speed.cases import Case, write_case
 from benchmarks.speed.contestants import CONTESTANTS, LISTS

@@ -9,20 +9,21 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from belfry.layers.protobuf import BYTES, fields, varints
+from belfry.layers.saved.protobuf import BYTES, fields, varints
 
 # No loops, conditions, functions or sequences, so that a graph ends; no operators of other domains.
 OPERATORS = frozenset(
     re.findall(
         r"\w+",
         """
-        Abs Add And ArgMax ArgMin BatchNormalization Cast Ceil Clip Concat Constant ConstantOfShape Cos CumSum Div
-        Einsum Elu Equal Erf Exp Expand Flatten Floor Gather GatherElements GatherND Gemm Greater GreaterOrEqual
-        Identity IsInf IsNaN LayerNormalization LeakyRelu Less LessOrEqual Log LogSoftmax MatMul Max Mean Min Mod Mul
-        Neg NonZero Not OneHot Or Pad Pow Range Reciprocal ReduceL1 ReduceL2 ReduceLogSumExp ReduceMax ReduceMean
-        ReduceMin ReduceProd ReduceSum ReduceSumSquare Relu Reshape Round ScatterElements ScatterND Selu Shape
-        Sigmoid Sign Sin Size Slice Softmax Softplus Split Sqrt Squeeze Sub Sum Tanh Tile TopK Transpose Trilu
-        Unsqueeze Where Xor
+        Abs Add And ArgMax ArgMin Atan AveragePool BatchNormalization Cast Ceil Clip Concat Constant ConstantOfShape Cos
+        Cosh CumSum Div Einsum Elu Equal Erf Exp Expand Flatten Floor Gather GatherElements GatherND Gemm
+        GlobalAveragePool GlobalMaxPool Greater GreaterOrEqual HardSigmoid Identity IsInf IsNaN LayerNormalization
+        LeakyRelu Less LessOrEqual Log LogSoftmax MatMul Max MaxPool Mean Min Mod Mul Neg NonZero Not OneHot Or PRelu
+        Pad Pow Range Reciprocal ReduceL1 ReduceL2 ReduceLogSumExp ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum
+        ReduceSumSquare Relu Reshape ReverseSequence Round ScatterElements ScatterND Selu Shape Shrink Sigmoid Sign Sin
+        Sinh Size Slice Softmax Softplus Softsign Split Sqrt Squeeze Sub Sum Tan Tanh ThresholdedRelu Tile TopK
+        Transpose Trilu Unsqueeze Where Xor
         """,
     )
 )
