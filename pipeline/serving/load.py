@@ -90,7 +90,7 @@ def load_serving(
         towers=first_towers,
         vectors=first_vectors,
         retriever=combine(sources),
-        popularity=Popularity.load(folder / POPULARITY),
+        popularity=_load_popularity(folder / POPULARITY, features),
         cold_weight=config.tower_weight_for_cold_users,
         ranker=_load_ranker(folder, config, named) if gate_is_open else None,
         n_candidates=config.n_candidates,
@@ -108,6 +108,20 @@ def _read_vectors(path: ReadablePath, n_rows: int) -> Embeddings:
     if not np.isfinite(vectors).all():
         raise ArtifactError(f"{path}: holds NaN or infinity; {REMEDY}")
     return vectors
+
+
+def _load_popularity(folder: ReadablePath, features: FeatureTables) -> Popularity:
+    """Scores of the items there are, by groups that users have."""
+    popularity = Popularity.load(folder)
+    scores, width = popularity.learned, len(features.history.items) + 1
+    sizes = {name: features.users.sizes.get(name) for name in scores.lifts if name in features.users.categorical}
+    if scores.common.shape != (width,) or any(
+        table.shape != (sizes.get(name), width) for name, table in scores.lifts.items()
+    ):
+        raise ArtifactError(f"{folder}: its scores are of other items or groups than the run has; {REMEDY}")
+    if not all(np.isfinite(table).all() for table in (scores.common, *scores.lifts.values())):
+        raise ArtifactError(f"{folder}: its scores are not finite; {REMEDY}")
+    return popularity
 
 
 def _answer_once(two_stage: TwoStage) -> None:
@@ -128,8 +142,10 @@ def _explain_misfits(run: Run) -> Iterator[None]:
     """Turn whatever wrong content leads to into an error that names the file that was read last."""
     try:
         yield
-    except BelfryError:
+    except ArtifactError:
         raise
+    except BelfryError as error:
+        raise ArtifactError(f"run {run.name}: {error}") from error
     except MemoryError as error:
         raise ArtifactError(
             f"run {run.name}: takes more memory than there is; free some, or train a smaller one"
