@@ -1,6 +1,7 @@
 """ONNX graphs: exported networks, run without TensorFlow. The only module that imports ONNX Runtime."""
 
 import os
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -31,6 +32,15 @@ def _bound_memory() -> None:
 
 _bound_memory()
 
+# A process that forks while a thread makes a session would leave the allocator locked in the child, for ever.
+_making_session = threading.Lock()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_making_session.acquire,
+        after_in_parent=_making_session.release,
+        after_in_child=_making_session.release,
+    )
+
 
 class Graph:
     """A session of one thread: the graphs are small, and callers bring threads and processes of their own."""
@@ -48,7 +58,8 @@ class Graph:
         options.log_severity_level = _ONLY_FATAL
         options.add_session_config_entry("session.use_env_allocators", "1")
         try:
-            self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+            with _making_session:
+                self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # its own exceptions share no other base
             raise ArtifactError(f"{path}: ONNX Runtime cannot read it ({_first_line(error)}); train again") from error
         self.input_shapes: dict[str, list[int | str | None]] = {

@@ -104,7 +104,10 @@ class ScannIndex:
     def save(self, directory: Path) -> None:
         new_folder(directory)
         if files := _FILES[self.mode]:
-            self._searcher.serialize(str(directory), relative_path=True)
+            try:
+                self._searcher.serialize(str(directory), relative_path=True)
+            except RuntimeError as error:  # all that it says of a full disk
+                raise OSError(f"{directory}: ScaNN cannot write it ({error})") from error
             for path in directory.iterdir():
                 if path.name not in files:
                     path.unlink()  # the vectors, which the caller has, and a list of files, which we make ourselves
