@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from belfry.dataset.errors import InputError
 from belfry.layers.config import ModelConfig
+from belfry.layers.saved.files import ReadablePath, read_array, read_settings
 
 CONFIG_FILE = "config.json"
 
@@ -45,9 +46,9 @@ class Model(Generic[ConfigT, LearnedT]):
         (directory / CONFIG_FILE).write_text(self.config.model_dump_json(indent=2))
 
     @classmethod
-    def _of_saved_config(cls, directory: Path) -> Self:
+    def _of_saved_config(cls, directory: ReadablePath) -> Self:
         """A model that knows what `save` above wrote, and has learned nothing yet."""
-        return cls(cls.config_type.model_validate_json((directory / CONFIG_FILE).read_bytes()))  # type: ignore[arg-type]
+        return cls(read_settings(directory / CONFIG_FILE, cls.config_type))  # type: ignore[arg-type]
 
 
 class ArrayModel(Model[ConfigT, Arrays]):
@@ -61,7 +62,7 @@ class ArrayModel(Model[ConfigT, Arrays]):
             np.save(directory / f"{name}.npy", self.learned[name])
 
     @classmethod
-    def load(cls, directory: Path) -> Self:
+    def load(cls, directory: ReadablePath) -> Self:
         model = cls._of_saved_config(directory)
-        model._learned = {name: np.load(directory / f"{name}.npy", mmap_mode="r") for name in cls.array_names}
+        model._learned = {name: read_array(directory / f"{name}.npy") for name in cls.array_names}
         return model

@@ -5,17 +5,16 @@ Keras's own HDF5 form tells weights of a layer apart by their names, and cannot 
 
 from pathlib import Path
 
-import numpy as np
-
 from belfry.dataset.errors import ArtifactError
 from belfry.layers.backend import keras
+from belfry.layers.saved.files import read_arrays, write_arrays
 
 WEIGHTS_FILE = "weights.npz"
 
 
 def save_weights(model: keras.Model, path: Path) -> None:
     """Write all weights, trainable or not; nothing in the file can run code."""
-    np.savez(path, *model.get_weights())
+    write_arrays(path, {str(place): values for place, values in enumerate(model.get_weights())})
 
 
 def load_weights(model: keras.Model, path: Path) -> None:
@@ -24,8 +23,7 @@ def load_weights(model: keras.Model, path: Path) -> None:
     Raises:
         ArtifactError: the file holds other weights than the model has; names both counts or both shapes.
     """
-    with np.load(path, allow_pickle=False) as arrays:
-        values = [arrays[f"arr_{place}"] for place in range(len(arrays.files))]
+    values = list(read_arrays(path).values())
     if len(values) != len(model.weights):
         raise ArtifactError(f"{path}: holds {len(values)} weights, the model has {len(model.weights)}; train again")
     for weight, value in zip(model.weights, values, strict=True):

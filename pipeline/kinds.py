@@ -1,10 +1,10 @@
 """All kinds of models that a config may name: those of both registries, and towers that expect labels too."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, cast
 
 from belfry.layers.config import ModelConfig, imported, union_of
+from belfry.layers.saved.files import ReadablePath
 from belfry.ranking import registry as rankers
 from belfry.ranking.base import LabelRanker
 from belfry.ranking.multitask.config import MultitaskConfig
@@ -47,7 +47,7 @@ def expects_labels(config: ModelConfig) -> bool:
     return config.kind in _LABELS
 
 
-def load_labels(folder: Path, config: ModelConfig) -> LabelRanker | None:
+def load_labels(folder: ReadablePath, config: ModelConfig) -> LabelRanker | None:
     """What a source in serving form expects of labels; None where it expects none."""
     return cast(LabelRanker, imported(_LABELS[config.kind])(folder, config)) if expects_labels(config) else None
 

@@ -13,6 +13,7 @@ from belfry.dataset.features import FeatureTables
 from belfry.dataset.interactions import Interactions
 from belfry.layers.config import ModelConfig
 from belfry.layers.model import Progress
+from belfry.layers.saved.files import ReadablePath
 from belfry.ranking.example_store import ExampleSource
 from belfry.ranking.examples import Examples
 from belfry.ranking.features.config import PairFeaturesConfig
@@ -49,7 +50,7 @@ class TrainedRanker(Ranker, Trained, Protocol):
 class SavedRanker:
     """The folder of an exported ranker, and what it belongs to."""
 
-    folder: Path
+    folder: ReadablePath
     config: ModelConfig  # of the ranker
     pair_features: PairFeaturesConfig
     labels: "LabelRanker | None" = None  # of the first source, in serving form, where it expects labels

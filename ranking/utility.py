@@ -8,15 +8,26 @@ from typing import Self
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import PositiveFloat
 
 from belfry.dataset import columns
 from belfry.dataset.candidates import Candidates
 from belfry.dataset.features import FeatureTables
+from belfry.layers.config import Settings
+from belfry.layers.saved.files import ReadablePath, read_settings
 from belfry.ranking.base import EventRanker, LabelRanker, Matrix, Ranker, Scores
 from belfry.ranking.calibration import Calibration
 
 UTILITY_FILE = "utility.json"
 _EPSILON = 1e-6  # below it the scores of a list are all alike
+
+
+class _SavedUtility(Settings):
+    """What `UTILITY_FILE` holds."""
+
+    spreads: tuple[PositiveFloat, ...]  # standard deviation of each label
+    slope: float
+    intercept: float
 
 
 @dataclass(frozen=True)
@@ -42,11 +53,10 @@ class UtilityRanker:
         return utility(standard_scores(candidates), expected, self.shares, self.spreads)
 
     @classmethod
-    def load(cls, directory: Path, labels: LabelRanker, shares: tuple[float, ...]) -> Self:
+    def load(cls, directory: ReadablePath, labels: LabelRanker, shares: tuple[float, ...]) -> Self:
         """What `TrainedUtilityRanker.export` wrote, with labels in serving form."""
-        saved = json.loads((directory / UTILITY_FILE).read_text())
-        spreads = tuple(saved.pop("spreads"))
-        return cls(labels, shares, spreads, Calibration(**saved))
+        saved = read_settings(directory / UTILITY_FILE, _SavedUtility)
+        return cls(labels, shares, saved.spreads, Calibration(saved.slope, saved.intercept))
 
 
 @dataclass(frozen=True)

@@ -2,16 +2,17 @@
 
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 
+from belfry.dataset.errors import ArtifactError
 from belfry.dataset.features import FeatureTables
 from belfry.dataset.history import history_windows, padded_bags
 from belfry.dataset.interactions import Positions
 from belfry.dataset.vocabulary import ItemNums, UserNums
 from belfry.layers.config import ModelConfig
-from belfry.layers.onnx import open_session
+from belfry.layers.onnx import Graph
+from belfry.layers.saved.files import ReadablePath
 from belfry.layers.towers.config import TowersConfig
 from belfry.retrieval.base import Embeddings, Towers
 
@@ -21,12 +22,12 @@ _PLACES_PER_BLOCK = 1 << 13  # of bags: so many embeddings still fit a cache
 _BAG_INPUTS = frozenset({"history", "uniform", "recency"})
 
 
-def load_query_tower(directory: Path, config: ModelConfig, vectors: Embeddings) -> Towers:
+def load_query_tower(directory: ReadablePath, config: ModelConfig, vectors: Embeddings) -> Towers:
     """Towers that read whole histories, windows or ids: their graph alone says what."""
     return OnnxTowers(directory / QUERY_TOWER_FILE, vectors)
 
 
-def load_query_tower_of_bags(directory: Path, config: TowersConfig, vectors: Embeddings) -> Towers:
+def load_query_tower_of_bags(directory: ReadablePath, config: TowersConfig, vectors: Embeddings) -> Towers:
     """Towers that read weighted bags of the newest items of a history."""
     return OnnxTowers(directory / QUERY_TOWER_FILE, vectors, half_life=config.half_life, max_history=config.max_history)
 
@@ -35,7 +36,7 @@ class OnnxTowers:
     """Meets the protocol `Towers` out of an exported query tower and stored candidate embeddings."""
 
     def __init__(
-        self, query_tower: Path, vectors: Embeddings, *, half_life: float = 1.0, max_history: int = sys.maxsize
+        self, query_tower: ReadablePath, vectors: Embeddings, *, half_life: float = 1.0, max_history: int = sys.maxsize
     ) -> None:
         """The graph of the query tower, and what it is to be fed.
 
@@ -44,10 +45,13 @@ class OnnxTowers:
             half_life: items after which a watch counts half in the input `recency`.
             max_history: newest items of a history in the inputs `history`, `uniform` and `recency`.
         """
-        self._session = open_session(query_tower)
-        shapes = {entry.name: entry.shape for entry in self._session.get_inputs()}
+        self._graph = Graph(query_tower)
+        shapes = self._graph.input_shapes
         self._inputs = frozenset(shapes)
-        self._window_length = shapes["window"][1] if "window" in shapes else 0
+        length = shapes["window"][1] if "window" in shapes else 0
+        if not isinstance(length, int):
+            raise ArtifactError(f"{query_tower}: does not say how long its windows are; train again")
+        self._window_length = length
         self._vectors = vectors
         self._half_life, self._max_history = half_life, max_history
 
@@ -55,8 +59,7 @@ class OnnxTowers:
         """[n_users, dim]."""
         queries = np.zeros((len(users), self._vectors.shape[1]), np.float32)
         for rows in self._blocks(users, features):
-            inputs = self._inputs_of(users[rows], features)
-            queries[rows] = self._session.run(None, {name: inputs[name] for name in self._inputs})[0]
+            queries[rows] = self._graph(self._inputs_of(users[rows], features))
         return queries
 
     def encode_candidates(self, items: ItemNums, features: FeatureTables) -> Embeddings:

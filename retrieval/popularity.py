@@ -15,12 +15,14 @@ from belfry.dataset.interactions import Interactions, Positions, SeenItems
 from belfry.dataset.vocabulary import UNKNOWN, ItemNums, UserNums
 from belfry.layers.config import ModelConfig
 from belfry.layers.model import Model
+from belfry.layers.saved.files import ReadablePath, read_arrays, write_arrays
 from belfry.retrieval.dense import ScoreTable, best_columns
 from belfry.retrieval.unseen import first_unseen
 
 Kind: TypeAlias = tuple[int, ...]  # of users: their group by each column
 Watches: TypeAlias = npt.NDArray[np.float64]
 
+SCORES_FILE = "scores.npz"
 SECONDS_PER_DAY = 86_400
 EPSILON = 1e-6  # watches: added so that the log of 0 is finite, and below that of any watched item
 
@@ -164,13 +166,12 @@ class Popularity(Model[PopularityConfig, PopularityScores]):
     def save(self, directory: Path) -> None:
         super().save(directory)
         arrays = {f"lifts/{name}": lifts for name, lifts in self.learned.lifts.items()}
-        np.savez(directory / "scores.npz", score=self.learned.common, **arrays)  # type: ignore[arg-type]  # the stub takes one for allow_pickle
+        write_arrays(directory / SCORES_FILE, {"score": self.learned.common, **arrays})
 
     @classmethod
-    def load(cls, directory: Path) -> Self:
+    def load(cls, directory: ReadablePath) -> Self:
         model = cls._of_saved_config(directory)
-        with np.load(directory / "scores.npz") as saved:
-            arrays = dict(saved)
+        arrays = read_arrays(directory / SCORES_FILE)
         model._learned = PopularityScores(arrays.pop("score"), {key.partition("/")[2]: arrays[key] for key in arrays})
         return model
 

@@ -5,10 +5,10 @@ A new system is one file, one row here and one subclass of the promises in `test
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import cast
 
 from belfry.layers.config import ModelConfig, imported, kind_of
+from belfry.layers.saved.files import ReadablePath
 from belfry.retrieval.base import Embeddings, Retriever, RetrieverModel, TowerModel, Towers
 from belfry.retrieval.config import (
     AutoencoderConfig,
@@ -53,13 +53,13 @@ class RetrieverKind:
         """Untrained; of a kind without vectors."""
         return cast(RetrieverModel, imported(self.model)(config))
 
-    def load_towers(self, directory: Path, config: ModelConfig, vectors: Embeddings) -> Towers:
+    def load_towers(self, directory: ReadablePath, config: ModelConfig, vectors: Embeddings) -> Towers:
         """What `TowerModel.export` wrote, beside its candidate embeddings [n_items + 1, dim]."""
         if self.serving is None:
             return cast(Towers, imported(self.model).load(directory))
         return cast(Towers, imported(self.serving)(directory, config, vectors))
 
-    def load_retriever(self, directory: Path) -> Retriever:
+    def load_retriever(self, directory: ReadablePath) -> Retriever:
         """What `RetrieverModel.save` wrote."""
         return cast(Retriever, imported(self.model).load(directory))
 

@@ -24,7 +24,7 @@ ARROWS = {
     "retrieval": {"dataset", "layers"},
     "ranking": {"dataset", "layers"},
     "pipeline": {"dataset", "layers", "retrieval", "ranking"},  # the config of all, and how work tells its progress
-    "pipeline.runs": {"dataset", "pipeline"},
+    "pipeline.runs": {"dataset", "layers", "pipeline"},
     "pipeline.serving": _SERVING - {"pipeline.serving", "evaluation"},
     "pipeline.training": _SERVING,
     "pipeline.jobs": _JOBS - {"pipeline.jobs"},

@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 import pyarrow.parquet as pq
 
+from belfry.layers.saved.files import load_arrays, read_arrays
 from belfry.pipeline.runs.manifest import MANIFEST, Manifest, read_manifest
 from belfry.pipeline.training.train import LAST_FIRST_STAGE
 from belfry.ranking.features.groups.times import WINDOWS, WatchTimes
@@ -60,24 +61,23 @@ class Run:
     @property
     def pair_tables(self) -> dict[str, tuple[int, int]]:
         """Shapes of the ranker's arrays with a row for each item."""
-        return _tables_in(self._pair_arrays, self.n_items) if self._pair_arrays.is_file() else {}
+        return _tables_in(self._pair_arrays, self.n_items)
 
     @property
     def neighbours(self) -> dict[str, tuple[float, int]]:
         """Of each group of neighbours: the mean count of a watch, and of how many watches of a user they are read."""
-        if not self._pair_arrays.is_file():
-            return {}
+        arrays = self._pair_arrays
         watched = pq.read_table(self.folder / "history.parquet", columns=["item_num"])["item_num"].to_numpy()
-        with np.load(self._pair_arrays) as arrays:
-            groups = [name.partition("/")[0] for name in arrays.files if name.endswith("/neighbour")]
-            return {
-                group: (float(np.diff(arrays[f"{group}/start"])[watched].mean()), int(arrays[f"{group}/n_recent"]))
-                for group in groups
-            }
+        groups = [name.partition("/")[0] for name in arrays if name.endswith("/neighbour")]
+        return {
+            group: (float(np.diff(arrays[f"{group}/start"])[watched].mean()), int(arrays[f"{group}/n_recent"]))
+            for group in groups
+        }
 
     @property
-    def _pair_arrays(self) -> Path:
-        return self.folder / "serving" / "ranker" / "pair_features.npz"
+    def _pair_arrays(self) -> dict[str, np.ndarray]:
+        folder = self.folder / "serving" / "ranker" / "pair_features"
+        return load_arrays(folder) if folder.is_dir() else {}
 
     @property
     def largest_table(self) -> int:
@@ -199,11 +199,10 @@ def _source_folder(run: Run, name: str) -> Path:
 def _arrays_of(run: Run, name: str) -> dict[str, tuple[int, int]]:
     arrays: dict[str, tuple[int, int]] = {}
     for path in sorted(_source_folder(run, name).glob("*.npz")):
-        arrays |= _tables_in(path, run.n_items)
+        arrays |= _tables_in(read_arrays(path), run.n_items)
     return arrays
 
 
-def _tables_in(path: Path, n_items: int) -> dict[str, tuple[int, int]]:
-    with np.load(path) as arrays:
-        shapes = {name: arrays[name].shape for name in arrays.files}
+def _tables_in(arrays: dict[str, np.ndarray], n_items: int) -> dict[str, tuple[int, int]]:
+    shapes = {name: values.shape for name, values in arrays.items()}
     return {name: (shape[0], shape[1]) for name, shape in shapes.items() if len(shape) == 2 and shape[0] == n_items + 1}

@@ -325,10 +325,17 @@ def compare(
 
 
 @app.command()
-def doctor() -> None:
+def doctor(
+    sbom: Annotated[bool, typer.Option("--sbom", help="print what is installed as CycloneDX JSON instead")] = False,
+) -> None:
     """Versions, processor, folders: what is usable, and what to do where something is not."""
     from belfry.pipeline.cli.doctor import diagnose, exit_code
 
+    if sbom:
+        from belfry.pipeline.cli.sbom import bill_of_materials
+
+        typer.echo(bill_of_materials())
+        return
     checks = diagnose()
     width = max(len(check.name) for check in checks)
     for check in checks:

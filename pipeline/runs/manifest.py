@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from pydantic import JsonValue, ValidationError, field_validator
 
@@ -14,6 +14,8 @@ FORMAT_VERSION = 6
 MANIFEST = "manifest.json"
 SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # of what names a folder
 MAX_PRESET = 100  # signs in the name of a preset
+_PLAIN_PATH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}(/[A-Za-z0-9_][A-Za-z0-9._-]{0,99}){0,9}")
+_MAX_BYTES = 64 << 20  # of a manifest
 
 
 REMEDY = "publish again, or copy the run afresh"  # for a run that is not as it was published
@@ -58,9 +60,8 @@ class Manifest(RunInfo):
     @classmethod
     def _stay_inside(cls, files: dict[str, FileEntry]) -> dict[str, FileEntry]:
         for name in files:
-            path = PurePosixPath(name)
-            if path.is_absolute() or ".." in path.parts or "\\" in name or str(path) != name or name in (".", MANIFEST):
-                raise ValueError(f"file name {name!r} is not a plain path inside the run folder")
+            if not _PLAIN_PATH.fullmatch(name) or name == MANIFEST:
+                raise ValueError(f"file name {name[:100]!r} is not a plain path inside the run folder")
         return files
 
     def sealed(self) -> "Manifest":
@@ -84,6 +85,8 @@ def read_manifest(path: Path) -> Manifest:
         ArtifactError: it is no manifest, of another format, or was changed after it was sealed.
     """
     try:
+        if path.stat().st_size > _MAX_BYTES:
+            raise ValueError("too large")
         text = path.read_bytes().decode("utf-8")
         content = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -91,7 +94,7 @@ def read_manifest(path: Path) -> Manifest:
     version = content.get("format_version") if isinstance(content, dict) else None
     if version != FORMAT_VERSION:
         raise ArtifactError(
-            f"{path}: the run has format version {version!r}, this Belfry reads {FORMAT_VERSION}; "
+            f"{path}: the run has format version {str(version)[:20]}, this Belfry reads {FORMAT_VERSION}; "
             "train again, or use the Belfry that wrote it"
         )
     try:
@@ -107,10 +110,16 @@ def read_manifest(path: Path) -> Manifest:
     return manifest
 
 
-def invalid_file(path: Path, error: ValidationError) -> ArtifactError:
+def invalid_file(path: object, error: ValidationError) -> ArtifactError:
     """The first error in a file of a run."""
     first = error.errors()[0]
-    return ArtifactError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}; {REMEDY}")
+    return ArtifactError(f"{path}: {'.'.join(map(str, first['loc']))[:200]}: {first['msg'][:300]}; {REMEDY}")
+
+
+def listed(names: list[str]) -> str:
+    """How many files, and the first of them."""
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return f"{len(names)} file(s) ({', '.join(repr(name[:100]) for name in names[:3])}{more})"
 
 
 def _name(preset: str, unnamed: str) -> str:

@@ -1,29 +1,21 @@
 """Open published runs: only when every byte is as it was published."""
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from belfry.dataset.errors import ArtifactError
-from belfry.pipeline.runs.files import file_entry, is_plain_file, list_files
-from belfry.pipeline.runs.manifest import MANIFEST, REMEDY, SAFE_NAME, Manifest, read_manifest
+from belfry.pipeline.runs.files import is_plain_file, list_files
+from belfry.pipeline.runs.manifest import MANIFEST, REMEDY, SAFE_NAME, Manifest, listed, read_manifest
+from belfry.pipeline.runs.sealed import SealedFiles, SealedPath, explain_unreadable
 
 CURRENT = "current"  # the file that names the run in use
 
 
-@contextmanager
-def _explain_unreadable() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise ArtifactError(f"{error.filename}: cannot be read ({error.strerror}); mend that") from error
-
-
 @dataclass(frozen=True)
 class Run:
-    """A published run whose every file has been checked."""
+    """A published run: its manifest is whole, its folder holds the files that this lists, and no other."""
 
     folder: Path
     manifest: Manifest
@@ -32,16 +24,26 @@ class Run:
     def name(self) -> str:
         return self.manifest.name
 
-    def path(self, relative: str) -> Path:
-        """Where a file, or a folder of files, of this run lies.
+    @cached_property
+    def files(self) -> SealedFiles:
+        """Its files, each of which is checked when it is read."""
+        return SealedFiles(self.folder, self.manifest)
+
+    @property
+    def root(self) -> SealedPath:
+        """Its folder, to read from."""
+        return SealedPath(self.files)
+
+    def path(self, relative: str) -> SealedPath:
+        """A file, or a folder of files, to read from.
 
         Raises:
             ArtifactError: the manifest lists no such thing.
         """
-        files = self.manifest.files
-        if relative not in files and not any(name.startswith(f"{relative}/") for name in files):
+        names = self.manifest.files
+        if not any(name == relative or name.startswith(f"{relative}/") for name in names):
             raise ArtifactError(f"run {self.name}: holds no {relative!r}; it is of another kind, train again")
-        return self.folder / relative
+        return self.root / relative
 
 
 def default_artifacts() -> Path:
@@ -49,7 +51,7 @@ def default_artifacts() -> Path:
     return Path(os.environ.get("BELFRY_ARTIFACTS") or "artifacts")
 
 
-@_explain_unreadable()
+@explain_unreadable()
 def current_run(artifacts: Path) -> Path:
     """The folder of the run that `artifacts/current` names. Cheap: looks at nothing inside it.
 
@@ -67,48 +69,58 @@ def current_run(artifacts: Path) -> Path:
             )
         raise ArtifactError(f"{artifacts}: {CURRENT!r} is missing; open one of its runs by name: {', '.join(runs)}")
     if not is_plain_file(current):
-        raise ArtifactError(f"{current}: not a plain file; {REMEDY}")
+        what = "a link" if current.is_symlink() else "not a plain file"
+        raise ArtifactError(f"{current}: is {what}; write the name of a run beside it into a file of that name")
     name = current.read_bytes().decode("utf-8", errors="replace").removesuffix("\n")
     if not SAFE_NAME.fullmatch(name):
         raise ArtifactError(f"{current}: {name[:100]!r} is not the name of a run beside it; {REMEDY}")
     run = artifacts / name
-    if run.is_symlink() or not (run / MANIFEST).is_file():
-        raise ArtifactError(f"{current}: names {name!r}, and there is no whole run of that name beside it; {REMEDY}")
+    if not (run / MANIFEST).is_file():
+        is_link = run.is_symlink()
+        what = "it is a link that leads to no run" if is_link else "there is no whole run of that name beside it"
+        raise ArtifactError(f"{current}: names {name!r}, and {what}; {REMEDY}")
     return run
 
 
-@_explain_unreadable()
 def open_run(path: Path | str) -> Run:
     """The current run of an artifacts folder, or the run of a run folder, with every file checked.
 
     Raises:
-        ArtifactError: nothing is there, or it is damaged, incomplete, foreign or of another version.
+        ArtifactError: as `find_run`; or a file is not as it was published.
+    """
+    run = find_run(path)
+    run.files.check_unread()
+    return run
+
+
+@explain_unreadable()
+def find_run(path: Path | str) -> Run:
+    """As `open_run`, with each file checked when it is read: whoever reads calls `check_unread` for the rest.
+
+    Raises:
+        ArtifactError: nothing is there, or it is incomplete, foreign or of another version.
     """
     folder = Path(path)
     _check_is_folder(folder)
     if os.path.lexists(folder / MANIFEST):
-        return _open_folder(folder)
+        return _find_in(folder)
     folder = current_run(folder)
-    run = _open_folder(folder)
+    run = _find_in(folder)
     if run.name != folder.name:
         raise ArtifactError(f"run {folder.name}: its manifest is that of run {run.name}; {REMEDY}")
     return run
 
 
-def _open_folder(folder: Path) -> Run:
+def _find_in(folder: Path) -> Run:
     found = list_files(folder)
     manifest = read_manifest(found.pop(MANIFEST, folder / MANIFEST))
     if missing := sorted(manifest.files.keys() - found.keys()):
-        raise ArtifactError(f"run {manifest.name}: {_listed(missing)} missing; {REMEDY}")
+        raise ArtifactError(f"run {manifest.name}: {listed(missing)} missing; {REMEDY}")
     if unexpected := sorted(found.keys() - manifest.files.keys()):
-        raise ArtifactError(f"run {manifest.name}: {_listed(unexpected)} unexpected, not in its manifest; {REMEDY}")
-    for relative, published in manifest.files.items():
-        entry = file_entry(found[relative])
-        if entry != published:
-            raise ArtifactError(
-                f"run {manifest.name}: file {relative!r} has {entry.size:,} bytes and SHA-256 {entry.sha256}, "
-                f"published were {published.size:,} bytes and {published.sha256}; {REMEDY}"
-            )
+        raise ArtifactError(
+            f"run {manifest.name}: {listed(unexpected)} unexpected, not in its manifest; remove what does not belong "
+            f"there, or copy the run afresh"
+        )
     return Run(folder, manifest)
 
 
@@ -117,8 +129,3 @@ def _check_is_folder(path: Path) -> None:
         raise ArtifactError(f"{path}: no such folder; train first (belfry train), or name another folder")
     if not path.is_dir():
         raise ArtifactError(f"{path}: is a file; an artifacts folder or a run folder is wanted")
-
-
-def _listed(names: list[str]) -> str:
-    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return f"{len(names)} file(s) ({', '.join(map(repr, names[:3]))}{more})"

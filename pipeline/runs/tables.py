@@ -10,29 +10,47 @@ run/
 └── training/                         configs and weights of all towers and the ranker, to go on from
 """
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from belfry.dataset import columns
+from belfry.dataset.errors import ArtifactError
 from belfry.dataset.features import FeatureColumns, FeatureTables
 from belfry.dataset.interactions import Interactions, SeenItems
 from belfry.dataset.vocabulary import Vocabulary, as_numpy
+from belfry.layers.saved.files import ReadablePath, read_arrays, write_arrays
+from belfry.pipeline.runs.manifest import REMEDY
 
 USER_NUM, ITEM_NUM = "user_num", "item_num"
-_DISLIKES = "dislikes.parquet"
+_USERS, _ITEMS, _HISTORY, _DISLIKES = "users.parquet", "items.parquet", "history.parquet", "dislikes.parquet"
+_USER_FEATURES, _ITEM_FEATURES = "user_features.npz", "item_features.npz"
 _LABEL = "label/"  # before the name of a further column
 _IN_ORDER = b"belfry.rows_in_order"  # key of the metadata of a history whose rows stand in order
+_GROWTH = 100  # times that a table may be larger than its file
+_TEXTS = (pa.string(), pa.large_string())
+_ID_TYPES = (pa.int64(), *_TEXTS)
+_COLUMN_TYPES = {  # of events
+    USER_NUM: pa.int32(),
+    ITEM_NUM: pa.int32(),
+    columns.TIMESTAMP_S: pa.int64(),
+    columns.RATING: pa.float32(),
+    columns.WEIGHT: pa.float32(),
+    "label": pa.float32(),
+}
 
 
 def save_tables(features: FeatureTables, titles: pa.Array, folder: Path) -> None:
     """Vocabularies, history and features, as the models that were trained on them know them."""
     history = features.history
-    pq.write_table(pa.table({columns.USER_ID: history.users.ids}), folder / "users.parquet")
-    pq.write_table(pa.table({columns.ITEM_ID: history.items.ids, columns.TITLE: titles}), folder / "items.parquet")
+    _write(pa.table({columns.USER_ID: history.users.ids}), folder / _USERS)
+    _write(pa.table({columns.ITEM_ID: history.items.ids, columns.TITLE: titles}), folder / _ITEMS)
     events: dict[str, npt.NDArray[np.generic]] = {USER_NUM: history.user_num, ITEM_NUM: history.item_num}
     optional = {
         columns.TIMESTAMP_S: history.timestamp_s,
@@ -42,55 +60,164 @@ def save_tables(features: FeatureTables, titles: pa.Array, folder: Path) -> None
     events |= {name: values for name, values in optional.items() if values is not None}
     events |= {_LABEL + name: values for name, values in history.labels.items()}
     metadata = {_IN_ORDER: b"true"} if history.rows_in_order else None
-    pq.write_table(pa.table(events, metadata=metadata), folder / "history.parquet")
+    _write(pa.table(events, metadata=metadata), folder / _HISTORY)
     if history.dislikes is not None:
         pairs = {USER_NUM: history.dislikes.user_num, ITEM_NUM: history.dislikes.item_num}
-        pq.write_table(pa.table(pairs), folder / _DISLIKES)
-    np.savez(folder / "user_features.npz", **features.users.to_arrays())  # type: ignore[arg-type]
-    np.savez(folder / "item_features.npz", **features.items.to_arrays())  # type: ignore[arg-type]
+        _write(pa.table(pairs), folder / _DISLIKES)
+    write_arrays(folder / _USER_FEATURES, features.users.to_arrays())
+    write_arrays(folder / _ITEM_FEATURES, features.items.to_arrays())
 
 
-def load_tables(folder: Path) -> tuple[FeatureTables, pa.Array]:
-    """What `save_tables` wrote: features, titles."""
-    users = Vocabulary(_read(folder / "users.parquet")[columns.USER_ID])
-    items_table = _read(folder / "items.parquet")
-    table = _read(folder / "history.parquet")
-    events = {name: as_numpy(table[name]) for name in table.column_names}
+def load_tables(folder: ReadablePath) -> tuple[FeatureTables, pa.Array]:
+    """What `save_tables` wrote: features, titles.
+
+    Raises:
+        ArtifactError: a table is of another form, or one does not fit another; names the file.
+    """
+    users, _ = _read_ids(folder / _USERS, columns.USER_ID)
+    items, items_table = _read_ids(folder / _ITEMS, columns.ITEM_ID, columns.TITLE)
+    events, metadata = _read_numbers(folder / _HISTORY, users, items)
     history = Interactions(
         users,
-        Vocabulary(items_table[columns.ITEM_ID]),
+        items,
         events[USER_NUM],
         events[ITEM_NUM],
         events.get(columns.TIMESTAMP_S),
         events.get(columns.RATING),
         events.get(columns.WEIGHT),
         labels={name.removeprefix(_LABEL): values for name, values in events.items() if name.startswith(_LABEL)},
-        rows_in_order=_IN_ORDER in (table.schema.metadata or {}),
-        dislikes=_load_dislikes(folder / _DISLIKES, len(users)),
+        rows_in_order=_IN_ORDER in metadata,
+        dislikes=_read_dislikes(folder / _DISLIKES, users, items),
     )
     features = FeatureTables(
         history,
-        FeatureColumns.from_arrays(load_arrays(folder / "user_features.npz")),
-        FeatureColumns.from_arrays(load_arrays(folder / "item_features.npz")),
+        _read_features(folder / _USER_FEATURES, len(users)),
+        _read_features(folder / _ITEM_FEATURES, len(items)),
     )
     return features, items_table[columns.TITLE].combine_chunks()
 
 
-def _load_dislikes(path: Path, n_users: int) -> SeenItems | None:
+def _read_ids(path: ReadablePath, id_column: str, *others: str) -> tuple[Vocabulary, pa.Table]:
+    """The vocabulary that is kept in a table, in the order of its numbers; and the table, with `others` of texts."""
+    table = _read(path, lambda name: _ID_TYPES if name == id_column else (pa.string() if name in others else None,))
+    ids = table[id_column] if id_column in table.column_names else pa.chunked_array([], pa.int64())
+    if not len(ids) or ids.null_count or set(table.column_names) != {id_column, *others}:
+        raise ArtifactError(f"{path}: wanted ids in the column {id_column!r}, one in each row; {REMEDY}")
+    vocabulary = Vocabulary(ids)
+    if len(vocabulary) != len(ids) or not vocabulary.ids.equals(ids.combine_chunks()):
+        raise ArtifactError(f"{path}: its ids do not rise from row to row, each once; {REMEDY}")
+    return vocabulary, table
+
+
+def _read_numbers(
+    path: ReadablePath, users: Vocabulary, items: Vocabulary
+) -> tuple[dict[str, npt.NDArray[Any]], dict[bytes, bytes]]:
+    """Columns of events, which name users and items by their numbers; and the metadata of their table."""
+    table = _read(path, lambda name: (_COLUMN_TYPES.get("label" if name.startswith(_LABEL) else name),))
+    if not {USER_NUM, ITEM_NUM} <= set(table.column_names) or any(column.null_count for column in table.columns):
+        raise ArtifactError(f"{path}: wanted {USER_NUM!r} and {ITEM_NUM!r} and no nulls; {REMEDY}")
+    events = {name: as_numpy(table[name]) for name in table.column_names}
+    for name, known in ((USER_NUM, users), (ITEM_NUM, items)):
+        if table.num_rows and not 1 <= events[name].min() <= events[name].max() <= len(known):
+            raise ArtifactError(f"{path}: {name!r} is not within 1 and {len(known):,}; {REMEDY}")
+    return events, table.schema.metadata or {}
+
+
+def _read_dislikes(path: ReadablePath, users: Vocabulary, items: Vocabulary) -> SeenItems | None:
     if not path.exists():
         return None
-    pairs = _read(path)
-    starts = np.searchsorted(as_numpy(pairs[USER_NUM]), np.arange(n_users + 2)).astype(np.int64)
-    return SeenItems(starts, as_numpy(pairs[ITEM_NUM]))
+    pairs, _ = _read_numbers(path, users, items)
+    if (np.diff(pairs[USER_NUM]) < 0).any():
+        raise ArtifactError(f"{path}: its users are not in order; {REMEDY}")
+    starts = np.searchsorted(pairs[USER_NUM], np.arange(len(users) + 2)).astype(np.int64)
+    return SeenItems(starts, pairs[ITEM_NUM])
 
 
-def load_arrays(path: Path) -> dict[str, npt.NDArray[np.generic]]:
-    """All arrays of an .npz file; none can be a pickle."""
-    with np.load(path, allow_pickle=False) as arrays:
-        return dict(arrays)
+def _read_features(path: ReadablePath, n: int) -> FeatureColumns:
+    """Columns of features for numbers 0 to `n`."""
+    features = FeatureColumns.from_arrays(read_arrays(path))
+    categories: dict[str, npt.NDArray[Any]] = {**features.categorical, **features.multi_valued}
+    of_kind = (
+        (features.categorical, 1, np.int32),
+        (features.numeric, 1, np.float32),
+        (features.multi_valued, 2, np.int32),
+    )
+    for named, n_axes, dtype in of_kind:
+        for name, values in named.items():
+            if values.ndim != n_axes or len(values) != n + 1 or values.dtype != dtype:
+                raise ArtifactError(
+                    f"{path}: column {name[:100]!r} is not of {n + 1:,} values of {dtype.__name__}; {REMEDY}"
+                )
+    for name, values in features.numeric.items():
+        if not np.isfinite(values).all():
+            raise ArtifactError(f"{path}: column {name[:100]!r} is not finite; {REMEDY}")
+    for name, values in categories.items():
+        if name not in features.sizes or (values.size and not 0 <= values.min() <= values.max() < features.sizes[name]):
+            raise ArtifactError(f"{path}: column {name[:100]!r} has other categories than it says; {REMEDY}")
+    return features
 
 
-def _read(path: Path) -> pa.Table:
-    """One file; `pq.read_table` would load what reads many."""
-    with pq.ParquetFile(path) as file:
-        return file.read()
+def _write(table: pa.Table, path: Path) -> None:
+    """As plain values, which readers are faster with; what is packed would be smaller."""
+    pq.write_table(table, path, compression="none", use_dictionary=False)
+
+
+def _read(path: ReadablePath, types_of: Callable[[str], tuple[pa.DataType | None, ...]]) -> pa.Table:
+    """One file, whose columns are of these types; `pq.read_table` would load what reads many.
+
+    Raises:
+        ArtifactError: it is no such file, or would take many times the memory that the file does.
+    """
+    content = path.read_bytes()
+    try:
+        with pq.ParquetFile(pa.BufferReader(content)) as file:
+            _check_columns(file, types_of)
+            packed = _check_growth(file, len(content))
+            table = file.read() if not packed else _unpacked(content, packed)
+            table.validate(full=True)
+            return table
+    except (pa.ArrowException, ValueError, OSError) as error:
+        raise ArtifactError(f"{path}: is no table of a run ({str(error)[:200]}); {REMEDY}") from error
+
+
+def _check_columns(file: pq.ParquetFile, types_of: Callable[[str], tuple[pa.DataType | None, ...]]) -> None:
+    """Raises ValueError: there are columns of other types."""
+    for column in file.schema_arrow:
+        if column.type not in types_of(column.name):
+            raise ValueError(f"column {column.name[:100]!r} of type {str(column.type)[:50]}")
+
+
+def _check_growth(file: pq.ParquetFile, size: int) -> list[str]:
+    """The columns of texts that name each text once, and then its number.
+
+    Raises:
+        ValueError: the table takes many times the `size` of its file, or may do so.
+    """
+    columns_of = [column for column in file.schema_arrow if column.name != columns.TITLE]  # whose nulls take no room
+    width = sum(4 if column.type in _TEXTS else column.type.bit_width // 8 for column in columns_of)
+    groups = [file.metadata.row_group(number) for number in range(file.metadata.num_row_groups)]
+    n_rows = sum(group.num_rows for group in groups)
+    if n_rows * max(width, 1) > _GROWTH * size:
+        raise ValueError(f"{n_rows:,} rows in {size:,} bytes")
+    packed = []
+    for place, column in enumerate(file.schema_arrow):
+        chunks = [group.column(place) for group in groups]
+        if any(chunk.compression not in ("UNCOMPRESSED", "SNAPPY") for chunk in chunks):
+            raise ValueError(f"column {column.name[:100]!r} is compressed so that it may be of any size")
+        if column.type in _TEXTS and any(set(chunk.encodings) - {"PLAIN", "RLE"} for chunk in chunks):
+            packed.append(column.name)
+    return packed
+
+
+def _unpacked(content: bytes, names: list[str]) -> pa.Table:
+    """The table, with `names` as texts; raises ValueError where these are many times as long as the file."""
+    with pq.ParquetFile(pa.BufferReader(content), read_dictionary=names) as file:
+        table = file.read()
+    for name in names:
+        n_bytes = sum(
+            pc.sum(pc.binary_length(chunk.dictionary).take(chunk.indices)).as_py() or 0 for chunk in table[name].chunks
+        )
+        if n_bytes > _GROWTH * len(content):
+            raise ValueError(f"column {name[:100]!r} has {n_bytes:,} bytes of text in {len(content):,}")
+        table = table.set_column(table.column_names.index(name), name, table[name].cast(pa.string()))
+    return table

@@ -19,11 +19,12 @@ from pydantic import JsonValue
 
 from belfry.dataset.errors import InputError
 from belfry.pipeline.runs.disk import check_writable, explain_full_disk, sync
-from belfry.pipeline.runs.files import file_entry, list_files
+from belfry.pipeline.runs.files import list_files
 from belfry.pipeline.runs.gate import NOT_EVALUATED, Gate
 from belfry.pipeline.runs.lock import hold, wait_and_hold
 from belfry.pipeline.runs.manifest import FORMAT_VERSION, MANIFEST, MAX_PRESET, Manifest, RunInfo, is_preset_name
 from belfry.pipeline.runs.reader import CURRENT
+from belfry.pipeline.runs.sealed import file_entry
 
 _PUBLISHING = ".lock"
 _WRITING = ".writing-"
@@ -81,9 +82,10 @@ def publish(artifacts: Path, info: RunInfo) -> Iterator[RunWriter]:
 
 
 def _seal(writer: RunWriter, info: RunInfo) -> str:
-    """Hash and write down what the folder holds; return the name that this gives the run."""
+    """Hash and write down what the folder holds, which nothing may change; return the name that this gives the run."""
     files = {}
     for relative, path in list_files(writer.folder).items():
+        _make_read_only(path)
         files[relative] = file_entry(path)
         sync(path)
     manifest = Manifest(
@@ -97,10 +99,16 @@ def _seal(writer: RunWriter, info: RunInfo) -> str:
     ).sealed()
     path = writer.folder / MANIFEST
     path.write_bytes(manifest.to_json().encode())
+    _make_read_only(path)
     sync(path)
     for folder in (writer.folder, *(path for path in writer.folder.rglob("*") if path.is_dir())):
         sync(folder)
     return manifest.name
+
+
+def _make_read_only(path: Path) -> None:
+    """A slip cannot rewrite the file in place; who may write to its folder can still remove or replace it."""
+    path.chmod(path.stat().st_mode & ~0o222)
 
 
 def _remove_dead(artifacts: Path) -> None:

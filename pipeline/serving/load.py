@@ -1,17 +1,23 @@
 """The serving form of both stages, read to answer. Imports no TensorFlow."""
 
 import re
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
 from pydantic import TypeAdapter, ValidationError
 
-from belfry.dataset.errors import ArtifactError
+from belfry.dataset.errors import ArtifactError, BelfryError
 from belfry.dataset.features import FeatureTables
+from belfry.dataset.vocabulary import UNKNOWN
+from belfry.layers.saved.files import ReadablePath, read_array
 from belfry.pipeline.config import PipelineConfig, SourceConfig
 from belfry.pipeline.kinds import load_labels, ranker_kind, source_kind
-from belfry.pipeline.runs.manifest import REMEDY, invalid_file
+from belfry.pipeline.runs.manifest import MANIFEST, REMEDY, invalid_file
+from belfry.pipeline.runs.reader import Run
+from belfry.pipeline.runs.tables import load_tables
 from belfry.pipeline.serving.two_stage import TwoStage
 from belfry.ranking.base import Ranker, SavedRanker
 from belfry.retrieval.base import Embeddings, Retriever, Towers
@@ -27,23 +33,53 @@ _SOURCE_NAME = re.compile(r"[a-z][a-z0-9_]{0,99}")  # it names a folder
 SOURCES_ADAPTER = TypeAdapter(dict[str, SourceConfig])
 
 
-def load_serving(folder: Path, features: FeatureTables, config: PipelineConfig, *, gate_is_open: bool) -> TwoStage:
+@dataclass(frozen=True)
+class Served:
+    """What answers, out of a run."""
+
+    config: PipelineConfig
+    two_stage: TwoStage
+    titles: pa.Array  # [n_items] in the order of the items' numbers; null where an item has none
+
+
+def load_run(run: Run) -> Served:
+    """Read a run and answer from it once; every file of it is checked, those that are read before they are used.
+
+    Raises:
+        ArtifactError: a file is not as it was published, is of another form, or does not fit another one.
+    """
+    try:
+        config = PipelineConfig.model_validate(run.manifest.config)
+    except ValidationError as error:
+        raise invalid_file(run.folder / MANIFEST, error) from error
+    with _explain_misfits(run):
+        features, titles = load_tables(run.root)
+        two_stage = load_serving(run.path("serving"), features, config, gate_is_open=run.manifest.gate.is_open)
+        _answer_once(two_stage)
+    run.files.check_unread()
+    return Served(config, two_stage, titles)
+
+
+def load_serving(
+    folder: ReadablePath, features: FeatureTables, config: PipelineConfig, *, gate_is_open: bool
+) -> TwoStage:
     """What training wrote, put together; without an open gate the ranker stays out.
 
     Raises:
         ArtifactError: the list of sources cannot be read, or names a source outside of the run.
     """
     named = read_sources(folder / SOURCES_FILE)
+    items = features.history.items.all_numbers
     sources: list[Source] = []
     searched: list[tuple[Towers, Embeddings]] = []
     for name, source in named.items():
         place, kind = folder / SOURCES / name, source_kind(source.model)
         retriever: Retriever
         if kind.has_vectors:
-            vectors = np.load(place / VECTORS_FILE, mmap_mode="r")
+            vectors = _read_vectors(place / VECTORS_FILE, len(items))
             towers = kind.load_towers(place, source.model, vectors)
             searched.append((towers, vectors))
-            retriever = IndexedRetriever(towers, load_index(place / INDEX), name)
+            retriever = IndexedRetriever(towers, load_index(place / INDEX, vectors[1:], items[1:]), name)
         else:
             retriever = kind.load_retriever(place)
         assert source.weight is not None  # `read_sources` saw to it
@@ -54,14 +90,75 @@ def load_serving(folder: Path, features: FeatureTables, config: PipelineConfig, 
         towers=first_towers,
         vectors=first_vectors,
         retriever=combine(sources),
-        popularity=Popularity.load(folder / POPULARITY),
+        popularity=_load_popularity(folder / POPULARITY, features),
         cold_weight=config.tower_weight_for_cold_users,
         ranker=_load_ranker(folder, config, named) if gate_is_open else None,
         n_candidates=config.n_candidates,
     )
 
 
-def read_sources(path: Path) -> dict[str, SourceConfig]:
+def _read_vectors(path: ReadablePath, n_rows: int) -> Embeddings:
+    """[n_rows, dim] one for each item, and the unknown one's first."""
+    vectors = read_array(path)
+    if vectors.ndim != 2 or len(vectors) != n_rows or not vectors.shape[1] or vectors.dtype != np.float32:
+        raise ArtifactError(
+            f"{path}: holds {vectors.dtype} of the shape {vectors.shape}, wanted float32 and {n_rows:,} rows, one for "
+            f"each item and one more; {REMEDY}"
+        )
+    if not np.isfinite(vectors).all():
+        raise ArtifactError(f"{path}: holds NaN or infinity; {REMEDY}")
+    return vectors
+
+
+def _load_popularity(folder: ReadablePath, features: FeatureTables) -> Popularity:
+    """Scores of the items there are, by groups that users have."""
+    popularity = Popularity.load(folder)
+    scores, width = popularity.learned, len(features.history.items) + 1
+    sizes = {name: features.users.sizes.get(name) for name in scores.lifts if name in features.users.categorical}
+    if scores.common.shape != (width,) or any(
+        table.shape != (sizes.get(name), width) for name, table in scores.lifts.items()
+    ):
+        raise ArtifactError(f"{folder}: its scores are of other items or groups than the run has; {REMEDY}")
+    if not all(np.isfinite(table).all() for table in (scores.common, *scores.lifts.values())):
+        raise ArtifactError(f"{folder}: its scores are not finite; {REMEDY}")
+    return popularity
+
+
+def _answer_once(two_stage: TwoStage) -> None:
+    """Files of which each is well-formed may still not fit one another; that shows here, not at some user's call.
+
+    Raises:
+        ValueError: a score is not finite.
+    """
+    history = two_stage.features.history
+    users = np.array([UNKNOWN, *history.user_num[:1]], np.int32)
+    lists = two_stage.lists(users, "final", n=10, exclude=history.seen_items, blocked=np.zeros(0, np.int32))
+    if not np.isfinite(lists.score).all():
+        raise ValueError("scores are not finite")
+
+
+@contextmanager
+def _explain_misfits(run: Run) -> Iterator[None]:
+    """Turn whatever wrong content leads to into an error that names the file that was read last."""
+    try:
+        yield
+    except ArtifactError:
+        raise
+    except BelfryError as error:
+        raise ArtifactError(f"run {run.name}: {error}") from error
+    except MemoryError as error:
+        raise ArtifactError(
+            f"run {run.name}: takes more memory than there is; free some, or train a smaller one"
+        ) from error
+    except Exception as error:
+        last = run.files.checked[-1] if run.files.checked else MANIFEST
+        words = f"{type(error).__name__}: {str(error)[:200]}"
+        raise ArtifactError(
+            f"run {run.name}: its files do not fit together, {last!r} or one before it ({words}); {REMEDY}"
+        ) from error
+
+
+def read_sources(path: ReadablePath) -> dict[str, SourceConfig]:
     """The sources of a run by name, the first one first, with the weights that were learned.
 
     Raises:
@@ -84,7 +181,7 @@ def read_sources(path: Path) -> dict[str, SourceConfig]:
     return named
 
 
-def _load_ranker(folder: Path, config: PipelineConfig, named: Mapping[str, SourceConfig]) -> Ranker:
+def _load_ranker(folder: ReadablePath, config: PipelineConfig, named: Mapping[str, SourceConfig]) -> Ranker:
     if config.ranker is None:
         raise ArtifactError(f"{folder}: the gate is open and the config has no ranker; {REMEDY}")
     name, source = next(iter(named.items()))

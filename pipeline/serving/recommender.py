@@ -16,12 +16,10 @@ from belfry.dataset.event_weights import EventWeights
 from belfry.dataset.history import KINDS_OF_REPEATS, REPEATS_OF_TABLE, Repeats, as_repeats, kept_out
 from belfry.dataset.validation.policy import DEFAULT_POLICY, Policy
 from belfry.dataset.vocabulary import UNKNOWN, Id, ItemNums, Numbers, UserNums, as_arrow, as_id_type, texts_as_arrow
-from belfry.pipeline.config import PipelineConfig
-from belfry.pipeline.runs.reader import Run, default_artifacts, open_run
-from belfry.pipeline.runs.tables import load_tables
+from belfry.pipeline.runs.reader import Run, default_artifacts, find_run
 from belfry.pipeline.serving.checks import check_lists
 from belfry.pipeline.serving.explain import Reason, reasons_for
-from belfry.pipeline.serving.load import load_serving
+from belfry.pipeline.serving.load import load_run
 from belfry.pipeline.serving.neighbours import Neighbourhood
 from belfry.pipeline.serving.results import Effect, Explanation, Recommendation, SimilarItem, SimilarUser, Watched
 from belfry.pipeline.serving.session import SESSION_USER, session_tables
@@ -47,17 +45,17 @@ class Parts:
 
     @classmethod
     def read(cls, run: Run) -> "Parts":
-        """Those of a run that is open, and so checked.
+        """Those of a run, whose files are checked as they are read.
 
         Raises:
-            ArtifactError: the run lacks one.
+            ArtifactError: the run is damaged, or lacks one.
         """
-        config = PipelineConfig.model_validate(run.manifest.config)
-        features, titles = load_tables(run.folder)
+        served = load_run(run)
+        config = served.config
         return cls(
             run=run,
-            two_stage=load_serving(run.path("serving"), features, config, gate_is_open=run.manifest.gate.is_open),
-            titles=titles,
+            two_stage=served.two_stage,
+            titles=served.titles,
             event_weights=config.event_weights,
             reads_history=config.reads_history,
             policy=config.data,
@@ -86,7 +84,7 @@ class Recommender:
         Raises:
             ArtifactError: there is no run, or it is damaged, foreign or of another version.
         """
-        return cls(Parts.read(open_run(Path(path) if path is not None else default_artifacts())))
+        return cls(Parts.read(find_run(Path(path) if path is not None else default_artifacts())))
 
     def recommend(
         self,

@@ -8,13 +8,15 @@ from typing import Any, Self
 
 import numpy as np
 
-from belfry.dataset.errors import InputError
+from belfry.dataset.errors import ArtifactError, InputError
 from belfry.layers.model import Model, Progress, no_progress
+from belfry.layers.saved.files import ReadablePath
 from belfry.ranking.base import Scores
 from belfry.ranking.example_store import ExampleSource
 from belfry.ranking.examples import Examples, concatenate
 from belfry.ranking.lists import Lists
 from belfry.ranking.listwise.config import LightGbmRankerConfig
+from belfry.ranking.listwise.tree_check import check_trees
 
 MODEL_FILE = "ranker.txt"
 _DEPTH = 10  # of the NDCG that lambdarank and early stopping look at
@@ -112,10 +114,22 @@ class LightGbmRanker(Model[LightGbmRankerConfig, Any]):
         self.save(directory)
 
     @classmethod
-    def load(cls, directory: Path) -> Self:
-        """What `save` wrote."""
+    def load(cls, directory: ReadablePath) -> Self:
+        """What `save` wrote.
+
+        Raises:
+            ArtifactError: the trees are damaged, or would not end.
+        """
         model = cls._of_saved_config(directory)
-        model._learned = import_lightgbm().Booster(model_str=(directory / MODEL_FILE).read_text())
+        path = directory / MODEL_FILE
+        try:
+            text = path.read_bytes().decode("utf-8")
+            check_trees(text)
+            model._learned = import_lightgbm().Booster(model_str=text)
+        except (ValueError, import_lightgbm().basic.LightGBMError) as error:
+            raise ArtifactError(
+                f"{path}: holds no trees that Belfry reads ({str(error)[:200]}); train again"
+            ) from error
         return model
 
     def _dataset(self, examples: Examples, reference: Any = None) -> Any:

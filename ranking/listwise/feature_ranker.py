@@ -5,19 +5,28 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Self
 
-import numpy as np
-
 from belfry.dataset.candidates import Candidates
 from belfry.dataset.errors import InputError
 from belfry.dataset.features import FeatureTables
+from belfry.layers.config import Settings
+from belfry.layers.saved.files import load_arrays, read_settings, save_arrays
 from belfry.ranking.base import ListRanker, ListScorer, SavedRanker, Scores
 from belfry.ranking.calibration import Calibration
 from belfry.ranking.features.pair_features import PairFeatures
 from belfry.ranking.lists import Lists
 from belfry.ranking.listwise.score_blend import ScoreBlend
 
-FEATURES_FILE, SCORE_BLEND_FILE = "pair_features.npz", "score_blend.json"
+FEATURES, SCORE_BLEND_FILE = "pair_features", "score_blend.json"
 _N_NAMED = 5  # in a message
+
+
+class _SavedBlend(Settings):
+    """What `SCORE_BLEND_FILE` holds."""
+
+    names: tuple[str, ...]  # of the features that the scorer was trained on
+    retrieval_weight: float
+    calibration: Calibration
+    label_weights: dict[str, float]
 
 
 class FeaturedRanker:
@@ -35,11 +44,15 @@ class FeaturedRanker:
     @classmethod
     def load(cls, saved: SavedRanker, scorer: ListScorer) -> Self:
         """What `TrainedFeaturedRanker.export` wrote, with the scorer that lies in the same folder."""
-        blend = json.loads((saved.folder / SCORE_BLEND_FILE).read_text())
-        names, calibration = tuple(blend.pop("names")), Calibration(**blend.pop("calibration"))
-        with np.load(saved.folder / FEATURES_FILE, allow_pickle=False) as arrays:
-            pair_features = PairFeatures(saved.pair_features, dict(arrays), saved.labels)
-        return cls(pair_features, scorer, ScoreBlend(**blend, calibration=calibration), names)
+        blend = read_settings(saved.folder / SCORE_BLEND_FILE, _SavedBlend)
+        arrays = load_arrays(saved.folder / FEATURES)
+        pair_features = PairFeatures(saved.pair_features, arrays, saved.labels)
+        return cls(
+            pair_features,
+            scorer,
+            ScoreBlend(blend.retrieval_weight, blend.calibration, blend.label_weights),
+            blend.names,
+        )
 
     def score(self, candidates: Candidates, features: FeatureTables) -> Scores:
         """[n_rows] float32 from 0 to 1; `features` belong to the history that the pair features were fitted on.
@@ -78,7 +91,7 @@ class TrainedFeaturedRanker(FeaturedRanker):
     def export(self, directory: Path) -> None:
         """A graph or trees, arrays, and a few numbers."""
         directory.mkdir(parents=True, exist_ok=True)
-        np.savez(directory / FEATURES_FILE, **self.pair_features.arrays)  # type: ignore[arg-type]  # the stub takes one for allow_pickle
+        save_arrays(directory / FEATURES, self.pair_features.arrays)
         self._trained.export(directory)
         saved = {"names": self._names, **asdict(self.score_blend)}
         (directory / SCORE_BLEND_FILE).write_text(json.dumps(saved, indent=2))

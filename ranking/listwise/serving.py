@@ -1,10 +1,9 @@
 """Rankers in their serving form. No TensorFlow."""
 
-from pathlib import Path
-
 import numpy as np
 
-from belfry.layers.onnx import open_session
+from belfry.layers.onnx import Graph
+from belfry.layers.saved.files import ReadablePath
 from belfry.ranking.base import SavedRanker, Scores
 from belfry.ranking.lists import Lists
 from belfry.ranking.listwise.boosted import LightGbmRanker
@@ -16,16 +15,16 @@ GRAPH_FILE = "ranker.onnx"
 class OnnxRanker:
     """Meets the protocol `ListScorer` out of an exported network."""
 
-    def __init__(self, directory: Path) -> None:
-        self._session = open_session(directory / GRAPH_FILE)
-        self._reads = [wanted.name for wanted in self._session.get_inputs()]
+    def __init__(self, directory: ReadablePath) -> None:
+        self._graph = Graph(directory / GRAPH_FILE)
+        self._reads = list(self._graph.input_shapes)
 
     def score_lists(self, lists: Lists) -> Scores:
         """[n_rows] float32."""
         parts = [np.zeros(0, np.float32)]
         for block in lists.blocks():
             rows, present = lists.padded_rows(block)
-            parts.append(self._session.run(None, lists.inputs(block, rows, present, self._reads))[0][present])
+            parts.append(self._graph(lists.inputs(block, rows, present, self._reads))[present])
         return np.concatenate(parts)
 
 

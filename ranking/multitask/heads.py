@@ -8,6 +8,7 @@ import numpy as np
 
 from belfry.dataset.candidates import Candidates
 from belfry.dataset.features import FeatureTables
+from belfry.layers.saved.files import ReadablePath, read_arrays, write_arrays
 from belfry.ranking.base import Matrix
 from belfry.ranking.multitask.category_lifts import CategoryLifts
 from belfry.ranking.multitask.config import MultitaskConfig
@@ -53,12 +54,11 @@ class Heads:
         arrays: dict[str, Matrix] = {}
         for number, table in enumerate(self.tables):
             arrays |= {f"{number}/{name}": values for name, values in table.arrays().items()}
-        np.savez(directory / HEADS_FILE, category_shares=self.category_shares, **arrays)  # type: ignore[arg-type]  # the stub takes one for allow_pickle
+        write_arrays(directory / HEADS_FILE, {"category_shares": self.category_shares, **arrays})
 
     @classmethod
-    def load(cls, directory: Path, config: MultitaskConfig) -> "Heads":
-        with np.load(directory / HEADS_FILE) as file:
-            arrays = dict(file)
+    def load(cls, directory: ReadablePath, config: MultitaskConfig) -> "Heads":
+        arrays = read_arrays(directory / HEADS_FILE)
         tables = []
         for number in range(len(config.tasks)):
             prefix = f"{number}/"

@@ -1,14 +1,13 @@
 """OnnxMultitask: the heads of a multitask model in their serving form. No TensorFlow."""
 
-from pathlib import Path
-
 import numpy as np
 
 from belfry.dataset.candidates import Candidates
 from belfry.dataset.features import FeatureTables
 from belfry.dataset.history import padded_bags
 from belfry.dataset.vocabulary import UserNums
-from belfry.layers.onnx import open_session
+from belfry.layers.onnx import Graph
+from belfry.layers.saved.files import ReadablePath
 from belfry.ranking.base import Matrix
 from belfry.ranking.multitask.config import MultitaskConfig
 from belfry.ranking.multitask.heads import TASK_QUERIES_FILE, Heads
@@ -19,10 +18,9 @@ _USERS_PER_BLOCK = 256
 class OnnxMultitask:
     """Meets the protocol `LabelRanker` out of what `MultitaskModel.export` wrote."""
 
-    def __init__(self, directory: Path, config: MultitaskConfig) -> None:
+    def __init__(self, directory: ReadablePath, config: MultitaskConfig) -> None:
         self._config, self._heads = config, Heads.load(directory, config)
-        self._session = open_session(directory / TASK_QUERIES_FILE)
-        self._reads = [entry.name for entry in self._session.get_inputs()]
+        self._graph = Graph(directory / TASK_QUERIES_FILE)
 
     @property
     def label_names(self) -> tuple[str, ...]:
@@ -41,5 +39,5 @@ class OnnxMultitask:
             inputs = {**features.users.content.take(block)} | padded_bags(
                 features.history, block, half_life=self._config.half_life, max_length=self._config.max_history
             )
-            found.append(self._session.run(None, {name: inputs[name] for name in self._reads})[0])
+            found.append(self._graph(inputs))
         return np.concatenate(found)

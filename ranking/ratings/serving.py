@@ -1,13 +1,13 @@
 """Rankers by rating in their serving form. No TensorFlow."""
 
-from pathlib import Path
 from typing import cast
 
 import numpy as np
 
 from belfry.dataset.candidates import Candidates
 from belfry.dataset.features import FeatureTables
-from belfry.layers.onnx import open_session
+from belfry.layers.onnx import Graph
+from belfry.layers.saved.files import ReadablePath
 from belfry.ranking.base import Ranker, SavedRanker, Scores
 from belfry.ranking.ratings.bayesian import BayesianFactorisation
 from belfry.ranking.ratings.config import RatingRankerConfig
@@ -35,8 +35,8 @@ def _ranker(saved: SavedRanker, ratings: Ranker) -> UtilityRanker:
 class OnnxRegressor:
     """Meets the protocol `Ranker` out of an exported network of ids; features are inside."""
 
-    def __init__(self, directory: Path) -> None:
-        self._session = open_session(directory / NETWORK_FILE)
+    def __init__(self, directory: ReadablePath) -> None:
+        self._graph = Graph(directory / NETWORK_FILE)
 
     def score(self, candidates: Candidates, features: FeatureTables) -> Scores:
         """[n_rows] float32 expected ratings, on the scale of the data."""
@@ -44,5 +44,5 @@ class OnnxRegressor:
         blocks = [np.zeros(0, np.float32)]
         for first in range(0, len(candidates), ROWS_PER_BLOCK):
             rows = slice(first, first + ROWS_PER_BLOCK)
-            blocks.append(self._session.run(None, {"user": users[rows], "item": items[rows]})[0])
+            blocks.append(self._graph({"user": users[rows], "item": items[rows]}))
         return np.concatenate(blocks)

@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from belfry.dataset.errors import InputError
 from belfry.dataset.vocabulary import UNKNOWN, ItemNums, Numbers
+from belfry.layers.saved.files import ReadablePath
 
 Vectors: TypeAlias = npt.NDArray[np.float32]  # [n, dim]
 Found: TypeAlias = tuple[Numbers, npt.NDArray[np.float32]]  # both [n_queries, top_k]
@@ -50,15 +51,16 @@ class CandidateIndex(Protocol):
         ...
 
     def save(self, directory: Path) -> None:
-        """Write into `directory`, which must be new or empty."""
+        """Write all but the vectors and their items into `directory`, which must be new or empty."""
         ...
 
     @classmethod
-    def load(cls, directory: Path) -> Self:
-        """What `save` wrote.
+    def load(cls, directory: ReadablePath, vectors: Vectors, item_num: ItemNums) -> Self:
+        """What `save` wrote, with the `vectors` that it was built of.
 
         Raises:
-            ArtifactError: a file is missing, damaged, or none of ours.
+            ArtifactError: a file is missing, damaged, or none of ours; or the index is of other vectors.
+            InputError: as in `build`.
         """
         ...
 
@@ -78,8 +80,10 @@ def check_vectors(vectors: Vectors, item_num: ItemNums) -> tuple[Vectors, Number
     if len(vectors) == 0:
         raise InputError("index: no vectors; give at least one item")
     order = np.argsort(item_num, kind="stable")
-    item_num = np.ascontiguousarray(item_num[order], np.int32)
-    vectors = np.ascontiguousarray(vectors[order], np.float32)
+    if (order[1:] < order[:-1]).any():  # else they stand in order, and need no copy
+        item_num, vectors = item_num[order], vectors[order]
+    item_num = np.ascontiguousarray(item_num, np.int32)
+    vectors = np.ascontiguousarray(vectors, np.float32)
     if item_num[0] <= UNKNOWN:
         raise InputError(f"index: item number {item_num[0]} cannot be recommended; numbers start at 1")
     twice = np.unique(item_num[1:][item_num[1:] == item_num[:-1]])

@@ -1,17 +1,15 @@
 """Choose an index, or load the one that was saved. ScaNN is imported only where it is used."""
 
 import logging
-from pathlib import Path
 
-import numpy as np
-
-from belfry.dataset.errors import InputError
+from belfry.dataset.errors import ArtifactError, InputError
 from belfry.dataset.vocabulary import ItemNums
+from belfry.layers.saved.files import ReadablePath
 from belfry.retrieval.index.base import CandidateIndex, Vectors
 from belfry.retrieval.index.config import IndexConfig
 from belfry.retrieval.index.exact import ExactIndex
-from belfry.retrieval.index.files import ITEM_NUM, peek_manifest, read_manifest
-from belfry.retrieval.index.scann import DATASET, ScannIndex, scann_problem
+from belfry.retrieval.index.files import read_manifest
+from belfry.retrieval.index.scann import ScannIndex, scann_problem
 from belfry.retrieval.index.tune import least_effort
 
 log = logging.getLogger(__name__)
@@ -41,17 +39,22 @@ def build_index(vectors: Vectors, item_num: ItemNums, config: IndexConfig, queri
     return ExactIndex.build(vectors, item_num)
 
 
-def load_index(directory: Path) -> CandidateIndex:
+def load_index(directory: ReadablePath, vectors: Vectors, item_num: ItemNums) -> CandidateIndex:
     """The index saved in `directory`; where ScaNN cannot run, its vectors are searched exactly.
 
+    Args:
+        vectors, item_num: those that it was built of.
+
     Raises:
-        ArtifactError: a file is missing, damaged, or none of ours.
+        ArtifactError: a file is missing, damaged, or none of ours; or the index is of other vectors.
     """
-    if peek_manifest(directory).kind == "exact":
-        return ExactIndex.load(directory)
+    kind = read_manifest(directory).kind
+    if kind == "exact":
+        return ExactIndex.load(directory, vectors, item_num)
+    if kind != "scann":
+        raise ArtifactError(f"index: {directory} is of a kind {kind[:20]!r}, which is none of ours; train again")
     problem = scann_problem()
     if problem is None:
-        return ScannIndex.load(directory)
+        return ScannIndex.load(directory, vectors, item_num)
     log.warning("exact index instead of ScaNN: %s", problem)
-    read_manifest(directory)
-    return ExactIndex.build(np.load(directory / DATASET), np.load(directory / ITEM_NUM))
+    return ExactIndex.load(directory, vectors, item_num)

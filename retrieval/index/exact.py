@@ -6,11 +6,10 @@ from typing import Self
 import numpy as np
 
 from belfry.dataset.vocabulary import ItemNums
+from belfry.layers.saved.files import ReadablePath
 from belfry.retrieval.dense import best_columns, blocks
 from belfry.retrieval.index.base import Found, Vectors, check_queries, check_vectors, no_results
-from belfry.retrieval.index.files import ITEM_NUM, check_kind, new_folder, read_manifest, write_manifest
-
-VECTORS = "vectors.npy"
+from belfry.retrieval.index.files import check_fits, new_folder, read_manifest, write_manifest
 
 
 class ExactIndex:
@@ -44,12 +43,10 @@ class ExactIndex:
 
     def save(self, directory: Path) -> None:
         new_folder(directory)
-        np.save(directory / VECTORS, self._vectors)
-        np.save(directory / ITEM_NUM, self._item_num)
         n_items, dim = self._vectors.shape
         write_manifest(directory, kind="exact", mode=self.mode, n_items=n_items, dim=dim)
 
     @classmethod
-    def load(cls, directory: Path) -> Self:
-        check_kind(directory, read_manifest(directory), "exact", frozenset({VECTORS, ITEM_NUM}))
-        return cls(np.load(directory / VECTORS), np.load(directory / ITEM_NUM))
+    def load(cls, directory: ReadablePath, vectors: Vectors, item_num: ItemNums) -> Self:
+        check_fits(directory, read_manifest(directory), *vectors.shape)
+        return cls.build(vectors, item_num)

@@ -1,18 +1,19 @@
-"""The folder of an index: its arrays and `index.json`, which names every file with its hash.
+"""The folder of an index: `index.json`, and what a library keeps beside the vectors, each file known by its hash.
 
-A library in C++ may abort the whole process over a damaged file, so nothing is opened before all of it is checked.
+A library in C++ may abort the whole process over a damaged file, so nothing is handed to it before all is checked. The
+vectors themselves lie elsewhere, once.
 """
 
 import hashlib
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from belfry.dataset.errors import ArtifactError
+from belfry.layers.saved.files import ReadablePath, read_settings
 from belfry.retrieval.index.config import Effort
 
 MANIFEST = "index.json"
-ITEM_NUM = "item_num.npy"
 
 
 class IndexManifest(BaseModel):
@@ -22,8 +23,8 @@ class IndexManifest(BaseModel):
 
     kind: str
     mode: str
-    n_items: int
-    dim: int
+    n_items: int = Field(ge=1)
+    dim: int = Field(ge=1)
     effort: Effort | None = None  # of an approximate index
     hashes: dict[str, str]  # file name -> SHA-256
 
@@ -39,58 +40,57 @@ def write_manifest(
     directory: Path, *, kind: str, mode: str, n_items: int, dim: int, effort: Effort | None = None
 ) -> None:
     """Write the manifest, with the hashes of all other files, which must be written by now."""
-    hashes = {path.name: _hash(path) for path in sorted(directory.iterdir())}
+    hashes = {path.name: _hash(path.read_bytes()) for path in sorted(directory.iterdir())}
     manifest = IndexManifest(kind=kind, mode=mode, n_items=n_items, dim=dim, effort=effort, hashes=hashes)
     (directory / MANIFEST).write_text(manifest.model_dump_json(indent=2))
 
 
-def peek_manifest(directory: Path) -> IndexManifest:
+def read_manifest(directory: ReadablePath) -> IndexManifest:
     """The manifest alone, the other files unread.
 
     Raises:
         ArtifactError: it is missing or damaged.
     """
-    if not (directory / MANIFEST).is_file():
+    if not (directory / MANIFEST).exists():
         raise ArtifactError(f"index: {directory / MANIFEST} is missing; build the index again")
-    try:
-        return IndexManifest.model_validate_json((directory / MANIFEST).read_bytes())
-    except ValidationError as error:
-        raise ArtifactError(f"index: {directory / MANIFEST} is damaged; build the index again") from error
+    return read_settings(directory / MANIFEST, IndexManifest)
 
 
-def read_manifest(directory: Path) -> IndexManifest:
-    """The manifest of a folder that holds its files, all of them, unharmed, and no other.
+def read_files(directory: ReadablePath, manifest: IndexManifest, names: frozenset[str]) -> dict[str, bytes]:
+    """The files that such an index has, by name: these are read, and no other.
 
     Raises:
-        ArtifactError: it does not; the message names the file.
+        ArtifactError: one is missing or damaged, or the manifest has others; the message names it.
     """
-    manifest = peek_manifest(directory)
-    present = {path.name for path in directory.iterdir()} - {MANIFEST}
-    for name in sorted(manifest.hashes.keys() - present):
-        raise ArtifactError(f"index: {directory / name} is missing; build the index again")
-    for name in sorted(present - manifest.hashes.keys()):
-        raise ArtifactError(f"index: {directory / name} is no file of an index; remove it")
-    for name, wanted in manifest.hashes.items():
-        found = _hash(directory / name)
-        if found != wanted:
+    if manifest.hashes.keys() != names:
+        raise ArtifactError(
+            f"index: {directory} holds {sorted(manifest.hashes)[:9]}, wanted {sorted(names)}; build the index again"
+        )
+    contents = {}
+    for name, wanted in sorted(manifest.hashes.items()):
+        if not (directory / name).exists():
+            raise ArtifactError(f"index: {directory / name} is missing; build the index again")
+        content = contents[name] = (directory / name).read_bytes()
+        if (found := _hash(content)) != wanted:
             raise ArtifactError(
                 f"index: {directory / name} is damaged: SHA-256 {found[:12]}, {MANIFEST} says {wanted[:12]}; "
                 "build the index again"
             )
-    return manifest
+    return contents
 
 
-def check_kind(directory: Path, manifest: IndexManifest, kind: str, names: frozenset[str]) -> None:
-    """Refuse a folder of another kind of index, or one whose manifest lists other files than that kind has."""
-    if manifest.kind != kind or manifest.hashes.keys() != names:
+def check_fits(directory: ReadablePath, manifest: IndexManifest, n_items: int, dim: int) -> None:
+    """Refuse an index that was built of other vectors.
+
+    Raises:
+        ArtifactError: names both shapes.
+    """
+    if (manifest.n_items, manifest.dim) != (n_items, dim):
         raise ArtifactError(
-            f"index: {directory} holds kind {manifest.kind!r} with {sorted(manifest.hashes)}; "
-            f"wanted kind {kind!r} with {sorted(names)}"
+            f"index: {directory} is of {manifest.n_items:,} items of {manifest.dim} dimensions, the vectors are "
+            f"{n_items:,} of {dim}; build the index again"
         )
 
 
-def _hash(path: Path) -> str:
-    if not path.is_file() or path.is_symlink():
-        raise ArtifactError(f"index: {path} is no plain file; remove it")
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _hash(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

@@ -5,6 +5,7 @@ import importlib.util
 import logging
 import platform
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from math import sqrt
@@ -16,9 +17,11 @@ import numpy as np
 
 from belfry.dataset.errors import ArtifactError
 from belfry.dataset.vocabulary import ItemNums
+from belfry.layers.saved.files import ReadablePath, parse_array
+from belfry.layers.saved.protobuf import BYTES, fields
 from belfry.retrieval.index.base import Found, Vectors, check_queries, check_vectors, no_results
 from belfry.retrieval.index.config import Effort
-from belfry.retrieval.index.files import ITEM_NUM, check_kind, new_folder, read_manifest, write_manifest
+from belfry.retrieval.index.files import check_fits, new_folder, read_files, read_manifest, write_manifest
 
 log = logging.getLogger(__name__)
 
@@ -31,15 +34,22 @@ TREE_FROM = 100_000
 _RESCORED = 10  # per result, where nothing was measured
 MIN_RESCORED = 250  # a short list needs more for each result, and they cost next to nothing
 
-DATASET = "dataset.npy"  # the vectors themselves, float32, in every mode
-_ASSETS = "scann_assets.pbtxt"
-_BRUTE_FORCE_FILES = frozenset({ITEM_NUM, DATASET, _ASSETS, "scann_config.pb"})
-_QUANTISED_FILES = _BRUTE_FORCE_FILES | {"ah_codebook.pb", "hashed_dataset.npy"}
-_FILES: dict[str, frozenset[str]] = {
-    "brute_force": _BRUTE_FORCE_FILES,
-    "quantised": _QUANTISED_FILES,
-    "tree": _QUANTISED_FILES | {"datapoint_to_token.npy", "serialized_partitioner.pb"},
+_CONFIG, _CODEBOOK, _HASHED = "scann_config.pb", "ah_codebook.pb", "hashed_dataset.npy"
+_TOKENS, _PARTITIONER = "datapoint_to_token.npy", "serialized_partitioner.pb"
+_DATASET, _ASSETS = "dataset.npy", "scann_assets.pbtxt"  # which are made anew for a library that reads files
+# By mode, the files that only ScaNN can make, and what each is in a list of assets. Brute force needs none.
+_FILES: dict[str, dict[str, str]] = {
+    "brute_force": {},
+    "quantised": {_CONFIG: "", _CODEBOOK: "AH_CENTERS", _HASHED: "AH_DATASET_NPY"},
+    "tree": {
+        _CONFIG: "",
+        _CODEBOOK: "AH_CENTERS",
+        _PARTITIONER: "PARTITIONER",
+        _TOKENS: "TOKENIZATION_NPY",
+        _HASHED: "AH_DATASET_NPY",
+    },
 }
+_TEXTS = frozenset({b"DotProductDistance", b"SquaredL2Distance"})  # in a config of ours; a name of a file is none
 
 
 class ScannIndex:
@@ -81,15 +91,7 @@ class ScannIndex:
         vectors, item_num = check_vectors(vectors, item_num)
         n_items, dim = vectors.shape
         mode = pick_mode(n_items)
-        builder = load_scann().builder(vectors, 1, "dot_product")  # how many neighbours, each search says
-        if mode == "tree":
-            n_leaves = _n_leaves(n_items)
-            builder = builder.tree(n_leaves, n_leaves, random_init=False)
-        if mode == "brute_force":
-            builder = builder.score_brute_force()
-        else:
-            builder = builder.score_ah(min(2, dim), anisotropic_quantization_threshold=0.2).reorder(1)
-        return cls(builder.build(), item_num, dim, mode)
+        return cls(_build(vectors, mode), item_num, dim, mode)
 
     def search(self, queries: Vectors, top_k: int) -> Found:
         queries = check_queries(queries, self._dim, top_k)
@@ -114,22 +116,100 @@ class ScannIndex:
 
     def save(self, directory: Path) -> None:
         new_folder(directory)
-        self._searcher.serialize(str(directory), relative_path=True)
-        np.save(directory / ITEM_NUM, self._item_num)
+        if files := _FILES[self.mode]:
+            try:
+                self._searcher.serialize(str(directory), relative_path=True)
+            except RuntimeError as error:  # all that it says of a full disk
+                raise OSError(f"{directory}: ScaNN cannot write it ({error})") from error
+            for path in directory.iterdir():
+                if path.name not in files:
+                    path.unlink()  # the vectors, which the caller has, and a list of files, which we make ourselves
         write_manifest(directory, kind="scann", mode=self.mode, n_items=len(self), dim=self._dim, effort=self._effort)
 
     @classmethod
-    def load(cls, directory: Path) -> Self:
+    def load(cls, directory: ReadablePath, vectors: Vectors, item_num: ItemNums) -> Self:
         manifest = read_manifest(directory)
-        check_kind(directory, manifest, "scann", _FILES.get(manifest.mode, frozenset()))
-        pybind = load_scann()
-        # Not pybind.load_searcher(): that one would unpickle a scann_docids.pkl.
+        vectors, item_num = check_vectors(vectors, item_num)
+        check_fits(directory, manifest, *vectors.shape)
+        assets = _FILES.get(manifest.mode)
+        if manifest.kind != "scann" or assets is None:
+            raise ArtifactError(
+                f"index: {directory} is {manifest.kind[:20]!r} of mode {manifest.mode[:20]!r}, not ours"
+            )
+        files = read_files(directory, manifest, frozenset(assets))
+        if files:
+            _check_files(files, len(vectors), str(directory))
+            searcher = _searcher_of(files, assets, vectors, str(directory))
+        else:
+            searcher = _build(vectors, "brute_force")
+        return cls(searcher, item_num, manifest.dim, manifest.mode, manifest.effort)
+
+
+def _build(vectors: Vectors, mode: Mode) -> Any:
+    """A searcher of ScaNN's own."""
+    n_items, dim = vectors.shape
+    builder = load_scann().builder(vectors, 1, "dot_product")  # how many neighbours, each search says
+    if mode == "tree":
+        n_leaves = _n_leaves(n_items)
+        builder = builder.tree(n_leaves, n_leaves, random_init=False)
+    if mode == "brute_force":
+        builder = builder.score_brute_force()
+    else:
+        builder = builder.score_ah(min(2, dim), anisotropic_quantization_threshold=0.2).reorder(1)
+    return builder.build()
+
+
+def _searcher_of(files: dict[str, bytes], assets: dict[str, str], vectors: Vectors, name: str) -> Any:
+    """A searcher of saved files. ScaNN reads a folder: it gets one of its own, with our list of what is in it.
+
+    So it reads what was checked, whatever becomes of the saved ones meanwhile, and no file that these name. Its Python
+    loader, which would unpickle a `scann_docids.pkl`, is not used.
+    """
+    pybind = load_scann()
+    with tempfile.TemporaryDirectory(prefix="belfry-") as private:
+        for file, content in files.items():
+            (Path(private) / file).write_bytes(content)
+        np.save(Path(private) / _DATASET, vectors)
+        named = [(kind, file) for file, kind in {**assets, _DATASET: "DATASET_NPY"}.items() if kind]
+        text = "".join(f'assets {{ asset_type: {kind} asset_path: "{file}" }}\n' for kind, file in named)
         try:
-            native = pybind.scann_pybind.ScannNumpy(str(directory), (directory / _ASSETS).read_text())
+            native = pybind.scann_pybind.ScannNumpy(private, text)
         except RuntimeError as error:
-            raise ArtifactError(f"index: ScaNN cannot read {directory}: {error}") from error
-        item_num = np.load(directory / ITEM_NUM)
-        return cls(pybind.ScannSearcher(native), item_num, manifest.dim, manifest.mode, manifest.effort)
+            raise ArtifactError(f"index: ScaNN cannot read {name}: {error}") from error
+    return pybind.ScannSearcher(native)
+
+
+def _check_files(files: dict[str, bytes], n_items: int, name: str) -> None:
+    """Refuse what ScaNN does not check: a config that names files, and numbers out of range.
+
+    Raises:
+        ArtifactError: names the file.
+    """
+    if not _names_no_file(memoryview(files[_CONFIG])):
+        raise ArtifactError(f"index: {name}/{_CONFIG} is no config of ours, or names a file; train again")
+    hashed = parse_array(files[_HASHED], f"{name}/{_HASHED}")
+    if hashed.dtype != np.uint8 or hashed.ndim != 2 or len(hashed) != n_items:
+        raise ArtifactError(f"index: {name}/{_HASHED} has not one row of bytes for each of {n_items:,} items")
+    if _TOKENS in files:
+        tokens = parse_array(files[_TOKENS], f"{name}/{_TOKENS}")
+        is_whole = tokens.dtype.kind == "i" and tokens.shape == (n_items,)
+        if not is_whole or tokens.min() < 0 or tokens.max() >= _n_leaves(n_items):
+            raise ArtifactError(f"index: {name}/{_TOKENS} has not one of {_n_leaves(n_items)} leaves for each item")
+
+
+def _names_no_file(message: memoryview, depth: int = 0) -> bool:
+    """Whether all that a message spans are messages and the few texts that our configs have."""
+    if len(message) > 4096 or depth > 8:
+        return False
+    try:
+        spans = [value for _, wire, value in fields(message) if wire == BYTES and isinstance(value, memoryview)]
+    except ValueError:
+        return False
+    return all(bytes(span) in _TEXTS or (not _is_text(span) and _names_no_file(span, depth + 1)) for span in spans)
+
+
+def _is_text(span: memoryview) -> bool:
+    return len(span) > 0 and all(0x20 <= byte < 0x7F for byte in span)
 
 
 def pick_mode(n_items: int) -> Mode:

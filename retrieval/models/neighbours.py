@@ -10,13 +10,14 @@ import scipy  # its parts load when they are used
 from pydantic import Field
 
 from belfry.dataset.candidates import Candidates
-from belfry.dataset.errors import InputError
+from belfry.dataset.errors import ArtifactError, InputError
 from belfry.dataset.features import FeatureTables
 from belfry.dataset.history import history_bags, weighted_bag
 from belfry.dataset.interactions import Interactions, SeenItems, stretches
 from belfry.dataset.vocabulary import ItemNums, UserNums
 from belfry.layers.config import ModelConfig
 from belfry.layers.model import ArrayModel
+from belfry.layers.saved.files import ReadablePath
 from belfry.retrieval.dense import Scores, blocks, stack, top_candidates, top_of_few, top_sparse_candidates
 
 HalfLife = Annotated[
@@ -49,6 +50,18 @@ class NeighbourRetriever(ArrayModel[NeighbourConfigT]):
 
     # s as compressed rows: items scored by watched item j, and how much, are `start[j] : start[j + 1]` of the other two
     array_names = ("start", "scored", "weight")
+
+    @classmethod
+    def load(cls, directory: ReadablePath) -> Self:
+        """Raises ArtifactError: the rows lead out of the items, where SciPy would follow."""
+        model = super().load(directory)
+        start, scored, weight = (model.learned[name] for name in cls.array_names)
+        are_rows = start.ndim == scored.ndim == 1 and len(start) > 1 and start.dtype.kind == scored.dtype.kind == "i"
+        if not are_rows or start[0] != 0 or start[-1] != len(scored) or (np.diff(start) < 0).any():
+            raise ArtifactError(f"{directory}: {cls.array_names} are no rows of neighbours; train again")
+        if scored.shape != weight.shape or (len(scored) and (scored.min() < 0 or scored.max() >= len(start) - 1)):
+            raise ArtifactError(f"{directory}: {cls.array_names} name items that there are not; train again")
+        return model
 
     def check(self, history: Interactions, features: FeatureTables) -> None:
         """Refuse a half-life without an order.

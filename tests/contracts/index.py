@@ -67,9 +67,10 @@ class IndexPromises:
         assert not np.signbit(score).any()
 
     def test_save_and_load_keep_answers(self, tmp_path: Path) -> None:
-        index, queries = self.kind.build(embeddings(100), 2 * numbers(100)), embeddings(5, seed=1)
+        vectors, item_num, queries = embeddings(100), 2 * numbers(100), embeddings(5, seed=1)
+        index = self.kind.build(vectors, item_num)
         index.save(tmp_path / "index")
-        loaded = self.kind.load(tmp_path / "index")
+        loaded = self.kind.load(tmp_path / "index", vectors, item_num)
         assert (len(loaded), loaded.mode, loaded.is_exact) == (100, index.mode, index.is_exact)
         for kept, found in zip(index.search(queries, 10), loaded.search(queries, 10), strict=True):
             assert (kept == found).all()
@@ -78,7 +79,13 @@ class IndexPromises:
         index = self.kind.build(embeddings(9), numbers(9))
         index.save(tmp_path / "here")
         (tmp_path / "here").rename(tmp_path / "there")
-        assert len(self.kind.load(tmp_path / "there")) == 9
+        assert len(self.kind.load(tmp_path / "there", embeddings(9), numbers(9))) == 9
+
+    def test_other_vectors_than_those_it_was_built_of_are_refused(self, tmp_path: Path) -> None:
+        self.kind.build(embeddings(9), numbers(9)).save(tmp_path / "index")
+        for vectors in (embeddings(8), embeddings(9, dim=5)):
+            with pytest.raises(ArtifactError, match=r"is of 9 items of 8 dimensions, the vectors are \d of \d"):
+                self.kind.load(tmp_path / "index", vectors, numbers(len(vectors)))
 
     def test_saving_over_other_files_is_refused(self, tmp_path: Path) -> None:
         (tmp_path / "notes.txt").touch()

@@ -115,7 +115,9 @@ def test_a_newer_format_names_both_versions(run):
     refuse(run, f"format version {FORMAT_VERSION + 1}, this Belfry reads {FORMAT_VERSION}")
 
 
-@pytest.mark.parametrize("name", ["../x", "/etc/hostname", "a/../../x", "a\\b", "./a", "a//b", "", "manifest.json"])
+@pytest.mark.parametrize(
+    "name", ["../x", "/etc/hostname", "a/../../x", "a\\b", "./a", "a//b", "", "manifest.json", ".DS_Store", "x" * 10**5]
+)
 def test_file_names_that_leave_the_folder(run, name):
     edit_manifest(run, lambda content: content["files"].update({name: {"sha256": "0", "size": 1}}))
     refuse(run, "files: .*is not a plain path inside the run folder")
@@ -167,23 +169,71 @@ def test_links_inside_a_run(run, tmp_path, name):
     aside = tmp_path / "aside"
     (run / name).rename(aside)
     (run / name).symlink_to(aside)
-    refuse(run, rf"'{name}' is a link or a device")
+    refuse(run, rf"'{name}' is a link, and a run holds plain files; put what it leads to in its place")
 
 
 def test_links_and_devices_instead_of_files(run, tmp_path):
     os.mkfifo(run / "pipe")
-    refuse(run, "'pipe' is a link or a device")
+    refuse(run, "'pipe' is a pipe or a device")
     (run / "pipe").unlink()
-
-    run.rename(tmp_path / "aside")
-    run.symlink_to(tmp_path / "aside")
-    with pytest.raises(ArtifactError, match="no whole run of that name"):
-        open_run(tmp_path)
 
     (tmp_path / "current").rename(tmp_path / "elsewhere")
     (tmp_path / "current").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(ArtifactError, match="current: not a plain file"):
+    with pytest.raises(ArtifactError, match="current: is a link; write the name of a run beside it into a file"):
         open_run(tmp_path)
+
+
+def test_a_link_to_a_run_is_opened_by_what_it_leads_to(run, tmp_path):
+    run.rename(tmp_path / "aside")
+    run.symlink_to(tmp_path / "aside")
+    for path in (tmp_path, run):
+        assert open_run(path).name == run.name
+
+    other = publish_files(tmp_path / "elsewhere", vectors=b"other")
+    (tmp_path / "current").write_text(f"{run.name}\n")
+    run.unlink()
+    run.symlink_to(other)
+    with pytest.raises(ArtifactError, match=f"run {run.name}: its manifest is that of run {other.name}"):
+        open_run(tmp_path)
+    run.unlink()
+    run.symlink_to(tmp_path / "nowhere")
+    with pytest.raises(ArtifactError, match="it is a link that leads to no run"):
+        open_run(tmp_path)
+
+
+LITTER = [
+    ".DS_Store",
+    ".nfs000001",
+    ".ipynb_checkpoints/x-checkpoint.json",
+    "index/.hidden.npy",
+    "Thumbs.db",
+    "index/desktop.ini",
+    "@eaDir/x.png",
+]
+
+
+@pytest.mark.parametrize("name", LITTER)
+def test_what_file_managers_leave_is_ignored_with_a_line(run, name, caplog):
+    (run / name).parent.mkdir(exist_ok=True)
+    (run / name).write_bytes(b"x")
+    opened = open_run(run)
+    assert f"{run}: 1 file(s) ('{name.partition('/x')[0]}') ignored, as no part of a run" in caplog.text
+    with pytest.raises(ArtifactError, match="holds no"):
+        opened.path(name)
+
+
+def test_litter_is_not_followed(run, tmp_path):
+    (run / ".link").symlink_to(tmp_path / "nowhere")
+    (run / ".folder").symlink_to(tmp_path)
+    os.mkfifo(run / ".pipe")
+    open_run(run)
+
+
+@pytest.mark.parametrize("name", ["history.parquet~", "copy of vectors.npy", "_new", "index/scann_docids.pkl", "x/y"])
+def test_what_could_be_a_part_stays_refused(run, name):
+    (run / name).parent.mkdir(exist_ok=True)
+    (run / name).write_bytes(b"x")
+    refuse(run, r"1 file\(s\) .* unexpected, not in its manifest; remove what does not belong there")
 
 
 def test_what_is_no_run_at_all(tmp_path):
@@ -201,6 +251,6 @@ def test_what_may_not_be_read(run, monkeypatch):
     def refuse_to_open(path, *arguments, **options):
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr(Path, "open", refuse_to_open)
+    monkeypatch.setattr(os, "open", refuse_to_open)
     with pytest.raises(ArtifactError, match=r"cannot be read \(Permission denied\)"):
         open_run(run)

@@ -146,5 +146,5 @@ def test_a_run_stays_open_while_others_are_published(tmp_path):
     run = open_run(publish_here(tmp_path))
     assert start_publisher(tmp_path).wait() == 0
     assert current_run(tmp_path) != run.folder
-    assert run.path("file").read_text() == "x"
+    assert run.path("file").read_bytes() == b"x"
     assert open_run(run.folder).name == run.name

@@ -1,4 +1,7 @@
 import builtins
+import hashlib
+import io
+import json
 import logging
 import pickle
 import subprocess
@@ -11,10 +14,11 @@ import pytest
 
 from belfry.dataset.errors import ArtifactError, InputError
 from belfry.retrieval.index import choose, scann
+from belfry.retrieval.index.base import CandidateIndex
 from belfry.retrieval.index.choose import build_index, load_index
 from belfry.retrieval.index.config import IndexConfig
 from belfry.retrieval.index.exact import ExactIndex
-from belfry.retrieval.index.files import read_manifest, write_manifest
+from belfry.retrieval.index.files import read_manifest
 from belfry.retrieval.index.measure import measure_index
 from belfry.retrieval.index.scann import ScannIndex, scann_problem
 from tests.contracts.index import IndexPromises, embeddings, numbers
@@ -106,7 +110,7 @@ def test_an_index_looks_as_hard_as_its_target_asks_for(
     efforts = []
     for target in (0.5, 0.9, 0.99):
         build_index(vectors, numbers(4000), IndexConfig(recall_target=target), queries).save(tmp_path / f"{target}")
-        index = load_index(tmp_path / f"{target}")
+        index = load_index(tmp_path / f"{target}", vectors, numbers(4000))
         assert measure_index(index, exact, queries, 200).recall >= target
         effort = read_manifest(tmp_path / f"{target}").effort
         efforts.append((effort.leaves, effort.rescored_per_result))
@@ -123,33 +127,98 @@ def test_degenerate_vectors_survive_a_tree(monkeypatch: pytest.MonkeyPatch) -> N
         assert sorted(item_num[0]) == list(range(1, len(vectors) + 1))
 
 
-def saved(kind: str, directory: Path, n_items: int = 50) -> Path:
-    build_index(embeddings(n_items), numbers(n_items), IndexConfig(kind=kind), embeddings(5)).save(directory)
+N_SAVED = 120
+VECTORS = embeddings(N_SAVED)
+
+
+def saved(kind: str, directory: Path) -> Path:
+    build_index(VECTORS, numbers(N_SAVED), IndexConfig(kind=kind), embeddings(5)).save(directory)
     return directory
+
+
+def load(directory: Path) -> CandidateIndex:
+    return load_index(directory, VECTORS, numbers(N_SAVED))
 
 
 KINDS = ["exact", pytest.param("scann", marks=needs_scann)]
 
 
+@pytest.fixture
+def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of an index that only ScaNN can make."""
+    monkeypatch.setattr(scann, "QUANTISED_FROM", 50)
+    monkeypatch.setattr(scann, "TREE_FROM", 100)
+    return saved("scann", tmp_path / "tree")
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_load_index_knows_the_kind(kind: str, tmp_path: Path) -> None:
-    assert type(load_index(saved(kind, tmp_path / "index"))) is (ExactIndex if kind == "exact" else ScannIndex)
+    assert type(load(saved(kind, tmp_path / "index"))) is (ExactIndex if kind == "exact" else ScannIndex)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_each_file_deleted_or_cut_is_refused_by_name(kind: str, tmp_path: Path) -> None:
-    directory = saved(kind, tmp_path / "index")
-    for path in sorted(directory.iterdir()):
+def test_vectors_are_not_written_again(kind: str, tmp_path: Path) -> None:
+    assert [path.name for path in saved(kind, tmp_path / "index").iterdir()] == ["index.json"]
+
+
+@needs_scann
+def test_each_file_deleted_or_cut_is_refused_by_name(tree: Path) -> None:
+    paths = sorted(tree.iterdir())
+    assert [path.name for path in paths] == [
+        "ah_codebook.pb",
+        "datapoint_to_token.npy",
+        "hashed_dataset.npy",
+        "index.json",
+        "scann_config.pb",
+        "serialized_partitioner.pb",
+    ]
+    for path in paths:
         content = path.read_bytes()
         path.unlink()
         with pytest.raises(ArtifactError, match=rf"{path.name} is missing; build the index again"):
-            load_index(directory)
+            load(tree)
         for damaged in (content[: len(content) // 2], b"", content[:-1] + bytes([content[-1] ^ 1])):
             path.write_bytes(damaged)
-            with pytest.raises(ArtifactError, match=rf"{path.name} is damaged"):
-                load_index(directory)
+            with pytest.raises(ArtifactError, match=rf"{path.name}(: Invalid JSON| is damaged)"):
+                load(tree)
         path.write_bytes(content)
-    load_index(directory)
+    load(tree)
+
+
+def reseal(directory: Path, name: str, content: bytes) -> None:
+    """Write content with whole hashes, as an attacker would."""
+    (directory / name).write_bytes(content)
+    manifest = json.loads((directory / "index.json").read_text())
+    manifest["hashes"][name] = hashlib.sha256(content).hexdigest()
+    (directory / "index.json").write_text(json.dumps(manifest))
+
+
+def npy(array: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    np.save(file, array)
+    return file.getvalue()
+
+
+@needs_scann
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("scann_config.pb", b"\x0a\x0b/etc/passwd"),
+        ("scann_config.pb", b"\x12\x06\x0a\x04file"),
+        ("scann_config.pb", b"\xff" * 9),
+        ("datapoint_to_token.npy", npy(np.full(N_SAVED, 1 << 30, np.int32))),
+        ("datapoint_to_token.npy", npy(np.full(N_SAVED, -1, np.int32))),
+        ("datapoint_to_token.npy", npy(np.zeros(3, np.int32))),
+        ("hashed_dataset.npy", npy(np.zeros((3, 3), np.uint8))),
+        ("hashed_dataset.npy", b"no array"),
+        ("serialized_partitioner.pb", b"\xff" * 99),
+        ("ah_codebook.pb", b"\xff" * 99),
+    ],
+)
+def test_hostile_content_with_whole_hashes_is_refused(tree: Path, name: str, content: bytes) -> None:
+    reseal(tree, name, content)
+    with pytest.raises(ArtifactError, match=r"tree"):
+        load(tree)
 
 
 class Payload:
@@ -161,36 +230,27 @@ class Payload:
 
 
 @needs_scann
-def test_a_pickle_in_the_folder_is_refused_and_not_run(tmp_path: Path) -> None:
-    directory, canary = saved("scann", tmp_path / "index"), tmp_path / "canary"
-    (directory / "scann_docids.pkl").write_bytes(pickle.dumps(Payload(canary)))
-    with pytest.raises(ArtifactError, match=r"scann_docids\.pkl is no file of an index; remove it"):
-        load_index(directory)
-    (directory / "index.json").unlink()
-    write_manifest(directory, kind="scann", mode="brute_force", n_items=50, dim=8)
-    with pytest.raises(ArtifactError, match=r"holds kind 'scann' with .*scann_docids\.pkl"):
-        load_index(directory)
+def test_files_of_others_are_never_opened(tree: Path, tmp_path: Path) -> None:
+    canary, elsewhere = tmp_path / "canary", tmp_path / "dataset.npy"
+    (tree / "scann_docids.pkl").write_bytes(pickle.dumps(Payload(canary)))
+    (tree / "scann_assets.pbtxt").write_text(f'assets {{ asset_type: DATASET_NPY asset_path: "{elsewhere}" }}')
+    load(tree)
     assert not canary.exists()
-
-
-def test_a_link_is_refused(tmp_path: Path) -> None:
-    directory = saved("exact", tmp_path / "index")
-    (directory / "vectors.npy").rename(tmp_path / "vectors.npy")
-    (directory / "vectors.npy").symlink_to(tmp_path / "vectors.npy")
-    with pytest.raises(ArtifactError, match=r"vectors\.npy is no plain file"):
-        load_index(directory)
+    reseal(tree, "scann_docids.pkl", b"")
+    with pytest.raises(ArtifactError, match=r"holds .*scann_docids\.pkl"):
+        load(tree)
 
 
 @needs_scann
 def test_without_scann_its_index_is_searched_exactly(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    tree: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    directory = saved("scann", tmp_path / "index")
-    wanted = load_index(directory).search(embeddings(3, seed=1), 5)[0]
+    queries = embeddings(3, seed=1)
+    wanted = ExactIndex.build(VECTORS, numbers(N_SAVED)).search(queries, 5)[0]
     monkeypatch.setattr(choose, "scann_problem", lambda: "scann is not installed")
-    index = load_index(directory)
+    index = load(tree)
     assert isinstance(index, ExactIndex)
-    assert (index.search(embeddings(3, seed=1), 5)[0] == wanted).all()
+    assert (index.search(queries, 5)[0] == wanted).all()
     assert "exact index instead of ScaNN: scann is not installed" in caplog.text
 
 

@@ -47,8 +47,8 @@ def test_a_published_run_opens_by_either_folder(tmp_path):
         assert run.manifest.config == INFO.config
         assert run.manifest.notes == {"gate": {"kept": True, "ndcg": None}}
         assert set(run.manifest.files) == {"index/vectors.npy", "weights.bin"}
-        assert run.path("index/vectors.npy").read_text() == "x"
-        assert run.path("index").is_dir()
+        assert run.path("index/vectors.npy").read_bytes() == b"x"
+        assert (run.path("index") / "vectors.npy").exists()
 
 
 def test_nothing_but_the_run_is_left(tmp_path):
@@ -67,7 +67,7 @@ def test_current_moves_to_the_last_published_and_keeps_the_earlier(tmp_path):
     first, second = publish_text(tmp_path, "first"), publish_text(tmp_path, "second")
     assert first != second
     assert current_run(tmp_path) == second
-    assert open_run(first).path("index/vectors.npy").read_text() == "first"
+    assert open_run(first).path("index/vectors.npy").read_bytes() == b"first"
 
 
 def test_equal_content_published_twice_gives_two_names_whatever_the_clock_says(tmp_path, monkeypatch):
@@ -128,11 +128,14 @@ def test_a_publisher_inside_another_does_not_disturb_it(tmp_path):
         (outer.folder / "file").write_text("outer")
         inner = publish_text(tmp_path, "inner")
         assert current_run(tmp_path) == inner
-    assert open_run(tmp_path).path("file").read_text() == "outer"
+    assert open_run(tmp_path).path("file").read_bytes() == b"outer"
 
 
 def test_a_writer_that_leaves_a_link_publishes_nothing(tmp_path):
-    with pytest.raises(ArtifactError, match="'link' is a link or a device"), publish(tmp_path, INFO) as writer:
+    with (
+        pytest.raises(ArtifactError, match="'link' is a link, and a run"),
+        publish(tmp_path, INFO) as writer,
+    ):
         (writer.folder / "link").symlink_to("/etc/hostname")
     assert names_in(tmp_path) == {".lock"}
 

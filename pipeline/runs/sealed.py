@@ -1,0 +1,126 @@
+"""SealedPath: files of a run, read once and checked as they are read, so that what is used is what was published."""
+
+import hashlib
+import os
+import stat
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import BinaryIO
+
+from belfry.dataset.errors import ArtifactError
+from belfry.pipeline.runs.manifest import REMEDY, FileEntry, Manifest
+
+# Waits for nobody at the other end of a pipe; and follows no link, though its content would have to be the published.
+_READING = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+
+
+@contextmanager
+def explain_unreadable() -> Iterator[None]:
+    """Turn the system's refusal to read into words."""
+    try:
+        yield
+    except OSError as error:
+        raise ArtifactError(f"{error.filename}: cannot be read ({error.strerror}); mend that") from error
+
+
+@dataclass(frozen=True)
+class SealedFiles:
+    """The files that a manifest lists, below `folder`."""
+
+    folder: Path
+    manifest: Manifest
+    checked: list[str] = field(default_factory=list, compare=False)  # those that were found whole, in this order
+    _kept: dict[str, bytes] = field(default_factory=dict, compare=False)  # hash -> content that more than one file has
+
+    def read(self, relative: str) -> bytes:
+        """The content of a file; files of equal content, such as a table of two models, are in memory once.
+
+        Raises:
+            ArtifactError: the manifest has no such file, or the file is not as it was published.
+        """
+        published = self.manifest.files.get(relative)
+        if published is not None and published.sha256 in self._kept:
+            return self._kept[published.sha256]
+        if published is None:
+            raise ArtifactError(f"run {self.manifest.name}: holds no {relative!r}; it is of another kind, train again")
+        with explain_unreadable(), os.fdopen(_open(self.folder / relative), "rb") as file:
+            # A file of another size is refused, so it need not be in memory, nor can its size be a trap.
+            content = file.read(published.size + 1) if _size(file) == published.size else None
+            digest = hashlib.file_digest(file, "sha256") if content is None else hashlib.sha256(content)
+            found = FileEntry(sha256=digest.hexdigest(), size=file.tell())
+        self._compare(relative, found)
+        assert content is not None  # its size is right
+        if self._n_files[published.sha256] > 1:
+            self._kept[published.sha256] = content
+        return content
+
+    def check_unread(self) -> None:
+        """Check every file that nobody has read; after that, reading is done.
+
+        Raises:
+            ArtifactError: one is not as it was published.
+        """
+        for relative in self.manifest.files.keys() - set(self.checked):
+            with explain_unreadable():
+                found = file_entry(self.folder / relative)
+            self._compare(relative, found)
+        self._kept.clear()
+
+    @cached_property
+    def _n_files(self) -> Counter[str]:
+        """Of each hash."""
+        return Counter(entry.sha256 for entry in self.manifest.files.values())
+
+    def _compare(self, relative: str, found: FileEntry) -> None:
+        published = self.manifest.files[relative]
+        if found != published:
+            raise ArtifactError(
+                f"run {self.manifest.name}: file {relative!r} has {found.size:,} bytes and SHA-256 {found.sha256}, "
+                f"published were {published.size:,} bytes and {published.sha256}; {REMEDY}"
+            )
+        self.checked.append(relative)
+
+
+@dataclass(frozen=True)
+class SealedPath:
+    """A file or a folder of a run, to read from as from a `pathlib.Path`; a `ReadablePath`."""
+
+    files: SealedFiles
+    relative: str = ""  # POSIX path inside the run
+
+    def __truediv__(self, name: str, /) -> "SealedPath":
+        return SealedPath(self.files, f"{self.relative}/{name}" if self.relative else name)
+
+    def __str__(self) -> str:
+        return str(self.files.folder / self.relative)
+
+    def read_bytes(self) -> bytes:
+        """Raises ArtifactError: as `SealedFiles.read`."""
+        return self.files.read(self.relative)
+
+    def exists(self) -> bool:
+        """Whether the manifest lists such a file."""
+        return self.relative in self.files.manifest.files
+
+
+def file_entry(path: Path) -> FileEntry:
+    """Size and hash of a file, which need not fit into memory."""
+    with os.fdopen(_open(path), "rb") as file:
+        digest = hashlib.file_digest(file, "sha256")
+        return FileEntry(sha256=digest.hexdigest(), size=file.tell())
+
+
+def _open(path: Path) -> int:
+    descriptor = os.open(path, _READING)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise ArtifactError(f"{path}: is no plain file; {REMEDY}")
+    return descriptor
+
+
+def _size(file: BinaryIO) -> int:
+    return os.fstat(file.fileno()).st_size
