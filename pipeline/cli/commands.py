@@ -129,7 +129,7 @@ def train(
 
 @app.command()
 def recommend(
-    users: Annotated[list[str], typer.Argument(help="user ids")],
+    users: Annotated[list[str], typer.Argument(help="user ids; ids below zero after --, as in: recommend -- -5")],
     n: ListLength = 10,
     repeats: Repeats = None,
     allow_seen: AllowSeen = False,
@@ -143,7 +143,7 @@ def recommend(
 
     recommender, rule = Recommender.load(artifacts), repeats_of(repeats, allow_seen)
     for text in users:
-        user = recommender.users.parse(text)
+        user = recommender.user_ids.parse(text)
         results = recommender.recommend(user, n, repeats=rule, strict=strict, explain=explain)
         _print(lines_of_list(text, results))
     if explain:

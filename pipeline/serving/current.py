@@ -1,7 +1,7 @@
 """`recommend`: answers from the run that is current, which is loaded once."""
 
 import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 from belfry.dataset.history import Repeats
@@ -20,11 +20,11 @@ def recommend(
     n: int = 10,
     *,
     artifacts: PathLike | None = None,
-    history: Sequence[Id] = (),
+    history: Iterable[Id] = (),
     exclude_seen: bool | None = None,
     repeats: Repeats | None = None,
-    exclude: Collection[Id] = (),
-    only: Collection[Id] | None = None,
+    exclude: Iterable[Id] = (),
+    only: Iterable[Id] | None = None,
     strict: bool = False,
     explain: bool = False,
 ) -> list[Recommendation]:
