@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from belfry.pipeline.cli.console import errors_as_exit_codes
+from belfry.dataset.errors import printable
+from belfry.pipeline.cli.main import main as main  # the name that installed scripts ask for
 from belfry.pipeline.cli.options import AllowSeen, Repeats, repeats_of
 
 if TYPE_CHECKING:
@@ -219,7 +220,7 @@ def evaluate(
         folder = out or Path(f"{name}.evaluation")
         save_report(report, folder)
     show_report(report)
-    typer.echo(f"written to {folder}")
+    _print([f"written to {folder}"])
 
 
 @app.command()
@@ -281,9 +282,9 @@ def compare(
     for challenger in found.challengers:
         verdict = challenger.verdict
         _print([f"{challenger.name}: {verdict.outcome}", verdict.headline, verdict.size, verdict.uncertainty])
-        typer.echo(f"{verdict.next_step}\n")
+        _print([verdict.next_step, ""])
     _print(f"note: {note}" for note in found.verification.notes)
-    typer.echo(f"written to {out / PAGE}")
+    _print([f"written to {out / PAGE}"])
 
 
 @app.command()
@@ -295,19 +296,13 @@ def doctor() -> None:
     width = max(len(check.name) for check in checks)
     for check in checks:
         remedy = f" -> {check.remedy}" if check.remedy else ""
-        typer.echo(f"{check.status:4}  {check.name:{width}}  {check.found}{remedy}")
+        _print([f"{check.status:4}  {check.name:{width}}  {check.found}{remedy}"])
     raise typer.Exit(exit_code(checks))
-
-
-def main() -> None:
-    """Entry point: every failure ends in one message and an exit code."""
-    with errors_as_exit_codes():
-        app()
 
 
 def _print(lines: Iterable[str]) -> None:
     for line in lines:
-        typer.echo(line)
+        typer.echo(printable(line))
 
 
 def _runs_of_training(text: str) -> str | list[str]:
@@ -318,24 +313,20 @@ def _runs_of_training(text: str) -> str | list[str]:
 @contextmanager
 def _log_and_bars(quiet: bool, verbose: bool) -> Iterator["Progress"]:
     """The log and progress bars with the time left, both on stderr."""
-    import logging
+    from belfry.pipeline.cli.console import log_to_stderr, on_bars, progress, quiet_libraries
 
-    from belfry.pipeline.cli.console import on_bars, progress
-
-    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(message)s")
-    with progress(quiet=quiet or verbose) as bars:
+    log_to_stderr(verbose=verbose)
+    with quiet_libraries(quiet), progress(quiet=quiet or verbose) as bars:
         yield on_bars(bars)
 
 
 @contextmanager
 def _log_and_one_bar(quiet: bool, verbose: bool) -> Iterator["Work"]:
     """The log, and one bar for the whole of a job in steps, both on stderr."""
-    import logging
-
-    from belfry.pipeline.cli.console import one_bar
+    from belfry.pipeline.cli.console import log_to_stderr, one_bar, quiet_libraries
     from belfry.pipeline.progress import Work
 
     work = Work()
-    with one_bar(work, quiet=quiet or verbose):  # first, so that the log writes above the bar
-        logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(message)s")
+    log_to_stderr(verbose=verbose)
+    with quiet_libraries(quiet), one_bar(work, quiet=quiet or verbose):
         yield work

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from belfry.dataset import columns
+from belfry.dataset.errors import printable
 from belfry.dataset.folds import Holdout
 from belfry.dataset.history import Repeats
 from belfry.dataset.interactions import Interactions
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 TABLES = "recommendations"  # folder beside the runs
 N_EXAMPLES = 3
+LONGEST_TITLE = 100  # signs of one in an example
 EVALUATION, TABLE = "evaluation", "recommendation table"  # stages of the work
 
 
@@ -49,7 +51,7 @@ class MainJob:
         for row in self.examples.to_pylist():
             if row[columns.RANK] == 1:
                 lines += ["", f"user {row[columns.USER_ID]}"]
-            lines.append(f"{row[columns.RANK]:4}  {row[columns.TITLE]}")
+            lines.append(f"{row[columns.RANK]:4}  {printable(row[columns.TITLE], LONGEST_TITLE)}")
         return [
             *lines,
             "",

@@ -59,8 +59,8 @@ def publish(artifacts: Path, info: RunInfo) -> Iterator[RunWriter]:
     with ExitStack() as stack, explain_full_disk(artifacts):
         with wait_and_hold(artifacts / _PUBLISHING):
             _remove_dead(artifacts)
-            aside = Path(tempfile.mkdtemp(prefix=_WRITING, dir=artifacts))
-            stack.callback(shutil.rmtree, aside, ignore_errors=True)
+            folder = tempfile.TemporaryDirectory(prefix=_WRITING, dir=artifacts, ignore_cleanup_errors=True)
+            aside = Path(stack.enter_context(folder))
             stack.enter_context(hold(aside / _ALIVE))
         writer = RunWriter(aside / "run")
         writer.folder.mkdir()

@@ -303,7 +303,9 @@ def test_an_unknown_user_under_strict(belfry: Callable[..., Done], tiny_run: Pat
 def test_an_id_of_another_type(belfry: Callable[..., Done], tiny_run: Path) -> None:
     for text in ("anna", "1_001", "01001", "+1001"):
         done = belfry("recommend", text, "--artifacts", tiny_run)
-        assert_refused(done, f"id '{text}': the ids of run {tiny_run.name} are whole numbers (int64), written as in a CSV")
+        assert_refused(
+            done, f"id '{text}': the ids of run {tiny_run.name} are whole numbers (int64), written as in a CSV"
+        )
 
 
 def test_a_negative_id(belfry: Callable[..., Done], tiny_run: Path) -> None:

@@ -16,7 +16,8 @@ import pytest
 from belfry import compare
 from belfry.dataset.errors import InputError
 from belfry.evaluation.reports.pages.json import from_json, json_schema, to_json
-from belfry.pipeline.cli.commands import main
+from belfry.pipeline.cli.commands import app
+from belfry.pipeline.cli.console import errors_as_exit_codes
 from tests.ab_tables import make_ab_tables
 
 
@@ -39,8 +40,8 @@ def run(monkeypatch, capfd):
 
     def call(*arguments: object) -> tuple[int, str]:
         monkeypatch.setattr("sys.argv", ["belfry", "compare", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            main()
+        with pytest.raises(SystemExit) as stop, errors_as_exit_codes():
+            app()
         said = capfd.readouterr()
         return int(stop.value.code or 0), said.out + said.err
 
