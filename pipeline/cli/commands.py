@@ -195,6 +195,7 @@ def evaluate(
     """Metrics by stage, beside popularity and ItemKNN; or, with --recommendations, those of any table."""
     from belfry.pipeline.cli.formatting import show_report
     from belfry.pipeline.jobs.evaluate import evaluate_published, evaluate_table, save_report
+    from belfry.pipeline.runs.disk import check_writable
 
     rule = repeats_of(repeats, allow_seen)
     if recommendations is None:
@@ -205,6 +206,8 @@ def evaluate(
         raise typer.BadParameter("--recommendations needs --train: what was known before, and must not come back")
     else:
         name, split = recommendations.name, test.name
+        folder = out or Path(f"{name}.evaluation")
+        check_writable(folder, remedy="name another folder with --out")
         report = evaluate_table(
             recommendations,
             train,
@@ -217,7 +220,6 @@ def evaluate(
             repeats=rule,
             seed=seed,
         )
-        folder = out or Path(f"{name}.evaluation")
         save_report(report, folder)
     show_report(report)
     _print([f"written to {folder}"])
@@ -313,7 +315,8 @@ def _runs_of_training(text: str) -> str | list[str]:
 @contextmanager
 def _log_and_bars(quiet: bool, verbose: bool) -> Iterator["Progress"]:
     """The log and progress bars with the time left, both on stderr."""
-    from belfry.pipeline.cli.console import log_to_stderr, on_bars, progress, quiet_libraries
+    from belfry.pipeline.cli.console import on_bars, progress
+    from belfry.pipeline.cli.log import log_to_stderr, quiet_libraries
 
     log_to_stderr(verbose=verbose)
     with quiet_libraries(quiet), progress(quiet=quiet or verbose) as bars:
@@ -323,7 +326,8 @@ def _log_and_bars(quiet: bool, verbose: bool) -> Iterator["Progress"]:
 @contextmanager
 def _log_and_one_bar(quiet: bool, verbose: bool) -> Iterator["Work"]:
     """The log, and one bar for the whole of a job in steps, both on stderr."""
-    from belfry.pipeline.cli.console import log_to_stderr, one_bar, quiet_libraries
+    from belfry.pipeline.cli.console import one_bar
+    from belfry.pipeline.cli.log import log_to_stderr, quiet_libraries
     from belfry.pipeline.progress import Work
 
     work = Work()

@@ -1,19 +1,17 @@
-"""How the verbs talk to a terminal: progress on stderr, errors as one message and an exit code."""
+"""How the verbs talk to a terminal: progress on stderr, errors as one message and an exit code.
 
-import logging
+Imports little: signals are met from here on, and whatever is imported before could be hit by one.
+"""
+
 import os
-import platform
 import signal
 import sys
-import tempfile
-import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NoReturn
 
 from belfry.dataset.errors import BelfryError, InputError, printable
 from belfry.pipeline.cli.signals import end_process, interrupts
-from belfry.pipeline.progress import STEP_NOTE
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -164,6 +162,8 @@ def _in_a_line(error: BaseException) -> str:
 
 def _doing(error: BaseException) -> str:
     """The verb, and the step of its work where one failed."""
+    from belfry.pipeline.progress import STEP_NOTE
+
     verb = " ".join(["belfry", *sys.argv[1:2]])
     steps = [note for note in getattr(error, "__notes__", ()) if note.startswith(STEP_NOTE)]
     return ", ".join([f"in {printable(verb, LONGEST_CAUSE)}", *steps])
@@ -171,6 +171,10 @@ def _doing(error: BaseException) -> str:
 
 def _reported(error: BaseException) -> str:
     """What to do about a defect; all that is known of it is written to a file."""
+    import platform
+    import tempfile
+    import traceback
+
     about = (f"{' '.join(map(repr, sys.argv))}", f"Python {sys.version} on {platform.platform()}")
     text = "\n".join((*about, "", "".join(traceback.format_exception(error))))
     try:
@@ -185,50 +189,9 @@ def _reported(error: BaseException) -> str:
 
 def _stop(message: str, code: int) -> NoReturn:
     if os.environ.get("BELFRY_DEBUG", "0") not in ("", "0"):
+        import traceback
+
         traceback.print_exc()
     lines = [printable(line) for line in message.split("\n")]
     sys.stderr.write("\n".join(["belfry: " + lines[0], *lines[1:], ""]))
     raise SystemExit(code) from None
-
-
-class _StderrHandler(logging.Handler):
-    """Lines of a log that steer no terminal, on what is standard error at the time: above progress bars, if any."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        try:
-            sys.stderr.write("".join(f"{printable(line)}\n" for line in self.format(record).split("\n")))
-        except Exception:
-            self.handleError(record)
-
-
-def log_to_stderr(*, verbose: bool) -> None:
-    """Warnings, and with `verbose` every step."""
-    level = logging.INFO if verbose else logging.WARNING
-    logging.basicConfig(level=level, format="%(message)s", handlers=[_StderrHandler()])
-
-
-@contextmanager
-def quiet_libraries(quiet: bool = True) -> Iterator[None]:
-    """Nothing that libraries write to the process's standard error reaches it, where `quiet`; what Python writes does.
-
-    ScaNN and TensorFlow log from C++, past every setting of Python's.
-    """
-    try:
-        descriptor = os.dup(2) if quiet and sys.stderr.fileno() == 2 else None
-    except (OSError, ValueError):  # a stream that is no file
-        descriptor = None
-    if descriptor is None:
-        yield
-        return
-    ours, before = os.fdopen(descriptor, "w", buffering=1, errors="backslashreplace"), sys.stderr
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    sys.stderr = ours
-    os.dup2(nowhere, 2)
-    os.close(nowhere)
-    try:
-        yield
-    finally:
-        ours.flush()
-        os.dup2(descriptor, 2)
-        sys.stderr = before
-        ours.close()

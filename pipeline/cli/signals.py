@@ -7,7 +7,6 @@ was dropped once more, and ends the process where the main thread has not come t
 
 import gc
 import os
-import shutil
 import signal
 import sys
 import threading
@@ -15,8 +14,6 @@ import time
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from types import FrameType
 from typing import NoReturn
 
@@ -138,12 +135,15 @@ def _remove_temporary_folders() -> None:
     Each is moved away first, in one step: a run that another thread is about to publish from it is moved whole or not
     at all.
     """
-    folders = [one for one in gc.get_objects() if type(one) is TemporaryDirectory]
-    for folder in (Path(one.name) for one in folders):
-        aside = folder.with_name(f"{folder.name}.stopped")
-        with suppress(OSError):
-            folder.rename(aside)
-            shutil.rmtree(aside, ignore_errors=True)
+    tempfile, shutil = sys.modules.get("tempfile"), sys.modules.get("shutil")
+    if tempfile is None or shutil is None:  # so there are none; and an import could wait for the main thread
+        return
+    for one in gc.get_objects():
+        if type(one) is getattr(tempfile, "TemporaryDirectory", None):
+            aside = f"{one.name}.stopped"
+            with suppress(OSError):
+                os.rename(one.name, aside)  # noqa: PTH104
+                shutil.rmtree(aside, ignore_errors=True)
 
 
 _send_to_main_thread: Callable[[int], None]

@@ -27,7 +27,7 @@ from belfry.evaluation.table_lists import TableLists
 from belfry.pipeline.jobs.compared_data import read_compare_data, read_log
 from belfry.pipeline.jobs.compared_systems import Opened, common_repeats, open_system
 from belfry.pipeline.progress import Progress, silent
-from belfry.pipeline.runs.disk import check_writable, explain_full_disk, write_together
+from belfry.pipeline.runs.disk import check_writable, explain_failed_writes, write_together
 from belfry.pipeline.runs.versions import COMPARING, installed_versions
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def compare(
         if folder is not None:
             check_writable(folder)
             folder.mkdir(exist_ok=True)
-            stack.enter_context(explain_full_disk(folder))
+            stack.enter_context(explain_failed_writes(folder))
         work = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=folder, prefix=".comparing-")))
         wanted = _Wanted.of(primary, cutoffs, guardrails)
         opened = _named(

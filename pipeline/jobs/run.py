@@ -80,7 +80,10 @@ def run_main_job(
     The models see the train part only, so that the evaluation is honest about the very lists in the table; `belfry
     train` learns from everything.
     """
+    tables = artifacts / TABLES
     check_writable(artifacts)
+    if artifacts.exists():
+        check_writable(tables)
     work = work or Work()
     work.expect(EVALUATION)
     work.expect(TABLE)
@@ -119,7 +122,6 @@ def run_main_job(
     )
     with work.step(TABLE):
         recommender = Recommender.load(published)
-        tables = artifacts / TABLES
         tables.mkdir(exist_ok=True)
         table = write_batch(recommender, tables / published.name, n=n, progress=partial(work.report, TABLE))
     return MainJob(published, table, reports[0], _examples(recommender, n))

@@ -18,7 +18,7 @@ from pathlib import Path
 from pydantic import JsonValue
 
 from belfry.dataset.errors import InputError
-from belfry.pipeline.runs.disk import check_writable, explain_full_disk, sync
+from belfry.pipeline.runs.disk import check_writable, explain_failed_writes, sync
 from belfry.pipeline.runs.files import file_entry, list_files
 from belfry.pipeline.runs.gate import NOT_EVALUATED, Gate
 from belfry.pipeline.runs.lock import hold, wait_and_hold
@@ -56,7 +56,7 @@ def publish(artifacts: Path, info: RunInfo) -> Iterator[RunWriter]:
         )
     check_writable(artifacts)
     artifacts.mkdir(exist_ok=True)
-    with ExitStack() as stack, explain_full_disk(artifacts):
+    with ExitStack() as stack, explain_failed_writes(artifacts):
         with wait_and_hold(artifacts / _PUBLISHING):
             _remove_dead(artifacts)
             folder = tempfile.TemporaryDirectory(prefix=_WRITING, dir=artifacts, ignore_cleanup_errors=True)

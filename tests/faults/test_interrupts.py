@@ -19,7 +19,6 @@ from belfry.pipeline.runs.reader import open_run
 
 ROOT = Path(__file__).parents[2]
 LIMIT_S = 5.0
-FIRST_S = 0.3  # before that Python itself starts, and a signal ends it as it ends any program
 STOPPED = "belfry: stopped; nothing is half published and what was published before stays; run it again to go on\n"
 TRAIN = ["--quiet", "--set", "retrieval.epochs=2", "--set", "folds=2"]
 LIGHT = ["--quiet", "--set", "retrieval.kind=pure_svd", "--set", "ranker=none", "--set", "sources=[]"]
@@ -50,6 +49,19 @@ def start(arguments: list[object]) -> "subprocess.Popen[str]":
     )
 
 
+def wait_for_handlers(job: "subprocess.Popen[str]") -> None:
+    """Before Belfry's first lines, while Python itself starts, a signal ends it as it ends any program."""
+    status = Path(f"/proc/{job.pid}/status")
+    if not status.exists():
+        time.sleep(1)
+        return
+    caught = 0
+    while not caught >> (signal.SIGTERM - 1) & 1 and job.poll() is None:
+        time.sleep(0.001)
+        (line,) = (line for line in status.read_text().splitlines() if line.startswith("SigCgt"))
+        caught = int(line.split()[1], 16)
+
+
 def seconds_of(arguments: list[object]) -> float:
     started = time.monotonic()
     _, errors = (job := start(arguments)).communicate(timeout=300)
@@ -64,7 +76,8 @@ def interrupt_often(n: int, arguments: list[object], longest_s: float, check: Ca
         n_tries += 1
         number = moments.choice((signal.SIGINT, signal.SIGTERM))
         job = start(arguments)
-        time.sleep(moments.uniform(FIRST_S, longest_s))
+        wait_for_handlers(job)
+        time.sleep(moments.uniform(0, longest_s))
         if job.poll() is not None:
             job.communicate()
             outcomes["done before"] += 1

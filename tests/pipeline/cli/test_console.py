@@ -16,7 +16,8 @@ import pytest
 
 from belfry.dataset.errors import ArtifactError, DivergenceError, DownloadError, InputError
 from belfry.pipeline.cli import signals
-from belfry.pipeline.cli.console import errors_as_exit_codes, log_to_stderr, one_bar, progress
+from belfry.pipeline.cli.console import errors_as_exit_codes, one_bar, progress
+from belfry.pipeline.cli.log import log_to_stderr
 from belfry.pipeline.progress import Work
 
 APP = """
@@ -72,6 +73,7 @@ def run(body: str) -> subprocess.CompletedProcess[str]:
     lines = [
         "import gc, os, signal, sys, threading, time",
         "from belfry.pipeline.cli.console import *",
+        "from belfry.pipeline.cli.log import *",
         "import belfry.pipeline.cli.signals as signals",
     ]
     lines += ["signal.signal(signal.SIGINT, signal.default_int_handler)", "with errors_as_exit_codes():"]

@@ -224,7 +224,14 @@ class TestPlace:
         with pytest.raises(InputError, match="is a file, a folder is wanted"):
             write_batch(recommender, out, n=3)
 
-    @pytest.mark.parametrize("name", ["manifest.json", "current", "other.parquet", "part-0"])
+    def test_a_published_run(self, recommender, out):
+        out.mkdir()
+        (out / "manifest.json").touch()
+        with pytest.raises(InputError, match="is a published run, which nothing may be added to; name another folder"):
+            write_batch(recommender, out, n=3)
+        assert [path.name for path in out.iterdir()] == ["manifest.json"]
+
+    @pytest.mark.parametrize("name", ["current", "other.parquet", "part-0"])
     def test_other_files_are_not_mixed_with_the_table(self, recommender, out, name):
         out.mkdir()
         (out / name).touch()
