@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from belfry.dataset.errors import printable
-from belfry.pipeline.cli.main import main as main  # the name that installed scripts ask for
+from belfry.pipeline.cli.console import errors_as_exit_codes
 from belfry.pipeline.cli.options import AllowSeen, Repeats, repeats_of
 
 if TYPE_CHECKING:
@@ -300,6 +300,12 @@ def doctor() -> None:
         remedy = f" -> {check.remedy}" if check.remedy else ""
         _print([f"{check.status:4}  {check.name:{width}}  {check.found}{remedy}"])
     raise typer.Exit(exit_code(checks))
+
+
+def main() -> None:
+    """The entry point of scripts that were installed before `cli/main.py` was it, which meets signals sooner."""
+    with errors_as_exit_codes():
+        app()
 
 
 def _print(lines: Iterable[str]) -> None:

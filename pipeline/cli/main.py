@@ -1,13 +1,15 @@
 """The entry point of the console script: little is imported before signals and errors are seen to."""
 
 import sys
+from typing import NoReturn
 
 from belfry.pipeline.cli.console import errors_as_exit_codes
-from belfry.pipeline.cli.signals import end_at_once_from_here_on
+from belfry.pipeline.cli.signals import leave
 
 
-def main() -> None:
+def main() -> NoReturn:
     """Every failure ends in one message and an exit code."""
+    code: str | int | None = 0
     try:
         with errors_as_exit_codes():
             if hasattr(sys.stdout, "reconfigure"):
@@ -15,5 +17,6 @@ def main() -> None:
             from belfry.pipeline.cli.commands import app
 
             app()
-    finally:
-        end_at_once_from_here_on()
+    except SystemExit as stop:
+        code = stop.code
+    leave(code if isinstance(code, int) else int(code is not None))

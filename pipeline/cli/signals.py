@@ -5,6 +5,7 @@ make another of it, and a long call into C lets nothing through. So a thread wat
 was dropped once more, and ends the process where the main thread has not come to an end in time.
 """
 
+import atexit
 import gc
 import os
 import signal
@@ -121,12 +122,20 @@ def end_process(number: int) -> NoReturn:
     os._exit(128 + number)
 
 
-def end_at_once_from_here_on() -> None:
-    """The work is done and the process about to leave: a signal has nothing left to unwind."""
-    if threading.current_thread() is threading.main_thread():
-        for number in SIGNALS:
-            if signal.getsignal(number) is not signal.SIG_IGN:
-                signal.signal(number, lambda number, _: end_process(number))
+def leave(code: int) -> NoReturn:
+    """End the process, whose work is done, with an exit code.
+
+    What Python would take down after `atexit`, TensorFlow above all, takes its time, and a signal that comes in then
+    would end the process without a word.
+    """
+    for number in SIGNALS:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, lambda number, _: end_process(number))
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(Exception):
+            stream.flush()
+    os._exit(code)
 
 
 def _remove_temporary_folders() -> None:

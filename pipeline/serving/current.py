@@ -1,6 +1,5 @@
 """`recommend`: answers from the run that is current, which is loaded once."""
 
-import threading
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -8,11 +7,12 @@ from belfry.dataset.history import Repeats
 from belfry.dataset.vocabulary import Id
 from belfry.pipeline.runs.manifest import MANIFEST
 from belfry.pipeline.runs.reader import current_run, default_artifacts
+from belfry.pipeline.serving.forks import lock_beside_forks
 from belfry.pipeline.serving.recommender import PathLike, Recommender
 from belfry.pipeline.serving.results import Recommendation
 
 _loaded: dict[Path, Recommender] = {}  # artifacts folder -> its current run; guarded by the lock
-_lock = threading.Lock()
+_lock = lock_beside_forks()
 
 
 def recommend(

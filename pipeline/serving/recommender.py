@@ -5,13 +5,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, Self, TypeAlias
 
 import numpy as np
 import pyarrow as pa
 
 from belfry.dataset import columns
-from belfry.dataset.errors import InputError, UnknownUserError
+from belfry.dataset.errors import ArtifactError, InputError, UnknownUserError
 from belfry.dataset.event_weights import EventWeights
 from belfry.dataset.history import KINDS_OF_REPEATS, REPEATS_OF_TABLE, Repeats, as_repeats, kept_out
 from belfry.dataset.validation.check import DEFAULT_POLICY, Policy
@@ -19,8 +19,9 @@ from belfry.dataset.vocabulary import UNKNOWN, Id, ItemNums, UserNums, as_arrow,
 from belfry.pipeline.config import PipelineConfig
 from belfry.pipeline.runs.reader import Run, default_artifacts, open_run
 from belfry.pipeline.runs.tables import load_tables
-from belfry.pipeline.serving.checks import check_lists
+from belfry.pipeline.serving.checks import check_lists, check_n
 from belfry.pipeline.serving.explain import Reason, reasons_for
+from belfry.pipeline.serving.forks import lock_beside_forks
 from belfry.pipeline.serving.ids import IdReader
 from belfry.pipeline.serving.load import load_serving
 from belfry.pipeline.serving.neighbours import Neighbourhood
@@ -30,6 +31,8 @@ from belfry.pipeline.serving.two_stage import Limits, Stage, Trace, TwoStage
 from belfry.pipeline.serving.workers import answer_together
 
 ROWS_PER_BLOCK = 1 << 16  # candidates that are retrieved and ranked at a time, about
+
+_loading = lock_beside_forks()
 
 PathLike: TypeAlias = str | os.PathLike[str]
 
@@ -67,7 +70,7 @@ class Parts:
 
 
 class Recommender:
-    """Answers from one run, whole in memory; safe to call from many threads."""
+    """Answers from one run, whole in memory; safe to call from many threads, and in processes that are forked."""
 
     def __init__(self, parts: Parts) -> None:
         self.parts = parts
@@ -88,7 +91,19 @@ class Recommender:
         Raises:
             ArtifactError: there is no run, or it is damaged, foreign or of another version.
         """
-        return cls(Parts.read(open_run(Path(path) if path is not None else default_artifacts())))
+        with _loading:
+            return cls(Parts.read(open_run(Path(path) if path is not None else default_artifacts())))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled as the path of its run, which whoever unpickles it loads and checks."""
+        return _reopen, (type(self), str(self.run.folder.absolute()), self.run.name)
+
+    def __copy__(self) -> Self:
+        """Itself: nothing in it changes."""
+        return self
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self
 
     def recommend(
         self,
@@ -203,7 +218,7 @@ class Recommender:
         number = self.item_ids.number(item, "item")
         if number == UNKNOWN:
             raise InputError(f"item {item!r} is not in the catalogue of run {self.run.name}")
-        found, cosines = self._item_neighbourhood.nearest(number, _check_n(n))
+        found, cosines = self._item_neighbourhood.nearest(number, check_n(n))
         rows = zip(*self._ids_and_titles(found), cosines.tolist(), strict=True)
         return [SimilarItem(rank, *row) for rank, row in enumerate(rows, 1)]
 
@@ -221,7 +236,7 @@ class Recommender:
             raise UnknownUserError(
                 f"user {user!r} has no history in run {self.run.name}, so nobody is known to be similar"
             )
-        found, cosines = self._user_neighbourhood.nearest(number, _check_n(n))
+        found, cosines = self._user_neighbourhood.nearest(number, check_n(n))
         rows = zip(self.users.take(found).to_pylist(), cosines.tolist(), strict=True)
         return [SimilarUser(rank, *row) for rank, row in enumerate(rows, 1)]
 
@@ -253,7 +268,7 @@ class Recommender:
     ) -> Limits:
         is_known = two_stage.features is self.features  # else of a session
         return Limits(
-            n=min(_check_n(n), len(self.items)),
+            n=min(check_n(n), len(self.items)),
             exclude=self._kept_out[repeats] if is_known else kept_out(two_stage.features.history, repeats),
             blocked=self.item_ids.numbers(exclude, "exclude"),
             only=None if only is None else self.item_ids.numbers(only, "only"),
@@ -279,7 +294,8 @@ class Recommender:
         return self.items.take(items).to_pylist(), titles.to_pylist()
 
 
-def _check_n(n: int) -> int:
-    if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
-        raise InputError(f"n={n!r}: wanted a whole number of at least 1")
-    return int(n)
+def _reopen(kind: type[Recommender], folder: str, name: str) -> Recommender:
+    recommender = kind.load(folder)
+    if recommender.run.name != name:
+        raise ArtifactError(f"{folder}: holds run {recommender.run.name}, the pickled Recommender was of {name}")
+    return recommender
