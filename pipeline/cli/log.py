@@ -3,6 +3,7 @@
 import logging
 import os
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -27,10 +28,13 @@ def log_to_stderr(*, verbose: bool) -> None:
 
 @contextmanager
 def quiet_libraries(quiet: bool = True) -> Iterator[None]:
-    """Nothing that libraries write to the process's standard error reaches it, where `quiet`; what Python writes does.
+    """Nothing that libraries write to the process's standard error reaches it, where `quiet`; our log does.
 
-    ScaNN and TensorFlow log from C++, past every setting of Python's.
+    ScaNN and TensorFlow log from C++, past every setting of Python's. Warnings that libraries give through Python are
+    dropped too, unless Python was told what to do with them.
     """
+    if quiet and not sys.warnoptions:
+        warnings.simplefilter("ignore")
     try:
         descriptor = os.dup(2) if quiet and sys.stderr.fileno() == 2 else None
     except (OSError, ValueError):  # a stream that is no file

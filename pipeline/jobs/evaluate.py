@@ -146,6 +146,7 @@ def evaluate_stages(
     history = stages.features.history
     exclude, nothing = kept_out(history, repeats), np.zeros(0, np.int32)
     context, left = make_context(history, test, seen=exclude, min_history=min_history, told=left_out)
+    n = min(n, len(history.items))
     depth = max(n, min(depth, len(history.items)))
     final_depth = max(n, min(stages.n_candidates, len(history.items)))
 
@@ -215,6 +216,7 @@ def evaluate_table(
     data = prepare(check(tables, policy)[0])
     history, features = data.interactions, data.features(data.interactions)
     users, items = history.users, history.items
+    n = min(n, len(items))
     later = later_watches(read_events(test, users, items), users, items, DEFAULT_EVENT_WEIGHTS)
     context, left_out = make_context(
         history,
