@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, NoReturn
 
 from belfry.dataset.errors import BelfryError, InputError, printable
-from belfry.pipeline.cli.signals import end_process, interrupts
+from belfry.pipeline.cli.signals import interrupts
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -125,10 +125,10 @@ def errors_as_exit_codes() -> Iterator[None]:
                 raise
         except BaseException as error:
             if number := signals.number or _number_of(error):
-                end_process(number)
+                signals.end(number)
             raise
         if signals.number:
-            end_process(signals.number)
+            signals.end(signals.number)
 
 
 def _number_of(error: BaseException) -> int | None:

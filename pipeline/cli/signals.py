@@ -37,6 +37,10 @@ class Interrupts:
     def __init__(self) -> None:
         self.number: int | None = None  # of the first one
         self._sent: weakref.ref[Interrupted] | None = None
+        try:
+            self._stderr = os.dup(sys.stderr.fileno())  # of its own: the other one is sent nowhere now and then
+        except (OSError, ValueError):
+            self._stderr = -1
         self._is_over = threading.Event()
 
     def handle(self, number: int, frame: FrameType | None) -> None:
@@ -67,13 +71,33 @@ class Interrupts:
                 return
             if self._sent is not None and self._sent() is None:
                 _send_to_main_thread(numbers[0])
-        end_process(self.number or numbers[0])
+        self.end(self.number or numbers[0])
 
     def stop_watching(self, descriptor: int) -> None:
         """`descriptor`: what the watcher reads from is written here."""
         self._is_over.set()
         with suppress(OSError):
             os.write(descriptor, b"\0")
+
+    def close(self) -> None:
+        with suppress(OSError):
+            os.close(self._stderr)
+
+    def end(self, number: int) -> NoReturn:
+        """Remove temporary folders, say that the job has stopped, and end at once with every thread: 128 + `number`."""
+        is_main = threading.current_thread() is threading.main_thread()
+        for ignored in SIGNALS if is_main else ():
+            signal.signal(ignored, signal.SIG_IGN)
+        if not _ending.acquire(blocking=False):
+            while True:  # The other thread ends us both.
+                time.sleep(GRACE_S)
+        if is_main:
+            with suppress(Exception):
+                sys.stdout.flush()
+        _remove_temporary_folders()
+        with suppress(OSError):  # nobody may be there to read it
+            os.write(self._stderr, f"{_SHOW_CURSOR if os.isatty(self._stderr) else ''}{_STOPPED}".encode())
+        os._exit(128 + number)
 
 
 @contextmanager
@@ -84,7 +108,10 @@ def interrupts() -> Iterator[Interrupts]:
     """
     found = Interrupts()
     if threading.current_thread() is not threading.main_thread():
-        yield found
+        try:
+            yield found
+        finally:
+            found.close()
         return
     read, write = os.pipe()
     os.set_blocking(write, False)
@@ -96,30 +123,14 @@ def interrupts() -> Iterator[Interrupts]:
     try:
         yield found
     finally:
+        found.stop_watching(write)
+        watcher.join()
         for number, handler in before.items():
             signal.signal(number, handler)
         signal.set_wakeup_fd(earlier_descriptor)
-        found.stop_watching(write)
-        watcher.join()
         os.close(read)
         os.close(write)
-
-
-def end_process(number: int) -> NoReturn:
-    """Remove temporary folders, say that the job has stopped, and end at once, with every thread: 128 + `number`."""
-    if not _ending.acquire(blocking=False):
-        while True:  # The other thread ends us both.
-            time.sleep(GRACE_S)
-    if threading.current_thread() is threading.main_thread():
-        for ignored in SIGNALS:
-            signal.signal(ignored, signal.SIG_IGN)
-        with suppress(Exception):
-            sys.stdout.flush()
-    _remove_temporary_folders()
-    with suppress(Exception):  # nobody may be there to read it
-        bars_may_be_shown = sys.stderr.isatty()
-        os.write(sys.stderr.fileno(), f"{_SHOW_CURSOR if bars_may_be_shown else ''}{_STOPPED}".encode())
-    os._exit(128 + number)
+        found.close()
 
 
 def leave(code: int) -> NoReturn:
@@ -128,9 +139,10 @@ def leave(code: int) -> NoReturn:
     What Python would take down after `atexit`, TensorFlow above all, takes its time, and a signal that comes in then
     would end the process without a word.
     """
+    late = Interrupts()
     for number in SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, lambda number, _: end_process(number))
+            signal.signal(number, lambda number, _: late.end(number))
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
         with suppress(Exception):
