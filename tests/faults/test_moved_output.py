@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,10 +13,12 @@ import pytest
 from belfry.dataset.errors import BelfryError, InputError
 from belfry.pipeline.jobs import batch_parts
 from belfry.pipeline.jobs.batch import write_batch
+from belfry.pipeline.jobs.evaluate import evaluate_published
 from belfry.pipeline.runs.disk import check_writable, write_together
 from belfry.pipeline.runs.lock import hold
 from belfry.pipeline.runs.manifest import RunInfo
 from belfry.pipeline.runs.writer import publish
+from belfry.pipeline.serving.recommender import Recommender
 from tests.pipeline.small_recommender import SmallRecommender
 
 ROOT = Path(__file__).parents[2]
@@ -208,3 +211,16 @@ def test_row_36_a_lock_file_that_steers_a_terminal(recommender: SmallRecommender
             write_batch(recommender, tmp_path, n=5)
     assert str(refused.value).isprintable()
     assert len(str(refused.value)) < 500
+
+
+def test_row_5_the_place_of_a_report_is_looked_at_before_anything_is_judged(
+    recommender: SmallRecommender, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recommender, "run", replace(recommender.run, folder=tmp_path / "artifacts" / "small-0"))
+    monkeypatch.setattr(Recommender, "load", lambda artifacts: recommender)
+    (tmp_path / "artifacts").mkdir()
+    (tmp_path / "artifacts" / "evaluations").write_text("")
+    (tmp_path / "link").symlink_to("nowhere")
+    for out, match in ((None, r"evaluations is not a folder"), (tmp_path / "link", "is a link to 'nowhere'")):
+        with pytest.raises(InputError, match=match):  # and not that there is no test table
+            evaluate_published(None, tmp_path / "missing.parquet", n=3, min_history=1, seed=0, out=out)

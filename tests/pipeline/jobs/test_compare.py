@@ -235,6 +235,17 @@ def test_a_test_part_without_rows_is_refused(tables):
         compare(tables.a, tables.b, train=tables.train, test=tables.test.slice(0, 0))
 
 
+def test_lengths_end_at_the_catalogue(tables):
+    n_items = len(set(tables.train["item_id"].to_pylist()))
+    found = compare(
+        tables.a, tables.b, train=tables.train, test=tables.test, primary="ndcg@10000", cutoffs=[5, 1_000_000_000]
+    )
+    assert found.settings.primary == f"ndcg@{n_items}"
+    assert f"ndcg@{n_items}" in {one.metric for one in found.challengers[0].metrics}
+    note = f"The catalogue has {n_items:,} items, so lists of 1,000,000,000 are judged as lists of {n_items:,}."
+    assert note in found.verification.notes
+
+
 def test_short_lists_are_judged_at_their_length(tables):
     short = tables.b.filter(pc.less_equal(tables.b["rank"], 4))
     found = compare(tables.a, short, train=tables.train, test=tables.test)
