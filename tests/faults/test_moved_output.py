@@ -221,6 +221,6 @@ def test_row_5_the_place_of_a_report_is_looked_at_before_anything_is_judged(
     (tmp_path / "artifacts").mkdir()
     (tmp_path / "artifacts" / "evaluations").write_text("")
     (tmp_path / "link").symlink_to("nowhere")
-    for out, match in ((None, r"evaluations is not a folder"), (tmp_path / "link", "is a link to 'nowhere'")):
+    for out, match in ((None, "evaluations: is a file"), (tmp_path / "link", "is a link to 'nowhere'")):
         with pytest.raises(InputError, match=match):  # and not that there is no test table
             evaluate_published(None, tmp_path / "missing.parquet", n=3, min_history=1, seed=0, out=out)
