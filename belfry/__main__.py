@@ -1,5 +1,5 @@
 """`python -m belfry`: the console script."""
 
-from belfry.pipeline.cli.commands import main
+from belfry.pipeline.cli.main import main
 
 main()

@@ -1,4 +1,4 @@
-"""What can go wrong, as a tree.
+"""What can go wrong, as a tree; and how messages, and all else that is printed, show what strangers wrote.
 
 BelfryError
 ├── InputError            the data, the call or the configuration is wrong: the caller can mend it (exit code 2)
@@ -8,6 +8,11 @@ BelfryError
 ├── DownloadError         a public data set could not be fetched
 └── DivergenceError       training produced a number that is not finite
 """
+
+import unicodedata
+
+LONGEST_LINE = 2_000  # signs of a line that is shown
+_JOINERS = "\u200c\u200d"  # of letters and of emoji: they steer nothing
 
 
 class BelfryError(Exception):
@@ -36,3 +41,19 @@ class DownloadError(BelfryError):
 
 class DivergenceError(BelfryError):
     """Training produced a loss or a weight that is not finite."""
+
+
+def printable(text: str, longest: int = LONGEST_LINE) -> str:
+    """One line that steers no terminal: control characters, line breaks and marks of direction escaped, the end cut.
+
+    Letters, signs and emoji of any language stay.
+    """
+    if len(text) > longest:
+        text = f"{text[: longest - 1]}…"
+    if text.isprintable():
+        return text
+    return "".join(sign if _is_harmless(sign) else sign.encode("unicode_escape").decode() for sign in text)
+
+
+def _is_harmless(sign: str) -> bool:
+    return sign.isprintable() or sign in _JOINERS or unicodedata.category(sign) == "Zs"  # wide and narrow blanks

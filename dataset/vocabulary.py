@@ -71,19 +71,6 @@ class Vocabulary:
             return self.ids.take(pa.array(positions, mask=positions < 0))
         return self.ids.take(as_arrow(positions))
 
-    def parse(self, text: str) -> Id:
-        """An id typed on a command line, in this vocabulary's type.
-
-        Raises:
-            InputError: the ids are integers and `text` is none.
-        """
-        if not self.is_integer:
-            return text
-        try:
-            return int(text)
-        except ValueError as error:
-            raise InputError(f"id {text!r}: the ids of this run are integers; pass one") from error
-
     @cached_property
     def content_hash(self) -> str:
         """SHA-256 over type and ids, in order: equal vocabularies have equal hashes, in every process."""

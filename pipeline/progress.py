@@ -12,6 +12,7 @@ from belfry.pipeline.stopwatch import Stopwatch
 
 Progress: TypeAlias = Callable[[str, int, int], None]  # name of the work, units done, units in all
 
+STEP_NOTE = "at the step "  # begins the note of an error that says at which step it was raised
 PARTS = 1000  # of a whole job, as `Work` reports it
 _LEAST_PER_WEIGHT_S = 1.0  # else a first step that takes no time would promise an end at once
 _LEAST_LEFT = 0.1  # of what a step was expected to take, once it has taken longer
@@ -84,6 +85,9 @@ class Work:
         try:
             with self.stopwatch.stage(stage):
                 yield
+        except Exception as error:
+            error.add_note(f"{STEP_NOTE}{stage!r}")
+            raise
         finally:
             with self._lock:
                 self._advance()

@@ -76,7 +76,7 @@ def test_the_wheel_holds_every_file_of_the_package_once_and_nothing_else(wheel: 
         names = archive.namelist()
         assert len(set(names)) == len(names)
         assert archive.read(f"{METADATA}/top_level.txt") == b"belfry\n"
-        assert b"belfry = belfry.pipeline.cli.commands:main" in archive.read(f"{METADATA}/entry_points.txt")
+        assert b"belfry = belfry.pipeline.cli.main:main" in archive.read(f"{METADATA}/entry_points.txt")
 
 
 def test_the_source_archive_builds_the_same_wheel(wheel: Path, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from belfry.evaluation.context import EvaluationContext, UserCount
 from belfry.evaluation.engine import SystemScores
 from belfry.evaluation.intervals import KIND, LEVEL, N_RESAMPLES, Interval, paired_intervals
 from belfry.evaluation.reports.attribution import Attribution, attribution_lines
+from belfry.evaluation.reports.escape import markdown_of, markdown_row
 from belfry.evaluation.reports.reliability import Reliability
 
 _FULL = "Full ranking: any item of the catalogue could be listed."
@@ -152,15 +153,15 @@ def to_rows(report: EvaluationReport) -> list[list[str]]:
 
 def to_markdown(report: EvaluationReport) -> str:
     """The report for people: the table of `to_rows`, who was judged, who was left out, how to read it."""
-    head, *rows = ([cell.replace("|", "\\|") for cell in row] for row in to_rows(report))
+    head, *rows = to_rows(report)
     lines = [
         f"# Evaluation of {report.run}",
         "",
         f"{_count(report.n_users)} of split `{report.split}`; {_SEEN[report.repeats]}",
         "",
-        _row(head),
-        _row(["---", *["---:"] * (len(head) - 1)]),
-        *map(_row, rows),
+        markdown_row(head),
+        markdown_row(["---", *["---:"] * (len(head) - 1)]),
+        *map(markdown_row, rows),
         "",
         f"In brackets: {LEVEL:.0%} interval, {KIND} ({N_RESAMPLES:,} resamples). A difference is taken user "
         "by user; one whose interval leaves out 0 is unlikely to be chance.",
@@ -172,7 +173,7 @@ def to_markdown(report: EvaluationReport) -> str:
         *(_attribution_section(report.attribution) if report.attribution else ()),
         *(_reliability_section(report.reliability) if report.reliability else ()),
     ]
-    return "\n".join(lines)
+    return markdown_of(lines)
 
 
 def _attribution_section(attribution: Attribution) -> list[str]:
@@ -182,12 +183,12 @@ def _attribution_section(attribution: Attribution) -> list[str]:
         "",
         *attribution_lines(attribution),
         "",
-        _row(["part", "mean over users"]),
-        _row(["---", "---:"]),
-        _row([f"NDCG@{n} reached", _cell(attribution.reached)]),
-        _row(["lost by retrieval", _cell(attribution.lost_by_retrieval)]),
-        _row(["lost by ranking", _cell(attribution.lost_by_ranking)]),
-        _row(["share of test items among the candidates", _cell(attribution.candidate_recall)]),
+        markdown_row(["part", "mean over users"]),
+        markdown_row(["---", "---:"]),
+        markdown_row([f"NDCG@{n} reached", _cell(attribution.reached)]),
+        markdown_row(["lost by retrieval", _cell(attribution.lost_by_retrieval)]),
+        markdown_row(["lost by ranking", _cell(attribution.lost_by_ranking)]),
+        markdown_row(["share of test items among the candidates", _cell(attribution.candidate_recall)]),
         "",
     ]
 
@@ -200,9 +201,12 @@ def _reliability_section(reliability: Reliability) -> list[str]:
         "longer test part more comes true than was said, in a shorter one less. Rows are all candidates of the judged "
         "users, in tenths by score.",
         "",
-        _row(["mean score", "share in the test part", "rows"]),
-        _row(["---:"] * 3),
-        *(_row([f"{part.predicted:.4f}", f"{part.observed:.4f}", f"{part.n_rows:,}"]) for part in reliability.bins),
+        markdown_row(["mean score", "share in the test part", "rows"]),
+        markdown_row(["---:"] * 3),
+        *(
+            markdown_row([f"{part.predicted:.4f}", f"{part.observed:.4f}", f"{part.n_rows:,}"])
+            for part in reliability.bins
+        ),
         "",
         f"Expected calibration error {reliability.calibration_error:.4f}: the mean distance of the two columns. Brier "
         f"score {reliability.brier:.4f}; {reliability.brier_of_constant:.4f} for saying {reliability.observed:.4f}, "
@@ -230,7 +234,3 @@ def _cell(interval: Interval | None) -> str:
 
 def _count(n_users: int) -> str:
     return f"{n_users:,} user" if n_users == 1 else f"{n_users:,} users"
-
-
-def _row(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from belfry.dataset.errors import printable
 from belfry.pipeline.cli.console import errors_as_exit_codes
 from belfry.pipeline.cli.options import (
     AllowSeen,
@@ -152,7 +153,7 @@ def train(
 
 @app.command()
 def recommend(
-    users: Annotated[list[str], typer.Argument(help="user ids")],
+    users: Annotated[list[str], typer.Argument(help="user ids; ids below zero after --, as in: recommend -- -5")],
     n: ListLength = 10,
     repeats: Repeats = None,
     allow_seen: AllowSeen = False,
@@ -166,7 +167,7 @@ def recommend(
 
     recommender, rule = Recommender.load(artifacts), repeats_of(repeats, allow_seen)
     for text in users:
-        user = recommender.users.parse(text)
+        user = recommender.user_ids.parse(text)
         results = recommender.recommend(user, n, repeats=rule, strict=strict, explain=explain)
         _print(lines_of_list(text, results))
     if explain:
@@ -224,6 +225,7 @@ def evaluate(
     """Metrics by stage, beside popularity and ItemKNN; or, with --recommendations, those of any table."""
     from belfry.pipeline.cli.formatting import show_report
     from belfry.pipeline.jobs.evaluate import evaluate_published, evaluate_table, save_report
+    from belfry.pipeline.runs.disk import check_writable
 
     rule, reading = repeats_of(repeats, allow_seen), reading_of(columns, delimiter, encoding)
     if recommendations is None:
@@ -234,6 +236,8 @@ def evaluate(
         raise typer.BadParameter("--recommendations needs --train: what was known before, and must not come back")
     else:
         name, split = recommendations.name, test.name
+        folder = out or Path(f"{name}.evaluation")
+        check_writable(folder, remedy="name another folder with --out")
         report = evaluate_table(
             recommendations,
             train,
@@ -247,10 +251,9 @@ def evaluate(
             repeats=rule,
             seed=seed,
         )
-        folder = out or Path(f"{name}.evaluation")
         save_report(report, folder)
     show_report(report)
-    typer.echo(f"written to {folder}")
+    _print([f"written to {folder}"])
 
 
 @app.command()
@@ -319,9 +322,9 @@ def compare(
     for challenger in found.challengers:
         verdict = challenger.verdict
         _print([f"{challenger.name}: {verdict.outcome}", verdict.headline, verdict.size, verdict.uncertainty])
-        typer.echo(f"{verdict.next_step}\n")
+        _print([verdict.next_step, ""])
     _print(f"note: {note}" for note in found.verification.notes)
-    typer.echo(f"written to {out / PAGE}")
+    _print([f"written to {out / PAGE}"])
 
 
 @app.command()
@@ -340,19 +343,19 @@ def doctor(
     width = max(len(check.name) for check in checks)
     for check in checks:
         remedy = f" -> {check.remedy}" if check.remedy else ""
-        typer.echo(f"{check.status:4}  {check.name:{width}}  {check.found}{remedy}")
+        _print([f"{check.status:4}  {check.name:{width}}  {check.found}{remedy}"])
     raise typer.Exit(exit_code(checks))
 
 
 def main() -> None:
-    """Entry point: every failure ends in one message and an exit code."""
+    """The entry point of scripts that were installed before `cli/main.py` was it, which meets signals sooner."""
     with errors_as_exit_codes():
         app()
 
 
 def _print(lines: Iterable[str]) -> None:
     for line in lines:
-        typer.echo(line)
+        typer.echo(printable(line))
 
 
 def _runs_of_training(text: str) -> str | list[str]:
@@ -363,24 +366,22 @@ def _runs_of_training(text: str) -> str | list[str]:
 @contextmanager
 def _log_and_bars(quiet: bool, verbose: bool) -> Iterator["Progress"]:
     """The log and progress bars with the time left, both on stderr."""
-    import logging
-
     from belfry.pipeline.cli.console import on_bars, progress
+    from belfry.pipeline.cli.log import log_to_stderr, quiet_libraries
 
-    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(message)s")
-    with progress(quiet=quiet or verbose) as bars:
+    log_to_stderr(verbose=verbose)
+    with quiet_libraries(quiet), progress(quiet=quiet or verbose) as bars:
         yield on_bars(bars)
 
 
 @contextmanager
 def _log_and_one_bar(quiet: bool, verbose: bool) -> Iterator["Work"]:
     """The log, and one bar for the whole of a job in steps, both on stderr."""
-    import logging
-
     from belfry.pipeline.cli.console import one_bar
+    from belfry.pipeline.cli.log import log_to_stderr, quiet_libraries
     from belfry.pipeline.progress import Work
 
     work = Work()
-    with one_bar(work, quiet=quiet or verbose):  # first, so that the log writes above the bar
-        logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(message)s")
+    log_to_stderr(verbose=verbose)
+    with quiet_libraries(quiet), one_bar(work, quiet=quiet or verbose):
         yield work

@@ -1,15 +1,17 @@
-"""How the verbs talk to a terminal: progress on stderr, errors as one message and an exit code."""
+"""How the verbs talk to a terminal: progress on stderr, errors as one message and an exit code.
+
+Imports little: signals are met from here on, and whatever is imported before could be hit by one.
+"""
 
 import os
 import signal
 import sys
-import threading
-import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NoReturn
 
-from belfry.dataset.errors import BelfryError, InputError
+from belfry.dataset.errors import BelfryError, InputError, printable
+from belfry.pipeline.cli.signals import interrupts
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 FAILED = 1
 INPUT_WRONG = 2
+LONGEST_CAUSE = 500  # signs of a foreign error's text
 
 # Typer turns Ctrl-C into this code before anybody outside of it sees the KeyboardInterrupt.
 _TYPER_INTERRUPTED = 130
@@ -105,54 +108,90 @@ def _minutes(seconds: float) -> str:
 
 @contextmanager
 def errors_as_exit_codes() -> Iterator[None]:
-    """End the process in one message and an exit code where the body fails: 2 input or call wrong, 1 anything else.
+    """End the process in one message and an exit code where the body fails or is stopped.
 
-    Goes around the whole Typer application, not its commands: Typer's own exceptions are Typer's to handle. SIGTERM
-    is met as Ctrl-C is, so that whatever the body holds open cleans up behind itself.
-    `BELFRY_DEBUG=1` shows tracebacks as well.
+    2 input or call wrong, 130 Ctrl-C, 143 SIGTERM, 1 anything else. Goes around the whole Typer application, not its
+    commands: Typer's own exceptions are Typer's to handle. After a signal every failure is told as the stop that it
+    comes of. `BELFRY_DEBUG=1` shows tracebacks as well.
     """
-    with _sigterm_as_interrupt():
+    with interrupts() as signals:
         try:
-            yield
-            sys.stdout.flush()
-        except InputError as error:
-            _stop(str(error), INPUT_WRONG)
-        except BelfryError as error:
-            _stop(str(error), FAILED)
-        except BrokenPipeError:
-            # Whoever read our output has left. Python would complain once more when it flushes at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise SystemExit(FAILED) from None
-        except KeyboardInterrupt:
-            _stop_interrupted()
-        except SystemExit as error:
-            if error.code == _TYPER_INTERRUPTED:
-                _stop_interrupted()
+            try:
+                yield
+                sys.stdout.flush()
+            except BaseException as error:
+                if signals.number is None:
+                    _stop_with(error)
+                raise
+        except BaseException as error:
+            if number := signals.number or _number_of(error):
+                signals.end(number)
             raise
-        except Exception as error:
-            text = " ".join(str(error).split())
-            hint = "run with BELFRY_DEBUG=1 for the traceback"
-            _stop(f"internal error: {type(error).__name__}: {text}; {hint}", FAILED)
+        if signals.number:
+            signals.end(signals.number)
 
 
-@contextmanager
-def _sigterm_as_interrupt() -> Iterator[None]:
-    if threading.current_thread() is not threading.main_thread():
-        yield  # Only the main thread may set handlers.
-        return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+def _number_of(error: BaseException) -> int | None:
+    """The signal that it stands for, sent by nobody."""
+    is_stop = isinstance(error, KeyboardInterrupt) or (
+        isinstance(error, SystemExit) and error.code == _TYPER_INTERRUPTED
+    )
+    return signal.SIGINT if is_stop else None
+
+
+def _stop_with(error: BaseException) -> None:
+    """End in words, where there are any for it."""
+    if isinstance(error, BelfryError):
+        _stop(str(error), INPUT_WRONG if isinstance(error, InputError) else FAILED)
+    elif isinstance(error, BrokenPipeError):
+        # Whoever read our output has left. Python would complain once more when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(FAILED) from None
+    elif isinstance(error, MemoryError):
+        _stop(f"there is not enough memory {_doing(error)}; free some and run again", FAILED)
+    elif isinstance(error, Exception):
+        _stop(
+            f"internal error {_doing(error)}: {_in_a_line(error)}; this is a defect of Belfry, {_reported(error)}",
+            FAILED,
+        )
+
+
+def _in_a_line(error: BaseException) -> str:
+    return f"{type(error).__name__}: {printable(' '.join(str(error).split()), LONGEST_CAUSE)}"
+
+
+def _doing(error: BaseException) -> str:
+    """The verb, and the step of its work where one failed."""
+    from belfry.pipeline.progress import STEP_NOTE
+
+    verb = " ".join(["belfry", *sys.argv[1:2]])
+    steps = [note for note in getattr(error, "__notes__", ()) if note.startswith(STEP_NOTE)]
+    return ", ".join([f"in {printable(verb, LONGEST_CAUSE)}", *steps])
+
+
+def _reported(error: BaseException) -> str:
+    """What to do about a defect; all that is known of it is written to a file."""
+    import platform
+    import tempfile
+    import traceback
+
+    about = (f"{' '.join(map(repr, sys.argv))}", f"Python {sys.version} on {platform.platform()}")
+    text = "\n".join((*about, "", "".join(traceback.format_exception(error))))
     try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def _stop_interrupted() -> NoReturn:
-    _stop("stopped; nothing is half published and what was published before stays; run it again to go on", FAILED)
+        with tempfile.NamedTemporaryFile(
+            "w", prefix="belfry-error-", suffix=".log", delete=False, encoding="utf-8", errors="backslashreplace"
+        ) as file:
+            file.write(text)
+    except OSError:
+        return "please report it; run with BELFRY_DEBUG=1 for the traceback"
+    return f"please report it with the full traceback in {file.name}"
 
 
 def _stop(message: str, code: int) -> NoReturn:
     if os.environ.get("BELFRY_DEBUG", "0") not in ("", "0"):
+        import traceback
+
         traceback.print_exc()
-    sys.stderr.write(f"belfry: {message}\n")
+    lines = [printable(line) for line in message.split("\n")]
+    sys.stderr.write("\n".join(["belfry: " + lines[0], *lines[1:], ""]))
     raise SystemExit(code) from None

@@ -3,11 +3,14 @@
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from belfry.dataset.errors import printable
+
 if TYPE_CHECKING:
     from belfry.evaluation.reports.evaluation import EvaluationReport
     from belfry.pipeline.serving.results import Explanation, Recommendation
     from belfry.pipeline.stopwatch import Stopwatch
 
+LONGEST_SHOWN = 100  # signs of a title or an id
 WIDTH_OF_INTERVALS = 150  # columns of a terminal
 
 HOW_TO_READ_REASONS = """
@@ -19,21 +22,28 @@ features  what moves the item up (+) or down (-) among the candidates: change of
 
 def lines_of_list(user: str, results: Sequence["Recommendation"]) -> Iterator[str]:
     """The user, then a line for each place, with its reasons below it where there are any."""
+    user = _shown(user)
     status = " (cold: popular now)" if any(result.is_cold for result in results) else ""
     yield f"user {user}{status}" if results else f"user {user}: nothing left to recommend"
     for result in results:
-        yield f"{result.rank:4}  {result.item_id}  {result.title or ''}  {result.score:.3f}  {result.origin}"
+        item_id, title = _shown(result.item_id), _shown(result.title or "")
+        yield f"{result.rank:4}  {item_id}  {title}  {result.score:.3f}  {result.origin}"
         if result.because:
             yield from _lines_of_reasons(result.because)
 
 
 def _lines_of_reasons(because: "Explanation") -> Iterator[str]:
     if because.watched:
-        shares = (f"{watched.title or watched.item_id} {watched.share:.0%}" for watched in because.watched)
+        shares = (f"{_shown(watched.title or watched.item_id)} {watched.share:.0%}" for watched in because.watched)
         yield f"      watched   {', '.join(shares)}"
     if because.features:
-        changes = (f"{effect.feature} {effect.change:+.2f}" for effect in because.features)
+        changes = (f"{_shown(effect.feature)} {effect.change:+.2f}" for effect in because.features)
         yield f"      features  {', '.join(changes)}"
+
+
+def _shown(value: object) -> str:
+    """An id or a title on a part of a line."""
+    return printable(str(value), LONGEST_SHOWN)
 
 
 def show_report(report: "EvaluationReport") -> None:
@@ -42,6 +52,7 @@ def show_report(report: "EvaluationReport") -> None:
     A narrow terminal has no room for the intervals.
     """
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     from belfry.evaluation.reports.attribution import attribution_lines
@@ -51,13 +62,13 @@ def show_report(report: "EvaluationReport") -> None:
     is_narrow = console.width < WIDTH_OF_INTERVALS
     head, *rows = to_rows(report)
     table = Table(
-        title=f"{report.run}, {report.split} split, {report.n_users:,} users",
+        title=escape(f"{_shown(report.run)}, {_shown(report.split)} split, {report.n_users:,} users"),
         caption="95% intervals over users are in evaluation.md" if is_narrow else None,
     )
     for place, name in enumerate(head):
-        table.add_column(name, justify="right" if place else "left", no_wrap=not place)
+        table.add_column(escape(_shown(name)), justify="right" if place else "left", no_wrap=not place)
     for row in rows:
-        table.add_row(*(cell.partition(" [")[0] if is_narrow else cell for cell in row))
+        table.add_row(*(escape(cell.partition(" [")[0] if is_narrow else cell) for cell in row))
     console.print(table)
     lines = ["", *attribution_lines(report.attribution)] if report.attribution else []
     if report.reliability:

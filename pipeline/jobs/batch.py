@@ -28,8 +28,8 @@ from belfry.dataset.vocabulary import Id
 from belfry.pipeline.jobs.batch_parts import BatchJob, Part, make_parts, read_parts, users_without_row
 from belfry.pipeline.jobs.batch_users import unique_users
 from belfry.pipeline.jobs.sinks import ParquetSink, Sink, writing
-from belfry.pipeline.runs.disk import check_writable, explain_full_disk, remove, sync
-from belfry.pipeline.runs.lock import hold
+from belfry.pipeline.runs.disk import check_writable, explain_failed_writes, remove, sync
+from belfry.pipeline.runs.lock import Lock, hold
 from belfry.pipeline.serving.recommender import Recommender
 from belfry.pipeline.serving.two_stage import Stage
 from belfry.pipeline.serving.workers import in_order, workers_within_memory
@@ -102,7 +102,8 @@ def write_batch(
 
     Raises:
         InputError: the call is wrong, `out` cannot be written or holds other files, or another job is at work there.
-        BelfryError: the disk is full, or a promise is broken; an earlier table is still there.
+        BelfryError: the disk is full, `out` was moved or its lock removed meanwhile, or a promise is broken; an earlier
+            table is still there.
     """
     started = time.perf_counter()
     n_workers = workers_within_memory(workers)
@@ -110,15 +111,16 @@ def write_batch(
     repeats = recommender.repeats_of(repeats=repeats)
     schema = recommender.recommend_many(asked[:0], n, stage=stage).schema  # refuses a wrong `n` or `stage`
     job = BatchJob(recommender, asked, int(n), stage, repeats, schema)
-    _check_holds_nothing_else(out)
     check_writable(out)
+    _check_holds_nothing_else(out)
     out.mkdir(exist_ok=True)
-    with hold(out / _LOCK), explain_full_disk(out):
+    with hold(out / _LOCK) as lock:
         folder = out / f"{_PARTS}{job.key}"
         try:
-            absent, resumed = make_parts(job, folder, n_workers, progress)
-            left_out = _with_reasons(absent, recommender, repeats)
-            n_rows = _publish(job, folder, out, left_out, n_repeated, n_workers)
+            with explain_failed_writes(out):
+                absent, resumed = make_parts(job, folder, n_workers, progress)
+                left_out = _with_reasons(absent, recommender, repeats)
+                n_rows = _publish(job, folder, out, left_out, n_repeated, n_workers, lock)
         except (OSError, BelfryError):
             remove(folder)  # nothing that another try should go on from; and a full disk gets its room back
             raise
@@ -151,21 +153,25 @@ def _with_reasons(absent: pa.Array, recommender: Recommender, repeats: Repeats) 
     return [LeftOutUser(user_id, str(reason)) for user_id, reason in zip(absent.to_pylist(), reasons, strict=True)]
 
 
-def _publish(job: BatchJob, folder: Path, out: Path, left_out: list[LeftOutUser], n_repeated: int, workers: int) -> int:
+def _publish(
+    job: BatchJob, folder: Path, out: Path, left_out: list[LeftOutUser], n_repeated: int, workers: int, lock: Lock
+) -> int:
     """Put the parts together, check what was written, move it into place; returns the number of rows."""
     about = {"run": job.recommender.run.name, "stage": job.stage, "repeats": job.repeats, "n": job.n}
     about |= {"n_left_out": len(left_out)}
     document = about | {"n_users": len(job.asked), "n_repeated": n_repeated, "left_out": [*map(asdict, left_out)]}
     listing = folder / LEFT_OUT
     remove(listing)
-    listing.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    sync(listing)
+    with explain_failed_writes(listing):
+        listing.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        sync(listing)
     schema = job.schema.with_metadata({f"belfry.{key}": str(value) for key, value in about.items()})
     with writing(ParquetSink(out / TABLE, aside=folder / TABLE), schema) as sink:
         for rows in read_parts(job, folder):
             sink.write(rows)
         sink.close()
         n_rows = _check_written(job, sink, listing, workers)
+        lock.check()
         listing.replace(out / LEFT_OUT)
     return n_rows
 

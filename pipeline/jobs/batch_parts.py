@@ -21,7 +21,7 @@ from belfry.dataset.history import Repeats, kept_out
 from belfry.dataset.interactions import SeenItems
 from belfry.dataset.vocabulary import as_numpy, positions_in
 from belfry.pipeline.jobs.sinks import repeating_columns
-from belfry.pipeline.runs.disk import remove, sync
+from belfry.pipeline.runs.disk import explain_failed_writes, remove, sync
 from belfry.pipeline.serving.checks import check_lists
 from belfry.pipeline.serving.recommender import Recommender
 from belfry.pipeline.serving.two_stage import Stage
@@ -168,9 +168,10 @@ def _write_part(rows: pa.Table, asked: pa.Array, path: Path) -> None:
     for leftover in (aside, path):
         remove(leftover)
     rows = rows.replace_schema_metadata({_N_ABSENT: str(len(users_without_row(rows, asked)))})
-    pq.write_table(rows, aside, row_group_size=max(1, len(rows)), use_dictionary=repeating_columns(rows.schema))
-    sync(aside)
-    aside.rename(path)
+    with explain_failed_writes(path):
+        pq.write_table(rows, aside, row_group_size=max(1, len(rows)), use_dictionary=repeating_columns(rows.schema))
+        sync(aside)
+        aside.rename(path)
 
 
 def _read_whole_part(job: BatchJob, path: Path, asked: pa.Array) -> pa.Table | None:

@@ -3,7 +3,6 @@
 import logging
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -13,7 +12,6 @@ from belfry.dataset.sources.reading import AS_IT_IS, Reading
 from belfry.dataset.sources.tabular import read_events
 from belfry.dataset.validation.ids import ids_like
 from belfry.dataset.validation.usual_names import remedy
-from belfry.dataset.vocabulary import as_id_type
 from belfry.pipeline.serving.recommender import Recommender
 
 log = logging.getLogger(__name__)
@@ -55,14 +53,6 @@ def unique_users(users: pa.Array | None, recommender: Recommender) -> tuple[pa.A
         return recommender.users.ids, 0
     if not len(users):
         raise InputError("users: there are none; pass at least one id, or none at all for every user of the run")
-    if users.null_count:
-        first = int(np.argmax(users.is_null().to_numpy(zero_copy_only=False)))
-        raise InputError(f"users: {users.null_count:,} ids are null or empty (first in row {first}); drop those rows")
-    ids, wanted = as_id_type(users), recommender.users.ids.type
-    if ids.type != wanted:
-        raise InputError(
-            f"users: the ids are {ids.type}, those of run {recommender.run.name} are {wanted}; 1 and '1' are never "
-            "merged: cast them, or pass the ids that the run was trained on"
-        )
+    ids = recommender.user_ids.array(users, "users")
     unique = pc.unique(ids)
     return unique, len(ids) - len(unique)

@@ -28,7 +28,7 @@ from belfry.evaluation.table_lists import TableLists
 from belfry.pipeline.jobs.compared_data import read_compare_data, read_log
 from belfry.pipeline.jobs.compared_systems import Opened, common_repeats, open_system
 from belfry.pipeline.progress import Progress, silent
-from belfry.pipeline.runs.disk import check_writable, explain_full_disk, write_together
+from belfry.pipeline.runs.disk import check_writable, explain_failed_writes, write_together
 from belfry.pipeline.runs.versions import COMPARING, installed_versions
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def compare(
         if folder is not None:
             check_writable(folder)
             folder.mkdir(exist_ok=True)
-            stack.enter_context(explain_full_disk(folder))
+            stack.enter_context(explain_failed_writes(folder))
         work = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=folder, prefix=".comparing-")))
         wanted = _Wanted.of(primary, cutoffs, guardrails)
         opened = _named(
@@ -121,6 +121,7 @@ def compare(
         exclude_seen = None if seen_allowed is None else not seen_allowed
         rule = as_repeats(exclude_seen, repeats) or common_repeats(opened)
         data = read_compare_data(train, test, items, users, runs, how=how, repeats=rule, liked_from=liked_from)
+        wanted = wanted.within(len(data.context.history.items))
         systems, plan = _score(opened, data.context, wanted, work, progress, repeats=rule)
         comparison = make_comparison(
             systems,
@@ -160,6 +161,7 @@ class _Wanted:
     primary: str | None
     cutoffs: tuple[int, ...]
     limits: tuple[Limit, ...]
+    note: str | None = None  # on what was changed
 
     @classmethod
     def of(cls, primary: str | None, cutoffs: Sequence[int], guardrails: Sequence[str]) -> "_Wanted":
@@ -170,6 +172,19 @@ class _Wanted:
         if any(cutoff < 1 for cutoff in cutoffs):
             raise InputError(f"cutoffs {list(cutoffs)}: wanted whole numbers of at least 1")
         return cls(primary, tuple(sorted(set(cutoffs))), tuple(map(Limit.parse, guardrails)))
+
+    def within(self, n_items: int) -> "_Wanted":
+        """The same, where no list is longer than the catalogue: it can hold no more."""
+        longest = max(self.n or 0, *self.cutoffs, 0)
+        if longest <= n_items:
+            return self
+        metric, _, _ = (self.primary or "").partition("@")
+        return replace(
+            self,
+            primary=f"{metric}@{min(self.n, n_items)}" if self.n else None,
+            cutoffs=tuple(sorted({min(cutoff, n_items) for cutoff in self.cutoffs})),
+            note=f"The catalogue has {n_items:,} items, so lists of {longest:,} are judged as lists of {n_items:,}.",
+        )
 
     @property
     def n(self) -> int | None:
@@ -187,9 +202,13 @@ class _Wanted:
         return Plan.of_comparison(n, sorted({*cutoffs, n}))
 
     def notes(self, plan: Plan) -> list[str]:
+        noted = [self.note] if self.note else []
         if self.primary or plan.n == DEFAULT_N:
-            return []
-        return [f"No list holds more than {plan.n} items in one of the tables, so the primary metric is ndcg@{plan.n}."]
+            return noted
+        return [
+            *noted,
+            f"No list holds more than {plan.n} items in one of the tables, so the primary metric is ndcg@{plan.n}.",
+        ]
 
 
 def _labels() -> Iterator[str]:

@@ -28,7 +28,7 @@ from belfry.evaluation.reports.evaluation import EvaluationReport, make_report, 
 from belfry.evaluation.reports.reliability import measure_reliability
 from belfry.evaluation.table_lists import open_lists, repeats_of_table
 from belfry.pipeline.jobs.later_events import later_watches, unknown_users
-from belfry.pipeline.runs.disk import explain_full_disk, write_together
+from belfry.pipeline.runs.disk import check_writable, explain_failed_writes, write_together
 from belfry.pipeline.serving.recommender import Recommender
 from belfry.pipeline.serving.two_stage import Stage, TwoStage
 from belfry.retrieval.base import RetrieverModel
@@ -60,13 +60,22 @@ def evaluate_published(
     A published run is sealed, so the report goes to `evaluations/<run>` beside it unless `out` is given.
     """
     recommender = Recommender.load(artifacts)
+    folder = _place_for_report(recommender, out)
     later = read_events(test, recommender.users, recommender.items, reading=reading)
     report = evaluate_run(recommender, later, split=test.name, n=n, min_history=min_history, repeats=repeats, seed=seed)
-    folder = out or recommender.run.folder.parent / EVALUATIONS / recommender.run.name
     if out is None:
         folder.parent.mkdir(exist_ok=True)
     save_report(report, folder)
     return report, folder
+
+
+def _place_for_report(recommender: Recommender, out: Path | None) -> Path:
+    """`out`, or the place beside the run; refused before anything is judged where it cannot be written."""
+    evaluations = recommender.run.folder.parent / EVALUATIONS
+    folder = out or evaluations / recommender.run.name
+    is_new = out is None and not evaluations.is_dir()
+    check_writable(evaluations if is_new else folder, remedy="name another folder with --out")
+    return folder
 
 
 def evaluate_run(
@@ -140,6 +149,7 @@ def evaluate_stages(
     history = stages.features.history
     exclude, nothing = kept_out(history, repeats), np.zeros(0, np.int32)
     context, left = make_context(history, test, seen=exclude, min_history=min_history, told=left_out)
+    n = min(n, len(history.items))
     depth = max(n, min(depth, len(history.items)))
     final_depth = max(n, min(stages.n_candidates, len(history.items)))
 
@@ -213,6 +223,7 @@ def evaluate_table(
     data = prepare(checked)
     history, features = data.interactions, data.features(data.interactions)
     users, items = history.users, history.items
+    n = min(n, len(items))
     later = later_watches(read_events(test, users, items, reading=reading), users, items, DEFAULT_EVENT_WEIGHTS)
     context, left_out = make_context(
         history,
@@ -221,7 +232,7 @@ def evaluate_table(
         min_history=min_history,
         told=unknown_users(later, users),
     )
-    with tempfile.TemporaryDirectory() as folder, explain_full_disk(Path(folder)):
+    with tempfile.TemporaryDirectory() as folder, explain_failed_writes(Path(folder)):
         lists = open_lists(recommendations, context, Path(folder), label=name, reading=reading)
         top_k = max(n, lists.info.longest_list)
         scores = _judged(name, lists, context, n, top_k)

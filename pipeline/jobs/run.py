@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from belfry.dataset import columns
+from belfry.dataset.errors import printable
 from belfry.dataset.folds import Holdout
 from belfry.dataset.history import Repeats
 from belfry.dataset.interactions import Interactions
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 TABLES = "recommendations"  # folder beside the runs
 N_EXAMPLES = 3
+LONGEST_TITLE = 100  # signs of one in an example
 EVALUATION, TABLE = "evaluation", "recommendation table"  # stages of the work
 
 
@@ -50,7 +52,7 @@ class MainJob:
         for row in self.examples.to_pylist():
             if row[columns.RANK] == 1:
                 lines += ["", f"user {row[columns.USER_ID]}"]
-            lines.append(f"{row[columns.RANK]:4}  {row[columns.TITLE]}")
+            lines.append(f"{row[columns.RANK]:4}  {printable(row[columns.TITLE], LONGEST_TITLE)}")
         return [
             *lines,
             "",
@@ -80,7 +82,10 @@ def run_main_job(
     The models see the train part only, so that the evaluation is honest about the very lists in the table; `belfry
     train` learns from everything.
     """
+    tables = artifacts / TABLES
     check_writable(artifacts)
+    if artifacts.exists():
+        check_writable(tables)
     work = work or Work()
     work.expect(EVALUATION)
     work.expect(TABLE)
@@ -120,7 +125,6 @@ def run_main_job(
     )
     with work.step(TABLE):
         recommender = Recommender.load(published)
-        tables = artifacts / TABLES
         tables.mkdir(exist_ok=True)
         table = write_batch(recommender, tables / published.name, n=n, progress=partial(work.report, TABLE))
     return MainJob(published, table, reports[0], _examples(recommender, n))

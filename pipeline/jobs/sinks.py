@@ -8,7 +8,7 @@ from typing import Protocol, TypeVar
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from belfry.pipeline.runs.disk import remove, sync
+from belfry.pipeline.runs.disk import explain_failed_writes, remove, sync
 
 
 class Sink(Protocol):
@@ -68,17 +68,20 @@ class ParquetSink:
 
     def open(self, schema: pa.Schema) -> None:
         remove(self._aside)
-        self._writer = pq.ParquetWriter(self._aside, schema, use_dictionary=repeating_columns(schema))
+        with explain_failed_writes(self._aside):
+            self._writer = pq.ParquetWriter(self._aside, schema, use_dictionary=repeating_columns(schema))
 
     def write(self, block: pa.Table) -> None:
         assert self._writer is not None, "the sink is not open"
-        self._writer.write_table(block, row_group_size=max(1, len(block)))
+        with explain_failed_writes(self._aside):
+            self._writer.write_table(block, row_group_size=max(1, len(block)))
 
     def close(self) -> None:
         if self._writer is not None:
-            self._writer.close()
-            self._writer = None
-            sync(self._aside)
+            with explain_failed_writes(self._aside):
+                self._writer.close()
+                self._writer = None
+                sync(self._aside)
 
     def blocks(self) -> Iterator[pa.Table]:
         with pq.ParquetFile(self._aside) as file:
@@ -86,8 +89,9 @@ class ParquetSink:
                 yield file.read_row_group(number)
 
     def commit(self) -> None:
-        self._aside.replace(self.path)
-        sync(self.path.parent)
+        with explain_failed_writes(self.path):
+            self._aside.replace(self.path)
+            sync(self.path.parent)
 
     def abandon(self) -> None:
         if self._writer is not None:

@@ -1,11 +1,11 @@
-"""Writing to disks: checks before work starts, a clear error where one is full, bytes that survive a crash."""
+"""Writing to disks: checks before work starts, a clear error where a write fails, bytes that survive a crash."""
 
 import errno
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from belfry.dataset.errors import BelfryError, InputError
@@ -14,26 +14,31 @@ from belfry.pipeline.runs.manifest import MANIFEST
 MEBIBYTE = 1 << 20
 
 
-def check_writable(folder: Path, *, needed_bytes: int = MEBIBYTE) -> None:
+def check_writable(
+    folder: Path, *, needed_bytes: int = MEBIBYTE, remedy: str = "mend that or name another place"
+) -> None:
     """Refuse, before any work starts, a folder in which nothing could be published at its end.
 
     A folder that does not exist yet is fine where its parent can take it; nothing is created here.
 
+    Args:
+        remedy: what to do where it cannot be written, such as the option that names another place.
+
     Raises:
-        InputError: it is a file or a published run, its parent is missing, it cannot be written, or the disk is full.
+        InputError: it is a file, a link to nothing or a published run, its parent is missing, it cannot be written, or
+            the disk is full.
     """
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"{folder}: is a file, a folder is wanted; name another place")
-    if (folder / MANIFEST).exists():
-        raise InputError(f"{folder}: is a published run, which nothing may be added to; name another folder")
-    place = folder if folder.exists() else folder.absolute().parent
-    if not place.is_dir():
-        raise InputError(f"{folder}: its parent {place} is not a folder; create it first or name another place")
+    place = folder
     try:
+        _check_kind(folder)
+        place = folder if folder.exists() else folder.absolute().parent
+        if not place.is_dir():
+            raise InputError(f"{folder}: its parent {place} is not a folder; create it first or name another place")
         with tempfile.TemporaryFile(dir=place) as probe:
             probe.write(b"belfry")
     except OSError as error:
-        raise InputError(f"{folder}: cannot be written ({error.strerror}); mend that or name another place") from error
+        what = "cannot be written" if place == folder else f"cannot be made, for {place} cannot be written"
+        raise InputError(f"{folder}: {what} ({error.strerror}); {remedy}") from error
     free_bytes = shutil.disk_usage(place).free
     if free_bytes < needed_bytes:
         raise InputError(
@@ -42,25 +47,66 @@ def check_writable(folder: Path, *, needed_bytes: int = MEBIBYTE) -> None:
         )
 
 
+def _check_kind(folder: Path) -> None:
+    if folder.is_symlink() and not folder.exists():
+        target = folder.readlink()
+        raise InputError(f"{folder}: is a link to {str(target)!r}, where nothing is; remove it or name another place")
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder}: is a file, a folder is wanted; name another place")
+    if (folder / MANIFEST).exists():
+        raise InputError(f"{folder}: is a published run, which nothing may be added to; name another folder")
+
+
 @contextmanager
-def explain_full_disk(folder: Path) -> Iterator[None]:
-    """Turn the error of a disk that fills up while `folder` is written into a message that says so.
+def explain_failed_writes(path: Path) -> Iterator[None]:
+    """Turn the error of a write that could not be done into a message that says why.
+
+    Around the writing of one file it also counts what is free before anybody cleans up.
+
+    Args:
+        path: the file, or the folder, that is written; another file is named where the system told one.
 
     Raises:
-        BelfryError: the disk is full; names the file, where the system told it, and the bytes that are free.
+        BelfryError: the disk is full, a limit or a quota is reached, or the place was removed, moved or closed.
     """
     try:
         yield
     except OSError as error:
-        free_bytes = shutil.disk_usage(folder).free
-        # NumPy reports a write that was cut short without an error number.
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT) or (error.errno is None and free_bytes < MEBIBYTE)
-        if not full:
+        place = Path(os.fsdecode(error.filename)) if isinstance(error.filename, str | bytes) else path
+        is_here = place == path or path in place.parents
+        cause = _cause(error, place) if is_here else None
+        if cause is None:
             raise
-        raise BelfryError(
-            f"{error.filename or folder}: the disk is full ({free_bytes:,} bytes free by now); free some and run "
-            "again; what was published before is untouched"
-        ) from error
+        raise BelfryError(f"{place}: {cause} and run again; what was published before is untouched") from error
+
+
+def _cause(error: OSError, place: Path) -> str | None:
+    """What happened and what to do about it; None where the system says nothing of it."""
+    there = next((folder for folder in (place, *place.absolute().parents) if folder.exists()), Path())
+    free_bytes = shutil.disk_usage(there).free
+    was_cut = error.errno is None and "requested and" in str(error)  # so NumPy tells it, without a number
+    if error.errno == errno.ENOSPC or (error.errno is None and free_bytes < MEBIBYTE):
+        return f"the disk is full ({free_bytes:,} bytes free by now); free some"
+    if error.errno == errno.EDQUOT:
+        return f"the quota of this disk is used up ({free_bytes:,} bytes free for others); remove some files"
+    if error.errno == errno.EFBIG or was_cut:
+        return f"the file would be larger than this process may write ({_file_limit()}); raise the limit"
+    is_moved = error.filename is None or not place.parent.exists()
+    if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ESTALE, errno.ELOOP) and is_moved:
+        return "it, or the folder it is in, was removed, moved or replaced while it was written; leave it alone"
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.EEXIST, errno.EISDIR):
+        return f"cannot be written any more ({error.strerror}, {free_bytes:,} bytes free); mend that"
+    return None
+
+
+def _file_limit() -> str:
+    """The limit on the size of a file, as the system tells it."""
+    if os.name == "nt":
+        return "unknown"
+    import resource
+
+    limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+    return "no limit of its own" if limit == resource.RLIM_INFINITY else f"{limit:,} bytes, see ulimit -f"
 
 
 def write_together(folder: Path, texts: dict[str, str]) -> None:
@@ -68,15 +114,16 @@ def write_together(folder: Path, texts: dict[str, str]) -> None:
 
     Raises:
         InputError: `folder` cannot be written.
-        BelfryError: the disk is full.
+        BelfryError: the disk is full, or `folder` was removed meanwhile.
     """
     check_writable(folder)
     folder.mkdir(exist_ok=True)
-    with explain_full_disk(folder), tempfile.TemporaryDirectory(dir=folder, prefix=".writing-") as aside:
+    with explain_failed_writes(folder), tempfile.TemporaryDirectory(dir=folder, prefix=".writing-") as aside:
         for name, text in texts.items():
             path = Path(aside) / name
-            path.write_text(text, encoding="utf-8")
-            sync(path)
+            with explain_failed_writes(path):
+                path.write_text(text, encoding="utf-8")
+                sync(path)
         for name in texts:
             (Path(aside) / name).replace(folder / name)
         sync(folder)
@@ -98,4 +145,5 @@ def remove(path: Path) -> None:
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
-        path.unlink(missing_ok=True)
+        with suppress(FileNotFoundError, NotADirectoryError):
+            path.unlink()

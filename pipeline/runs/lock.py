@@ -5,11 +5,12 @@ import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TextIO
 
-from belfry.dataset.errors import InputError
+from belfry.dataset.errors import BelfryError, InputError, printable
 
 if sys.platform == "win32":
     import msvcrt
@@ -50,8 +51,35 @@ else:
         fcntl.flock(file, fcntl.LOCK_UN)
 
 
+LONGEST_OWNER = 200  # signs of what a lock file says of its owner
+
+
+@dataclass(frozen=True)
+class Lock:
+    """A lock file that is held."""
+
+    path: Path
+    file: TextIO
+
+    def check(self) -> None:
+        """Refuse to go on where the file was taken away: another job may hold one of the same name by now.
+
+        Raises:
+            BelfryError: it was removed or replaced.
+        """
+        try:
+            is_there = os.path.samestat(os.fstat(self.file.fileno()), os.lstat(self.path))
+        except OSError:
+            is_there = False
+        if not is_there:
+            raise BelfryError(
+                f"{self.path}: the lock was removed or replaced while the job was at work, so that another one may be "
+                "too; nothing was published, leave the file alone and run again"
+            )
+
+
 @contextmanager
-def hold(path: Path) -> Iterator[None]:
+def hold(path: Path) -> Iterator[Lock]:
     """Hold the lock file `path`, or stop at once where another process (or another `hold` here) has it.
 
     The system frees the lock when its owner dies, however it dies. The file itself stays, empty.
@@ -61,10 +89,10 @@ def hold(path: Path) -> Iterator[None]:
     """
     with _open(path) as file:
         if not _try_lock(file):
-            owner = file.readline().strip() or "another process"
+            owner = printable(file.readline(2 * LONGEST_OWNER).strip(), LONGEST_OWNER) or "another process"
             raise InputError(f"{path.parent}: in use by {owner}; wait until it is done, or stop it (lock {path.name})")
         with _signed(file):
-            yield
+            yield Lock(path, file)
 
 
 @contextmanager
@@ -81,7 +109,9 @@ _NO_LINK = getattr(os, "O_NOFOLLOW", 0)  # a link in the lock's place could have
 
 def _open(path: Path) -> TextIO:
     try:
-        return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | _NO_LINK, 0o666), "r+", encoding="utf-8")
+        return os.fdopen(
+            os.open(path, os.O_RDWR | os.O_CREAT | _NO_LINK, 0o666), "r+", encoding="utf-8", errors="replace"
+        )
     except OSError as error:
         raise InputError(f"{path}: the lock file cannot be opened ({error.strerror}); mend that") from error
 

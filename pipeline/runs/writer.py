@@ -18,7 +18,7 @@ from pathlib import Path
 from pydantic import JsonValue
 
 from belfry.dataset.errors import InputError
-from belfry.pipeline.runs.disk import check_writable, explain_full_disk, sync
+from belfry.pipeline.runs.disk import check_writable, explain_failed_writes, sync
 from belfry.pipeline.runs.files import list_files
 from belfry.pipeline.runs.gate import NOT_EVALUATED, Gate
 from belfry.pipeline.runs.lock import hold, wait_and_hold
@@ -57,11 +57,11 @@ def publish(artifacts: Path, info: RunInfo) -> Iterator[RunWriter]:
         )
     check_writable(artifacts)
     artifacts.mkdir(exist_ok=True)
-    with ExitStack() as stack, explain_full_disk(artifacts):
+    with ExitStack() as stack, explain_failed_writes(artifacts):
         with wait_and_hold(artifacts / _PUBLISHING):
             _remove_dead(artifacts)
-            aside = Path(tempfile.mkdtemp(prefix=_WRITING, dir=artifacts))
-            stack.callback(shutil.rmtree, aside, ignore_errors=True)
+            folder = tempfile.TemporaryDirectory(prefix=_WRITING, dir=artifacts, ignore_cleanup_errors=True)
+            aside = Path(stack.enter_context(folder))
             stack.enter_context(hold(aside / _ALIVE))
         writer = RunWriter(aside / "run")
         writer.folder.mkdir()

@@ -1,12 +1,19 @@
-"""The promises about lists, checked on every list before it is handed out."""
+"""How long lists may be asked for; and the promises about them, checked on every list before it is handed out."""
 
 import numpy as np
 
 from belfry.dataset.candidates import Candidates
-from belfry.dataset.errors import BelfryError
+from belfry.dataset.errors import BelfryError, InputError
 from belfry.dataset.interactions import Mask, SeenItems, differs_from_row_before
 from belfry.dataset.vocabulary import UNKNOWN, ItemNums
 from belfry.retrieval.dense import blocks
+
+
+def check_n(n: int) -> int:
+    """The length of a list, which is a whole number of at least 1."""
+    if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
+        raise InputError(f"n={n!r}: wanted a whole number of at least 1")
+    return int(n)
 
 
 def check_lists(lists: Candidates, *, n: int, n_items: int, seen: SeenItems, blocked: ItemNums) -> None:

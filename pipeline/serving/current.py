@@ -1,18 +1,18 @@
 """`recommend`: answers from the run that is current, which is loaded once."""
 
-import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 from belfry.dataset.history import Repeats
 from belfry.dataset.vocabulary import Id
 from belfry.pipeline.runs.manifest import MANIFEST
 from belfry.pipeline.runs.reader import current_run, default_artifacts
+from belfry.pipeline.serving.forks import lock_beside_forks
 from belfry.pipeline.serving.recommender import PathLike, Recommender
 from belfry.pipeline.serving.results import Recommendation
 
 _loaded: dict[Path, Recommender] = {}  # artifacts folder -> its current run; guarded by the lock
-_lock = threading.Lock()
+_lock = lock_beside_forks()
 
 
 def recommend(
@@ -20,11 +20,11 @@ def recommend(
     n: int = 10,
     *,
     artifacts: PathLike | None = None,
-    history: Sequence[Id] = (),
+    history: Iterable[Id] = (),
     exclude_seen: bool | None = None,
     repeats: Repeats | None = None,
-    exclude: Collection[Id] = (),
-    only: Collection[Id] | None = None,
+    exclude: Iterable[Id] = (),
+    only: Iterable[Id] | None = None,
     strict: bool = False,
     explain: bool = False,
 ) -> list[Recommendation]:

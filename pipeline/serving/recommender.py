@@ -1,24 +1,26 @@
 """Recommender: lists for users out of a published run. Imports no TensorFlow."""
 
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, Self, TypeAlias
 
 import numpy as np
 import pyarrow as pa
 
 from belfry.dataset import columns
-from belfry.dataset.errors import InputError, UnknownUserError
+from belfry.dataset.errors import ArtifactError, InputError, UnknownUserError
 from belfry.dataset.event_weights import EventWeights
 from belfry.dataset.history import KINDS_OF_REPEATS, REPEATS_OF_TABLE, Repeats, as_repeats, kept_out
 from belfry.dataset.validation.policy import DEFAULT_POLICY, Policy
-from belfry.dataset.vocabulary import UNKNOWN, Id, ItemNums, Numbers, UserNums, as_arrow, as_id_type, texts_as_arrow
+from belfry.dataset.vocabulary import UNKNOWN, Id, ItemNums, UserNums, as_arrow, texts_as_arrow
 from belfry.pipeline.runs.reader import Run, default_artifacts, find_run
-from belfry.pipeline.serving.checks import check_lists
+from belfry.pipeline.serving.checks import check_lists, check_n
 from belfry.pipeline.serving.explain import Reason, reasons_for
+from belfry.pipeline.serving.forks import lock_beside_forks
+from belfry.pipeline.serving.ids import IdReader
 from belfry.pipeline.serving.load import load_run
 from belfry.pipeline.serving.neighbours import Neighbourhood
 from belfry.pipeline.serving.results import Effect, Explanation, Recommendation, SimilarItem, SimilarUser, Watched
@@ -27,6 +29,8 @@ from belfry.pipeline.serving.two_stage import Limits, Stage, Trace, TwoStage
 from belfry.pipeline.serving.workers import answer_together
 
 ROWS_PER_BLOCK = 1 << 16  # candidates that are retrieved and ranked at a time, about
+
+_loading = lock_beside_forks()
 
 PathLike: TypeAlias = str | os.PathLike[str]
 
@@ -64,7 +68,7 @@ class Parts:
 
 
 class Recommender:
-    """Answers from one run, whole in memory; safe to call from many threads."""
+    """Answers from one run, whole in memory; safe to call from many threads, and in processes that are forked."""
 
     def __init__(self, parts: Parts) -> None:
         self.parts = parts
@@ -72,6 +76,7 @@ class Recommender:
         self.titles, self.event_weights = parts.titles, parts.event_weights
         self.features = self.two_stage.features
         self.users, self.items = self.features.history.users, self.features.history.items
+        self.user_ids, self.item_ids = IdReader(self.users, self.run.name), IdReader(self.items, self.run.name)
         self.repeats = parts.repeats
         self._kept_out = {one: kept_out(self.features.history, one) for one in KINDS_OF_REPEATS}
 
@@ -84,25 +89,37 @@ class Recommender:
         Raises:
             ArtifactError: there is no run, or it is damaged, foreign or of another version.
         """
-        return cls(Parts.read(find_run(Path(path) if path is not None else default_artifacts())))
+        with _loading:
+            return cls(Parts.read(find_run(Path(path) if path is not None else default_artifacts())))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled as the path of its run, which whoever unpickles it loads and checks."""
+        return _reopen, (type(self), str(self.run.folder.absolute()), self.run.name)
+
+    def __copy__(self) -> Self:
+        """Itself: nothing in it changes."""
+        return self
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self
 
     def recommend(
         self,
         user: Id,
         n: int = 10,
         *,
-        history: Sequence[Id] = (),
+        history: Iterable[Id] = (),
         exclude_seen: bool | None = None,
         repeats: Repeats | None = None,
-        exclude: Collection[Id] = (),
-        only: Collection[Id] | None = None,
+        exclude: Iterable[Id] = (),
+        only: Iterable[Id] | None = None,
         strict: bool = False,
         explain: bool = False,
     ) -> list[Recommendation]:
         """At most `n` items for one user, best first; fewer where no more are left, never filler.
 
         An unknown user, or one without a history, gets what is popular now, in the user's groups where features are
-        known; `origin` is then "cold".
+        known; `origin` is then "cold". Ids come in any container: a list, a set, a column of NumPy, Arrow, pandas.
 
         Args:
             history: items that the user has watched since the run was trained, oldest first. They are folded in
@@ -119,14 +136,15 @@ class Recommender:
 
         Raises:
             UnknownUserError: the user is unknown and `strict` is set.
-            InputError: `n` is below 1, `exclude_seen` contradicts `repeats`, or `history` is given to a run whose
+            InputError: an id is none that the run could have (of another type, or missing), with and without `strict`;
+                `n` is below 1, `exclude_seen` contradicts `repeats`, or `history` is given to a run whose
                 towers know users by their id alone.
         """
-        number = self.users.number(user)
+        number = self.user_ids.number(user, "user")
         if strict and number == UNKNOWN:
             raise UnknownUserError(f"user {user!r} is not in run {self.run.name}; leave out strict for a cold answer")
         users, two_stage = np.array([number], np.int32), self.two_stage
-        if len(fresh := self._item_numbers(history, "history")):
+        if len(fresh := self.item_ids.numbers(history, "history")):
             users, two_stage = SESSION_USER, self._session(number, fresh)
         limits = self._limits(two_stage, n, self.repeats_of(exclude_seen, repeats), exclude, only)
         trace = self._trace(two_stage, users, "final", limits)
@@ -142,14 +160,14 @@ class Recommender:
 
     def recommend_many(
         self,
-        users: Sequence[Id] | pa.Array | pa.ChunkedArray,
+        users: Iterable[Id],
         n: int = 10,
         *,
         stage: Stage = "final",
         exclude_seen: bool | None = None,
         repeats: Repeats | None = None,
-        exclude: Collection[Id] = (),
-        only: Collection[Id] | None = None,
+        exclude: Iterable[Id] = (),
+        only: Iterable[Id] | None = None,
         workers: int | None = None,
     ) -> pa.Table:
         """Lists of many users as one table: user_id, rank, item_id, score, origin; users in the order asked.
@@ -165,7 +183,9 @@ class Recommender:
         Raises:
             InputError: a user is asked for twice or is no id, `n` or `workers` is below 1, or `stage` is neither.
         """
-        ids = _check_ids(users)
+        ids = self.user_ids.array(users, "users")
+        if n_more := len(ids) - len(ids.unique()):
+            raise InputError(f"users: {n_more:,} are asked for more than once; pass each once")
         repeats = self.repeats_of(exclude_seen, repeats)
         limits = self._limits(self.two_stage, n, repeats, exclude, only)
         only_numbers = limits["only"]
@@ -193,10 +213,10 @@ class Recommender:
         Raises:
             InputError: the item is not in the catalogue, or `n` is below 1.
         """
-        number = self.items.number(item)
+        number = self.item_ids.number(item, "item")
         if number == UNKNOWN:
             raise InputError(f"item {item!r} is not in the catalogue of run {self.run.name}")
-        found, cosines = self._item_neighbourhood.nearest(number, _check_n(n))
+        found, cosines = self._item_neighbourhood.nearest(number, check_n(n))
         rows = zip(*self._ids_and_titles(found), cosines.tolist(), strict=True)
         return [SimilarItem(rank, *row) for rank, row in enumerate(rows, 1)]
 
@@ -209,12 +229,12 @@ class Recommender:
             UnknownUserError: the user is unknown or has no history to compare.
             InputError: `n` is below 1.
         """
-        number = self.users.number(user)
+        number = self.user_ids.number(user, "user")
         if number not in self._user_neighbourhood:
             raise UnknownUserError(
                 f"user {user!r} has no history in run {self.run.name}, so nobody is known to be similar"
             )
-        found, cosines = self._user_neighbourhood.nearest(number, _check_n(n))
+        found, cosines = self._user_neighbourhood.nearest(number, check_n(n))
         rows = zip(self.users.take(found).to_pylist(), cosines.tolist(), strict=True)
         return [SimilarUser(rank, *row) for rank, row in enumerate(rows, 1)]
 
@@ -242,14 +262,14 @@ class Recommender:
         return as_repeats(exclude_seen, repeats) or self.repeats
 
     def _limits(
-        self, two_stage: TwoStage, n: int, repeats: Repeats, exclude: Collection[Id], only: Collection[Id] | None
+        self, two_stage: TwoStage, n: int, repeats: Repeats, exclude: Iterable[Id], only: Iterable[Id] | None
     ) -> Limits:
         is_known = two_stage.features is self.features  # else of a session
         return Limits(
-            n=min(_check_n(n), len(self.items)),
+            n=min(check_n(n), len(self.items)),
             exclude=self._kept_out[repeats] if is_known else kept_out(two_stage.features.history, repeats),
-            blocked=self._item_numbers(exclude, "exclude"),
-            only=None if only is None else self._item_numbers(only, "only"),
+            blocked=self.item_ids.numbers(exclude, "exclude"),
+            only=None if only is None else self.item_ids.numbers(only, "only"),
         )
 
     def _trace(self, two_stage: TwoStage, users: UserNums, stage: Stage, limits: Limits) -> Trace:
@@ -271,31 +291,9 @@ class Recommender:
         titles = self.titles.take(as_arrow(items.astype(np.int64) - 1))
         return self.items.take(items).to_pylist(), titles.to_pylist()
 
-    def _item_numbers(self, ids: Collection[Id], argument: str) -> Numbers:
-        if isinstance(ids, str | int):
-            raise InputError(f"{argument}={ids!r} is one id; pass a list of ids")
-        numbers = (self.items.number(item_id) for item_id in ids)
-        return np.array([number for number in numbers if number != UNKNOWN], np.int32)
 
-
-def _check_n(n: int) -> int:
-    if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
-        raise InputError(f"n={n!r}: wanted a whole number of at least 1")
-    return int(n)
-
-
-def _check_ids(users: Sequence[Id] | pa.Array | pa.ChunkedArray) -> pa.Array:
-    """Ids of one type, each once."""
-    try:
-        ids = users if isinstance(users, pa.Array | pa.ChunkedArray) else pa.array(list(users))
-    except (pa.ArrowException, OverflowError) as error:
-        raise InputError(f"users: the ids are not all strings or all int64 ({error}); make them one type") from error
-    ids = ids.combine_chunks() if isinstance(ids, pa.ChunkedArray) else ids
-    if not len(ids):
-        return ids
-    if ids.null_count:
-        raise InputError(f"users: {ids.null_count:,} ids are null; leave them out")
-    ids = as_id_type(ids)
-    if len(ids.unique()) < len(ids):
-        raise InputError(f"users: {len(ids) - len(ids.unique()):,} are asked for more than once; pass each once")
-    return ids
+def _reopen(kind: type[Recommender], folder: str, name: str) -> Recommender:
+    recommender = kind.load(folder)
+    if recommender.run.name != name:
+        raise ArtifactError(f"{folder}: holds run {recommender.run.name}, the pickled Recommender was of {name}")
+    return recommender

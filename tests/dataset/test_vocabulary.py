@@ -113,13 +113,6 @@ def test_refuses_ids_of_other_types(ids, message):
         Vocabulary(ids)
 
 
-def test_parse_reads_an_id_in_the_vocabulary_s_type():
-    assert Vocabulary(pa.array([1])).parse("12") == 12
-    assert Vocabulary(pa.array(["1"])).parse("12") == "12"
-    with pytest.raises(InputError, match="id 'x': the ids of this run are integers"):
-        Vocabulary(pa.array([1])).parse("x")
-
-
 def test_content_hash_stays_as_run_folders_hold_it():
     """Golden: a changed hash would make every saved run refuse to load."""
     # Recipe: SHA-256 of "int64" and little-endian int64s; of "string" and length-prefixed UTF-8.

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from belfry.evaluation.registry import label_of
 from belfry.evaluation.reports.comparison.result import Challenger, Comparison, Example
+from belfry.evaluation.reports.escape import markdown_of, markdown_row
 from belfry.evaluation.reports.pages.text import (
     METRIC_HEAD,
     chance,
@@ -26,7 +27,7 @@ def to_markdown(comparison: Comparison) -> str:
     for challenger in comparison.challengers:
         lines += _challenger(challenger, comparison)
     lines += ["## What was checked", "", *_verification(comparison), ""]
-    return _escaped("\n".join(lines))
+    return markdown_of(lines)
 
 
 def _challenger(challenger: Challenger, comparison: Comparison) -> list[str]:
@@ -227,11 +228,4 @@ def _verification(comparison: Comparison) -> list[str]:
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    cells = [[cell.replace("|", "\\|").replace("\n", " ") for cell in row] for row in (head, *rows)]
-    lines = [f"| {' | '.join(row)} |" for row in cells]
-    return [lines[0], f"|{'---|' * len(head)}", *lines[1:]]
-
-
-def _escaped(text: str) -> str:
-    """No tag of a title may come alive where Markdown is rendered."""
-    return text.replace("&", "&amp;").replace("<", "&lt;")
+    return [markdown_row(head), f"|{'---|' * len(head)}", *map(markdown_row, rows)]

@@ -301,8 +301,15 @@ def test_an_unknown_user_under_strict(belfry: Callable[..., Done], tiny_run: Pat
 
 
 def test_an_id_of_another_type(belfry: Callable[..., Done], tiny_run: Path) -> None:
-    done = belfry("recommend", "anna", "--artifacts", tiny_run)
-    assert_refused(done, "id 'anna': the ids of this run are integers; pass one")
+    for text in ("anna", "1_001", "01001", "+1001"):
+        done = belfry("recommend", text, "--artifacts", tiny_run)
+        assert_refused(
+            done, f"id '{text}': the ids of run {tiny_run.name} are whole numbers (int64), written as in a CSV"
+        )
+
+
+def test_a_negative_id(belfry: Callable[..., Done], tiny_run: Path) -> None:
+    assert belfry("recommend", "--artifacts", tiny_run, "--", "-5").out.startswith("user -5 (cold: popular now)")
 
 
 def test_a_damaged_run(belfry: Callable[..., Done], artifacts: Path, tiny_run: Path) -> None:

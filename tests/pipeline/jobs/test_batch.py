@@ -152,9 +152,9 @@ def test_more_than_the_catalogue_holds(recommender, out):
 @pytest.mark.parametrize(
     ("users", "match"),
     [
-        (pa.array([1, None, 3, None]), r"users: 2 ids are null or empty \(first in row 1\); drop those rows"),
-        (pa.array(["1"]), "users: the ids are string, those of run small-0 are int64; 1 and '1' are never merged"),
-        (pa.array([1.0]), "ids are double; Belfry takes strings or integers"),
+        (pa.array([1, None, 3, None]), r"users: 2 ids are missing \(first at place 1\); leave them out"),
+        (pa.array(["1"]), r"users: the id '1' is string, those of run small-0 are whole numbers \(int64\)"),
+        (pa.array([1.0]), "users: the id 1.0 is double, those of run small-0"),
         (pa.array([], pa.int64()), "users: there are none"),
     ],
 )
@@ -190,17 +190,17 @@ class TestReadUsers:
 
     def test_parquet_ids_of_another_type_are_never_converted(self, recommender, tmp_path, out):
         pq.write_table(pa.table({"user_id": ["1"]}), tmp_path / "users.parquet")
-        with pytest.raises(InputError, match="the ids are string, those of run small-0 are int64"):
+        with pytest.raises(InputError, match=r"is string, those of run small-0 are whole numbers \(int64\)"):
             write_batch(recommender, out, users=read_users(tmp_path / "users.parquet", recommender), n=1)
 
     def test_text_that_is_no_integer_is_not_made_one(self, recommender, tmp_path, out):
         (tmp_path / "users.csv").write_text("user_id\n007\n1\n")
-        with pytest.raises(InputError, match="the ids are string, those of run small-0 are int64"):
+        with pytest.raises(InputError, match=r"is string, those of run small-0 are whole numbers \(int64\)"):
             write_batch(recommender, out, users=read_users(tmp_path / "users.csv", recommender), n=1)
 
     def test_gaps_are_refused(self, recommender, tmp_path, out):
         (tmp_path / "users.csv").write_text("user_id,age\n1,2\n,3\n")
-        with pytest.raises(InputError, match=r"1 ids are null or empty \(first in row 1\)"):
+        with pytest.raises(InputError, match=r"1 ids are missing \(first at place 1\)"):
             write_batch(recommender, out, users=read_users(tmp_path / "users.csv", recommender), n=1)
 
     def test_a_file_that_is_none(self, recommender, tmp_path):
@@ -226,7 +226,14 @@ class TestPlace:
         with pytest.raises(InputError, match="is a file, a folder is wanted"):
             write_batch(recommender, out, n=3)
 
-    @pytest.mark.parametrize("name", ["manifest.json", "current", "other.parquet", "part-0"])
+    def test_a_published_run(self, recommender, out):
+        out.mkdir()
+        (out / "manifest.json").touch()
+        with pytest.raises(InputError, match="is a published run, which nothing may be added to; name another folder"):
+            write_batch(recommender, out, n=3)
+        assert [path.name for path in out.iterdir()] == ["manifest.json"]
+
+    @pytest.mark.parametrize("name", ["current", "other.parquet", "part-0"])
     def test_other_files_are_not_mixed_with_the_table(self, recommender, out, name):
         out.mkdir()
         (out / name).touch()

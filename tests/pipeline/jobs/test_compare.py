@@ -16,7 +16,8 @@ import pytest
 from belfry import compare
 from belfry.dataset.errors import InputError
 from belfry.evaluation.reports.pages.json import from_json, json_schema, to_json
-from belfry.pipeline.cli.commands import main
+from belfry.pipeline.cli.commands import app
+from belfry.pipeline.cli.console import errors_as_exit_codes
 from tests.ab_tables import make_ab_tables
 
 
@@ -39,8 +40,8 @@ def run(monkeypatch, capfd):
 
     def call(*arguments: object) -> tuple[int, str]:
         monkeypatch.setattr("sys.argv", ["belfry", "compare", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            main()
+        with pytest.raises(SystemExit) as stop, errors_as_exit_codes():
+            app()
         said = capfd.readouterr()
         return int(stop.value.code or 0), said.out + said.err
 
@@ -232,6 +233,17 @@ def test_a_handful_of_users_is_told_and_not_tested(tables, n_rows):
 def test_a_test_part_without_rows_is_refused(tables):
     with pytest.raises(InputError, match="no user can be judged \\(it has no rows of known users\\)"):
         compare(tables.a, tables.b, train=tables.train, test=tables.test.slice(0, 0))
+
+
+def test_lengths_end_at_the_catalogue(tables):
+    n_items = len(set(tables.train["item_id"].to_pylist()))
+    found = compare(
+        tables.a, tables.b, train=tables.train, test=tables.test, primary="ndcg@10000", cutoffs=[5, 1_000_000_000]
+    )
+    assert found.settings.primary == f"ndcg@{n_items}"
+    assert f"ndcg@{n_items}" in {one.metric for one in found.challengers[0].metrics}
+    note = f"The catalogue has {n_items:,} items, so lists of 1,000,000,000 are judged as lists of {n_items:,}."
+    assert note in found.verification.notes
 
 
 def test_short_lists_are_judged_at_their_length(tables):

@@ -75,6 +75,12 @@ class TestRun:
         parts = (found.reached, found.lost_by_retrieval, found.lost_by_ranking, found.candidate_recall)
         assert [part.mean for part in parts] == [0.5, 0, 0.5, 1]
 
+    def test_a_length_beyond_the_catalogue_is_its_size(self, recommender):
+        test = events([(1, unseen(recommender, 1)[0])])
+        assert means(evaluate_run(recommender, test, n=10**9, seed=0)) == means(
+            evaluate_run(recommender, test, n=len(recommender.items), seed=0)
+        )
+
     def test_what_retrieval_cannot_bring_is_its_loss(self, recommender):
         last = recommender.items.ids[-1].as_py()  # has no neighbours
         found = evaluate_run(recommender, events([(1, last)]), n=3, seed=0).attribution

@@ -46,9 +46,9 @@ def test_similar_users_have_a_history(recommender: Recommender) -> None:
 
 
 def test_refusals(recommender: Recommender) -> None:
-    with pytest.raises(InputError, match="item 'x' is not in the catalogue"):
-        recommender.similar_items("x")
-    with pytest.raises(UnknownUserError, match="user 'x' has no history"):
-        recommender.similar_users("x")
+    with pytest.raises(InputError, match="item -1 is not in the catalogue"):
+        recommender.similar_items(-1)
+    with pytest.raises(UnknownUserError, match="user -1 has no history"):
+        recommender.similar_users(-1)
     with pytest.raises(InputError, match="n=0"):
         recommender.similar_items(recommender.items.ids[0].as_py(), 0)
