@@ -14,7 +14,7 @@ from belfry.dataset.features import FeatureTables
 from belfry.dataset.interactions import Interactions, Positions, SeenItems
 from belfry.dataset.vocabulary import UNKNOWN, ItemNums, UserNums
 from belfry.layers.config import ModelConfig
-from belfry.layers.model import Model
+from belfry.layers.model import Model, load_arrays, save_arrays
 from belfry.retrieval.dense import ScoreTable, best_columns
 from belfry.retrieval.unseen import first_unseen
 
@@ -134,16 +134,14 @@ class Popularity(Model[PopularityConfig, PopularityScores]):
         n_items = len(self.learned.common) - 1
         return first_unseen(best, users, exclude, n_items=n_items, top_k=top_k, origin="popularity", only=only)
 
-    def parts(self, user: int, items: ItemNums, features: FeatureTables) -> dict[str, npt.NDArray[np.float32]]:
-        """The parts of the score, each [n_items]: log w(item) under "", and each feature's term under its column.
+    def parts(self, user: int, items: ItemNums, features: FeatureTables) -> dict[str | None, npt.NDArray[np.float32]]:
+        """The parts of the score, each [n_items]: log w(item) under None, and each feature's term under its column.
 
         Where users are told apart the score is their sum.
         """
-        score = self.learned.common[items]
-        parts = {"": score if self.learned.lifts else np.log(score + np.float32(EPSILON))}
-        return parts | {
-            name: lifts[features.users.categorical[name][user], items] for name, lifts in self.learned.lifts.items()
-        }
+        lifts, score = self.learned.lifts, self.learned.common[items]
+        of_column = {name: table[features.users.categorical[name][user], items] for name, table in lifts.items()}
+        return {None: score if lifts else np.log(score + np.float32(EPSILON)), **of_column}
 
     def _order(self, kind: Kind, depth: int) -> "Order":
         """At least the `depth` best items for users of these groups."""
@@ -164,13 +162,12 @@ class Popularity(Model[PopularityConfig, PopularityScores]):
     def save(self, directory: Path) -> None:
         super().save(directory)
         arrays = {f"lifts/{name}": lifts for name, lifts in self.learned.lifts.items()}
-        np.savez(directory / "scores.npz", score=self.learned.common, **arrays)  # type: ignore[arg-type]  # the stub takes one for allow_pickle
+        save_arrays(directory / "scores.npz", {"score": self.learned.common, **arrays})
 
     @classmethod
     def load(cls, directory: Path) -> Self:
         model = cls._of_saved_config(directory)
-        with np.load(directory / "scores.npz") as saved:
-            arrays = dict(saved)
+        arrays = load_arrays(directory / "scores.npz")
         model._learned = PopularityScores(arrays.pop("score"), {key.partition("/")[2]: arrays[key] for key in arrays})
         return model
 

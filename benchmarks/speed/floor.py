@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 import pyarrow.parquet as pq
 
+from belfry.layers.model import load_arrays
 from belfry.pipeline.runs.manifest import MANIFEST, Manifest, read_manifest
 from belfry.pipeline.training.train import LAST_FIRST_STAGE
 from belfry.ranking.features.groups.times import WINDOWS, WatchTimes
@@ -68,12 +69,12 @@ class Run:
         if not self._pair_arrays.is_file():
             return {}
         watched = pq.read_table(self.folder / "history.parquet", columns=["item_num"])["item_num"].to_numpy()
-        with np.load(self._pair_arrays) as arrays:
-            groups = [name.partition("/")[0] for name in arrays.files if name.endswith("/neighbour")]
-            return {
-                group: (float(np.diff(arrays[f"{group}/start"])[watched].mean()), int(arrays[f"{group}/n_recent"]))
-                for group in groups
-            }
+        arrays = load_arrays(self._pair_arrays)
+        groups = [name.partition("/")[0] for name in arrays if name.endswith("/neighbour")]
+        return {
+            group: (float(np.diff(arrays[f"{group}/start"])[watched].mean()), int(arrays[f"{group}/n_recent"]))
+            for group in groups
+        }
 
     @property
     def _pair_arrays(self) -> Path:
@@ -204,6 +205,5 @@ def _arrays_of(run: Run, name: str) -> dict[str, tuple[int, int]]:
 
 
 def _tables_in(path: Path, n_items: int) -> dict[str, tuple[int, int]]:
-    with np.load(path) as arrays:
-        shapes = {name: arrays[name].shape for name in arrays.files}
+    shapes = {name: array.shape for name, array in load_arrays(path).items()}
     return {name: (shape[0], shape[1]) for name, shape in shapes.items() if len(shape) == 2 and shape[0] == n_items + 1}

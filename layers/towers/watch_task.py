@@ -76,7 +76,7 @@ class WatchTraining:
 
     def _stacks(self, block: WatchBlock) -> Block:
         """The inputs of the steps of a block."""
-        bags, columns, n_steps = block.bags, self._features.users.content.take(block.users), block.n_steps
+        bags, columns, n_steps = block.bags, self._features.users.content.inputs(block.users), block.n_steps
         first_query = np.searchsorted(block.step, np.arange(n_steps + 1))
         of_query = np.arange(len(block.users)) - first_query[block.step]  # its number in its step
         is_cold = np.bincount(bags.row, minlength=len(block.users))[:, np.newaxis] == 0

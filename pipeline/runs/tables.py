@@ -21,6 +21,7 @@ from belfry.dataset import columns
 from belfry.dataset.features import FeatureColumns, FeatureTables
 from belfry.dataset.interactions import Interactions, SeenItems
 from belfry.dataset.vocabulary import Vocabulary, as_numpy
+from belfry.layers.model import load_arrays, save_arrays
 
 USER_NUM, ITEM_NUM = "user_num", "item_num"
 _DISLIKES = "dislikes.parquet"
@@ -46,8 +47,8 @@ def save_tables(features: FeatureTables, titles: pa.Array, folder: Path) -> None
     if history.dislikes is not None:
         pairs = {USER_NUM: history.dislikes.user_num, ITEM_NUM: history.dislikes.item_num}
         pq.write_table(pa.table(pairs), folder / _DISLIKES)
-    np.savez(folder / "user_features.npz", **features.users.to_arrays())  # type: ignore[arg-type]
-    np.savez(folder / "item_features.npz", **features.items.to_arrays())  # type: ignore[arg-type]
+    save_arrays(folder / "user_features.npz", features.users.to_arrays())
+    save_arrays(folder / "item_features.npz", features.items.to_arrays())
 
 
 def load_tables(folder: Path) -> tuple[FeatureTables, pa.Array]:
@@ -82,12 +83,6 @@ def _load_dislikes(path: Path, n_users: int) -> SeenItems | None:
     pairs = _read(path)
     starts = np.searchsorted(as_numpy(pairs[USER_NUM]), np.arange(n_users + 2)).astype(np.int64)
     return SeenItems(starts, as_numpy(pairs[ITEM_NUM]))
-
-
-def load_arrays(path: Path) -> dict[str, npt.NDArray[np.generic]]:
-    """All arrays of an .npz file; none can be a pickle."""
-    with np.load(path, allow_pickle=False) as arrays:
-        return dict(arrays)
 
 
 def _read(path: Path) -> pa.Table:

@@ -5,11 +5,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Self
 
-import numpy as np
-
 from belfry.dataset.candidates import Candidates
 from belfry.dataset.errors import InputError
 from belfry.dataset.features import FeatureTables
+from belfry.layers.model import load_arrays, save_arrays
 from belfry.ranking.base import ListRanker, ListScorer, SavedRanker, Scores
 from belfry.ranking.calibration import Calibration
 from belfry.ranking.features.pair_features import PairFeatures
@@ -37,8 +36,7 @@ class FeaturedRanker:
         """What `TrainedFeaturedRanker.export` wrote, with the scorer that lies in the same folder."""
         blend = json.loads((saved.folder / SCORE_BLEND_FILE).read_text())
         names, calibration = tuple(blend.pop("names")), Calibration(**blend.pop("calibration"))
-        with np.load(saved.folder / FEATURES_FILE, allow_pickle=False) as arrays:
-            pair_features = PairFeatures(saved.pair_features, dict(arrays), saved.labels)
+        pair_features = PairFeatures(saved.pair_features, load_arrays(saved.folder / FEATURES_FILE), saved.labels)
         return cls(pair_features, scorer, ScoreBlend(**blend, calibration=calibration), names)
 
     def score(self, candidates: Candidates, features: FeatureTables) -> Scores:
@@ -78,7 +76,7 @@ class TrainedFeaturedRanker(FeaturedRanker):
     def export(self, directory: Path) -> None:
         """A graph or trees, arrays, and a few numbers."""
         directory.mkdir(parents=True, exist_ok=True)
-        np.savez(directory / FEATURES_FILE, **self.pair_features.arrays)  # type: ignore[arg-type]  # the stub takes one for allow_pickle
+        save_arrays(directory / FEATURES_FILE, self.pair_features.arrays)
         self._trained.export(directory)
         saved = {"names": self._names, **asdict(self.score_blend)}
         (directory / SCORE_BLEND_FILE).write_text(json.dumps(saved, indent=2))

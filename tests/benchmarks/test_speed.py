@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from belfry.dataset.sources.demo import generate
+from belfry.layers.model import load_arrays
 from belfry.pipeline.runs.tables import load_tables
 from benchmarks.speed.cases import Case, write_case
 from benchmarks.speed.contestants import CONTESTANTS, LISTS
@@ -49,8 +50,7 @@ def test_the_floor_counts_what_a_run_holds(tiny_run: Path) -> None:
     neighbours = sum(n * opened.neighbours[group][0] for group, n in read.items())
     assert needs["pair features: neighbours"].lookups == pytest.approx(neighbours)
     watched = load_tables(tiny_run)[0].history.item_num
-    with np.load(tiny_run / "serving" / "ranker" / "pair_features.npz") as arrays:
-        starts = arrays["rules/start"]
+    starts = load_arrays(tiny_run / "serving" / "ranker" / "pair_features.npz")["rules/start"]
     of_each = [starts[item + 1] - starts[item] for item in watched]
     assert opened.neighbours["rules"] == (pytest.approx(np.mean(of_each)), 32)
     assert needs["pair features: counts by time"].lookups == 6 * k

@@ -65,7 +65,7 @@ class SequenceTowers(NeuralTowers[SequenceConfig, SequenceNetwork]):
             block = users[first : first + _USERS_PER_BLOCK]
             windows = history_windows(features.history, block, length=self.config.max_length)
             request_s = np.full(len(block), features.now_s)
-            columns_of = features.users.content.take(block)
+            columns_of = features.users.content.inputs(block)
             blocks.append(self.learned.newest(table, windows.item_num, windows.time_s, request_s, columns_of).numpy())
         return np.concatenate(blocks)
 
@@ -77,8 +77,8 @@ class SequenceTowers(NeuralTowers[SequenceConfig, SequenceNetwork]):
         """Write the query tower as an ONNX graph.
 
         Inputs, as far as the config reads them: `window` [n, max_length] int32 item numbers, padded with 0 in front;
-        `window_s` [n, max_length] and `request_s` [n] int64 UTC seconds; the user columns under their names. Output:
-        `query` [n, embedding_size + 1] float32.
+        `window_s` [n, max_length] and `request_s` [n] int64 UTC seconds; the user columns under their `input_names`.
+        Output: `query` [n, embedding_size + 1] float32.
         """
         # As NumPy, so that the graph holds it as a constant rather than asking for it.
         table = self.learned.watched(all_items(features)).numpy()
@@ -90,7 +90,7 @@ class SequenceTowers(NeuralTowers[SequenceConfig, SequenceNetwork]):
         if reads_time:
             example["request_s"] = np.zeros(1, np.int64)
         if reads_columns:
-            example |= features.users.content.take(np.zeros(1, np.int32))
+            example |= features.users.content.inputs(np.zeros(1, np.int32))
 
         def query(inputs: Mapping[str, Tensor]) -> Tensor:
             window = inputs["window"]
