@@ -148,7 +148,7 @@ class TowerNetwork(keras.Model):  # type: ignore[misc]
         """The query tower as `export_onnx` takes it, and an example of its inputs.
 
         Inputs: `history` [n, length] int32 padded with 0; `uniform`, `recency` [n, length] float32; the user columns
-        under their `input_names`. Output: [n, embedding_size + 1] float32; or what `after_join` makes of `join`'s output.
+        under their `input_names`. Output: [n, embedding_size + 1] float32; or `after_join` of the output of `join`.
         """
         # As NumPy, so that the graph holds them as constants rather than asking for them.
         uniform_table, recency_table = (table.numpy() for table in self.history_table(all_items(features)))

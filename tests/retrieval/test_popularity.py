@@ -114,7 +114,7 @@ def test_the_parts_of_a_score_add_up_to_it() -> None:
     for user in (1, 4, 10):
         found = model.retrieve(np.array([user], np.int32), features, top_k=9, exclude=history.seen_items)
         parts = model.parts(user, found.item_num, features)
-        assert list(parts) == ["", "group"]
+        assert list(parts) == [None, "group"]
         np.testing.assert_allclose(sum(parts.values()), found.score, rtol=1e-6)
     plain = Popularity(PopularityConfig()).fit(history, features, seed=0)
     assert list(plain.parts(1, np.array([2], np.int32), features)) == [None]
