@@ -1,12 +1,14 @@
 """FeatureTables: what models may know of users and items at one time: one history and nothing later."""
 
 import itertools
+import json
 import logging
 import re
-from collections.abc import Iterable, Set
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TypeAlias, TypeVar
+from pathlib import Path
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -206,17 +208,17 @@ def encode_features(
     return replace(encoded, usage=frozenset(name for name in encoded.names if encoded.label(name) in usage))
 
 
-def title_numbers(titles: pa.Array) -> Numbers:
-    """[n_items + 1] number of each item's title from 1, 0 for the unknown item; a null title gets a number of its own.
+def save_arrays(path: Path, arrays: Mapping[str, npt.NDArray[np.generic]]) -> None:
+    """Write arrays of any names: a name may be that of a user's column, and a member of an archive cannot bear each."""
+    names = np.frombuffer(json.dumps(list(arrays)).encode(), np.uint8)
+    np.savez(path, names, *arrays.values())
 
-    Args:
-        titles: [n_items] strings, in the order of the vocabulary.
-    """
-    encoded = titles.dictionary_encode()
-    is_missing = np.asarray(pc.is_null(titles))
-    numbers = np.asarray(pc.fill_null(encoded.indices, 0), np.int32) + 1
-    numbers[is_missing] = len(encoded.dictionary) + 1 + np.arange(is_missing.sum())
-    return np.append(np.int32(UNKNOWN), numbers)
+
+def load_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
+    """What `save_arrays` wrote; none can be a pickle."""
+    with np.load(path, allow_pickle=False) as saved:
+        names = json.loads(saved["arr_0"].tobytes())
+        return {name: saved[f"arr_{place}"] for place, name in enumerate(names, 1)}
 
 
 @dataclass(frozen=True)

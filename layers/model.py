@@ -1,7 +1,6 @@
 """Model: a config and what was learned under it, which is how every model is kept, however it is trained."""
 
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Self, TypeAlias, TypeVar
 
@@ -22,19 +21,6 @@ LearnedT = TypeVar("LearnedT")
 
 def no_progress(done: int, total: int) -> None:
     """Report to nobody."""
-
-
-def save_arrays(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
-    """Write arrays of any names: a name may be that of a user's column, and a member of an archive cannot bear each."""
-    names = np.frombuffer(json.dumps(list(arrays)).encode(), np.uint8)
-    np.savez(path, names, *arrays.values())
-
-
-def load_arrays(path: Path) -> Arrays:
-    """What `save_arrays` wrote; none can be a pickle."""
-    with np.load(path, allow_pickle=False) as saved:
-        names = json.loads(saved["arr_0"].tobytes())
-        return {name: saved[f"arr_{place}"] for place, name in enumerate(names, 1)}
 
 
 class Model(Generic[ConfigT, LearnedT]):

@@ -10,11 +10,11 @@ from pydantic import Field
 
 from belfry.dataset.candidates import Candidates
 from belfry.dataset.errors import InputError
-from belfry.dataset.features import FeatureTables
+from belfry.dataset.features import FeatureTables, load_arrays, save_arrays
 from belfry.dataset.interactions import Interactions, Positions, SeenItems
 from belfry.dataset.vocabulary import UNKNOWN, ItemNums, UserNums
 from belfry.layers.config import ModelConfig
-from belfry.layers.model import Model, load_arrays, save_arrays
+from belfry.layers.model import Model
 from belfry.retrieval.dense import ScoreTable, best_columns
 from belfry.retrieval.unseen import first_unseen
 
@@ -140,8 +140,11 @@ class Popularity(Model[PopularityConfig, PopularityScores]):
         Where users are told apart the score is their sum.
         """
         lifts, score = self.learned.lifts, self.learned.common[items]
-        of_column = {name: table[features.users.categorical[name][user], items] for name, table in lifts.items()}
-        return {None: score if lifts else np.log(score + np.float32(EPSILON)), **of_column}
+        common = score if lifts else np.log(score + np.float32(EPSILON))
+        parts: dict[str | None, npt.NDArray[np.float32]] = {None: common}
+        for name, table in lifts.items():
+            parts[name] = table[features.users.categorical[name][user], items]
+        return parts
 
     def _order(self, kind: Kind, depth: int) -> "Order":
         """At least the `depth` best items for users of these groups."""

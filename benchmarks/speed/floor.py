@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 import pyarrow.parquet as pq
 
-from belfry.layers.model import load_arrays
+from belfry.dataset.features import load_arrays
 from belfry.pipeline.runs.manifest import MANIFEST, Manifest, read_manifest
 from belfry.pipeline.training.train import LAST_FIRST_STAGE
 from belfry.ranking.features.groups.times import WINDOWS, WatchTimes

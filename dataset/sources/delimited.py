@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from belfry.dataset import columns
 from belfry.dataset.errors import TableError
 from belfry.dataset.sources.id_types import ID_COLUMNS, empty_as_null, integers_or_text
 
@@ -22,7 +23,7 @@ def read_csv(path: Path) -> pa.Table:
     table = csv.read_csv(
         path,
         parse_options=csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
-        convert_options=csv.ConvertOptions(column_types=dict.fromkeys(ID_COLUMNS, pa.string())),
+        convert_options=csv.ConvertOptions(column_types=dict.fromkeys((*ID_COLUMNS, columns.TITLE), pa.string())),
     )
     for position, column_field in enumerate(table.schema):
         column = table.column(position)

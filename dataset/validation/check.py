@@ -9,23 +9,23 @@ from typing import Literal
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, field_validator
+from pydantic import Field, FiniteFloat, field_validator
 
 from belfry.dataset import columns
 from belfry.dataset.errors import TableError
 from belfry.dataset.tables import Tables
 from belfry.dataset.validation import coercion
 from belfry.dataset.validation.cleaning import Cleaning, Finding, codes_of, nearest, repeats, where
+from belfry.dataset.validation.features.read import check_names, read_features
+from belfry.dataset.validation.features.rules import FeatureRules
 from belfry.dataset.validation.order import check_order, in_order, read_order
 
 YEAR_2200_S = 7_258_118_400
 KNOWN = columns.OF_INTERACTIONS
 
 
-class Policy(BaseModel):
+class Policy(FeatureRules):
     """What to do with each kind of problem: refuse the tables, drop the rows, or clip the values into their range."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     bad_id: Literal["error", "drop"] = Field("error", description="ids that are null, empty or longer than 1000 bytes")
     repeated_id: Literal["error", "drop"] = Field("error", description="an id twice in items or users; drop keeps one")
@@ -89,6 +89,12 @@ class CheckReport:
         """Rows dropped because they repeat an earlier one."""
         return sum(one.count for one in self.findings if one.kind == "repeated_event" and one.action == "drop")
 
+    def raise_errors(self) -> None:
+        """Raises TableError, whose message is the whole report, where there is any."""
+        if n_errors := len(self.errors):
+            title = f"{n_errors} problem{'s' if n_errors > 1 else ''} in the tables (rows counted from 0):"
+            raise TableError("\n".join([title, *self.lines()]))
+
     def lines(self) -> list[str]:
         """One line per finding, the errors first."""
         ranked = sorted(self.findings, key=lambda finding: finding.action != "error")
@@ -98,33 +104,32 @@ class CheckReport:
 def check(tables: Tables, policy: Policy = DEFAULT_POLICY) -> tuple[Tables, CheckReport]:
     """The tables in Belfry's own types, and what was found and done on the way.
 
-    Interactions keep the columns that Belfry knows and the labels named; items and users keep every column, ids first.
+    Interactions keep the columns that Belfry knows and the labels named; items and users keep every column that tells
+    rows apart, ids first.
 
     Raises:
         TableError: something was found that the policy does not mend; the message is the whole report.
     """
+    checked, report = examine(tables, policy)
+    report.raise_errors()
+    return checked, report
+
+
+def examine(tables: Tables, policy: Policy = DEFAULT_POLICY) -> tuple[Tables, CheckReport]:
+    """As `check`, which refuses what has errors; with any, the tables are as far as they could be read."""
     findings: list[Finding] = []
     interactions = _clean_interactions(tables.interactions, tables.label_columns, policy, findings)
-    items = _clean_features("items", tables.items, columns.ITEM_ID, policy, findings)
-    users = _clean_features("users", tables.users, columns.USER_ID, policy, findings)
+    texts = tables.text_columns
+    items = _clean_features("items", tables.items, columns.ITEM_ID, policy, texts, findings)
+    users = _clean_features("users", tables.users, columns.USER_ID, policy, texts, findings)
     _compare_ids(interactions, items, columns.ITEM_ID, "items", findings)
     _compare_ids(interactions, users, columns.USER_ID, "users", findings)
-    for name in tables.text_columns:
-        if items is None or name not in items.column_names or items[name].type != pa.string():
-            wanted = "is named as text, but is no column of strings; correct text_columns"
-            findings.append(Finding("items", "text_column", "error", wanted, name))
-    known_features = {name for table in (items, users) if table is not None for name in table.column_names}
-    for name in sorted(set(tables.usage_columns) - (known_features - {columns.ITEM_ID, columns.USER_ID})):
-        near = nearest(name, sorted(known_features))
-        hint = f"; did you mean {near!r}?" if near else ""
-        wanted = f"is named in usage_columns, but is no feature of items or users: correct usage_columns{hint}"
-        findings.append(Finding("items, users", "usage_column", "error", wanted, name))
-    report = CheckReport(tuple(findings))
-    if report.errors:
-        n_errors = len(report.errors)
-        title = f"{n_errors} problem{'s' if n_errors > 1 else ''} in the tables (rows counted from 0):"
-        raise TableError("\n".join([title, *report.lines()]))
-    return Tables(interactions, items, users, tables.text_columns, tables.usage_columns, tables.label_columns), report
+    findings += check_names(tables, policy)
+    texts = tuple(
+        name for name in dict.fromkeys((*texts, *policy.text_columns)) if policy.kinds.get(name, "text") == "text"
+    )
+    checked = Tables(interactions, items, users, texts, tables.usage_columns, tables.label_columns)
+    return checked, CheckReport(tuple(findings))
 
 
 def keep_repeats(policy: Policy, tables: Tables) -> Policy:
@@ -279,7 +284,12 @@ def _check_events(cleaning: Cleaning, policy: Policy) -> None:
 
 
 def _clean_features(
-    table_name: str, table: pa.Table | None, id_column: str, policy: Policy, findings: list[Finding]
+    table_name: str,
+    table: pa.Table | None,
+    id_column: str,
+    policy: Policy,
+    text_columns: tuple[str, ...],
+    findings: list[Finding],
 ) -> pa.Table | None:
     if table is None:
         return None
@@ -289,9 +299,7 @@ def _clean_features(
         repeated = repeats([codes_of(ids)], cleaning.kept & where(pc.is_valid(ids)))
         found = "repeats an earlier id {count} times"
         cleaning.report("repeated_id", id_column, repeated, found, policy.repeated_id, "keep one row per id")
-    for name in dict.fromkeys(table.column_names):
-        if name != id_column and cleaning.require(name):
-            cleaning.read(name, coercion.as_feature, policy.unusable_column)
+    read_features(cleaning, id_column, policy, text_columns, policy.unusable_column)
     if not cleaning.kept.any():
         cleaning.note("no_rows", "has no rows; fill it or leave the table out", action="error")
     return cleaning.finish()

@@ -6,7 +6,6 @@ from typing import NamedTuple
 import numpy as np
 import scipy.sparse as sp
 
-from belfry.dataset.errors import InputError
 from belfry.dataset.features import FeatureTables
 from belfry.dataset.interactions import Interactions, Positions
 from belfry.dataset.vocabulary import ItemNums, Numbers
@@ -37,16 +36,6 @@ class WatchTensors(NamedTuple):
     negative_weight: Tensor  # [n_queries, n_candidates] weights of negatives, 0 for others
     log_weight: Tensor  # [n_queries, n_candidates] 0 at targets, else log of the negative's weight, `MASKED` for 0
     log_q: Tensor | None  # [n_candidates]; None where the candidates are not sampled
-
-
-def check_watches(history: Interactions) -> None:
-    """A history of one event cannot predict anything.
-
-    Raises:
-        InputError: no user has two.
-    """
-    if not (np.diff(history.by_user.starts)[1:] >= 2).any():
-        raise InputError("interactions: no user has two events, so no history can predict anything; add data")
 
 
 class WatchTraining:

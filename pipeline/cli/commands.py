@@ -128,6 +128,46 @@ def train(
 
 
 @app.command()
+def check(
+    tables: Annotated[
+        list[str],
+        typer.Argument(
+            help="the interactions, or whatever run --data takes; further tables are items, users or ratings by their "
+            "id columns"
+        ),
+    ],
+    items: Annotated[Path | None, typer.Option(help="table of item_id, title and features")] = None,
+    users: Annotated[Path | None, typer.Option(help="table of user_id and features")] = None,
+    ratings: Annotated[Path | None, typer.Option(help="further interactions: user_id, item_id, rating, ...")] = None,
+    preset: Preset = "default",
+    holdout: Annotated[HoldoutName | None, typer.Option(help="as in train")] = None,
+    repeats: Repeats = None,
+    allow_seen: AllowSeen = False,
+    settings: Settings = None,
+    data_folder: DataFolder = None,
+    as_json: Annotated[bool, typer.Option("--json", help="the report as JSON")] = False,
+) -> None:
+    """What training would take these tables for, without training; exit code 2 where it would refuse them."""
+    from belfry.pipeline.cli.console import INPUT_WRONG
+    from belfry.pipeline.jobs.check import check_tables
+
+    found = check_tables(
+        *tables,
+        items=items,
+        users=users,
+        ratings=ratings,
+        preset=preset,
+        holdout=holdout,
+        settings=settings or (),
+        repeats=repeats_of(repeats, allow_seen),
+        data_folder=data_folder,
+    )
+    _print([found.to_json()] if as_json else found.lines())
+    if found.errors:
+        raise typer.Exit(INPUT_WRONG)
+
+
+@app.command()
 def recommend(
     users: Annotated[list[str], typer.Argument(help="user ids")],
     n: ListLength = 10,
@@ -332,10 +372,12 @@ def _log_and_one_bar(quiet: bool, verbose: bool) -> Iterator["Work"]:
     """The log, and one bar for the whole of a job in steps, both on stderr."""
     import logging
 
+    from belfry.dataset.validation.features.table import LOG as COLUMNS_LOG
     from belfry.pipeline.cli.console import one_bar
     from belfry.pipeline.progress import Work
 
     work = Work()
+    logging.getLogger(COLUMNS_LOG).setLevel(logging.NOTSET if quiet else logging.INFO)
     with one_bar(work, quiet=quiet or verbose):  # first, so that the log writes above the bar
         logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(message)s")
         yield work

@@ -18,10 +18,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from belfry.dataset import columns
-from belfry.dataset.features import FeatureColumns, FeatureTables
+from belfry.dataset.features import FeatureColumns, FeatureTables, load_arrays, save_arrays
 from belfry.dataset.interactions import Interactions, SeenItems
 from belfry.dataset.vocabulary import Vocabulary, as_numpy
-from belfry.layers.model import load_arrays, save_arrays
 
 USER_NUM, ITEM_NUM = "user_num", "item_num"
 _DISLIKES = "dislikes.parquet"

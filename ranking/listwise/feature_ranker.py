@@ -7,8 +7,7 @@ from typing import Self
 
 from belfry.dataset.candidates import Candidates
 from belfry.dataset.errors import InputError
-from belfry.dataset.features import FeatureTables
-from belfry.layers.model import load_arrays, save_arrays
+from belfry.dataset.features import FeatureTables, load_arrays, save_arrays
 from belfry.ranking.base import ListRanker, ListScorer, SavedRanker, Scores
 from belfry.ranking.calibration import Calibration
 from belfry.ranking.features.pair_features import PairFeatures

@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from belfry.dataset.features import load_arrays
 from belfry.dataset.sources.demo import generate
-from belfry.layers.model import load_arrays
 from belfry.pipeline.runs.tables import load_tables
 from benchmarks.speed.cases import Case, write_case
 from benchmarks.speed.contestants import CONTESTANTS, LISTS

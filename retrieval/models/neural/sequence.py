@@ -7,8 +7,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from belfry.dataset import columns
-from belfry.dataset.errors import InputError
 from belfry.dataset.features import FeatureTables
 from belfry.dataset.history import history_windows
 from belfry.dataset.interactions import Interactions
@@ -45,17 +43,7 @@ class SequenceTowers(NeuralTowers[SequenceConfig, SequenceNetwork]):
 
     def check(self, history: Interactions, features: FeatureTables) -> None:
         """Refuse a history without order, `time` without times, and a history in which no user has two events."""
-        if not history.is_ordered:
-            raise InputError(
-                f"interactions: no column {columns.TIMESTAMP_S!r}, which the order of events is read from; add it, say "
-                "data.order=rows, or choose a retrieval system other than kind=sequence"
-            )
-        if self.config.time and history.timestamp_s is None:
-            raise InputError(
-                f"sequence: time needs a column {columns.TIMESTAMP_S!r} in the interactions; set time to false"
-            )
-        if not (np.diff(history.by_user.starts)[1:] >= 2).any():
-            raise InputError("interactions: no user has two events, so there is no next event to learn from; add data")
+        self.config.check(history)
 
     def encode_queries(self, users: UserNums, features: FeatureTables) -> Embeddings:
         """[n_users, embedding_size + 1] with request time `features.now_s`; the last dimension is 1."""

@@ -1,0 +1,158 @@
+"""What each column was taken for, as a table for people."""
+
+import unicodedata
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import groupby
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from belfry.dataset import columns
+from belfry.dataset.features import FeatureColumns
+from belfry.dataset.prepare import Data
+from belfry.dataset.tables import Tables
+
+LOG = "belfry.columns"  # the logger that is told the table, at the level of information
+
+_MOST_ROWS = 40  # of one table; the rest is counted
+_WIDTH = 28  # signs of a name, or of an example
+_LOOKED_AT = 1000  # rows that examples come from
+_OF_INTERACTIONS = {
+    columns.USER_ID: "user id",
+    columns.ITEM_ID: "item id",
+    columns.RATING: "rating",
+    columns.TIMESTAMP_S: "time (UTC)",
+    columns.WEIGHT: "weight",
+    columns.EVENT: "event",
+}
+
+
+@dataclass(frozen=True)
+class ColumnUse:
+    """One column of one table."""
+
+    table: str
+    column: str
+    taken_as: str
+    distinct: int | None  # values; of lists, those in them; None where they are not counted
+    missing: int
+    examples: tuple[str, ...]
+
+
+def column_uses(raw: Tables, checked: Tables, data: Data | None) -> list[ColumnUse]:
+    """Every column of the raw tables, in their order.
+
+    Args:
+        raw: as they came.
+        checked: what validation made of them.
+        data: what was made of those; None where they were refused.
+    """
+    uses = [
+        _use("interactions", name, raw.interactions, _role(name, raw, checked)) for name in _names(raw.interactions)
+    ]
+    for table, id_column in (("items", columns.ITEM_ID), ("users", columns.USER_ID)):
+        given, read = getattr(raw, table), getattr(checked, table)
+        if given is None:
+            continue
+        encoded: FeatureColumns | None = None if data is None else getattr(data, table)
+        for name in _names(given):
+            if name == id_column:
+                taken = f"{table[:-1]} id"
+            elif table == "items" and name == columns.TITLE and read is not None and name in read.column_names:
+                taken = "title and its words" if name in checked.text_columns else "title"
+            else:
+                taken = _kind(name, given, read, encoded, name in checked.text_columns)
+            is_list = taken.startswith("list") and read is not None
+            uses.append(_use(table, name, read if is_list else given, taken))
+    return uses
+
+
+def lines_of(uses: Sequence[ColumnUse], most: int | None = _MOST_ROWS) -> list[str]:
+    """As lines of one width; of a table with more columns than `most`, the first ones."""
+    rows: list[tuple[str, ...]] = [("table", "column", "taken as", "distinct", "missing", "examples")]
+    for table, group in groupby(uses, key=lambda use: use.table):
+        of_table = list(group)
+        for use in of_table[:most]:
+            distinct = "" if use.distinct is None else f"{use.distinct:,}"
+            told = printable(use.column), use.taken_as, distinct, f"{use.missing:,}", ", ".join(use.examples)
+            rows.append((table, *told))
+        if most is not None and len(of_table) > most:
+            rows.append((table, f"and {len(of_table) - most:,} more", "", "", "", ""))
+    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def printable(text: str, width: int = _WIDTH) -> str:
+    """On one line, without control signs, cut."""
+    text = text if len(text) <= width else text[: width - 3] + "..."
+    return "".join(
+        sign if sign == " " or unicodedata.category(sign)[0] not in "CZ" else ascii(sign)[1:-1] for sign in text
+    )
+
+
+def _names(table: pa.Table) -> Iterator[str]:
+    """Each once."""
+    return iter(dict.fromkeys(table.column_names))
+
+
+def _role(name: str, raw: Tables, checked: Tables) -> str:
+    """Of a column of interactions."""
+    if name == columns.TIMESTAMP_S and columns.ORDER in checked.interactions.column_names:
+        return "order" if name not in checked.interactions.column_names else "time (UTC)"
+    if name in checked.interactions.column_names:
+        return _OF_INTERACTIONS.get(name, "label")
+    return "left out" if name in _OF_INTERACTIONS or name in raw.label_columns else "not used"
+
+
+def _kind(name: str, given: pa.Table, read: pa.Table | None, encoded: FeatureColumns | None, is_text: bool) -> str:
+    """Of a column of items or users."""
+    if read is None or name not in read.column_names or (encoded is not None and name not in encoded.names):
+        return "left out"
+    type_ = read.schema.field(name).type
+    if is_text:
+        kind = "words"
+    elif pa.types.is_list(type_):
+        kind = "list"
+    elif pa.types.is_string(type_) or pa.types.is_null(type_):
+        kind = "category"
+    else:
+        kind = "time as number" if pa.types.is_temporal(given.schema.field(name).type) else "number"
+    return f"{kind}, by use" if encoded is not None and name in encoded.usage else kind
+
+
+def _use(table: str, name: str, given: pa.Table, taken_as: str) -> ColumnUse:
+    column = given.column(given.column_names.index(name)) if given.column_names.count(name) > 1 else given[name]
+    missing = column.null_count
+    if pa.types.is_floating(column.type):
+        missing += int(pc.sum(pc.is_nan(column)).as_py() or 0)
+    is_time = table == "interactions" and name == columns.TIMESTAMP_S
+    examples = tuple(printable(_text(value, is_time=is_time)) for value in _some(column))
+    return ColumnUse(table, name, taken_as, None if is_time else _count_distinct(column), missing, examples)
+
+
+def _count_distinct(column: pa.ChunkedArray) -> int | None:
+    try:
+        flat = pc.list_flatten(column) if pa.types.is_list(column.type) else column
+        return int(pc.count_distinct(flat, mode="only_valid").as_py())
+    except pa.ArrowException:
+        return None  # of a type whose values Arrow does not compare
+
+
+def _some(column: pa.ChunkedArray, n: int = 3) -> list[Any]:
+    """The first values, each once."""
+    found: list[Any] = []
+    for value in column.slice(0, _LOOKED_AT).to_pylist():
+        if value is not None and value == value and value not in found:  # NaN is missing too
+            found.append(value)
+        if len(found) == n:
+            break
+    return found
+
+
+def _text(value: Any, *, is_time: bool) -> str:
+    if is_time and isinstance(value, int | float) and 0 <= value < 1e11:
+        return datetime.fromtimestamp(value, UTC).strftime("%Y-%m-%d")
+    return "|".join(map(str, value[:5])) if isinstance(value, list) else str(value)
