@@ -187,7 +187,7 @@ def encode_features(
     encoded = FeatureColumns()
     if table is None:
         return encoded
-    text_columns, given = set(text_columns), set(table.column_names)
+    text_columns, taken = set(text_columns), set(table.column_names)
     rows = _Rows.of(vocabulary.numbers(table[id_column]), len(vocabulary))
     for name in table.column_names:
         values = table[name].combine_chunks()
@@ -201,7 +201,7 @@ def encode_features(
         elif pa.types.is_list(values.type) or pa.types.is_large_list(values.type):
             _add_multi_valued(encoded, name, values, rows)
         elif pa.types.is_integer(values.type) or pa.types.is_floating(values.type):
-            _add_numeric(encoded, name, values, rows, given)
+            _add_numeric(encoded, name, values, rows, taken)
         else:
             _add_categorical(encoded, name, values.cast(pa.string()), rows)
     usage = set(usage_columns)
@@ -293,7 +293,7 @@ def _log_unknown(name: str, n_missing: int, n_rare: int) -> None:
         )
 
 
-def _add_numeric(encoded: FeatureColumns, name: str, values: pa.Array, rows: "_Rows", given: Set[str]) -> None:
+def _add_numeric(encoded: FeatureColumns, name: str, values: pa.Array, rows: "_Rows", taken: set[str]) -> None:
     raw = values.cast(pa.float64()).to_numpy(zero_copy_only=False)
     finite = np.isfinite(raw)
     if len(np.unique(raw[finite])) < 2:
@@ -305,7 +305,8 @@ def _add_numeric(encoded: FeatureColumns, name: str, values: pa.Array, rows: "_R
     encoded.numeric[name] = rows.spread(np.where(finite, (raw - mean) / deviation, 0).astype(np.float32))
     edges = np.unique(np.quantile(raw[finite], np.linspace(0, 1, N_BUCKETS + 1)[1:-1]))
     buckets = np.where(finite, np.searchsorted(edges, raw, side="right") + 1, 0)
-    tenths = _free_name(f"{name}_bucket", given | encoded.tenths.keys())
+    tenths = _free_name(f"{name}_bucket", taken)
+    taken.add(tenths)
     encoded.tenths[tenths] = name
     encoded.categorical[tenths] = rows.spread(buckets.astype(np.int32))
     encoded.sizes[tenths] = len(edges) + 2

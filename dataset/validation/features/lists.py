@@ -16,6 +16,7 @@ DELIMITERS = ("|", ";", ",")
 LITERAL = r"^\s*[\[(].*[\])]\s*$"  # a list as JSON or Python writes it
 
 _SHOWN = 60  # signs of a cell in a message
+_LOOKED_AT = 10_000  # texts, to see whether they are lists
 _MOST_NESTED = 100  # brackets in a cell: more are no list of values, and would cost much to read
 
 
@@ -109,6 +110,7 @@ def _values_of(text: str) -> list[str] | None:
 
 def looks_like_list(distinct: pa.Array) -> bool:
     """Whether texts, each once, are lists as JSON or Python writes them, or share many values between delimiters."""
+    distinct = distinct[:_LOOKED_AT]
     if len(distinct) < 2:
         return False
     if _share(pc.match_substring_regex(distinct, r"^\s*\[.*\]\s*$")) > 0.9:

@@ -24,6 +24,7 @@ _CODES = frozenset(
     "id ids code codes zip zipcode postal postcode plz sku ean isbn no nr category cat class type cluster segment "  # noqa: SIM905
     "group region state country city brand store department dept genre".split()
 )  # how names of columns of codes end
+_EMPTY = "no row has a value there"
 _CONSTANT = "every row that has a value has the same"
 _LEADING_ZERO = r"^\s*[-+]?0\d"
 _TITLES = (
@@ -32,40 +33,35 @@ _TITLES = (
 )
 
 
-def leave_out_noise(cleaning: Cleaning, id_column: str, kinds: Mapping[str, Kind]) -> None:
-    """Take numbers of rows away, and note them and what `encode_features` will leave out; a line for each reason."""
+def note_noise_and_kinds(cleaning: Cleaning, id_column: str, kinds: Mapping[str, Kind]) -> None:
+    """Take numbers of rows away; note them, what `encode_features` will leave out, and what may be of another kind.
+
+    Who named a column knows its kind.
+    """
     reasons: dict[str, list[str]] = {}
+    codes: list[str] = []
+    numbers: list[str] = []
     for name in _features(cleaning, id_column, kinds):
-        values = _kept(cleaning, name)
-        if name not in kinds and _counts_rows(values):
+        values, is_named = _kept(cleaning, name), name in kinds
+        if pa.types.is_string(values.type):
+            counts = pc.value_counts(values.drop_null())
+            if not is_named and looks_like_list(distinct := counts.field("values")):
+                n_rare = int(pc.sum(pc.less(counts.field("counts"), MIN_COUNT)).as_py())
+                _note_list(cleaning, name, distinct, n_rare)
+            elif not is_named and _are_numbers(distinct) and not _is_code(name):
+                numbers.append(name)
+            reason = _why_no_category(counts, n_valid=len(values) - values.null_count)
+        elif not is_named and _counts_rows(values):
             del cleaning.columns[name]
             reason = f"it counts the rows; if it is a quantity all the same, name it in {SETTING_OF['number']}"
         else:
             reason = _why_noise(values)
-        if reason:
+            if not reason and not is_named and pa.types.is_integer(values.type) and _is_code(name):
+                codes.append(name)
+        if reason and len(values):
             reasons.setdefault(reason, []).append(name)
     for reason, names in reasons.items():
         cleaning.note("left_out", f"left out {_listed(names)}: {reason}")
-
-
-def note_likely_kinds(cleaning: Cleaning, id_column: str, kinds: Mapping[str, Kind]) -> None:
-    """Note what may be meant for another kind than the type says; who named a column knows."""
-    codes: list[str] = []
-    numbers: list[str] = []
-    for name in _features(cleaning, id_column, kinds):
-        if name in kinds:
-            continue
-        values = _kept(cleaning, name)
-        if pa.types.is_integer(values.type):
-            if _is_code(name):
-                codes.append(name)
-        elif pa.types.is_string(values.type):
-            counts = pc.value_counts(values.drop_null())
-            distinct = counts.field("values")
-            if looks_like_list(distinct):
-                _note_list(cleaning, name, distinct, int(pc.sum(pc.less(counts.field("counts"), MIN_COUNT)).as_py()))
-            elif _are_numbers(distinct) and not _is_code(name):
-                numbers.append(name)
     if codes:
         found = f"whole numbers are read as quantities and may be codes: {_listed(codes)}"
         cleaning.note("codes", f"{found}; if they are codes, {_setting('category', codes)}")
@@ -99,31 +95,28 @@ def _kept(cleaning: Cleaning, name: str) -> pa.Array:
     return values if cleaning.kept.all() else values.filter(pa.array(cleaning.kept))
 
 
-def _why_noise(values: pa.Array) -> str:
-    """Why a column tells no rows apart; empty where it does."""
-    if not len(values):
+def _why_no_category(counts: pa.StructArray, *, n_valid: int) -> str:
+    """Why text tells no rows apart, by the counts of its values; empty where it does."""
+    if len(counts) < 2:
+        return _CONSTANT if len(counts) else _EMPTY
+    n_shared = int(pc.sum(pc.greater_equal(counts.field("counts"), MIN_COUNT)).as_py())
+    if n_shared >= 2:
         return ""
+    if len(counts) == n_valid:
+        return f"every row has a value of its own, as codes and names have; words are read by {SETTING_OF['text']}"
+    return f"no two values there are shared by {MIN_COUNT} rows each"
+
+
+def _why_noise(values: pa.Array) -> str:
+    """The same of lists and numbers."""
     if values.null_count == len(values):
-        return "no row has a value there"
+        return _EMPTY
     if pa.types.is_list(values.type):
         counts = pc.value_counts(pc.list_flatten(values).drop_null())
         shared = pc.greater_equal(counts.field("counts"), MIN_COUNT)
         return "" if pc.any(shared).as_py() else f"no value there is shared by {MIN_COUNT} rows"
-    if not pa.types.is_string(values.type):
-        span = pc.min_max(values.filter(pc.is_finite(values)))
-        return _CONSTANT if span["min"].as_py() == span["max"].as_py() else ""
-    counts = pc.value_counts(values.drop_null())
-    n_shared = int(pc.sum(pc.greater_equal(counts.field("counts"), MIN_COUNT)).as_py())
-    if len(counts) == 1:
-        return _CONSTANT
-    if n_shared >= 2:
-        return ""
-    is_own = len(counts) == len(values) - values.null_count
-    return (
-        f"every row has a value of its own, as codes and names have; words are read by {SETTING_OF['text']}"
-        if is_own
-        else f"no two values there are shared by {MIN_COUNT} rows each"
-    )
+    span = pc.min_max(values.filter(pc.is_finite(values)))
+    return _CONSTANT if span["min"].as_py() == span["max"].as_py() else ""
 
 
 def _counts_rows(values: pa.Array) -> bool:
@@ -147,7 +140,7 @@ def _is_code(name: str) -> bool:
 
 
 def _are_numbers(distinct: pa.Array) -> bool:
-    if len(distinct) < 2:
+    if len(distinct) < 2 or not pc.match_substring_regex(distinct[:1], NUMBER_LITERAL)[0].as_py():
         return False
     is_number = pc.match_substring_regex(distinct, NUMBER_LITERAL)
     return bool(pc.all(is_number).as_py()) and not pc.any(pc.match_substring_regex(distinct, _LEADING_ZERO)).as_py()

@@ -13,7 +13,7 @@ from belfry.dataset.tables import Tables
 from belfry.dataset.validation import coercion
 from belfry.dataset.validation.cleaning import Cleaning, Finding, nearest
 from belfry.dataset.validation.features.lists import as_list, of_values
-from belfry.dataset.validation.features.noise import leave_out_noise, note_likely_kinds, note_likely_title
+from belfry.dataset.validation.features.noise import note_likely_title, note_noise_and_kinds
 from belfry.dataset.validation.features.rules import SETTING_OF, FeatureRules, Kind
 
 _MAX_WHOLE = 2.0**53  # above, a float64 does not know whole numbers apart
@@ -43,8 +43,7 @@ def read_features(
             _read_named(cleaning, name, _rule_of(kinds[name], rules.delimiters.get(name)))
         else:
             cleaning.read(name, _as_type_says, on_refusal)
-    note_likely_kinds(cleaning, id_column, kinds)
-    leave_out_noise(cleaning, id_column, kinds)
+    note_noise_and_kinds(cleaning, id_column, kinds)
     if cleaning.name == "items":
         note_likely_title(cleaning)
 

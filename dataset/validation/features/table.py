@@ -1,7 +1,7 @@
 """What each column was taken for, as a table for people."""
 
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import groupby
@@ -50,23 +50,31 @@ def column_uses(raw: Tables, checked: Tables, data: Data | None) -> list[ColumnU
         checked: what validation made of them.
         data: what was made of those; None where they were refused.
     """
+    events = raw.interactions
     uses = [
-        _use("interactions", name, raw.interactions, _role(name, raw, checked)) for name in _names(raw.interactions)
+        _use("interactions", name, _first(events, name), _role(name, raw, checked))
+        for name in dict.fromkeys(events.column_names)
     ]
     for table, id_column in (("items", columns.ITEM_ID), ("users", columns.USER_ID)):
         given, read = getattr(raw, table), getattr(checked, table)
         if given is None:
             continue
         encoded: FeatureColumns | None = None if data is None else getattr(data, table)
-        for name in _names(given):
+        is_read = set() if read is None else set(read.column_names)
+        is_used = is_read if encoded is None else is_read & set(encoded.names)
+        for name in dict.fromkeys(given.column_names):
+            values = _first(given, name)
             if name == id_column:
                 taken = f"{table[:-1]} id"
-            elif table == "items" and name == columns.TITLE and read is not None and name in read.column_names:
+            elif table == "items" and name == columns.TITLE and name in is_read:
                 taken = "title and its words" if name in checked.text_columns else "title"
+            elif name not in is_used:
+                taken = "left out"
             else:
-                taken = _kind(name, given, read, encoded, name in checked.text_columns)
-            is_list = taken.startswith("list") and read is not None
-            uses.append(_use(table, name, read if is_list else given, taken))
+                taken = _kind(values.type, read[name].type, name in checked.text_columns)
+                taken += ", by use" if encoded is not None and name in encoded.usage else ""
+                values = read[name] if taken.startswith("list") else values
+            uses.append(_use(table, name, values, taken))
     return uses
 
 
@@ -93,11 +101,6 @@ def printable(text: str, width: int = _WIDTH) -> str:
     )
 
 
-def _names(table: pa.Table) -> Iterator[str]:
-    """Each once."""
-    return iter(dict.fromkeys(table.column_names))
-
-
 def _role(name: str, raw: Tables, checked: Tables) -> str:
     """Of a column of interactions."""
     if name == columns.TIMESTAMP_S and columns.ORDER in checked.interactions.column_names:
@@ -107,24 +110,23 @@ def _role(name: str, raw: Tables, checked: Tables) -> str:
     return "left out" if name in _OF_INTERACTIONS or name in raw.label_columns else "not used"
 
 
-def _kind(name: str, given: pa.Table, read: pa.Table | None, encoded: FeatureColumns | None, is_text: bool) -> str:
-    """Of a column of items or users."""
-    if read is None or name not in read.column_names or (encoded is not None and name not in encoded.names):
-        return "left out"
-    type_ = read.schema.field(name).type
+def _kind(given: pa.DataType, read: pa.DataType, is_text: bool) -> str:
+    """Of a column of items or users that is a feature."""
     if is_text:
-        kind = "words"
-    elif pa.types.is_list(type_):
-        kind = "list"
-    elif pa.types.is_string(type_) or pa.types.is_null(type_):
-        kind = "category"
-    else:
-        kind = "time as number" if pa.types.is_temporal(given.schema.field(name).type) else "number"
-    return f"{kind}, by use" if encoded is not None and name in encoded.usage else kind
+        return "words"
+    if pa.types.is_list(read):
+        return "list"
+    if pa.types.is_string(read) or pa.types.is_null(read):
+        return "category"
+    return "time as number" if pa.types.is_temporal(given) else "number"
 
 
-def _use(table: str, name: str, given: pa.Table, taken_as: str) -> ColumnUse:
-    column = given.column(given.column_names.index(name)) if given.column_names.count(name) > 1 else given[name]
+def _first(table: pa.Table, name: str) -> pa.ChunkedArray:
+    """The column of this name, the first of several."""
+    return table.column(table.schema.get_all_field_indices(name)[0])
+
+
+def _use(table: str, name: str, column: pa.ChunkedArray, taken_as: str) -> ColumnUse:
     missing = column.null_count
     if pa.types.is_floating(column.type):
         missing += int(pc.sum(pc.is_nan(column)).as_py() or 0)
