@@ -294,14 +294,20 @@ def _log_unknown(name: str, n_missing: int, n_rare: int) -> None:
 
 
 def _add_numeric(encoded: FeatureColumns, name: str, values: pa.Array, rows: "_Rows", taken: set[str]) -> None:
-    raw = values.cast(pa.float64()).to_numpy(zero_copy_only=False)
+    raw = values.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
     finite = np.isfinite(raw)
     if len(np.unique(raw[finite])) < 2:
         log.info("feature column %r tells no rows apart and is left out", name)
         return
     if n_missing := int((~finite).sum()):
         log.info("feature column %r: %d missing or infinite values count as the mean", name, n_missing)
+    with np.errstate(over="ignore", invalid="ignore"):
+        deviation = raw[finite].std()
+        if not 0 < deviation < np.inf:  # squares at the limits of float64; powers of two change no other digit
+            raw = raw * (2.0**400 if deviation == 0 else 2.0**-600)
     mean, deviation = raw[finite].mean(), raw[finite].std()
+    if not deviation:
+        return
     encoded.numeric[name] = rows.spread(np.where(finite, (raw - mean) / deviation, 0).astype(np.float32))
     edges = np.unique(np.quantile(raw[finite], np.linspace(0, 1, N_BUCKETS + 1)[1:-1]))
     buckets = np.where(finite, np.searchsorted(edges, raw, side="right") + 1, 0)

@@ -115,7 +115,7 @@ def _why_noise(values: pa.Array) -> str:
         counts = pc.value_counts(pc.list_flatten(values).drop_null())
         shared = pc.greater_equal(counts.field("counts"), MIN_COUNT)
         return "" if pc.any(shared).as_py() else f"no value there is shared by {MIN_COUNT} rows"
-    span = pc.min_max(values.filter(pc.is_finite(values)))
+    span = pc.min_max(values.filter(pc.is_finite(values)) if pa.types.is_floating(values.type) else values)
     return _CONSTANT if span["min"].as_py() == span["max"].as_py() else ""
 
 

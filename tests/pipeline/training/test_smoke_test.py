@@ -1,0 +1,40 @@
+"""A run that cannot answer is not published."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+import belfry
+from belfry.dataset.errors import BelfryError, InputError
+from belfry.pipeline.runs.reader import current_run
+from belfry.pipeline.training import publish
+
+LIGHT = ("retrieval.kind=pure_svd", "retrieval.embedding_size=2", "ranker=none", "sources=[]")
+
+
+def watches(id_type: pa.DataType) -> pa.Table:
+    cells = np.random.default_rng(0).permutation(180)[:90]
+    return pa.table({"user_id": pa.array(cells // 15).cast(id_type), "item_id": cells % 15})
+
+
+@pytest.mark.parametrize("id_type", [pa.int64(), pa.string()])
+def test_a_run_that_cannot_answer_is_not_published(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, id_type: pa.DataType
+) -> None:
+    before = belfry.train(watches(id_type), settings=LIGHT, artifacts=tmp_path).run.folder
+    export = publish._export
+
+    def export_badly(trained: publish.Trained, folder: Path) -> None:
+        export(trained, folder)
+        shutil.rmtree(folder / "popularity")
+
+    monkeypatch.setattr(publish, "_export", export_badly)
+    message = r"the trained run cannot answer \(to open it: FileNotFoundError: .*\), so it is not published"
+    with pytest.raises(BelfryError, match=message) as caught:
+        belfry.train(watches(id_type), settings=LIGHT, artifacts=tmp_path, seed=1)
+    assert not isinstance(caught.value, InputError)
+    assert current_run(tmp_path) == before
+    assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == [before.name]
