@@ -304,7 +304,7 @@ def _add_numeric(encoded: FeatureColumns, name: str, values: pa.Array, rows: "_R
     with np.errstate(over="ignore", invalid="ignore"):
         deviation = raw[finite].std()
         if not 0 < deviation < np.inf:  # squares at the limits of float64; powers of two change no other digit
-            raw = raw * (2.0**400 if deviation == 0 else 2.0**-600)
+            raw = raw * (2.0**900 if deviation == 0 else 2.0**-600)
     mean, deviation = raw[finite].mean(), raw[finite].std()
     if not deviation:
         return

@@ -1,10 +1,19 @@
 import logging
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
-from belfry.dataset.features import MAX_VALUES, N_BUCKETS, FeatureColumns, FeatureTables, encode_features
+from belfry.dataset.features import (
+    MAX_VALUES,
+    N_BUCKETS,
+    FeatureColumns,
+    FeatureTables,
+    encode_features,
+    load_arrays,
+    save_arrays,
+)
 from belfry.dataset.interactions import Interactions
 from belfry.dataset.vocabulary import Vocabulary
 
@@ -245,6 +254,26 @@ def test_tenths_never_take_the_name_of_a_column(given: list) -> None:
         assert columns.usage == {"age", "age_bucket_3"}
         assert FeatureColumns.from_arrays(columns.to_arrays()).tenths == columns.tenths
         assert ("age_bucket" in columns.numeric) == (given[0] == 0)
+
+
+@pytest.mark.parametrize(
+    "values", [[1e308, -1e308] * 4, [5e-324, 0.0] * 4, [2**62, 2**62 + 4096] * 4, [0.0, 1e200] * 4]
+)
+def test_numbers_at_the_limits_of_their_type_are_standardised(values: list) -> None:
+    columns = encoded(values)
+    numbers = columns.numeric["it"][1:]
+    np.testing.assert_allclose(np.abs(numbers), 1, rtol=1e-6)
+    assert (columns.categorical["it_bucket"][1:][::2] != columns.categorical["it_bucket"][1:][1::2]).all()
+
+
+def test_arrays_of_any_name_come_back(tmp_path: Path) -> None:
+    arrays = {
+        name: np.arange(place) for place, name in enumerate(["a", "a.npy", "a/b", "", "\x00", "file", "x" * 99_999])
+    }
+    save_arrays(tmp_path / "all.npz", arrays)
+    back = load_arrays(tmp_path / "all.npz")
+    assert list(back) == list(arrays)
+    assert all((back[name] == values).all() for name, values in arrays.items())
 
 
 HOT = ("year", "genres", "no such column")

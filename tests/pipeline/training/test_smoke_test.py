@@ -38,3 +38,15 @@ def test_a_run_that_cannot_answer_is_not_published(
     assert not isinstance(caught.value, InputError)
     assert current_run(tmp_path) == before
     assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == [before.name]
+
+
+def test_columns_called_like_inputs_of_the_query_tower_are_features_like_others(tmp_path: Path) -> None:
+    names = ("history", "recency", "uniform", "user", "column_1", "a:0", "^x", "", "\x00", "日本", "x" * 10_000)
+    generator = np.random.default_rng(0)
+    users = {name: generator.choice(["north", "south"], 12) for name in names} | {"recent": generator.normal(size=12)}
+    settings = ("retrieval.epochs=1", "retrieval.embedding_size=2", "ranker=none", "sources=[]")
+    run = belfry.train(
+        watches(pa.int64()), users=pa.table({"user_id": range(12), **users}), settings=settings, artifacts=tmp_path
+    )
+    assert set(run.features.users.names) == {*names, "recent", "recent_bucket"}
+    assert len(run.recommend(3, 5)) == 5
