@@ -1,8 +1,9 @@
 """FeatureTables: what models may know of users and items at one time: one history and nothing later."""
 
+import itertools
 import logging
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TypeAlias, TypeVar
@@ -25,7 +26,6 @@ Column: TypeAlias = npt.NDArray[np.int32] | npt.NDArray[np.float32]
 MIN_COUNT = 3  # rows of a category: with fewer there is too little to learn from
 N_BUCKETS = 10  # of a numeric column
 MAX_VALUES = 32  # of one multi-valued cell
-BUCKET_SUFFIX = "_bucket"  # of the categorical column that a numeric one is cut into
 
 log = logging.getLogger(__name__)
 
@@ -44,15 +44,28 @@ class FeatureColumns:
     multi_valued: dict[str, Numbers] = field(default_factory=dict)  # name -> [n + 1, n_values], padded with 0
     sizes: dict[str, int] = field(default_factory=dict)  # rows that an embedding of a column's categories needs
     usage: frozenset[str] = frozenset()  # names of the usage columns
+    tenths: dict[str, str] = field(default_factory=dict)  # categorical column -> the numeric one that it is cut from
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """Of all columns, each once: the categorical, the numeric, then the multi-valued ones."""
+        return (*self.categorical, *self.numeric, *self.multi_valued)
+
+    def label(self, name: str) -> str:
+        """What people call a column: tenths go by the name of the number that they are cut from."""
+        return self.tenths.get(name, name)
+
+    @cached_property
     def content(self) -> "FeatureColumns":
         """The content columns alone: all that is known of a user, or an item, without events."""
+        if not self.usage:
+            return self
 
         def keep(columns: dict[str, Value]) -> dict[str, Value]:
             return {name: value for name, value in columns.items() if name not in self.usage}
 
-        return FeatureColumns(keep(self.categorical), keep(self.numeric), keep(self.multi_valued), keep(self.sizes))
+        kept = keep(self.categorical), keep(self.numeric), keep(self.multi_valued), keep(self.sizes)
+        return FeatureColumns(*kept, tenths=keep(self.tenths))
 
     def hide_usage(self, has_events: Mask) -> "FeatureColumns":
         """The same, with usage columns missing for numbers without events; `has_events` [n + 1]."""
@@ -67,12 +80,17 @@ class FeatureColumns:
             return columns
 
         hidden = hide(self.categorical), hide(self.numeric), hide(self.multi_valued)
-        return FeatureColumns(*hidden, self.sizes, self.usage)
+        return FeatureColumns(*hidden, self.sizes, self.usage, self.tenths)
 
-    def take(self, numbers: Numbers) -> dict[str, Column]:
-        """By name, the rows of `numbers` in every column: [n], or [n, n_values] where a column is multi-valued."""
+    @cached_property
+    def input_names(self) -> dict[str, str]:
+        """What a graph calls each column: its place, for what a column is called may be no name inside a graph."""
+        return {name: f"column_{place}" for place, name in enumerate(self.names)}
+
+    def inputs(self, numbers: Numbers) -> dict[str, Column]:
+        """By `input_names`, the rows of `numbers` in every column: [n], or [n, n_values] where it is multi-valued."""
         everything: dict[str, Column] = {**self.categorical, **self.numeric, **self.multi_valued}
-        return {name: values[numbers] for name, values in everything.items()}
+        return {called: everything[name][numbers] for name, called in self.input_names.items()}
 
     @cached_property
     def matrix(self) -> "scipy.sparse.csr_matrix[np.float32]":
@@ -102,11 +120,13 @@ class FeatureColumns:
         return scipy.sparse.csr_matrix(scipy.sparse.hstack(blocks) if blocks else np.zeros((0, 0), np.float32))
 
     def to_arrays(self) -> dict[str, npt.NDArray[np.generic]]:
-        """As named arrays, to be saved without pickle; `from_arrays` is the way back."""
+        """As named arrays, for `save_arrays`; `from_arrays` is the way back."""
         arrays: dict[str, npt.NDArray[np.generic]] = {}
         for kind in ("categorical", "numeric", "multi_valued"):
             arrays |= {f"{kind}/{name}": values for name, values in getattr(self, kind).items()}
         arrays |= {f"size/{name}": np.array(size) for name, size in self.sizes.items()}
+        place = {name: number for number, name in enumerate(self.numeric)}
+        arrays |= {f"tenths/{name}": np.array(place[number]) for name, number in self.tenths.items()}
         return arrays | {f"usage/{name}": np.array(True) for name in sorted(self.usage)}
 
     @classmethod
@@ -114,12 +134,14 @@ class FeatureColumns:
         def of_kind(kind: str) -> dict[str, npt.NDArray[np.generic]]:
             return {key.partition("/")[2]: value for key, value in arrays.items() if key.startswith(f"{kind}/")}
 
+        numeric = of_kind("numeric")
         return cls(
             categorical=of_kind("categorical"),  # type: ignore[arg-type]
-            numeric=of_kind("numeric"),  # type: ignore[arg-type]
+            numeric=numeric,  # type: ignore[arg-type]
             multi_valued=of_kind("multi_valued"),  # type: ignore[arg-type]
             sizes={name: int(size) for name, size in of_kind("size").items()},
             usage=frozenset(of_kind("usage")),
+            tenths={name: list(numeric)[int(place)] for name, place in of_kind("tenths").items()},
         )
 
 
@@ -150,7 +172,8 @@ def encode_features(
     """Feature columns of a checked users or items table, in the order of `vocabulary`.
 
     By type: a string (or bool) becomes a category, a list of strings a multi-valued column. A number is standardised
-    and, as a second column `<name>_bucket`, cut into tenths of the table. A text column becomes the set of its words.
+    and, as a second column `<name>_bucket` (or `<name>_bucket_2`, ... where there is such a column), cut into tenths of
+    the table. A text column becomes the set of its words.
     A title that is not declared as text is a name for people and no feature. Categories of fewer than `MIN_COUNT` rows
     are unknown.
 
@@ -162,7 +185,7 @@ def encode_features(
     encoded = FeatureColumns()
     if table is None:
         return encoded
-    text_columns = set(text_columns)
+    text_columns, taken = set(text_columns), set(table.column_names)
     rows = _Rows.of(vocabulary.numbers(table[id_column]), len(vocabulary))
     for name in table.column_names:
         values = table[name].combine_chunks()
@@ -176,24 +199,11 @@ def encode_features(
         elif pa.types.is_list(values.type) or pa.types.is_large_list(values.type):
             _add_multi_valued(encoded, name, values, rows)
         elif pa.types.is_integer(values.type) or pa.types.is_floating(values.type):
-            _add_numeric(encoded, name, values, rows)
+            _add_numeric(encoded, name, values, rows, taken)
         else:
             _add_categorical(encoded, name, values.cast(pa.string()), rows)
-    usage = {column for name in usage_columns for column in (name, _bucket_of(name))}
-    return replace(encoded, usage=frozenset(usage & encoded.take(np.zeros(0, np.int32)).keys()))
-
-
-def title_numbers(titles: pa.Array) -> Numbers:
-    """[n_items + 1] number of each item's title from 1, 0 for the unknown item; a null title gets a number of its own.
-
-    Args:
-        titles: [n_items] strings, in the order of the vocabulary.
-    """
-    encoded = titles.dictionary_encode()
-    is_missing = np.asarray(pc.is_null(titles))
-    numbers = np.asarray(pc.fill_null(encoded.indices, 0), np.int32) + 1
-    numbers[is_missing] = len(encoded.dictionary) + 1 + np.arange(is_missing.sum())
-    return np.append(np.int32(UNKNOWN), numbers)
+    usage = set(usage_columns)
+    return replace(encoded, usage=frozenset(name for name in encoded.names if encoded.label(name) in usage))
 
 
 @dataclass(frozen=True)
@@ -268,22 +278,32 @@ def _log_unknown(name: str, n_missing: int, n_rare: int) -> None:
         )
 
 
-def _add_numeric(encoded: FeatureColumns, name: str, values: pa.Array, rows: "_Rows") -> None:
-    raw = values.cast(pa.float64()).to_numpy(zero_copy_only=False)
+def _add_numeric(encoded: FeatureColumns, name: str, values: pa.Array, rows: "_Rows", taken: set[str]) -> None:
+    raw = values.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
     finite = np.isfinite(raw)
     if len(np.unique(raw[finite])) < 2:
         log.info("feature column %r tells no rows apart and is left out", name)
         return
     if n_missing := int((~finite).sum()):
         log.info("feature column %r: %d missing or infinite values count as the mean", name, n_missing)
+    with np.errstate(over="ignore", invalid="ignore"):
+        deviation = raw[finite].std()
+        if not 0 < deviation < np.inf:  # squares at the limits of float64; powers of two change no other digit
+            raw = raw * (2.0**900 if deviation == 0 else 2.0**-600)
     mean, deviation = raw[finite].mean(), raw[finite].std()
+    if not deviation:
+        return
     encoded.numeric[name] = rows.spread(np.where(finite, (raw - mean) / deviation, 0).astype(np.float32))
     edges = np.unique(np.quantile(raw[finite], np.linspace(0, 1, N_BUCKETS + 1)[1:-1]))
     buckets = np.where(finite, np.searchsorted(edges, raw, side="right") + 1, 0)
-    encoded.categorical[_bucket_of(name)] = rows.spread(buckets.astype(np.int32))
-    encoded.sizes[_bucket_of(name)] = len(edges) + 2
+    tenths = _free_name(f"{name}_bucket", taken)
+    taken.add(tenths)
+    encoded.tenths[tenths] = name
+    encoded.categorical[tenths] = rows.spread(buckets.astype(np.int32))
+    encoded.sizes[tenths] = len(edges) + 2
 
 
-def _bucket_of(name: str) -> str:
-    """The name of the categorical column that a numeric one is cut into."""
-    return f"{name}{BUCKET_SUFFIX}"
+def _free_name(name: str, taken: Set[str]) -> str:
+    """`name`, or the first of `<name>_2`, `<name>_3`, ... that is not taken."""
+    names = itertools.chain([name], (f"{name}_{number}" for number in itertools.count(2)))
+    return next(free for free in names if free not in taken)

@@ -8,10 +8,10 @@ import pyarrow.compute as pc
 
 from belfry.dataset import columns
 from belfry.dataset.event_weights import DEFAULT_EVENT_WEIGHTS, EventWeights, part_events
-from belfry.dataset.features import FeatureColumns, FeatureTables, encode_features, title_numbers
+from belfry.dataset.features import FeatureColumns, FeatureTables, encode_features
 from belfry.dataset.interactions import Interactions
 from belfry.dataset.tables import Tables
-from belfry.dataset.vocabulary import Vocabulary
+from belfry.dataset.vocabulary import UNKNOWN, Numbers, Vocabulary
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def prepare(
     """
     users, items = Vocabulary(tables.user_ids), Vocabulary(tables.item_ids)
     parts = part_events(tables.interactions, event_weights, liked_from=liked_from)
-    usage = tables.usage_columns
+    texts, usage = tables.text_columns, tables.usage_columns
     return Data(
         Interactions.from_table(
             parts.watches,
@@ -53,10 +53,8 @@ def prepare(
             dislikes=parts.dislikes,
             labels=tables.label_columns,
         ),
-        encode_features(tables.users, users, id_column=columns.USER_ID, usage_columns=usage),
-        encode_features(
-            tables.items, items, id_column=columns.ITEM_ID, text_columns=tables.text_columns, usage_columns=usage
-        ),
+        encode_features(tables.users, users, id_column=columns.USER_ID, text_columns=texts, usage_columns=usage),
+        encode_features(tables.items, items, id_column=columns.ITEM_ID, text_columns=texts, usage_columns=usage),
         _titles(tables.items, items),
     )
 
@@ -66,3 +64,16 @@ def _titles(items: pa.Table | None, vocabulary: Vocabulary) -> pa.Array:
         return pa.nulls(len(vocabulary), pa.string())
     row = pc.index_in(vocabulary.ids, value_set=items[columns.ITEM_ID].combine_chunks())
     return items[columns.TITLE].combine_chunks().cast(pa.string()).take(row)
+
+
+def title_numbers(titles: pa.Array) -> Numbers:
+    """[n_items + 1] number of each item's title from 1, 0 for the unknown item; a null title gets a number of its own.
+
+    Args:
+        titles: [n_items] strings, in the order of the vocabulary.
+    """
+    encoded = titles.dictionary_encode()
+    is_missing = np.asarray(pc.is_null(titles))
+    numbers = np.asarray(pc.fill_null(encoded.indices, 0), np.int32) + 1
+    numbers[is_missing] = len(encoded.dictionary) + 1 + np.arange(is_missing.sum())
+    return np.append(np.int32(UNKNOWN), numbers)

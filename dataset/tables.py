@@ -19,7 +19,7 @@ class ReadingNote:
 class Tables:
     """Up to three tables: only `interactions` is needed; `items` and `users` carry features.
 
-    `text_columns` names the item columns whose words are features (a title); any other string column is categorical.
+    `text_columns` names the columns of items and users whose words are features (a title).
     `usage_columns` names the columns of items and users that events make; all others are known before any event.
     `label_columns` names further columns of interactions that models learn to predict.
     `notes` tell what their reader noticed.

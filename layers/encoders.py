@@ -9,7 +9,7 @@ from belfry.layers.backend import Tensor, keras, tf
 
 @dataclass(frozen=True)
 class ColumnShapes:
-    """Names of feature columns, and the rows that an embedding of their categories needs."""
+    """`input_names` of feature columns, and the rows that an embedding of their categories needs."""
 
     categorical: tuple[tuple[str, int], ...]
     multi_valued: tuple[tuple[str, int], ...]
@@ -17,11 +17,11 @@ class ColumnShapes:
 
     @classmethod
     def of(cls, columns: FeatureColumns) -> "ColumnShapes":
-        sizes = columns.sizes
+        called, sizes = columns.input_names, columns.sizes
         return cls(
-            tuple((name, sizes[name]) for name in columns.categorical),
-            tuple((name, sizes[name]) for name in columns.multi_valued),
-            tuple(columns.numeric),
+            tuple((called[name], sizes[name]) for name in columns.categorical),
+            tuple((called[name], sizes[name]) for name in columns.multi_valued),
+            tuple(called[name] for name in columns.numeric),
         )
 
     def __bool__(self) -> bool:
@@ -60,7 +60,7 @@ class FeatureEncoder(keras.layers.Layer):  # type: ignore[misc]
         """[n, embedding_size] float32.
 
         Args:
-            inputs: each column of `FeatureColumns.take`: categorical [n] int32, multi-valued [n, n_values] int32
+            inputs: each column of `FeatureColumns.inputs`: categorical [n] int32, multi-valued [n, n_values] int32
                 padded with 0, numeric [n] float32.
         """
         parts = [self._look_up(key, inputs[key]) for key in self.categorical]

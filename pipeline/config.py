@@ -93,7 +93,6 @@ class PipelineConfig(Settings):
         description="what lists hold: no seen item (exclude), seen ones too (allow), or nothing else (only); under the "
         "last two the user's own items are a further source, unless `sources` name one of kind history",
     )
-    text_columns: tuple[str, ...] = Field((), description="item columns whose words are features, e.g. title")
     usage_columns: tuple[str, ...] = Field(
         (), description="columns of items and users that are made by use, e.g. n_visits; all others are known before"
     )
@@ -221,7 +220,8 @@ def _said(key: str, problem: str, message: str) -> str:
         return f"{key}: a setting of another kind"
     section, dot, name = key.rpartition(".")
     near = nearest(name, [other.removeprefix(section + dot) for other in known if other.rpartition(".")[0] == section])
-    return f"{key}: there is no such setting" + (f", did you mean {section}{dot}{near}?" if near else "")
+    likely = f"{section}{dot}{near}" if near else next((one for one in known if one.endswith(f".{key}")), None)
+    return f"{key}: there is no such setting" + (f", did you mean {likely}?" if likely else "")
 
 
 def _apply_holdout(tree: dict[str, Any], holdout: Holdout) -> None:

@@ -2,8 +2,12 @@
 
 from typing import Annotated, Literal, Self
 
+import numpy as np
 from pydantic import Field, model_validator
 
+from belfry.dataset import columns
+from belfry.dataset.errors import InputError
+from belfry.dataset.interactions import Interactions
 from belfry.layers.config import Epochs, Evaluations, LearningRate, MaxSteps, ModelConfig, TrainingConfig
 from belfry.layers.towers.config import Optimism, TowersConfig, Width
 
@@ -90,6 +94,24 @@ class SequenceConfig(TrainingConfig, ModelConfig):
     epochs: Epochs = 8
     max_steps: MaxSteps = 8000
     evaluations: Evaluations = 4
+
+    def check(self, history: Interactions) -> None:
+        """Refuse a history that the towers cannot learn from.
+
+        Raises:
+            InputError: it has no order, or, under `time`, no times, or no user has two events.
+        """
+        if not history.is_ordered:
+            raise InputError(
+                f"interactions: no column {columns.TIMESTAMP_S!r}, which the order of events is read from; add it, say "
+                "data.order=rows, or choose a retrieval system other than kind=sequence"
+            )
+        if self.time and history.timestamp_s is None:
+            raise InputError(
+                f"sequence: time needs a column {columns.TIMESTAMP_S!r} in the interactions; set time to false"
+            )
+        if not (np.diff(history.by_user.starts)[1:] >= 2).any():
+            raise InputError("interactions: no user has two events, so there is no next event to learn from; add data")
 
     @model_validator(mode="after")
     def _heads_divide(self) -> Self:

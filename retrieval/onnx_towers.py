@@ -81,7 +81,7 @@ class OnnxTowers:
 
     def _inputs_of(self, users: UserNums, features: FeatureTables) -> dict[str, np.ndarray]:
         """What the query tower reads, by the names of its inputs."""
-        inputs: dict[str, np.ndarray] = {"user": users, **features.users.take(users)}
+        inputs: dict[str, np.ndarray] = {"user": users, **features.users.content.inputs(users)}
         if self._inputs & _BAG_INPUTS:
             inputs |= padded_bags(features.history, users, half_life=self._half_life, max_length=self._max_history)
         if "window" in self._inputs:

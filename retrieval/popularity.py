@@ -136,16 +136,17 @@ class Popularity(Model[PopularityConfig, PopularityScores]):
         n_items = len(self.learned.common) - 1
         return first_unseen(best, users, exclude, n_items=n_items, top_k=top_k, origin="popularity", only=only)
 
-    def parts(self, user: int, items: ItemNums, features: FeatureTables) -> dict[str, npt.NDArray[np.float32]]:
-        """The parts of the score, each [n_items]: log w(item) under "", and each feature's term under its column.
+    def parts(self, user: int, items: ItemNums, features: FeatureTables) -> dict[str | None, npt.NDArray[np.float32]]:
+        """The parts of the score, each [n_items]: log w(item) under None, and each feature's term under its column.
 
         Where users are told apart the score is their sum.
         """
-        score = self.learned.common[items]
-        parts = {"": score if self.learned.lifts else np.log(score + np.float32(EPSILON))}
-        return parts | {
-            name: lifts[features.users.categorical[name][user], items] for name, lifts in self.learned.lifts.items()
-        }
+        lifts, score = self.learned.lifts, self.learned.common[items]
+        common = score if lifts else np.log(score + np.float32(EPSILON))
+        parts: dict[str | None, npt.NDArray[np.float32]] = {None: common}
+        for name, table in lifts.items():
+            parts[name] = table[features.users.categorical[name][user], items]
+        return parts
 
     def _order(self, kind: Kind, depth: int) -> "Order":
         """At least the `depth` best items for users of these groups."""

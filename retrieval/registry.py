@@ -5,8 +5,10 @@ A new system is one file, one row here and one subclass of the promises in `test
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import cast
+from typing import Protocol, cast
 
+from belfry.dataset.features import FeatureTables
+from belfry.dataset.interactions import Interactions
 from belfry.layers.config import ModelConfig, imported, kind_of
 from belfry.layers.saved.files import ReadablePath
 from belfry.retrieval.base import Embeddings, Retriever, RetrieverModel, TowerModel, Towers
@@ -33,6 +35,13 @@ QUERY_TOWER = "belfry.retrieval.onnx_towers:load_query_tower"
 QUERY_TOWER_OF_BAGS = "belfry.retrieval.onnx_towers:load_query_tower_of_bags"  # weighs a history as its config says
 
 
+class ChecksHistory(Protocol):
+    """Settings of a kind with `config_checks`."""
+
+    def check(self, history: Interactions) -> None:
+        """Raises InputError: the kind cannot learn from it."""
+
+
 @dataclass(frozen=True)
 class RetrieverKind:
     """A row of the registry; `model` and `serving` are written as "package.module:name"."""
@@ -44,10 +53,23 @@ class RetrieverKind:
     reads_history: bool = True  # as it is when asked, so that fresh watches count; else users are known by their id
     reads_user_features: bool = False  # of users without a history, whom the towers can then say something of
     reads_weight: bool = False  # how much each watch counts; else all count alike
+    config_checks: bool = False  # the settings alone say what data suit it, so that no library is loaded to check
 
     def make_towers(self, config: ModelConfig) -> TowerModel:
         """Untrained; of a kind with vectors."""
         return cast(TowerModel, imported(self.model)(config))
+
+    def check(self, config: ModelConfig, history: Interactions, features: FeatureTables) -> None:
+        """Refuse data that this kind cannot learn from.
+
+        Raises:
+            InputError: the data lack what the kind needs; the message names it.
+        """
+        if self.config_checks:
+            cast(ChecksHistory, config).check(history)
+        else:
+            make = self.make_towers if self.has_vectors else self.make_retriever
+            make(config).check(history, features)
 
     def make_retriever(self, config: ModelConfig) -> RetrieverModel:
         """Untrained; of a kind without vectors."""
@@ -75,6 +97,7 @@ KINDS: Mapping[str, RetrieverKind] = {
             QUERY_TOWER_OF_BAGS,
             reads_user_features=True,
             reads_weight=True,
+            config_checks=True,
         ),
         RetrieverKind(ReportConfig, f"{_NEURAL}.report:ReportTwoTower", QUERY_TOWER, reads_history=False),
         RetrieverKind(ALSConfig, f"{_MODELS}.als:ALS"),
@@ -84,7 +107,7 @@ KINDS: Mapping[str, RetrieverKind] = {
             FeedForwardMFConfig, f"{_NEURAL}.feed_forward_mf:FeedForwardMF", QUERY_TOWER, reads_history=False
         ),
         RetrieverKind(Item2VecConfig, f"{_MODELS}.item2vec:Item2Vec"),
-        RetrieverKind(SequenceConfig, f"{_NEURAL}.sequence:SequenceTowers", QUERY_TOWER),
+        RetrieverKind(SequenceConfig, f"{_NEURAL}.sequence:SequenceTowers", QUERY_TOWER, config_checks=True),
         RetrieverKind(AutoencoderConfig, f"{_NEURAL}.autoencoder:Autoencoder", QUERY_TOWER),
         RetrieverKind(AutoRecConfig, f"{_MODELS}.autorec:AutoRec"),
         RetrieverKind(RBMConfig, f"{_NEURAL}.rbm:RBM", QUERY_TOWER),

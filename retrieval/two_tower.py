@@ -15,7 +15,7 @@ from belfry.layers.steps.loop import Batch, Nest, Trainer
 from belfry.layers.towers.item_encoder import impute_cold_items
 from belfry.layers.towers.network import TowerNetwork, TowerShapes
 from belfry.layers.towers.start import start_from_watches
-from belfry.layers.towers.watch_task import WatchTraining, check_watches, watch_loss
+from belfry.layers.towers.watch_task import WatchTraining, watch_loss
 from belfry.retrieval.base import Embeddings
 from belfry.retrieval.config import TwoTowerConfig
 from belfry.retrieval.index.choose import build_index
@@ -37,7 +37,7 @@ class TwoTower(NeuralTowers[TwoTowerConfig, TowerNetwork]):
 
     def check(self, history: Interactions, features: FeatureTables) -> None:
         """Refuse data in which no user has two events."""
-        check_watches(history)
+        self.config.check(history)
 
     def encode_queries(self, users: UserNums, features: FeatureTables) -> Embeddings:
         """[n_users, embedding_size + 1]; the last dimension is 1."""

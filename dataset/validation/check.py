@@ -13,7 +13,8 @@ from belfry.dataset import columns
 from belfry.dataset.errors import TableError
 from belfry.dataset.tables import Tables
 from belfry.dataset.validation import coercion
-from belfry.dataset.validation.cleaning import Cleaning, Finding, codes_of, nearest, repeats, where
+from belfry.dataset.validation.cleaning import Cleaning, Finding, codes_of, repeats, where
+from belfry.dataset.validation.features.read import check_names, read_features
 from belfry.dataset.validation.id_matches import compare_ids
 from belfry.dataset.validation.ids import find_header_rows, note_everybody, read_ids
 from belfry.dataset.validation.order import check_order, in_order, read_order
@@ -47,6 +48,12 @@ class CheckReport:
         for line in self.lines():
             log.warning("%s", line)
 
+    def raise_errors(self) -> None:
+        """Raises TableError, whose message is the whole report, where there is any."""
+        if n_errors := len(self.errors):
+            title = f"{n_errors} problem{'s' if n_errors > 1 else ''} in the tables (rows counted from 0):"
+            raise TableError("\n".join([title, *self.lines()]))
+
     def lines(self) -> list[str]:
         """One line per finding, the errors first."""
         ranked = sorted(self.findings, key=lambda finding: finding.action != "error")
@@ -56,7 +63,8 @@ class CheckReport:
 def check(tables: Tables, policy: Policy = DEFAULT_POLICY, *, can_set: bool = True) -> tuple[Tables, CheckReport]:
     """The tables in Belfry's own types, and what was found and done on the way.
 
-    Interactions keep the columns that Belfry knows and the labels named; items and users keep every column, ids first.
+    Interactions keep the columns that Belfry knows and the labels named; items and users keep every column that tells
+    rows apart, ids first.
 
     Args:
         tables: raw.
@@ -66,31 +74,29 @@ def check(tables: Tables, policy: Policy = DEFAULT_POLICY, *, can_set: bool = Tr
     Raises:
         TableError: something was found that the policy does not mend; the message is the whole report.
     """
+    checked, report = examine(tables, policy, can_set=can_set)
+    report.raise_errors()
+    return checked, report
+
+
+def examine(tables: Tables, policy: Policy = DEFAULT_POLICY, *, can_set: bool = True) -> tuple[Tables, CheckReport]:
+    """As `check`, which refuses what has errors; with any, the tables are as far as they could be read."""
     findings = [Finding(note.table, "reading", "note", note.text) for note in tables.notes]
     events = Cleaning("interactions", tables.interactions, findings, can_set)
     _clean_interactions(events, tables.label_columns, policy)
-    of_items = _clean_features("items", tables.items, columns.ITEM_ID, policy, findings, can_set)
-    of_users = _clean_features("users", tables.users, columns.USER_ID, policy, findings, can_set)
+    texts = tables.text_columns
+    of_items = _clean_features("items", tables.items, columns.ITEM_ID, policy, texts, findings, can_set)
+    of_users = _clean_features("users", tables.users, columns.USER_ID, policy, texts, findings, can_set)
     compare_ids(events, of_items, columns.ITEM_ID)
     compare_ids(events, of_users, columns.USER_ID)
     interactions = in_order(events.finish())
     items, users = (None if cleaning is None else cleaning.finish() for cleaning in (of_items, of_users))
-    for name in tables.text_columns:
-        if items is None or name not in items.column_names or items[name].type != pa.string():
-            wanted = "is named as text, but is no column of strings; correct text_columns"
-            findings.append(Finding("items", "text_column", "error", wanted, name))
-    known_features = {name for table in (items, users) if table is not None for name in table.column_names}
-    for name in sorted(set(tables.usage_columns) - (known_features - {columns.ITEM_ID, columns.USER_ID})):
-        near = nearest(name, sorted(known_features))
-        hint = f"; did you mean {near!r}?" if near else ""
-        wanted = f"is named in usage_columns, but is no feature of items or users: correct usage_columns{hint}"
-        findings.append(Finding("items, users", "usage_column", "error", wanted, name))
-    report = CheckReport(tuple(findings))
-    if report.errors:
-        n_errors = len(report.errors)
-        title = f"{n_errors} problem{'s' if n_errors > 1 else ''} in the tables (rows counted from 0):"
-        raise TableError("\n".join([title, *report.lines()]))
-    return Tables(interactions, items, users, tables.text_columns, tables.usage_columns, tables.label_columns), report
+    findings += check_names(tables, policy)
+    texts = tuple(
+        name for name in dict.fromkeys((*texts, *policy.text_columns)) if policy.kinds.get(name, "text") == "text"
+    )
+    checked = Tables(interactions, items, users, texts, tables.usage_columns, tables.label_columns)
+    return checked, CheckReport(tuple(findings))
 
 
 def keep_repeats(policy: Policy, tables: Tables) -> Policy:
@@ -209,7 +215,13 @@ def _check_events(cleaning: Cleaning, policy: Policy) -> None:
 
 
 def _clean_features(
-    table_name: str, table: pa.Table | None, id_column: str, policy: Policy, findings: list[Finding], can_set: bool
+    table_name: str,
+    table: pa.Table | None,
+    id_column: str,
+    policy: Policy,
+    text_columns: tuple[str, ...],
+    findings: list[Finding],
+    can_set: bool,
 ) -> Cleaning | None:
     if table is None:
         return None
@@ -221,9 +233,7 @@ def _clean_features(
         repeated = repeats([codes_of(ids)], [], cleaning.kept & where(pc.is_valid(ids)))
         found = "repeats an earlier id {count} times"
         cleaning.report("repeated_id", id_column, repeated, found, policy.repeated_id, "keep one row per id")
-    for name in dict.fromkeys(table.column_names):
-        if name != id_column and cleaning.require(name):
-            cleaning.read(name, coercion.as_feature, policy.unusable_column)
+    read_features(cleaning, id_column, policy, text_columns, policy.unusable_column)
     if not cleaning.kept.any():
         cleaning.note("no_rows", "has no rows; fill it or leave the table out", action="error")
     return cleaning

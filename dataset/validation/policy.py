@@ -2,7 +2,9 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, field_validator
+from pydantic import Field, FiniteFloat, field_validator
+
+from belfry.dataset.validation.features.rules import FeatureRules
 
 # What databases, R, pandas and spreadsheets write where nothing is known; the case counts, for Nan and Null are names.
 NULL_WORDS = (
@@ -11,10 +13,8 @@ NULL_WORDS = (
 )
 
 
-class Policy(BaseModel):
+class Policy(FeatureRules):
     """What to do with each kind of problem: refuse the tables, drop the rows, or clip the values into their range."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     bad_id: Literal["error", "drop"] = Field("error", description="ids that are null, empty or longer than 1000 bytes")
     null_words: tuple[str, ...] = Field(

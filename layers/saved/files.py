@@ -2,9 +2,10 @@
 
 import ast
 import io
+import json
 import math
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias, TypeVar
 
@@ -62,23 +63,46 @@ def read_array(path: ReadablePath) -> Array:
 
 
 def read_arrays(path: ReadablePath) -> dict[str, Array]:
-    """All arrays of an .npz file, as `read_array` reads each; one that is packed is refused, so it cannot grow."""
-    arrays: dict[str, Array] = {}
+    """All arrays that `write_arrays` wrote, as `read_array` reads each; one that is packed is refused: it might grow.
+
+    Raises:
+        ArtifactError: the file is none of ours.
+    """
+    members: dict[str, Array] = {}
     try:
-        with zipfile.ZipFile(io.BytesIO(path.read_bytes())) as members:
-            for member in members.infolist():
+        with zipfile.ZipFile(io.BytesIO(path.read_bytes())) as archive:
+            for member in archive.infolist():
                 name = member.filename.removesuffix(".npy")
-                if member.compress_type != zipfile.ZIP_STORED or name in arrays:
+                if member.compress_type != zipfile.ZIP_STORED or name in members:
                     raise ArtifactError(f"{path}: array {name[:100]!r} is packed or there twice; train again")
-                arrays[name] = parse_array(members.read(member), f"{path}: array {name[:100]!r}")
+                members[name] = parse_array(archive.read(member), f"{path}: array {name[:100]!r}")
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError, ValueError) as error:
         raise ArtifactError(f"{path}: is no file of arrays ({error}); train again") from error
-    return arrays
+    names = _names_in(members.pop("arr_0", None), path)
+    if members.keys() != {f"arr_{place}" for place in range(1, len(names) + 1)}:
+        raise ArtifactError(f"{path}: holds other arrays than it names; train again")
+    return {name: members[f"arr_{place}"] for place, name in enumerate(names, 1)}
 
 
 def write_arrays(path: Path, arrays: Mapping[str, Array]) -> None:
-    """What `read_arrays` reads."""
-    np.savez(path, **arrays)  # type: ignore[arg-type]  # the stub takes one for allow_pickle
+    """Arrays of any names: a name may be that of a user's column, and a member of an archive cannot bear each."""
+    np.savez(path, _as_bytes(arrays), *arrays.values())
+
+
+def _as_bytes(names: Iterable[str]) -> Array:
+    """Names as an array: JSON, which takes all of them."""
+    return np.frombuffer(json.dumps(list(names)).encode(), np.uint8)
+
+
+def _names_in(array: Array | None, path: ReadablePath) -> list[str]:
+    """What `_as_bytes` made an array of."""
+    try:
+        names = json.loads(array.tobytes()) if array is not None else None
+    except (ValueError, RecursionError):
+        names = None
+    if not isinstance(names, list) or len(set(map(str, names))) < len(names):
+        raise ArtifactError(f"{path}: does not name its arrays; train again")
+    return [str(name) for name in names]
 
 
 def save_arrays(directory: Path, arrays: Mapping[str, Array]) -> None:
@@ -91,7 +115,7 @@ def save_arrays(directory: Path, arrays: Mapping[str, Array]) -> None:
     for number, name in enumerate(large):
         np.save(directory / f"{number}.npy", np.ascontiguousarray(arrays[name]))
     small = {name: values for name, values in arrays.items() if name not in large}
-    write_arrays(directory / _ARRAYS, {_IN_FILES: np.array(large, np.str_), **small})
+    write_arrays(directory / _ARRAYS, {_IN_FILES: _as_bytes(large), **small})
 
 
 def load_arrays(directory: ReadablePath) -> dict[str, Array]:
@@ -101,10 +125,8 @@ def load_arrays(directory: ReadablePath) -> dict[str, Array]:
         ArtifactError: as `read_array` and `read_arrays`.
     """
     arrays = read_arrays(directory / _ARRAYS)
-    large = arrays.pop(_IN_FILES, np.zeros(0, np.str_))
-    if large.dtype.kind != "U" or large.ndim != 1:
-        raise ArtifactError(f"{directory / _ARRAYS}: {_IN_FILES!r} is no list of names; train again")
-    return arrays | {name: read_array(directory / f"{number}.npy") for number, name in enumerate(large.tolist())}
+    large = _names_in(arrays.pop(_IN_FILES, None), directory / _ARRAYS)
+    return arrays | {name: read_array(directory / f"{number}.npy") for number, name in enumerate(large)}
 
 
 def parse_array(content: bytes, name: str) -> Array:

@@ -2,8 +2,11 @@
 
 from typing import Annotated, Literal, Self
 
+import numpy as np
 from pydantic import Field, field_validator, model_validator
 
+from belfry.dataset.errors import InputError
+from belfry.dataset.interactions import Interactions
 from belfry.layers.config import Epochs, Evaluations, LearningRate, MaxSteps, Settings, TrainingConfig
 from belfry.layers.negatives import Negatives
 
@@ -95,6 +98,15 @@ class TowersConfig(TrainingConfig, SampledLossConfig):
         description="penalty on the squares of the embeddings in a step, divided by the root of the number of watches",
     )
     batch_users: int = Field(128, ge=1, description="queries in a step")
+
+    def check(self, history: Interactions) -> None:
+        """Refuse a history that cannot predict anything.
+
+        Raises:
+            InputError: no user has two events.
+        """
+        if not (np.diff(history.by_user.starts)[1:] >= 2).any():
+            raise InputError("interactions: no user has two events, so no history can predict anything; add data")
 
     @field_validator("hidden_share")
     @classmethod

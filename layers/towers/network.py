@@ -136,7 +136,7 @@ class TowerNetwork(keras.Model):  # type: ignore[misc]
             )
             uniform, recency = bag_matrices(bags, len(block), bags.item_num, len(uniform_table))
             total = sum_bags(uniform, uniform_table) + sum_bags(recency, recency_table)
-            yield total, is_cold(bags, len(block)), features.users.content.take(block)
+            yield total, is_cold(bags, len(block)), features.users.content.inputs(block)
 
     def encode_candidates(self, items: ItemNums, features: FeatureTables) -> Embeddings:
         """[n_items, embedding_size + 1]."""
@@ -148,11 +148,11 @@ class TowerNetwork(keras.Model):  # type: ignore[misc]
         """The query tower as `export_onnx` takes it, and an example of its inputs.
 
         Inputs: `history` [n, length] int32 padded with 0; `uniform`, `recency` [n, length] float32; the user columns
-        under their names. Output: [n, embedding_size + 1] float32; or what `after_join` makes of the output of `join`.
+        under their `input_names`. Output: [n, embedding_size + 1] float32; or `after_join` of the output of `join`.
         """
         # As NumPy, so that the graph holds them as constants rather than asking for them.
         uniform_table, recency_table = (table.numpy() for table in self.history_table(all_items(features)))
-        columns = features.users.content.take(np.zeros(1, np.int32))
+        columns = features.users.content.inputs(np.zeros(1, np.int32))
         example: dict[str, Column] = {
             "history": np.zeros((1, 1), np.int32),
             "uniform": np.zeros((1, 1), np.float32),

@@ -6,7 +6,6 @@ from typing import NamedTuple
 import numpy as np
 import scipy.sparse as sp
 
-from belfry.dataset.errors import InputError
 from belfry.dataset.features import FeatureTables
 from belfry.dataset.interactions import Interactions, Positions
 from belfry.dataset.vocabulary import ItemNums, Numbers
@@ -39,16 +38,6 @@ class WatchTensors(NamedTuple):
     log_q: Tensor | None  # [n_candidates]; None where the candidates are not sampled
 
 
-def check_watches(history: Interactions) -> None:
-    """A history of one event cannot predict anything.
-
-    Raises:
-        InputError: no user has two.
-    """
-    if not (np.diff(history.by_user.starts)[1:] >= 2).any():
-        raise InputError("interactions: no user has two events, so no history can predict anything; add data")
-
-
 class WatchTraining:
     """Epochs over one history as blocks of steps, and what all steps share."""
 
@@ -76,7 +65,7 @@ class WatchTraining:
 
     def _stacks(self, block: WatchBlock) -> Block:
         """The inputs of the steps of a block."""
-        bags, columns, n_steps = block.bags, self._features.users.content.take(block.users), block.n_steps
+        bags, columns, n_steps = block.bags, self._features.users.content.inputs(block.users), block.n_steps
         first_query = np.searchsorted(block.step, np.arange(n_steps + 1))
         of_query = np.arange(len(block.users)) - first_query[block.step]  # its number in its step
         is_cold = np.bincount(bags.row, minlength=len(block.users))[:, np.newaxis] == 0

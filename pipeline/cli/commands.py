@@ -152,6 +152,50 @@ def train(
 
 
 @app.command()
+def check(
+    tables: Annotated[
+        list[str],
+        typer.Argument(
+            help="the interactions, or whatever run --data takes; further tables are items, users or ratings by their "
+            "id columns"
+        ),
+    ],
+    items: Annotated[Path | None, typer.Option(help="table of item_id, title and features")] = None,
+    users: Annotated[Path | None, typer.Option(help="table of user_id and features")] = None,
+    ratings: Annotated[Path | None, typer.Option(help="further interactions: user_id, item_id, rating, ...")] = None,
+    columns: Columns = None,
+    delimiter: Delimiter = None,
+    encoding: Encoding = None,
+    preset: Preset = "default",
+    holdout: Annotated[HoldoutName | None, typer.Option(help="as in train")] = None,
+    repeats: Repeats = None,
+    allow_seen: AllowSeen = False,
+    settings: Settings = None,
+    data_folder: DataFolder = None,
+    as_json: Annotated[bool, typer.Option("--json", help="the report as JSON")] = False,
+) -> None:
+    """What training would take these tables for, without training; exit code 2 where it would refuse them."""
+    from belfry.pipeline.cli.console import INPUT_WRONG
+    from belfry.pipeline.jobs.check import check_tables
+
+    found = check_tables(
+        *tables,
+        items=items,
+        users=users,
+        ratings=ratings,
+        reading=reading_of(columns, delimiter, encoding),
+        preset=preset,
+        holdout=holdout,
+        settings=settings or (),
+        repeats=repeats_of(repeats, allow_seen),
+        data_folder=data_folder,
+    )
+    _print([found.to_json()] if as_json else found.lines())
+    if found.errors:
+        raise typer.Exit(INPUT_WRONG)
+
+
+@app.command()
 def recommend(
     users: Annotated[list[str], typer.Argument(help="user ids; ids below zero after --, as in: recommend -- -5")],
     n: ListLength = 10,
@@ -377,11 +421,15 @@ def _log_and_bars(quiet: bool, verbose: bool) -> Iterator["Progress"]:
 @contextmanager
 def _log_and_one_bar(quiet: bool, verbose: bool) -> Iterator["Work"]:
     """The log, and one bar for the whole of a job in steps, both on stderr."""
+    import logging
+
+    from belfry.dataset.validation.features.table import LOG as COLUMNS_LOG
     from belfry.pipeline.cli.console import one_bar
     from belfry.pipeline.cli.log import log_to_stderr, quiet_libraries
     from belfry.pipeline.progress import Work
 
     work = Work()
-    log_to_stderr(verbose=verbose)
+    logging.getLogger(COLUMNS_LOG).setLevel(logging.NOTSET if quiet else logging.INFO)
     with quiet_libraries(quiet), one_bar(work, quiet=quiet or verbose):
+        log_to_stderr(verbose=verbose)  # now, so that the log writes above the bar
         yield work

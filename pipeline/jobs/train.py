@@ -14,6 +14,8 @@ from belfry.dataset.sources.reading import Reading
 from belfry.dataset.sources.tabular import Source, read_tables
 from belfry.dataset.tables import Tables
 from belfry.dataset.validation.check import CheckReport, check, keep_repeats
+from belfry.dataset.validation.features.table import LOG, column_uses, lines_of
+from belfry.dataset.validation.policy import Policy
 from belfry.pipeline.config import PipelineConfig, load_config
 from belfry.pipeline.machine import workers_to_use
 from belfry.pipeline.progress import Progress, Work, silent
@@ -26,6 +28,7 @@ MAX_SEED = 2**31 - 1  # NumPy and TensorFlow both take it
 READING = "reading and checking"  # a stage of the work
 
 log = logging.getLogger(__name__)
+columns_log = logging.getLogger(LOG)
 
 
 def train(
@@ -150,24 +153,32 @@ def prepare_tables(
     Raises:
         InputError: a table or a setting is wrong; or `repeats` is none of the three, or contradicts a setting.
     """
-    settings = _with_repeats(settings, repeats)
+    settings = with_repeats(settings, repeats)
     config = load_config(preset, holdout=holdout or "random", settings=settings)
-    text_columns = tuple(dict.fromkeys((*tables.text_columns, *config.text_columns)))
-    declared = replace(
-        tables, text_columns=text_columns, usage_columns=config.usage_columns, label_columns=config.label_columns
-    )
-    policy = config.data if config.repeats == "exclude" else keep_repeats(config.data, tables)
+    declared, policy = declare(tables, config)
     checked, report = check(declared, policy)
     report.tell()
     data = prepare(checked, config.event_weights, liked_from=config.data.liked_from)
-    if config.repeats == "exclude":
-        _say_share_of_repeats(data.interactions, report)
-    if holdout is None:
-        holdout = "random" if config.ranker is None else default_holdout(data.interactions)
+    if columns_log.isEnabledFor(logging.INFO):
+        columns_log.info("%s", "\n".join(lines_of(column_uses(declared, checked, data))))
+    if config.repeats == "exclude" and (note := share_of_repeats(data.interactions, report)):
+        log.warning("note: %s", note)
+    holdout = holdout or suiting_holdout(config, data)
     return data, load_config(preset, holdout=holdout, settings=settings), holdout
 
 
-def _with_repeats(settings: Iterable[str], repeats: Repeats | None) -> list[str]:
+def declare(tables: Tables, config: PipelineConfig) -> tuple[Tables, Policy]:
+    """The tables with what the config says of their columns, and the policy to check them by."""
+    declared = replace(tables, usage_columns=config.usage_columns, label_columns=config.label_columns)
+    return declared, config.data if config.repeats == "exclude" else keep_repeats(config.data, tables)
+
+
+def suiting_holdout(config: PipelineConfig, data: Data) -> Holdout:
+    """The holdout where none is asked for."""
+    return "random" if config.ranker is None else default_holdout(data.interactions)
+
+
+def with_repeats(settings: Iterable[str], repeats: Repeats | None) -> list[str]:
     """The settings with what lists hold of seen items."""
     settings = list(settings)
     if repeats is None:
@@ -178,16 +189,16 @@ def _with_repeats(settings: Iterable[str], repeats: Repeats | None) -> list[str]
     return [*settings, f"repeats={as_repeats(None, repeats)}"]
 
 
-def _say_share_of_repeats(history: Interactions, report: CheckReport) -> None:
-    """A line where most events repeat what their user had before; unordered, those were dropped as doubles."""
+def share_of_repeats(history: Interactions, report: CheckReport) -> str:
+    """A note where most events repeat what their user had before; unordered, those were dropped as doubles."""
     n_events = len(history) + (0 if history.is_ordered else report.n_repeated_events)
     n_repeats = n_events - len(history.seen_items.item_num)
-    if n_repeats > n_events / 2:
-        log.warning(
-            "note: interactions: %.0f%% of the events are of an item that their user had before, and lists leave those "
-            "out; for lists of what to play or buy again, train with --repeats allow or --repeats only",
-            100 * n_repeats / n_events,
-        )
+    if n_repeats <= n_events / 2:
+        return ""
+    return (
+        f"interactions: {n_repeats / n_events:.0%} of the events are of an item that their user had before, and lists "
+        "leave those out; for lists of what to play or buy again, train with --repeats allow or --repeats only"
+    )
 
 
 def name_of_preset(preset: str) -> str:

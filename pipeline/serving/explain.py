@@ -75,7 +75,8 @@ def _cold_effects(two_stage: TwoStage, trace: ColdTrace) -> Effects:
     """Parts of the score of a cold list, each against its mean over what is popular."""
     popular = trace.popular
     by_group = two_stage.popularity.parts(int(popular.users[0]), popular.item_num, two_stage.features)
-    parts = {segment_words(name) if name else "popularity": values for name, values in by_group.items()}
+    label = two_stage.features.users.label
+    parts = {"popularity" if name is None else segment_words(label(name)): part for name, part in by_group.items()}
     if trace.tower_scores is not None:
         parts["the towers"] = trace.tower_scores
     effects = np.stack([values - values.mean() for values in parts.values()])

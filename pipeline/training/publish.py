@@ -20,6 +20,7 @@ from belfry.pipeline.runs.writer import publish
 from belfry.pipeline.serving.load import POPULARITY, RANKER, SOURCES, SOURCES_ADAPTER, SOURCES_FILE
 from belfry.pipeline.training.curves import write_training_curves
 from belfry.pipeline.training.retrieval_stage import Tuning
+from belfry.pipeline.training.smoke_test import check_answers
 from belfry.pipeline.training.train import Trained, train
 
 EXPORT = "export"  # a stage of the work
@@ -48,6 +49,7 @@ def train_and_publish(
     Raises:
         InputError: nothing can be written to `artifacts`, or the data cannot be learned from.
         DivergenceError: a loss or a feature is not finite.
+        BelfryError: what was trained cannot answer.
     """
     work = work or Work()
     work.expect(EXPORT)
@@ -66,6 +68,7 @@ def train_and_publish(
             save_tables(trained.two_stage.features, data.titles, writer.folder)
             _export(trained, writer.folder / "serving")
             _save(trained, writer.folder / "training")
+            check_answers(writer.folder, info, trained.gate)
         if before_publishing:
             before_publishing(trained, writer.folder)
         writer.gate = trained.gate

@@ -99,7 +99,7 @@ def keep_usable(config: PipelineConfig, data: Data) -> tuple[PipelineConfig, dic
     kept = []
     for name, source in config.named_sources.items():
         try:
-            _make_model(source.model).check(data.interactions, features)
+            source_kind(source.model).check(source.model, data.interactions, features)
             kept.append(source)
         except InputError as error:
             if not source.optional:
@@ -132,9 +132,3 @@ def fit_source(
     with_history = np.flatnonzero(np.diff(history.by_user.starts)).astype(np.int32)
     queries = towers.encode_queries(sample_users(with_history, N_INDEX_QUERIES, seed=seed), features)
     return SearchedTowers(towers, vectors, build_index(vectors[1:], items[1:], index, queries))
-
-
-def _make_model(config: ModelConfig) -> TowerModel | RetrieverModel:
-    """An untrained system of any kind."""
-    kind = source_kind(config)
-    return kind.make_towers(config) if kind.has_vectors else kind.make_retriever(config)

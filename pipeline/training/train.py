@@ -24,7 +24,7 @@ from belfry.retrieval.index.measure import IndexMeasurement
 
 # Stages of the table that says where the time went; beside them each source has one.
 EXAMPLES = "candidates and pair features"
-LIBRARIES = "loading libraries"  # which the first look at the sources does
+LIBRARIES = "loading libraries"  # those of the first source
 RANKER = "ranker"
 LAST_FIRST_STAGE = "first stage on everything"
 
@@ -70,6 +70,7 @@ def train(
     work = work or Work()
     with work.step(LIBRARIES):
         config, left_out = keep_usable(config, data)
+        source_kind(config.retrieval).make_towers(config.retrieval)
     if data.interactions.weight is not None:
         _tell_who_reads_no_weights(config)
     _expect_first_stages(work, config, 1)

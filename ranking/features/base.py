@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from belfry.dataset.candidates import Candidates
-from belfry.dataset.features import BUCKET_SUFFIX, FeatureTables
+from belfry.dataset.features import FeatureTables
 from belfry.dataset.interactions import Mask, Positions
 from belfry.dataset.vocabulary import ItemNums
 from belfry.ranking.base import Matrix
@@ -155,8 +155,3 @@ class FeatureGroup(ABC):
             items: [n_items].
         """
         return None
-
-
-def label(column: str) -> str:
-    """What people call a feature column: the tenths that a numeric column is cut into go by its name."""
-    return column.removesuffix(BUCKET_SUFFIX)

@@ -22,7 +22,7 @@ from belfry.layers.steps.loop import Stack, StepLoop
 from belfry.layers.towers.item_encoder import impute_cold_items
 from belfry.layers.towers.network import Embeddings
 from belfry.layers.towers.start import start_from_watches
-from belfry.layers.towers.watch_task import WatchTraining, check_watches
+from belfry.layers.towers.watch_task import WatchTraining
 from belfry.layers.training import train_epochs
 from belfry.layers.weights import WEIGHTS_FILE, load_weights, save_weights
 from belfry.ranking.base import Matrix, Scores
@@ -64,7 +64,7 @@ class MultitaskModel(Model[MultitaskConfig, MultitaskNetwork]):
         Raises:
             InputError: names the column, what it holds and what to do.
         """
-        check_watches(history)
+        self.config.check(history)
         for task in self.config.tasks:
             LabelScale.of(history, task)
 

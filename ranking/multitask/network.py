@@ -149,7 +149,7 @@ class MultitaskNetwork(keras.Model):  # type: ignore[misc]
     def _of_raters(self, batch: LabelledBatch, features: FeatureTables) -> tuple[Mask, Values, dict[str, Column]]:
         """Of each user: whether nothing is read, activity and content columns."""
         length = np.diff(features.history.by_user.starts)[batch.users]
-        columns = features.users.content.take(batch.users)
+        columns = features.users.content.inputs(batch.users)
         return is_cold(batch.bags, len(batch.users)), log_count(length).astype(np.float32), columns
 
     def _of_labels(

@@ -36,7 +36,7 @@ class OnnxMultitask:
         found = []
         for first in range(0, max(len(users), 1), _USERS_PER_BLOCK):
             block = users[first : first + _USERS_PER_BLOCK]
-            inputs = {**features.users.content.take(block)} | padded_bags(
+            inputs = {**features.users.content.inputs(block)} | padded_bags(
                 features.history, block, half_life=self._config.half_life, max_length=self._config.max_history
             )
             found.append(self._graph(inputs))

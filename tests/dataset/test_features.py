@@ -1,10 +1,19 @@
 import logging
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
-from belfry.dataset.features import MAX_VALUES, FeatureColumns, FeatureTables, encode_features
+from belfry.dataset.features import (
+    MAX_VALUES,
+    N_BUCKETS,
+    FeatureColumns,
+    FeatureTables,
+    encode_features,
+    load_arrays,
+    save_arrays,
+)
 from belfry.dataset.interactions import Interactions
 from belfry.dataset.vocabulary import Vocabulary
 
@@ -19,7 +28,7 @@ def encoded(values: object, type_: pa.DataType | None = None, *, name: str = "it
 
 
 def is_empty(columns: FeatureColumns) -> bool:
-    return not columns.to_arrays()
+    return not columns.names
 
 
 def test_strings_are_categories_in_sorted_order() -> None:
@@ -173,7 +182,7 @@ def test_rows_follow_the_vocabulary_and_may_be_missing_or_foreign() -> None:
     ]  # fmt: skip
     assert (columns.numeric["year"][[0, 1, 8]] == 0).all()
     assert (np.diff(columns.numeric["year"][2:8]) > 0).all()
-    assert all(len(values) == len(VOCABULARY) + 1 for values in columns.take(np.arange(9, dtype=np.int32)).values())
+    assert all(len(values) == len(VOCABULARY) + 1 for values in columns.inputs(np.arange(9, dtype=np.int32)).values())
 
 
 def test_no_table_is_no_features() -> None:
@@ -215,11 +224,56 @@ def test_categories_fit_their_tables() -> None:
         assert 0 <= values.min() <= values.max() < columns.sizes[name]
 
 
-def test_take_gives_the_rows_asked_for() -> None:
-    taken = everything().take(np.array([3, 0, 3], np.int32))
-    assert set(taken) == {"a/b", "year", "year_bucket", "genres"}
-    assert taken["a/b"].tolist() == [1, 0, 1]
-    assert taken["genres"].tolist() == [[2, 0], [0, 0], [2, 0]]
+def test_inputs_are_the_rows_asked_for_by_the_place_of_their_column() -> None:
+    columns = everything()
+    names = ("a/b", "year_bucket", "year", "genres")
+    assert columns.input_names == {name: f"column_{place}" for place, name in enumerate(names)}
+    taken = columns.inputs(np.array([3, 0, 3], np.int32))
+    assert set(taken) == set(columns.input_names.values())
+    assert taken["column_0"].tolist() == [1, 0, 1]
+    assert taken["column_3"].tolist() == [[2, 0], [0, 0], [2, 0]]
+
+
+@pytest.mark.parametrize("given", [["young", "old"] * 4, list(range(8))])
+def test_tenths_never_take_the_name_of_a_column(given: list) -> None:
+    age = [20.0, 30, 40, 50, 60, 70, 80, 90]
+    for order in (1, -1):
+        table = pa.table(
+            dict([("item_id", IDS), *[("age", age), ("age_bucket", given), ("age_bucket_2", age)][::order]])
+        )
+        columns = encode_features(table, VOCABULARY, id_column="item_id", usage_columns=["age"])
+        assert columns.tenths["age_bucket_3"] == "age"
+        assert columns.sizes["age_bucket_3"] == N_BUCKETS + 1
+        assert {"age", "age_bucket_2"} <= columns.numeric.keys()
+        assert [columns.label(name) for name in ("age_bucket_3", "age_bucket", "age_bucket_2", "age")] == [
+            "age",
+            "age_bucket",
+            "age_bucket_2",
+            "age",
+        ]
+        assert columns.usage == {"age", "age_bucket_3"}
+        assert FeatureColumns.from_arrays(columns.to_arrays()).tenths == columns.tenths
+        assert ("age_bucket" in columns.numeric) == (given[0] == 0)
+
+
+@pytest.mark.parametrize(
+    "values", [[1e308, -1e308] * 4, [5e-324, 0.0] * 4, [2**62, 2**62 + 4096] * 4, [0.0, 1e200] * 4]
+)
+def test_numbers_at_the_limits_of_their_type_are_standardised(values: list) -> None:
+    columns = encoded(values)
+    numbers = columns.numeric["it"][1:]
+    np.testing.assert_allclose(np.abs(numbers), 1, rtol=1e-6)
+    assert (columns.categorical["it_bucket"][1:][::2] != columns.categorical["it_bucket"][1:][1::2]).all()
+
+
+def test_arrays_of_any_name_come_back(tmp_path: Path) -> None:
+    arrays = {
+        name: np.arange(place) for place, name in enumerate(["a", "a.npy", "a/b", "", "\x00", "file", "x" * 99_999])
+    }
+    save_arrays(tmp_path / "all.npz", arrays)
+    back = load_arrays(tmp_path / "all.npz")
+    assert list(back) == list(arrays)
+    assert all((back[name] == values).all() for name, values in arrays.items())
 
 
 HOT = ("year", "genres", "no such column")
@@ -245,7 +299,8 @@ def test_a_usage_number_is_usage_in_both_of_its_columns() -> None:
 
 def test_content_leaves_usage_columns_out() -> None:
     content = usage_and_content().content
-    assert set(content.take(np.zeros(1, np.int32))) == {"colour"}
+    assert content.names == ("colour",)
+    assert set(content.inputs(np.zeros(1, np.int32))) == {"column_0"}
     assert content.sizes == {"colour": 3}
     assert not content.usage
 
@@ -254,9 +309,10 @@ def test_usage_columns_are_missing_without_events() -> None:
     columns = usage_and_content()
     numbers = np.arange(len(VOCABULARY) + 1, dtype=np.int32)
     has_events = numbers % 2 == 1
-    before, after = columns.take(numbers), columns.hide_usage(has_events).take(numbers)
-    assert (after["colour"] == before["colour"]).all()
-    for name in columns.usage:
+    before, after = columns.inputs(numbers), columns.hide_usage(has_events).inputs(numbers)
+    called = columns.input_names
+    assert (after[called["colour"]] == before[called["colour"]]).all()
+    for name in (called[column] for column in columns.usage):
         assert (after[name][has_events] == before[name][has_events]).all()
         assert not after[name][~has_events].any()
         assert before[name][~has_events].any()

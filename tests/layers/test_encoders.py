@@ -23,12 +23,13 @@ class Dense:
         return FeatureEncoder(ColumnShapes.of(COLUMNS), embedding_size=SIZE, name="user")
 
     def encode(self, encoder: FeatureEncoder, columns: FeatureColumns, numbers: np.ndarray) -> np.ndarray:
-        return encoder(columns.take(numbers)).numpy()
+        return encoder(columns.inputs(numbers)).numpy()
 
     def expected_row_1(self, encoder: FeatureEncoder) -> np.ndarray:
         tables, slopes = {name: table.numpy() for name, table in encoder.tables.items()}, encoder.slopes.numpy()
-        genres = (tables["genres"][1] + tables["genres"][4]) / 2
-        return tables["studio"][1] + genres - 1 * slopes[0] + 2 * slopes[1]
+        studio, genre = (tables[COLUMNS.input_names[name]] for name in ("studio", "genres"))
+        genres = (genre[1] + genre[4]) / 2
+        return studio[1] + genres - 1 * slopes[0] + 2 * slopes[1]
 
 
 class Sparse:
@@ -81,7 +82,7 @@ class TestBothEncoders:
 def test_no_gradient_reaches_row_0_of_a_category() -> None:
     encoder = Dense().make()
     with tf.GradientTape() as tape:
-        total = tf.reduce_sum(encoder(COLUMNS.take(NUMBERS)))
+        total = tf.reduce_sum(encoder(COLUMNS.inputs(NUMBERS)))
     names = list(encoder.tables)
     for name, gradient in zip(names, tape.gradient(total, [encoder.tables[name] for name in names]), strict=True):
         dense = tf.convert_to_tensor(gradient).numpy()

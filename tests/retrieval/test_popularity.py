@@ -114,11 +114,11 @@ def test_the_parts_of_a_score_add_up_to_it() -> None:
     for user in (1, 4, 10):
         found = model.retrieve(np.array([user], np.int32), features, top_k=9, exclude=history.seen_items)
         parts = model.parts(user, found.item_num, features)
-        assert list(parts) == ["", "group"]
+        assert list(parts) == [None, "group"]
         np.testing.assert_allclose(sum(parts.values()), found.score, rtol=1e-6)
     plain = Popularity(PopularityConfig()).fit(history, features, seed=0)
-    assert list(plain.parts(1, np.array([2], np.int32), features)) == [""]
-    np.testing.assert_allclose(plain.parts(1, np.array([2], np.int32), features)[""], np.log(9), rtol=1e-6)
+    assert list(plain.parts(1, np.array([2], np.int32), features)) == [None]
+    np.testing.assert_allclose(plain.parts(1, np.array([2], np.int32), features)[None], np.log(9), rtol=1e-6)
 
 
 class TestPopularityBySegmentPromises(TestPopularityPromises):

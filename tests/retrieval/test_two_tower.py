@@ -206,7 +206,7 @@ def test_the_exported_query_tower_answers_alike(
             inside = bags.row == row
             for name, values in (("history", bags.item_num), ("uniform", bags.uniform), ("recency", bags.recency)):
                 padded[name][row, : inside.sum()] = values[inside]
-        inputs = padded | later.users.take(users)
+        inputs = padded | later.users.inputs(users)
         names = [entry.name for entry in session.get_inputs()]
         assert set(names) <= set(inputs)
         (queries,) = session.run(["query"], {name: inputs[name] for name in names})

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from belfry.dataset.features import FeatureColumns, FeatureTables
 from belfry.dataset.vocabulary import Numbers
-from belfry.ranking.features.base import Arrays, Column, FeatureGroup, PairRequest, Values, label
+from belfry.ranking.features.base import Arrays, Column, FeatureGroup, PairRequest, Values
 from belfry.ranking.features.config import PairFeaturesConfig
 from belfry.ranking.features.history import WEIGHTINGS
 
@@ -33,7 +33,7 @@ class Categories(FeatureGroup):
     def columns(self, features: FeatureTables, sources: tuple[str, ...]) -> Sequence[Column]:
         """Two for each categorical or multi-valued column of items."""
         return [
-            Column(f"category.{name}.{kind}", label(name))
+            Column(f"category.{name}.{kind}", features.items.label(name))
             for name in _columns_of(features.items)
             for kind in WEIGHTINGS
         ]

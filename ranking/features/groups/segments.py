@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from belfry.dataset.features import FeatureTables
 from belfry.dataset.vocabulary import Numbers
-from belfry.ranking.features.base import Arrays, Column, FeatureGroup, PairRequest, Values, label
+from belfry.ranking.features.base import Arrays, Column, FeatureGroup, PairRequest, Values
 from belfry.ranking.features.config import PairFeaturesConfig
 
 
@@ -30,7 +30,7 @@ class Segments(FeatureGroup):
 
     def columns(self, features: FeatureTables, sources: tuple[str, ...]) -> Sequence[Column]:
         """One for each column of users that was fitted."""
-        return [Column(f"segment.{name}", segment_words(name)) for name in self._fitted(features)]
+        return [Column(f"segment.{name}", segment_words(features.users.label(name))) for name in self._fitted(features)]
 
     def compute(self, request: PairRequest) -> Sequence[Values]:
         """See above."""
@@ -44,9 +44,9 @@ class Segments(FeatureGroup):
         return {name: categories for name, categories in features.users.categorical.items() if name in self.arrays}
 
 
-def segment_words(column: str) -> str:
-    """What people call the users who share a category with a user."""
-    return f"users of the same {label(column)}"
+def segment_words(label: str) -> str:
+    """What people call the users who share a category with a user, in the column of this label."""
+    return f"users of the same {label}"
 
 
 def _lifts(features: FeatureTables, categories: Numbers, smoothing: float) -> npt.NDArray[np.float32]:

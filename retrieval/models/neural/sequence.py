@@ -7,8 +7,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from belfry.dataset import columns
-from belfry.dataset.errors import InputError
 from belfry.dataset.features import FeatureTables
 from belfry.dataset.history import history_windows
 from belfry.dataset.interactions import Interactions
@@ -45,17 +43,7 @@ class SequenceTowers(NeuralTowers[SequenceConfig, SequenceNetwork]):
 
     def check(self, history: Interactions, features: FeatureTables) -> None:
         """Refuse a history without order, `time` without times, and a history in which no user has two events."""
-        if not history.is_ordered:
-            raise InputError(
-                f"interactions: no column {columns.TIMESTAMP_S!r}, which the order of events is read from; add it, say "
-                "data.order=rows, or choose a retrieval system other than kind=sequence"
-            )
-        if self.config.time and history.timestamp_s is None:
-            raise InputError(
-                f"sequence: time needs a column {columns.TIMESTAMP_S!r} in the interactions; set time to false"
-            )
-        if not (np.diff(history.by_user.starts)[1:] >= 2).any():
-            raise InputError("interactions: no user has two events, so there is no next event to learn from; add data")
+        self.config.check(history)
 
     def encode_queries(self, users: UserNums, features: FeatureTables) -> Embeddings:
         """[n_users, embedding_size + 1] with request time `features.now_s`; the last dimension is 1."""
@@ -65,7 +53,7 @@ class SequenceTowers(NeuralTowers[SequenceConfig, SequenceNetwork]):
             block = users[first : first + _USERS_PER_BLOCK]
             windows = history_windows(features.history, block, length=self.config.max_length)
             request_s = np.full(len(block), features.now_s)
-            columns_of = features.users.content.take(block)
+            columns_of = features.users.content.inputs(block)
             blocks.append(self.learned.newest(table, windows.item_num, windows.time_s, request_s, columns_of).numpy())
         return np.concatenate(blocks)
 
@@ -77,8 +65,8 @@ class SequenceTowers(NeuralTowers[SequenceConfig, SequenceNetwork]):
         """Write the query tower as an ONNX graph.
 
         Inputs, as far as the config reads them: `window` [n, max_length] int32 item numbers, padded with 0 in front;
-        `window_s` [n, max_length] and `request_s` [n] int64 UTC seconds; the user columns under their names. Output:
-        `query` [n, embedding_size + 1] float32.
+        `window_s` [n, max_length] and `request_s` [n] int64 UTC seconds; the user columns under their `input_names`.
+        Output: `query` [n, embedding_size + 1] float32.
         """
         # As NumPy, so that the graph holds it as a constant rather than asking for it.
         table = self.learned.watched(all_items(features)).numpy()
@@ -90,7 +78,7 @@ class SequenceTowers(NeuralTowers[SequenceConfig, SequenceNetwork]):
         if reads_time:
             example["request_s"] = np.zeros(1, np.int64)
         if reads_columns:
-            example |= features.users.content.take(np.zeros(1, np.int32))
+            example |= features.users.content.inputs(np.zeros(1, np.int32))
 
         def query(inputs: Mapping[str, Tensor]) -> Tensor:
             window = inputs["window"]

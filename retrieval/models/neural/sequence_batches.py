@@ -89,7 +89,7 @@ class SequenceBatches:
         read, places = zip(*(np.unique(items, return_inverse=True) for items in by_name.pop("items")), strict=True)
         candidates, log_q = by_name.pop("candidates"), by_name.pop("log_q")
         stacks = {
-            "columns": users._replace(values=self._features.users.content.take(users.values)),
+            "columns": users._replace(values=self._features.users.content.inputs(users.values)),
             "places": stacked([place.astype(np.int32) for place in places]),
             **{name: stacked(parts) for name, parts in by_name.items()},
             **self._item_stacks("read", list(read)),

@@ -35,8 +35,8 @@ def test_weights_and_usage_columns_come_back(tmp_path: Path) -> None:
     assert again.history.weight.tolist() == [2, 1, 1]
     assert again.users.usage == {"n_visits", "n_visits_bucket"}
     numbers = np.arange(4, dtype=np.int32)
-    for name, values in features.users.take(numbers).items():
-        assert (again.users.take(numbers)[name] == values).all()
+    for name, values in features.users.inputs(numbers).items():
+        assert (again.users.inputs(numbers)[name] == values).all()
     assert titles.to_pylist() == [None, None]
 
 

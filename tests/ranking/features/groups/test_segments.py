@@ -1,11 +1,13 @@
 """Segments: how much more a group of users watches an item than everybody does."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from belfry.dataset.candidates import Candidates
-from belfry.dataset.features import FeatureTables
-from belfry.ranking.features.groups.segments import Segments, segment_words
+from belfry.dataset.features import FeatureColumns, FeatureTables
+from belfry.ranking.features.groups.segments import Segments
 from tests.ranking.features.world import CONFIG
 
 
@@ -28,6 +30,10 @@ def test_user_columns_of_many_categories_make_no_segments(world: FeatureTables) 
         assert ("group" in Segments.fit(world, CONFIG.model_copy(update={"max_categories": limit}))) == is_there
 
 
-@pytest.mark.parametrize("column", ["age", "age_bucket"])
-def test_tenths_of_a_number_go_by_its_name(column: str) -> None:
-    assert segment_words(column) == "users of the same age"
+def test_tenths_of_a_number_go_by_its_name_and_a_given_column_by_its_own(world: FeatureTables) -> None:
+    group = world.users.categorical["group"]
+    given, sizes = {"age_bucket_2": np.minimum(group, 1), "age_bucket": group}, {"age_bucket_2": 2, "age_bucket": 4}
+    users = FeatureColumns(given, world.users.numeric, {}, sizes, tenths={"age_bucket_2": "age"})
+    features = replace(world, users=users)
+    columns = Segments(Segments.fit(features, CONFIG)).columns(features, ())
+    assert [column.about for column in columns] == ["users of the same age", "users of the same age_bucket"]

@@ -7,9 +7,9 @@ import pyarrow as pa
 import pytest
 
 from belfry.dataset.errors import DivergenceError, InputError
-from belfry.dataset.features import FeatureTables, title_numbers
+from belfry.dataset.features import FeatureTables
 from belfry.dataset.interactions import Interactions
-from belfry.dataset.prepare import Data, prepare
+from belfry.dataset.prepare import Data, prepare, title_numbers
 from belfry.dataset.sources.open import read_data
 from belfry.dataset.validation.check import check
 from belfry.layers.backend import keras, tf, tfrs
