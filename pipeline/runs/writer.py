@@ -9,7 +9,7 @@ artifacts/
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -42,10 +42,15 @@ class RunWriter:
 
 
 @contextmanager
-def publish(artifacts: Path, info: RunInfo) -> Iterator[RunWriter]:
+def publish(
+    artifacts: Path, info: RunInfo, *, check: Callable[[Path], None] = lambda folder: None
+) -> Iterator[RunWriter]:
     """Publish what the body writes into the writer's folder as a run, and make it the current one.
 
     Readers see the run whole or not at all. When the body fails or is interrupted, nothing of it is left.
+
+    Args:
+        check: is shown the folder of the sealed run before anybody else can see it, and raises where it is not good.
 
     Raises:
         InputError: nothing can be written to `artifacts`, or the preset's name cannot name a folder.
@@ -68,6 +73,7 @@ def publish(artifacts: Path, info: RunInfo) -> Iterator[RunWriter]:
         yield writer
 
         name = _seal(writer, info)
+        check(writer.folder)
         (aside / CURRENT).write_text(f"{name}\n", encoding="utf-8")
         sync(aside / CURRENT)
         # From here on no byte is needed from the disk: a full one cannot stop between the two.

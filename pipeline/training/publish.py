@@ -62,13 +62,12 @@ def train_and_publish(
         versions=installed_versions(),
         input_hash=_hash_of(data),
     )
-    with publish(artifacts, info) as writer:
+    with publish(artifacts, info, check=check_answers) as writer:
         trained = train(data, config, holdout=holdout, seed=seed, work=work, workers=workers, budget_s=budget_s)
         with work.step(EXPORT):
             save_tables(trained.two_stage.features, data.titles, writer.folder)
             _export(trained, writer.folder / "serving")
             _save(trained, writer.folder / "training")
-            check_answers(writer.folder, info, trained.gate)
         if before_publishing:
             before_publishing(trained, writer.folder)
         writer.gate = trained.gate

@@ -8,25 +8,21 @@ import pyarrow as pa
 
 from belfry.dataset.errors import BelfryError
 from belfry.dataset.vocabulary import Id, Vocabulary
-from belfry.pipeline.runs.files import list_files
-from belfry.pipeline.runs.gate import Gate
-from belfry.pipeline.runs.manifest import FORMAT_VERSION, FileEntry, Manifest, RunInfo
-from belfry.pipeline.runs.reader import Run
-from belfry.pipeline.serving.recommender import Parts, Recommender
+from belfry.pipeline.serving.recommender import Recommender
 
 _N = 10
 _SHOWN = 300  # letters of what went wrong
 
 
-def check_answers(folder: Path, info: RunInfo, gate: Gate) -> None:
-    """Open the serving form in `folder` and ask for a known user, an unknown one, and one with a history of their own.
+def check_answers(folder: Path) -> None:
+    """Open the run in `folder` and ask for a known user, an unknown one, and one with a history of their own.
 
     Raises:
         BelfryError: it cannot be opened, or an answer fails.
     """
     asking = "to open it"
     try:
-        recommender = Recommender(Parts.read(_unpublished(folder, info, gate)))
+        recommender = Recommender.load(folder)
         for question, ask in _questions(recommender):
             asking = question
             ask()
@@ -36,13 +32,6 @@ def check_answers(folder: Path, info: RunInfo, gate: Gate) -> None:
             f"the trained run cannot answer ({asking}: {reason}), so it is not published and the last run stays "
             "current; this is a defect of Belfry: please report it"
         ) from error
-
-
-def _unpublished(folder: Path, info: RunInfo, gate: Gate) -> Run:
-    """The run as it will be, but for its name and the hashes of its files."""
-    files = dict.fromkeys(list_files(folder), FileEntry(sha256="", size=0))
-    about = {"format_version": FORMAT_VERSION, "name": "", "created_at": "", "gate": gate, "notes": {}, "files": files}
-    return Run(folder, Manifest(**info.model_dump(), **about))
 
 
 def _questions(recommender: Recommender) -> list[tuple[str, Callable[[], object]]]:

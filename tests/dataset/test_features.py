@@ -1,5 +1,4 @@
 import logging
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -11,8 +10,6 @@ from belfry.dataset.features import (
     FeatureColumns,
     FeatureTables,
     encode_features,
-    load_arrays,
-    save_arrays,
 )
 from belfry.dataset.interactions import Interactions
 from belfry.dataset.vocabulary import Vocabulary
@@ -264,16 +261,6 @@ def test_numbers_at_the_limits_of_their_type_are_standardised(values: list) -> N
     numbers = columns.numeric["it"][1:]
     np.testing.assert_allclose(np.abs(numbers), 1, rtol=1e-6)
     assert (columns.categorical["it_bucket"][1:][::2] != columns.categorical["it_bucket"][1:][1::2]).all()
-
-
-def test_arrays_of_any_name_come_back(tmp_path: Path) -> None:
-    arrays = {
-        name: np.arange(place) for place, name in enumerate(["a", "a.npy", "a/b", "", "\x00", "file", "x" * 99_999])
-    }
-    save_arrays(tmp_path / "all.npz", arrays)
-    back = load_arrays(tmp_path / "all.npz")
-    assert list(back) == list(arrays)
-    assert all((back[name] == values).all() for name, values in arrays.items())
 
 
 HOT = ("year", "genres", "no such column")

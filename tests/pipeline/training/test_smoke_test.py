@@ -32,7 +32,7 @@ def test_a_run_that_cannot_answer_is_not_published(
         shutil.rmtree(folder / "popularity")
 
     monkeypatch.setattr(publish, "_export", export_badly)
-    message = r"the trained run cannot answer \(to open it: FileNotFoundError: .*\), so it is not published"
+    message = r"the trained run cannot answer \(to open it: ArtifactError: .*popularity.*\), so it is not published"
     with pytest.raises(BelfryError, match=message) as caught:
         belfry.train(watches(id_type), settings=LIGHT, artifacts=tmp_path, seed=1)
     assert not isinstance(caught.value, InputError)
