@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from belfry.dataset.errors import printable
-from belfry.pipeline.cli.console import errors_as_exit_codes
 from belfry.pipeline.cli.options import (
     AllowSeen,
     Budget,
@@ -190,7 +189,7 @@ def check(
         repeats=repeats_of(repeats, allow_seen),
         data_folder=data_folder,
     )
-    _print([found.to_json()] if as_json else found.lines())
+    _print(found.to_json().splitlines() if as_json else found.lines())
     if found.errors:
         raise typer.Exit(INPUT_WRONG)
 
@@ -389,12 +388,6 @@ def doctor(
         remedy = f" -> {check.remedy}" if check.remedy else ""
         _print([f"{check.status:4}  {check.name:{width}}  {check.found}{remedy}"])
     raise typer.Exit(exit_code(checks))
-
-
-def main() -> None:
-    """The entry point of scripts that were installed before `cli/main.py` was it, which meets signals sooner."""
-    with errors_as_exit_codes():
-        app()
 
 
 def _print(lines: Iterable[str]) -> None:
