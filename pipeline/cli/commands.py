@@ -125,16 +125,14 @@ def train(
     """Train on all of the interactions and publish a run folder."""
     from belfry.dataset.sources.tabular import read_tables
     from belfry.pipeline.cli.formatting import show_seconds
-    from belfry.pipeline.jobs.train import READING, train_tables
+    from belfry.pipeline.jobs.train import train_tables
     from belfry.pipeline.runs.manifest import MANIFEST, read_manifest
     from belfry.pipeline.runs.reader import default_artifacts
 
     with _log_and_one_bar(quiet, verbose) as work:
-        with work.step(READING):
-            reading = reading_of(columns, delimiter, encoding)
-            tables = read_tables(interactions, items, users, ratings=ratings, reading=reading)
+        reading = reading_of(columns, delimiter, encoding)
         published = train_tables(
-            tables,
+            partial(read_tables, interactions, items, users, ratings=ratings, reading=reading),
             preset=preset,
             holdout=holdout,
             settings=settings or (),

@@ -55,7 +55,7 @@ def tables() -> Tables:
 
 def train(tables: Tables, artifacts: Path, *settings: str) -> Recommender:
     published = train_tables(
-        tables, preset="multitask", holdout="random", settings=[*QUICK, *settings], seed=0, artifacts=artifacts
+        lambda: tables, preset="multitask", holdout="random", settings=[*QUICK, *settings], seed=0, artifacts=artifacts
     )
     return Recommender.load(published)
 
