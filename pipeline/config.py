@@ -26,6 +26,7 @@ from belfry.ranking.features.config import PairFeaturesConfig
 from belfry.ranking.listwise.config import DeepRankerConfig
 from belfry.retrieval.config import SequenceConfig, TwoTowerConfig
 from belfry.retrieval.index.config import IndexConfig
+from belfry.retrieval.models.als import ALSConfig
 from belfry.retrieval.models.ease import EASEConfig
 from belfry.retrieval.models.item_knn import ItemKNNConfig
 from belfry.retrieval.models.sequential_rules import SequentialRulesConfig
@@ -76,6 +77,7 @@ _SOURCES = (
     SourceConfig(model=SequentialRulesConfig(), optional=True),
     SourceConfig(model=EASEConfig(max_items=5_000), optional=True),
     SourceConfig(model=ItemKNNConfig(similarity="bm25"), optional=True),
+    SourceConfig(model=ALSConfig(epochs=7), optional=True, after="ease"),
     SourceConfig(
         model=SequenceConfig(n_blocks=1, epochs=6, learning_rate=0.005, max_steps=3_000),
         optional=True,

@@ -31,7 +31,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--results", type=Path, help="folder that keeps what was measured [a temporary one]")
     parser.add_argument("--write-only", action="store_true", help="write the page from --results")
     asked = parser.parse_args(arguments)
-    command = shlex.join(["python", "-m", "benchmarks.scale", *arguments]) if arguments else "make benchmark-scale"
+    told = [
+        f"--{name.replace('_', '-')}={value}"
+        for name, value in vars(asked).items()
+        if value != parser.get_default(name)
+    ]
+    told = [option for option in told if not option.startswith(("--results", "--write-only"))]
+    command = shlex.join(["python", "-m", "benchmarks.scale", *told]) if told else "make benchmark-scale"
     with tempfile.TemporaryDirectory() as temporary:
         results = asked.results or Path(temporary)
         results.mkdir(parents=True, exist_ok=True)
