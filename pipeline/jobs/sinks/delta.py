@@ -59,7 +59,8 @@ class DeltaSink(ParquetSink):
         from deltalake.transaction import AddAction, CommitProperties, create_table_with_add_actions
 
         with pq.ParquetFile(self.path) as file:
-            schema, n_rows = file.schema_arrow.remove_metadata(), file.metadata.num_rows
+            schema = self._deltalake.Schema.from_arrow(file.schema_arrow.remove_metadata())
+            n_rows = file.metadata.num_rows
         stats = json.dumps({"numRecords": n_rows})
         added = [AddAction(self.path.name, self.path.stat().st_size, {}, int(time.time() * 1000), True, stats)]
         properties = CommitProperties(custom_metadata=self._about)
@@ -69,7 +70,7 @@ class DeltaSink(ParquetSink):
                 table.create_write_transaction(added, "overwrite", schema, commit_properties=properties)
             else:
                 create_table_with_add_actions(
-                    self.folder, schema, added, mode="error", description=_OURS, commit_properties=properties
+                    str(self.folder), schema, added, mode="error", description=_OURS, commit_properties=properties
                 )
 
     def abandon(self) -> None:

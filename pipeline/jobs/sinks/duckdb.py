@@ -60,7 +60,7 @@ class DuckDBFile:
         self._connection.unregister("belfry_block")
 
     def stream(self, table: str) -> Iterator[pa.RecordBatch]:
-        yield from self._connection.execute(f'SELECT * FROM "{table}"').fetch_record_batch(_ROWS_PER_BATCH)
+        yield from self._connection.sql(f'SELECT * FROM "{table}"').to_arrow_reader(_ROWS_PER_BATCH)
 
     def commit(self) -> None:
         self._connection.execute("COMMIT")
