@@ -146,8 +146,8 @@ def _publish(
     job: BatchJob, folder: Path, sink: Sink, left_out: list[LeftOutUser], n_repeated: int, workers: int, lock: Lock
 ) -> int:
     """Put the parts together, check what was written, show it; returns the number of rows."""
-    about = {"run": job.recommender.run.name, "stage": job.stage, "repeats": job.repeats, "n": job.n}
-    about |= {"n_left_out": len(left_out)}
+    about: dict[str, str | int] = {"run": job.recommender.run.name, "stage": job.stage}
+    about |= {"repeats": job.repeats, "n": job.n, "n_left_out": len(left_out)}
     schema = job.schema.with_metadata({f"belfry.{key}": str(value) for key, value in about.items()})
     with writing(sink, schema):
         for rows in read_parts(job, folder):

@@ -14,6 +14,9 @@ from belfry.dataset.errors import BelfryError, InputError, printable
 from belfry.dataset.vocabulary import Id
 
 LONGEST_CAUSE = 300  # signs of what a library says
+_GO_ON = (
+    "Nothing of the new table is visible, an earlier one stays; make the same call again, it goes on from what was made"
+)
 
 
 class SinkError(BelfryError):
@@ -147,13 +150,12 @@ def stopped_in_words(place: str, *errors: type[Exception]) -> Iterator[None]:
     """Turn a failure of the place, met while the table is written, into a `SinkError`."""
     try:
         yield
+    except InputError as error:
+        raise SinkError(f"{error}. {_GO_ON}") from error
     except errors as error:
         if isinstance(error, BelfryError):
             raise
-        raise SinkError(
-            f"{place}: {_cause(error)}; nothing of the new table is visible, an earlier one stays: mend that and make "
-            "the same call again, it goes on from what was made"
-        ) from error
+        raise SinkError(f"{place}: {_cause(error)}; mend that. {_GO_ON}") from error
 
 
 def _cause(error: BaseException) -> str:

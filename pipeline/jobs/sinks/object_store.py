@@ -8,6 +8,7 @@ s3://bucket/prefix/
 """
 
 import json
+import re
 import secrets
 from collections.abc import Iterator
 from contextlib import suppress
@@ -29,7 +30,9 @@ KEPT = timedelta(days=1)  # how long a table that no longer counts, or was never
 _TABLES = "tables"
 _TIME = "%Y%m%dT%H%M%S"
 _REMEDY = "mend the address, the credentials or the rights to list, write and delete there, or name another place"
-_S3_TIMEOUTS = {"connect_timeout": 10, "read_timeout": 60, "retries": {"max_attempts": 3, "mode": "standard"}}
+# s3fs repeats each of them five times by itself.
+_S3_ASKING = {"connect_timeout": 5, "read_timeout": 5, "retries": {"total_max_attempts": 1}}
+_S3_WRITING = {"connect_timeout": 5, "read_timeout": 60, "retries": {"total_max_attempts": 2}}
 
 
 class ObjectStoreSink:
@@ -38,7 +41,10 @@ class ObjectStoreSink:
     listing = LEFT_OUT
 
     def __init__(self, url: str) -> None:
-        self.place = url.rstrip("/")
+        self._url = url.rstrip("/")
+        self.place = re.sub(r"//[^/]*@", "//", self._url)  # without a password
+        if self.place.endswith(":"):
+            raise InputError(f"{url}: names no bucket; write s3://BUCKET/PREFIX")
         self._version = ""
         self._is_committing = False
         self._opened_file: Any = None
@@ -49,7 +55,7 @@ class ObjectStoreSink:
 
     def check(self) -> None:
         """Everything that the job will do later is tried: to list, to write, to read and to delete."""
-        self._connect()
+        self._connect(_S3_ASKING)
         probe = self._path(f"{_TABLES}/.probe-{secrets.token_hex(4)}")
         with refused_in_words(self.place, _REMEDY, Exception):
             names = self._names(self._root)
@@ -61,7 +67,7 @@ class ObjectStoreSink:
             raise InputError(f"{self.place}: holds other objects ({shown}); name a prefix of its own for the table")
 
     def open(self, schema: pa.Schema) -> None:
-        self._connect()
+        self._connect(_S3_WRITING)
         self._version = f"{_TABLES}/{datetime.now(UTC).strftime(_TIME)}-{secrets.token_hex(4)}"
         with self._stopping():
             self._opened_file = self._files.open(self._path(f"{self._version}/{TABLE}"), "wb")
@@ -116,11 +122,11 @@ class ObjectStoreSink:
                 return
             self._files.rm(self._path(self._version), recursive=True)
 
-    def _connect(self) -> None:
+    def _connect(self, s3_timeouts: dict[str, Any]) -> None:
         fsspec = needed("fsspec", "cloud", self.place)
-        options = {"config_kwargs": _S3_TIMEOUTS} if self.place.startswith(("s3:", "s3a:")) else {}
+        options = {"config_kwargs": s3_timeouts} if self.place.startswith(("s3:", "s3a:")) else {}
         try:
-            self._files, self._root = fsspec.core.url_to_fs(self.place, use_listings_cache=False, **options)
+            self._files, self._root = fsspec.core.url_to_fs(self._url, use_listings_cache=False, **options)
         except (ImportError, ValueError) as error:
             remedy = 'run: pip install "belfry-recommender[cloud]" for s3, or the library that this names'
             raise InputError(f"{self.place}: cannot be written, {printable(str(error), 200)}; {remedy}") from error

@@ -62,7 +62,7 @@ class ParquetSink:
             self._writer.write_table(block, row_group_size=max(1, len(block)))
 
     def leave_out(self, left_out: LeftOut) -> None:
-        self._listing_aside = self._aside.with_name(f".{LEFT_OUT}.writing")
+        self._listing_aside = self._aside.with_name(f"{self._aside.name}{LEFT_OUT}")
         remove(self._listing_aside)
         with explain_failed_writes(self._listing_aside):
             self._listing_aside.write_text(left_out.to_json(), encoding="utf-8")

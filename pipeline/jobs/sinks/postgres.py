@@ -47,7 +47,9 @@ class Postgres:
         key = f"belfry:{schema}.{self._table}"
         ((is_free,),) = self._fetch(f"SELECT pg_try_advisory_xact_lock(hashtextextended('{key}', 0))")
         if not is_free:
-            raise InputError(f"{self.place}: another job writes table {self._table!r}; wait until it is done, or stop it")
+            raise InputError(
+                f"{self.place}: another job writes table {self._table!r}; wait until it is done, or stop it"
+            )
 
     def execute(self, statement: str) -> None:
         with self._connection.cursor() as cursor:

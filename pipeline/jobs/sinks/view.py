@@ -158,7 +158,9 @@ class ViewSink:
         for view in self._views:
             kind, comment = there.get(view, ("view", _OURS))
             if kind != "view" or not comment.startswith(_OURS):
-                raise InputError(f"{self.place}: there is a {kind} {view!r} that Belfry did not make; name another table")
+                raise InputError(
+                    f"{self.place}: there is a {kind} {view!r} that Belfry did not make; name another table"
+                )
 
     def _old_tables(self) -> Iterator[str]:
         pattern = re.compile(rf"{self._views[0]}(_left_out)?__[0-9a-f]{{8}}")

@@ -57,7 +57,9 @@ def delta_place(tmp_path: Path) -> Place:
     def read() -> pa.Table | None:
         if not (path / "_delta_log").exists():
             return None
-        return pa.table(deltalake.QueryBuilder().register("lists", deltalake.DeltaTable(path)).execute("SELECT * FROM lists"))
+        return pa.table(
+            deltalake.QueryBuilder().register("lists", deltalake.DeltaTable(path)).execute("SELECT * FROM lists")
+        )
 
     return Place(f"delta:{path}", read, lambda: _listed((path / "_left_out.json").read_bytes()))
 
@@ -187,7 +189,9 @@ class PostgresServer:
 
     def _run(self, program: str, *arguments: str, check: bool = True) -> None:
         command = [str(self.programs / program), *arguments]
-        subprocess.run(command, user=self.user, check=check, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/")
+        subprocess.run(
+            command, user=self.user, check=check, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/"
+        )
 
 
 @pytest.fixture

@@ -68,7 +68,11 @@ def shown(place: Place) -> pa.Table:
     assert table is not None
     text_types = {pa.large_string(), pa.string_view()}
     fields = [field.with_type(pa.string()) if field.type in text_types else field for field in table.schema]
-    return table.cast(pa.schema(fields)).replace_schema_metadata(None).sort_by([("user_id", "ascending"), ("rank", "ascending")])
+    return (
+        table.cast(pa.schema(fields))
+        .replace_schema_metadata(None)
+        .sort_by([("user_id", "ascending"), ("rank", "ascending")])
+    )
 
 
 def child(program: str, *arguments: object) -> "subprocess.CompletedProcess[str]":
@@ -83,7 +87,9 @@ def test_the_table_and_who_is_left_out(recommender: SmallRecommender, place: Pla
     assert (result.n_users, result.n_rows, result.resumed) == (40, len(lists(recommender, 4)), False)
 
 
-def test_a_new_table_takes_the_place_of_an_earlier_one_of_other_ids(recommender: SmallRecommender, place: Place) -> None:
+def test_a_new_table_takes_the_place_of_an_earlier_one_of_other_ids(
+    recommender: SmallRecommender, place: Place
+) -> None:
     write_batch(recommender, place.destination, n=4)
     text = SmallRecommender(text_ids=True)
     write_batch(text, place.destination, n=2)
