@@ -14,6 +14,7 @@ from belfry.dataset.errors import InputError
 from belfry.pipeline.jobs import batch, batch_parts
 from belfry.pipeline.jobs.batch import write_batch
 from belfry.pipeline.jobs.sinks.base import LeftOut, SinkError, resliced
+from belfry.pipeline.jobs.sinks.parquet import ParquetSink
 from tests.pipeline.jobs.sinks.conftest import BUCKET, Place, PostgresServer
 from tests.pipeline.small_recommender import SmallRecommender
 
@@ -152,6 +153,24 @@ def test_two_writers_of_a_delta_table_never_double_it(tmp_path: Path, monkeypatc
     (uri,) = deltalake.DeltaTable(folder).file_uris()
     assert uri.endswith(second.path.name)
     assert not third.path.exists()
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_killed_between_a_file_of_a_delta_table_and_its_commit(
+    delta_place: Place, monkeypatch: pytest.MonkeyPatch, is_first: bool
+) -> None:
+    from belfry.pipeline.jobs.sinks.delta import DeltaSink
+
+    recommender = SmallRecommender()
+    if not is_first:
+        write_batch(recommender, delta_place.destination, n=2)
+    before = delta_place.read()
+    with monkeypatch.context() as patched:
+        patched.setattr(DeltaSink, "commit", ParquetSink.commit)  # which has the file in place, and no more
+        write_batch(recommender, delta_place.destination, n=4)
+    assert delta_place.read() == before
+    n_rows = write_batch(recommender, delta_place.destination, n=4).n_rows
+    assert len(delta_place.read() or []) == n_rows
 
 
 class TestS3:
