@@ -293,6 +293,25 @@ def test_a_postgres_table_that_a_job_on_another_machine_writes(
     assert write_batch(recommender, postgres_place.destination, n=3).resumed
 
 
+def test_who_may_read_a_view_may_read_the_next_table(postgres_server: PostgresServer, postgres_place: Place) -> None:
+    import adbc_driver_postgresql.dbapi as dbapi
+
+    write_batch(SmallRecommender(), postgres_place.destination, n=3)
+    with dbapi.connect(postgres_server.address, autocommit=True) as connection, connection.cursor() as cursor:
+        cursor.execute("CREATE ROLE reader")
+        cursor.execute("GRANT USAGE ON SCHEMA public TO reader")
+        cursor.execute("GRANT SELECT ON lists TO reader")
+        n_rows = write_batch(SmallRecommender(), postgres_place.destination, n=4).n_rows
+        cursor.execute("SET ROLE reader")
+        cursor.execute("SELECT count(*) FROM lists")
+        assert cursor.fetchone() == (n_rows,)
+        cursor.execute("RESET ROLE")
+        cursor.execute("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'")
+        assert cursor.fetchone() == (2,)  # the table and who is left out; earlier ones are dropped
+        cursor.execute("DROP OWNED BY reader")
+        cursor.execute("DROP ROLE reader")
+
+
 def test_postgres_in_a_schema_of_its_own(postgres_server: PostgresServer, postgres_place: Place) -> None:
     import adbc_driver_postgresql.dbapi as dbapi
 
