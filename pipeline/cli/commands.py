@@ -217,7 +217,13 @@ def recommend(
 
 @app.command()
 def batch(
-    out: Out,
+    out: Annotated[
+        str,
+        typer.Option(
+            help="folder to write to; or s3://BUCKET/PREFIX, delta:PATH, duckdb:FILE?table=NAME, "
+            "postgresql://USER@HOST/DATABASE?table=NAME"
+        ),
+    ],
     users: Annotated[str, typer.Option(help="all, or a table with a column user_id")] = "all",
     columns: Columns = None,
     delimiter: Delimiter = None,

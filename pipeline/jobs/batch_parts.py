@@ -20,7 +20,7 @@ from belfry.dataset.errors import BelfryError
 from belfry.dataset.history import Repeats, kept_out
 from belfry.dataset.interactions import SeenItems
 from belfry.dataset.vocabulary import as_numpy, positions_in
-from belfry.pipeline.jobs.sinks import repeating_columns
+from belfry.pipeline.jobs.sinks.parquet import repeating_columns
 from belfry.pipeline.runs.disk import explain_failed_writes, remove, sync
 from belfry.pipeline.serving.checks import check_lists
 from belfry.pipeline.serving.recommender import Recommender

@@ -13,7 +13,8 @@ from belfry.dataset.sources.reading import AS_IT_IS, Reading
 from belfry.dataset.sources.tabular import Source
 from belfry.evaluation.context import EvaluationContext
 from belfry.evaluation.table_lists import TableLists, open_lists, repeats_of_table
-from belfry.pipeline.jobs.sinks import ParquetSink, writing
+from belfry.pipeline.jobs.sinks.base import writing
+from belfry.pipeline.jobs.sinks.parquet import ParquetSink
 from belfry.pipeline.runs.manifest import MANIFEST
 from belfry.pipeline.runs.reader import CURRENT
 from belfry.pipeline.serving.recommender import Recommender

@@ -26,6 +26,7 @@ N_USERS, PARTS = 60, 30
 JOB = f"""
 import signal, sys
 from pathlib import Path
+from belfry.dataset.errors import InputError
 from belfry.pipeline.jobs import batch, batch_parts
 from tests.pipeline.small_recommender import SmallRecommender
 
@@ -50,7 +51,7 @@ try:
         workers=1 if sys.argv[2] == "wait" else 2,
         progress=lambda done, total: print(done, flush=True),
     )
-except batch.InputError as error:
+except InputError as error:
     print(error)
     raise SystemExit(2)
 """

@@ -328,6 +328,22 @@ def test_an_n_that_is_no_count(belfry: Callable[..., Done], tiny_run: Path, verb
     assert "Traceback" not in done.err
 
 
+def test_batch_to_a_database(
+    belfry: Callable[..., Done], tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    duckdb = pytest.importorskip("duckdb")
+    monkeypatch.setenv("BELFRY_CACHE", str(tmp_path / "cache"))
+    path = tmp_path / "lists.duckdb"
+    done = belfry("batch", "--out", f"duckdb:{path}?table=lists", "--artifacts", tiny_run, "-n", "2", "--quiet")
+    assert done.code == 0, done
+    assert f"table  duckdb:{path}, table lists" in done.out
+    with duckdb.connect(str(path), read_only=True) as connection:
+        assert connection.sql("SELECT min(rank), max(rank) FROM lists").fetchall() == [(1, 2)]
+    done = belfry("batch", "--out", f"duckdb:{path}?table=1", "--artifacts", tiny_run)
+    assert (done.code, done.out) == (2, "")
+    assert "'1' is no plain name" in done.err
+
+
 def test_batch_for_users_of_a_table_that_has_none(belfry: Callable[..., Done], tiny_run: Path, tmp_path: Path) -> None:
     users = csv(tmp_path / "users.csv", {"user": [1001]})
     done = belfry("batch", "--users", users, "--out", tmp_path / "out", "--artifacts", tiny_run)

@@ -6,7 +6,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from belfry.pipeline.jobs.sinks import ParquetSink, writing
+from belfry.pipeline.jobs.sinks.base import writing
+from belfry.pipeline.jobs.sinks.parquet import ParquetSink
 
 SCHEMA = pa.schema([("user_id", pa.int64()), ("score", pa.float32())], metadata={"belfry.run": "small-0"})
 OLD = pa.table({"user_id": [9], "score": [0.5]}, schema=SCHEMA)

@@ -1,0 +1,152 @@
+"""A table in object storage, where nothing can be renamed: one small object, written last, says which table counts.
+
+s3://bucket/prefix/
+├── current.json                                    where the table is: {"table": ..., "left_out": ..., "run": ...}
+└── tables/20260102T030405-9f3a0c12/
+    ├── recommendations.parquet
+    └── _left_out.json
+"""
+
+import json
+import re
+import secrets
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from belfry.dataset.errors import InputError, printable
+from belfry.dataset.vocabulary import Id
+from belfry.pipeline.jobs.sinks.base import LeftOut, listed_in, needed, refused_in_words, stopped_in_words
+from belfry.pipeline.jobs.sinks.parquet import LEFT_OUT, repeating_columns
+
+POINTER = "current.json"
+TABLE = "recommendations.parquet"
+KEPT = timedelta(days=1)  # how long a table that no longer counts, or was never finished, stays for whoever is at it
+
+_TABLES = "tables"
+_TIME = "%Y%m%dT%H%M%S"
+_REMEDY = "mend the address, the credentials or the rights to list, write and delete there, or name another place"
+# s3fs repeats each of them five times by itself.
+_S3_ASKING = {"connect_timeout": 5, "read_timeout": 5, "retries": {"total_max_attempts": 1}}
+_S3_WRITING = {"connect_timeout": 5, "read_timeout": 60, "retries": {"total_max_attempts": 2}}
+
+
+class ObjectStoreSink:
+    """A table below an fsspec address such as `s3://bucket/prefix`."""
+
+    listing = LEFT_OUT
+
+    def __init__(self, url: str) -> None:
+        self._url = url.rstrip("/")
+        self.place = re.sub(r"//[^/]*@", "//", self._url)  # without a password
+        if self.place.endswith(":"):
+            raise InputError(f"{url}: names no bucket; write s3://BUCKET/PREFIX")
+        self._version = ""
+        self._is_committing = False
+        self._opened_file: Any = None
+        self._writer: pq.ParquetWriter | None = None
+        self._about: dict[str, str | int] = {}
+        self._files: Any = None
+        self._root = ""
+
+    def check(self) -> None:
+        """Everything that the job will do later is tried: to list, to write, to read and to delete."""
+        self._connect(_S3_ASKING)
+        probe = self._path(f"{_TABLES}/.probe-{secrets.token_hex(4)}")
+        with refused_in_words(self.place, _REMEDY, Exception):
+            names = self._names(self._root)
+            self._files.pipe_file(probe, b"belfry")
+            self._files.cat_file(probe)
+            self._files.rm_file(probe)
+        if others := sorted(names - {POINTER, _TABLES}):
+            shown = printable(", ".join(others[:3]), 200)
+            raise InputError(f"{self.place}: holds other objects ({shown}); name a prefix of its own for the table")
+
+    def open(self, schema: pa.Schema) -> None:
+        self._connect(_S3_WRITING)
+        self._version = f"{_TABLES}/{datetime.now(UTC).strftime(_TIME)}-{secrets.token_hex(4)}"
+        with self._stopping():
+            self._opened_file = self._files.open(self._path(f"{self._version}/{TABLE}"), "wb")
+            self._writer = pq.ParquetWriter(self._opened_file, schema, use_dictionary=repeating_columns(schema))
+
+    def write(self, block: pa.Table) -> None:
+        assert self._writer is not None, "the sink is not open"
+        with self._stopping():
+            self._writer.write_table(block, row_group_size=max(1, len(block)))
+
+    def leave_out(self, left_out: LeftOut) -> None:
+        self._about = dict(left_out.about)
+        with self._stopping():
+            self._files.pipe_file(self._path(f"{self._version}/{LEFT_OUT}"), left_out.to_json().encode())
+
+    def close(self) -> None:
+        if self._writer is not None:
+            with self._stopping():
+                self._writer.close()
+                self._opened_file.close()
+                self._writer = None
+
+    def blocks(self) -> Iterator[pa.Table]:
+        with (
+            self._stopping(),
+            self._files.open(self._path(f"{self._version}/{TABLE}"), "rb") as opened,
+            pq.ParquetFile(opened) as file,
+        ):
+            for number in range(file.num_row_groups):
+                yield file.read_row_group(number)
+
+    def left_out(self) -> set[Id]:
+        with self._stopping():
+            return listed_in(self._files.cat_file(self._path(f"{self._version}/{LEFT_OUT}")).decode())
+
+    def commit(self) -> None:
+        self._is_committing = True
+        pointer = {"table": f"{self._version}/{TABLE}", "left_out": f"{self._version}/{LEFT_OUT}", **self._about}
+        with self._stopping():
+            self._files.pipe_file(self._path(POINTER), json.dumps(pointer, indent=1).encode())
+        with suppress(Exception):  # the table is there; what is not removed now is removed by the next job
+            self._remove_old_tables()
+
+    def abandon(self) -> None:
+        with suppress(Exception):  # it cannot be seen; where the storage is gone, a later job removes it
+            if self._writer is not None:
+                self._writer.close()
+                self._opened_file.close()
+                self._writer = None
+        with suppress(Exception):
+            if self._is_committing:  # the pointer may have been written though the answer never came
+                return
+            self._files.rm(self._path(self._version), recursive=True)
+
+    def _connect(self, s3_timeouts: dict[str, Any]) -> None:
+        fsspec = needed("fsspec", "cloud", self.place)
+        options = {"config_kwargs": s3_timeouts} if self.place.startswith(("s3:", "s3a:")) else {}
+        try:
+            self._files, self._root = fsspec.core.url_to_fs(self._url, use_listings_cache=False, **options)
+        except (ImportError, ValueError) as error:
+            remedy = 'run: pip install "belfry-recommender[cloud]" for s3, or the library that this names'
+            raise InputError(f"{self.place}: cannot be written, {printable(str(error), 200)}; {remedy}") from error
+
+    def _path(self, name: str) -> str:
+        return f"{self._root.rstrip('/')}/{name}"
+
+    def _names(self, folder: str) -> set[str]:
+        """Last parts of the names below a prefix; none where nothing is there."""
+        self._files.invalidate_cache()
+        try:
+            return {path.rstrip("/").rpartition("/")[2] for path in self._files.ls(folder, detail=False)} - {""}
+        except FileNotFoundError:
+            return set()
+
+    def _remove_old_tables(self) -> None:
+        oldest = (datetime.now(UTC) - KEPT).strftime(_TIME)
+        for name in self._names(self._path(_TABLES)):
+            if name < oldest and name[:2].isdigit():
+                self._files.rm(self._path(f"{_TABLES}/{name}"), recursive=True)
+
+    def _stopping(self) -> Any:
+        return stopped_in_words(self.place, Exception)
