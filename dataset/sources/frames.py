@@ -20,6 +20,8 @@ _LEVEL = re.compile(r"__index_level_\d+__")  # as to_parquet and to_feather writ
 def from_pandas(frame: object) -> pa.Table:
     import pandas as pd
 
+    if hasattr(frame, "__arrow_c_stream__") and not isinstance(frame, pd.DataFrame):  # of Polars, DuckDB, ...
+        return pa.table(frame)
     if not isinstance(frame, pd.DataFrame):
         raise InputError(
             f"a table is a path, a pandas DataFrame or a pyarrow Table, not {type(frame).__name__}; convert it first"
@@ -57,7 +59,8 @@ def _union_of(name: str, values: Iterable[Any]) -> pa.Array:
     except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
         kinds = ", ".join(sorted(by_type))
         raise TableError(
-            f"column {name!r} holds values that Arrow has no type for (of {kinds}); convert or drop the column"
+            f"column {name!r} holds values that Arrow has no type for (of {kinds}); make text of them (.astype(str)), "
+            "or drop the column"
         ) from error
 
 

@@ -65,18 +65,20 @@ class Cleaning:
     def note(self, kind: str, text: str, column: str | None = None, *, action: Action = "note", count: int = 0) -> None:
         self.findings.append(Finding(self.name, kind, action, text, column, count))
 
-    def require(self, name: str) -> bool:
-        """Whether there is exactly one column of this name; notes an error if not."""
-        count = self.table.column_names.count(name)
-        if count == 1:
-            return True
-        if count:
-            self.note("column_twice", f"is there {count} times; keep one", name, action="error")
-            return False
-        there = ", ".join(repr(other) for other in self.table.column_names[:12])
-        way_out = remedy(name, self.table.column_names, self.name)
-        self.note("missing_column", f"is missing; there are {there or 'none'}: {way_out}", name, action="error")
-        return False
+    def require(self, *names: str) -> bool:
+        """Whether there is exactly one column of each name; notes an error if not."""
+        counts = {name: self.table.column_names.count(name) for name in names}
+        for name, count in counts.items():
+            if count > 1:
+                self.note("column_twice", f"is there {count} times; keep one", name, action="error")
+        if missing := [name for name, count in counts.items() if not count]:
+            there = ", ".join(map(shown, self.table.column_names[:12])) or "none"
+            found = f"missing; there are {there}: {remedy(missing, self.table.column_names, self.name)}"
+            if len(missing) == 1:
+                self.note("missing_column", f"is {found}", missing[0], action="error")
+            else:
+                self.note("missing_column", f"columns {' and '.join(map(repr, missing))} are {found}", action="error")
+        return all(count == 1 for count in counts.values())
 
     def read(
         self,
@@ -97,6 +99,8 @@ class Cleaning:
             return False
         if coercion.family(given.type) != coercion.family(self.columns[name].type):
             self.note("coerced", f"is {given.type}; read as {self.columns[name].type}", name)
+            if pa.types.is_float32(self.columns[name].type) and (comma := coercion.decimal_comma_in(given)):
+                self.note("decimal_comma", f"has decimal commas, such as {shown(comma)}; read as points", name)
         return True
 
     def read_optional(

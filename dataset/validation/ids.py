@@ -76,7 +76,9 @@ def spell_ids(cleaning: Cleaning, name: str, policy: Policy) -> bool:
 
 def note_everybody(cleaning: Cleaning, codes: Codes) -> None:
     """Say so where one user, of `codes` [n_rows], has so many events that the id may stand for all who have none."""
-    rows = np.flatnonzero(cleaning.kept)
+    rows = np.flatnonzero(cleaning.kept & where(pc.is_valid(cleaning.columns[columns.USER_ID])))
+    if not len(rows):
+        return
     counts = np.bincount(codes[rows])
     n_users = np.count_nonzero(counts)
     if n_users < _MIN_USERS:
@@ -150,6 +152,8 @@ def _spelled(cleaning: Cleaning, name: str, ids: pa.ChunkedArray, policy: Policy
     text = _Text(ids, distinct, spelled)
     _tell_words(cleaning, name, text, is_null, policy)
     _tell_mended(cleaning, name, text, mended, policy)
+    _tell_rounded(cleaning, name, text, policy)
+    _tell_quoted(cleaning, name, text)
     if name in cleaning.guessed and (whole := spelling.as_integers(spelled)) is not None:
         _tell_floats(cleaning, name, text, whole)
         spelled = whole
@@ -195,6 +199,29 @@ def _tell_mended(cleaning: Cleaning, name: str, ids: _Text, mended: pa.Array, po
         done += ", or --set data.id_spelling=mend"
     text = f"{found} (first in row {first[0]}); {done}"
     cleaning.note("id_spelling", text, name, action="error" if policy.id_spelling == "error" else "note")
+
+
+def _tell_rounded(cleaning: Cleaning, name: str, text: _Text, policy: Policy) -> None:
+    """Long numbers that another program has cut to a few digits, for several of them may have become one."""
+    places = np.flatnonzero(where(spelling.fits(text.spelled, spelling.SCIENTIFIC)))
+    if not len(places):
+        return
+    first = min((text.first_row(i), i) for i in places[:5].tolist())
+    found = f"has {len(places)} ids in scientific notation ({shown(text.distinct[first[1]].as_py())}, first in row "
+    found += f"{first[0]}), as spreadsheets and pandas cut long numbers, so that several may have become one; "
+    if policy.id_spelling == "keep":
+        cleaning.note("id_spelling", f"{found}kept as they are", name)
+    else:
+        found += "write them with all their digits" + (", or --set data.id_spelling=keep" if cleaning.can_set else "")
+        cleaning.note("id_spelling", found, name, action="error")
+
+
+def _tell_quoted(cleaning: Cleaning, name: str, text: _Text) -> None:
+    """Ids with quotes around them, which are a part of them."""
+    places = np.flatnonzero(where(spelling.fits(text.spelled, spelling.QUOTED)))
+    if len(places):
+        found = f"has {len(places)} ids in quotes ({shown(text.distinct[places[0]].as_py())}, first in row "
+        cleaning.note("id_spelling", f"{found}{text.first_row(places[0])}), which are taken for a part of them", name)
 
 
 def _tell_floats(cleaning: Cleaning, name: str, text: _Text, whole: pa.Array) -> None:
