@@ -12,7 +12,7 @@ from belfry.dataset import columns
 from belfry.dataset.errors import InputError, TableError
 from belfry.dataset.sources.archive import SafeZip
 from belfry.dataset.sources.folders import differing_text, joined, partition_columns, table_files
-from belfry.dataset.sources.frames import from_pandas, without_index
+from belfry.dataset.sources.frames import from_pandas, with_range_index, without_index
 from belfry.dataset.sources.id_types import alike
 from belfry.dataset.sources.kinds import Opened, is_foreign, open_content, open_file
 from belfry.dataset.sources.reading import AS_IT_IS, RawTable, Reading, explaining, shown, way_to
@@ -203,7 +203,8 @@ def _read_parquet(source: Path | bytes | None) -> pa.Table:
     import pyarrow.parquet as pq
 
     # A folder on the way named `a=1` is no column of the file.
-    return pq.read_table(pa.BufferReader(source) if isinstance(source, bytes) else source, partitioning=None)
+    table = pq.read_table(pa.BufferReader(source) if isinstance(source, bytes) else source, partitioning=None)
+    return with_range_index(table)
 
 
 def _read_arrow(source: Path | bytes | None) -> pa.Table:

@@ -91,7 +91,7 @@ class Cleaning:
         """Take a column over by a rule of `coercion`, `null_words` as nulls; False where it is refused."""
         given = self.table[name]
         try:
-            self.columns[name] = rule(self._without_words(name, null_words) if null_words else given)
+            self.columns[name] = rule(self.without_words(name, null_words))
         except (TableError, pa.ArrowException) as error:
             ending = "" if on_refusal == "error" else "; left out"
             self.columns.pop(name, None)
@@ -111,9 +111,9 @@ class Cleaning:
             return False
         return self.read(name, rule, null_words=null_words)
 
-    def _without_words(self, name: str, null_words: tuple[str, ...]) -> pa.ChunkedArray:
+    def without_words(self, name: str, null_words: tuple[str, ...]) -> pa.ChunkedArray:
         """The column, these words in it as nulls, and noted."""
-        column = coercion.text_of(self.table[name])
+        column = coercion.text_of(self.table[name]) if null_words else None
         if column is None:
             return self.table[name]
         values = pc.unique(column).drop_null()

@@ -230,7 +230,9 @@ def as_feature(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def decoded(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """The values themselves where `column` is dictionary-encoded."""
+    """The values themselves where `column` is encoded, by a dictionary or by the ends of runs."""
+    if pa.types.is_run_end_encoded(column.type):
+        column = pa.chunked_array([pc.run_end_decode(chunk) for chunk in column.chunks], column.type.value_type)
     if not pa.types.is_dictionary(column.type):
         return column
     return _cast(column, column.type.value_type, "pass the values instead of a dictionary")

@@ -154,6 +154,7 @@ def _spelled(cleaning: Cleaning, name: str, ids: pa.ChunkedArray, policy: Policy
     _tell_mended(cleaning, name, text, mended, policy)
     _tell_rounded(cleaning, name, text, policy)
     _tell_quoted(cleaning, name, text)
+    _tell_case(cleaning, name, text)
     if name in cleaning.guessed and (whole := spelling.as_integers(spelled)) is not None:
         _tell_floats(cleaning, name, text, whole)
         spelled = whole
@@ -222,6 +223,20 @@ def _tell_quoted(cleaning: Cleaning, name: str, text: _Text) -> None:
     if len(places):
         found = f"has {len(places)} ids in quotes ({shown(text.distinct[places[0]].as_py())}, first in row "
         cleaning.note("id_spelling", f"{found}{text.first_row(places[0])}), which are taken for a part of them", name)
+
+
+def _tell_case(cleaning: Cleaning, name: str, text: _Text) -> None:
+    """Where more ids than chance makes differ from others by capital letters alone."""
+    ids = pc.unique(text.spelled).drop_null()
+    lower = pc.utf8_lower(ids)
+    n_others = len(ids) - len(pc.unique(lower))
+    if n_others <= _FEW * len(ids):
+        return
+    counts = pc.value_counts(lower)
+    first = counts.field("values").filter(pc.greater(counts.field("counts"), 1))[0]
+    example = " and ".join(shown(one) for one in ids.filter(pc.equal(lower, first))[:2].to_pylist())
+    found = f"has {n_others} ids that differ from another one by capital letters alone ({example}); they stay"
+    cleaning.note("id_spelling", f"{found} different ids: write each in one way, if it is one", name)
 
 
 def _tell_floats(cleaning: Cleaning, name: str, text: _Text, whole: pa.Array) -> None:
