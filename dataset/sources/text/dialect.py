@@ -151,7 +151,7 @@ def _refuse_decorated(label: str, lines: Sequence[str], known: set[str], first_l
     rows = [row for row in cells[1:] if row != [""]]
     if rows and all(_IN_SINGLE_QUOTES.fullmatch(cell) for row in rows for cell in row):
         raise TableError(
-            f"{label}: its cells are enclosed in single quotes, such as {rows[0][0]}; use double ones, or none"
+            f"{label}: its cells are enclosed in single quotes, such as {shown(rows[0][0])}; use double ones, or none"
         )
 
 
