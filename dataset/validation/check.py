@@ -212,7 +212,7 @@ def _check_events(cleaning: Cleaning, policy: Policy) -> None:
     if not n_kept:
         cleaning.note("no_rows", "has no row left after dropping; mend the rows named above", action="error")
     if n_kept == 1:
-        cleaning.note("no_rows", "has one row; hand in at least a few users' watches", action="error")
+        cleaning.note("no_rows", "has one row of one user; hand in at least a few users' watches", action="error")
         return
     note_everybody(cleaning, keys[0])
     for column, codes, one in zip(names, keys, ("user", "item"), strict=False):
