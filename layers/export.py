@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -20,15 +21,19 @@ def export_onnx(
     path: Path,
     *,
     output: str,
+    tables: Mapping[str, npt.NDArray[np.float32]] = MappingProxyType({}),
 ) -> None:
     """Write `function` to `path`; every axis of its named inputs but a feature axis of fixed width may vary.
 
     Args:
         example: an array per input; the first axis is the batch, a second axis of length 1 may vary too.
         output: name of the one output.
+        tables: [n_rows, n_columns] constants that `function` reads like inputs. Inside of a function that is converted,
+            a table of a million rows would be copied some thirty times.
     """
     with quiet_stderr():
         import tf2onnx
+        from onnx import numpy_helper
 
         logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)
     signature = {
@@ -37,6 +42,8 @@ def export_onnx(
         )
         for name, values in example.items()
     }
+    for name, table in tables.items():
+        signature[name] = tf.TensorSpec([None, table.shape[1]], tf.float32, name=name)
 
     def run(*inputs: Tensor) -> dict[str, Tensor]:
         return {output: function(dict(zip(signature, inputs, strict=True)))}
@@ -45,4 +52,8 @@ def export_onnx(
     traced = tf.function(run, input_signature=specs)
     with quiet_stderr():
         model, _ = tf2onnx.convert.from_function(traced, input_signature=specs, opset=OPSET)
+    asked = [entry for entry in model.graph.input if entry.name not in tables]
+    del model.graph.input[:]
+    model.graph.input.extend(asked)
+    model.graph.initializer.extend(numpy_helper.from_array(table, name) for name, table in tables.items())
     check_exported(model.SerializeToString(), path)

@@ -52,8 +52,8 @@ class TwoTower(NeuralTowers[TwoTowerConfig, TowerNetwork]):
 
         `TowerNetwork.traced_query` names the inputs.
         """
-        query, example = self.learned.traced_query(features)
-        export_onnx(query, example, directory / QUERY_TOWER_FILE, output="query")
+        query, example, tables = self.learned.traced_query(features)
+        export_onnx(query, example, directory / QUERY_TOWER_FILE, output="query", tables=tables)
 
     def _make_network(self, features: FeatureTables) -> TowerNetwork:
         return TowerNetwork(TowerShapes.of(features), self.config)

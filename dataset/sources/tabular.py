@@ -203,7 +203,8 @@ def _read_parquet(source: Path | bytes | None) -> pa.Table:
     import pyarrow.parquet as pq
 
     # A folder on the way named `a=1` is no column of the file.
-    table = pq.read_table(pa.BufferReader(source) if isinstance(source, bytes) else source, partitioning=None)
+    file = pa.BufferReader(source) if isinstance(source, bytes) else source
+    table = pq.read_table(file, partitioning=None, pre_buffer=False)  # which would hold the whole file beside the table
     return with_range_index(table)
 
 

@@ -172,13 +172,12 @@ def repeats(codes: list[Codes], others: list[pa.ChunkedArray], among: Mask) -> M
         codes: of one or two keys. Few rows share these, and only those are compared by the others.
         others: further keys.
     """
-    rows = np.flatnonzero(among)
-    cells = codes[0][rows].astype(np.int64)
+    cells = codes[0].astype(np.int64)
     for more in codes[1:]:
-        cells = cells * (int(more.max(initial=0)) + 1) + more[rows]
-    is_shared = _is_shared(cells)
-    rows = rows[is_shared]
-    keys = [cells[is_shared], *(codes_of(key.take(pa.array(rows))).astype(np.int64) for key in others)]
+        cells *= int(more.max(initial=0)) + 1
+        cells += more
+    rows = np.flatnonzero(_is_shared(cells, among) & among)
+    keys = [cells[rows], *(codes_of(key.take(pa.array(rows))).astype(np.int64) for key in others)]
     order = np.lexsort(keys)
     same = np.ones(max(len(order) - 1, 0), np.bool_)
     for key in keys:
@@ -188,10 +187,12 @@ def repeats(codes: list[Codes], others: list[pa.ChunkedArray], among: Mask) -> M
     return repeated
 
 
-def _is_shared(values: Positions) -> Mask:
-    """[n] whether another one is equal."""
-    ordered = np.sort(values)
+def _is_shared(values: Positions, among: Mask) -> Mask:
+    """[n] whether two of those in `among` are equal to it."""
+    ordered = values.copy() if among.all() else values[among]
+    ordered.sort()
     shared = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
+    del ordered
     if not len(shared):
         return np.zeros(len(values), np.bool_)
     found = shared[np.minimum(np.searchsorted(shared, values), len(shared) - 1)]

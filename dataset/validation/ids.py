@@ -76,17 +76,16 @@ def spell_ids(cleaning: Cleaning, name: str, policy: Policy) -> bool:
 
 def note_everybody(cleaning: Cleaning, codes: Codes) -> None:
     """Say so where one user, of `codes` [n_rows], has so many events that the id may stand for all who have none."""
-    rows = np.flatnonzero(cleaning.kept & where(pc.is_valid(cleaning.columns[columns.USER_ID])))
-    if not len(rows):
-        return
-    counts = np.bincount(codes[rows])
+    is_one = cleaning.kept & where(pc.is_valid(cleaning.columns[columns.USER_ID]))
+    n_rows, counts = int(is_one.sum()), np.bincount(codes, is_one).astype(np.int64)
     n_users = np.count_nonzero(counts)
     if n_users < _MIN_USERS:
         return
     second, most = np.partition(counts, -2)[-2:]
-    if most > max(_MANY * len(rows), _MANY_TIMES * second):
-        id_ = cleaning.columns[columns.USER_ID][int(rows[codes[rows] == counts.argmax()][0])].as_py()
-        found = f"is {shown(id_)} in {most} of {len(rows)} rows, and any other of {n_users} users in {second} at most"
+    if most > max(_MANY * n_rows, _MANY_TIMES * second):
+        first = int(np.argmax((codes == counts.argmax()) & cleaning.kept))
+        id_ = cleaning.columns[columns.USER_ID][first].as_py()
+        found = f"is {shown(id_)} in {most} of {n_rows} rows, and any other of {n_users} users in {second} at most"
         remedy = f": if it stands for nobody, --set 'data.null_words=[\"{id_}\"]'" if len(str(id_)) < _SHORT else ""
         cleaning.note("everybody", f"{found}{remedy}", columns.USER_ID)
 

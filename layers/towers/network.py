@@ -144,14 +144,14 @@ class TowerNetwork(keras.Model):  # type: ignore[misc]
 
     def traced_query(
         self, features: FeatureTables, after_join: Callable[[Tensor], Tensor] | None = None
-    ) -> tuple[Callable[[Mapping[str, Tensor]], Tensor], dict[str, Column]]:
-        """The query tower as `export_onnx` takes it, and an example of its inputs.
+    ) -> tuple[Callable[[Mapping[str, Tensor]], Tensor], dict[str, Column], dict[str, Embeddings]]:
+        """The query tower as `export_onnx` takes it, an example of its inputs, and the tables that it looks into.
 
         Inputs: `history` [n, length] int32 padded with 0; `uniform`, `recency` [n, length] float32; the user columns
         under their `input_names`. Output: [n, embedding_size + 1] float32; or `after_join` of the output of `join`.
         """
-        # As NumPy, so that the graph holds them as constants rather than asking for them.
-        uniform_table, recency_table = (table.numpy() for table in self.history_table(all_items(features)))
+        of_items = self.history_table(all_items(features))
+        tables = {name: table.numpy() for name, table in zip(("uniform_table", "recency_table"), of_items, strict=True)}
         columns = features.users.content.inputs(np.zeros(1, np.int32))
         example: dict[str, Column] = {
             "history": np.zeros((1, 1), np.int32),
@@ -162,8 +162,8 @@ class TowerNetwork(keras.Model):  # type: ignore[misc]
 
         def query(inputs: Mapping[str, Tensor]) -> Tensor:
             uniform, recency = (
-                tf.squeeze(tf.matmul(inputs[name][:, tf.newaxis], tf.gather(table, inputs["history"])), 1)
-                for name, table in (("uniform", uniform_table), ("recency", recency_table))
+                tf.squeeze(tf.matmul(inputs[name][:, tf.newaxis], tf.gather(inputs[table], inputs["history"])), 1)
+                for name, table in (("uniform", "uniform_table"), ("recency", "recency_table"))
             )
             is_empty = tf.reduce_sum(inputs["uniform"], axis=1, keepdims=True) <= 0
             user_columns = {name: inputs[name] for name in columns}
@@ -171,7 +171,7 @@ class TowerNetwork(keras.Model):  # type: ignore[misc]
                 return after_join(self.join(uniform + recency, is_empty, user_columns, None))
             return self.query(uniform + recency, is_empty, user_columns, None, training=False)
 
-        return query, example
+        return query, example, tables
 
 
 def all_items(features: FeatureTables) -> ItemInputs:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from belfry.dataset.errors import printable
-from belfry.pipeline.cli.console import errors_as_exit_codes
 from belfry.pipeline.cli.options import (
     AllowSeen,
     Budget,
@@ -126,16 +125,14 @@ def train(
     """Train on all of the interactions and publish a run folder."""
     from belfry.dataset.sources.tabular import read_tables
     from belfry.pipeline.cli.formatting import show_seconds
-    from belfry.pipeline.jobs.train import READING, train_tables
+    from belfry.pipeline.jobs.train import train_tables
     from belfry.pipeline.runs.manifest import MANIFEST, read_manifest
     from belfry.pipeline.runs.reader import default_artifacts
 
     with _log_and_one_bar(quiet, verbose) as work:
-        with work.step(READING):
-            reading = reading_of(columns, delimiter, encoding)
-            tables = read_tables(interactions, items, users, ratings=ratings, reading=reading)
+        reading = reading_of(columns, delimiter, encoding)
         published = train_tables(
-            tables,
+            partial(read_tables, interactions, items, users, ratings=ratings, reading=reading),
             preset=preset,
             holdout=holdout,
             settings=settings or (),
@@ -190,7 +187,7 @@ def check(
         repeats=repeats_of(repeats, allow_seen),
         data_folder=data_folder,
     )
-    _print([found.to_json()] if as_json else found.lines())
+    _print(found.to_json().splitlines() if as_json else found.lines())
     if found.errors:
         raise typer.Exit(INPUT_WRONG)
 
@@ -389,12 +386,6 @@ def doctor(
         remedy = f" -> {check.remedy}" if check.remedy else ""
         _print([f"{check.status:4}  {check.name:{width}}  {check.found}{remedy}"])
     raise typer.Exit(exit_code(checks))
-
-
-def main() -> None:
-    """The entry point of scripts that were installed before `cli/main.py` was it, which meets signals sooner."""
-    with errors_as_exit_codes():
-        app()
 
 
 def _print(lines: Iterable[str]) -> None:

@@ -1,8 +1,9 @@
 """`train`: tables, or whatever they are read from -> a published run."""
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from belfry.dataset.errors import InputError
@@ -85,11 +86,9 @@ def train(
     """
     folder = Path(artifacts) if artifacts is not None else default_artifacts()
     work = Work(progress)
-    with work.step(READING):
-        reading = Reading.of(columns, delimiter, encoding)
-        tables = read_tables(interactions, items, users, ratings=ratings, reading=reading)
+    reading = Reading.of(columns, delimiter, encoding)
     published = train_tables(
-        tables,
+        partial(read_tables, interactions, items, users, ratings=ratings, reading=reading),
         preset=preset,
         holdout=holdout,
         settings=settings,
@@ -104,7 +103,7 @@ def train(
 
 
 def train_tables(
-    tables: Tables,
+    read: Callable[[], Tables],
     *,
     preset: str,
     holdout: Holdout | None,
@@ -116,7 +115,10 @@ def train_tables(
     workers: int = 1,
     budget_s: float | None = None,
 ) -> Path:
-    """Train on all of the raw `tables` and publish; returns the run's folder.
+    """Train on all of the raw tables and publish; returns the run's folder.
+
+    Args:
+        read: gives the tables, which are let go of as soon as they are numbered.
 
     Raises:
         InputError: see `train`; or `seed` is no whole number from 0 to `MAX_SEED`.
@@ -126,7 +128,7 @@ def train_tables(
     check_writable(artifacts)
     work = work or Work()
     with work.step(READING):
-        data, config, holdout = prepare_tables(tables, preset, holdout, settings, repeats)
+        data, config, holdout = prepare_tables(read(), preset, holdout, settings, repeats)
     name = name_of_preset(preset)
     return train_and_publish(
         data,

@@ -211,10 +211,10 @@ class MultitaskModel(Model[MultitaskConfig, MultitaskNetwork]):
         `task_queries` [n, n_tasks * embedding_size].
         """
         directory.mkdir(parents=True, exist_ok=True)
-        query, example = self.learned.towers.traced_query(features)
-        export_onnx(query, example, directory / _QUERY_TOWER_FILE, output="query")
-        tasks, example = self.learned.towers.traced_query(features, self.learned.task_queries)
-        export_onnx(tasks, example, directory / TASK_QUERIES_FILE, output="task_queries")
+        query, example, tables = self.learned.towers.traced_query(features)
+        export_onnx(query, example, directory / _QUERY_TOWER_FILE, output="query", tables=tables)
+        tasks, example, tables = self.learned.towers.traced_query(features, self.learned.task_queries)
+        export_onnx(tasks, example, directory / TASK_QUERIES_FILE, output="task_queries", tables=tables)
         self.heads(features).save(directory)
 
     def _start(self, history: Interactions, features: FeatureTables) -> None:

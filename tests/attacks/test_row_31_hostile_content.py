@@ -190,6 +190,11 @@ def test_arrays_that_are_not_what_they_say(content: bytes, tmp_path: Path) -> No
         npz({"a.npy": npy(np.zeros(1 << 20))}, zipfile.ZIP_DEFLATED),
         npz({"a.npy": npy(np.zeros(9)), "a": npy(np.zeros(9))}),
         npz({"a.npy": npy(np.zeros(9))})[:-9],
+        npz({"a.npy": npy(np.zeros(9))}),
+        npz({"arr_0.npy": npy(np.frombuffer(b'["a", "a"]', np.uint8))}),
+        npz({"arr_0.npy": npy(np.frombuffer(b'["a"]', np.uint8))}),
+        npz({"arr_0.npy": npy(np.frombuffer(b"[" * 100_000, np.uint8))}),
+        npz({"arr_0.npy": npy(np.zeros(9))}),
         b"PK",
     ],
 )
@@ -211,6 +216,13 @@ def test_honest_arrays_come_back(shape: tuple[int, ...], tmp_path: Path) -> None
         assert loaded[name].dtype == values.dtype
         np.testing.assert_array_equal(loaded[name], values)
         assert not loaded[name].flags.writeable or not values.size
+
+
+def named(arrays: dict[str, np.ndarray]) -> bytes:
+    """A file of arrays as Belfry writes it."""
+    names = np.frombuffer(json.dumps(list(arrays)).encode(), np.uint8)
+    members = {f"arr_{place}.npy": npy(values) for place, values in enumerate([names, *arrays.values()])}
+    return npz(members)
 
 
 def parquet(table: pa.Table, **options: Any) -> bytes:
@@ -243,7 +255,7 @@ def hostile_files(run: Path) -> dict[str, tuple[str, bytes]]:
     history = pq.read_table(run / "history.parquet")
     broken = vectors.copy()
     broken[3, 1] = np.nan
-    popularity = np.load(run / "serving" / "popularity" / "scores.npz")["score"]
+    popularity = read_arrays(run / "serving" / "popularity" / "scores.npz")["score"]
     outside = history.set_column(1, "item_num", pa.array(np.full(len(history), 10**6, np.int32)))
     return {
         "a loop instead of a tower": (TOWER, endless_loop()),
@@ -267,14 +279,14 @@ def hostile_files(run: Path) -> dict[str, tuple[str, bytes]]:
         "columns of another type": ("history.parquet", parquet(pa.table({"user_num": ["1"], "item_num": ["1"]}))),
         "users in no order": ("users.parquet", parquet(pq.read_table(run / "users.parquet")[::-1])),
         "no table": ("history.parquet", b"PAR1" * 10),
-        "features of fewer users": ("user_features.npz", npz({"numeric/age.npy": npy(np.zeros(2, np.float32))})),
+        "features of fewer users": ("user_features.npz", named({"numeric/age": np.zeros(2, np.float32)})),
         "features that are packed": ("user_features.npz", npz({"a.npy": npy(np.zeros(9))}, zipfile.ZIP_DEFLATED)),
-        "scores of other items": ("serving/popularity/scores.npz", npz({"score.npy": npy(popularity[:3])})),
+        "scores of other items": ("serving/popularity/scores.npz", named({"score": popularity[:3]})),
         "scores that are NaN": (
             "serving/popularity/scores.npz",
-            npz({"score.npy": npy(np.full_like(popularity, np.nan))}),
+            named({"score": np.full_like(popularity, np.nan)}),
         ),
-        "scores of another name": ("serving/popularity/scores.npz", npz({"x.npy": npy(popularity)})),
+        "scores of another name": ("serving/popularity/scores.npz", named({"x": popularity})),
     }
 
 

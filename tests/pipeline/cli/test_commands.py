@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from belfry.pipeline.cli import commands as cli
+from belfry.pipeline.cli.console import errors_as_exit_codes
 from belfry.pipeline.runs.reader import open_run
 
 ROOT = Path(__file__).parents[3]
@@ -43,8 +44,8 @@ def belfry(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -
     def call(*arguments: object) -> Done:
         monkeypatch.setattr(sys, "argv", ["belfry", *map(str, arguments)])
         capfd.readouterr()
-        with pytest.raises(SystemExit) as stopped:
-            cli.main()
+        with pytest.raises(SystemExit) as stopped, errors_as_exit_codes():
+            cli.app()
         return Done(int(stopped.value.code or 0), *capfd.readouterr())
 
     return call

@@ -68,7 +68,7 @@ def test_without_times_sources_that_need_them_are_left_out_by_name() -> None:
     [
         (watches().drop_columns("item_id"), [], "interactions: column 'item_id' is missing"),
         (watches().slice(0, 0), [], "interactions: has no rows"),
-        (pa.table({"user_id": [1, 2, 3], "item_id": [1, 2, 1]}), [], "no user has two events"),
+        (pa.table({"user_id": [1, 2, 3], "item_id": [100, 101, 100]}), [], "no user has two events"),
         (watches(), ["data.ignore_columns=genre"], "did you mean 'genres'?"),
         (watches(), ["ranker.kind=bayesian_factorisation"], "'rating'"),
         (watches(), ["retrieval.kind=sequence", "retrieval.time=true"], None),

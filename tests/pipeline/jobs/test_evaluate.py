@@ -171,7 +171,7 @@ class TestRun:
         with pytest.raises(TableError, match="test: none of 2 rows is a watch"):
             evaluate_run(recommender, shown.slice(1), seed=0)
         with pytest.raises(TableError, match="test: column 'event' is double; names of events are wanted here"):
-            evaluate_run(recommender, watch.append_column("event", pa.array([1])), seed=0)
+            evaluate_run(recommender, watch.append_column("event", pa.array([1.5])), seed=0)
 
     def test_csv_ids_become_text_where_the_run_has_text(self, tmp_path):
         recommender = SmallRecommender(text_ids=True)

@@ -1,5 +1,6 @@
 """Rankers by rating: their gate, and one from tables to lists."""
 
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -89,7 +90,7 @@ def test_a_ranker_by_rating_serves_probabilities(tmp_path: Path, monkeypatch: py
     )
     settings = ["retrieval.epochs=2", "retrieval.embedding_size=8", "n_candidates=15", "ranker.kind=dot_regressor"]
     published = train_tables(
-        generate(n_users=60, n_items=50, n_watches=1_200, seed=1),
+        partial(generate, n_users=60, n_items=50, n_watches=1_200, seed=1),
         preset="default",
         holdout="random",
         settings=[*settings, "ranker.epochs=2"],
