@@ -29,7 +29,7 @@ def from_pandas(frame: object) -> pa.Table:
             f"a table is a path, a pandas DataFrame or a pyarrow Table, not {type(frame).__name__}; convert it first"
         )
     named = [level for level in frame.index.names if level is not None and level not in frame.columns]
-    if named and isinstance(frame.columns, pd.MultiIndex) is False:
+    if named and not isinstance(frame.columns, pd.MultiIndex):
         unnamed = [place for place, level in enumerate(frame.index.names) if level not in named]
         frame = frame.reset_index(level=unnamed, drop=True) if 0 < len(unnamed) < frame.index.nlevels else frame
         frame = frame.reset_index()
@@ -39,7 +39,7 @@ def from_pandas(frame: object) -> pa.Table:
 
 def _from_series(name: str, series: "pd.Series") -> pa.Array:
     try:
-        dense = series.sparse.to_dense() if str(series.dtype).startswith("Sparse") else series
+        dense = series.to_numpy() if str(series.dtype).startswith("Sparse") else series
         return pa.array(dense, from_pandas=True)
     except (pa.ArrowException, TypeError, ValueError, OverflowError):
         return _union_of(name, series.astype(object).tolist())

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from belfry.dataset.errors import TableError
 from belfry.dataset.interactions import Mask, Positions
 from belfry.dataset.validation import coercion
+from belfry.dataset.validation.number_text import decimal_comma_in
 from belfry.dataset.validation.usual_names import remedy
 
 Codes: TypeAlias = npt.NDArray[np.int32]
@@ -99,7 +100,8 @@ class Cleaning:
             return False
         if coercion.family(given.type) != coercion.family(self.columns[name].type):
             self.note("coerced", f"is {given.type}; read as {self.columns[name].type}", name)
-            if pa.types.is_float32(self.columns[name].type) and (comma := coercion.decimal_comma_in(given)):
+            text = coercion.text_of(given) if pa.types.is_float32(self.columns[name].type) else None
+            if text is not None and (comma := decimal_comma_in(text)):
                 self.note("decimal_comma", f"has decimal commas, such as {shown(comma)}; read as points", name)
         return True
 

@@ -25,15 +25,13 @@ import pyarrow.compute as pc
 
 from belfry.dataset.errors import TableError
 from belfry.dataset.validation import date_times
+from belfry.dataset.validation.number_text import INTEGER_LITERAL, NUMBER_LITERAL, with_points
 
 _AMBIGUOUS_DATE = r"\s*\d{1,2}[-/. ]\d{1,2}[-/. ]\d{2,4}"
 _THOUSANDS = r"\s*\d{1,3}([,. ]\d{3})+\s*"
-_DECIMAL_COMMA = r"^(\s*[-+]?\d+),(\d{1,2}\s*)$"  # with three digits behind it, it may part thousands
 _NEVER_S = 2.0**62
 # Up to here a float has room for each integer.
 _LAST_WHOLE = {pa.float16(): 2.0**11, pa.float32(): 2.0**24, pa.float64(): 2.0**53 - 1}
-INTEGER_LITERAL = r"^\s*[-+]?\d{1,18}\s*$"
-NUMBER_LITERAL = r"^\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d{1,3})?\s*$"
 
 
 def as_ids(column: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -95,25 +93,13 @@ def as_numbers(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """Ratings or weights as float32; NaN becomes null, infinities stay for the caller to count."""
     column = decoded(column)
     if is_text(column.type):
-        column = _parsed(with_points(column), pa.float64(), NUMBER_LITERAL, "numbers")
+        column = _parsed(
+            with_points(_cast(column, pa.string(), "give numbers")), pa.float64(), NUMBER_LITERAL, "numbers"
+        )
     if not (_is_number(column.type) or pa.types.is_decimal(column.type) or pa.types.is_null(column.type)):
         raise TableError(f"is {_named(column)}; numbers are wanted here: convert it, or leave the column out")
     wide = pc.cast(column, pa.float64(), safe=False)
     return without_nan(wide.cast(pa.float32(), safe=False))
-
-
-def with_points(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Text with a point for a decimal comma of one or two digits, where no value has a point of its own."""
-    text = _cast(column, pa.string(), "give numbers")
-    if pc.any(pc.match_substring(text, ".")).as_py() or not pc.any(pc.match_substring(text, ",")).as_py():
-        return text
-    return pc.replace_substring_regex(text, _DECIMAL_COMMA, r"\1.\2")
-
-
-def decimal_comma_in(column: pa.ChunkedArray) -> str | None:
-    """The first value of text that `with_points` would change."""
-    text = text_of(column)
-    return None if text is None else next(iter(text.filter(pc.match_substring(text, ",")).to_pylist()), None)
 
 
 def as_labels(column: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -11,9 +11,9 @@ import pyarrow.compute as pc
 from belfry.dataset import columns
 from belfry.dataset.features import MIN_COUNT
 from belfry.dataset.validation.cleaning import Cleaning, nearest
-from belfry.dataset.validation.coercion import NUMBER_LITERAL, with_points
 from belfry.dataset.validation.features.lists import looks_like_list
 from belfry.dataset.validation.features.rules import SETTING_OF, Kind
+from belfry.dataset.validation.number_text import NUMBER_LITERAL, with_points
 from belfry.dataset.validation.policy import NULL_WORDS
 
 MIN_ROWS = 10  # fewer whole numbers may rise by one by chance

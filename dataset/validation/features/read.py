@@ -15,6 +15,7 @@ from belfry.dataset.validation.cleaning import Cleaning, Finding, nearest
 from belfry.dataset.validation.features.lists import as_list, of_values
 from belfry.dataset.validation.features.noise import note_likely_title, note_noise_and_kinds
 from belfry.dataset.validation.features.rules import SETTING_OF, FeatureRules, Kind
+from belfry.dataset.validation.number_text import with_points
 
 _MAX_WHOLE = 2.0**53  # above, a float64 does not know whole numbers apart
 
@@ -111,7 +112,7 @@ def _as_number(column: pa.ChunkedArray) -> pa.ChunkedArray:
     column = coercion.decoded(column)
     if coercion.is_text(column.type):
         coercion.as_numbers(column)  # refuses what is no number, with its row
-        text = pc.replace_substring_regex(pc.utf8_trim_whitespace(coercion.with_points(column)), r"^\+", "")
+        text = pc.replace_substring_regex(pc.utf8_trim_whitespace(with_points(column.cast(pa.string()))), r"^\+", "")
         return pc.if_else(pc.equal(text, ""), pa.scalar(None, pa.string()), text).cast(pa.float64())
     if pa.types.is_boolean(column.type):
         return column.cast(pa.int64())
