@@ -203,6 +203,8 @@ def _tell_mended(cleaning: Cleaning, name: str, ids: _Text, mended: pa.Array, po
 
 def _tell_rounded(cleaning: Cleaning, name: str, text: _Text, policy: Policy) -> None:
     """Long numbers that another program has cut to a few digits, for several of them may have become one."""
+    if not pc.any(pc.match_substring(text.spelled, "+")).as_py():  # which costs less
+        return
     places = np.flatnonzero(where(spelling.fits(text.spelled, spelling.SCIENTIFIC)))
     if not len(places):
         return
@@ -218,6 +220,8 @@ def _tell_rounded(cleaning: Cleaning, name: str, text: _Text, policy: Policy) ->
 
 def _tell_quoted(cleaning: Cleaning, name: str, text: _Text) -> None:
     """Ids with quotes around them, which are a part of them."""
+    if not any(pc.any(pc.ends_with(text.spelled, sign)).as_py() for sign in "\"'"):  # which costs less
+        return
     places = np.flatnonzero(where(spelling.fits(text.spelled, spelling.QUOTED)))
     if len(places):
         found = f"has {len(places)} ids in quotes ({shown(text.distinct[places[0]].as_py())}, first in row "
@@ -226,6 +230,9 @@ def _tell_quoted(cleaning: Cleaning, name: str, text: _Text) -> None:
 
 def _tell_case(cleaning: Cleaning, name: str, text: _Text) -> None:
     """Where more ids than chance makes differ from others by capital letters alone."""
+    lower = pc.utf8_lower(text.spelled)
+    if lower.equals(text.spelled):
+        return
     ids = pc.unique(text.spelled).drop_null()
     lower = pc.utf8_lower(ids)
     n_others = len(ids) - len(pc.unique(lower))
