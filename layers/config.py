@@ -6,11 +6,17 @@ from typing import Annotated, Any, TypeAlias, Union
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
+EVALUATIONS = AliasChoices("evaluations", "looks")  # names of that setting of a network
 LearningRate: TypeAlias = Annotated[float, Field(gt=0, description="of Adam, at the start of its cosine decay")]
 Epochs: TypeAlias = Annotated[int, Field(ge=1, description="passes over the data, at most")]
 MaxSteps: TypeAlias = Annotated[int, Field(ge=1, description="steps of training, at most: more data, fewer epochs")]
 Evaluations: TypeAlias = Annotated[
-    int, Field(ge=1, description="evaluations on what a fold holds back, in a whole training, for early stopping")
+    int,
+    Field(
+        ge=1,
+        description="evaluations on what a fold holds back, in a whole training, for early stopping",
+        validation_alias=EVALUATIONS,
+    ),
 ]
 Patience: TypeAlias = Annotated[int, Field(ge=1, description="evaluations without a gain before training stops")]
 EMBEDDING_SIZE = AliasChoices("embedding_size", "factors")  # names of that setting of a factorisation

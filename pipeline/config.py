@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import AliasChoices, BaseModel, Field, ValidationError, model_validator
 
 from belfry.dataset.errors import InputError
 from belfry.dataset.event_weights import DEFAULT_EVENT_WEIGHTS, EventWeights
@@ -34,6 +34,7 @@ from belfry.retrieval.popularity import PopularityConfig
 
 MAX_CANDIDATES = 1_000_000  # of a list; a mistyped number shall not end in an overflow
 
+EVENT_WEIGHTS = AliasChoices("event_weights", "relations")  # names of that setting
 _PRESETS = Path(__file__).parent / "presets"
 
 # What a holdout means for the components; a preset says nothing of it, `--set` may overrule it.
@@ -100,6 +101,7 @@ class PipelineConfig(Settings):
     )
     event_weights: EventWeights = Field(
         DEFAULT_EVENT_WEIGHTS,
+        validation_alias=EVENT_WEIGHTS,
         description="names in the column `event`, best first, and how much each counts as a watch; 0: only shown; "
         "below 0: disliked",
     )

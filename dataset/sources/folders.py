@@ -23,6 +23,12 @@ def table_files(folder: Path) -> tuple[list[Path], tuple[str, ...]]:
     Raises:
         InputError: there are none.
     """
+    for name in ("_delta_log", ".hoodie"):
+        if (folder / name).is_dir():
+            raise InputError(
+                f"{folder}: is a table with versions ({name}), whose files may hold rows that are no longer in it; "
+                "write what it holds now as plain Parquet"
+            )
     visible = sorted(
         path
         for path in folder.rglob("*")
@@ -34,11 +40,14 @@ def table_files(folder: Path) -> tuple[list[Path], tuple[str, ...]]:
         for path in visible
         if path not in parquet and not is_foreign(path.name) and path.stem.lower() not in _READ_ME and _is_text(path)
     ]
+    empty = [path for path in text if not path.stat().st_size]
+    if len(empty) < len(text):
+        text = [path for path in text if path not in empty]
     if parquet:
         left_out = f"left out {len(text)} files that are no Parquet, such as {text[0].name}" if text else ""
         return parquet, (left_out,) if left_out else ()
     if text:
-        return text, ()
+        return text, (f"left out {len(empty)} empty files, such as {empty[0].name}",) if empty else ()
     raise InputError(
         f"{folder}: no Parquet file in this folder, nor one of CSV or JSON lines; name a file, or a folder with "
         "*.parquet"

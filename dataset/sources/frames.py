@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -20,17 +21,26 @@ _LEVEL = re.compile(r"__index_level_\d+__")  # as to_parquet and to_feather writ
 def from_pandas(frame: object) -> pa.Table:
     import pandas as pd
 
+    if hasattr(frame, "__arrow_c_stream__") and not isinstance(frame, pd.DataFrame):  # of Polars, DuckDB, ...
+        with suppress(pa.ArrowException):  # a column alone
+            return pa.table(frame)
     if not isinstance(frame, pd.DataFrame):
         raise InputError(
             f"a table is a path, a pandas DataFrame or a pyarrow Table, not {type(frame).__name__}; convert it first"
         )
+    named = [level for level in frame.index.names if level is not None and level not in frame.columns]
+    if named and not isinstance(frame.columns, pd.MultiIndex):
+        unnamed = [place for place, level in enumerate(frame.index.names) if level not in named]
+        frame = frame.reset_index(level=unnamed, drop=True) if 0 < len(unnamed) < frame.index.nlevels else frame
+        frame = frame.reset_index()
     names = [str(name) for name in frame.columns]
     return pa.table([_from_series(name, frame.iloc[:, i]) for i, name in enumerate(names)], names=names)
 
 
 def _from_series(name: str, series: "pd.Series") -> pa.Array:
     try:
-        return pa.array(series, from_pandas=True)
+        dense = series.to_numpy() if str(series.dtype).startswith("Sparse") else series
+        return pa.array(dense, from_pandas=True)
     except (pa.ArrowException, TypeError, ValueError, OverflowError):
         return _union_of(name, series.astype(object).tolist())
 
@@ -57,8 +67,22 @@ def _union_of(name: str, values: Iterable[Any]) -> pa.Array:
     except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
         kinds = ", ".join(sorted(by_type))
         raise TableError(
-            f"column {name!r} holds values that Arrow has no type for (of {kinds}); convert or drop the column"
+            f"column {name!r} holds values that Arrow has no type for (of {kinds}); make text of them (.astype(str)), "
+            "or drop the column"
         ) from error
+
+
+def with_range_index(table: pa.Table) -> pa.Table:
+    """The table with an index of pandas that has a name and is kept as a range, beside the columns."""
+    try:
+        levels = (table.schema.pandas_metadata or {}).get("index_columns", [])
+        for level in levels:
+            if isinstance(level, dict) and level.get("name") is not None and level["name"] not in table.column_names:
+                values = pa.array(range(level["start"], level["stop"], level["step"]), pa.int64())
+                table = table.append_column(str(level["name"]), values)
+    except (KeyError, TypeError, ValueError, pa.ArrowException):  # as another program may write it
+        return table
+    return table
 
 
 def without_index(table: pa.Table) -> tuple[pa.Table, tuple[str, ...]]:

@@ -1,5 +1,6 @@
 """What kind of file this is: by its first bytes where they say so, else by its suffix, whatever its case."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -51,6 +52,11 @@ _FOREIGN = {
     b"ORC": f"is ORC: {_SAVE_AS}",
     b"Obj\x01": f"is Avro: {_SAVE_AS}",
     b"PARE": f"is encrypted Parquet: {_SAVE_AS}, without encryption",
+    b"version https://git-lfs": "is a pointer of Git LFS, and not the file: fetch that (git lfs pull)",
+    b"/annex/objects/": "is a pointer of git-annex, and not the file: fetch that (git annex get)",
+    b"\x89PNG": "is a picture",
+    b"\xff\xd8\xff": "is a picture",
+    b"GIF8": "is a picture",
 }
 _FOREIGN_SUFFIXES = {
     **dict.fromkeys((".xlsx", ".xls", ".ods"), f"is a spreadsheet: {_SAVE_AS}"),
@@ -59,6 +65,9 @@ _FOREIGN_SUFFIXES = {
     **dict.fromkeys((".h5", ".hdf5", ".npy", ".npz", ".mat", ".db", ".sqlite", ".orc", ".avro", ".xml", ".html"),
                     f"is of a kind that Belfry does not read: {_SAVE_AS}"),
 }  # fmt: skip
+_MARKUP = (b"<!", b"<html", b"<head", b"<body", b"<table", b"<?xml")
+_BEGINS_AS_JSON = re.compile(rb"\{[\"']|\[\s*\{\s*[\"']")
+_HEAD = 64  # bytes that tell the kind
 _READ = "Belfry reads CSV, JSON lines, Parquet and Arrow files, folders of them, and a zip of them"
 _CHUNK = 1 << 24
 MAX_UNPACKED = 1 << 30  # beyond it a ratio above MAX_RATIO is that of a bomb
@@ -83,7 +92,7 @@ def open_file(path: Path) -> Opened:
     if not path.is_file():
         raise InputError(f"{path}: is no regular file; write the table to one")
     with path.open("rb") as file:
-        head = file.read(16)
+        head = file.read(_HEAD)
         if not head:
             raise TableError(f"{path}: is empty; a table needs a header and rows")
         if not _codec_of(head):
@@ -111,7 +120,7 @@ def open_content(label: str, name: str, content: bytes) -> Opened:
             raise TableError(f"{label}: is empty; a table needs a header and rows")
     elif name.lower().endswith(PACKED_SUFFIXES):
         raise TableError(f"{label}: is not packed, though its name says so; rename it, or fetch it again")
-    kind, notes = _kind(label, name, content[:16])
+    kind, notes = _kind(label, name, content[:_HEAD])
     return Opened(kind, content, notes)
 
 
@@ -120,7 +129,7 @@ def is_text(path: Path) -> bool:
     if not path.is_file():
         return False
     with path.open("rb") as file:
-        head = file.read(16)
+        head = file.read(_HEAD)
     return bool(_codec_of(head)) or _kind(str(path), path.name, head)[0] in ("csv", "json")
 
 
@@ -138,11 +147,18 @@ def _kind(label: str, name: str, head: bytes) -> tuple[Kind, tuple[str, ...]]:
     foreign = next((words for magic, words in _FOREIGN.items() if head.startswith(magic)), None)
     if foreign := foreign or _FOREIGN_SUFFIXES.get(suffix):
         raise InputError(f"{label}: {foreign}; {_READ}")
+    start = head.lstrip(b"\xef\xbb\xbf \t\r\n")
+    if start.lower().startswith(_MARKUP):
+        raise InputError(f"{label}: is a page of HTML or XML, and no table: look at it, and fetch the table; {_READ}")
     by_suffix = _KIND_BY_SUFFIX.get(suffix)
     by_bytes = next((kind for magic, kind in _KIND_BY_BYTES if head.startswith(magic)), None)
     if by_bytes is None:
-        if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b'{"', b"{'")) and by_suffix in ("csv", None):
+        if _BEGINS_AS_JSON.match(start) and by_suffix in ("csv", None):
             return "json", ("read as JSON lines, which it begins like",)
+        if by_suffix in ("parquet", "arrow") and head.isascii() and all(byte >= 9 for byte in head):
+            raise TableError(
+                f"{label}: cannot be read: it holds text and no {by_suffix}; call it .csv, or fetch it again"
+            )
         return by_suffix or "csv", ()
     if by_suffix in (by_bytes, None):
         return by_bytes, ()

@@ -7,7 +7,7 @@ from belfry.dataset.sources import download, movielens, tabular
 from belfry.dataset.sources.archive import SafeZip
 from belfry.dataset.sources.kinds import is_foreign
 from belfry.dataset.sources.layouts.find import find_layout
-from belfry.dataset.sources.reading import AS_IT_IS, Reading, explaining
+from belfry.dataset.sources.reading import AS_IT_IS, Reading, explaining, way_to
 from belfry.dataset.tables import Tables
 
 DEMO = "demo"
@@ -32,7 +32,9 @@ def read_data(name_or_path: str, data_folder: Path | None = None, reading: Readi
     with explaining(name_or_path):
         if not path.exists():
             names = ", ".join([DEMO, *download.MD5_BY_NAME])
-            raise InputError(f"{name_or_path}: no such file or folder, and none of the names {names}")
+            raise InputError(
+                f"{name_or_path}: no such file or folder, and none of the names {names}; {way_to(name_or_path)}"
+            )
         if movielens.is_movielens(path):
             return movielens.read_movielens(path)
         if path.is_dir() and (interactions := _table_in(path, "interactions")):

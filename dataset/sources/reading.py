@@ -113,6 +113,15 @@ def shown(text: str) -> str:
     return quoted if len(quoted) <= MAX_SHOWN else f"{quoted[: MAX_SHOWN - 4]}...{quoted[0]}"
 
 
+def way_to(path: str) -> str:
+    """What to do where nothing lies at a path."""
+    if "://" in path:
+        return "Belfry reads files: fetch it, and name the file"
+    if any(sign in path for sign in "*?["):
+        return "several files are named by their folder"
+    return "check the path"
+
+
 def reason_of(error: BaseException) -> str:
     """The first line of what another library says of a foreign file, for a message: printable and cut."""
     line = (str(error).splitlines() or [type(error).__name__])[0][:300]

@@ -12,10 +12,10 @@ from belfry.dataset import columns
 from belfry.dataset.errors import InputError, TableError
 from belfry.dataset.sources.archive import SafeZip
 from belfry.dataset.sources.folders import differing_text, joined, partition_columns, table_files
-from belfry.dataset.sources.frames import from_pandas, without_index
+from belfry.dataset.sources.frames import from_pandas, with_range_index, without_index
 from belfry.dataset.sources.id_types import alike
 from belfry.dataset.sources.kinds import Opened, is_foreign, open_content, open_file
-from belfry.dataset.sources.reading import AS_IT_IS, RawTable, Reading, explaining, shown
+from belfry.dataset.sources.reading import AS_IT_IS, RawTable, Reading, explaining, shown, way_to
 from belfry.dataset.sources.text.csv_table import read_csv
 from belfry.dataset.sources.text.json_lines import read_json_lines
 from belfry.dataset.tables import ReadingNote, Tables
@@ -106,7 +106,7 @@ def read_raw(source: Source, reading: Reading = AS_IT_IS, name: str = "interacti
     path = Path(source)
     with explaining(path):
         if not path.exists():
-            raise InputError(f"{path}: no such file or folder; check the path")
+            raise InputError(f"{source}: no such file or folder; {way_to(str(source))}")
         if path.is_dir():
             return _read_folder(path, reading)
         return _read_file(path, reading, name)
@@ -172,9 +172,11 @@ def _member(path: Path, names: frozenset[str], name: str) -> str:
         return chosen[0]
     if "[Content_Types].xml" in names:
         raise InputError(f"{path}: is an Excel workbook; save its sheet as CSV")
-    there = ", ".join(map(shown, sorted(names)[:8])) or "nothing"
-    wanted = f"call one of them {name}.csv" if found else "no table is among them"
-    raise InputError(f"{path}: holds {there}; {wanted}, or unzip it and name the file or folder")
+    if not names:
+        raise InputError(f"{path}: is a zip that holds nothing; fetch it again")
+    there = ", ".join(map(shown, sorted(names)[:8]))
+    wanted = f"call one of them {name}.csv, or" if found else "no table is among them, or"
+    raise InputError(f"{path}: holds {there}; {wanted} unzip it and name the file or folder")
 
 
 def _read_folder(folder: Path, reading: Reading) -> RawTable:
@@ -202,7 +204,8 @@ def _read_parquet(source: Path | bytes | None) -> pa.Table:
 
     # A folder on the way named `a=1` is no column of the file.
     file = pa.BufferReader(source) if isinstance(source, bytes) else source
-    return pq.read_table(file, partitioning=None, pre_buffer=False)  # which would hold the whole file beside the table
+    table = pq.read_table(file, partitioning=None, pre_buffer=False)  # which would hold the whole file beside the table
+    return with_range_index(table)
 
 
 def _read_arrow(source: Path | bytes | None) -> pa.Table:

@@ -139,8 +139,13 @@ def _read_event_and_weight(cleaning: Cleaning, policy: Policy) -> None:
 def _clean_interactions(cleaning: Cleaning, labels: tuple[str, ...], policy: Policy) -> None:
     if find_header_rows(cleaning, columns.USER_ID, columns.ITEM_ID):
         return  # it is what spoils every column
-    _note_unused(cleaning, (*labels, *([policy.order] if policy.order else [])))
-    ids_read = [read_ids(cleaning, name, policy) for name in (columns.USER_ID, columns.ITEM_ID)]
+    ids = (columns.USER_ID, columns.ITEM_ID)
+    there = [name for name in ids if cleaning.table.column_names.count(name) == 1]
+    if cleaning.require(*ids):
+        _note_unused(cleaning, (*labels, *([policy.order] if policy.order else [])))
+    elif not there:
+        return  # and what else such a table lacks is no cause
+    ids_read = [read_ids(cleaning, name, policy) for name in there]
     read_ratings(cleaning, policy)
     read_times(cleaning, policy)
     _read_event_and_weight(cleaning, policy)
@@ -152,7 +157,7 @@ def _clean_interactions(cleaning: Cleaning, labels: tuple[str, ...], policy: Pol
         cleaning.note("no_rows", "has no rows; hand in at least a few users' watches", action="error")
         return
     read_order(cleaning, policy.order, policy.bad_order)
-    if all(ids_read):
+    if len(there) == len(ids) and all(ids_read):
         _check_events(cleaning, policy)
         check_order(cleaning, policy.order)
     note_1970(cleaning)
@@ -206,10 +211,13 @@ def _check_events(cleaning: Cleaning, policy: Policy) -> None:
     n_kept = int(cleaning.kept.sum())
     if not n_kept:
         cleaning.note("no_rows", "has no row left after dropping; mend the rows named above", action="error")
+    if n_kept == 1:
+        cleaning.note("no_rows", "has one row of one user; hand in at least a few users' watches", action="error")
+        return
     note_everybody(cleaning, keys[0])
     for column, codes, one in zip(names, keys, ("user", "item"), strict=False):
         kept = codes[cleaning.kept]
-        if n_kept and (kept == kept[0]).all():
+        if n_kept and (kept == kept[0]).all() and cleaning.columns[column].null_count < len(codes):
             text = f"names one {one} in all {n_kept} rows; there is nothing to learn from one {one}: hand in more"
             cleaning.note(f"one_{one}", text, column, action="error")
 
@@ -233,7 +241,7 @@ def _clean_features(
         repeated = repeats([codes_of(ids)], [], cleaning.kept & where(pc.is_valid(ids)))
         found = "repeats an earlier id {count} times"
         cleaning.report("repeated_id", id_column, repeated, found, policy.repeated_id, "keep one row per id")
-    read_features(cleaning, id_column, policy, text_columns, policy.unusable_column)
+    read_features(cleaning, id_column, policy, text_columns, policy.unusable_column, policy.null_words)
     if not cleaning.kept.any():
         cleaning.note("no_rows", "has no rows; fill it or leave the table out", action="error")
     return cleaning

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from belfry.dataset.errors import TableError
 from belfry.dataset.interactions import Mask, Positions
 from belfry.dataset.validation import coercion
+from belfry.dataset.validation.number_text import decimal_comma_in
 from belfry.dataset.validation.usual_names import remedy
 
 Codes: TypeAlias = npt.NDArray[np.int32]
@@ -65,18 +66,20 @@ class Cleaning:
     def note(self, kind: str, text: str, column: str | None = None, *, action: Action = "note", count: int = 0) -> None:
         self.findings.append(Finding(self.name, kind, action, text, column, count))
 
-    def require(self, name: str) -> bool:
-        """Whether there is exactly one column of this name; notes an error if not."""
-        count = self.table.column_names.count(name)
-        if count == 1:
-            return True
-        if count:
-            self.note("column_twice", f"is there {count} times; keep one", name, action="error")
-            return False
-        there = ", ".join(repr(other) for other in self.table.column_names[:12])
-        way_out = remedy(name, self.table.column_names, self.name)
-        self.note("missing_column", f"is missing; there are {there or 'none'}: {way_out}", name, action="error")
-        return False
+    def require(self, *names: str) -> bool:
+        """Whether there is exactly one column of each name; notes an error if not."""
+        counts = {name: self.table.column_names.count(name) for name in names}
+        for name, count in counts.items():
+            if count > 1:
+                self.note("column_twice", f"is there {count} times; keep one", name, action="error")
+        if missing := [name for name, count in counts.items() if not count]:
+            there = ", ".join(map(shown, self.table.column_names[:12])) or "none"
+            found = f"missing; there are {there}: {remedy(missing, self.table.column_names, self.name)}"
+            if len(missing) == 1:
+                self.note("missing_column", f"is {found}", missing[0], action="error")
+            else:
+                self.note("missing_column", f"columns {' and '.join(map(repr, missing))} are {found}", action="error")
+        return all(count == 1 for count in counts.values())
 
     def read(
         self,
@@ -89,7 +92,7 @@ class Cleaning:
         """Take a column over by a rule of `coercion`, `null_words` as nulls; False where it is refused."""
         given = self.table[name]
         try:
-            self.columns[name] = rule(self._without_words(name, null_words) if null_words else given)
+            self.columns[name] = rule(self.without_words(name, null_words))
         except (TableError, pa.ArrowException) as error:
             ending = "" if on_refusal == "error" else "; left out"
             self.columns.pop(name, None)
@@ -97,6 +100,9 @@ class Cleaning:
             return False
         if coercion.family(given.type) != coercion.family(self.columns[name].type):
             self.note("coerced", f"is {given.type}; read as {self.columns[name].type}", name)
+            text = coercion.text_of(given) if pa.types.is_float32(self.columns[name].type) else None
+            if text is not None and (comma := decimal_comma_in(text)):
+                self.note("decimal_comma", f"has decimal commas, such as {shown(comma)}; read as points", name)
         return True
 
     def read_optional(
@@ -107,9 +113,9 @@ class Cleaning:
             return False
         return self.read(name, rule, null_words=null_words)
 
-    def _without_words(self, name: str, null_words: tuple[str, ...]) -> pa.ChunkedArray:
+    def without_words(self, name: str, null_words: tuple[str, ...]) -> pa.ChunkedArray:
         """The column, these words in it as nulls, and noted."""
-        column = coercion.text_of(self.table[name])
+        column = coercion.text_of(self.table[name]) if null_words else None
         if column is None:
             return self.table[name]
         values = pc.unique(column).drop_null()

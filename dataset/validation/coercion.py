@@ -4,12 +4,13 @@ A message here is a fragment ("is struct<...>; ..."): `Cleaning.read` puts the t
 
 given                       as an id    rating, weight    timestamp_s             feature
 integer                     int64       float32           int64                   int64 (uint64: float64)
-float                       int64 if    float32           int64, cut to seconds   float32, float64
-                            all whole
+float                       int64 if    float32           float64: int64, cut to  float32, float64
+                            all whole                     seconds; else refused
 string of any width         string      if all parse      if all are seconds or   string
                                                           all ISO date-times
 dictionary                  decoded, then by its values
-decimal                     refused     float32           refused                 float64
+decimal                     int64 if    float32           as float64              float64
+                            all whole
 date-time, date             refused     refused           UTC seconds             UTC seconds, int64
 bool                        refused     refused           refused                 string "true", "false"
 list of strings             refused     refused           refused                 list<string>
@@ -24,13 +25,13 @@ import pyarrow.compute as pc
 
 from belfry.dataset.errors import TableError
 from belfry.dataset.validation import date_times
+from belfry.dataset.validation.number_text import INTEGER_LITERAL, NUMBER_LITERAL, with_points
 
 _AMBIGUOUS_DATE = r"\s*\d{1,2}[-/. ]\d{1,2}[-/. ]\d{2,4}"
+_THOUSANDS = r"\s*\d{1,3}([,. ]\d{3})+\s*"
 _NEVER_S = 2.0**62
 # Up to here a float has room for each integer.
 _LAST_WHOLE = {pa.float16(): 2.0**11, pa.float32(): 2.0**24, pa.float64(): 2.0**53 - 1}
-INTEGER_LITERAL = r"^\s*[-+]?\d{1,18}\s*$"
-NUMBER_LITERAL = r"^\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d{1,3})?\s*$"
 
 
 def as_ids(column: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -48,7 +49,9 @@ def as_ids(column: pa.ChunkedArray) -> pa.ChunkedArray:
         return pc.if_else(pc.equal(text, ""), pa.scalar(None, pa.string()), text)
     if pa.types.is_floating(column.type):
         return _whole(column)
-    raise TableError(f"is {_named(column)}; ids are integers or strings: cast the column")
+    if pa.types.is_decimal(column.type):
+        return _cast(column, pa.int64(), "ids are integers or strings: cast the column")
+    raise TableError(f"is {_named(column)}; ids are integers or strings: {_way_out(column.type)}")
 
 
 def _whole(column: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -66,21 +69,35 @@ def _whole(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return column.cast(pa.int64())
 
 
+def _way_out(type_: pa.DataType) -> str:
+    """How to make integers or strings of another type."""
+    if pa.types.is_struct(type_) or pa.types.is_map(type_):
+        return "take the part that is the id (pandas.json_normalize)"
+    if pa.types.is_fixed_size_binary(type_):
+        return "write it as text (pandas: .map(bytes.hex))"
+    if pa.types.is_binary(type_) or pa.types.is_large_binary(type_):
+        return "decode it (pandas: .str.decode('utf-8'))"
+    return "cast the column (pandas: .astype(str))"
+
+
 def as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Strings of any width as string."""
+    """Strings of any width as string; whole numbers and bools, as codes of events are, as they are written."""
     column = decoded(column)
-    if is_text(column.type) or pa.types.is_null(column.type):
+    is_code = pa.types.is_integer(column.type) or pa.types.is_boolean(column.type)
+    if is_code or is_text(column.type) or pa.types.is_null(column.type):
         return _cast(column, pa.string(), "shorten it")
-    raise TableError(f"is {_named(column)}; strings are wanted here")
+    raise TableError(f"is {_named(column)}; names of events are wanted here: cast the column (pandas: .astype(str))")
 
 
 def as_numbers(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """Ratings or weights as float32; NaN becomes null, infinities stay for the caller to count."""
     column = decoded(column)
     if is_text(column.type):
-        column = _parsed(column, pa.float64(), NUMBER_LITERAL, "numbers")
+        column = _parsed(
+            with_points(_cast(column, pa.string(), "give numbers")), pa.float64(), NUMBER_LITERAL, "numbers"
+        )
     if not (_is_number(column.type) or pa.types.is_decimal(column.type) or pa.types.is_null(column.type)):
-        raise TableError(f"is {_named(column)}; numbers are wanted here")
+        raise TableError(f"is {_named(column)}; numbers are wanted here: convert it, or leave the column out")
     wide = pc.cast(column, pa.float64(), safe=False)
     return without_nan(wide.cast(pa.float32(), safe=False))
 
@@ -103,6 +120,8 @@ def as_seconds(column: pa.ChunkedArray) -> pa.ChunkedArray:
         column = column.cast(pa.timestamp("ms"))
     if pa.types.is_timestamp(column.type):
         return column.cast(pa.timestamp("s", column.type.tz), safe=False).cast(pa.int64())
+    if pa.types.is_decimal(column.type):
+        column = column.cast(pa.float64())
     if pa.types.is_float64(column.type):
         seconds = column.to_numpy(zero_copy_only=False)
         # Far outside of any calendar, infinities too, so that the check of the range finds them.
@@ -110,7 +129,10 @@ def as_seconds(column: pa.ChunkedArray) -> pa.ChunkedArray:
         return pa.chunked_array([pa.array(whole, mask=np.isnan(seconds))])
     if pa.types.is_integer(column.type) or pa.types.is_null(column.type):
         return _cast(column, pa.int64(), "give seconds since 1970 in UTC")
-    raise TableError(f"is {_named(column)}; give seconds since 1970 in UTC as integers, or date-times")
+    wanted = "give seconds since 1970 in UTC as integers, or date-times"
+    if pa.types.is_floating(column.type):
+        raise TableError(f"is {column.type}; {wanted}: such floats are a minute or more off")
+    raise TableError(f"is {_named(column)}; {wanted}")
 
 
 def _seconds_of_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -138,8 +160,12 @@ def _strange_time(text: pa.ChunkedArray, strange: pa.Array) -> TableError:
     first = text[int(rows[0])].as_py()
     found = f"is text in which {len(rows)} values are neither seconds since 1970 nor date-times like"
     remedy = "convert them, for example by pandas.to_datetime"
-    if re.match(_AMBIGUOUS_DATE, first):
+    if re.fullmatch(_THOUSANDS, first):
+        remedy = "write numbers without signs for thousands"
+    elif re.match(_AMBIGUOUS_DATE, first):
         remedy += " (day and month can change places, and only you can say which is which: format=...)"
+    elif 2 * len(rows) < len(text):
+        remedy += ", or empty the cells that tell no time"
     return TableError(
         f"{found} '2021-01-03 12:02:53', as the others are (first in row {rows[0]}: {_shortened(first)!r}); {remedy}"
     )
@@ -190,7 +216,9 @@ def as_feature(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def decoded(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """The values themselves where `column` is dictionary-encoded."""
+    """The values themselves where `column` is encoded, by a dictionary or by the ends of runs."""
+    if pa.types.is_run_end_encoded(column.type):
+        column = pa.chunked_array([pc.run_end_decode(chunk) for chunk in column.chunks], column.type.value_type)
     if not pa.types.is_dictionary(column.type):
         return column
     return _cast(column, column.type.value_type, "pass the values instead of a dictionary")
@@ -247,9 +275,11 @@ def _parsed(column: pa.ChunkedArray, type_: pa.DataType, literal: str, wanted: s
     fits = pc.fill_null(pc.match_substring_regex(text, literal), True).to_numpy()
     if not fits.all():
         row = int(np.argmin(fits))
+        is_few = 2 * np.sum(~fits) < len(text)
+        remedy = "mend them or leave them empty" if is_few else f"write {wanted}, such as 3.5"
         raise TableError(
             f"is text in which {np.sum(~fits)} values are no {wanted} (first in row {row}: "
-            f"{_shortened(text[row].as_py())!r}); mend them or leave them empty"
+            f"{_shortened(text[row].as_py())!r}); {remedy}"
         )
     return _cast(pc.replace_substring_regex(text, r"^\+", ""), type_, f"give {wanted}")
 

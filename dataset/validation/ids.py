@@ -76,7 +76,8 @@ def spell_ids(cleaning: Cleaning, name: str, policy: Policy) -> bool:
 
 def note_everybody(cleaning: Cleaning, codes: Codes) -> None:
     """Say so where one user, of `codes` [n_rows], has so many events that the id may stand for all who have none."""
-    n_rows, counts = int(cleaning.kept.sum()), np.bincount(codes, cleaning.kept).astype(np.int64)
+    is_one = cleaning.kept & where(pc.is_valid(cleaning.columns[columns.USER_ID]))
+    n_rows, counts = int(is_one.sum()), np.bincount(codes, is_one).astype(np.int64)
     n_users = np.count_nonzero(counts)
     if n_users < _MIN_USERS:
         return
@@ -150,6 +151,9 @@ def _spelled(cleaning: Cleaning, name: str, ids: pa.ChunkedArray, policy: Policy
     text = _Text(ids, distinct, spelled)
     _tell_words(cleaning, name, text, is_null, policy)
     _tell_mended(cleaning, name, text, mended, policy)
+    _tell_rounded(cleaning, name, text, policy)
+    _tell_quoted(cleaning, name, text)
+    _tell_case(cleaning, name, text)
     if name in cleaning.guessed and (whole := spelling.as_integers(spelled)) is not None:
         _tell_floats(cleaning, name, text, whole)
         spelled = whole
@@ -195,6 +199,50 @@ def _tell_mended(cleaning: Cleaning, name: str, ids: _Text, mended: pa.Array, po
         done += ", or --set data.id_spelling=mend"
     text = f"{found} (first in row {first[0]}); {done}"
     cleaning.note("id_spelling", text, name, action="error" if policy.id_spelling == "error" else "note")
+
+
+def _tell_rounded(cleaning: Cleaning, name: str, text: _Text, policy: Policy) -> None:
+    """Long numbers that another program has cut to a few digits, for several of them may have become one."""
+    if not pc.any(pc.match_substring(text.spelled, "+")).as_py():  # which costs less
+        return
+    places = np.flatnonzero(where(spelling.fits(text.spelled, spelling.SCIENTIFIC)))
+    if not len(places):
+        return
+    first = min((text.first_row(i), i) for i in places[:5].tolist())
+    found = f"has {len(places)} ids in scientific notation ({shown(text.distinct[first[1]].as_py())}, first in row "
+    found += f"{first[0]}), as spreadsheets and pandas cut long numbers, so that several may have become one; "
+    if policy.id_spelling == "keep":
+        cleaning.note("id_spelling", f"{found}kept as they are", name)
+    else:
+        found += "write them with all their digits" + (", or --set data.id_spelling=keep" if cleaning.can_set else "")
+        cleaning.note("id_spelling", found, name, action="error")
+
+
+def _tell_quoted(cleaning: Cleaning, name: str, text: _Text) -> None:
+    """Ids with quotes around them, which are a part of them."""
+    if not any(pc.any(pc.ends_with(text.spelled, sign)).as_py() for sign in "\"'"):  # which costs less
+        return
+    places = np.flatnonzero(where(spelling.fits(text.spelled, spelling.QUOTED)))
+    if len(places):
+        found = f"has {len(places)} ids in quotes ({shown(text.distinct[places[0]].as_py())}, first in row "
+        cleaning.note("id_spelling", f"{found}{text.first_row(places[0])}), which are taken for a part of them", name)
+
+
+def _tell_case(cleaning: Cleaning, name: str, text: _Text) -> None:
+    """Where more ids than chance makes differ from others by capital letters alone."""
+    lower = pc.utf8_lower(text.spelled)
+    if lower.equals(text.spelled):
+        return
+    ids = pc.unique(text.spelled).drop_null()
+    lower = pc.utf8_lower(ids)
+    n_others = len(ids) - len(pc.unique(lower))
+    if n_others <= _FEW * len(ids):
+        return
+    counts = pc.value_counts(lower)
+    first = counts.field("values").filter(pc.greater(counts.field("counts"), 1))[0]
+    example = " and ".join(shown(one) for one in ids.filter(pc.equal(lower, first))[:2].to_pylist())
+    found = f"has {n_others} ids that differ from another one by capital letters alone ({example}); they stay"
+    cleaning.note("id_spelling", f"{found} different ids: write each in one way, if it is one", name)
 
 
 def _tell_floats(cleaning: Cleaning, name: str, text: _Text, whole: pa.Array) -> None:

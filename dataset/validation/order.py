@@ -23,6 +23,9 @@ _TAKEN = (
 )
 
 
+_DAY_1990, _DAY_2100 = 32_874, 73_051  # as spreadsheets count them
+
+
 def read_order(cleaning: Cleaning, order: str | None, on_null: Action) -> None:
     """Add a column `columns.ORDER`, the place of each row, where the order is given, or times only count.
 
@@ -92,7 +95,10 @@ def _why_no_clock(cleaning: Cleaning) -> str | None:
     if time.max() < DAY_S:
         if (time == time[0]).all():
             return f"{time[0]}{_EVERY_ROW}"
-        return f"times that all lie within one day of 1970 ({time.min()} to {time.max()}: are they days, or years?)"
+        asked = "are they days, or years?"
+        if time.min() >= _DAY_1990 and time.max() < _DAY_2100:
+            asked = "are they days of a spreadsheet? Those count from 1899-12-30: to_datetime(unit='D', origin=...)"
+        return f"times that all lie within one day of 1970 ({time.min()} to {time.max()}: {asked})"
     if _is_counting(time - np.flatnonzero(cleaning.kept)):
         return "the place of each row in the table"
     if columns.USER_ID in cleaning.columns and time.max() <= len(time):

@@ -12,6 +12,8 @@ INTEGER = r"^(0|-?[1-9]\d{0,18})$"  # printed as a number, it is the same text
 # As pandas writes integers with gaps. Up to 15 digits: a float holds them all.
 WHOLE_FLOAT = r"^-?\d{1,15}\.0*$"
 _NUMBER = r"^[-+]?\d[\d_]{0,17}(\.0*)?([eE]\+?\d{1,2})?$"
+SCIENTIFIC = r"^-?\d(\.\d+)?[eE]\+\d{2,3}$"
+QUOTED = r"""^=?(".*"|'.*')$"""
 # Whitespace of any kind, and what shows nothing at all: zero-width signs, marks of direction, the byte order mark.
 _BLANKS = (
     *(

@@ -26,6 +26,10 @@ def read_times(cleaning: Cleaning, policy: Policy) -> None:
     name = columns.TIMESTAMP_S
     if not cleaning.read_optional(name, coercion.as_seconds, null_words=policy.null_words):
         return
+    if len(cleaning.table) and cleaning.columns[name].null_count == len(cleaning.table):
+        del cleaning.columns[name]
+        cleaning.note("no_times", "has no value in any row; left out, and there are no times", name)
+        return
     if not pa.types.is_temporal(coercion.decoded(cleaning.table[name]).type):
         _read_unit(cleaning)
     seconds = cleaning.columns[name]

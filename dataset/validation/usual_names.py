@@ -2,7 +2,7 @@
 
 import difflib
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from belfry.dataset import columns
 
@@ -66,21 +66,26 @@ def is_usual(name: str) -> bool:
     return name in columns.OF_INTERACTIONS or any(folded(name) in usual for usual in USUAL_NAMES.values())
 
 
-def remedy(wanted: str, names: list[str], table: str = "interactions") -> str:
-    """What to do where the column `wanted` is missing.
+def remedy(missing: Sequence[str], names: list[str], table: str = "interactions") -> str:
+    """What to do where the columns `missing` are.
 
-    A whole `--columns` where it is there by a usual name, with the other columns of which that is so.
+    A whole `--columns` where they are there by usual names, with the other columns of which that is so.
     """
-    name = usual_name(wanted, names, table)
-    if name is None:
-        return f"add it, or say which one holds it: --columns {wanted}=NAME"
-    pairs = {wanted: name}
+    pairs: dict[str, str] = {}
+    for wanted in missing:
+        name = usual_name(wanted, [one for one in names if one not in pairs.values()], table)
+        if name is None:
+            option = ",".join(f"{one}={pairs.get(one, 'NAME')}" for one in missing)
+            them, one_holds = ("it", "one holds it") if len(missing) == 1 else ("them", "ones hold them")
+            return f"add {them}, or say which {one_holds}: --columns {shlex.quote(option)}"
+        pairs[wanted] = name
+    renames = " and ".join(f"{name!r} to {wanted!r}" for wanted, name in pairs.items())
     of_table = columns.OF_INTERACTIONS if table not in _ID_OF else (_ID_OF[table],)
     for other in of_table:
         if other not in names and other not in pairs:
             found = usual_name(other, [one for one in names if one not in pairs.values()], table)
             if found is not None:
                 pairs[other] = found
-    ordered = [f"{one}={pairs[one]}" for one in (*columns.OF_INTERACTIONS, wanted) if one in pairs]
+    ordered = [f"{one}={pairs[one]}" for one in (*columns.OF_INTERACTIONS, *missing) if one in pairs]
     option = shlex.quote(",".join(dict.fromkeys(ordered)))
-    return f"rename {name!r} to {wanted!r}, or pass --columns {option}"
+    return f"rename {renames}, or pass --columns {option}"

@@ -29,7 +29,7 @@ def read_users(path: Path, recommender: Recommender, reading: Reading = AS_IT_IS
     count = table.column_names.count(columns.USER_ID)
     if count != 1:
         there = ", ".join(map(repr, table.column_names[:12]))
-        way_out = "keep one" if count else remedy(columns.USER_ID, table.column_names, "users")
+        way_out = "keep one" if count else remedy([columns.USER_ID], table.column_names, "users")
         raise TableError(
             f"{path}: has {count} columns {columns.USER_ID!r}, one is needed; there are {there}: {way_out}"
         )

@@ -8,6 +8,7 @@ from belfry.dataset import columns
 from belfry.dataset.errors import TableError
 from belfry.dataset.event_weights import EventWeights, part_events
 from belfry.dataset.validation.check import check_later
+from belfry.dataset.validation.cleaning import Cleaning
 from belfry.dataset.validation.id_matches import numbers_among
 from belfry.dataset.validation.ids import ids_like
 from belfry.dataset.validation.policy import DEFAULT_POLICY, Policy
@@ -36,14 +37,17 @@ def later_watches(
         TableError: a column is missing or cannot be read, its ids are of another type, or no row is a watch.
     """
     vocabularies = {columns.USER_ID: users, columns.ITEM_ID: items}
-    for name in vocabularies:
-        if test.column_names.count(name) != 1:
-            there = ", ".join(map(repr, test.column_names))
-            raise TableError(f"test: column {name!r} is needed once; there are {there}")
+    cleaning = Cleaning("test", test, [], can_set=False)
+    cleaning.require(*vocabularies)
+    cleaning.raise_errors()
+    if not len(test):
+        raise TableError("test: has no rows; pass what users did after the training data")
     test, notes = ids_like(test, vocabularies, policy.of_ids_and_ratings, label="test")
     for note in notes:
         log.warning("note: %s", note)
     for name, vocabulary in vocabularies.items():
+        if test[name].null_count == len(test):
+            raise TableError(f"test: column {name!r} has no id in any row; fill it")
         found, known = test.schema.field(name).type, vocabulary.ids.type
         if found != known:
             in_numbers = numbers_among(test[name], vocabulary.ids) if known == pa.int64() else ""

@@ -18,6 +18,7 @@ from belfry.pipeline.runs.reader import open_run
 
 ROOT = Path(__file__).parents[2]
 LIMIT_S = 5.0
+OVER_S = 0.2
 STOPPED = "belfry: stopped; nothing is half published and what was published before stays; run it again to go on\n"
 TRAIN = ["--quiet", "--set", "retrieval.epochs=2", "--set", "folds=2"]
 LIGHT = ["--quiet", "--set", "retrieval.kind=pure_svd", "--set", "ranker=none", "--set", "sources=[]"]
@@ -93,6 +94,8 @@ def interrupt_often(n: int, arguments: list[object], longest_s: float, check: Ca
         check()
         if (job.returncode, errors) == (128 + number, STOPPED) and took_s < LIMIT_S:
             n_stopped += 1
+        elif (job.returncode, errors) == (0, "") and took_s < OVER_S:
+            continue  # its work was done: the system was taking the process down
         else:
             failures.append((number.name, job.returncode, f"{took_s:.1f} s", errors))
     assert (n_stopped, failures) == (n, [])

@@ -123,11 +123,12 @@ def _refuse_uneven(label: str, quoting: Quoting, dialect: Dialect, delimiter: st
     place, n_cells = uneven
     row = content[place : place + 200].decode("utf-8", "replace").splitlines()[0]
     sign = name_of(dialect.delimiter)
-    remedy = (
-        f'enclose a cell that holds {sign} in quotes, with "" for a quote inside'
-        if n_cells > n_columns
-        else f"write {sign} for each cell that is empty too"
-    )
+    if n_cells == n_columns + 1 and row.endswith(dialect.delimiter):
+        remedy = f"it ends with {sign} and the header does not; end both alike"
+    elif n_cells > n_columns:
+        remedy = f'enclose a cell that holds {sign} in quotes, with "" for a quote inside'
+    else:
+        remedy = f"write {sign} for each cell that is empty too"
     raise TableError(
         f"{label}: line {line_of(content, place)} has {n_cells} cells parted by "
         f"{sign}, and the header names {n_columns} columns: {shown(row)}; {remedy}"

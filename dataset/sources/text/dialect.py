@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from belfry.dataset import columns
 from belfry.dataset.errors import TableError
 from belfry.dataset.sources.reading import Reading, shown
+from belfry.dataset.validation.spelling import BLANKS
 from belfry.dataset.validation.usual_names import is_usual
 
 DELIMITERS = (",", "\t", ";", "|", "::")
@@ -16,6 +17,10 @@ _MAX_LINES = 200
 _SEP = re.compile(rb'"?sep=([^\r\n"]{1,2})"?[ ,;\t]*(\r\n|\n|\r)', re.IGNORECASE)
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 _NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?")
+_SIGNS = re.compile("::|[,;|\t]")
+_RULE = re.compile(r"[|+ ]*:?-{3,}:?[-|+: ]*")
+_IN_SINGLE_QUOTES = re.compile("'[^']*'")
+_MAX_ABOVE = 20  # lines that are looked at
 _BLOCK = re.compile(r"\d+:")
 
 
@@ -50,13 +55,14 @@ def sniff(label: str, content: bytes, reading: Reading) -> Dialect:
             delimiter = reading.delimiter
         else:
             notes.append(f"no {shown(reading.delimiter)} in its first line; its own delimiter is read")
+    _refuse_decorated(label, lines, known, line)
     if delimiter is None:
         delimiter = _delimiter(lines, known)
     if delimiter is None:
         _refuse_what_is_no_table(label, lines, known, line)
         delimiter = ","
     header, end = _first_record(content, start, delimiter)
-    names = [name.strip() for name in header]
+    names = [name.strip(BLANKS) for name in header]
     stripped = [name for name, raw in zip(names, header, strict=True) if name != raw]
     if stripped:
         notes.append(f"names of columns are read without their outer blanks: {', '.join(map(shown, stripped[:5]))}")
@@ -127,6 +133,26 @@ def _delimiter(lines: Sequence[str], known: set[str]) -> str | None:
         if best is None or (n_known, even, len(header)) > best[0]:
             best = (n_known, even, len(header)), delimiter
     return best[1] if best else None
+
+
+def _refuse_decorated(label: str, lines: Sequence[str], known: set[str], first_line: int) -> None:
+    """Raise where something stands above the names, a rule below them, or each cell in single quotes.
+
+    Raises:
+        TableError: it is so.
+    """
+    cells = [[cell.strip() for cell in _SIGNS.split(line)] for line in lines[:_MAX_ABOVE]]
+    n_known = [sum(cell.strip("\"'") in known or is_usual(cell) for cell in row) for row in cells]
+    names = next((place for place, count in enumerate(n_known) if count > 1), 0)
+    if names and not n_known[0]:
+        raise TableError(f"{label}: line {first_line + names} names the columns; remove what stands above it")
+    if len(lines) > 1 and _RULE.fullmatch(lines[1]):
+        raise TableError(f"{label}: line {first_line + 1} is a line drawn below the names; remove it")
+    rows = [row for row in cells[1:] if row != [""]]
+    if rows and all(_IN_SINGLE_QUOTES.fullmatch(cell) for row in rows for cell in row):
+        raise TableError(
+            f"{label}: its cells are enclosed in single quotes, such as {shown(rows[0][0])}; use double ones, or none"
+        )
 
 
 def _refuse_what_is_no_table(label: str, lines: Sequence[str], known: set[str], first_line: int) -> None:

@@ -26,6 +26,8 @@ def as_utf8(label: str, content: bytes, encoding: str | None) -> tuple[bytes, tu
     place = content.find(b"\0")
     if place >= 0:
         head = content[:_HEAD]
+        if not head.strip(b"\0"):
+            raise TableError(f"{label}: holds nothing but bytes 0, as a download that broke off; fetch it again")
         for encoding, zeros in (("utf-16-le", head[1::2]), ("utf-16-be", head[::2])):
             if zeros.count(0) > len(head) // 4:
                 raise TableError(f"{label}: looks like UTF-16 without its mark; pass --encoding {encoding}")

@@ -61,4 +61,6 @@ def read_json_lines(label: str, content: bytes, reading: Reading) -> RawTable:
             raise TableError(
                 f"{label}: cannot be read as JSON lines: {reason}; give each column one type, and {_REMEDY}"
             ) from error
+    if len(table) == 1 and any(pa.types.is_nested(column.type) for column in table.columns):
+        raise TableError(f"{label}: is one object, and a table has one for each row; {_REMEDY}")
     return RawTable(table, notes).renamed(reading, label)

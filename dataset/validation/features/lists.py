@@ -2,6 +2,7 @@
 
 import ast
 import json
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -13,9 +14,11 @@ from belfry.dataset.errors import TableError
 from belfry.dataset.validation import coercion
 
 DELIMITERS = ("|", ";", ",")
-LITERAL = r"^\s*[\[(].*[\])]\s*$"  # a list as JSON or Python writes it
+LITERAL = r"^\s*([\[(].*[\])]|\{.*\})\s*$"  # a list as JSON, Python, NumPy or PostgreSQL writes it
 
+_MOST = 0.5  # of the texts; where fewer are literals, none is
 _SHOWN = 60  # signs of a cell in a message
+_BETWEEN_QUOTES = re.compile(r"([\"'])\s+([\"'])")  # NumPy parts values by blanks, which Python joins
 _LOOKED_AT = 10_000  # texts, to see whether they are lists
 _MOST_NESTED = 100  # brackets in a cell: more are no list of values, and would cost much to read
 
@@ -34,7 +37,7 @@ def as_list(column: pa.ChunkedArray, delimiter: str | None) -> pa.ChunkedArray:
         return coercion.as_feature(column) if pa.types.is_null(column.type) else of_values(column)
     text = column.cast(pa.string())
     distinct = pc.unique(text).drop_null()
-    if delimiter is None and len(distinct) and _share(pc.match_substring_regex(distinct, LITERAL)) == 1:
+    if delimiter is None and _share(pc.match_substring_regex(distinct, LITERAL)) >= _MOST:
         lists = _parsed(distinct)
     else:
         lists = _split(distinct, delimiter or delimiter_of(distinct) or DELIMITERS[0])
@@ -91,15 +94,21 @@ def _parsed(distinct: pa.Array) -> pa.Array:
 
 def _values_of(text: str) -> list[str] | None:
     """The values of one list; None where it is none. Of an object with a name, as some dumps have it, the name."""
+    if not text.strip():
+        return []
     if sum(map(text.count, "[({")) > _MOST_NESTED:
         return None
     try:
         read: Any = json.loads(text)
     except (ValueError, RecursionError):
         try:
-            read = ast.literal_eval(text.strip())
+            read = ast.literal_eval(_BETWEEN_QUOTES.sub(r"\1, \2", text.strip()))
         except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError):
-            return None
+            if not text.strip().startswith("{"):
+                return None
+            read = [value.strip().strip('"') for value in text.strip(" {}").split(",")]
+    if isinstance(read, set):
+        read = sorted(read, key=str)
     if not isinstance(read, Iterable) or isinstance(read, str | dict):
         read = [read]  # ('a') is a string to Python
     values = [value.get("name") if isinstance(value, dict) else value for value in read]
@@ -113,7 +122,7 @@ def looks_like_list(distinct: pa.Array) -> bool:
     distinct = distinct[:_LOOKED_AT]
     if len(distinct) < 2:
         return False
-    if _share(pc.match_substring_regex(distinct, r"^\s*\[.*\]\s*$")) > 0.9:
+    if _share(pc.match_substring_regex(distinct, r"^\s*(\[.*\]|\{.*\})\s*$")) > 0.9:
         return True
     sign = delimiter_of(distinct)
     if sign is None:

@@ -11,9 +11,10 @@ import pyarrow.compute as pc
 from belfry.dataset import columns
 from belfry.dataset.features import MIN_COUNT
 from belfry.dataset.validation.cleaning import Cleaning, nearest
-from belfry.dataset.validation.coercion import NUMBER_LITERAL
 from belfry.dataset.validation.features.lists import looks_like_list
 from belfry.dataset.validation.features.rules import SETTING_OF, Kind
+from belfry.dataset.validation.number_text import NUMBER_LITERAL, with_points
+from belfry.dataset.validation.policy import NULL_WORDS
 
 MIN_ROWS = 10  # fewer whole numbers may rise by one by chance
 
@@ -26,6 +27,7 @@ _CODES = frozenset(
 )  # how names of columns of codes end
 _EMPTY = "no row has a value there"
 _CONSTANT = "every row that has a value has the same"
+_DRESSED = r"^\s*[$€£¥]\s*[-+]?\d[\d.,]*\s*$|^\s*[-+]?\d[\d.,]*\s*[$€£¥%]\s*$|^\s*[-+]?\d{1,3}(,\d{3})+(\.\d*)?\s*$"
 _LEADING_ZERO = r"^\s*[-+]?0\d"
 _TITLES = (
     *("name", "movie_title", "item_name", "item_title", "product_name", "product_title", "prod_name"),
@@ -45,11 +47,15 @@ def note_noise_and_kinds(cleaning: Cleaning, id_column: str, kinds: Mapping[str,
         values, is_named = _kept(cleaning, name), name in kinds
         if pa.types.is_string(values.type):
             counts = pc.value_counts(values.drop_null())
-            if not is_named and looks_like_list(distinct := counts.field("values")):
+            distinct = counts.field("values")
+            if not is_named and _are_numbers(distinct) and not _is_code(name):
+                numbers.append(name)
+            elif not is_named and (example := _dressed_number(distinct)):
+                found = f"holds numbers with other signs, such as {_cut(example)}, and is read as a category"
+                cleaning.note("numbers_as_text", f"{found}; write plain numbers, if they are quantities", name)
+            elif not is_named and looks_like_list(distinct):
                 n_rare = int(pc.sum(pc.less(counts.field("counts"), MIN_COUNT)).as_py())
                 _note_list(cleaning, name, distinct, n_rare)
-            elif not is_named and _are_numbers(distinct) and not _is_code(name):
-                numbers.append(name)
             reason = _why_no_category(counts, n_valid=len(values) - values.null_count)
         elif not is_named and _counts_rows(values):
             del cleaning.columns[name]
@@ -140,10 +146,18 @@ def _is_code(name: str) -> bool:
 
 
 def _are_numbers(distinct: pa.Array) -> bool:
+    distinct = with_points(distinct.filter(pc.invert(pc.is_in(distinct, value_set=pa.array(NULL_WORDS)))))
     if len(distinct) < 2 or not pc.match_substring_regex(distinct[:1], NUMBER_LITERAL)[0].as_py():
         return False
     is_number = pc.match_substring_regex(distinct, NUMBER_LITERAL)
     return bool(pc.all(is_number).as_py()) and not pc.any(pc.match_substring_regex(distinct, _LEADING_ZERO)).as_py()
+
+
+def _dressed_number(distinct: pa.Array) -> str | None:
+    """The first text, where all are numbers with thousands apart, a currency or a percent sign."""
+    if len(distinct) < 2 or not pc.all(pc.match_substring_regex(distinct, _DRESSED)).as_py():
+        return None
+    return str(distinct[0].as_py())
 
 
 def _setting(kind: Kind, names: Collection[str]) -> str:

@@ -15,6 +15,7 @@ from belfry.dataset.validation.cleaning import Cleaning, Finding, nearest
 from belfry.dataset.validation.features.lists import as_list, of_values
 from belfry.dataset.validation.features.noise import note_likely_title, note_noise_and_kinds
 from belfry.dataset.validation.features.rules import SETTING_OF, FeatureRules, Kind
+from belfry.dataset.validation.number_text import with_points
 
 _MAX_WHOLE = 2.0**53  # above, a float64 does not know whole numbers apart
 
@@ -25,6 +26,7 @@ def read_features(
     rules: FeatureRules,
     text_columns: Iterable[str],
     on_refusal: Literal["error", "drop"],
+    null_words: tuple[str, ...] = (),
 ) -> None:
     """Take the columns beside the ids over; what tells no rows apart is left out, and what may be meant is noted.
 
@@ -32,6 +34,7 @@ def read_features(
         cleaning: the ids have been read, so that rows that go are known.
         text_columns: those that the source of the table names, beside those of `rules`.
         on_refusal: what becomes of a column of a type without a rule, where it is not named.
+        null_words: that stand for a missing value in text which is named as numbers.
     """
     kinds: dict[str, Kind] = {**dict.fromkeys(text_columns, "text"), **rules.kinds}
     for name, count in Counter(cleaning.table.column_names).items():
@@ -40,7 +43,8 @@ def read_features(
         if cleaning.name == "items" and name == columns.TITLE:
             _read_named(cleaning, name, as_spelled)
         elif name in kinds:
-            _read_named(cleaning, name, _rule_of(kinds[name], rules.delimiters.get(name)))
+            words = null_words if kinds[name] == "number" else ()
+            _read_named(cleaning, name, _rule_of(kinds[name], rules.delimiters.get(name)), words)
         else:
             cleaning.read(name, _as_type_says, on_refusal)
     note_noise_and_kinds(cleaning, id_column, kinds)
@@ -108,7 +112,7 @@ def _as_number(column: pa.ChunkedArray) -> pa.ChunkedArray:
     column = coercion.decoded(column)
     if coercion.is_text(column.type):
         coercion.as_numbers(column)  # refuses what is no number, with its row
-        text = pc.replace_substring_regex(pc.utf8_trim_whitespace(column.cast(pa.string())), r"^\+", "")
+        text = pc.replace_substring_regex(pc.utf8_trim_whitespace(with_points(column.cast(pa.string()))), r"^\+", "")
         return pc.if_else(pc.equal(text, ""), pa.scalar(None, pa.string()), text).cast(pa.float64())
     if pa.types.is_boolean(column.type):
         return column.cast(pa.int64())
@@ -124,9 +128,14 @@ def _rule_of(kind: Kind, delimiter: str | None) -> Callable[[pa.ChunkedArray], p
     return _as_number if kind == "number" else as_spelled
 
 
-def _read_named(cleaning: Cleaning, name: str, rule: Callable[[pa.ChunkedArray], pa.ChunkedArray]) -> None:
+def _read_named(
+    cleaning: Cleaning,
+    name: str,
+    rule: Callable[[pa.ChunkedArray], pa.ChunkedArray],
+    null_words: tuple[str, ...] = (),
+) -> None:
     """As `Cleaning.read`, of a column whose kind is known: no note says what it has become."""
     try:
-        cleaning.columns[name] = rule(cleaning.table[name])
+        cleaning.columns[name] = rule(cleaning.without_words(name, null_words))
     except (TableError, pa.ArrowException) as error:
         cleaning.note("unusable_column", str(error), name, action="error")

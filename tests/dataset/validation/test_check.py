@@ -138,7 +138,7 @@ def test_column_twice_is_refused() -> None:
         ),
         (pa.array([True, True, False, False]), "is bool; ids are integers or strings"),
         (pa.array([1, 2, 3, 4], pa.timestamp("s")), r"is timestamp[s]; ids are integers or strings"),
-        (pa.array([Decimal(1)] * 4), "is decimal128(1, 0); ids are integers or strings"),
+        (pa.array([Decimal("1.5")] * 4), "is decimal128(2, 1) and does not fit int64; ids are integers or strings"),
         (pa.array([b"1", b"1", b"2", b"2"]), "is binary; ids are integers or strings"),
         (pa.array([1, 1, 2**63, 2], pa.uint64()), "is uint64 and does not fit int64; pass the ids as strings"),
         (pa.array(["1", "1", "", None]), "has 2 null or empty ids (first in row 2)"),
@@ -186,9 +186,39 @@ def test_text_ratings_are_read_only_if_all_parse() -> None:
     assert cleaned.interactions["rating"].to_pylist() == [5.0, 3.5, None, 1.0]
     assert report.lines() == ["note: interactions: column 'rating' is string; read as float"]
     assert (
-        "column 'rating' is text in which 2 values are no numbers (first in row 1: 'good'); mend them or leave them "
+        "column 'rating' is text in which 1 values are no numbers (first in row 1: 'good'); mend them or leave them "
         "empty" in refusal(interactions(rating=["5", "good", "4,5", ""]))
     )
+    assert "4 values are no numbers (first in row 0: '3/5'); write numbers, such as 3.5" in refusal(
+        interactions(rating=["3/5"] * 4)
+    )
+
+
+def test_decimal_commas_are_read_with_a_note() -> None:
+    cleaned, report = check(Tables(interactions(rating=["4,5", "-3", "0,25", None])))
+
+    assert cleaned.interactions["rating"].to_pylist() == [4.5, -3.0, 0.25, None]
+    assert "note: interactions: column 'rating' has decimal commas, such as '4,5'; read as points" in report.lines()
+    for unclear in (["1,234", "1", "2", "3"], ["4,5", "3.5", "1", "2"]):
+        assert "are no numbers" in refusal(interactions(rating=unclear))
+
+
+def test_whole_decimals_are_ids() -> None:
+    ids = pa.array([Decimal("1.00"), Decimal("1.00"), Decimal("2.00"), Decimal("3.00")])
+
+    cleaned, report = check(Tables(interactions(user_id=ids)))
+
+    assert cleaned.interactions["user_id"].to_pylist() == [1, 1, 2, 3]
+    assert report.lines() == ["note: interactions: column 'user_id' is decimal128(3, 2); read as int64"]
+
+
+def test_times_without_any_value_are_none() -> None:
+    cleaned, report = check(Tables(interactions(timestamp_s=pa.array([None] * 4, pa.int64()))))
+
+    assert "timestamp_s" not in cleaned.interactions.column_names
+    assert report.lines() == [
+        "note: interactions: column 'timestamp_s' has no value in any row; left out, and there are no times"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -307,7 +337,7 @@ def test_very_unlike_weights_stay() -> None:
             "column 'user_id' names one user in all 4 rows; there is nothing to learn from one user",
         ),
         ({"item_id": ["a"] * 4}, "column 'item_id' names one item in all 4 rows; there is nothing to learn from one"),
-        ({"event": [1, 2, 3, 4]}, "column 'event' is int64; strings are wanted here"),
+        ({"event": [1.5, 2, 3, 4]}, "column 'event' is double; names of events are wanted here"),
         ({"rating": [True] * 4}, "column 'rating' is bool; numbers are wanted here"),
     ],
 )
@@ -318,7 +348,7 @@ def test_refused_in_words(changed: dict[str, object], message: str) -> None:
 def test_empty_tables_are_refused() -> None:
     assert "interactions: has no rows" in refusal(interactions().slice(0, 0))
     assert "items: has no rows" in refusal(interactions(), items=pa.table({"item_id": pa.array([], pa.string())}))
-    table = interactions(timestamp_s=pa.array([None] * 4, pa.int64()))
+    table = interactions(timestamp_s=[-1] * 4)
     assert "has no row left after dropping" in refusal(table, Policy(bad_time="drop"))
 
 
@@ -405,8 +435,9 @@ def test_later_events_in_types_of_our_own() -> None:
     assert later.column_names == table.column_names
     assert later["weight"].to_pylist() == [2.0]
     assert later["event"].type == pa.string()
-    with pytest.raises(TableError, match="test: column 'event' is int64; strings are wanted here"):
-        check_later(pa.table({"event": [1]}))
+    assert check_later(pa.table({"event": [1]}))["event"].to_pylist() == ["1"]
+    with pytest.raises(TableError, match="test: column 'event' is double; names of events are wanted here"):
+        check_later(pa.table({"event": [1.5]}))
     with pytest.raises(TableError, match="test: column 'weight' has 1 negative weights"):
         check_later(pa.table({"weight": [-1.0]}))
 

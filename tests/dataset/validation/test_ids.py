@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from belfry.dataset.errors import TableError
 from belfry.dataset.sources.tabular import read_tables
 from belfry.dataset.tables import Tables
-from belfry.dataset.validation.check import check
+from belfry.dataset.validation.check import check, examine
 from belfry.dataset.validation.ids import ids_like
 from belfry.dataset.validation.policy import DEFAULT_POLICY, NULL_WORDS, Policy
 from belfry.dataset.vocabulary import Vocabulary
@@ -307,3 +307,24 @@ def test_random_ids_in_random_spellings(
         {id_ for id_, meaning in zip(written, meant, strict=True) if id_ != meaning and meaning in found.values()}
     )
     assert n_mended == 0 or any("ids with blanks around them" in line for line in report.lines())
+
+
+def test_ids_that_another_program_has_cut_are_refused() -> None:
+    table = pa.table({"user_id": ["1.15E+18", "1.16E+18", "7"], "item_id": [1, 2, 3]})
+
+    _, report = examine(Tables(table))
+    assert "has 2 ids in scientific notation ('1.15E+18', first in row 0)" in str(report.errors[0])
+    assert str(report.errors[0]).endswith("write them with all their digits, or --set data.id_spelling=keep")
+    _, report = examine(Tables(table), Policy(id_spelling="keep"))
+    assert not report.errors
+
+
+def test_ids_that_differ_by_case_or_hold_quotes_are_noted() -> None:
+    table = pa.table({"user_id": ["u1", "U1", "u2"], "item_id": ["'7'", '="8"', "9"]})
+
+    checked, report = examine(Tables(table))
+
+    assert checked.interactions["user_id"].to_pylist() == ["u1", "U1", "u2"]
+    said = "\n".join(report.lines())
+    assert "has 1 ids that differ from another one by capital letters alone ('u1' and 'U1')" in said
+    assert "has 2 ids in quotes (\"'7'\", first in row 0)" in said

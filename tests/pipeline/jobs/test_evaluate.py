@@ -141,13 +141,16 @@ class TestRun:
             evaluate_run(recommender, events([(999, "a")]), seed=0)
         with pytest.raises(InputError, match=r"no user can be judged \(no test row of an item .* before: 1 users;"):
             evaluate_run(recommender, events([(1, "zz")]), seed=0)
-        with pytest.raises(InputError, match="no user can be judged"):
+        with pytest.raises(InputError, match="test: has no rows; pass what users did after the training data"):
             evaluate_run(recommender, events([(1, "a")]).slice(1), seed=0)
 
     @pytest.mark.parametrize(
         ("test", "match"),
         [
-            (pa.table({"user": [1], "item_id": ["a"]}), "column 'user_id' is needed once; there are 'user', 'item_id'"),
+            (
+                pa.table({"user": [1], "item_id": ["a"]}),
+                "column 'user_id' is missing; there are 'user', 'item_id': rename 'user' to 'user_id', or pass",
+            ),
             (
                 pa.table({"user_id": ["1"], "item_id": ["a"]}),
                 "column 'user_id' is string, the ids learned from are int64",
@@ -167,8 +170,8 @@ class TestRun:
         assert means(evaluate_run(recommender, shown, seed=0)) == means(evaluate_run(recommender, watch, seed=0))
         with pytest.raises(TableError, match="test: none of 2 rows is a watch"):
             evaluate_run(recommender, shown.slice(1), seed=0)
-        with pytest.raises(TableError, match="test: column 'event' is int64; strings are wanted here"):
-            evaluate_run(recommender, watch.append_column("event", pa.array([1])), seed=0)
+        with pytest.raises(TableError, match="test: column 'event' is double; names of events are wanted here"):
+            evaluate_run(recommender, watch.append_column("event", pa.array([1.5])), seed=0)
 
     def test_csv_ids_become_text_where_the_run_has_text(self, tmp_path):
         recommender = SmallRecommender(text_ids=True)
