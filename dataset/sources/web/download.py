@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO
 
 from belfry.dataset.errors import DownloadError, InputError
-from belfry.dataset.sources.slow_answers import Patience, TooSlowError
+from belfry.dataset.sources.web.slow_answers import Patience, TooSlowError
 
 # Checksums as GroupLens publishes them. The "latest" sets change there: theirs is fetched beside the file.
 MD5_BY_NAME: dict[str, str | None] = {

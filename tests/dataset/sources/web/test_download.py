@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from belfry.dataset.errors import DownloadError, InputError
-from belfry.dataset.sources import download
-from belfry.dataset.sources.download import Publisher, find
-from belfry.dataset.sources.slow_answers import Patience
+from belfry.dataset.sources.web import download
+from belfry.dataset.sources.web.download import Publisher, find
+from belfry.dataset.sources.web.slow_answers import Patience
 
 ZIP = b"PK the file " * 5000
 MD5 = hashlib.md5(ZIP, usedforsecurity=False).hexdigest()
