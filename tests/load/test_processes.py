@@ -60,7 +60,7 @@ import os, signal, sys, threading
 import belfry
 run, n_forks = sys.argv[1], int(sys.argv[2])
 recommender = belfry.Recommender.load(run)
-users = range(1, 50)
+users = recommender.users.ids.to_pylist()[:50]
 is_over = threading.Event()
 
 def answer():
