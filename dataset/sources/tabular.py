@@ -127,8 +127,14 @@ def _read_opened(label: str, path: Path | None, opened: Opened, reading: Reading
         read = read_csv if opened.kind == "csv" else read_json_lines
         raw = read(label, opened.content, reading)
     else:
-        read_binary = _read_parquet if opened.kind == "parquet" else _read_arrow
-        raw = RawTable(read_binary(path if opened.content is None else opened.content)).renamed(reading, label)
+        place = path if path is not None and opened.content is None else opened.content or b""
+        if opened.kind == "parquet":
+            from belfry.dataset.sources.parquet import read_parquet
+
+            table = read_parquet(label, place)
+        else:
+            table = _read_arrow(place)
+        raw = RawTable(table).renamed(reading, label)
     # Damaged files can carry offsets and text that only show when used, and then badly.
     raw.table.validate(full=True)
     table, notes = without_index(raw.table)
@@ -197,14 +203,7 @@ def _part_of_folder(path: Path, reading: Reading, as_text: set[str] | tuple[()])
         return _read_opened(str(path), path, opened, reading)
 
 
-def _read_parquet(source: Path | bytes | None) -> pa.Table:
-    import pyarrow.parquet as pq
-
-    # A folder on the way named `a=1` is no column of the file.
-    return pq.read_table(pa.BufferReader(source) if isinstance(source, bytes) else source, partitioning=None)
-
-
-def _read_arrow(source: Path | bytes | None) -> pa.Table:
+def _read_arrow(source: Path | bytes) -> pa.Table:
     with pa.BufferReader(source) if isinstance(source, bytes) else pa.OSFile(str(source)) as file:
         is_file = file.read(6) == b"ARROW1"
         file.seek(0)
