@@ -198,11 +198,11 @@ def test_row_12_a_slow_line_is_waited_for(cache: Path, server: Server) -> None:
     def slowly(handler: BaseHTTPRequestHandler) -> None:
         handler.wfile.write(b"HTTP/1.0 200 OK\r\n\r\n")
         for start in range(0, len(ZIP), 6_000):
-            time.sleep(0.05)
+            time.sleep(0.15)
             handler.wfile.write(ZIP[start : start + 6_000])
 
     server.answers["/ml-100k.zip"] = slowly
-    patience = Patience(seconds=0.2, bytes_per_s=20_000)
+    patience = Patience(seconds=1, bytes_per_s=6_000)
     assert find("ml-100k", publisher=replace(server.publisher, patience=patience)).read_bytes() == ZIP
 
 
