@@ -8,7 +8,7 @@ PIP := PYTHONWARNINGS="ignore:Editable installation" $(BIN)/python -m pip instal
 # A process for each core; the tests of a file stay together, for they share what they train.
 PYTEST := $(BIN)/pytest -n auto --dist loadfile
 
-.PHONY: install run test test-all benchmark-everywhere benchmark-features benchmark-ranking benchmark-ratings benchmark-retrieval benchmark-scale benchmark-speed benchmark-transfer benchmark-training clean
+.PHONY: install run test test-all reliability benchmark-everywhere benchmark-features benchmark-ranking benchmark-ratings benchmark-retrieval benchmark-scale benchmark-speed benchmark-transfer benchmark-training clean
 
 install: $(INSTALLED)
 
@@ -33,6 +33,9 @@ test: $(VENV)/.tested  ## lint, types and the plain tests; with BELFRY_DATA also
 
 test-all: $(VENV)/.tested  ## every test; needs BELFRY_DATA
 	$(PYTEST) -m ""
+
+reliability: $(VENV)/.tested  ## docs/results/reliability.md: every fault, attack and load, tried for real; an hour
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.reliability
 
 benchmark-everywhere: $(VENV)/.tested  ## docs/results/everywhere.md; fails where a plain rule is not beaten; needs BELFRY_DATA
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.everywhere --check

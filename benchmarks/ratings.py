@@ -20,8 +20,8 @@ from belfry.dataset.features import FeatureColumns
 from belfry.dataset.interactions import Interactions
 from belfry.dataset.prepare import Data, prepare
 from belfry.dataset.sources.archive import SafeZip
-from belfry.dataset.sources.download import find
 from belfry.dataset.sources.movielens import read_movielens
+from belfry.dataset.sources.web.download import find
 from belfry.dataset.split import Split, split_random
 from belfry.dataset.validation.check import check
 from belfry.evaluation.intervals import LEVEL

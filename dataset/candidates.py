@@ -1,11 +1,11 @@
 """Candidates: per-user scored lists, handed from stage to stage; `order_by`, the only sort."""
 
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
+from belfry.dataset.concurrency.cached import cached_property
 from belfry.dataset.interactions import Mask, Positions
 from belfry.dataset.vocabulary import ItemNums, UserNums
 

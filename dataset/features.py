@@ -5,7 +5,6 @@ import logging
 import re
 from collections.abc import Iterable, Set
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import TypeAlias, TypeVar
 
 import numpy as np
@@ -15,6 +14,7 @@ import pyarrow.compute as pc
 import scipy  # its parts load when they are used
 
 from belfry.dataset import columns
+from belfry.dataset.concurrency.cached import cached_property
 from belfry.dataset.interactions import Interactions, Mask
 from belfry.dataset.vocabulary import UNKNOWN, Numbers, Vocabulary
 

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Literal, TypeAlias
 
 import numpy as np
 
+from belfry.dataset.concurrency.cached import cached_property
 from belfry.dataset.errors import InputError
 from belfry.dataset.history import Repeats, kept_out
 from belfry.dataset.interactions import Interactions, SeenItems

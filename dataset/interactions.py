@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import ClassVar, TypeAlias
 
 import numpy as np
@@ -11,6 +10,7 @@ import pyarrow as pa
 import scipy  # its parts load when they are used
 
 from belfry.dataset import columns
+from belfry.dataset.concurrency.cached import cached_property
 from belfry.dataset.vocabulary import ItemNums, UserNums, Vocabulary
 
 Mask: TypeAlias = npt.NDArray[np.bool_]

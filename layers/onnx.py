@@ -1,12 +1,12 @@
 """ONNX graphs: exported networks, run without TensorFlow. The only module that imports ONNX Runtime."""
 
 import os
-import threading
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy.typing as npt
 
+from belfry.dataset.concurrency.forks import graphs
 from belfry.dataset.errors import ArtifactError
 from belfry.layers.saved.files import Array, ReadablePath
 from belfry.layers.saved.graph_check import check_graph
@@ -32,15 +32,6 @@ def _bound_memory() -> None:
 
 _bound_memory()
 
-# A process that forks while a thread makes a session would leave the allocator locked in the child, for ever.
-_making_session = threading.Lock()
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(
-        before=_making_session.acquire,
-        after_in_parent=_making_session.release,
-        after_in_child=_making_session.release,
-    )
-
 
 class Graph:
     """A session of one thread: the graphs are small, and callers bring threads and processes of their own."""
@@ -58,7 +49,7 @@ class Graph:
         options.log_severity_level = _ONLY_FATAL
         options.add_session_config_entry("session.use_env_allocators", "1")
         try:
-            with _making_session:
+            with graphs:  # a fork would leave the allocator locked in the child, for ever
                 self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # its own exceptions share no other base
             raise ArtifactError(f"{path}: ONNX Runtime cannot read it ({_first_line(error)}); train again") from error
@@ -78,7 +69,8 @@ class Graph:
         if missing := self.input_shapes.keys() - inputs.keys():
             raise ArtifactError(f"{self._name}: reads inputs that nothing fills ({sorted(missing)[:5]}); train again")
         try:
-            found: Array = self._session.run(None, {name: inputs[name] for name in self.input_shapes})[0]
+            with graphs:
+                found: Array = self._session.run(None, {name: inputs[name] for name in self.input_shapes})[0]
         except Exception as error:
             raise ArtifactError(f"{self._name}: cannot be run ({_first_line(error)}); train again") from error
         return found

@@ -11,6 +11,7 @@ from belfry.dataset.errors import InputError
 from belfry.dataset.event_weights import DEFAULT_EVENT_WEIGHTS, EventWeights
 from belfry.dataset.folds import Holdout
 from belfry.dataset.history import Repeats
+from belfry.dataset.sources.reading import MAX_SHOWN, cut, reason_of, shown
 from belfry.dataset.validation.cleaning import nearest
 from belfry.dataset.validation.policy import DEFAULT_POLICY, Policy
 from belfry.layers.config import Settings
@@ -35,7 +36,17 @@ from belfry.retrieval.popularity import PopularityConfig
 MAX_CANDIDATES = 1_000_000  # of a list; a mistyped number shall not end in an overflow
 
 EVENT_WEIGHTS = AliasChoices("event_weights", "relations")  # names of that setting
+
+# Far above what settings need; the parser's time grows with the square of some of them.
+MAX_TEXT = 20_000  # signs of a `--set`
+MAX_FILE = 100_000  # bytes of a preset
+MAX_DOTS = 1_000  # in a line of it
+MAX_PROBLEMS = 8  # that a message tells of
+MAX_DEPTH = 12  # tables and lists in one another
+
 _PRESETS = Path(__file__).parent / "presets"
+
+_TOO_DEEP = f"holds more than {MAX_DEPTH} tables or lists in one another, and no setting does; see docs/config.md"
 
 # What a holdout means for the components; a preset says nothing of it, `--set` may overrule it.
 _TARGETS = {"random": "any", "last": "next", "time": "next"}  # of retrieval models that have such a setting
@@ -191,8 +202,9 @@ def load_config(preset: str, *, holdout: Holdout, settings: Iterable[str] = ()) 
     tree = _read_preset(preset)
     for text in settings:
         key, equals, value = text.partition("=")
-        if not equals:
-            raise InputError(f"--set {text!r}: wanted key=value, e.g. retrieval.embedding_size=64")
+        if not equals or len(text) > MAX_TEXT:
+            too_long = f" of at most {MAX_TEXT:,} signs" if equals else ""
+            raise InputError(f"--set {shown(text)}: wanted key=value{too_long}, e.g. retrieval.embedding_size=64")
         _set(tree, key.strip(), _parse(value.strip()))
     _apply_holdout(tree, holdout)
     if tree.get("repeats", "exclude") != "exclude":
@@ -200,8 +212,10 @@ def load_config(preset: str, *, holdout: Holdout, settings: Iterable[str] = ()) 
     try:
         return PipelineConfig(**_with_nothing(tree))
     except ValidationError as error:
-        problems = "; ".join(_said(_key(problem["loc"]), problem["type"], problem["msg"]) for problem in error.errors())
-        raise InputError(f"config: {problems}; `docs/config.md` lists every key") from error
+        found = error.errors()
+        said = [_said(_key(one["loc"]), one["type"], one["msg"]) for one in found[:MAX_PROBLEMS]]
+        more = f"; and {len(found) - MAX_PROBLEMS:,} more" if len(found) > MAX_PROBLEMS else ""
+        raise InputError(f"config: {'; '.join(said)}{more}; `docs/config.md` lists every key") from error
 
 
 def _key(place: tuple[int | str, ...]) -> str:
@@ -211,13 +225,14 @@ def _key(place: tuple[int | str, ...]) -> str:
         for before, part in zip(("", *place), place, strict=False)
         if before not in ("retrieval", "model", "ranker")
     ]
-    return ".".join(map(str, parts))
+    key = ".".join(map(str, parts))
+    return key if key.isprintable() and len(key) <= MAX_SHOWN else shown(key)
 
 
 def _said(key: str, problem: str, message: str) -> str:
     """What is wrong with a key; `problem` and `message` are pydantic's, whose words for an unknown key say little."""
     if problem != "extra_forbidden":
-        return f"{key}: {message}"
+        return f"{key}: {cut(message)}"
     parts = [(prefix, type(part)) for _, prefix, part in _components() if type(part) is not SourceConfig]
     known = sorted({f"{prefix}{name}" for prefix, part in parts for name in part.model_fields})
     if key in known:
@@ -250,30 +265,44 @@ def _read_preset(preset: str) -> dict[str, Any]:
         return tomllib.loads((_PRESETS / f"{preset}.toml").read_text())
     path = Path(preset)
     if path.suffix != ".toml" or not path.is_file():
-        raise InputError(f"preset {preset!r}: known are {', '.join(preset_names())}, or the path of a .toml file")
+        raise InputError(f"preset {shown(preset)}: known are {', '.join(preset_names())}, or the path of a .toml file")
     try:
-        return tomllib.loads(path.read_text())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{preset}: not readable as TOML ({error})") from error
+        with path.open("rb") as file:
+            content = file.read(MAX_FILE + 1)
+        if len(content) > MAX_FILE:
+            raise InputError(f"{preset}: has more than {MAX_FILE:,} bytes, which no preset needs; check the path")
+        if any(line.count(b".") > MAX_DOTS for line in content.splitlines()):
+            raise InputError(f"{preset}: {_TOO_DEEP}")
+        return tomllib.loads(content.decode())
+    except OSError as error:
+        raise InputError(f"{preset}: cannot be read ({error.strerror})") from error
+    except ValueError as error:  # of TOML, of UTF-8, of numbers with thousands of digits
+        raise InputError(f"{preset}: not readable as TOML ({reason_of(error)})") from error
+    except RecursionError as error:
+        raise InputError(f"{preset}: {_TOO_DEEP}") from error
 
 
 def _set(tree: dict[str, Any], key: str, value: object) -> None:
     *parents, last = key.split(".")
+    if len(parents) > MAX_DEPTH:
+        raise InputError(f"--set {shown(key)}: {_TOO_DEEP}")
     for parent in parents:
         child = tree.setdefault(parent, {})
         if not isinstance(child, Mapping):
-            raise InputError(f"--set {key}: {parent!r} is a value and has no keys below it")
+            raise InputError(f"--set {shown(key)}: {shown(parent)} is a value and has no keys below it")
         tree[parent] = dict(child)
         tree = tree[parent]
     tree[last] = value
 
 
-def _with_nothing(tree: Any) -> Any:
+def _with_nothing(tree: Any, depth: int = 0) -> Any:
     """The tree with None for every "none": TOML has no word for no value."""
+    if depth > MAX_DEPTH:
+        raise InputError(f"config: {_TOO_DEEP}")
     if isinstance(tree, dict):
-        return {key: _with_nothing(value) for key, value in tree.items()}
+        return {key: _with_nothing(value, depth + 1) for key, value in tree.items()}
     if isinstance(tree, list):
-        return [_with_nothing(value) for value in tree]
+        return [_with_nothing(value, depth + 1) for value in tree]
     return None if tree == "none" else tree
 
 
@@ -281,8 +310,10 @@ def _parse(text: str) -> object:
     """A TOML value; text that is none is taken as a string."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except ValueError:  # of TOML, or of numbers with thousands of digits
         return text
+    except RecursionError as error:
+        raise InputError(f"--set {shown(text)}: {_TOO_DEEP}") from error
 
 
 def describe() -> str:

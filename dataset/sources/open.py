@@ -3,11 +3,12 @@
 from pathlib import Path
 
 from belfry.dataset.errors import InputError
-from belfry.dataset.sources import download, movielens, tabular
+from belfry.dataset.sources import movielens, tabular
 from belfry.dataset.sources.archive import SafeZip
 from belfry.dataset.sources.kinds import is_foreign
 from belfry.dataset.sources.layouts.find import find_layout
 from belfry.dataset.sources.reading import AS_IT_IS, Reading, explaining, way_to
+from belfry.dataset.sources.web import download
 from belfry.dataset.tables import Tables
 
 DEMO = "demo"

@@ -124,7 +124,12 @@ def way_to(path: str) -> str:
 
 def reason_of(error: BaseException) -> str:
     """The first line of what another library says of a foreign file, for a message: printable and cut."""
-    line = (str(error).splitlines() or [type(error).__name__])[0][:300]
+    return cut(str(error) or type(error).__name__)
+
+
+def cut(text: str) -> str:
+    """The first line of a text, for a message: printable and cut."""
+    line = (text.splitlines() or [""])[0][:300]
     return "".join(sign if sign.isprintable() else "?" for sign in line)
 
 

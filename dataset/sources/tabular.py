@@ -12,7 +12,7 @@ from belfry.dataset import columns
 from belfry.dataset.errors import InputError, TableError
 from belfry.dataset.sources.archive import SafeZip
 from belfry.dataset.sources.folders import differing_text, joined, partition_columns, table_files
-from belfry.dataset.sources.frames import from_pandas, with_range_index, without_index
+from belfry.dataset.sources.frames import from_pandas, without_index
 from belfry.dataset.sources.id_types import alike
 from belfry.dataset.sources.kinds import Opened, is_foreign, open_content, open_file
 from belfry.dataset.sources.reading import AS_IT_IS, RawTable, Reading, explaining, shown, way_to
@@ -127,8 +127,14 @@ def _read_opened(label: str, path: Path | None, opened: Opened, reading: Reading
         read = read_csv if opened.kind == "csv" else read_json_lines
         raw = read(label, opened.content, reading)
     else:
-        read_binary = _read_parquet if opened.kind == "parquet" else _read_arrow
-        raw = RawTable(read_binary(path if opened.content is None else opened.content)).renamed(reading, label)
+        place = path if path is not None and opened.content is None else opened.content or b""
+        if opened.kind == "parquet":
+            from belfry.dataset.sources.parquet import read_parquet
+
+            table = read_parquet(label, place)
+        else:
+            table = _read_arrow(place)
+        raw = RawTable(table).renamed(reading, label)
     # Damaged files can carry offsets and text that only show when used, and then badly.
     raw.table.validate(full=True)
     table, notes = without_index(raw.table)
@@ -197,15 +203,6 @@ def _part_of_folder(path: Path, reading: Reading, as_text: set[str] | tuple[()])
             table, notes = without_index(raw.table)
             return RawTable(table, (*raw.notes, *notes), raw.is_untyped)
         return _read_opened(str(path), path, opened, reading)
-
-
-def _read_parquet(source: Path | bytes | None) -> pa.Table:
-    import pyarrow.parquet as pq
-
-    # A folder on the way named `a=1` is no column of the file.
-    file = pa.BufferReader(source) if isinstance(source, bytes) else source
-    table = pq.read_table(file, partitioning=None, pre_buffer=False)  # which would hold the whole file beside the table
-    return with_range_index(table)
 
 
 def _read_arrow(source: Path | bytes | None) -> pa.Table:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from belfry.dataset.errors import ArtifactError
-from belfry.dataset.sources.download import cache_folder
+from belfry.dataset.sources.web.download import cache_folder
 from belfry.pipeline.runs.reader import current_run, default_artifacts
 from belfry.pipeline.runs.versions import ANSWERING, BELFRY, COMPARING, TRAINING, installed_version, other_distributions
 

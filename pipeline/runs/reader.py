@@ -2,9 +2,9 @@
 
 import os
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
+from belfry.dataset.concurrency.cached import cached_property
 from belfry.dataset.errors import ArtifactError
 from belfry.pipeline.runs.files import is_plain_file, list_files
 from belfry.pipeline.runs.manifest import MANIFEST, REMEDY, SAFE_NAME, Manifest, listed, read_manifest

@@ -7,10 +7,10 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO
 
+from belfry.dataset.concurrency.cached import cached_property
 from belfry.dataset.errors import ArtifactError
 from belfry.pipeline.runs.manifest import REMEDY, FileEntry, Manifest
 

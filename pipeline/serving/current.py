@@ -3,11 +3,11 @@
 from collections.abc import Iterable
 from pathlib import Path
 
+from belfry.dataset.concurrency.forks import lock_beside_forks
 from belfry.dataset.history import Repeats
 from belfry.dataset.vocabulary import Id
 from belfry.pipeline.runs.manifest import MANIFEST
 from belfry.pipeline.runs.reader import current_run, default_artifacts
-from belfry.pipeline.serving.forks import lock_beside_forks
 from belfry.pipeline.serving.recommender import PathLike, Recommender
 from belfry.pipeline.serving.results import Recommendation
 

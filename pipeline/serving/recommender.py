@@ -3,7 +3,6 @@
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Self, TypeAlias
 
@@ -11,6 +10,8 @@ import numpy as np
 import pyarrow as pa
 
 from belfry.dataset import columns
+from belfry.dataset.concurrency.cached import cached_property
+from belfry.dataset.concurrency.forks import lock_beside_forks
 from belfry.dataset.errors import ArtifactError, InputError, UnknownUserError
 from belfry.dataset.event_weights import EventWeights
 from belfry.dataset.history import KINDS_OF_REPEATS, REPEATS_OF_TABLE, Repeats, as_repeats, kept_out
@@ -19,7 +20,6 @@ from belfry.dataset.vocabulary import UNKNOWN, Id, ItemNums, UserNums, as_arrow,
 from belfry.pipeline.runs.reader import Run, default_artifacts, find_run
 from belfry.pipeline.serving.checks import check_lists, check_n
 from belfry.pipeline.serving.explain import Reason, reasons_for
-from belfry.pipeline.serving.forks import lock_beside_forks
 from belfry.pipeline.serving.ids import IdReader
 from belfry.pipeline.serving.load import load_run
 from belfry.pipeline.serving.neighbours import Neighbourhood

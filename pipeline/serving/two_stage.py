@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Literal, NotRequired, Protocol, TypeAlias, TypedDict, Unpack, runtime_checkable
 
 import numpy as np
 
 from belfry.dataset.candidates import Candidates, order_by
+from belfry.dataset.concurrency.cached import cached_property
 from belfry.dataset.features import FeatureTables
 from belfry.dataset.interactions import Mask, SeenItems
 from belfry.dataset.vocabulary import ItemNums, UserNums

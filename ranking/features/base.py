@@ -3,13 +3,13 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from belfry.dataset.candidates import Candidates
+from belfry.dataset.concurrency.cached import cached_property
 from belfry.dataset.features import FeatureTables
 from belfry.dataset.interactions import Mask, Positions
 from belfry.dataset.vocabulary import ItemNums

@@ -1,12 +1,12 @@
 """UserHistories: what some users did, as feature groups read it."""
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 import scipy  # its parts load when they are used
 
+from belfry.dataset.concurrency.cached import cached_property
 from belfry.dataset.features import FeatureTables
 from belfry.dataset.history import recency_weights, uniform_weights
 from belfry.dataset.interactions import Interactions, Positions, Times, stretches

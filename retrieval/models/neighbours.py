@@ -1,7 +1,6 @@
 """NeighbourRetriever: what the items of a history say for others, by one sparse table of item-to-item weights."""
 
 from abc import abstractmethod
-from functools import cached_property
 from math import ceil
 from typing import Annotated, Self, TypeVar
 
@@ -10,6 +9,7 @@ import scipy  # its parts load when they are used
 from pydantic import Field
 
 from belfry.dataset.candidates import Candidates
+from belfry.dataset.concurrency.cached import cached_property
 from belfry.dataset.errors import ArtifactError, InputError
 from belfry.dataset.features import FeatureTables
 from belfry.dataset.history import history_bags, weighted_bag

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from belfry.dataset.prepare import prepare
-from belfry.dataset.sources.download import find
 from belfry.dataset.sources.movielens import read_movielens
+from belfry.dataset.sources.web.download import find
 from belfry.dataset.split import split_random
 from belfry.dataset.validation.check import check
 from benchmarks import ratings as benchmark

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from belfry.evaluation.intervals import MIN_USERS, bca, mean_intervals, paired_intervals
+from belfry.evaluation.intervals import FEW, MIN_USERS, bca, mean_intervals, paired_intervals, widened_tails
 
 
 @pytest.fixture
@@ -19,10 +19,44 @@ def test_the_interval_covers_the_truth_about_95_times_in_100():
     assert 0.92 < np.mean(covered) < 0.97
 
 
+def zero_or_good(random, shape):
+    """Like NDCG of users: half of them have 0."""
+    return np.where(random.random(shape) < 0.5, 0, random.beta(1.2, 3, shape)), 0.5 * 1.2 / 4.2
+
+
+def differences(random, shape):
+    """Of two systems that are equally good; 40% of the users see none."""
+    both = random.beta(1.2, 3, (2, *shape))
+    return np.where(random.random(shape) < 0.4, 0, both[0] - both[1]), 0
+
+
+def lopsided(random, shape):
+    return random.exponential(1.0, shape), 1
+
+
+@pytest.mark.parametrize("n_users", [10, 12, 20, 30, 60, FEW])
+@pytest.mark.parametrize("world", [zero_or_good, differences, lopsided])
+def test_row_24_intervals_of_few_users_hold_the_truth(n_users, world):
+    """The number of misses among 600 is that of 5%, or less: its 99.9% bound. Of lopsided values it may be of 7%."""
+    values, truth = world(np.random.default_rng(n_users), (n_users, 600))
+    n_missed = sum(not one.low <= truth <= one.high for one in mean_intervals(values, seed=2))
+    assert n_missed <= stats.binom.ppf(0.999, 600, 0.07 if world is lopsided else 0.05)
+
+
+def test_the_correction_for_few_users_ends():
+    assert widened_tails(30)[1] / 1.96 == pytest.approx(1.06, abs=0.005)
+    assert widened_tails(4_000)[1] == pytest.approx(1.96, abs=0.002)
+
+
 def test_bca_is_scipys_on_the_same_draws(skewed):
     low, high = bca(skewed[:, None], np.ones((150, 1)), np.random.default_rng(7), n_resamples=3_000)
     theirs = stats.bootstrap(
-        (skewed,), np.mean, n_resamples=3_000, method="BCa", confidence_level=0.95, rng=np.random.default_rng(7)
+        (skewed,),
+        np.mean,
+        n_resamples=3_000,
+        method="BCa",
+        confidence_level=1 - 2 * stats.norm.cdf(widened_tails(150)[0]),
+        rng=np.random.default_rng(7),
     ).confidence_interval
     # SciPy draws by itself in other batches; the generator gives the same numbers in either.
     np.testing.assert_allclose([low[0], high[0]], [theirs.low, theirs.high], rtol=0, atol=1e-12)
@@ -38,7 +72,13 @@ def test_bca_of_a_ratio_uses_the_jackknife_of_the_ratio(skewed):
         return sums.sum(axis=axis) / counts.sum(axis=axis)
 
     theirs = stats.bootstrap(
-        (sums, counts), ratio, paired=True, n_resamples=20_000, rng=np.random.default_rng(1), method="BCa"
+        (sums, counts),
+        ratio,
+        paired=True,
+        n_resamples=20_000,
+        rng=np.random.default_rng(1),
+        method="BCa",
+        confidence_level=1 - 2 * stats.norm.cdf(widened_tails(37)[0]),
     ).confidence_interval
     np.testing.assert_allclose([low[0], high[0]], [theirs.low, theirs.high], rtol=0, atol=0.02)
 

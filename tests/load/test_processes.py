@@ -1,4 +1,4 @@
-"""Row 33: a Recommender in other processes, pickled and copied; forks while another thread loads a run."""
+"""Row 33: a Recommender in other processes, pickled and copied; forks while other threads load a run or answer."""
 
 import asyncio
 import copy
@@ -17,6 +17,7 @@ from belfry import Recommender, train
 from belfry.dataset.errors import ArtifactError
 
 ROOT = Path(__file__).parents[2]
+needs_fork = pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="no forks here")
 SETTINGS = ["retrieval.kind=pure_svd", "ranker=none", "sources=[]"]
 
 # Children answer while a thread of their parent loads runs, again and again, at whatever point it is.
@@ -47,6 +48,35 @@ for number in range(n_forks):
         signal.alarm(60)
         answers = [belfry.recommend(1, 3, artifacts=artifacts), belfry.Recommender.load(artifacts).recommend(1, 3)]
         os._exit(0 if answers == [wanted, wanted] else 1)
+    print(os.waitpid(child, 0)[1], flush=True)
+is_over.set()
+for thread in threads:
+    thread.join()
+"""
+
+# As above, while four threads of the parent answer from graphs.
+FORK_WHILE_ANSWERING = """
+import os, signal, sys, threading
+import belfry
+run, n_forks = sys.argv[1], int(sys.argv[2])
+recommender = belfry.Recommender.load(run)
+users = recommender.users.ids.to_pylist()[:50]
+is_over = threading.Event()
+
+def answer():
+    while not is_over.is_set():
+        for user in users:
+            recommender.recommend(user, 5)
+
+wanted = [recommender.recommend(user, 5) for user in users[:3]]
+threads = [threading.Thread(target=answer) for _ in range(4)]
+for thread in threads:
+    thread.start()
+for number in range(n_forks):
+    child = os.fork()
+    if child == 0:
+        signal.alarm(20)
+        os._exit(0 if [recommender.recommend(user, 5) for user in users[:3]] == wanted else 1)
     print(os.waitpid(child, 0)[1], flush=True)
 is_over.set()
 for thread in threads:
@@ -84,21 +114,33 @@ def recommender(artifacts: Path) -> Recommender:
     return Recommender.load(artifacts)
 
 
-def forks_while_loading(artifacts: Path, n: int) -> list[str]:
-    command = [sys.executable, "-W", "ignore", "-c", FORK_WHILE_LOADING, str(artifacts), str(n)]
+def states_of_children(script: str, artifacts: Path, n: int) -> list[str]:
+    command = [sys.executable, "-W", "ignore", "-c", script, str(artifacts), str(n)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, timeout=600)
     assert done.returncode == 0, done.stderr
     return done.stdout.split()
 
 
-@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="no forks here")
+@needs_fork
 def test_row_33_forks_while_another_thread_loads(artifacts: Path) -> None:
-    assert forks_while_loading(artifacts, 8) == ["0"] * 8
+    assert states_of_children(FORK_WHILE_LOADING, artifacts, 8) == ["0"] * 8
 
 
+@needs_fork
 @pytest.mark.slow
 def test_row_33_many_forks_while_another_thread_loads(artifacts: Path) -> None:
-    assert forks_while_loading(artifacts, 200) == ["0"] * 200
+    assert states_of_children(FORK_WHILE_LOADING, artifacts, 200) == ["0"] * 200
+
+
+@needs_fork
+def test_row_33_forks_while_other_threads_answer(tiny_run: Path) -> None:
+    assert states_of_children(FORK_WHILE_ANSWERING, tiny_run, 40) == ["0"] * 40
+
+
+@needs_fork
+@pytest.mark.slow
+def test_row_33_many_forks_while_other_threads_answer(tiny_run: Path) -> None:
+    assert states_of_children(FORK_WHILE_ANSWERING, tiny_run, 300) == ["0"] * 300
 
 
 def test_row_33_fork_spawn_and_forkserver(artifacts: Path, tmp_path: Path) -> None:

@@ -187,7 +187,7 @@ def test_a_setting_of_another_form_is_refused(setting: str) -> None:
 
 
 def test_a_value_has_no_keys_below_it() -> None:
-    with pytest.raises(InputError, match=r"--set folds\.deep: 'folds' is a value and has no keys below it"):
+    with pytest.raises(InputError, match=r"--set 'folds\.deep': 'folds' is a value and has no keys below it"):
         load_config("default", holdout="random", settings=["folds=3", "folds.deep=1"])
 
 

@@ -1,18 +1,22 @@
 """Where a data set is looked for, and what a bad publisher can do: nothing but an error in words."""
 
+import contextlib
 import hashlib
 import os
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 from belfry.dataset.errors import DownloadError, InputError
-from belfry.dataset.sources import download
-from belfry.dataset.sources.download import Publisher, find
+from belfry.dataset.sources.web import download
+from belfry.dataset.sources.web.download import Publisher, find
+from belfry.dataset.sources.web.slow_answers import Patience
 
 ZIP = b"PK the file " * 5000
 MD5 = hashlib.md5(ZIP, usedforsecurity=False).hexdigest()
@@ -157,6 +161,49 @@ def test_bad_answers_are_tried_three_times(cache: Path, server: Server, given: A
     assert f"Get that file by other means and put it at {cache / 'ml-100k.zip'}, or name a folder" in text
     assert server.asked == ["/ml-100k.zip"] * 3
     assert list(cache.iterdir()) == []
+
+
+def drip(answered: bytes) -> Answer:
+    """The answer, then a byte in each moment."""
+
+    def respond(handler: BaseHTTPRequestHandler) -> None:
+        handler.wfile.write(answered)
+        with contextlib.suppress(OSError):
+            for _ in range(2_000):
+                time.sleep(0.01)
+                handler.wfile.write(b"a")
+
+    return respond
+
+
+@pytest.mark.parametrize("answered", [b"HTTP/1.0 200 OK\r\n\r\n", b"HTTP/1.0 200 OK\r\nX: ", b"HT"])
+def test_row_12_what_drips_is_given_up(cache: Path, server: Server, answered: bytes) -> None:
+    server.answers["/ml-100k.zip"] = drip(answered)
+    publisher = replace(server.publisher, patience=Patience(seconds=0.3))
+    with pytest.raises(DownloadError, match=r"it drips: only \d+ bytes came in \d+ s.* put it at .*ml-100k\.zip"):
+        find("ml-100k", publisher=publisher)
+    assert server.asked == ["/ml-100k.zip"]
+    assert list(cache.iterdir()) == []
+
+
+def test_row_12_a_checksum_that_drips_is_given_up(cache: Path, server: Server) -> None:
+    server.answers["/ml-latest-small.zip.md5"] = drip(b"HTTP/1.0 200 OK\r\n\r\n")
+    with pytest.raises(DownloadError, match="it drips"):
+        find("ml-latest-small", publisher=replace(server.publisher, patience=Patience(seconds=0.3)))
+
+
+def test_row_12_a_slow_line_is_waited_for(cache: Path, server: Server) -> None:
+    """Longer than the patience, at a pace that is allowed."""
+
+    def slowly(handler: BaseHTTPRequestHandler) -> None:
+        handler.wfile.write(b"HTTP/1.0 200 OK\r\n\r\n")
+        for start in range(0, len(ZIP), 6_000):
+            time.sleep(0.15)
+            handler.wfile.write(ZIP[start : start + 6_000])
+
+    server.answers["/ml-100k.zip"] = slowly
+    patience = Patience(seconds=1, bytes_per_s=6_000)
+    assert find("ml-100k", publisher=replace(server.publisher, patience=patience)).read_bytes() == ZIP
 
 
 def test_the_second_attempt_may_succeed(cache: Path, server: Server) -> None:

@@ -7,12 +7,13 @@ import re
 import time
 import urllib.error
 import urllib.request
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email.message import Message
 from pathlib import Path
 from typing import IO
 
 from belfry.dataset.errors import DownloadError, InputError
+from belfry.dataset.sources.web.slow_answers import Patience, TooSlowError
 
 # Checksums as GroupLens publishes them. The "latest" sets change there: theirs is fetched beside the file.
 MD5_BY_NAME: dict[str, str | None] = {
@@ -32,7 +33,8 @@ class Publisher:
     """Where the files are, and how patient to be."""
 
     base_url: str = "https://files.grouplens.org/datasets/movielens/"
-    timeout_s: float = 30
+    timeout_s: float = 30  # for the next bytes
+    patience: Patience = field(default_factory=Patience)  # for all of them
     attempts: int = 3
     pause_s: float = 2  # before the second attempt; doubles after that
     max_bytes: int = 2**30
@@ -78,7 +80,7 @@ def _download(name: str, cache: Path, publisher: Publisher) -> Path:
             time.sleep(publisher.pause_s * 2 ** (attempt - 1))
         try:
             return _fetch(name, url, cache / file_name, publisher)
-        except (OSError, http.client.HTTPException, _WrongFileError) as error:
+        except (OSError, http.client.HTTPException, _WrongFileError, TooSlowError) as error:
             problem = error
             if isinstance(error, urllib.error.HTTPError):
                 error.close()
@@ -111,11 +113,11 @@ class _HttpsRedirects(urllib.request.HTTPRedirectHandler):
 def _is_final(error: Exception) -> bool:
     """Whether another attempt would meet the same answer."""
     is_refusal = isinstance(error, urllib.error.HTTPError) and 400 <= error.code < 500 and error.code not in (408, 429)
-    return is_refusal or isinstance(error, _RefusedRedirectError)
+    return is_refusal or isinstance(error, _RefusedRedirectError | TooSlowError)
 
 
 def _fetch(name: str, url: str, target: Path, publisher: Publisher) -> Path:
-    opener = urllib.request.build_opener(_HttpsRedirects)
+    opener = urllib.request.build_opener(_HttpsRedirects, *publisher.patience.handlers())
     md5 = MD5_BY_NAME[name]
     if md5 is None:
         with opener.open(f"{url}.md5", timeout=publisher.timeout_s) as response:

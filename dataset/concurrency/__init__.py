@@ -1,0 +1,1 @@
+"""Values and locks of objects that threads share, in processes that may fork."""
