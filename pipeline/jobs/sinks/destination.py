@@ -15,7 +15,7 @@ from pathlib import Path
 from urllib.parse import parse_qsl
 
 from belfry.dataset.errors import InputError, printable
-from belfry.dataset.sources.download import cache_folder
+from belfry.dataset.sources.web.download import cache_folder
 from belfry.pipeline.jobs.sinks.base import Sink
 from belfry.pipeline.jobs.sinks.parquet import ParquetSink
 from belfry.pipeline.jobs.sinks.view import DEFAULT_NAME, ViewSink, plain_name
