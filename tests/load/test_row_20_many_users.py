@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from belfry.pipeline.jobs.batch import TABLE
+from belfry.pipeline.jobs.sinks.destination import TABLE
 from benchmarks.scale.generate import generate, sizes
 
 ROOT = Path(__file__).parents[2]

@@ -11,6 +11,8 @@ from belfry.ranking.features.base import Arrays, Column, FeatureGroup, PairReque
 from belfry.ranking.features.config import PairFeaturesConfig
 from belfry.ranking.features.history import UNIFORM, WEIGHTINGS
 
+_ROUNDING = 1e-6
+
 
 class Svd(FeatureGroup):
     """`svd_<f>` of candidate c = sum over the history's events h of w_h V[h] . V[c], V the first f singular vectors.
@@ -39,4 +41,7 @@ class Svd(FeatureGroup):
         histories, factors = request.histories, self.arrays["factors"]
         uniform = histories.weights[[WEIGHTINGS.index(UNIFORM)]]
         is_read = np.arange(factors.shape[1]) < self.arrays["sizes"][:, np.newaxis]  # [n_sizes, n_factors]
-        return request.products(histories.sums(factors, uniform) * is_read[:, np.newaxis], factors)
+        scores = request.products(histories.sums(factors, uniform) * is_read[:, np.newaxis], factors)
+        # As many vectors as there are items give every history back, and others 0 but for what a block rounds.
+        scores[np.abs(scores) < _ROUNDING] = 0
+        return scores
