@@ -29,7 +29,7 @@ from belfry.ranking.examples import Examples, concatenate
 from belfry.ranking.features.pair_features import PairFeatures
 from tests.pipeline.small_world import config_of, folds_of, quick_stage, show, small_data
 
-TREES = ("ranker.kind=lightgbm", "ranker.trees=20", "ranker.min_rows=5", "ranker.leaves=4")
+TREES = ("ranker.kind=lightgbm", "ranker.trees=20", "ranker.min_rows=2", "ranker.leaves=16")
 NETWORK = (
     *("ranker.kind=wide_deep", "ranker.widths=[8]", "ranker.embedding_size=2"),
     *("ranker.epochs=2", "ranker.min_steps=1", "ranker.members=2"),
