@@ -17,6 +17,7 @@ from belfry.dataset.sources.tabular import Source, read_table, read_tables
 from belfry.dataset.tables import Tables
 from belfry.dataset.validation.check import examine
 from belfry.dataset.validation.features.table import ColumnUse, column_uses, lines_of
+from belfry.dataset.validation.usual_names import remedy
 from belfry.pipeline.config import PipelineConfig, load_config
 from belfry.pipeline.jobs.train import declare, share_of_repeats, suiting_holdout, with_repeats
 from belfry.pipeline.kinds import ranker_kind
@@ -97,7 +98,7 @@ def check_tables(
 
 
 def _role_of(table: Source, reading: Reading) -> str:
-    names = set(read_table(table, reading).column_names)
+    names = read_table(table, reading).column_names
     match columns.USER_ID in names, columns.ITEM_ID in names:
         case True, True:
             return "ratings"
@@ -105,7 +106,10 @@ def _role_of(table: Source, reading: Reading) -> str:
             return "items"
         case True, False:
             return "users"
-    raise InputError(f"{table}: has neither user_id nor item_id; say what it is by --items, --users or --ratings")
+    raise InputError(
+        f"{table}: has neither user_id nor item_id: {remedy((columns.ITEM_ID,), names, 'items')}; or say what it is by "
+        "--items, --users or --ratings"
+    )
 
 
 def _check(
