@@ -1,6 +1,7 @@
-"""Options that several verbs take in more than one form."""
+"""Options that several verbs take, and what those that come in more than one form mean."""
 
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -8,6 +9,25 @@ import typer
 if TYPE_CHECKING:
     from belfry.dataset.sources.reading import Reading
 
+HoldoutName = Literal["time", "last", "random"]
+Items = Annotated[Path | None, typer.Option(help="table of item_id, title and features")]
+Users = Annotated[Path | None, typer.Option(help="table of user_id and features")]
+Ratings = Annotated[Path | None, typer.Option(help="further interactions: user_id, item_id, rating, ...")]
+Artifacts = Annotated[
+    Path | None, typer.Option(help="artifacts folder, or one run in it [BELFRY_ARTIFACTS, else ./artifacts]")
+]
+Preset = Annotated[str, typer.Option(help="default, multitask, report, ..., or the path of a .toml file")]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", help="key=value, e.g. retrieval.embedding_size=32; may be repeated")
+]
+Seed = Annotated[int, typer.Option(min=0, max=2**31 - 1, help="equal seeds and data give equal lists")]
+DataFolder = Annotated[Path | None, typer.Option(help="where MovieLens files lie [BELFRY_DATA]")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="no progress bars, and not where the time went")]
+Verbose = Annotated[bool, typer.Option("--verbose", help="log every step of training")]
+Strict = Annotated[bool, typer.Option("--strict", help="refuse an unknown user instead of a cold answer")]
+Stage = Annotated[Literal["final", "retrieval"], typer.Option(help="retrieval: the first stage's own order")]
+Out = Annotated[Path, typer.Option(help="folder to write to")]
+ListLength = Annotated[int, typer.Option("--n", "-n", min=1, help="length of a list")]
 RepeatsName = Literal["exclude", "allow", "only"]
 Repeats = Annotated[
     RepeatsName | None,

@@ -1,0 +1,10 @@
+"""The console script `belfry`: one short function per verb, which parses, calls and prints.
+
+Nothing heavy is imported before a verb needs it, so that `belfry --help` answers at once. Verbs are listed in the order
+of these imports.
+"""
+
+from belfry.pipeline.cli.commands import train, answer, judge, doctor  # noqa: F401, I001
+from belfry.pipeline.cli.commands.app import app
+
+__all__ = ["app"]

@@ -1,0 +1,84 @@
+"""Verbs that ask a published run: recommend, batch."""
+
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from belfry.pipeline.cli.commands.app import app
+from belfry.pipeline.cli.options import (
+    AllowSeen,
+    Artifacts,
+    Columns,
+    Delimiter,
+    Encoding,
+    ListLength,
+    Quiet,
+    Repeats,
+    Stage,
+    Strict,
+    reading_of,
+    repeats_of,
+)
+from belfry.pipeline.cli.terminal import log_and_bars, print_lines
+
+
+@app.command()
+def recommend(
+    users: Annotated[list[str], typer.Argument(help="user ids; ids below zero after --, as in: recommend -- -5")],
+    n: ListLength = 10,
+    repeats: Repeats = None,
+    allow_seen: AllowSeen = False,
+    strict: Strict = False,
+    explain: Annotated[bool, typer.Option("--explain", help="say what carried each item")] = False,
+    artifacts: Artifacts = None,
+) -> None:
+    """Lists for a few users, with titles."""
+    from belfry import Recommender
+    from belfry.pipeline.cli.formatting import HOW_TO_READ_REASONS, lines_of_list
+
+    recommender, rule = Recommender.load(artifacts), repeats_of(repeats, allow_seen)
+    for text in users:
+        user = recommender.user_ids.parse(text)
+        results = recommender.recommend(user, n, repeats=rule, strict=strict, explain=explain)
+        print_lines(lines_of_list(text, results))
+    if explain:
+        typer.echo(HOW_TO_READ_REASONS.rstrip())
+
+
+@app.command()
+def batch(
+    out: Annotated[
+        str,
+        typer.Option(
+            help="folder to write to; or s3://BUCKET/PREFIX, delta:PATH, duckdb:FILE?table=NAME, "
+            "postgresql://USER@HOST/DATABASE?table=NAME"
+        ),
+    ],
+    users: Annotated[str, typer.Option(help="all, or a table with a column user_id")] = "all",
+    columns: Columns = None,
+    delimiter: Delimiter = None,
+    encoding: Encoding = None,
+    n: ListLength = 10,
+    stage: Stage = "final",
+    repeats: Repeats = None,
+    allow_seen: AllowSeen = False,
+    workers: Annotated[int | None, typer.Option(min=1, help="threads that score [one for each core]")] = None,
+    artifacts: Artifacts = None,
+    quiet: Quiet = False,
+) -> None:
+    """The recommendation table for all users; a job that was stopped goes on where it was."""
+    from belfry import Recommender
+    from belfry.pipeline.jobs.batch import write_batch
+    from belfry.pipeline.jobs.batch_users import read_users
+
+    reading = reading_of(columns, delimiter, encoding)
+    recommender, rule = Recommender.load(artifacts), repeats_of(repeats, allow_seen)
+    asked = None if users == "all" else read_users(Path(users), recommender, reading)
+    with log_and_bars(quiet, verbose=False) as progress:
+        on_users = partial(progress, "recommendation table")
+        result = write_batch(
+            recommender, out, users=asked, n=n, stage=stage, repeats=rule, workers=workers, progress=on_users
+        )
+    print_lines(result.lines())
