@@ -10,7 +10,6 @@ import numpy as np
 import pyarrow as pa
 
 from belfry.dataset import columns
-from belfry.dataset.candidates import Candidates
 from belfry.dataset.concurrency.cached import cached_property
 from belfry.dataset.concurrency.forks import lock_beside_forks
 from belfry.dataset.encoding.table import FeatureEncoder
@@ -18,7 +17,7 @@ from belfry.dataset.errors import ArtifactError, InputError, UnknownUserError
 from belfry.dataset.event_weights import EventWeights
 from belfry.dataset.history import KINDS_OF_REPEATS, REPEATS_OF_TABLE, Repeats, as_repeats, kept_out
 from belfry.dataset.validation.policy import DEFAULT_POLICY, Policy
-from belfry.dataset.vocabulary import UNKNOWN, Id, ItemNums, UserNums, as_arrow, texts_as_arrow
+from belfry.dataset.vocabulary import UNKNOWN, Id, ItemNums, UserNums, as_arrow, positions_in, texts_as_arrow
 from belfry.pipeline.runs.reader import Run, default_artifacts, find_run
 from belfry.pipeline.serving.checks import check_lists, check_n
 from belfry.pipeline.serving.explain import Reason, reasons_for
@@ -28,7 +27,7 @@ from belfry.pipeline.serving.neighbours import Neighbourhood
 from belfry.pipeline.serving.newcomers import AskedUsers, FeatureReader, table_of
 from belfry.pipeline.serving.results import Effect, Explanation, Recommendation, SimilarItem, SimilarUser, Watched
 from belfry.pipeline.serving.session import SESSION_USER, newcomer_tables, session_tables
-from belfry.pipeline.serving.two_stage import Limits, Stage, Trace, TwoStage, interleave
+from belfry.pipeline.serving.two_stage import Limits, Stage, Trace, TwoStage
 from belfry.pipeline.serving.workers import answer_together
 
 ROWS_PER_BLOCK = 1 << 16  # candidates that are retrieved and ranked at a time, about
@@ -169,7 +168,10 @@ class Recommender:
             because = [self._explanation(reason) for reason in reasons]
         item_ids, titles = self._ids_and_titles(lists.item_num)
         origins = [lists.origins[origin] for origin in lists.origin]
-        rows = zip(lists.rank.tolist(), item_ids, titles, lists.score.tolist(), origins, because, strict=True)
+        ratings: list[float | None] = [None] * len(lists)
+        if two_stage.ratings is not None:
+            ratings = two_stage.ratings.of(lists, two_stage.features, np.array([number], np.int32)).tolist()
+        rows = zip(lists.rank.tolist(), item_ids, titles, lists.score.tolist(), origins, because, ratings, strict=True)
         return [Recommendation(*row) for row in rows]
 
     def recommend_many(
@@ -186,8 +188,9 @@ class Recommender:
     ) -> pa.Table:
         """Lists of many users as one table: user_id, rank, item_id, score, origin; users in the order asked.
 
-        A user with nothing left to recommend has no row. Users are answered in blocks, so that of any number of them
-        only their lists are in memory at once.
+        Where a model of the run expects ratings, there is a column `expected_rating` too. A user with nothing left to
+        recommend has no row. Users are answered in blocks, so that of any number of them only their lists are in memory
+        at once.
 
         Args:
             users: ids, each once; or a table (Arrow, pandas) of `user_id` and columns of features, by which users are
@@ -227,33 +230,44 @@ class Recommender:
         return AskedUsers(ids, self.user_features.newcomers(table.take(rows), ids.take(rows)))
 
     def _table(self, asked: AskedUsers, stage: Stage, limits: Limits, repeats: Repeats) -> pa.Table:
-        """The lists of some users, as `recommend_many` gives them."""
-        ids, lists = asked.ids, self._lists(asked, stage, limits, repeats)
-        return pa.table(
-            {
-                columns.USER_ID: ids.take(as_arrow(lists.row_user)),
-                columns.RANK: as_arrow(lists.rank),
-                columns.ITEM_ID: self.items.take(lists.item_num),
-                columns.SCORE: as_arrow(lists.score),
-                columns.ORIGIN: texts_as_arrow(lists.origins).take(as_arrow(lists.origin)),
-            },
-            metadata={"belfry.run": self.run.name, "belfry.stage": stage, REPEATS_OF_TABLE: repeats},
-        )
+        """The lists of some users, as `recommend_many` gives them; of newcomers by their features."""
+        users, metadata = self.users.numbers(asked.ids), {"belfry.stage": stage, REPEATS_OF_TABLE: repeats}
+        is_new = (users == UNKNOWN) & (asked.newcomers is not None)
+        if asked.newcomers is None or not is_new.any():
+            return self._rows(self.two_stage, users, users, asked.ids, stage, limits, metadata)
+        two_stage = replace(self.two_stage, features=newcomer_tables(self.features, asked.newcomers))
+        of_nobody = {**limits, "exclude": kept_out(two_stage.features.history, repeats)}
+        new, known = (asked.ids.take(as_arrow(np.flatnonzero(part))) for part in (is_new, ~is_new))
+        numbers = asked.newcomers.users.numbers(new)
+        tables = [self._rows(two_stage, numbers, users[is_new], new, stage, of_nobody, metadata)]
+        if len(known):
+            tables += [self._rows(self.two_stage, users[~is_new], users[~is_new], known, stage, limits, metadata)]
+        together = pa.concat_tables(tables).combine_chunks()
+        place = positions_in(together[columns.USER_ID].combine_chunks(), asked.ids)
+        return together.take(as_arrow(np.argsort(place, kind="stable")))
 
-    def _lists(self, asked: AskedUsers, stage: Stage, limits: Limits, repeats: Repeats) -> Candidates:
-        """The lists of users in the order asked: of those whom the run knows, and of newcomers by their features."""
-        users = self.users.numbers(asked.ids)
-        if asked.newcomers is None or (is_known := users != UNKNOWN).all():
-            return self._trace(self.two_stage, users, stage, limits).lists
-        answers = replace(self.two_stage, features=newcomer_tables(self.features, asked.newcomers))
-        nothing_seen = kept_out(answers.features.history, repeats)
-        places = [np.flatnonzero(is_known), np.flatnonzero(~is_known)]
-        newcomers = asked.newcomers.users.numbers(asked.ids.take(as_arrow(places[1])))
-        parts = [
-            self._trace(self.two_stage, users[is_known], stage, limits).lists,
-            self._trace(answers, newcomers, stage, {**limits, "exclude": nothing_seen}).lists,
-        ]
-        return interleave(users, places, parts) if is_known.any() else parts[1]
+    def _rows(
+        self,
+        two_stage: TwoStage,
+        users: UserNums,
+        in_run: UserNums,
+        ids: pa.Array,
+        stage: Stage,
+        limits: Limits,
+        metadata: dict[str, str],
+    ) -> pa.Table:
+        """The lists of users by one pair of stages, whose numbers there are `users`; those in the run are `in_run`."""
+        lists = self._trace(two_stage, users, stage, limits).lists
+        table = {
+            columns.USER_ID: ids.take(as_arrow(lists.row_user)),
+            columns.RANK: as_arrow(lists.rank),
+            columns.ITEM_ID: self.items.take(lists.item_num),
+            columns.SCORE: as_arrow(lists.score),
+            columns.ORIGIN: texts_as_arrow(lists.origins).take(as_arrow(lists.origin)),
+        }
+        if two_stage.ratings is not None:
+            table[columns.EXPECTED_RATING] = as_arrow(two_stage.ratings.of(lists, two_stage.features, in_run))
+        return pa.table(table, metadata={"belfry.run": self.run.name, **metadata})
 
     def similar_items(self, item: Id, n: int = 10) -> list[SimilarItem]:
         """At most `n` items whose vectors are most similar to this item's, nearest first, whoever has seen them.

@@ -11,6 +11,7 @@ from belfry.dataset.concurrency.cached import cached_property
 from belfry.dataset.features import FeatureTables
 from belfry.dataset.interactions import Mask, SeenItems
 from belfry.dataset.vocabulary import ItemNums, UserNums
+from belfry.pipeline.serving.expected_ratings import ExpectedRatings
 from belfry.pipeline.serving.results import COLD, UNRANKED
 from belfry.ranking.base import ListScorer, Ranker, Scores
 from belfry.ranking.features.pair_features import PairFeatures
@@ -89,6 +90,7 @@ class TwoStage:
     cold_weight: float  # of the towers in the order for cold users
     ranker: Ranker | None  # gives probabilities; None: the gate closed, or the preset has no second stage
     n_candidates: int
+    ratings: ExpectedRatings | None = None  # where a model expects them; training has no use for it
 
     def lists(self, users: UserNums, stage: Stage, **limits: Unpack[Limits]) -> Candidates:
         """At most `n` items for each of `users`, in final order.
@@ -113,7 +115,7 @@ class TwoStage:
             return Trace(cold.lists, None, cold)
         known, cold = self._trace_known(users[~is_cold], stage, limits), self._trace_cold(users[is_cold], limits)
         places = [np.flatnonzero(~is_cold), np.flatnonzero(is_cold)]
-        return Trace(interleave(users, places, [known.lists, cold.lists]), known, cold)
+        return Trace(_interleave(users, places, [known.lists, cold.lists]), known, cold)
 
     def _trace_known(self, users: UserNums, stage: Stage, limits: Limits) -> KnownTrace:
         blocked, only = limits["blocked"], limits.get("only")
@@ -184,7 +186,7 @@ def _sort(candidates: Candidates, score: Scores, n: int) -> Candidates:
     return order_by(replace(candidates, source_score=None, source_rank=None), score, top_k=n)
 
 
-def interleave(users: UserNums, places: Sequence[np.ndarray], parts: Sequence[Candidates]) -> Candidates:
+def _interleave(users: UserNums, places: Sequence[np.ndarray], parts: Sequence[Candidates]) -> Candidates:
     """Lists of groups of users as the lists of `users`; `places[i]` are the positions of group i in `users`."""
     origins = tuple(dict.fromkeys(origin for part in parts for origin in part.origins))
     row_user = np.concatenate([place[part.row_user] for place, part in zip(places, parts, strict=True)])
