@@ -64,18 +64,25 @@ def main() -> None:
     for weight in TOWER_WEIGHTS:
         default = " (default)" if weight == PipelineConfig().cold_weight else ""
         lines.append(_row(f"the last, and the towers by {weight}{default}", [found[weight] for found in cuts]))
-    lines += _curve("the cut at 80%", data, test)
-    for share in CURVE_CUTS:
-        lines += _curve(f"an earlier cut, at {share:.0%} of the train part", data, split_time(test.train, share=share))
+    for name, split in curve_splits(test).items():
+        lines += curve(name, split, _trained(data, split))
     RESULT.write_text("\n".join([*lines, ""]))
     print("\n".join(lines))
 
 
-def _curve(name: str, data: Data, split: Split) -> list[str]:
+def curve_splits(test: Split) -> dict[str, Split]:
+    """The last cut, and earlier ones."""
+    earlier = {f"an earlier cut, at {share:.0%} of the train part": share for share in CURVE_CUTS}
+    return {"the cut at 80%": test} | {name: split_time(test.train, share=share) for name, share in earlier.items()}
+
+
+def _trained(data: Data, split: Split) -> TwoStage:
+    config = load_config("default", holdout="time")
+    return train(replace(data, interactions=split.train), config, holdout="time", seed=0).two_stage
+
+
+def curve(name: str, split: Split, stages: TwoStage) -> list[str]:
     """NDCG@10 of newcomers after their first watches, as lines of Markdown."""
-    stages = train(
-        replace(data, interactions=split.train), load_config("default", holdout="time"), holdout="time", seed=0
-    ).two_stage
     popularity = Popularity(PopularityConfig()).fit(split.train, stages.features, seed=0)
     later = split.test
     users = [user for user in _newcomers(split).tolist() if len(later.by_user.of(user)) > max(WATCHES)]

@@ -142,18 +142,8 @@ def first_watches(interactions: Interactions, fold: Fold, *, seed: int) -> Fold 
     is_first = np.arange(len(rows)) - starts[user_num] < n_first[user_num]
     if is_first.all():
         return None
-    known, first = fold.history, interactions.select(rows[is_first])
-    history = replace(
-        known,
-        user_num=np.append(known.user_num, first.user_num),
-        item_num=np.append(known.item_num, first.item_num),
-        timestamp_s=np.append(cut_times, np.full(len(first), now_s)),
-        rating=None if known.rating is None else np.append(known.rating, first.rating),
-        weight=None if known.weight is None else np.append(known.weight, first.weight),
-        labels={name: np.append(values, first.labels[name]) for name, values in known.labels.items()},
-    )
-    later = interactions.select(rows[~is_first])
-    return replace(fold, history=history, later=later)
+    first = replace(interactions.select(rows[is_first]), timestamp_s=np.full(int(is_first.sum()), now_s))
+    return replace(fold, history=fold.history.followed_by(first), later=interactions.select(rows[~is_first]))
 
 
 def with_repeats(folds: Iterable[Fold], repeats: Repeats) -> Iterator[Fold]:

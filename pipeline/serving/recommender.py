@@ -231,12 +231,12 @@ class Recommender:
 
     def _table(self, asked: AskedUsers, stage: Stage, limits: Limits, repeats: Repeats) -> pa.Table:
         """The lists of some users, as `recommend_many` gives them; of newcomers by their features."""
-        users, metadata = self.users.numbers(asked.ids), {"belfry.stage": stage, REPEATS_OF_TABLE: repeats}
+        users, metadata = self.users.numbers(asked.ids), {"belfry.stage": str(stage), REPEATS_OF_TABLE: str(repeats)}
         is_new = (users == UNKNOWN) & (asked.newcomers is not None)
         if asked.newcomers is None or not is_new.any():
             return self._rows(self.two_stage, users, users, asked.ids, stage, limits, metadata)
         two_stage = replace(self.two_stage, features=newcomer_tables(self.features, asked.newcomers))
-        of_nobody = {**limits, "exclude": kept_out(two_stage.features.history, repeats)}
+        of_nobody: Limits = {**limits, "exclude": kept_out(two_stage.features.history, repeats)}
         new, known = (asked.ids.take(as_arrow(np.flatnonzero(part))) for part in (is_new, ~is_new))
         numbers = asked.newcomers.users.numbers(new)
         tables = [self._rows(two_stage, numbers, users[is_new], new, stage, of_nobody, metadata)]

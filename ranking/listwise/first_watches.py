@@ -92,5 +92,4 @@ def _fit(inputs: LogOdds, labels: npt.NDArray[np.bool_]) -> LogOdds:
         value = float((np.logaddexp(0, logits) - labels * logits).sum() + _PENALTY * change @ change / 2)
         return value, scaled.T @ error + _PENALTY * change
 
-    found: LogOdds = scipy.optimize.minimize(loss, own, jac=True, method="L-BFGS-B").x
-    return found / units
+    return np.asarray(scipy.optimize.minimize(loss, own, jac=True, method="L-BFGS-B").x / units)
