@@ -123,7 +123,8 @@ def first_watches(interactions: Interactions, fold: Fold, *, seed: int) -> Fold 
     """What newcomers did behind the cut of a fold in time, after their first watches; None without any.
 
     Users without a history come with up to `MAX_FIRST` events, as a call hands them over: at the time of the newest
-    event of the fold's history. What they did next, as long as the fold looks ahead, is held back.
+    event of the fold's history, and these are all that the history holds. What they did next, as long as the fold looks
+    ahead, is held back.
 
     Args:
         interactions: those that the fold was made of.
@@ -143,7 +144,7 @@ def first_watches(interactions: Interactions, fold: Fold, *, seed: int) -> Fold 
     if is_first.all():
         return None
     first = replace(interactions.select(rows[is_first]), timestamp_s=np.full(int(is_first.sum()), now_s))
-    return replace(fold, history=fold.history.followed_by(first), later=interactions.select(rows[~is_first]))
+    return replace(fold, history=first, later=interactions.select(rows[~is_first]))
 
 
 def with_repeats(folds: Iterable[Fold], repeats: Repeats) -> Iterator[Fold]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, TypeAlias
+from typing import ClassVar, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -141,17 +141,6 @@ class Interactions:
             weight=None if self.weight is None else self.weight[rows],
             labels={name: values[rows] for name, values in self.labels.items()},
         )
-
-    def followed_by(self, others: "Interactions") -> "Interactions":
-        """These events, then others of the same vocabularies and columns."""
-
-        def joined(name: str) -> Any:
-            own = getattr(self, name)
-            return None if own is None else np.append(own, getattr(others, name)).astype(own.dtype)
-
-        names = ("user_num", "item_num", "timestamp_s", "rating", "weight")
-        labels = {name: np.append(values, others.labels[name]) for name, values in self.labels.items()}
-        return replace(self, **{name: joined(name) for name in names}, labels=labels)
 
     def known_before(self, cut_s: "int | Times") -> "Interactions":
         """The same watches, and only the impressions and dislikes before a time: for all, or per user [n_users + 1]."""

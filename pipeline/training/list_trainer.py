@@ -74,8 +74,8 @@ class ListRankerTrainer:
         came = first_watches(self._data.interactions, fold, seed=self._seed)
         if came is None:
             return
-        new = replace(stage, features=self._data.features(came.history))
-        users = np.random.default_rng(self._seed).permutation(np.setdiff1d(came.users, fold.users))
+        new = replace(stage, features=replace(stage.features, history=came.history))
+        users = np.random.default_rng(self._seed).permutation(came.users)
         for candidates in self._with_hits(came, new, users, MAX_NEWCOMERS):
             yield Observed(self._describe(candidates, came, new, pair_features), are_newcomers=True)
 
