@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from belfry.dataset.candidates import Candidates
-from belfry.dataset.interactions import Mask
+from belfry.dataset.interactions import Mask, SeenItems
 from belfry.dataset.vocabulary import ItemNums, UserNums
 from belfry.pipeline.serving.rules.bound import BoundRules
 from belfry.pipeline.serving.rules.retrieve import replace_lists
@@ -70,6 +70,14 @@ def trace_under_rules(two_stage: TwoStage, users: UserNums, stage: Stage, limits
         lists = _with_others(lists, short, parts)
     known = trace.known and replace(trace.known, lists=lists)
     return Trace(lists, known, trace.cold and replace(trace.cold, lists=lists))
+
+
+def lists_under_rules(
+    two_stage: TwoStage, users: UserNums, n: int, exclude: SeenItems, rules: BoundRules
+) -> Candidates:
+    """Final lists of at most `n` items under rules."""
+    limits = limits_under_rules(Limits(n=n, exclude=exclude, blocked=np.zeros(0, np.int32)), rules)
+    return trace_under_rules(two_stage, users, "final", limits, rules).lists
 
 
 def _trace(two_stage: TwoStage, users: UserNums, stage: Stage, limits: Limits, depth: int) -> Trace:

@@ -249,7 +249,7 @@ def _shares(column: LabelColumn) -> Gains:
         )
     shares = np.zeros((len(column.missing), max(1, len(column.labels))), np.float32)
     shares[column.item_num, column.codes] = 1
-    return shares / np.maximum(shares.sum(axis=1, keepdims=True), 1)
+    return np.asarray(shares / np.maximum(shares.sum(axis=1, keepdims=True), 1))
 
 
 def _of_histories(shares: Gains, seen: SeenItems, lists: Candidates) -> Gains:
@@ -258,4 +258,4 @@ def _of_histories(shares: Gains, seen: SeenItems, lists: Candidates) -> Gains:
     known = lists.users[row] != UNKNOWN
     sums = np.zeros((len(lists.users), shares.shape[1]), np.float32)
     np.add.at(sums, row[known], shares[item[known]])
-    return sums / np.maximum(sums.sum(axis=1, keepdims=True), np.float32(1e-9))
+    return np.asarray(sums / np.maximum(sums.sum(axis=1, keepdims=True), np.float32(1e-9)))

@@ -48,7 +48,7 @@ class LabelColumn:
     @property
     def missing(self) -> Mask:
         """[n_items + 1]"""
-        return self.starts[1:] == self.starts[:-1]
+        return np.asarray(self.starts[1:] == self.starts[:-1])
 
     @cached_property
     def item_num(self) -> Numbers:
@@ -207,8 +207,8 @@ def _checked_numbers(values: Array, missing: Array, n_items: int) -> NumberColum
 def _checked_labels(
     starts: Array, codes: Array, ends: Array, text: Array, is_list: Array, *, n_items: int
 ) -> LabelColumn:
-    whole = (starts.dtype, codes.dtype, ends.dtype, text.dtype, is_list.dtype)
-    if whole != (np.int64, np.int32, np.int64, np.uint8, np.bool_) or is_list.ndim:
+    found = [str(part.dtype) for part in (starts, codes, ends, text, is_list)]
+    if found != ["int64", "int32", "int64", "uint8", "bool"] or is_list.ndim:
         raise ValueError("its types")
     if starts.shape != (n_items + 2,) or starts[0] or starts[-1] != len(codes) or (np.diff(starts) < 0).any():
         raise ValueError("its items")

@@ -104,49 +104,62 @@ def select(
 ) -> Candidates:
     """At most `n` items for each list: pinned ones at their places, and each other place to the largest sum.
 
-    A list that has nothing left for a place ends there, with later pinned items moved up. Scores are those of the
-    items, or of the place above where that is lower; a pinned item has that of the place above, or on top the highest.
+    What was chosen then stands in the order of relevance and of the terms that do not depend on the rest of the list. A
+    list that has nothing left ends there, with later pinned items moved up. Scores are those of the items, or of the
+    place above where that is lower; a pinned item has that of the place above, or on top the highest.
 
     Args:
         terms: weights in front of gains, and what gives them.
     """
     relevance, is_open = pool.relevance(depth), pool.is_open()
+    for weight, term in terms:
+        if (own := term.own()) is not None:
+            relevance += weight * own
+    weighed = [(weight, term) for weight, term in terms if term.own() is None]
     chosen = np.full((len(relevance), n), -1)
-    count, all_rows = np.zeros(len(relevance), np.int64), np.arange(len(relevance))
-    own = [pool.is_pinned[:, place] & (at <= n) for place, at in enumerate(pool.pins)]
-    for place, has_pin in enumerate(own):  # their labels are taken before anything else's
+    count, every = np.zeros(len(relevance), np.int64), np.arange(len(relevance))
+    due = {int(at): place for place, at in enumerate(pool.pins) if at <= n}
+    for place in due.values():  # their labels are taken before anything else's
+        rows = np.flatnonzero(pool.is_pinned[:, place])
         for quota in quotas:
-            quota.take(all_rows[has_pin], np.full(int(has_pin.sum()), pool.n_candidates + place))
-    by_place = {int(at): place for place, at in enumerate(pool.pins)}
+            quota.take(rows, np.full(len(rows), pool.n_candidates + place))
     for at in range(1, n + 1 if relevance.shape[1] else 1):
-        total = relevance.copy() if terms else relevance
-        for weight, term in terms:
-            total += np.float32(weight) * term.gains()
-        may = is_open.copy() if quotas else is_open
+        total = np.where(is_open, relevance, _NEVER)
+        for weight, term in weighed:
+            total += weight * term.gains()
         for quota in quotas:
-            may &= quota.is_open()
-        column = np.argmax(np.where(may, total, _NEVER), axis=1)
-        is_filled = may[all_rows, column]
-        is_due = np.zeros(len(relevance), np.bool_)
-        if at in by_place:
-            is_due = own[by_place[at]]
-            column = np.where(is_due, pool.n_candidates + by_place[at], column)
+            total[~quota.is_open()] = _NEVER
+        column = np.argmax(total, axis=1)
+        is_filled, is_due = total[every, column] > _NEVER, np.zeros(len(relevance), np.bool_)
+        if at in due:
+            is_due = pool.is_pinned[:, due[at]]
+            column = np.where(is_due, pool.n_candidates + due[at], column)
         rows = np.flatnonzero(is_filled | is_due)
-        if not len(rows) and at >= max(by_place, default=0):
+        if not len(rows) and at >= max(due, default=0):
             break
         columns = column[rows]
         chosen[rows, count[rows]] = columns
         count[rows] += 1
         is_open[rows, columns] = False
-        for _, term in terms:
+        for _, term in weighed:
             term.take(rows, columns)
         free = rows[~is_due[rows]]
         for quota in quotas:
             quota.take(free, column[free])
-    return _as_lists(pool, chosen)
+    return _as_lists(pool, _in_order(chosen, relevance, pool.n_candidates) if weighed else chosen)
 
 
-def _as_lists(pool: Pool, chosen: npt.NDArray[np.int64]) -> Candidates:
+def _in_order(chosen: Places, relevance: Gains, n_candidates: int) -> Places:
+    """[n_lists, n] the same columns by relevance, with pinned ones where they are."""
+    moves = (chosen >= 0) & (chosen < n_candidates)
+    values = np.where(moves, np.take_along_axis(relevance, np.maximum(chosen, 0), axis=1), _NEVER)
+    order = np.lexsort((chosen, -values), axis=1)  # equal ones as retrieval has them
+    place = np.maximum(np.cumsum(moves, axis=1) - 1, 0)
+    in_order = np.take_along_axis(chosen, np.take_along_axis(order, place, axis=1), axis=1)
+    return np.where(moves, in_order, chosen)
+
+
+def _as_lists(pool: Pool, chosen: Places) -> Candidates:
     row_user, at = np.nonzero(chosen >= 0)
     column = chosen[row_user, at]
     is_pin, lists = column >= pool.n_candidates, pool.lists

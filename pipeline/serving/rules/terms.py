@@ -15,7 +15,7 @@ import numpy.typing as npt
 from belfry.dataset.vocabulary import ItemNums
 
 Gains: TypeAlias = npt.NDArray[np.float32]  # [n_lists, n_candidates]
-Places: TypeAlias = npt.NDArray[np.int64]  # [n_lists], columns of candidates
+Places: TypeAlias = npt.NDArray[np.int64]  # numbers of lists, or columns of candidates
 
 _LEAST = np.float32(1e-4)  # of a residual: below it an item is like those above it, and rounding decides
 _MIXED = 0.01  # share of the history in the list's shares, for finite divergences
@@ -23,6 +23,10 @@ _MIXED = 0.01  # share of the history in the list's shares, for finite divergenc
 
 class Term(Protocol):
     """Of some lists, while they are filled."""
+
+    def own(self) -> Gains | None:
+        """The gains where they do not depend on the rest of the list."""
+        ...
 
     def gains(self) -> Gains:
         """Of each candidate, if it came next."""
@@ -39,6 +43,9 @@ class Fresh:
     def __init__(self, freshness: Gains, items: ItemNums) -> None:
         """`freshness`: [n_items + 1]; `items`: [n_lists, n_candidates]."""
         self._gains = freshness[items]
+
+    def own(self) -> Gains:
+        return self._gains
 
     def gains(self) -> Gains:
         return self._gains
@@ -57,6 +64,9 @@ class MaximalMarginalRelevance:
         """`directions`: [n_items + 1, dim] of unit length, or 0; `items`: [n_lists, n_candidates]."""
         self._directions = directions[items]
         self._largest = np.full(items.shape, -1, np.float32)
+
+    def own(self) -> None:
+        """None: they do."""
 
     def gains(self) -> Gains:
         return -self._largest
@@ -80,6 +90,9 @@ class DeterminantalProcess:
         self._directions = directions[items]
         self._residuals = np.ones(items.shape, np.float32)
         self._factors: list[Gains] = []
+
+    def own(self) -> None:
+        """None: they do."""
 
     def gains(self) -> Gains:
         return np.log(np.maximum(self._residuals, _LEAST))
@@ -112,6 +125,9 @@ class Calibrated:
         self._of_history = of_history[:, None]
         self._sum = np.zeros_like(self._of_history)
         self._entropy = np.where(of_history > 0, of_history * np.log(np.maximum(of_history, 1e-12)), 0).sum(axis=1)
+
+    def own(self) -> None:
+        """None: they do."""
 
     def gains(self) -> Gains:
         shares = self._sum + self._shares

@@ -42,7 +42,7 @@ def items_that(expression: Expression, items: ItemColumns) -> Mask:
     if isinstance(expression, Comparison):
         return _compared(expression, items)
     masks = [items_that(part, items) for part in expression.parts]
-    return np.logical_and.reduce(masks) if expression.word == "and" else np.logical_or.reduce(masks)
+    return np.asarray((np.logical_and if expression.word == "and" else np.logical_or).reduce(masks))
 
 
 def _compared(comparison: Comparison, items: ItemColumns) -> Mask:
