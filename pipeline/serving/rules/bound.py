@@ -12,7 +12,7 @@ from belfry.dataset.candidates import Candidates
 from belfry.dataset.concurrency.cached import cached_property
 from belfry.dataset.errors import InputError, printable
 from belfry.dataset.interactions import Interactions, Mask, SeenItems
-from belfry.dataset.vocabulary import UNKNOWN
+from belfry.dataset.vocabulary import UNKNOWN, ItemNums
 from belfry.pipeline.serving.ids import IdReader
 from belfry.pipeline.serving.rules.config import MAX_PLACES, Rules
 from belfry.pipeline.serving.rules.grammar import parse
@@ -24,11 +24,18 @@ from belfry.pipeline.serving.rules.terms import (
     Fresh,
     Gains,
     MaximalMarginalRelevance,
+    MaxSum,
     Term,
 )
 from belfry.pipeline.serving.rules.where import items_that
 
-MAX_LABELS = 200  # of a column that lists are calibrated by: a table of them is made for each candidate
+MAX_LABELS = 200  # of a column that lists are calibrated or made different by: each candidate has a number for each
+
+DIVERSITIES: dict[str, Callable[[Gains, ItemNums, int], Term]] = {
+    "sum": MaxSum,
+    "mmr": MaximalMarginalRelevance,
+    "dpp": DeterminantalProcess,
+}
 
 _SECONDS_PER_DAY = 86_400
 _FIRST_TIME, _LAST_TIME = 1e8, 1e11  # of UTC seconds, 1973 and 5138: other numbers are years, or milliseconds
@@ -58,6 +65,7 @@ class BoundRules:
     quotas: tuple[tuple[LabelColumn, int], ...]
     freshness: Gains | None  # [n_items + 1]
     shares: Gains | None  # [n_items + 1, n_labels] of the labels of an item, which lists are calibrated by
+    labelled: Gains | None  # [n_items + 1, n_labels] of unit length, by which items are alike
 
     @classmethod
     def of(cls, rules: Rules, catalogue: Catalogue) -> Self:
@@ -69,8 +77,10 @@ class BoundRules:
         names = (("available_from", rules.available_from), ("available_until", rules.available_until))
         opens, closes = (None if name is None else _times(columns, name, rule) for rule, name in names)
         freshness = None if rules.freshness is None else _freshness(rules, catalogue, is_allowed)
-        shares = None if rules.calibration is None else _shares(columns.labels(rules.calibration.column, "calibration"))
-        return cls(rules, catalogue, is_allowed, opens, closes, pins, quotas, freshness, shares)
+        shares = None if rules.calibration is None else _shares(columns, rules.calibration.column, "calibration")
+        by = None if rules.diversity is None else rules.diversity.column
+        labelled = None if by is None else _unit_length(_shares(columns, by, "diversity"))
+        return cls(rules, catalogue, is_allowed, opens, closes, pins, quotas, freshness, shares, labelled)
 
     def allowed(self) -> Mask:
         """[n_items + 1] what may be listed now; not to be changed."""
@@ -120,25 +130,25 @@ class BoundRules:
             may_show &= ~exclude.contains(*np.broadcast_arrays(users[:, None], items[None]))
         pool = Pool.of(lists, self.pins, may_show)
         quotas = [Quota(column, k, pool) for column, k in self.quotas]
-        terms = self._terms(pool, history)
+        terms = self._terms(pool, history, n)
         return select(pool, n, depth=self.rules.depth, terms=terms, quotas=quotas)
 
-    def _terms(self, pool: Pool, history: Interactions) -> list[tuple[float, Term]]:
+    def _terms(self, pool: Pool, history: Interactions, n: int) -> list[tuple[float, Term]]:
         found: list[tuple[float, Term]] = []
         freshness, diversity, calibration = self.rules.freshness, self.rules.diversity, self.rules.calibration
         if freshness is not None and self.freshness is not None:
             found.append((freshness.weight, Fresh(self.freshness, pool.item_num)))
         if diversity is not None:
-            kind = MaximalMarginalRelevance if diversity.method == "mmr" else DeterminantalProcess
-            found.append((diversity.weight, kind(self._directions, pool.item_num)))
+            found.append((diversity.weight, DIVERSITIES[diversity.method](self._directions, pool.item_num, n)))
         if calibration is not None and self.shares is not None:
             of_history = _of_histories(self.shares, history.seen_items, pool.lists)
-            found.append((calibration.weight, Calibrated(self.shares, of_history, pool.item_num)))
+            found.append((calibration.weight, Calibrated(self.shares, of_history, pool.item_num, n)))
         return [(weight / (1 - weight), term) for weight, term in found]
 
     @cached_property
     def _directions(self) -> Gains:
-        return self.catalogue.directions()
+        """[n_items + 1, dim] of unit length, or 0."""
+        return self.catalogue.directions() if self.labelled is None else self.labelled
 
     def why_fewer(self) -> str:
         """What a list that is shorter than asked for may be short of."""
@@ -240,16 +250,21 @@ def _first_events(history: Interactions) -> NumberColumn:
     return NumberColumn(np.where(np.isinf(first), 0, first) / _SECONDS_PER_DAY, np.isinf(first))
 
 
-def _shares(column: LabelColumn) -> Gains:
+def _shares(columns: ItemColumns, name: str, rule: str) -> Gains:
     """[n_items + 1, n_labels] rows summing to 1, or 0 where an item has no label."""
+    column = columns.labels(name, rule)
     if len(column.labels) > MAX_LABELS:
         raise InputError(
-            f"calibration: its column has {len(column.labels):,} labels, {MAX_LABELS} at most; name one of kinds, such "
+            f"{rule}: column {name!r} has {len(column.labels):,} labels, {MAX_LABELS} at most; name one of kinds, such "
             "as genres"
         )
     shares = np.zeros((len(column.missing), max(1, len(column.labels))), np.float32)
     shares[column.item_num, column.codes] = 1
     return np.asarray(shares / np.maximum(shares.sum(axis=1, keepdims=True), 1))
+
+
+def _unit_length(rows: Gains) -> Gains:
+    return np.asarray(rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), np.float32(1e-9)))
 
 
 def _of_histories(shares: Gains, seen: SeenItems, lists: Candidates) -> Gains:

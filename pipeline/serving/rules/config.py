@@ -43,9 +43,16 @@ class Pin(Settings):
 
 
 class Diversity(Settings):
-    """Items that differ from those above them, by the vectors of the first source of candidates."""
+    """Items that differ from one another."""
 
-    method: Literal["mmr", "dpp"] = Field("mmr", description="maximal marginal relevance, or a determinantal process")
+    column: str | None = Field(
+        None, description="of labels, by which items are alike; none: by the vectors of the first source"
+    )
+    method: Literal["sum", "mmr", "dpp"] = Field(
+        "sum",
+        description="what is kept small: the sum of all similarities in a list, that of the most similar pair above a "
+        "place (maximal marginal relevance), or what items share altogether (a determinantal point process)",
+    )
     weight: float = Field(0.3, gt=0, le=0.95, description="of being different, beside relevance")
 
 

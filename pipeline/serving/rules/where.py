@@ -86,9 +86,7 @@ def _contained(left: Operand, right: Operand, items: ItemColumns) -> Mask:
         )
     column, part = items.column(right.name, "where"), left.value
     if isinstance(column, NumberColumn):
-        raise InputError(
-            f"where: column {right.name!r} holds numbers, and nothing is in one; write {right.name} == ..."
-        )
+        raise InputError(f"where: column {right.name!r} holds numbers; write {right.name} == {part!r}")
     _check_kind(column, right.name, part)
     assert isinstance(part, str)  # `_check_kind` saw to it
     found = (part == label if column.is_list else part in label for label in column.labels)
