@@ -53,7 +53,7 @@ class Diversity(Settings):
         description="what is kept small: the sum of all similarities in a list, that of the most similar pair above a "
         "place (maximal marginal relevance), or what items share altogether (a determinantal point process)",
     )
-    weight: float = Field(0.3, gt=0, le=0.95, description="of being different, beside relevance")
+    weight: float = Field(0.4, gt=0, le=0.95, description="of being different, beside relevance")
 
 
 class Calibration(Settings):
@@ -88,7 +88,7 @@ class Rules(Settings):
     diversity: Diversity | None = None
     calibration: Calibration | None = None
     depth: int = Field(
-        100,
+        50,
         ge=2,
         le=MAX_DEPTH,
         description="candidates of a list that freshness, diversity and calibration choose from",

@@ -1,4 +1,4 @@
-"""A run with columns of every kind, trained in a moment: 30 items, 40 users."""
+"""A run whose items have columns of every kind for rules, trained in a moment: 30 items, 40 users."""
 
 from dataclasses import replace
 from pathlib import Path
