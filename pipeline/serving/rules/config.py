@@ -1,6 +1,5 @@
 """Rules: what shapes lists, read from a TOML file or made of arguments."""
 
-import functools
 import os
 import tomllib
 from collections.abc import Mapping
@@ -147,7 +146,7 @@ class Rules(Settings):
             raise ValueError(f"available_from and available_until are both {printable(self.available_from, 40)!r}")
         return self
 
-    @functools.cached_property
+    @property
     def key(self) -> str:
         """Equal for equal rules, and for no others; empty for rules that say nothing."""
         text = self.model_dump_json(exclude_defaults=True)

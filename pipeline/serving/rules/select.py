@@ -26,20 +26,18 @@ class Pool:
     lists: Candidates
     item_num: ItemNums  # [n_lists, n_candidates + n_pins], 0 where there is none
     row: npt.NDArray[np.int64] = field(repr=False)  # [n_lists, n_candidates] of `lists`, -1 where there is none
-    pins: npt.NDArray[np.int64]  # [n_pins] places, from 1, rising
-    is_pinned: Mask  # [n_lists, n_pins] whether a list may show the item
+    pins: Sequence[tuple[int, int]]  # place, from 1, and item number; places rise
+    is_pinned: Mask  # [n_lists, n_pins] whether a list shows the pinned item
 
     @classmethod
     def of(cls, lists: Candidates, pins: Sequence[tuple[int, int]], may_show: Mask) -> "Pool":
-        """`pins`: (place, item number), rising; `may_show`: [n_lists, n_pins]."""
+        """`may_show`: [n_lists, n_pins] whether a list may show the pinned item."""
         longest = int(np.diff(lists.starts).max(initial=0))
         row = np.full((len(lists.users), longest), -1)
         row[lists.row_user, lists.rank - 1] = np.arange(len(lists))
         items = np.where(row >= 0, lists.item_num[row] if len(lists) else 0, 0)
-        numbers = np.array([item for _, item in pins], np.int32)
-        pinned = np.broadcast_to(numbers, (len(row), len(pins)))
-        places = np.array([place for place, _ in pins], np.int64)
-        return cls(lists, np.concatenate([items, pinned], axis=1).astype(np.int32), row, places, may_show)
+        pinned = np.broadcast_to([item for _, item in pins], (len(row), len(pins)))
+        return cls(lists, np.concatenate([items, pinned], axis=1).astype(np.int32), row, pins, may_show)
 
     @property
     def n_candidates(self) -> int:
@@ -49,10 +47,8 @@ class Pool:
         """[n_lists, n_candidates + n_pins] what may be chosen for its relevance: candidates that are not pinned."""
         is_open = self.item_num > 0
         is_open[:, self.n_candidates :] = False
-        for pin, place in zip(self.item_num[0, self.n_candidates :], range(len(self.pins)), strict=True):
-            is_open[:, : self.n_candidates] &= ~(
-                (self.item_num[:, : self.n_candidates] == pin) & self.is_pinned[:, place, None]
-            )
+        for number, (_, item) in enumerate(self.pins):
+            is_open &= (self.item_num != item) | ~self.is_pinned[:, number, None]
         return is_open
 
     def relevance(self, depth: int) -> Gains:
@@ -118,11 +114,11 @@ def select(
     weighed = [(weight, term) for weight, term in terms if term.own() is None]
     chosen = np.full((len(relevance), n), -1)
     count, every = np.zeros(len(relevance), np.int64), np.arange(len(relevance))
-    due = {int(at): place for place, at in enumerate(pool.pins) if at <= n}
-    for place in due.values():  # their labels are taken before anything else's
-        rows = np.flatnonzero(pool.is_pinned[:, place])
+    due = {at: number for number, (at, _) in enumerate(pool.pins) if at <= n}
+    for number in due.values():  # their labels are taken before anything else's
+        rows = np.flatnonzero(pool.is_pinned[:, number])
         for quota in quotas:
-            quota.take(rows, np.full(len(rows), pool.n_candidates + place))
+            quota.take(rows, np.full(len(rows), pool.n_candidates + number))
     for at in range(1, n + 1 if relevance.shape[1] else 1):
         total = np.where(is_open, relevance, _NEVER)
         for weight, term in weighed:
