@@ -1,7 +1,7 @@
 """The recommendation table of many users: made in parts that a stopped job goes on from, seen whole or not at all.
 
 OUT/
-├── recommendations.parquet   the table, one row group for each part
+├── recommendations.parquet   the table, one row group for each part; or .csv, or .jsonl
 ├── _left_out.json            who is not in it, and why
 ├── .lock                     held by the job that is at work here
 └── .parts-3f9a0c12be77/      what a job has done so far; gone when the table is there
@@ -28,7 +28,7 @@ from belfry.dataset.vocabulary import as_numpy
 from belfry.pipeline.jobs.batch_parts import BatchJob, Part, begun, make_parts, read_parts, users_without_row
 from belfry.pipeline.jobs.batch_users import unique_users
 from belfry.pipeline.jobs.sinks.base import LeftOut, LeftOutUser, Sink, SinkError, refused_in_words, writing
-from belfry.pipeline.jobs.sinks.destination import sink_of, work_folder
+from belfry.pipeline.jobs.sinks.destination import Format, sink_of, work_folder
 from belfry.pipeline.runs.disk import check_writable, explain_failed_writes, remove
 from belfry.pipeline.runs.lock import Lock, hold
 from belfry.pipeline.serving.recommender import Recommender
@@ -88,6 +88,7 @@ def write_batch(
     repeats: Repeats | None = None,
     rules: RulesLike | None = None,
     where: str | None = None,
+    format: Format = "parquet",  # noqa: A002
     workers: int | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> BatchResult:
@@ -101,6 +102,7 @@ def write_batch(
         users: ids of the run's type; an unknown one gets the cold answer. None: all users that the run knows.
         repeats: whether lists may hold what a user has seen; by default what the run was trained for.
         rules, where: as in `Recommender.recommend`. Where they ask for the time, all lists speak of when the job began.
+        format: of the file in a folder.
         workers: threads that score, by default one for each core.
         progress: told how many users are done, of how many.
 
@@ -120,7 +122,7 @@ def write_batch(
     job = BatchJob(recommender, asked, int(n), stage, repeats, schema, bound)
     work = work_folder(out)
     folder = work / f"{_PARTS}{job.key}"
-    sink = sink_of(out, folder)
+    sink = sink_of(out, folder, format)
     sink.check()
     with refused_in_words(str(work), "mend that, or let BELFRY_CACHE name another place", OSError):
         work.mkdir(parents=True, exist_ok=True)

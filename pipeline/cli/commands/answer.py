@@ -2,7 +2,7 @@
 
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -75,6 +75,9 @@ def batch(
     allow_seen: AllowSeen = False,
     rules: RulesFile = None,
     where: Where = None,
+    format: Annotated[  # noqa: A002
+        Literal["parquet", "csv", "jsonl"], typer.Option("--format", help="of the file in a folder")
+    ] = "parquet",
     workers: Annotated[int | None, typer.Option(min=1, help="threads that score [one for each core]")] = None,
     artifacts: Artifacts = None,
     quiet: Quiet = False,
@@ -98,6 +101,7 @@ def batch(
             repeats=kind,
             rules=rules,
             where=where,
+            format=format,
             workers=workers,
             progress=on_users,
         )

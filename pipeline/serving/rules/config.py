@@ -187,10 +187,10 @@ def rules_of(rules: RulesLike | None, where: str | None = None) -> Rules | None:
     """
     if isinstance(rules, str | os.PathLike):
         found = _read(Path(rules))
-    elif rules is None or isinstance(rules, Rules):
-        found = rules or Rules()
     elif isinstance(rules, Mapping):
         found = Rules(**{str(name): value for name, value in rules.items()})
+    elif rules is None or type(rules) is Rules:
+        found = rules or Rules()
     else:
         raise InputError(
             f"rules={printable(repr(rules), 60)}: wanted Rules, a dict of them, or the path of a TOML file"

@@ -38,7 +38,7 @@ Value: TypeAlias = int | float | str
 
 
 @dataclass(frozen=True)
-class Column:
+class ColumnName:
     """A column of the items."""
 
     name: str
@@ -58,7 +58,7 @@ class Several:
     values: tuple[Value, ...]
 
 
-Operand: TypeAlias = "Column | Literal | Several"
+Operand: TypeAlias = "ColumnName | Literal | Several"
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class Comparison:
 class Missing:
     """Whether an item has no value in a column."""
 
-    column: Column
+    column: ColumnName
 
 
 @dataclass(frozen=True)
@@ -167,7 +167,7 @@ class _Parser:
         if self._take("is"):
             is_not = self._take("not")
             self._need("None")
-            if not isinstance(left, Column):
+            if not isinstance(left, ColumnName):
                 self._refuse("only a column can be None")
             return Not(Missing(left)) if is_not else Missing(left)
         parts: list[Expression] = []
@@ -195,12 +195,12 @@ class _Parser:
             return self._several(_CLOSING[self._advance().text])
         token = self._next
         if token.kind == "column":
-            return Column(self._advance().text[1:-1])
+            return ColumnName(self._advance().text[1:-1])
         if token.kind == "word" and token.text not in _WORDS:
             self._advance()
             if self._next.text == "(":
                 self._refuse(f"{printable(token.text, 30)!r} is no function: there are none, only columns and values")
-            return Column(token.text)
+            return ColumnName(token.text)
         return Literal(self._literal())
 
     def _several(self, closing: str) -> Several:
@@ -260,7 +260,7 @@ def columns_in(expression: Expression) -> set[str]:
     """Names of all columns that an expression asks for."""
     if isinstance(expression, Comparison):
         sides: Sequence[Operand] = (expression.left, expression.right)
-        return {side.name for side in sides if isinstance(side, Column)}
+        return {side.name for side in sides if isinstance(side, ColumnName)}
     if isinstance(expression, Missing):
         return {expression.column.name}
     parts = (expression.part,) if isinstance(expression, Not) else expression.parts

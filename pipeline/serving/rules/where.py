@@ -13,7 +13,7 @@ import numpy as np
 from belfry.dataset.errors import InputError, printable
 from belfry.dataset.interactions import Mask
 from belfry.pipeline.serving.rules.grammar import (
-    Column,
+    ColumnName,
     Comparison,
     Expression,
     Literal,
@@ -51,11 +51,11 @@ def _compared(comparison: Comparison, items: ItemColumns) -> Mask:
         return ~_compared(Comparison("==", left, right), items)
     if sign == "in":
         return _contained(left, right, items)
-    if isinstance(left, Column) and isinstance(right, Column):
+    if isinstance(left, ColumnName) and isinstance(right, ColumnName):
         return _of_two(sign, left.name, right.name, items)
-    if isinstance(left, Literal) and isinstance(right, Column):
+    if isinstance(left, Literal) and isinstance(right, ColumnName):
         sign, left, right = _TURNED[sign], right, left
-    if not isinstance(left, Column) or not isinstance(right, Literal):
+    if not isinstance(left, ColumnName) or not isinstance(right, Literal):
         raise InputError(f"where: {_shown(left)} {sign} {_shown(right)} compares no column with one value")
     return _with_value(sign, left.name, right.value, items)
 
@@ -78,9 +78,9 @@ def _of_two(sign: str, left: str, right: str, items: ItemColumns) -> Mask:
 
 def _contained(left: Operand, right: Operand, items: ItemColumns) -> Mask:
     """`column in [...]`, `'label' in column of lists`, or `'part' in column of text`."""
-    if isinstance(left, Column) and isinstance(right, Several):
+    if isinstance(left, ColumnName) and isinstance(right, Several):
         return _one_of(left.name, right.values, items)
-    if not isinstance(left, Literal) or not isinstance(right, Column):
+    if not isinstance(left, Literal) or not isinstance(right, ColumnName):
         raise InputError(
             f"where: {_shown(left)} in {_shown(right)} cannot be asked; write COLUMN in [...], or 'text' in COLUMN"
         )
@@ -117,5 +117,5 @@ def _check_kind(column: ItemColumn, name: str, value: Value) -> None:
 
 
 def _shown(operand: Operand) -> str:
-    text = operand.name if isinstance(operand, Column) else repr(getattr(operand, "value", None) or "[...]")
+    text = operand.name if isinstance(operand, ColumnName) else repr(getattr(operand, "value", None) or "[...]")
     return printable(text, 40)

@@ -6,7 +6,7 @@ from belfry.dataset.errors import InputError
 from belfry.pipeline.serving.rules.grammar import (
     MAX_DEPTH,
     MAX_SIGNS,
-    Column,
+    ColumnName,
     Comparison,
     Joined,
     Literal,
@@ -17,7 +17,7 @@ from belfry.pipeline.serving.rules.grammar import (
     parse,
 )
 
-YEAR = Column("year")
+YEAR = ColumnName("year")
 
 
 @pytest.mark.parametrize(
@@ -26,15 +26,15 @@ YEAR = Column("year")
         ("year >= 1990", Comparison(">=", YEAR, Literal(1990))),
         ("year = -3", Comparison("==", YEAR, Literal(-3))),
         ("1.5e2<year", Comparison("<", Literal(150.0), YEAR)),
-        ("'Horror' in genres", Comparison("in", Literal("Horror"), Column("genres"))),
-        ('"it\'s" not in title', Not(Comparison("in", Literal("it's"), Column("title")))),
-        ("`odd name` != 'x'", Comparison("!=", Column("odd name"), Literal("x"))),
-        ("artist in ('a', 'b')", Comparison("in", Column("artist"), Several(("a", "b")))),
+        ("'Horror' in genres", Comparison("in", Literal("Horror"), ColumnName("genres"))),
+        ('"it\'s" not in title', Not(Comparison("in", Literal("it's"), ColumnName("title")))),
+        ("`odd name` != 'x'", Comparison("!=", ColumnName("odd name"), Literal("x"))),
+        ("artist in ('a', 'b')", Comparison("in", ColumnName("artist"), Several(("a", "b")))),
         ("year in [1990]", Comparison("in", YEAR, Several((1990,)))),
         ("year is None", Missing(YEAR)),
         ("year is not None", Not(Missing(YEAR))),
-        ("sold == True", Comparison("==", Column("sold"), Literal("true"))),
-        ("ciné_2 == 1", Comparison("==", Column("ciné_2"), Literal(1))),
+        ("sold == True", Comparison("==", ColumnName("sold"), Literal("true"))),
+        ("ciné_2 == 1", Comparison("==", ColumnName("ciné_2"), Literal(1))),
         (
             "1990 <= year < 2000",
             Joined("and", (Comparison("<=", Literal(1990), YEAR), Comparison("<", YEAR, Literal(2000)))),
