@@ -29,7 +29,7 @@ def item_table() -> pa.Table:
             "year": pa.array([None if item == 6 else 1990 + item for item in items.tolist()], pa.int64()),
             "price": pa.array(items * 0.1, pa.float32()),
             "opens": ["2026-01-01" if item % 2 else "2025-01-01T00:00:00+00:00" for item in items],
-            "closes_s": pa.array([1_800_000_000 if item % 5 else None for item in items.tolist()], pa.int64()),
+            "closes_s": pa.array([4_000_000_000 if item % 5 else None for item in items.tolist()], pa.int64()),
         }
     )
 

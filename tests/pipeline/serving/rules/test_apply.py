@@ -41,7 +41,7 @@ def genres_of(item: int) -> list[str]:
         ({"where": "'all' in genres", "deny": [1]}, lambda item: "all" in genres_of(item) and item != 1),
         ({"available_from": "opens", "now": "2025-06-01"}, lambda item: item % 2 == 0),
         ({"available_from": "opens", "now": "2026-01-01T00:00:00Z"}, lambda item: True),
-        ({"available_until": "closes_s", "now": "2030-01-01"}, lambda item: item % 5 == 0),
+        ({"available_until": "closes_s", "now": "2100-01-01"}, lambda item: item % 5 == 0),
     ],
 )
 def test_filters_keep_the_order_and_fill_the_list(
