@@ -22,13 +22,13 @@ import numpy as np
 import pyarrow as pa
 
 from belfry.dataset import columns
-from belfry.dataset.errors import BelfryError
+from belfry.dataset.errors import BelfryError, InputError
 from belfry.dataset.history import Repeats
 from belfry.dataset.vocabulary import as_numpy
 from belfry.pipeline.jobs.batch_parts import BatchJob, Part, begun, make_parts, read_parts, users_without_row
 from belfry.pipeline.jobs.batch_users import unique_users
 from belfry.pipeline.jobs.sinks.base import LeftOut, LeftOutUser, Sink, SinkError, refused_in_words, writing
-from belfry.pipeline.jobs.sinks.destination import Format, sink_of, work_folder
+from belfry.pipeline.jobs.sinks.destination import Format, sink_of, takes_lists, work_folder
 from belfry.pipeline.runs.disk import check_writable, explain_failed_writes, remove
 from belfry.pipeline.runs.lock import Lock, hold
 from belfry.pipeline.serving.recommender import Recommender
@@ -88,6 +88,7 @@ def write_batch(
     repeats: Repeats | None = None,
     rules: RulesLike | None = None,
     where: str | None = None,
+    explain: bool = False,
     format: Format = "parquet",  # noqa: A002
     workers: int | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
@@ -102,6 +103,7 @@ def write_batch(
         users: ids of the run's type; an unknown one gets the cold answer. None: all users that the run knows.
         repeats: whether lists may hold what a user has seen; by default what the run was trained for.
         rules, where: as in `Recommender.recommend`. Where they ask for the time, all lists speak of when the job began.
+        explain: adds columns of reasons, as in `Recommender.recommend_many`.
         format: of the file in a folder.
         workers: threads that score, by default one for each core.
         progress: told how many users are done, of how many.
@@ -118,10 +120,14 @@ def write_batch(
     repeats = recommender.repeats_of(repeats=repeats)
     bound = recommender.bound(rules, where)
     # Refuses a wrong `n` or `stage`.
-    schema = recommender.recommend_many(asked[:0], n, stage=stage, rules=bound.rules if bound else None).schema
-    job = BatchJob(recommender, asked, int(n), stage, repeats, schema, bound)
+    rules = bound.rules if bound else None
+    schema = recommender.recommend_many(asked[:0], n, stage=stage, explain=explain, rules=rules).schema
+    job = BatchJob(recommender, asked, int(n), stage, repeats, schema, bound, explain)
     work = work_folder(out)
     folder = work / f"{_PARTS}{job.key}"
+    if explain and not takes_lists(out):
+        kind = str(out).partition(":")[0]
+        raise InputError(f"{kind}: reasons are lists, which go to folders, object storage and Delta tables alone")
     sink = sink_of(out, folder, format)
     sink.check()
     with refused_in_words(str(work), "mend that, or let BELFRY_CACHE name another place", OSError):

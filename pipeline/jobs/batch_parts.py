@@ -58,6 +58,7 @@ class BatchJob:
     repeats: Repeats
     schema: pa.Schema  # of the table
     rules: BoundRules | None = None
+    explain: bool = False
 
     @property
     def key(self) -> str:
@@ -67,6 +68,8 @@ class BatchJob:
         digest = hashlib.sha256(json.dumps(about).encode())
         if self.rules is not None:
             digest.update(self.rules.rules.key.encode())
+        if self.explain:
+            digest.update(b"explain")
         for start in range(0, len(self.asked), USERS_PER_PART):
             digest.update(json.dumps(self.asked[start : start + USERS_PER_PART].to_pylist()).encode())
         return digest.hexdigest()[:12]
@@ -83,7 +86,7 @@ class BatchJob:
         """The lists of a block of users."""
         rules = self.rules.rules if self.rules else None
         return self.recommender.recommend_many(
-            users, self.n, stage=self.stage, repeats=self.repeats, workers=1, rules=rules
+            users, self.n, stage=self.stage, repeats=self.repeats, workers=1, explain=self.explain, rules=rules
         )
 
     def check_rows(self, rows: pa.Table, asked: pa.Array) -> None:

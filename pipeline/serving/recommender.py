@@ -19,7 +19,7 @@ from belfry.dataset.validation.policy import DEFAULT_POLICY, Policy
 from belfry.dataset.vocabulary import UNKNOWN, Id, ItemNums, UserNums, as_arrow, texts_as_arrow
 from belfry.pipeline.runs.reader import Run, default_artifacts, find_run
 from belfry.pipeline.serving.checks import check_lists, check_n
-from belfry.pipeline.serving.explain import Reason, reasons_for
+from belfry.pipeline.serving.explain import Reason, reason_columns, reasons_for
 from belfry.pipeline.serving.ids import IdReader
 from belfry.pipeline.serving.load import load_run
 from belfry.pipeline.serving.neighbours import Neighbourhood
@@ -162,8 +162,7 @@ class Recommender:
         lists = trace.lists
         because: list[Explanation | None] = [None] * len(lists)
         if explain:
-            reasons = reasons_for(two_stage, trace, lambda: self._item_neighbourhood)
-            because = [self._explanation(reason) for reason in reasons]
+            because = [self._explanation(reason) for reason in self._reasons(two_stage, trace)]
         item_ids, titles = self._ids_and_titles(lists.item_num)
         origins = [lists.origins[origin] for origin in lists.origin]
         rows = zip(lists.rank.tolist(), item_ids, titles, lists.score.tolist(), origins, because, strict=True)
@@ -180,6 +179,7 @@ class Recommender:
         exclude: Iterable[Id] = (),
         only: Iterable[Id] | None = None,
         workers: int | None = None,
+        explain: bool = False,
         rules: "RulesLike | None" = None,
         where: str | None = None,
     ) -> pa.Table:
@@ -192,6 +192,8 @@ class Recommender:
             users: ids, each once.
             stage: "retrieval" gives the first stage's own order; the rest as in `recommend`.
             workers: threads that answer, by default one for each core. Equal lists however many.
+            explain: adds what carried each row, strongest first, in columns of lists: watched (ids), watched_share,
+                features and feature_change, as in `Explanation`. It takes several times as long as the lists.
             rules, where: as in `recommend`.
 
         Raises:
@@ -207,13 +209,17 @@ class Recommender:
         only_numbers, depth = limits["only"], bound.depth(limits["n"]) if bound else limits["n"]
         n_rows = max(self.two_stage.n_candidates, depth, 0 if only_numbers is None else len(only_numbers))
         size = max(1, ROWS_PER_BLOCK // n_rows)
-        return answer_together(lambda block: self._table(block, stage, limits, repeats, bound), ids, workers, size)
+        return answer_together(
+            lambda block: self._table(block, stage, limits, repeats, bound, explain), ids, workers, size
+        )
 
     def _table(
-        self, ids: pa.Array, stage: Stage, limits: Limits, repeats: Repeats, rules: "BoundRules | None"
+        self, ids: pa.Array, stage: Stage, limits: Limits, repeats: Repeats, rules: "BoundRules | None", explain: bool
     ) -> pa.Table:
         """The lists of some users, as `recommend_many` gives them."""
-        lists = self._trace(self.two_stage, self.users.numbers(ids), stage, limits, rules).lists
+        trace = self._trace(self.two_stage, self.users.numbers(ids), stage, limits, rules)
+        lists = trace.lists
+        reasons = reason_columns(self._reasons(self.two_stage, trace), self.items) if explain else {}
         return pa.table(
             {
                 columns.USER_ID: ids.take(as_arrow(lists.row_user)),
@@ -221,6 +227,7 @@ class Recommender:
                 columns.ITEM_ID: self.items.take(lists.item_num),
                 columns.SCORE: as_arrow(lists.score),
                 columns.ORIGIN: texts_as_arrow(lists.origins).take(as_arrow(lists.origin)),
+                **reasons,
             },
             metadata={"belfry.run": self.run.name, "belfry.stage": stage, REPEATS_OF_TABLE: repeats},
         )
@@ -334,6 +341,9 @@ class Recommender:
             blocked = not_allowed(trace.lists, limits)
         check_lists(trace.lists, n=limits["n"], n_items=len(self.items), seen=seen, blocked=blocked)
         return trace
+
+    def _reasons(self, two_stage: TwoStage, trace: Trace) -> list[Reason]:
+        return reasons_for(two_stage, trace, lambda: self._item_neighbourhood)
 
     def _explanation(self, reason: Reason) -> Explanation:
         ids, titles = self._ids_and_titles(np.array([number for number, _ in reason.watched], np.int32))

@@ -75,6 +75,9 @@ def batch(
     allow_seen: AllowSeen = False,
     rules: RulesFile = None,
     where: Where = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="columns of what carried each item; several times as long")
+    ] = False,
     format: Annotated[  # noqa: A002
         Literal["parquet", "csv", "jsonl"], typer.Option("--format", help="of the file in a folder")
     ] = "parquet",
@@ -101,6 +104,7 @@ def batch(
             repeats=kind,
             rules=rules,
             where=where,
+            explain=explain,
             format=format,
             workers=workers,
             progress=on_users,

@@ -47,6 +47,11 @@ def work_folder(destination: str | Path) -> Path:
     return cache_folder() / "batch" / hashlib.sha256(place.encode()).hexdigest()[:12]
 
 
+def takes_lists(destination: str | Path) -> bool:
+    """Whether a column may hold lists there."""
+    return is_folder(destination) or not re.match(r"(duckdb|postgres|postgresql):", str(destination))
+
+
 def sink_of(destination: str | Path, aside: Path, format: Format = "parquet") -> Sink:  # noqa: A002
     """The sink that a destination names.
 
