@@ -1,5 +1,6 @@
 """PipelineConfig: the settings of all components put together, read from a preset and from `key=value` texts."""
 
+import json
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -327,25 +328,10 @@ def describe() -> str:
         "`--holdout` sets `retrieval.targets` and `pair_features.request_time`, `--repeats` sets `repeats` and",
         "`pair_features.repeats`; `none` means no value.",
         "",
-        "Sources are named all at once. The default is recent popularity, sequential rules, EASE and item neighbours:",
+        "Sources are named all at once. The default:",
         "",
         "```toml",
-        "[[sources]]",
-        'model = { kind = "popularity", half_life_days = 14, segment_smoothing = 20 }',
-        "quota = 50",
-        "optional = true",
-        "",
-        "[[sources]]",
-        'model = { kind = "sequential_rules" }',
-        "optional = true",
-        "",
-        "[[sources]]",
-        'model = { kind = "ease", max_items = 5000 }',
-        "optional = true",
-        "",
-        "[[sources]]",
-        'model = { kind = "item_knn", similarity = "bm25" }',
-        "optional = true",
+        *(line for source in _SOURCES for line in _in_toml(source)),
         "```",
         "",
         "On one line: `--set 'sources=[{model={kind=\"ease\"}, quota=200}]'`, or `--set sources=[]` for none. A",
@@ -360,6 +346,19 @@ def describe() -> str:
                 lines.append(f"| `{prefix}{name}` | `{default}` | {field.description or ''} |")
         lines.append("")
     return "\n".join(lines)
+
+
+def _in_toml(source: SourceConfig) -> list[str]:
+    """The source as a preset writes it, but for what is default anyway."""
+    model = {"kind": source.model.kind} | source.model.model_dump(exclude_defaults=True)
+    settings = source.model_dump(exclude_defaults=True, exclude={"model"})
+    inline = ", ".join(f"{key} = {json.dumps(value)}" for key, value in model.items())
+    return [
+        "[[sources]]",
+        f"model = {{ {inline} }}",
+        *(f"{key} = {json.dumps(value)}" for key, value in settings.items()),
+        "",
+    ]
 
 
 def _components() -> list[tuple[str, str, BaseModel]]:
