@@ -60,7 +60,6 @@ class EvaluationReport:
     attribution: Attribution | None = None  # of the final lists; an external table has no candidates
     reliability: Reliability | None = None  # where final scores are probabilities
     rules: tuple[RulePrice, ...] = ()  # each alone, and all together, where lists under rules were judged too
-    n: int = 10  # length of the lists
 
 
 def make_report(
@@ -75,7 +74,6 @@ def make_report(
     attribution: Attribution | None = None,
     reliability: Reliability | None = None,
     rules: tuple[RulePrice, ...] = (),
-    n: int = 10,
     seed: int,
 ) -> EvaluationReport:
     """Put systems side by side, in the order of `systems`, name -> scores in `context`.
@@ -89,7 +87,6 @@ def make_report(
         attribution: of the loss of the last system to its stages.
         reliability: of the scores of the last system.
         rules: what lists under rules cost, against those of the last system.
-        n: length of the lists.
         seed: of the resamples, the same for all systems.
     """
     return EvaluationReport(
@@ -104,7 +101,6 @@ def make_report(
         attribution=attribution,
         reliability=reliability,
         rules=rules,
-        n=n,
     )
 
 
@@ -134,8 +130,7 @@ def to_json(report: EvaluationReport) -> str:
         "bins": [{"predicted": float, "observed": float, "n_rows": int}]},
      "rules": [{"rule": str,                             each alone, then "all rules"; empty without --rules
         "metrics": {"ndcg@10": ESTIMATE, ...},           of the lists under it
-        "changes": {"ndcg@10": ESTIMATE, ...}}],         against lists without, user by user
-     "n": int}                                           places of a list
+        "changes": {"ndcg@10": ESTIMATE, ...}}]}         against lists without, user by user
     ESTIMATE = {"mean": float | null, "low": float | null, "high": float | null, "n_users": int}
     ```
 
@@ -185,7 +180,7 @@ def to_markdown(report: EvaluationReport) -> str:
         "",
         *(_attribution_section(report.attribution) if report.attribution else ()),
         *(_reliability_section(report.reliability) if report.reliability else ()),
-        *(price_section(report.rules, report.n) if report.rules else ()),
+        *(price_section(report.rules) if report.rules else ()),
     ]
     return markdown_of(lines)
 

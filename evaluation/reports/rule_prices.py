@@ -33,17 +33,18 @@ def rule_prices(without: SystemScores, under: Mapping[str, SystemScores], *, see
     return tuple(prices)
 
 
-def price_rows(prices: tuple[RulePrice, ...], n: int) -> Iterator[list[str]]:
+def price_rows(prices: tuple[RulePrice, ...]) -> Iterator[list[str]]:
     """A head, then for each rule the metrics under it, with the change and its interval where there is one."""
-    names = [f"{name}@{n}" for name in SHOWN if any(f"{name}@{n}" in price.metrics for price in prices)]
+    measured = dict.fromkeys(name for price in prices for name in price.metrics)
+    names = [name for shown in SHOWN for name in measured if name.partition("@")[0] == shown]
     yield ["rule", *map(label_of, names)]
     for price in prices:
         yield [price.rule, *(_cell(price, name) for name in names)]
 
 
-def price_section(prices: tuple[RulePrice, ...], n: int) -> list[str]:
+def price_section(prices: tuple[RulePrice, ...]) -> list[str]:
     """As Markdown."""
-    head, *rows = price_rows(prices, n)
+    head, *rows = price_rows(prices)
     return [
         "## What each rule costs",
         "",

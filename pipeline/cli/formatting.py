@@ -77,8 +77,8 @@ def show_report(report: "EvaluationReport") -> None:
         table.add_row(*(escape(cell.partition(" [")[0] if is_narrow else cell) for cell in row))
     console.print(table)
     if report.rules:
-        prices = Table(*next(price_rows(report.rules, report.n)), title="what each rule costs")
-        for row in itertools.islice(price_rows(report.rules, report.n), 1, None):
+        prices = Table(*next(price_rows(report.rules)), title="what each rule costs")
+        for row in itertools.islice(price_rows(report.rules), 1, None):
             prices.add_row(*(escape(cell.partition(" (")[0] if is_narrow else cell) for cell in row))
         console.print(prices)
     lines = ["", *attribution_lines(report.attribution)] if report.attribution else []

@@ -209,7 +209,6 @@ def evaluate_stages(
         # Below 0 are places that the ranker never saw, where `n` is beyond its depth; they have no probability.
         reliability=measure_reliability(final.select(final.score >= 0), context.test) if stages.ranker else None,
         rules=rule_prices(both_stages, ruled, seed=seed),
-        n=n,
         compared=(RETRIEVAL, BOTH_STAGES),
         left_out=left,
         seed=seed,

@@ -69,8 +69,10 @@ def test_the_verbs_take_rules(shaped_run: Path, tmp_path: Path, capfd: pytest.Ca
     assert lines[-1].strip().endswith("of 9: 25 of 30 items may be listed, at most 1 of each label of 'artist'")
     assert len(lines) - 2 <= 5
     out = tmp_path / "lists"
-    table = call("batch", "--out", out, "-n", 9, "--rules", rules, "--quiet", "--artifacts", shaped_run)
-    assert "shorter lists: 40" in table
+    written = call(*("batch", "--out", out, "-n", 9, "--rules", rules, "--quiet", "--artifacts", shaped_run))
+    assert "shorter lists: 40" in written
+    call(*("batch", "--out", tmp_path / "text", "--format", "csv", "--explain", "--quiet", "--artifacts", shaped_run))
+    assert "watched_share" in (tmp_path / "text" / "recommendations.csv").read_text().partition("\n")[0]
     judged = call("evaluate", "--test", test, "--rules", rules, "--artifacts", shaped_run, "--out", tmp_path / "report")
     assert "what each rule costs" in judged and "at_most" in judged
     refused = CliRunner().invoke(
