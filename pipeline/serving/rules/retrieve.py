@@ -20,8 +20,9 @@ def retrieve_allowed(
 ) -> Candidates:
     """Each user's best `top_k` of the allowed items, fewer where there are no more; ranks count these alone.
 
-    Where few items are allowed, every one of them is scored. Else lists are as long as it should take, and longer for
-    the users for whom that was not enough, until to score every allowed item costs less.
+    Where few items are left out, lists are longer by as many; where few are allowed, every one of them is scored. Else
+    lists are as long as it should take, and longer for the users for whom that was not enough, until to score every
+    allowed item costs less.
 
     Args:
         allowed: [n_items + 1] of each item number; that of 0 is false.
@@ -29,7 +30,9 @@ def retrieve_allowed(
     only = np.flatnonzero(allowed).astype(np.int32)
     n_items, n_allowed = len(allowed) - 1, len(only)
     top_k = min(top_k, max(n_allowed, 1))
-    depth = min(top_k + n_items - n_allowed, int(_SPARE * top_k * n_items / max(n_allowed, 1)) + 1)
+    n_out = n_items - n_allowed
+    is_plain = n_out <= top_k  # so few are left out that a list longer by as many is always enough
+    depth = top_k + n_out if is_plain else int(_SPARE * top_k * n_items / max(n_allowed, 1)) + 1
 
     def fetch(some: UserNums, depth: int | None) -> Candidates:
         """All lists that deep, or None: those of every allowed item."""
@@ -44,9 +47,9 @@ def retrieve_allowed(
         nothing = retriever.retrieve(users, features, top_k=1, exclude=exclude)
         return nothing.select(np.zeros(0, np.int64))
     own_items = exclude.remaining is not None  # few, so that all of them are scored
-    is_dear = own_items or 2 * depth >= n_allowed
+    is_dear = own_items or (not is_plain and 2 * depth >= n_allowed)
     lists = fetch(users, None if is_dear else depth)
-    while not is_dear:
+    while not is_dear and not is_plain:
         short = np.flatnonzero(np.diff(lists.starts) < top_k)
         if not len(short):
             break

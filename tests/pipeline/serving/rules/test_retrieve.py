@@ -79,3 +79,9 @@ def test_who_has_too_few_is_asked_for_again_deeper() -> None:
     fixed.scores[1, ::2] -= 1  # user 1 has what is not allowed first
     retrieve_allowed(fixed, users, None, top_k=10, exclude=SEEN.select(np.zeros(301, np.bool_)), allowed=allowed)  # type: ignore[arg-type]
     assert fixed.asked == [(2, 26, False), (1, 10, True)]
+
+
+def test_where_all_is_allowed_it_is_asked_as_without_rules() -> None:
+    fixed, users = Fixed(), np.array([1, 3], np.int32)
+    retrieve_allowed(fixed, users, None, top_k=300, exclude=SEEN, allowed=allowed_of(slice(None)))  # type: ignore[arg-type]
+    assert fixed.asked == [(2, 300, False)]
