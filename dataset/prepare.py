@@ -23,6 +23,7 @@ class Data:
     users: FeatureColumns
     items: FeatureColumns
     titles: pa.Array  # [n_items] string, in the order of the vocabulary; null where an item has none
+    item_table: pa.Table | None = None  # as it was checked, for what runs keep beside the features
     user_encoder: FeatureEncoder = field(default_factory=FeatureEncoder)  # which made `users`, and reads later ones
 
     def features(self, history: Interactions) -> FeatureTables:
@@ -61,6 +62,7 @@ def prepare(
         encode_by(user_encoder, tables.users, users, columns.USER_ID),
         encode_features(tables.items, items, id_column=columns.ITEM_ID, text_columns=texts, usage_columns=usage),
         _titles(tables.items, items),
+        tables.items,
         user_encoder,
     )
 
