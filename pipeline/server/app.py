@@ -25,7 +25,11 @@ PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; base-uri 'none'; "
     "form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
 )
-_FILES = {"/": ("page.html", "text/html"), "/page.js": ("page.js", "text/javascript"), "/page.css": ("page.css", "text/css")}
+_FILES = {
+    "/": ("page.html", "text/html"),
+    "/page.js": ("page.js", "text/javascript"),
+    "/page.css": ("page.css", "text/css"),
+}
 MAX_BULK = 4  # requests for many lists that wait or are scored
 
 
@@ -74,7 +78,7 @@ def _serve_file(app: FastAPI, path: str, file: Path, kind: str) -> None:
 
     @app.get(path, include_in_schema=False)
     async def page() -> Response:
-        return Response(content, headers=headers, media_type=f"{kind}; charset=utf-8")
+        return Response(content, headers=headers, media_type=f"text/{kind}; charset=utf-8")
 
 
 def _document_keys(app: FastAPI, settings: Settings) -> None:

@@ -87,6 +87,6 @@ class CurrentRun:
 def _answer_first(recommender: Recommender) -> None:
     """What is worked out at the first answers is there before anybody waits for it."""
     users = recommender.users.ids[:2].to_pylist()
-    for user in users:
-        recommender.recommend(user, explain=True)
+    recommender.recommend(users[0], explain=True)
+    recommender.recommend_many(users, workers=1)
     recommender.similar_items(recommender.items.ids[0].as_py(), 1)

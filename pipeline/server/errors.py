@@ -18,7 +18,7 @@ WORDS = {400: "bad_request", 404: "not_found", 405: "method_not_allowed", 422: "
 log = logging.getLogger(__name__)
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """A request that is not answered."""
 
     def __init__(self, status: int, error: str, message: str, *, retry_after_s: float | None = None) -> None:
@@ -51,7 +51,7 @@ def explain_errors(app: FastAPI) -> None:
     """Have every error of the application answered in this form."""
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
-    app.add_exception_handler(Refused, _refused)
+    app.add_exception_handler(RefusedError, _refused)
     app.add_exception_handler(UnknownUserError, _unknown)
     app.add_exception_handler(ArtifactError, _internal)  # its message may name paths
     app.add_exception_handler(InputError, _wrong)
@@ -79,7 +79,7 @@ async def _http(request: Request, error: Exception) -> Response:
 
 
 async def _refused(request: Request, error: Exception) -> Response:
-    assert isinstance(error, Refused)
+    assert isinstance(error, RefusedError)
     return error.response()
 
 

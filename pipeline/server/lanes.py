@@ -11,7 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
-from belfry.pipeline.server.errors import Refused
+from belfry.pipeline.server.errors import RefusedError
 
 T = TypeVar("T")
 
@@ -29,18 +29,20 @@ class Lane:
         """What `call` gives, in its turn.
 
         Raises:
-            Refused: too many wait already, or it was not done in time; what has not begun by then never is.
+            RefusedError: too many wait already, or it was not done in time; what has not begun by then never is.
         """
         with self._lock:
             if self.n_waiting >= self._max_waiting:
-                raise Refused(503, "overloaded", "too many requests wait for an answer; try again", retry_after_s=1)
+                raise RefusedError(
+                    503, "overloaded", "too many requests wait for an answer; try again", retry_after_s=1
+                )
             self.n_waiting += 1
         future = self._pool.submit(call)
         future.add_done_callback(self._leave)
         try:
             return await asyncio.wait_for(asyncio.wrap_future(future), self._timeout_s)
         except TimeoutError:
-            raise Refused(503, "timeout", "the answer took too long; try again", retry_after_s=1) from None
+            raise RefusedError(503, "timeout", "the answer took too long; try again", retry_after_s=1) from None
 
     def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)

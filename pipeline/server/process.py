@@ -14,7 +14,8 @@ from uvicorn.supervisors import Multiprocess
 from belfry.dataset.errors import InputError
 from belfry.pipeline.runs.reader import open_run
 from belfry.pipeline.server.app import create_worker
-from belfry.pipeline.server.guards.connections import HEAD_S, MAX_HEAD, GuardedConnection
+from belfry.pipeline.server.guards.admission import MAX_HEAD
+from belfry.pipeline.server.guards.connections import HEAD_S, GuardedConnection
 from belfry.pipeline.server.settings import Settings
 from belfry.pipeline.server.telemetry.metrics import SHARED_FOLDER
 

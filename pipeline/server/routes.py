@@ -19,7 +19,7 @@ from belfry.pipeline.server.answers import (
     SimilarUsersAnswer,
 )
 from belfry.pipeline.server.current_run import CurrentRun
-from belfry.pipeline.server.errors import Refused
+from belfry.pipeline.server.errors import RefusedError
 from belfry.pipeline.server.lanes import Lane
 from belfry.pipeline.server.requests import (
     ManyRequest,
@@ -63,11 +63,11 @@ class Service:
         """What `call` makes of the run that answers now.
 
         Raises:
-            Refused: there is none yet, or too many ask.
+            RefusedError: there is none yet, or too many ask.
         """
         recommender = self.current.recommender
         if recommender is None:
-            raise Refused(503, "not_ready", "no run is loaded yet; try again", retry_after_s=2)
+            raise RefusedError(503, "not_ready", "no run is loaded yet; try again", retry_after_s=2)
         request.state.run = recommender.run.name
         return await lane.run(lambda: call(recommender).response())
 
@@ -108,7 +108,9 @@ def routes(service: Service) -> APIRouter:
         def call(recommender: Recommender) -> Answer:
             item = recommender.item_ids.parse(query.item)
             if recommender.item_ids.number(item, "item") == UNKNOWN:
-                raise Refused(404, "unknown_item", f"the item is not in the catalogue of run {recommender.run.name}")
+                raise RefusedError(
+                    404, "unknown_item", f"the item is not in the catalogue of run {recommender.run.name}"
+                )
             found = recommender.similar_items(item, query.n)
             return SimilarItemsAnswer.of(run=recommender.run.name, item=item, items=found)
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from belfry.dataset.errors import InputError
-from belfry.pipeline.server.guards.keys import ApiKeys
+from belfry.pipeline.server.guards.keys import NO_KEYS, ApiKeys
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
@@ -17,7 +17,7 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = 8080
     workers: int = 1  # processes, each with the run in memory
-    keys: ApiKeys = ApiKeys()
+    keys: ApiKeys = NO_KEYS
     for_everybody: bool = False  # answers whoever reaches the port, without a key
     rate: float = 1_000  # requests a second of one client, on average
     max_waiting: int = 64  # requests that wait for a list or get one, in each worker

@@ -15,7 +15,7 @@ def serve(
     artifacts: Artifacts = None,
     host: Annotated[str, typer.Option(help="address to listen on")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65_535, help="0: any that is free")] = 8080,
-    workers: Annotated[int, typer.Option(min=1, max=256, help="processes that answer, each with the run in memory")] = 1,
+    workers: Annotated[int, typer.Option(min=1, max=256, help="processes, each with the run in memory")] = 1,
     api_key_file: Annotated[
         Path | None, typer.Option(help="lines NAME sha256:HASH, or NAME KEY in a file that nobody else may read")
     ] = None,
@@ -28,7 +28,7 @@ def serve(
     """Lists over HTTP, of the run that is current: one that is published meanwhile is taken up."""
     from belfry.pipeline.jobs.sinks.base import needed
     from belfry.pipeline.runs.reader import default_artifacts
-    from belfry.pipeline.server.guards.keys import ApiKeys, read_keys
+    from belfry.pipeline.server.guards.keys import NO_KEYS, read_keys
     from belfry.pipeline.server.settings import Settings
 
     for library in ("fastapi", "uvicorn", "prometheus_client"):
@@ -40,7 +40,7 @@ def serve(
         host=host,
         port=port,
         workers=workers,
-        keys=ApiKeys() if api_key_file is None else read_keys(api_key_file),
+        keys=NO_KEYS if api_key_file is None else read_keys(api_key_file),
         for_everybody=without_keys,
         rate=rate,
         max_waiting=max_waiting,

@@ -4,11 +4,12 @@ import ipaddress
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from belfry.pipeline.server.errors import Refused
+from belfry.pipeline.server.errors import RefusedError
 from belfry.pipeline.server.guards.rates import Rates
 from belfry.pipeline.server.settings import Settings
 
 OPEN_PATHS = frozenset({"/", "/page.js", "/page.css", "/v1/health", "/v1/ready", "/v1/openapi.json"})
+MAX_HEAD = 32 << 10  # bytes of headers; the parser of HTTP bounds those alone that come in pieces
 _LOCAL_HOSTS = frozenset({b"localhost", b"127.0.0.1", b"[::1]"})
 
 
@@ -23,7 +24,7 @@ class Admission:
         if scope["type"] == "http":
             try:
                 self._admit(scope)
-            except Refused as refused:
+            except RefusedError as refused:
                 await refused.response()(scope, receive, send)
                 return
         await self._app(scope, receive, send)
@@ -32,19 +33,23 @@ class Admission:
         """Note the client in `scope["state"]`.
 
         Raises:
-            Refused: 400, 401 or 429.
+            RefusedError: 400, 401, 429 or 431.
         """
+        if len(scope["raw_path"]) + sum(len(name) + len(value) for name, value in scope["headers"]) > MAX_HEAD:
+            raise RefusedError(431, "too_large", f"the head of the request is larger than {MAX_HEAD:,} bytes")
         if self._settings.is_private and not _is_local(_values(scope, b"host")):
             # Else a page of any site could have a browser here ask, under a name that leads to this machine.
-            raise Refused(400, "wrong_host", "only programs of this machine may ask, as localhost or 127.0.0.1")
+            raise RefusedError(400, "wrong_host", "only programs of this machine may ask, as localhost or 127.0.0.1")
         client = _address(scope)
         owner = self._owner(scope)
         scope["state"]["client"] = client if owner is None else owner
         wait_s = self._rates.take(f"address {client}" if owner is None else f"key {owner}")
         if wait_s:
-            raise Refused(429, "too_many_requests", "more requests than agreed; wait a little", retry_after_s=wait_s)
+            raise RefusedError(
+                429, "too_many_requests", "more requests than agreed; wait a little", retry_after_s=wait_s
+            )
         if self._settings.keys and owner is None and scope["path"] not in OPEN_PATHS:
-            refused = Refused(401, "no_key", "an API key is wanted, as in the header Authorization: Bearer KEY")
+            refused = RefusedError(401, "no_key", "an API key is wanted, as in the header Authorization: Bearer KEY")
             refused.headers["www-authenticate"] = "Bearer"
             raise refused
 

@@ -4,7 +4,7 @@ import asyncio
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from belfry.pipeline.server.errors import Refused
+from belfry.pipeline.server.errors import RefusedError
 
 MAX_BODY = 1 << 20  # bytes, far above the longest lists of ids
 
@@ -22,9 +22,9 @@ class Bodies:
         try:
             body = await asyncio.wait_for(_read(scope, receive), self._timeout_s)
         except TimeoutError:
-            await Refused(408, "too_slow", "the request took too long to come").response()(scope, receive, send)
+            await RefusedError(408, "too_slow", "the request took too long to come").response()(scope, receive, send)
             return
-        except Refused as refused:
+        except RefusedError as refused:
             await refused.response()(scope, receive, send)
             return
         if body is None:
@@ -41,9 +41,9 @@ async def _read(scope: Scope, receive: Receive) -> bytes | None:
     """The body; None where the client has left.
 
     Raises:
-        Refused: it is too large.
+        RefusedError: it is too large.
     """
-    too_large = Refused(413, "too_large", f"the body is larger than {MAX_BODY:,} bytes")
+    too_large = RefusedError(413, "too_large", f"the body is larger than {MAX_BODY:,} bytes")
     for name, value in scope["headers"]:
         if name == b"content-length" and (len(value) > 18 or not value.isdigit() or int(value) > MAX_BODY):
             raise too_large

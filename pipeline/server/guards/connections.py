@@ -9,7 +9,6 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 MAX_CONNECTIONS = 900  # of a worker; systems give a process 1,024 files
 HEAD_S = 30  # for the head of the next request to come, from the end of the last one on
-MAX_HEAD = 32 << 10  # bytes
 
 _NO_REQUEST = json.dumps({"error": "bad_request", "message": "this is no HTTP request", "problems": []}).encode()
 

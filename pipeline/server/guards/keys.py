@@ -21,7 +21,7 @@ _MAX_BYTES = 1 << 20
 class ApiKeys:
     """Who may ask; empty: nobody needs a key."""
 
-    digests: tuple[tuple[str, bytes], ...] = ()  # name of the client, SHA-256 of the key
+    digests: tuple[tuple[str, bytes], ...]  # name of the client, SHA-256 of the key
 
     def __bool__(self) -> bool:
         return bool(self.digests)
@@ -33,6 +33,9 @@ class ApiKeys:
             if hmac.compare_digest(known, digest):
                 found = name
         return found
+
+
+NO_KEYS = ApiKeys(())
 
 
 def read_keys(path: Path) -> ApiKeys:
@@ -66,7 +69,7 @@ def read_keys(path: Path) -> ApiKeys:
                 "-hex 24` makes them, or sha256: and 64 hexadecimal digits"
             )
         elif sys.platform != "win32" and stat.S_IMODE(mode) & 0o077:
-            raise InputError(f"{path}: others may read it and line {number} holds a plain key; chmod 600 it, or hash it")
+            raise InputError(f"{path}: others may read it, and line {number} is a plain key; chmod 600 it, or hash it")
         else:
             digest = hashlib.sha256(text.encode()).digest()
         if digest in digests:

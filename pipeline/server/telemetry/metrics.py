@@ -20,9 +20,7 @@ class Metrics:
         self.seconds = Histogram(
             "belfry_request_seconds", "From head to end of answer", ["route"], buckets=_SECONDS, registry=registry
         )
-        self.waiting = Gauge(
-            "belfry_requests_waiting", "For an answer", registry=registry, multiprocess_mode="livesum"
-        )
+        self.waiting = Gauge("belfry_requests_waiting", "For an answer", registry=registry, multiprocess_mode="livesum")
         self.cold = Counter("belfry_cold_lists", "Lists of users without a history", registry=registry)
         self.swaps = Counter("belfry_swaps", "Runs that were taken up or refused", ["outcome"], registry=registry)
         self.loaded = Gauge(
