@@ -42,12 +42,13 @@ _WHEN = {
     413: "The body is too large",
     422: "The request does not fit",
     429: "More requests than agreed",
+    431: "The head of the request is too large",
     503: "Overloaded, or no run is loaded yet; try again",
 }
 
 
 def _refusals(*statuses: int) -> Responses:
-    return {status: {"model": Error, "description": _WHEN[status]} for status in sorted({400, 401, 429, *statuses})}
+    return {status: {"model": Error, "description": _WHEN[status]} for status in sorted({400, 401, 429, 431, *statuses})}
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """A small run, and clients of applications that answer from it."""
 
-import os
 import shutil
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -67,8 +67,12 @@ def asked(client: Client) -> TestClient:
     return client()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def port() -> int:
-    """Free, and another one for each process of the tests."""
-    worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
-    return 18_100 + int(worker)
+    return free_port()
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port: int = free.getsockname()[1]
+        return port

@@ -145,3 +145,12 @@ def test_nobody_is_answered_before_a_run_is_there(client, tmp_path):
     assert (ready.status_code, ready.json()) == (503, {"ready": False, "run": None, "refused": True})
     answer = asked.get("/v1/recommend?user=1")
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
+
+
+def test_the_page_is_three_files_of_ours(asked: TestClient):
+    kinds = {"/": "html", "/page.js": "javascript", "/page.css": "css"}
+    for path, kind in kinds.items():
+        answer = asked.get(path)
+        assert answer.headers["content-type"] == f"text/{kind}; charset=utf-8"
+        assert "http:" not in answer.text
+        assert "https:" not in answer.text
