@@ -1,7 +1,9 @@
 """CurrentRun: the run that answers, replaced while requests are answered when another one is published."""
 
 import logging
+import os
 import random
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -14,6 +16,7 @@ from belfry.pipeline.serving.recommender import Recommender
 
 LOOK_S = 1.0  # between two looks at which run is current, about: workers are not to load at the same moment
 RETRY_S = 30.0  # before a run that could not be opened is tried again: somebody may still be copying it
+PRIORITY = 10  # of the thread that loads: as `nice` counts, 0 is that of answers and 19 the lowest
 
 log = logging.getLogger(__name__)
 OnSwap = Callable[[bool], None]  # whether a new run was taken up, or refused
@@ -80,8 +83,15 @@ class CurrentRun:
         self._on_swap(False)
 
     def _watch(self) -> None:
+        _give_way()
         while not self._is_over.wait(LOOK_S * random.uniform(0.75, 1.25)):
             self.look()
+
+
+def _give_way() -> None:
+    """Have this thread get what of the processor answers leave over, so that they wait little for a run to load."""
+    if sys.platform == "linux":  # elsewhere priorities are those of processes
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), PRIORITY)
 
 
 def _answer_first(recommender: Recommender) -> None:

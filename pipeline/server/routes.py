@@ -48,7 +48,9 @@ _WHEN = {
 
 
 def _refusals(*statuses: int) -> Responses:
-    return {status: {"model": Error, "description": _WHEN[status]} for status in sorted({400, 401, 429, 431, *statuses})}
+    return {
+        status: {"model": Error, "description": _WHEN[status]} for status in sorted({400, 401, 429, 431, *statuses})
+    }
 
 
 @dataclass(frozen=True)

@@ -27,9 +27,7 @@ def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pairs = [(user, item) for user in range(1, 31) for item in range(40) if (user + 7 * item) % 5 < 2]
     events = pa.table({"user_id": [user for user, _ in pairs], "item_id": [item for _, item in pairs]})
     titles = [HOSTILE[item % len(HOSTILE)].format(item) for item in range(40)]
-    train(
-        events, items=pa.table({"item_id": range(40), "title": titles}), settings=SETTINGS, artifacts=folder, seed=0
-    )
+    train(events, items=pa.table({"item_id": range(40), "title": titles}), settings=SETTINGS, artifacts=folder, seed=0)
     return folder
 
 

@@ -2,7 +2,9 @@
 
 import gc
 import logging
+import os
 import shutil
+import sys
 import threading
 import weakref
 from pathlib import Path
@@ -116,5 +118,8 @@ def test_it_looks_by_itself(artifacts: Path, monkeypatch: pytest.MonkeyPatch):
     is_swapped.clear()
     publish(artifacts, seed=1)
     assert is_swapped.wait(60)
+    if sys.platform == "linux":
+        assert os.getpriority(os.PRIO_PROCESS, current._thread.native_id) == current_run.PRIORITY
+        assert os.getpriority(os.PRIO_PROCESS, 0) < current_run.PRIORITY
     current.stop()
     assert name_of(current) != first

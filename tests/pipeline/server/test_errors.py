@@ -10,7 +10,9 @@ from belfry.dataset.errors import ArtifactError, BelfryError
 SECRET = "/srv/secret/path.py"
 
 
-@pytest.mark.parametrize("error", [RuntimeError(SECRET), BelfryError(SECRET), ArtifactError(SECRET), MemoryError(SECRET)])
+@pytest.mark.parametrize(
+    "error", [RuntimeError(SECRET), BelfryError(SECRET), ArtifactError(SECRET), MemoryError(SECRET)]
+)
 def test_a_defect_is_told_in_the_log_alone(client, monkeypatch, caplog, error):
     asked = client()
 

@@ -57,7 +57,9 @@ def server(published: Path, port: int, monkeypatch: pytest.MonkeyPatch) -> Itera
         yield port
 
 
-@pytest.mark.parametrize("start", [b"", b"GET /v1/hea", REQUEST + b"GET /v1"], ids=["nothing", "a part", "a second one"])
+@pytest.mark.parametrize(
+    "start", [b"", b"GET /v1/hea", REQUEST + b"GET /v1"], ids=["nothing", "a part", "a second one"]
+)
 def test_a_head_that_does_not_come_ends_the_connection(server: int, start: bytes):
     with connect(server) as client:
         client.sendall(start)
