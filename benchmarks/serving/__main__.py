@@ -104,19 +104,19 @@ def assault(artifacts: Path, folder: Path, n: int) -> tuple[Attacked, bool]:
 
 
 def page(command: str, held: list[Held], per_s: float, threads: list[str], found: Attacked, has_traceback: bool) -> str:
-    statuses = ", ".join(f"{count:,} × {status or 'closed'}" for status, count in sorted(found.statuses.items()))
+    statuses = ", ".join(f"{status or 'closed'} {count:,} times" for status, count in sorted(found.statuses.items()))
     versions = ", ".join(f"{name} {version(name)}" for name in ("fastapi", "uvicorn", "numpy", "onnxruntime"))
     return "\n".join(
         [
             "# Serving",
             "",
             f"Written by `{command}` on {datetime.now(UTC):%Y-%m-%d}, {usable_cores()} cores, {versions}.",
-            f"Other jobs of the machine took part: {os.getloadavg()[1]:.1f} processes wanted a core at the end. Read CPU "
-            "time rather than the clock where that is more than 2.",
+            f"{os.getloadavg()[1]:.1f} processes of the machine wanted a core at the end; where there are fewer, "
+            "others took part, and CPU time tells more than the clock.",
             "",
-            f"Both stages of the run under `--artifacts`; lists of 10 of users at random, {per_s:.0f} a second at random "
-            f"moments for {held[0].load.seconds:.0f} s, over 32 connections from one other process. Times count from "
-            "when a request was due.",
+            f"Lists of 10 from both stages, of users at random, {per_s:.0f} a second at random moments for "
+            f"{held[0].load.seconds:.0f} s, over 32 connections from one other process. Times count from when a "
+            "request was due.",
             "",
             "| workers | swaps | requests | errors | p50 ms | p95 ms | p99 ms | worst ms | CPU ms each | MiB, all |",
             "|---|---|---|---|---|---|---|---|---|---|",

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from fastapi import FastAPI, Response
 from starlette.types import ASGIApp
+from threadpoolctl import threadpool_limits
 
 from belfry.pipeline.runs.versions import installed_versions
 from belfry.pipeline.server.current_run import CurrentRun
@@ -30,8 +31,9 @@ MAX_BULK = 4  # requests for many lists that wait or are scored
 
 
 def create_worker(settings: Settings) -> ASGIApp:
-    """The application of a process of its own, which logs."""
+    """The application of a process of its own, which logs; cores are shared by workers, not by threads of sums."""
     log_as_json()
+    threadpool_limits(1, "blas")
     return create_app(settings)
 
 

@@ -91,7 +91,8 @@ class CurrentRun:
 def _give_way() -> None:
     """Have this thread get what of the processor answers leave over, so that they wait little for a run to load."""
     if sys.platform == "linux":  # elsewhere priorities are those of processes
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), PRIORITY)
+        wanted = max(PRIORITY, os.getpriority(os.PRIO_PROCESS, 0))  # nobody may go up
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), wanted)
 
 
 def _answer_first(recommender: Recommender) -> None:

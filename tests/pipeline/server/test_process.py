@@ -12,8 +12,11 @@ import time
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from belfry import Recommender
+from belfry.dataset.errors import InputError
+from belfry.pipeline.cli.commands import app
 from benchmarks.serving.load import Load, ask_for_lists
 from benchmarks.serving.server import ROOT, Server, make_current, served
 from tests.pipeline.server.conftest import USERS, publish
@@ -103,6 +106,16 @@ def test_what_cannot_start_is_said_in_words(published: Path, tmp_path: Path, por
     with socket.create_server(("127.0.0.1", port)):
         said = fails("--artifacts", published, "--port", port)
     assert re.search(rf"cannot listen on 127.0.0.1:{port} \(.*in use\); name another --host or --port", said)
+
+
+@pytest.mark.parametrize("library", ["fastapi", "uvicorn", "prometheus_client"])
+def test_a_missing_extra_is_named(published: Path, monkeypatch: pytest.MonkeyPatch, library: str):
+    monkeypatch.setitem(sys.modules, library, None)
+    found = CliRunner().invoke(app, ["serve", "--artifacts", str(published)])
+    assert isinstance(found.exception, InputError)
+    assert str(found.exception) == (
+        f'belfry serve: needs {library}, which is not installed; run: pip install "belfry-recommender[serve]"'
+    )
 
 
 def test_a_damaged_run_is_not_begun_with(artifacts: Path, port: int):
