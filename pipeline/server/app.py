@@ -7,7 +7,6 @@ from pathlib import Path
 
 from fastapi import FastAPI, Response
 from starlette.types import ASGIApp
-from threadpoolctl import threadpool_limits
 
 from belfry.pipeline.runs.versions import installed_versions
 from belfry.pipeline.server.current_run import CurrentRun
@@ -17,7 +16,6 @@ from belfry.pipeline.server.guards.bodies import Bodies
 from belfry.pipeline.server.lanes import Lane
 from belfry.pipeline.server.routes import Service, routes
 from belfry.pipeline.server.settings import Settings
-from belfry.pipeline.server.telemetry.logs import log_as_json
 from belfry.pipeline.server.telemetry.metrics import Metrics
 from belfry.pipeline.server.telemetry.observed import Observed
 
@@ -28,13 +26,6 @@ PAGE_POLICY = (
 )
 _FILES = {"/": ("page.html", "html"), "/page.js": ("page.js", "javascript"), "/page.css": ("page.css", "css")}
 MAX_BULK = 4  # requests for many lists that wait or are scored
-
-
-def create_worker(settings: Settings) -> ASGIApp:
-    """The application of a process of its own, which logs; cores are shared by workers, not by threads of sums."""
-    log_as_json()
-    threadpool_limits(1, "blas")
-    return create_app(settings)
 
 
 def create_app(settings: Settings) -> ASGIApp:

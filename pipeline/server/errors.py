@@ -1,6 +1,5 @@
 """Errors as JSON, with the status that fits; what went wrong inside is for the log and nobody else."""
 
-import logging
 from collections.abc import Mapping
 
 from fastapi import FastAPI, Request, Response
@@ -14,8 +13,6 @@ LONGEST_MESSAGE = 500
 MAX_PROBLEMS = 10  # that are told of one request
 INTERNAL = "internal_error", "something went wrong here; the request id finds it in the log"
 WORDS = {400: "bad_request", 404: "not_found", 405: "method_not_allowed", 422: "wrong_input"}
-
-log = logging.getLogger(__name__)
 
 
 class RefusedError(Exception):
@@ -53,7 +50,7 @@ def explain_errors(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(RefusedError, _refused)
     app.add_exception_handler(UnknownUserError, _unknown)
-    app.add_exception_handler(ArtifactError, _internal)  # its message may name paths
+    app.add_exception_handler(ArtifactError, _not_of_the_caller)
     app.add_exception_handler(InputError, _wrong)
     app.add_exception_handler(Exception, _internal)
 
@@ -91,6 +88,11 @@ async def _wrong(request: Request, error: Exception) -> Response:
     return error_response(422, WORDS[422], str(error))
 
 
+async def _not_of_the_caller(request: Request, error: Exception) -> Response:
+    """The run is at fault, in words that may name paths: as any defect."""
+    raise error
+
+
 async def _internal(request: Request, error: Exception) -> Response:
-    log.error("a request failed", exc_info=error)
+    """Whoever is outside of the application logs the error."""
     return error_response(500, *INTERNAL)

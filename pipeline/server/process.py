@@ -1,22 +1,28 @@
 """The processes of a server: one, or several that share a port; from the first look at the run to a graceful end."""
 
+import multiprocessing
 import os
 import signal
 import socket
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
+from multiprocessing.process import BaseProcess
 
 import uvicorn
+from starlette.types import ASGIApp
+from threadpoolctl import threadpool_limits
 from uvicorn.supervisors import Multiprocess
 
 from belfry.dataset.errors import InputError
 from belfry.pipeline.runs.reader import open_run
-from belfry.pipeline.server.app import create_worker
+from belfry.pipeline.server.app import create_app
 from belfry.pipeline.server.guards.admission import MAX_HEAD
 from belfry.pipeline.server.guards.connections import HEAD_S, GuardedConnection
 from belfry.pipeline.server.settings import Settings
+from belfry.pipeline.server.telemetry.logs import log_as_json
 from belfry.pipeline.server.telemetry.metrics import SHARED_FOLDER
 
 BACKLOG = 512  # connections that wait to be taken up
@@ -35,6 +41,15 @@ class _Server(uvicorn.Server):
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+def create_worker(settings: Settings) -> ASGIApp:
+    """The application of a process of its own, which logs; cores are shared by workers, not by threads of sums."""
+    log_as_json()
+    threadpool_limits(1, "blas")
+    if parent := multiprocessing.parent_process():
+        threading.Thread(target=_end_with, args=(parent,), name="belfry-parent", daemon=True).start()
+    return create_app(settings)
 
 
 def bind(settings: Settings) -> socket.socket:
@@ -84,6 +99,12 @@ def serve(settings: Settings, listening: socket.socket) -> None:
             return
         os.environ[SHARED_FOLDER] = stack.enter_context(tempfile.TemporaryDirectory(prefix="belfry-metrics-"))
         Multiprocess(config, [listening]).run()
+
+
+def _end_with(parent: BaseProcess) -> None:
+    """Else a worker whose parent was killed would keep the port."""
+    parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 @contextmanager

@@ -25,7 +25,9 @@ def test_a_defect_is_told_in_the_log_alone(client, monkeypatch, caplog, error):
     assert answer.status_code == 500
     assert answer.json()["error"] == "internal_error"
     assert SECRET not in answer.text
-    assert any(record.exc_info and SECRET in str(record.exc_info[1]) for record in caplog.records)
+    (record,) = caplog.records
+    assert SECRET in str(record.exc_info[1])
+    assert record.fields == {"request_id": answer.headers["x-request-id"]}
     assert answer.headers["x-content-type-options"] == "nosniff"
     monkeypatch.undo()
     assert asked.get("/v1/recommend?user=1").status_code == 200

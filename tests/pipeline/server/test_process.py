@@ -108,6 +108,20 @@ def test_what_cannot_start_is_said_in_words(published: Path, tmp_path: Path, por
     assert re.search(rf"cannot listen on 127.0.0.1:{port} \(.*in use\); name another --host or --port", said)
 
 
+def test_workers_end_with_a_parent_that_was_killed(published: Path, tmp_path: Path, port: int):
+    with served(published, tmp_path, "--workers", "2", port=port) as server:
+        server.process.kill()
+        server.process.wait()
+        deadline_s = time.monotonic() + 60
+        while True:
+            try:
+                socket.create_server(("127.0.0.1", port)).close()
+                break
+            except OSError:
+                assert time.monotonic() < deadline_s
+                time.sleep(0.1)
+
+
 @pytest.mark.parametrize("library", ["fastapi", "uvicorn", "prometheus_client"])
 def test_a_missing_extra_is_named(published: Path, monkeypatch: pytest.MonkeyPatch, library: str):
     monkeypatch.setitem(sys.modules, library, None)
