@@ -4,7 +4,10 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from belfry.pipeline.serving.rules.config import Rules
+
 MAX_N, MAX_USERS, MAX_ITEMS = 500, 200, 5_000  # of a list, of `many`, of history, exclude and only
+MAX_WHERE = 2_000  # signs of a condition
 MAX_ID = 1_000  # signs of an id that is text
 
 IntegerId = Annotated[int, Field(strict=True, ge=-(2**63), le=2**63 - 1)]
@@ -15,6 +18,9 @@ Items = Annotated[list[Id], Field(max_length=MAX_ITEMS, fail_fast=True)]
 Users = Annotated[list[Id], Field(min_length=1, max_length=MAX_USERS, fail_fast=True)]
 N = Annotated[int, Field(ge=1, le=MAX_N, description="length of the list, at most")]
 Repeats = Literal["exclude", "allow", "only"]
+Where = Annotated[
+    str | None, Field(max_length=MAX_WHERE, description="a condition on item columns", examples=["year >= 1990"])
+]
 
 
 class Request(BaseModel):
@@ -49,6 +55,8 @@ class RecommendRequest(Request):
     history: Annotated[Items, Field(description="watched since the run was trained, oldest first")] = []
     exclude: Annotated[Items, Field(description="items to leave out")] = []
     only: Annotated[Items | None, Field(description="the items to choose from")] = None
+    rules: Annotated[Rules | None, Field(description="what shapes the list")] = None
+    where: Where = None
     repeats: Repeats | None = None
     strict: bool = False
     explain: bool = False
@@ -63,6 +71,8 @@ class ManyRequest(Request):
     n: N = 10
     exclude: Items = []
     only: Items | None = None
+    rules: Rules | None = None
+    where: Where = None
     repeats: Repeats | None = None
 
 

@@ -97,7 +97,8 @@ def routes(service: Service) -> APIRouter:
     @router.post("/recommend", response_model=RecommendAnswer, responses=_refusals(404, 408, 413, 422, 503))
     async def recommend_with(request: Request, body: RecommendRequest) -> Response:
         """A list for one user, with what they did since and what may be in it."""
-        return await service.answer(request, service.quick, lambda one: _one(service, one, **dict(body)))
+        lane = service.quick if body.rules is None and body.where is None else service.bulk  # rules may cost more
+        return await service.answer(request, lane, lambda one: _one(service, one, **dict(body)))
 
     @router.post("/recommend/many", response_model=ManyAnswer, responses=_refusals(408, 413, 422, 503))
     async def recommend_many(request: Request, body: ManyRequest) -> Response:

@@ -36,6 +36,32 @@ def test_a_body_says_all_that_a_call_in_python_can(asked: TestClient, recommende
     assert asked.post("/v1/recommend", json={"user": 3, "only": []}).json()["items"] == []
 
 
+def test_rules_shape_a_list(asked: TestClient, recommender: Recommender):
+    shaped = {"rules": {"deny": [100, 101], "pinned": [{"item_id": 105, "place": 2}]}, "where": "item_id < 115"}
+    answer = asked.post("/v1/recommend", json={"user": 3, "n": 4, **shaped}).json()
+    assert without_reasons(answer) == places(recommender.recommend(3, 4, **shaped))
+    assert answer["items"][1]["item_id"] == 105
+    many = asked.post("/v1/recommend/many", json={"users": [3], "n": 4, **shaped}).json()
+    assert [one["item_id"] for one in many["lists"][0]["items"]] == [one["item_id"] for one in answer["items"]]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"where": "year >"},
+        {"where": "price < 3"},
+        {"where": "x" * 3_000},
+        {"rules": "rules.toml"},
+        {"rules": {"pinned": [{"item_id": 105, "place": 0}]}},
+        {"rules": {"nothing": 1}},
+        {"rules": {"deny": [105], "pinned": [{"item_id": 105, "place": 1}]}},
+    ],
+)
+def test_wrong_rules_are_told(asked: TestClient, wrong):
+    for path, body in (("/v1/recommend", {"user": 3}), ("/v1/recommend/many", {"users": [3]})):
+        assert asked.post(path, json=body | wrong).status_code == 422
+
+
 @pytest.mark.parametrize("model", [RecommendQuery, RecommendRequest])
 def test_fields_of_a_request_are_parameters_of_recommend(model):
     assert set(model.model_fields) <= set(inspect.signature(Recommender.recommend).parameters)
