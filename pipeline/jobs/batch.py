@@ -82,7 +82,7 @@ def write_batch(
     recommender: Recommender,
     out: str | Path,
     *,
-    users: pa.Array | None = None,
+    users: pa.Array | pa.Table | None = None,
     n: int,
     stage: Stage = "final",
     repeats: Repeats | None = None,
@@ -100,7 +100,8 @@ def write_batch(
 
     Args:
         out: a folder of its own, made where it is missing; or, as text, a destination that `sink_of` reads.
-        users: ids of the run's type; an unknown one gets the cold answer. None: all users that the run knows.
+        users: ids of the run's type; an unknown one gets the cold answer. A table, as `recommend_many` takes it, also
+            tells the features of those. None: all users that the run knows.
         repeats: whether lists may hold what a user has seen; by default what the run was trained for.
         rules, where: as in `Recommender.recommend`. Where they ask for the time, all lists speak of when the job began.
         explain: adds columns of reasons, as in `Recommender.recommend_many`.
@@ -122,7 +123,7 @@ def write_batch(
     # Refuses a wrong `n` or `stage`.
     rules = bound.rules if bound else None
     schema = recommender.recommend_many(asked[:0], n, stage=stage, explain=explain, rules=rules).schema
-    job = BatchJob(recommender, asked, int(n), stage, repeats, schema, bound, explain)
+    job = BatchJob(recommender, asked.ids, int(n), stage, repeats, schema, bound, explain, asked.newcomers)
     work = work_folder(out)
     folder = work / f"{_PARTS}{job.key}"
     if explain and not takes_lists(out):

@@ -24,6 +24,7 @@ from belfry.dataset.vocabulary import ItemNums, as_numpy, positions_in
 from belfry.pipeline.jobs.sinks.parquet import repeating_columns
 from belfry.pipeline.runs.disk import explain_failed_writes, remove, sync
 from belfry.pipeline.serving.checks import check_lists
+from belfry.pipeline.serving.newcomers import AskedUsers, Newcomers
 from belfry.pipeline.serving.recommender import Recommender
 from belfry.pipeline.serving.rules.bound import BoundRules
 from belfry.pipeline.serving.two_stage import Stage
@@ -59,6 +60,7 @@ class BatchJob:
     schema: pa.Schema  # of the table
     rules: BoundRules | None = None
     explain: bool = False
+    newcomers: Newcomers | None = None  # among those asked, and their features
 
     @property
     def key(self) -> str:
@@ -72,6 +74,8 @@ class BatchJob:
             digest.update(b"explain")
         for start in range(0, len(self.asked), USERS_PER_PART):
             digest.update(json.dumps(self.asked[start : start + USERS_PER_PART].to_pylist()).encode())
+        for name, values in self.newcomers.columns.to_arrays().items() if self.newcomers else ():
+            digest.update(name.encode() + values.tobytes())
         return digest.hexdigest()[:12]
 
     @property
@@ -85,8 +89,9 @@ class BatchJob:
     def answer(self, users: pa.Array) -> pa.Table:
         """The lists of a block of users."""
         rules = self.rules.rules if self.rules else None
+        asked = AskedUsers(users, self.newcomers)
         return self.recommender.recommend_many(
-            users, self.n, stage=self.stage, repeats=self.repeats, workers=1, explain=self.explain, rules=rules
+            asked, self.n, stage=self.stage, repeats=self.repeats, workers=1, explain=self.explain, rules=rules
         )
 
     def check_rows(self, rows: pa.Table, asked: pa.Array) -> None:

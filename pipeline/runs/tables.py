@@ -6,6 +6,7 @@ run/
 │                                     where its rows are in order, its metadata say so
 ├── dislikes.parquet                  user_num and item_num of what users did not like, where there is any
 ├── user_features.npz, item_features.npz
+├── user_encoder.npz                  how user_features.npz was made, to read users who come later
 ├── item_columns.npz                  what the table of items says, for rules; read where a rule asks for a column
 ├── serving/                          sources.json, sources/<name>/, popularity/, ranker/
 └── training/                         configs and weights of all towers and the ranker, to go on from
@@ -22,6 +23,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from belfry.dataset import columns
+from belfry.dataset.encoding.table import FeatureEncoder
 from belfry.dataset.errors import ArtifactError
 from belfry.dataset.features import FeatureColumns, FeatureTables
 from belfry.dataset.interactions import Interactions, SeenItems
@@ -31,7 +33,7 @@ from belfry.pipeline.runs.manifest import REMEDY
 
 USER_NUM, ITEM_NUM = "user_num", "item_num"
 _USERS, _ITEMS, _HISTORY, _DISLIKES = "users.parquet", "items.parquet", "history.parquet", "dislikes.parquet"
-_USER_FEATURES, _ITEM_FEATURES = "user_features.npz", "item_features.npz"
+_USER_FEATURES, _ITEM_FEATURES, _USER_ENCODER = "user_features.npz", "item_features.npz", "user_encoder.npz"
 _LABEL = "label/"  # before the name of a further column
 _IN_ORDER = b"belfry.rows_in_order"  # key of the metadata of a history whose rows stand in order
 _GROWTH = 100  # times that a table may be larger than its file
@@ -96,6 +98,27 @@ def load_tables(folder: ReadablePath) -> tuple[FeatureTables, pa.Array]:
         _read_features(folder / _ITEM_FEATURES, len(items)),
     )
     return features, items_table[columns.TITLE].combine_chunks()
+
+
+def save_user_encoder(encoder: FeatureEncoder, folder: Path) -> None:
+    write_arrays(folder / _USER_ENCODER, encoder.to_arrays())
+
+
+def load_user_encoder(folder: ReadablePath, users: FeatureColumns) -> FeatureEncoder:
+    """What `save_user_encoder` wrote.
+
+    Raises:
+        ArtifactError: it is none, or none that could have made the features `users`.
+    """
+    path = folder / _USER_ENCODER
+    arrays = read_arrays(path)
+    try:
+        encoder = FeatureEncoder.from_arrays(arrays)
+    except (ValueError, KeyError, TypeError) as error:
+        raise ArtifactError(f"{path}: is no encoder of features ({str(error)[:200]}); {REMEDY}") from error
+    if not encoder.fits(users):
+        raise ArtifactError(f"{path}: encodes other columns than {_USER_FEATURES} holds; {REMEDY}")
+    return encoder
 
 
 def _read_ids(path: ReadablePath, id_column: str, *others: str) -> tuple[Vocabulary, pa.Table]:

@@ -1,6 +1,6 @@
 """`recommend`: answers from the run that is current, which is loaded once."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,10 +20,11 @@ _lock = lock_beside_forks()
 
 
 def recommend(
-    user: Id,
+    user: Id | None,
     n: int = 10,
     *,
     artifacts: PathLike | None = None,
+    features: Mapping[str, object] | None = None,
     history: Iterable[Id] = (),
     exclude_seen: bool | None = None,
     repeats: Repeats | None = None,
@@ -42,6 +43,7 @@ def recommend(
     return _current(folder).recommend(
         user,
         n,
+        features=features,
         history=history,
         exclude_seen=exclude_seen,
         repeats=repeats,

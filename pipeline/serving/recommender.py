@@ -1,8 +1,8 @@
 """Recommender: lists for users out of a published run. Imports no TensorFlow."""
 
 import os
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
@@ -12,19 +12,21 @@ import pyarrow as pa
 from belfry.dataset import columns
 from belfry.dataset.concurrency.cached import cached_property
 from belfry.dataset.concurrency.forks import lock_beside_forks
+from belfry.dataset.encoding.table import FeatureEncoder
 from belfry.dataset.errors import ArtifactError, InputError, UnknownUserError
 from belfry.dataset.event_weights import EventWeights
 from belfry.dataset.history import KINDS_OF_REPEATS, REPEATS_OF_TABLE, Repeats, as_repeats, kept_out
 from belfry.dataset.validation.policy import DEFAULT_POLICY, Policy
-from belfry.dataset.vocabulary import UNKNOWN, Id, ItemNums, UserNums, as_arrow, texts_as_arrow
+from belfry.dataset.vocabulary import UNKNOWN, Id, ItemNums, UserNums, as_arrow, positions_in, texts_as_arrow
 from belfry.pipeline.runs.reader import Run, default_artifacts, find_run
 from belfry.pipeline.serving.checks import check_lists, check_n
 from belfry.pipeline.serving.explain import Reason, reason_columns, reasons_for
 from belfry.pipeline.serving.ids import IdReader
 from belfry.pipeline.serving.load import load_run
 from belfry.pipeline.serving.neighbours import Neighbourhood
+from belfry.pipeline.serving.newcomers import AskedUsers, FeatureReader, table_of
 from belfry.pipeline.serving.results import Effect, Explanation, Recommendation, SimilarItem, SimilarUser, Watched
-from belfry.pipeline.serving.session import SESSION_USER, session_tables
+from belfry.pipeline.serving.session import SESSION_USER, newcomer_tables, session_tables
 from belfry.pipeline.serving.two_stage import Limits, Stage, Trace, TwoStage
 from belfry.pipeline.serving.workers import answer_together
 from belfry.retrieval.base import Embeddings
@@ -52,6 +54,7 @@ class Parts:
     reads_history: bool  # whether all towers read histories, so that new events can be folded in
     policy: Policy = DEFAULT_POLICY  # of the tables that it was trained on
     repeats: Repeats = "exclude"  # what the run was trained for: its lists without a word about seen items
+    user_encoder: FeatureEncoder = field(default_factory=FeatureEncoder)  # which made the features of its users
 
     @classmethod
     def read(cls, run: Run) -> "Parts":
@@ -70,6 +73,7 @@ class Parts:
             reads_history=config.reads_history,
             policy=config.data,
             repeats=config.repeats,
+            user_encoder=served.user_encoder,
         )
 
 
@@ -83,6 +87,7 @@ class Recommender:
         self.features = self.two_stage.features
         self.users, self.items = self.features.history.users, self.features.history.items
         self.user_ids, self.item_ids = IdReader(self.users, self.run.name), IdReader(self.items, self.run.name)
+        self.user_features = FeatureReader(parts.user_encoder, parts.policy, self.run.name)
         self.repeats = parts.repeats
         self._kept_out = {one: kept_out(self.features.history, one) for one in KINDS_OF_REPEATS}
 
@@ -111,9 +116,10 @@ class Recommender:
 
     def recommend(
         self,
-        user: Id,
+        user: Id | None,
         n: int = 10,
         *,
+        features: Mapping[str, object] | None = None,
         history: Iterable[Id] = (),
         exclude_seen: bool | None = None,
         repeats: Repeats | None = None,
@@ -130,6 +136,10 @@ class Recommender:
         known; `origin` is then "cold". Ids come in any container: a list, a set, a column of NumPy, Arrow, pandas.
 
         Args:
+            user: an id; or None, with `features` or a `history`, for somebody without one.
+            features: what is known of the user, by the columns of the users table that the run was trained on; for this
+                call they take the place of what the run knows. `belfry.pipeline.serving.newcomers` says how values are
+                read.
             history: items that the user has watched since the run was trained, oldest first. They are folded in
                 without training and count as seen; a new user gets a personal list by them. Ids outside the catalogue
                 are ignored.
@@ -147,15 +157,18 @@ class Recommender:
         Raises:
             UnknownUserError: the user is unknown and `strict` is set.
             InputError: an id is none that the run could have (of another type, or missing), with and without `strict`;
-                `n` is below 1, `exclude_seen` contradicts `repeats`, `history` is given to a run whose towers know
-                users by their id alone, or the rules do not fit the items or one another.
+                `n` is below 1, `exclude_seen` contradicts `repeats`, `features` names no column of the run's users, or
+                a value that its column could not hold; `history`, or `features` of a user who has one, is given to a
+                run whose towers know users by their id alone; or the rules do not fit the items or one another.
         """
-        number = self.user_ids.number(user, "user")
+        is_told = features is not None or not (isinstance(history, tuple) and not history)
+        number = UNKNOWN if user is None and is_told else self.user_ids.number(user, "user")
         if strict and number == UNKNOWN:
             raise UnknownUserError(f"user {user!r} is not in run {self.run.name}; leave out strict for a cold answer")
         users, two_stage = np.array([number], np.int32), self.two_stage
-        if len(fresh := self.item_ids.numbers(history, "history")):
-            users, two_stage = SESSION_USER, self._session(number, fresh)
+        fresh = self.item_ids.numbers(history, "history")
+        if len(fresh) or features is not None:
+            users, two_stage = SESSION_USER, self._session(number, fresh, features)
         bound = self.bound(rules, where)
         limits = self._limits(two_stage, n, self.repeats_of(exclude_seen, repeats), exclude, only, bound)
         trace = self._trace(two_stage, users, "final", limits, bound)
@@ -165,12 +178,15 @@ class Recommender:
             because = [self._explanation(reason) for reason in self._reasons(two_stage, trace)]
         item_ids, titles = self._ids_and_titles(lists.item_num)
         origins = [lists.origins[origin] for origin in lists.origin]
-        rows = zip(lists.rank.tolist(), item_ids, titles, lists.score.tolist(), origins, because, strict=True)
+        ratings: list[float | None] = [None] * len(lists)
+        if two_stage.ratings is not None:
+            ratings = two_stage.ratings.of(lists, two_stage.features, np.array([number], np.int32)).tolist()
+        rows = zip(lists.rank.tolist(), item_ids, titles, lists.score.tolist(), origins, because, ratings, strict=True)
         return [Recommendation(*row) for row in rows]
 
     def recommend_many(
         self,
-        users: Iterable[Id],
+        users: Iterable[Id] | pa.Table | AskedUsers,
         n: int = 10,
         *,
         stage: Stage = "final",
@@ -185,11 +201,13 @@ class Recommender:
     ) -> pa.Table:
         """Lists of many users as one table: user_id, rank, item_id, score, origin; users in the order asked.
 
-        A user with nothing left to recommend has no row. Users are answered in blocks, so that of any number of them
-        only their lists are in memory at once.
+        Where a model of the run expects ratings, there is a column `expected_rating` too. A user with nothing left to
+        recommend has no row. Users are answered in blocks, so that of any number of them only their lists are in memory
+        at once.
 
         Args:
-            users: ids, each once.
+            users: ids, each once; or a table (Arrow, pandas) of `user_id` and columns of features, by which users are
+                answered who are not in the run. Those who are in it are answered by what it knows of them.
             stage: "retrieval" gives the first stage's own order; the rest as in `recommend`.
             workers: threads that answer, by default one for each core. Equal lists however many.
             explain: adds what carried each row, strongest first, in columns of lists: watched (ids), watched_share,
@@ -200,8 +218,8 @@ class Recommender:
             InputError: a user is asked for twice or is no id, `n` or `workers` is below 1, `stage` is neither, or the
                 rules do not fit the items or one another.
         """
-        ids = self.user_ids.array(users, "users")
-        if n_more := len(ids) - len(ids.unique()):
+        asked = self.asked_users(users)
+        if n_more := len(asked) - len(asked.ids.unique()):
             raise InputError(f"users: {n_more:,} are asked for more than once; pass each once")
         repeats = self.repeats_of(exclude_seen, repeats)
         bound = self.bound(rules, where)
@@ -210,27 +228,73 @@ class Recommender:
         n_rows = max(self.two_stage.n_candidates, depth, 0 if only_numbers is None else len(only_numbers))
         size = max(1, ROWS_PER_BLOCK // n_rows)
         return answer_together(
-            lambda block: self._table(block, stage, limits, repeats, bound, explain), ids, workers, size
+            lambda block: self._table(block, stage, limits, repeats, bound, explain), asked, workers, size
         )
 
+    def asked_users(self, users: Iterable[Id] | pa.Table | AskedUsers) -> AskedUsers:
+        """Users as `recommend_many` takes them, read; a part of them is asked for without reading the table again.
+
+        Raises:
+            InputError: a user is no id, or a column of the table holds what it could not in training.
+        """
+        if isinstance(users, AskedUsers):
+            return users
+        table = table_of(users)
+        if table is None:
+            return AskedUsers(self.user_ids.array(users, "users"))
+        ids = self.user_ids.array(table[columns.USER_ID], "users")
+        is_new = self.users.numbers(ids) == UNKNOWN
+        if not is_new.any():
+            return AskedUsers(ids)
+        rows = as_arrow(np.flatnonzero(is_new))
+        return AskedUsers(ids, self.user_features.newcomers(table.take(rows), ids.take(rows)))
+
     def _table(
-        self, ids: pa.Array, stage: Stage, limits: Limits, repeats: Repeats, rules: "BoundRules | None", explain: bool
+        self,
+        asked: AskedUsers,
+        stage: Stage,
+        limits: Limits,
+        repeats: Repeats,
+        rules: "BoundRules | None",
+        explain: bool,
     ) -> pa.Table:
-        """The lists of some users, as `recommend_many` gives them."""
-        trace = self._trace(self.two_stage, self.users.numbers(ids), stage, limits, rules)
+        """The lists of some users, as `recommend_many` gives them; of newcomers by their features."""
+
+        def rows(two_stage: TwoStage, users: UserNums, in_run: UserNums, ids: pa.Array, limits: Limits) -> pa.Table:
+            trace = self._trace(two_stage, users, stage, limits, rules)
+            reasons = self._reasons(two_stage, trace) if explain else None
+            return self._rows(two_stage, trace, in_run, ids, reasons).replace_schema_metadata(metadata)
+
+        metadata = {"belfry.run": self.run.name, "belfry.stage": stage, REPEATS_OF_TABLE: repeats}
+        users = self.users.numbers(asked.ids)
+        is_new = (users == UNKNOWN) & (asked.newcomers is not None)
+        if asked.newcomers is None or not is_new.any():
+            return rows(self.two_stage, users, users, asked.ids, limits)
+        two_stage = replace(self.two_stage, features=newcomer_tables(self.features, asked.newcomers))
+        of_nobody: Limits = {**limits, "exclude": kept_out(two_stage.features.history, repeats)}
+        new, known = (asked.ids.take(as_arrow(np.flatnonzero(part))) for part in (is_new, ~is_new))
+        tables = [rows(two_stage, asked.newcomers.users.numbers(new), users[is_new], new, of_nobody)]
+        if len(known):
+            tables += [rows(self.two_stage, users[~is_new], users[~is_new], known, limits)]
+        together = pa.concat_tables(tables).combine_chunks()
+        place = positions_in(together[columns.USER_ID].combine_chunks(), asked.ids)
+        return together.take(as_arrow(np.argsort(place, kind="stable")))
+
+    def _rows(
+        self, two_stage: TwoStage, trace: Trace, in_run: UserNums, ids: pa.Array, reasons: list[Reason] | None
+    ) -> pa.Table:
+        """Lists as a table; `in_run` [n_users] are the users' numbers in the run, 0 of newcomers, and `ids` theirs."""
         lists = trace.lists
-        reasons = reason_columns(self._reasons(self.two_stage, trace), self.items) if explain else {}
-        return pa.table(
-            {
-                columns.USER_ID: ids.take(as_arrow(lists.row_user)),
-                columns.RANK: as_arrow(lists.rank),
-                columns.ITEM_ID: self.items.take(lists.item_num),
-                columns.SCORE: as_arrow(lists.score),
-                columns.ORIGIN: texts_as_arrow(lists.origins).take(as_arrow(lists.origin)),
-                **reasons,
-            },
-            metadata={"belfry.run": self.run.name, "belfry.stage": stage, REPEATS_OF_TABLE: repeats},
-        )
+        table = {
+            columns.USER_ID: ids.take(as_arrow(lists.row_user)),
+            columns.RANK: as_arrow(lists.rank),
+            columns.ITEM_ID: self.items.take(lists.item_num),
+            columns.SCORE: as_arrow(lists.score),
+            columns.ORIGIN: texts_as_arrow(lists.origins).take(as_arrow(lists.origin)),
+        }
+        if two_stage.ratings is not None:
+            table[columns.EXPECTED_RATING] = as_arrow(two_stage.ratings.of(lists, two_stage.features, in_run))
+        return pa.table(table | ({} if reasons is None else reason_columns(reasons, self.items)))
 
     def similar_items(self, item: Id, n: int = 10) -> list[SimilarItem]:
         """At most `n` items whose vectors are most similar to this item's, nearest first, whoever has seen them.
@@ -290,14 +354,16 @@ class Recommender:
         with_history = users[self.features.history.seen_items.count(users) > 0]
         return Neighbourhood(self.two_stage.towers.encode_queries(users, self.features), with_history)
 
-    def _session(self, number: int, fresh: ItemNums) -> TwoStage:
+    def _session(self, number: int, fresh: ItemNums, features: Mapping[str, object] | None) -> TwoStage:
         """The same two stages over the tables of this user alone."""
-        if not self.parts.reads_history:
+        told = None if features is None else self.user_features.one(features)
+        tables = session_tables(self.features, number, fresh, told, features or ())
+        if len(tables.history) and not self.parts.reads_history:
             raise InputError(
                 f"history: the towers of run {self.run.name} know users by their id alone and cannot read one; "
                 "train a run with towers that read histories, such as two_tower"
             )
-        return replace(self.two_stage, features=session_tables(self.features, number, fresh))
+        return replace(self.two_stage, features=tables)
 
     def repeats_of(self, exclude_seen: bool | None = None, repeats: Repeats | None = None) -> Repeats:
         """What a call asks for in either form; what the run was trained for where it says nothing."""

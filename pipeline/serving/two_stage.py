@@ -11,6 +11,7 @@ from belfry.dataset.concurrency.cached import cached_property
 from belfry.dataset.features import FeatureTables
 from belfry.dataset.interactions import Mask, SeenItems
 from belfry.dataset.vocabulary import ItemNums, UserNums
+from belfry.pipeline.serving.expected_ratings import ExpectedRatings
 from belfry.pipeline.serving.results import COLD, UNRANKED
 from belfry.pipeline.serving.rules.retrieve import retrieve_allowed
 from belfry.ranking.base import ListScorer, Ranker, Scores
@@ -91,6 +92,7 @@ class TwoStage:
     cold_weight: float  # of the towers in the order for cold users
     ranker: Ranker | None  # gives probabilities; None: the gate closed, or the preset has no second stage
     n_candidates: int
+    ratings: ExpectedRatings | None = None  # where a model expects them; training has no use for it
 
     def lists(self, users: UserNums, stage: Stage, **limits: Unpack[Limits]) -> Candidates:
         """At most `n` items for each of `users`, in final order.

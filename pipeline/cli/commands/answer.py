@@ -13,6 +13,8 @@ from belfry.pipeline.cli.options import (
     Columns,
     Delimiter,
     Encoding,
+    Features,
+    History,
     ListLength,
     Quiet,
     Repeats,
@@ -20,6 +22,7 @@ from belfry.pipeline.cli.options import (
     Stage,
     Strict,
     Where,
+    features_of,
     reading_of,
     repeats_of,
 )
@@ -28,8 +31,13 @@ from belfry.pipeline.cli.terminal import log_and_bars, print_lines
 
 @app.command()
 def recommend(
-    users: Annotated[list[str], typer.Argument(help="user ids; ids below zero after --, as in: recommend -- -5")],
+    users: Annotated[
+        list[str] | None,
+        typer.Argument(help="user ids; ids below zero after --, as in: recommend -- -5; none for somebody new"),
+    ] = None,
     n: ListLength = 10,
+    features: Features = None,
+    history: History = None,
     repeats: Repeats = None,
     allow_seen: AllowSeen = False,
     strict: Strict = False,
@@ -42,14 +50,25 @@ def recommend(
     from belfry import Recommender
     from belfry.pipeline.cli.formatting import HOW_TO_READ_REASONS, lines_of_list
 
-    recommender, kind = Recommender.load(artifacts), repeats_of(repeats, allow_seen)
+    told, kind = features_of(features), repeats_of(repeats, allow_seen)
+    if not users and told is None and not history:
+        raise typer.BadParameter("name a user, or say by --features or --history who is asked for")
+    recommender = Recommender.load(artifacts)
     bound = recommender.bound(rules, where)
-    for text in users:
-        user = recommender.user_ids.parse(text)
+    items = [recommender.item_ids.parse(item) for text in history or () for item in text.split(",")]
+    for text in users or [""]:
+        user = recommender.user_ids.parse(text) if users else None
         results = recommender.recommend(
-            user, n, repeats=kind, strict=strict, explain=explain, rules=bound.rules if bound else None
+            user,
+            n,
+            features=told,
+            history=items,
+            repeats=kind,
+            strict=strict,
+            explain=explain,
+            rules=bound.rules if bound else None,
         )
-        print_lines(lines_of_list(text, results))
+        print_lines(lines_of_list(text or "new", results))
         if bound and len(results) < n:
             print_lines([f"      {len(results)} of {n}: {bound.why_fewer()}"])
     if explain:
@@ -65,7 +84,7 @@ def batch(
             "postgresql://USER@HOST/DATABASE?table=NAME"
         ),
     ],
-    users: Annotated[str, typer.Option(help="all, or a table with a column user_id")] = "all",
+    users: Annotated[str, typer.Option(help="all, or a table of user_id and, for new ones, features")] = "all",
     columns: Columns = None,
     delimiter: Delimiter = None,
     encoding: Encoding = None,
