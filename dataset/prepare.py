@@ -1,5 +1,6 @@
 """Data: checked tables as numbers and features, ready to train on."""
 
+import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,6 +29,25 @@ class Data:
         users = self.users.hide_usage(np.diff(history.matrix.indptr) > 0)
         items = self.items.hide_usage(history.item_counts > 0)
         return FeatureTables(history, users, items, title_numbers(self.titles))
+
+    @property
+    def content_hash(self) -> str:
+        """SHA-256 over ids, events and features: equal tables give equal hashes, whatever file they came from."""
+        events = self.interactions
+        digest = hashlib.sha256((events.users.content_hash + events.items.content_hash).encode())
+        event_columns = [events.user_num, events.item_num, events.timestamp_s, events.rating, events.weight]
+        for pairs in (events.impressions, events.dislikes):
+            if pairs is not None:
+                event_columns += [pairs.user_num, pairs.item_num, pairs.first_s]
+        event_columns += [values for _, values in sorted(events.labels.items())]
+        if events.rows_in_order:
+            digest.update(b"in order")
+        for column in event_columns:
+            digest.update(b"-" if column is None else np.ascontiguousarray(column).tobytes())
+        for features in (self.users, self.items):
+            for name, values in features.to_arrays().items():
+                digest.update(name.encode() + np.ascontiguousarray(values).tobytes())
+        return digest.hexdigest()
 
 
 def prepare(

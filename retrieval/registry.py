@@ -53,6 +53,7 @@ class RetrieverKind:
     reads_history: bool = True  # as it is when asked, so that fresh watches count; else users are known by their id
     reads_user_features: bool = False  # of users without a history, whom the towers can then say something of
     reads_weight: bool = False  # how much each watch counts; else all count alike
+    is_closed_form: bool = False  # computed of a history at once; an update does so again, and keeps what was learned
     config_checks: bool = False  # the settings alone say what data suit it, so that no library is loaded to check
 
     def make_towers(self, config: ModelConfig) -> TowerModel:
@@ -101,7 +102,7 @@ KINDS: Mapping[str, RetrieverKind] = {
         ),
         RetrieverKind(ReportConfig, f"{_NEURAL}.report:ReportTwoTower", QUERY_TOWER, reads_history=False),
         RetrieverKind(ALSConfig, f"{_MODELS}.als:ALS"),
-        RetrieverKind(PureSVDConfig, f"{_MODELS}.pure_svd:PureSVD"),
+        RetrieverKind(PureSVDConfig, f"{_MODELS}.pure_svd:PureSVD", is_closed_form=True),
         RetrieverKind(LogisticMFConfig, f"{_MODELS}.logistic_mf:LogisticMF"),
         RetrieverKind(
             FeedForwardMFConfig, f"{_NEURAL}.feed_forward_mf:FeedForwardMF", QUERY_TOWER, reads_history=False
@@ -111,11 +112,21 @@ KINDS: Mapping[str, RetrieverKind] = {
         RetrieverKind(AutoencoderConfig, f"{_NEURAL}.autoencoder:Autoencoder", QUERY_TOWER),
         RetrieverKind(AutoRecConfig, f"{_MODELS}.autorec:AutoRec"),
         RetrieverKind(RBMConfig, f"{_NEURAL}.rbm:RBM", QUERY_TOWER),
-        RetrieverKind(EASEConfig, f"{_MODELS}.ease:EASE", has_vectors=False),
-        RetrieverKind(ItemKNNConfig, f"{_MODELS}.item_knn:ItemKNN", has_vectors=False, reads_weight=True),
-        RetrieverKind(SequentialRulesConfig, f"{_MODELS}.sequential_rules:SequentialRules", has_vectors=False),
-        RetrieverKind(HistoryConfig, f"{_MODELS}.history:History", has_vectors=False),
-        RetrieverKind(PopularityConfig, "belfry.retrieval.popularity:Popularity", has_vectors=False, reads_weight=True),
+        RetrieverKind(EASEConfig, f"{_MODELS}.ease:EASE", has_vectors=False, is_closed_form=True),
+        RetrieverKind(
+            ItemKNNConfig, f"{_MODELS}.item_knn:ItemKNN", has_vectors=False, reads_weight=True, is_closed_form=True
+        ),
+        RetrieverKind(
+            SequentialRulesConfig, f"{_MODELS}.sequential_rules:SequentialRules", has_vectors=False, is_closed_form=True
+        ),
+        RetrieverKind(HistoryConfig, f"{_MODELS}.history:History", has_vectors=False, is_closed_form=True),
+        RetrieverKind(
+            PopularityConfig,
+            "belfry.retrieval.popularity:Popularity",
+            has_vectors=False,
+            reads_weight=True,
+            is_closed_form=True,
+        ),
     )
 }
 

@@ -1,11 +1,9 @@
 """From data to a published run: train, write both forms, move into place."""
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
 from pydantic import JsonValue
 
 from belfry.dataset.folds import Holdout
@@ -60,7 +58,7 @@ def train_and_publish(
         holdout=holdout,
         config=config.model_dump(mode="json"),
         versions=installed_versions(),
-        input_hash=_hash_of(data),
+        input_hash=data.content_hash,
     )
     with publish(artifacts, info, check=check_answers) as writer:
         trained = train(data, config, holdout=holdout, seed=seed, work=work, workers=workers, budget_s=budget_s)
@@ -121,22 +119,3 @@ def _notes_of_choice(tuning: Tuning) -> JsonValue:
     if choice is None:
         return None
     return {"alone": {**choice.alone}, "added": {**choice.gains}, "together": choice.worth}
-
-
-def _hash_of(data: Data) -> str:
-    """SHA-256 over ids, events and features: equal tables give equal hashes, whatever file they came from."""
-    events = data.interactions
-    digest = hashlib.sha256((events.users.content_hash + events.items.content_hash).encode())
-    event_columns = [events.user_num, events.item_num, events.timestamp_s, events.rating, events.weight]
-    for pairs in (events.impressions, events.dislikes):
-        if pairs is not None:
-            event_columns += [pairs.user_num, pairs.item_num, pairs.first_s]
-    event_columns += [values for _, values in sorted(events.labels.items())]
-    if events.rows_in_order:
-        digest.update(b"in order")
-    for column in event_columns:
-        digest.update(b"-" if column is None else np.ascontiguousarray(column).tobytes())
-    for features in (data.users, data.items):
-        for name, values in features.to_arrays().items():
-            digest.update(name.encode() + np.ascontiguousarray(values).tobytes())
-    return digest.hexdigest()

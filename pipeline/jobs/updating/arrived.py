@@ -1,0 +1,172 @@
+"""Arrived: tables of what came since a run was made, read and checked as its own tables were."""
+
+import hashlib
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from belfry.dataset import columns
+from belfry.dataset.concurrency.cached import cached_property
+from belfry.dataset.errors import InputError
+from belfry.dataset.event_weights import EventParts, part_events
+from belfry.dataset.interactions import Interactions
+from belfry.dataset.sources.id_types import is_guessed
+from belfry.dataset.sources.reading import Reading
+from belfry.dataset.sources.tabular import Source, read_tables
+from belfry.dataset.tables import Tables
+from belfry.dataset.validation.check import CheckReport, examine, keep_repeats
+from belfry.dataset.validation.cleaning import Cleaning, Finding, codes_of, repeats, where
+from belfry.dataset.validation.features.read import as_spelled
+from belfry.dataset.validation.id_matches import numbers_among
+from belfry.dataset.validation.ids import find_header_rows, read_ids
+from belfry.dataset.validation.policy import Policy
+from belfry.dataset.vocabulary import Vocabulary
+from belfry.pipeline.config import PipelineConfig
+
+# What `examine` finds in tables that are all there is to learn from; these come on top of others.
+_OF_WHOLE_TABLES = frozenset({"one_user", "one_item", "everybody", "named_column", "equal_weights"})
+
+
+@dataclass(frozen=True)
+class Arrived:
+    """What came: checked tables, with ids of the run's types."""
+
+    events: EventParts
+    items: pa.Table | None
+    users: pa.Table | None
+    ids: pa.Table  # of users and items, in all events
+
+    @property
+    def user_ids(self) -> pa.ChunkedArray:
+        """Of all rows."""
+        return _ids(columns.USER_ID, self.ids, self.users)
+
+    @property
+    def item_ids(self) -> pa.ChunkedArray:
+        """Of all rows."""
+        return _ids(columns.ITEM_ID, self.ids, self.items)
+
+    @property
+    def tells_more(self) -> bool:
+        """Whether there may be something beside the watches: features, titles, dislikes."""
+        return self.items is not None or self.users is not None or len(self.events.dislikes) > 0
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of all rows, in their order: equal for tables that are given twice."""
+        digest = hashlib.sha256()
+        for table in (self.events.watches, self.events.dislikes, self.items, self.users):
+            sink = pa.BufferOutputStream()
+            if table is not None and len(table):
+                plain = table.replace_schema_metadata(None).combine_chunks()
+                with pa.ipc.new_stream(sink, plain.schema) as stream:
+                    stream.write_table(plain)
+            digest.update(sink.getvalue())
+        return digest.hexdigest()
+
+
+def read_arrived(
+    interactions: Source | None,
+    items: Source | None,
+    users: Source | None,
+    history: Interactions,
+    config: PipelineConfig,
+    reading: Reading,
+) -> Arrived:
+    """Read and check what came since `history`, by the run's settings.
+
+    Raises:
+        InputError: there is no table.
+        TableError: a table is wrong, has ids of another type than the run, or lacks a column that the run's events have
+            and cannot do without; the message is the whole report.
+    """
+    if interactions is None and items is None and users is None:
+        raise InputError("there is nothing to update with: name interactions, items or users")
+    nothing = pa.table({columns.USER_ID: history.users.ids[:0], columns.ITEM_ID: history.items.ids[:0]})
+    tables = read_tables(nothing if interactions is None else interactions, items, users, reading=reading)
+    findings = [Finding(note.table, "reading", "note", note.text) for note in tables.notes]
+    of_items = _read_described("items", tables.items, columns.ITEM_ID, history.items, config.data, findings)
+    of_users = _read_described("users", tables.users, columns.USER_ID, history.users, config.data, findings)
+    events = nothing
+    if interactions is not None:
+        events = _read_events(tables.interactions, history, config, findings)
+    report = CheckReport(tuple(findings))
+    report.raise_errors()
+    report.tell()
+    ids = events.select([columns.USER_ID, columns.ITEM_ID])
+    parts = EventParts(nothing, nothing, nothing)
+    if len(events):
+        parts = part_events(events, config.event_weights, liked_from=config.data.liked_from)
+    return Arrived(parts, of_items, of_users, ids)
+
+
+def _read_events(table: pa.Table, history: Interactions, config: PipelineConfig, findings: list[Finding]) -> pa.Table:
+    """The checked interactions; what was found goes to `findings`."""
+    for name, known in ((columns.USER_ID, history.users), (columns.ITEM_ID, history.items)):
+        table = _as_ids_of(table, name, known)
+    declared = Tables(table, label_columns=config.label_columns)
+    policy = config.data if config.repeats == "exclude" else keep_repeats(config.data, declared)
+    if history.rows_in_order and history.timestamp_s is None and policy.order is None:
+        policy = policy.model_copy(update={"order": columns.TIMESTAMP_S})  # which was found to be one at training
+    checked, report = examine(declared, policy, can_set=False)
+    events = checked.interactions
+    is_empty = not events.num_columns or not len(events)
+    findings += [one for one in report.findings if not _is_fine(one, is_empty)]
+    for name, known in ((columns.USER_ID, history.users), (columns.ITEM_ID, history.items)):
+        findings += _other_type("interactions", events, name, known)
+    if is_empty:
+        return events
+    if history.timestamp_s is not None and columns.TIMESTAMP_S not in events.column_names:
+        wanted = "is missing, and the run's events have times: hand in when each event happened"
+        findings.append(Finding("interactions", "missing_column", "error", wanted, columns.TIMESTAMP_S))
+    elif history.rows_in_order and columns.ORDER not in events.column_names:
+        wanted = "say nothing of their order, in which the run's events stand: hand in the column that does"
+        findings.append(Finding("interactions", "missing_column", "error", wanted))
+    return events
+
+
+def _is_fine(finding: Finding, is_empty: bool) -> bool:
+    """Whether it would only matter in a table that is all there is to learn from."""
+    return finding.kind in _OF_WHOLE_TABLES or (finding.kind == "no_rows" and not is_empty)
+
+
+def _read_described(
+    label: str, table: pa.Table | None, name: str, known: Vocabulary, policy: Policy, findings: list[Finding]
+) -> pa.Table | None:
+    """A checked table of users or items, each id once; what was found goes to `findings`."""
+    if table is None:
+        return None
+    cleaning = Cleaning(label, _as_ids_of(table, name, known), findings, can_set=False)
+    if find_header_rows(cleaning, name) or not read_ids(cleaning, name, policy):
+        return None
+    ids = cleaning.columns[name]
+    found = "repeats an earlier id {count} times"
+    repeated = repeats([codes_of(ids)], [], cleaning.kept & where(pc.is_valid(ids)))
+    cleaning.report("repeated_id", name, repeated, found, policy.repeated_id, "keep one row per id")
+    findings += _other_type(label, pa.table({name: ids}), name, known)
+    if label == "items" and columns.TITLE in table.column_names:
+        cleaning.read(columns.TITLE, as_spelled)
+    if not cleaning.kept.any():
+        cleaning.note("no_rows", "has no rows; fill it or leave the table out", action="error")
+    return cleaning.finish()
+
+
+def _as_ids_of(table: pa.Table, name: str, known: Vocabulary) -> pa.Table:
+    """Whole numbers of CSV files, which do not say what they are, as text where the run's ids are text."""
+    if table.column_names.count(name) != 1 or known.is_integer or not is_guessed(table, name):
+        return table
+    return table.set_column(table.column_names.index(name), name, table[name].cast(pa.string()))
+
+
+def _other_type(label: str, table: pa.Table, name: str, known: Vocabulary) -> list[Finding]:
+    """An error where the ids are of another type than those of the run: 1 and '1' are never merged."""
+    if name not in table.column_names or table[name].type == known.ids.type:
+        return []
+    spelled = numbers_among(table[name], pa.chunked_array([known.ids])) if known.is_integer else ""
+    text = f"is {table[name].type}, the run's ids are {known.ids.type}; 1 and '1' are never merged: cast it{spelled}"
+    return [Finding(label, "id_type", "error", text, name)]
+
+
+def _ids(name: str, *tables: pa.Table | None) -> pa.ChunkedArray:
+    return pa.chunked_array([chunk for table in tables if table is not None for chunk in table[name].chunks])

@@ -1,0 +1,162 @@
+"""Fold: what came since, put behind the history of a run, each event once."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from belfry.dataset.errors import TableError
+from belfry.dataset.event_weights import EventParts
+from belfry.dataset.interactions import Interactions, Mask
+from belfry.dataset.validation.policy import Policy
+from belfry.dataset.validation.times import range_of_most
+from belfry.pipeline.jobs.updating.numbering import Numbering
+
+_KEY_STRIDE = 1 << 32  # item numbers are int32
+
+Column = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Folded:
+    """The history of today, and how it came about."""
+
+    history: Interactions
+    n_given: int  # watches that came
+    n_known: int  # of these, in the run already, and not counted again
+    n_far: int  # left out for their times, as the policy says
+    n_older: int  # of those that were added, older than the newest that the run knew
+    n_impressions: int  # that only showed an item: a run keeps none
+    unread: tuple[str, ...]  # columns that came, and that the run has not
+
+    @property
+    def n_added(self) -> int:
+        return self.n_given - self.n_known - self.n_far
+
+
+def fold(
+    known: Interactions, events: EventParts, numbering: Numbering, policy: Policy, labels: tuple[str, ...]
+) -> Folded:
+    """The events that are not in `known` yet, behind it.
+
+    An event is one that is known where user, item and time are; without times and order, where user and item are.
+    Without times, where repeats are kept or rows have an order, nothing tells an event from one like it.
+
+    Args:
+        known: by the numbers of `numbering`.
+
+    Raises:
+        TableError: times are so far from those of the run that a wrong clock is likely.
+    """
+    empty = not len(events.watches)
+    fresh = Interactions.from_table(
+        events.watches,
+        users=numbering.users,
+        items=numbering.items,
+        dislikes=events.dislikes,
+        labels=() if empty else labels,
+    )
+    fresh, unread = _like(fresh, known)
+    n_given = len(fresh)
+    is_far = _far(known, fresh, policy)
+    is_known = _known(known, fresh, policy) & ~is_far
+    fresh = fresh.select(~is_known & ~is_far)
+    newest_s = None if known.timestamp_s is None or not len(known) else known.timestamp_s.max()
+    n_older = 0 if newest_s is None or fresh.timestamp_s is None else int((fresh.timestamp_s < newest_s).sum())
+    history = _joined(known, fresh)
+    return Folded(history, n_given, int(is_known.sum()), int(is_far.sum()), n_older, len(events.impressions), unread)
+
+
+def _like(fresh: Interactions, known: Interactions) -> tuple[Interactions, tuple[str, ...]]:
+    """The fresh events with the columns that the known ones have; and the names of those that these have not."""
+    unread = tuple(
+        name
+        for name, own, others in (
+            ("timestamp_s", fresh.timestamp_s, known.timestamp_s),
+            ("rating", fresh.rating, known.rating),
+        )
+        if own is not None and others is None
+    )
+    nothing = np.full(len(fresh), np.nan, np.float32)
+    fresh = replace(
+        fresh,
+        timestamp_s=None if known.timestamp_s is None else _or(fresh.timestamp_s, np.zeros(len(fresh), np.int64)),
+        rating=None if known.rating is None else _or(fresh.rating, nothing),
+        labels={name: fresh.labels.get(name, nothing) for name in known.labels},
+        rows_in_order=known.rows_in_order,
+    )
+    return fresh, unread
+
+
+def _or(values: "npt.NDArray[np.generic] | None", others: "npt.NDArray[np.generic]") -> "npt.NDArray[np.generic]":
+    return others if values is None else values
+
+
+def _far(known: Interactions, fresh: Interactions, policy: Policy) -> Mask:
+    """[n_fresh] times that are left out, for among all others they are far, as `data.far_time` has it."""
+    nobody = np.zeros(len(fresh), np.bool_)
+    if known.timestamp_s is None or fresh.timestamp_s is None or policy.far_time == "keep" or not len(fresh):
+        return nobody
+    first_s, last_s = range_of_most(np.concatenate([known.timestamp_s, fresh.timestamp_s]))
+    is_far = (fresh.timestamp_s < first_s) | (fresh.timestamp_s > last_s)
+    if is_far.any() and policy.far_time != "drop":
+        day = np.datetime64(int(fresh.timestamp_s[is_far][0]), "s").astype("datetime64[D]")
+        known_days = np.array([known.timestamp_s.min(), known.timestamp_s.max()], "datetime64[s]").astype(
+            "datetime64[D]"
+        )
+        raise TableError(
+            f"interactions: {is_far.sum():,} times lie far from all others (such as {day}; the run's go from "
+            f"{known_days[0]} to {known_days[1]}), as by a wrong clock; mend them, or train again with "
+            "--set data.far_time=keep where they are right"
+        )
+    return is_far
+
+
+def _known(known: Interactions, fresh: Interactions, policy: Policy) -> Mask:
+    """[n_fresh] events that are among the known ones."""
+    has_times = known.timestamp_s is not None and fresh.timestamp_s is not None
+    if policy.repeated_event == "keep" or (not has_times and known.is_ordered) or not len(fresh):
+        return np.zeros(len(fresh), np.bool_)
+    is_known = known.seen_items.contains(fresh.user_num, fresh.item_num)
+    if not has_times or not is_known.any():
+        return is_known
+    assert known.timestamp_s is not None and fresh.timestamp_s is not None
+    rows = np.flatnonzero(fresh.select(is_known).seen_items.contains(known.user_num, known.item_num))
+    keys = np.concatenate([_pairs(known)[rows], _pairs(fresh)])
+    times = np.concatenate([known.timestamp_s[rows], fresh.timestamp_s])
+    order = np.lexsort((np.arange(len(keys)), times, keys))
+    same = (np.diff(keys[order]) == 0) & (np.diff(times[order]) == 0)
+    start = np.flatnonzero(np.append(True, ~same))  # of each event, its first row
+    of_first = order[np.repeat(start, np.diff(np.append(start, len(order))))]
+    is_repeated = np.zeros(len(keys), np.bool_)
+    is_repeated[order] = of_first < len(rows)
+    return is_repeated[len(rows) :]
+
+
+def _pairs(events: Interactions) -> npt.NDArray[np.int64]:
+    return events.user_num.astype(np.int64) * _KEY_STRIDE + events.item_num
+
+
+def _joined(known: Interactions, fresh: Interactions) -> Interactions:
+    """The rows of both, the fresh ones behind, and the dislikes of both."""
+
+    def both(of: "Callable[[Interactions], npt.NDArray[np.generic] | None]") -> "npt.NDArray[np.generic] | None":
+        one, other = of(known), of(fresh)
+        return None if one is None or other is None else np.concatenate([one, other])
+
+    weight = None
+    if known.weight is not None or fresh.weight is not None:
+        parts = [np.ones(len(part), np.float32) if part.weight is None else part.weight for part in (known, fresh)]
+        weight = np.concatenate(parts)
+    pairs = [part.dislikes for part in (known, fresh) if part.dislikes is not None]
+    return replace(
+        known,
+        user_num=np.concatenate([known.user_num, fresh.user_num]),
+        item_num=np.concatenate([known.item_num, fresh.item_num]),
+        timestamp_s=both(lambda part: part.timestamp_s),
+        rating=both(lambda part: part.rating),
+        weight=weight,
+        labels={name: np.concatenate([values, fresh.labels[name]]) for name, values in known.labels.items()},
+        dislikes=None if not pairs else pairs[0] if len(pairs) == 1 else pairs[0].joined(pairs[1]),
+    )
