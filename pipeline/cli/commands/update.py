@@ -23,6 +23,12 @@ def update(
     delimiter: Delimiter = None,
     encoding: Encoding = None,
     artifacts: Annotated[Path | None, typer.Option(help="where to publish [where the run lies]")] = None,
+    keep_statistics: Annotated[
+        bool,
+        typer.Option(
+            "--keep-statistics", help="histories alone move: users without new events keep their lists; no new items"
+        ),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="what was done, as JSON")] = False,
     quiet: Quiet = False,
 ) -> None:
@@ -34,6 +40,12 @@ def update(
 
     with log_and_bars(quiet, verbose=False):
         done = update_run(
-            run, interactions, items, users, reading=reading_of(columns, delimiter, encoding), artifacts=artifacts
+            run,
+            interactions,
+            items,
+            users,
+            reading=reading_of(columns, delimiter, encoding),
+            artifacts=artifacts,
+            keep_statistics=keep_statistics,
         )
     print_lines(json.dumps(done.to_json(), indent=2).splitlines() if as_json else done.lines())

@@ -28,6 +28,26 @@ from belfry.retrieval.popularity import Popularity
 _SERVING = "serving"
 
 
+def carry_models(run: Run, placement: Placement, folder: Path) -> dict[str, JsonValue]:
+    """Write the serving form as it was into the new run in `folder`, for no items but those that were there.
+
+    Raises:
+        ArtifactError: a file of `run` is not as it was published.
+        InputError: there are new items, of which there are no statistics; or a model has no place for new users.
+    """
+    if n_new := len(placement.numbering.new_items):
+        raise InputError(f"{n_new:,} items are new and have no statistics yet; update without keeping statistics")
+    sources = read_sources(run.path(_SERVING) / SOURCES_FILE)
+    of_all = [name for name, source in sources.items() if not source_kind(source.model).has_vectors]
+    stays = (SOURCES_FILE, f"{POPULARITY}/", f"{RANKER}/{FEATURES}/", *(f"{SOURCES}/{name}/" for name in of_all))
+    for file in _files_in(run, _SERVING):
+        if file.startswith(stays) or f"/{INDEX}/" in file:
+            _copy(run, f"{_SERVING}/{file}", folder / _SERVING / file)
+        else:
+            placement.carry(run.path(_SERVING), file, folder / _SERVING, None)
+    return {"index": run.manifest.notes.get("index")}
+
+
 def write_models(run: Run, config: PipelineConfig, placement: Placement, folder: Path) -> dict[str, JsonValue]:
     """Write the serving form of today into the new run in `folder`; returns what it has to note of the first index.
 

@@ -62,7 +62,7 @@ class Placement:
         path = target / name
         path.parent.mkdir(parents=True, exist_ok=True)
         content = _child(source, name).read_bytes()
-        if self.numbering.is_as_before and file != VECTORS_FILE:
+        if self.numbering.is_as_before and (optimism is None or not self.is_untrained.any()):
             path.write_bytes(content)
         elif file == VECTORS_FILE:
             np.save(path, self.vectors(parse_array(content, name), optimism))

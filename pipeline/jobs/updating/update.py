@@ -16,7 +16,7 @@ from belfry.pipeline.jobs.updating.arrived import read_arrived
 from belfry.pipeline.jobs.updating.described import described
 from belfry.pipeline.jobs.updating.drift import Drift
 from belfry.pipeline.jobs.updating.fold import fold
-from belfry.pipeline.jobs.updating.moved import copy_training, write_models
+from belfry.pipeline.jobs.updating.moved import carry_models, copy_training, write_models
 from belfry.pipeline.jobs.updating.numbering import Numbering
 from belfry.pipeline.jobs.updating.past import NOTE, Past
 from belfry.pipeline.jobs.updating.placement import Placement
@@ -45,6 +45,7 @@ def update(
     delimiter: str | None = None,
     encoding: str | None = None,
     artifacts: PathLike | None = None,
+    keep_statistics: bool = False,
 ) -> Update:
     """Fold what came since into a run, without training, and publish what that gives as the current one.
 
@@ -57,13 +58,16 @@ def update(
             known of it.
         columns, delimiter, encoding: as in `train`.
         artifacts: where to publish; by default where the run lies.
+        keep_statistics: what all users have made together stays too (popularity, closed forms, pair features), and
+            histories alone move: users without new events keep their lists. Not with new items.
 
     Raises:
         InputError: a table is wrong, or does not fit the run; or another update is at work there.
         ArtifactError: the run is damaged.
     """
+    reading = Reading.of(columns, delimiter, encoding)
     return update_run(
-        run, interactions, items, users, reading=Reading.of(columns, delimiter, encoding), artifacts=artifacts
+        run, interactions, items, users, reading=reading, artifacts=artifacts, keep_statistics=keep_statistics
     )
 
 
@@ -75,6 +79,7 @@ def update_run(
     *,
     reading: Reading = AS_IT_IS,
     artifacts: PathLike | None = None,
+    keep_statistics: bool = False,
 ) -> Update:
     """As `update`, with what the tables do not say themselves as `reading`."""
     started = perf_counter()
@@ -83,7 +88,7 @@ def update_run(
     check_writable(folder)
     folder.mkdir(exist_ok=True)
     with hold(folder / LOCK):
-        job = _Job(find_run(place), folder, _named_in(folder))
+        job = _Job(find_run(place), folder, _named_in(folder), keep_statistics)
         done = job.do(interactions, items, users, reading)
     return replace(done, seconds=perf_counter() - started)
 
@@ -93,6 +98,7 @@ class _Job:
     run: Run
     artifacts: Path
     in_use: str | None  # what `current` names
+    keep_statistics: bool
 
     def do(self, interactions: Source | None, items: Source | None, users: Source | None, reading: Reading) -> Update:
         run = self.run
@@ -142,14 +148,17 @@ class _Job:
         )
         with publish(self.artifacts, info, check=self._check) as writer:
             save_tables(placement.features, data.titles, writer.folder)
-            notes = write_models(run, config, placement, writer.folder)
+            if self.keep_statistics:
+                notes = carry_models(run, placement, writer.folder)
+            else:
+                notes = write_models(run, config, placement, writer.folder)
             copy_training(run, writer.folder)
             past.trained.save(writer.folder)
             run.files.check_unread()
             writer.gate = manifest.gate
             lineage = past.after(run.name, digest).model_dump(mode="json")
             writer.notes |= {name: manifest.notes[name] for name in _KEPT_NOTES if name in manifest.notes}
-            writer.notes |= {**notes, NOTE: {"lineage": lineage, **done.noted}}
+            writer.notes |= {**notes, NOTE: {"lineage": lineage, **done.noted, "kept_statistics": self.keep_statistics}}
         assert writer.published
         return writer.published
 
