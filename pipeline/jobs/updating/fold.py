@@ -40,9 +40,6 @@ def fold(
 ) -> Folded:
     """The events that are not in `known` yet, behind it.
 
-    An event is one that is known where user, item and time are; without times and order, where user and item are.
-    Without times, where repeats are kept or rows have an order, nothing tells an event from one like it.
-
     Args:
         known: by the numbers of `numbering`.
 
@@ -60,7 +57,7 @@ def fold(
     fresh, unread = _like(fresh, known)
     n_given = len(fresh)
     is_far = _far(known, fresh, policy)
-    is_known = _known(known, fresh, policy) & ~is_far
+    is_known = known_events(known, fresh, policy) & ~is_far
     fresh = fresh.select(~is_known & ~is_far)
     newest_s = None if known.timestamp_s is None or not len(known) else known.timestamp_s.max()
     n_older = 0 if newest_s is None or fresh.timestamp_s is None else int((fresh.timestamp_s < newest_s).sum())
@@ -113,8 +110,12 @@ def _far(known: Interactions, fresh: Interactions, policy: Policy) -> Mask:
     return is_far
 
 
-def _known(known: Interactions, fresh: Interactions, policy: Policy) -> Mask:
-    """[n_fresh] events that are among the known ones."""
+def known_events(known: Interactions, fresh: Interactions, policy: Policy) -> Mask:
+    """[n_fresh] events that are among the known ones.
+
+    An event is where user, item and time are; without times and order, where user and item are. Where repeats are kept,
+    or rows have an order and no times, nothing tells an event from one like it.
+    """
     has_times = known.timestamp_s is not None and fresh.timestamp_s is not None
     if policy.repeated_event == "keep" or (not has_times and known.is_ordered) or not len(fresh):
         return np.zeros(len(fresh), np.bool_)
