@@ -1,33 +1,21 @@
 """FeatureTables: what models may know of users and items at one time: one history and nothing later."""
 
-import itertools
-import logging
-import re
-from collections.abc import Iterable, Set
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.compute as pc
 import scipy  # its parts load when they are used
 
-from belfry.dataset import columns
 from belfry.dataset.concurrency.cached import cached_property
 from belfry.dataset.interactions import Interactions, Mask
-from belfry.dataset.vocabulary import UNKNOWN, Numbers, Vocabulary
+from belfry.dataset.vocabulary import Numbers
 
 FloatColumn: TypeAlias = npt.NDArray[np.float32]
 ColumnType = TypeVar("ColumnType", np.int32, np.float32)
 Value = TypeVar("Value")
 Column: TypeAlias = npt.NDArray[np.int32] | npt.NDArray[np.float32]
-
-MIN_COUNT = 3  # rows of a category: with fewer there is too little to learn from
-N_BUCKETS = 10  # of a numeric column
-MAX_VALUES = 32  # of one multi-valued cell
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -81,6 +69,20 @@ class FeatureColumns:
 
         hidden = hide(self.categorical), hide(self.numeric), hide(self.multi_valued)
         return FeatureColumns(*hidden, self.sizes, self.usage, self.tenths)
+
+    def replaced(self, others: "FeatureColumns", names: Iterable[str]) -> "FeatureColumns":
+        """The same, with the columns of `others` in the place of those that go by one of `names`."""
+        wanted = set(names)
+
+        def mixed(own: dict[str, Value], new: dict[str, Value]) -> dict[str, Value]:
+            return {name: new[name] if self.label(name) in wanted else value for name, value in own.items()}
+
+        return replace(
+            self,
+            categorical=mixed(self.categorical, others.categorical),
+            numeric=mixed(self.numeric, others.numeric),
+            multi_valued=mixed(self.multi_valued, others.multi_valued),
+        )
 
     @cached_property
     def input_names(self) -> dict[str, str]:
@@ -153,157 +155,12 @@ class FeatureTables:
     users: FeatureColumns
     items: FeatureColumns
     titles: Numbers | None = None  # [n_items + 1] number of each item's title, for models that know items by title
+    asked_s: int | None = None  # UTC seconds, where these tables speak of another time than that of the newest event
 
     @cached_property
     def now_s(self) -> int:
         """UTC seconds of the newest event, which is the time these tables speak of; 0 without times."""
+        if self.asked_s is not None:
+            return self.asked_s
         times = self.history.timestamp_s
         return 0 if times is None or not len(times) else int(times.max())
-
-
-def encode_features(
-    table: pa.Table | None,
-    vocabulary: Vocabulary,
-    *,
-    id_column: str,
-    text_columns: Iterable[str] = (),
-    usage_columns: Iterable[str] = (),
-) -> FeatureColumns:
-    """Feature columns of a checked users or items table, in the order of `vocabulary`.
-
-    By type: a string (or bool) becomes a category, a list of strings a multi-valued column. A number is standardised
-    and, as a second column `<name>_bucket` (or `<name>_bucket_2`, ... where there is such a column), cut into tenths of
-    the table. A text column becomes the set of its words.
-    A title that is not declared as text is a name for people and no feature. Categories of fewer than `MIN_COUNT` rows
-    are unknown.
-
-    Args:
-        table: None gives no columns.
-        text_columns: names of string columns to read word by word.
-        usage_columns: names of columns that events make; see `FeatureColumns`.
-    """
-    encoded = FeatureColumns()
-    if table is None:
-        return encoded
-    text_columns, taken = set(text_columns), set(table.column_names)
-    rows = _Rows.of(vocabulary.numbers(table[id_column]), len(vocabulary))
-    for name in table.column_names:
-        values = table[name].combine_chunks()
-        if name == id_column or pa.types.is_null(values.type) or not len(values):
-            continue
-        if name in text_columns:
-            words = [sorted(set(re.findall(r"\w+", (text or "").lower()))) for text in values.to_pylist()]
-            _add_multi_valued(encoded, name, pa.array(words, pa.list_(pa.string())), rows)
-        elif name == columns.TITLE:
-            continue
-        elif pa.types.is_list(values.type) or pa.types.is_large_list(values.type):
-            _add_multi_valued(encoded, name, values, rows)
-        elif pa.types.is_integer(values.type) or pa.types.is_floating(values.type):
-            _add_numeric(encoded, name, values, rows, taken)
-        else:
-            _add_categorical(encoded, name, values.cast(pa.string()), rows)
-    usage = set(usage_columns)
-    return replace(encoded, usage=frozenset(name for name in encoded.names if encoded.label(name) in usage))
-
-
-@dataclass(frozen=True)
-class _Rows:
-    """Which row of a table belongs to which number."""
-
-    position: npt.NDArray[np.int64]  # [n + 1]
-    present: npt.NDArray[np.bool_]  # [n + 1]
-
-    @classmethod
-    def of(cls, numbers: Numbers, n: int) -> "_Rows":
-        position, present = np.zeros(n + 1, np.int64), np.zeros(n + 1, np.bool_)
-        position[numbers], present[numbers] = np.arange(len(numbers)), True
-        present[0] = False
-        return cls(position, present)
-
-    def spread(self, values: npt.NDArray[ColumnType]) -> npt.NDArray[ColumnType]:
-        """[n + 1, ...]: each number's row of `values`, zeros where it has none."""
-        spread = values[self.position]
-        spread[~self.present] = 0
-        return spread
-
-
-def _categories(values: pa.Array) -> pa.Array:
-    counts = pc.value_counts(values.drop_null())
-    return counts.field("values").filter(pc.greater_equal(counts.field("counts"), MIN_COUNT)).sort()
-
-
-def _category_numbers(values: pa.Array, categories: pa.Array) -> Numbers:
-    return np.asarray(pc.fill_null(pc.index_in(values, value_set=categories), -1), np.int32) + np.int32(1)
-
-
-def _add_categorical(encoded: FeatureColumns, name: str, values: pa.Array, rows: "_Rows") -> None:
-    categories = _categories(values)
-    if len(categories) < 2:
-        log.info("feature column %r tells no rows apart and is left out", name)
-        return
-    numbers = _category_numbers(values, categories)
-    _log_unknown(name, values.null_count, int((numbers == UNKNOWN).sum()) - values.null_count)
-    encoded.categorical[name] = rows.spread(numbers)
-    encoded.sizes[name] = len(categories) + 1
-
-
-def _add_multi_valued(encoded: FeatureColumns, name: str, values: pa.Array, rows: "_Rows") -> None:
-    flat = pc.list_flatten(values).cast(pa.string())
-    categories = _categories(flat)
-    if not len(categories):
-        log.info("feature column %r tells no rows apart and is left out", name)
-        return
-    numbers = _category_numbers(flat, categories)
-    _log_unknown(name, values.null_count, int((numbers == UNKNOWN).sum()) - flat.null_count)
-    parents = np.asarray(pc.list_parent_indices(values), np.int64)[numbers > 0]
-    numbers = numbers[numbers > 0]
-    counts = np.bincount(parents, minlength=len(values))
-    slots = np.arange(len(parents)) - np.repeat(np.cumsum(counts) - counts, counts)
-    width = min(int(counts.max()), MAX_VALUES)
-    kept = slots < width
-    padded = np.zeros((len(values), width), np.int32)
-    padded[parents[kept], slots[kept]] = numbers[kept]
-    encoded.multi_valued[name] = rows.spread(padded)
-    encoded.sizes[name] = len(categories) + 1
-
-
-def _log_unknown(name: str, n_missing: int, n_rare: int) -> None:
-    if n_missing or n_rare:
-        log.info(
-            "feature column %r: %d missing values and %d of categories with fewer than %d rows count as unknown",
-            name,
-            n_missing,
-            n_rare,
-            MIN_COUNT,
-        )
-
-
-def _add_numeric(encoded: FeatureColumns, name: str, values: pa.Array, rows: "_Rows", taken: set[str]) -> None:
-    raw = values.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
-    finite = np.isfinite(raw)
-    if len(np.unique(raw[finite])) < 2:
-        log.info("feature column %r tells no rows apart and is left out", name)
-        return
-    if n_missing := int((~finite).sum()):
-        log.info("feature column %r: %d missing or infinite values count as the mean", name, n_missing)
-    with np.errstate(over="ignore", invalid="ignore"):
-        deviation = raw[finite].std()
-        if not 0 < deviation < np.inf:  # squares at the limits of float64; powers of two change no other digit
-            raw = raw * (2.0**900 if deviation == 0 else 2.0**-600)
-    mean, deviation = raw[finite].mean(), raw[finite].std()
-    if not deviation:
-        return
-    encoded.numeric[name] = rows.spread(np.where(finite, (raw - mean) / deviation, 0).astype(np.float32))
-    edges = np.unique(np.quantile(raw[finite], np.linspace(0, 1, N_BUCKETS + 1)[1:-1]))
-    buckets = np.where(finite, np.searchsorted(edges, raw, side="right") + 1, 0)
-    tenths = _free_name(f"{name}_bucket", taken)
-    taken.add(tenths)
-    encoded.tenths[tenths] = name
-    encoded.categorical[tenths] = rows.spread(buckets.astype(np.int32))
-    encoded.sizes[tenths] = len(edges) + 2
-
-
-def _free_name(name: str, taken: Set[str]) -> str:
-    """`name`, or the first of `<name>_2`, `<name>_3`, ... that is not taken."""
-    names = itertools.chain([name], (f"{name}_{number}" for number in itertools.count(2)))
-    return next(free for free in names if free not in taken)

@@ -112,7 +112,8 @@ def padded_bags(
     length = max(int(counts.max(initial=0)), 1)
     age = counts[:, None] - 1 - np.arange(length)
     is_event = age >= 0
-    items = history.item_num[by_user.order[np.where(is_event, stops[:, None] - 1 - age, 0)]] * is_event
+    items = np.zeros(age.shape, np.int32)
+    items[is_event] = history.item_num[by_user.order[(stops[:, None] - 1 - age)[is_event]]]
     decay, norms = 0.5 ** (1 / half_life), np.maximum(_recency_norms(counts, half_life), _EPSILON)
     recency = np.where(is_event, (decay ** np.arange(length))[age] / norms[:, None], 0).astype(np.float32)
     uniform = (is_event * (1 / np.sqrt(np.maximum(counts, 1)))[:, None]).astype(np.float32)

@@ -1,15 +1,16 @@
 """Data: checked tables as numbers and features, ready to train on."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from belfry.dataset import columns
+from belfry.dataset.encoding.table import FeatureEncoder, encode_by
 from belfry.dataset.event_weights import DEFAULT_EVENT_WEIGHTS, EventWeights, part_events
-from belfry.dataset.features import FeatureColumns, FeatureTables, encode_features
+from belfry.dataset.features import FeatureColumns, FeatureTables
 from belfry.dataset.interactions import Interactions
 from belfry.dataset.tables import Tables
 from belfry.dataset.vocabulary import UNKNOWN, Numbers, Vocabulary
@@ -23,6 +24,8 @@ class Data:
     users: FeatureColumns
     items: FeatureColumns
     titles: pa.Array  # [n_items] string, in the order of the vocabulary; null where an item has none
+    user_encoder: FeatureEncoder = field(default_factory=FeatureEncoder)  # which made `users`, and reads later ones
+    item_encoder: FeatureEncoder = field(default_factory=FeatureEncoder)  # likewise of `items`
 
     def features(self, history: Interactions) -> FeatureTables:
         """What models may know when `history` is all that has happened; usage features are missing without events."""
@@ -64,6 +67,10 @@ def prepare(
     users, items = Vocabulary(tables.user_ids), Vocabulary(tables.item_ids)
     parts = part_events(tables.interactions, event_weights, liked_from=liked_from)
     texts, usage = tables.text_columns, tables.usage_columns
+    user_encoder, item_encoder = (
+        FeatureEncoder.learn(table, id_column=name, text_columns=texts, usage_columns=usage)
+        for table, name in ((tables.users, columns.USER_ID), (tables.items, columns.ITEM_ID))
+    )
     return Data(
         Interactions.from_table(
             parts.watches,
@@ -73,9 +80,11 @@ def prepare(
             dislikes=parts.dislikes,
             labels=tables.label_columns,
         ),
-        encode_features(tables.users, users, id_column=columns.USER_ID, text_columns=texts, usage_columns=usage),
-        encode_features(tables.items, items, id_column=columns.ITEM_ID, text_columns=texts, usage_columns=usage),
+        encode_by(user_encoder, tables.users, users, columns.USER_ID),
+        encode_by(item_encoder, tables.items, items, columns.ITEM_ID),
         _titles(tables.items, items),
+        user_encoder,
+        item_encoder,
     )
 
 

@@ -46,6 +46,35 @@ Delimiter = Annotated[str | None, typer.Option("--delimiter", help="what parts t
 Encoding = Annotated[str | None, typer.Option("--encoding", help="of text, e.g. latin-1 [utf-8]")]
 
 
+Features = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--features", help="what is known of the user, by columns of the users table: age=31,gender=F; may be repeated"
+    ),
+]
+History = Annotated[
+    list[str] | None,
+    typer.Option("--history", help="items watched since training, oldest first: 50,181; may be repeated"),
+]
+
+
+def features_of(texts: list[str] | None) -> dict[str, str] | None:
+    """Columns and values out of the option; None where it is not given. A value may hold commas.
+
+    Raises:
+        BadParameter: a text is no pair, or a column is named twice.
+    """
+    if texts is None:
+        return None
+    features: dict[str, str] = {}
+    for pair in (pair for text in texts for pair in re.split(r",(?=[^,=]+=)", text)):
+        name, sign, value = pair.partition("=")
+        if not sign or not name.strip() or name.strip() in features:
+            raise typer.BadParameter(f"--features {pair[:60]!r}: wanted COLUMN=VALUE, each column once, such as age=31")
+        features[name.strip()] = value.strip()
+    return features
+
+
 def reading_of(columns: list[str] | None, delimiter: str | None, encoding: str | None) -> "Reading":
     """What the three options say of foreign tables.
 

@@ -75,7 +75,7 @@ def write_batch(
     recommender: Recommender,
     out: str | Path,
     *,
-    users: pa.Array | None = None,
+    users: pa.Array | pa.Table | None = None,
     n: int,
     stage: Stage = "final",
     repeats: Repeats | None = None,
@@ -89,7 +89,8 @@ def write_batch(
 
     Args:
         out: a folder of its own, made where it is missing; or, as text, a destination that `sink_of` reads.
-        users: ids of the run's type; an unknown one gets the cold answer. None: all users that the run knows.
+        users: ids of the run's type; an unknown one gets the cold answer. A table, as `recommend_many` takes it, also
+            tells the features of those. None: all users that the run knows.
         repeats: whether lists may hold what a user has seen; by default what the run was trained for.
         workers: threads that score, by default one for each core.
         progress: told how many users are done, of how many.
@@ -105,7 +106,7 @@ def write_batch(
     asked, n_repeated = unique_users(users, recommender)
     repeats = recommender.repeats_of(repeats=repeats)
     schema = recommender.recommend_many(asked[:0], n, stage=stage).schema  # refuses a wrong `n` or `stage`
-    job = BatchJob(recommender, asked, int(n), stage, repeats, schema)
+    job = BatchJob(recommender, asked.ids, int(n), stage, repeats, schema, asked.newcomers)
     work = work_folder(out)
     folder = work / f"{_PARTS}{job.key}"
     sink = sink_of(out, folder)

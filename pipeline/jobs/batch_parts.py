@@ -23,6 +23,7 @@ from belfry.dataset.vocabulary import as_numpy, positions_in
 from belfry.pipeline.jobs.sinks.parquet import repeating_columns
 from belfry.pipeline.runs.disk import explain_failed_writes, remove, sync
 from belfry.pipeline.serving.checks import check_lists
+from belfry.pipeline.serving.newcomers import AskedUsers, Newcomers
 from belfry.pipeline.serving.recommender import Recommender
 from belfry.pipeline.serving.two_stage import Stage
 from belfry.pipeline.serving.workers import USERS_PER_BLOCK, answer_blocks, blocks_of
@@ -54,6 +55,7 @@ class BatchJob:
     stage: Stage
     repeats: Repeats
     schema: pa.Schema  # of the table
+    newcomers: Newcomers | None = None  # among those asked, and their features
 
     @property
     def key(self) -> str:
@@ -64,6 +66,8 @@ class BatchJob:
         digest = hashlib.sha256(json.dumps(about).encode())
         for start in range(0, len(self.asked), USERS_PER_PART):
             digest.update(json.dumps(self.asked[start : start + USERS_PER_PART].to_pylist()).encode())
+        for name, values in self.newcomers.columns.to_arrays().items() if self.newcomers else ():
+            digest.update(name.encode() + values.tobytes())
         return digest.hexdigest()[:12]
 
     @property
@@ -76,7 +80,8 @@ class BatchJob:
 
     def answer(self, users: pa.Array) -> pa.Table:
         """The lists of a block of users."""
-        return self.recommender.recommend_many(users, self.n, stage=self.stage, repeats=self.repeats, workers=1)
+        asked = AskedUsers(users, self.newcomers)
+        return self.recommender.recommend_many(asked, self.n, stage=self.stage, repeats=self.repeats, workers=1)
 
     def check_rows(self, rows: pa.Table, asked: pa.Array) -> None:
         """Check the promises about the lists of `asked`, in rows that were read from where they are stored.

@@ -3,6 +3,7 @@
 import logging
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -12,13 +13,15 @@ from belfry.dataset.sources.reading import AS_IT_IS, Reading
 from belfry.dataset.sources.tabular import read_events
 from belfry.dataset.validation.ids import ids_like
 from belfry.dataset.validation.usual_names import remedy
+from belfry.dataset.vocabulary import as_arrow, positions_in
+from belfry.pipeline.serving.newcomers import AskedUsers, table_of
 from belfry.pipeline.serving.recommender import Recommender
 
 log = logging.getLogger(__name__)
 
 
-def read_users(path: Path, recommender: Recommender, reading: Reading = AS_IT_IS) -> pa.Array:
-    """The ids in the column `user_id` of a table, as ids of the recommender's run.
+def read_users(path: Path, recommender: Recommender, reading: Reading = AS_IT_IS) -> pa.Table:
+    """A table of users, its column `user_id` as ids of the recommender's run; the others as they came.
 
     The ids of a CSV file are read as text where the run's are text.
 
@@ -37,22 +40,26 @@ def read_users(path: Path, recommender: Recommender, reading: Reading = AS_IT_IS
     table, notes = ids_like(table, {columns.USER_ID: recommender.users}, policy, label=str(path))
     for note in notes:
         log.warning("note: %s", note)
-    return table[columns.USER_ID].combine_chunks()
+    return table
 
 
-def unique_users(users: pa.Array | None, recommender: Recommender) -> tuple[pa.Array, int]:
-    """The ids to answer, each once, in the order of their first row; and how many rows repeat an earlier one.
+def unique_users(users: pa.Array | pa.Table | None, recommender: Recommender) -> tuple[AskedUsers, int]:
+    """The users to answer, each once, by their first row; and how many rows repeat an earlier one.
 
     Args:
-        users: None stands for all users of the run.
+        users: ids, or a table of ids and features; None stands for all users of the run.
 
     Raises:
         InputError: there are none, some are null, or they are of another type than the run's.
     """
     if users is None:
-        return recommender.users.ids, 0
+        return AskedUsers(recommender.users.ids), 0
     if not len(users):
         raise InputError("users: there are none; pass at least one id, or none at all for every user of the run")
-    ids = recommender.user_ids.array(users, "users")
-    unique = pc.unique(ids)
-    return unique, len(ids) - len(unique)
+    table = table_of(users)
+    ids = recommender.user_ids.array(users if table is None else table[columns.USER_ID], "users")
+    first = np.unique(positions_in(ids, pc.unique(ids)), return_index=True)[1]
+    asked = ids if table is None else table
+    if len(first) < len(ids):
+        asked = asked.take(as_arrow(first))
+    return recommender.asked_users(asked), len(ids) - len(first)

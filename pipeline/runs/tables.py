@@ -6,6 +6,7 @@ run/
 │                                     where its rows are in order, its metadata say so
 ├── dislikes.parquet                  user_num and item_num of what users did not like, where there is any
 ├── user_features.npz, item_features.npz
+├── user_encoder.npz, item_encoder.npz  how these were made, to read users and items that come later
 ├── serving/                          sources.json, sources/<name>/, popularity/, ranker/
 └── training/                         configs and weights of all towers and the ranker, to go on from
 """
@@ -21,6 +22,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from belfry.dataset import columns
+from belfry.dataset.encoding.table import FeatureEncoder
 from belfry.dataset.errors import ArtifactError
 from belfry.dataset.features import FeatureColumns, FeatureTables
 from belfry.dataset.interactions import Interactions, SeenItems
@@ -31,6 +33,7 @@ from belfry.pipeline.runs.manifest import REMEDY
 USER_NUM, ITEM_NUM = "user_num", "item_num"
 _USERS, _ITEMS, _HISTORY, _DISLIKES = "users.parquet", "items.parquet", "history.parquet", "dislikes.parquet"
 _USER_FEATURES, _ITEM_FEATURES = "user_features.npz", "item_features.npz"
+_USER_ENCODER, _ITEM_ENCODER = "user_encoder.npz", "item_encoder.npz"
 _LABEL = "label/"  # before the name of a further column
 _IN_ORDER = b"belfry.rows_in_order"  # key of the metadata of a history whose rows stand in order
 _GROWTH = 100  # times that a table may be larger than its file
@@ -95,6 +98,38 @@ def load_tables(folder: ReadablePath) -> tuple[FeatureTables, pa.Array]:
         _read_features(folder / _ITEM_FEATURES, len(items)),
     )
     return features, items_table[columns.TITLE].combine_chunks()
+
+
+def save_encoders(users: FeatureEncoder, items: FeatureEncoder, folder: Path) -> None:
+    """How the features were made, to read later rows alike."""
+    write_arrays(folder / _USER_ENCODER, users.to_arrays())
+    write_arrays(folder / _ITEM_ENCODER, items.to_arrays())
+
+
+def load_user_encoder(folder: ReadablePath, users: FeatureColumns) -> FeatureEncoder:
+    """What `save_encoders` wrote of users.
+
+    Raises:
+        ArtifactError: it is none, or none that could have made the features `users`.
+    """
+    return _load_encoder(folder / _USER_ENCODER, users, _USER_FEATURES)
+
+
+def load_item_encoder(folder: ReadablePath, items: FeatureColumns) -> FeatureEncoder:
+    """Likewise of items."""
+    return _load_encoder(folder / _ITEM_ENCODER, items, _ITEM_FEATURES)
+
+
+def _load_encoder(path: ReadablePath, made: FeatureColumns, name: str) -> FeatureEncoder:
+    """The encoder of the features `made`, which the file `name` holds."""
+    arrays = read_arrays(path)
+    try:
+        encoder = FeatureEncoder.from_arrays(arrays)
+    except (ValueError, KeyError, TypeError) as error:
+        raise ArtifactError(f"{path}: is no encoder of features ({str(error)[:200]}); {REMEDY}") from error
+    if not encoder.fits(made):
+        raise ArtifactError(f"{path}: encodes other columns than {name} holds; {REMEDY}")
+    return encoder
 
 
 def read_ids(

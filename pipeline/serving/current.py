@@ -1,6 +1,6 @@
 """`recommend`: answers from the run that is current, which is loaded once."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from belfry.dataset.concurrency.forks import lock_beside_forks
@@ -16,10 +16,11 @@ _lock = lock_beside_forks()
 
 
 def recommend(
-    user: Id,
+    user: Id | None,
     n: int = 10,
     *,
     artifacts: PathLike | None = None,
+    features: Mapping[str, object] | None = None,
     history: Iterable[Id] = (),
     exclude_seen: bool | None = None,
     repeats: Repeats | None = None,
@@ -36,6 +37,7 @@ def recommend(
     return _current(folder).recommend(
         user,
         n,
+        features=features,
         history=history,
         exclude_seen=exclude_seen,
         repeats=repeats,

@@ -98,7 +98,7 @@ class IdReader:
             InputError: `text` is none of this run.
         """
         if not self.vocabulary.is_integer:
-            return self.one(text, "user")
+            return self.one(text, "id")
         if not re.fullmatch(INTEGER_ID, text, re.ASCII) or int(text) not in _INT64:
             raise InputError(
                 f"id {_shown(text)}: the ids of run {self.run} are whole numbers (int64), written as in a CSV file: "

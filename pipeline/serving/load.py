@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 from pydantic import TypeAdapter, ValidationError
 
+from belfry.dataset.encoding.table import FeatureEncoder
 from belfry.dataset.errors import ArtifactError, BelfryError
 from belfry.dataset.features import FeatureTables
 from belfry.dataset.vocabulary import UNKNOWN
@@ -17,7 +18,7 @@ from belfry.pipeline.config import PipelineConfig, SourceConfig
 from belfry.pipeline.kinds import load_labels, ranker_kind, source_kind
 from belfry.pipeline.runs.manifest import MANIFEST, REMEDY, invalid_file
 from belfry.pipeline.runs.reader import Run
-from belfry.pipeline.runs.tables import load_tables
+from belfry.pipeline.runs.tables import load_tables, load_user_encoder
 from belfry.pipeline.serving.two_stage import TwoStage
 from belfry.ranking.base import Ranker, SavedRanker
 from belfry.retrieval.base import Embeddings, Retriever, Towers
@@ -40,6 +41,7 @@ class Served:
     config: PipelineConfig
     two_stage: TwoStage
     titles: pa.Array  # [n_items] in the order of the items' numbers; null where an item has none
+    user_encoder: FeatureEncoder
 
 
 def load_run(run: Run) -> Served:
@@ -54,10 +56,11 @@ def load_run(run: Run) -> Served:
         raise invalid_file(run.folder / MANIFEST, error) from error
     with _explain_misfits(run):
         features, titles = load_tables(run.root)
+        user_encoder = load_user_encoder(run.root, features.users)
         two_stage = load_serving(run.path("serving"), features, config, gate_is_open=run.manifest.gate.is_open)
         _answer_once(two_stage)
     run.files.check_unread()
-    return Served(config, two_stage, titles)
+    return Served(config, two_stage, titles, user_encoder)
 
 
 def load_serving(

@@ -1,8 +1,8 @@
 """Recommender: lists for users out of a published run. Imports no TensorFlow."""
 
 import os
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self, TypeAlias
 
@@ -10,8 +10,10 @@ import numpy as np
 import pyarrow as pa
 
 from belfry.dataset import columns
+from belfry.dataset.candidates import Candidates
 from belfry.dataset.concurrency.cached import cached_property
 from belfry.dataset.concurrency.forks import lock_beside_forks
+from belfry.dataset.encoding.table import FeatureEncoder
 from belfry.dataset.errors import ArtifactError, InputError, UnknownUserError
 from belfry.dataset.event_weights import EventWeights
 from belfry.dataset.history import KINDS_OF_REPEATS, REPEATS_OF_TABLE, Repeats, as_repeats, kept_out
@@ -23,9 +25,10 @@ from belfry.pipeline.serving.explain import Reason, reasons_for
 from belfry.pipeline.serving.ids import IdReader
 from belfry.pipeline.serving.load import load_run
 from belfry.pipeline.serving.neighbours import Neighbourhood
+from belfry.pipeline.serving.newcomers import AskedUsers, FeatureReader, table_of
 from belfry.pipeline.serving.results import Effect, Explanation, Recommendation, SimilarItem, SimilarUser, Watched
-from belfry.pipeline.serving.session import SESSION_USER, session_tables
-from belfry.pipeline.serving.two_stage import Limits, Stage, Trace, TwoStage
+from belfry.pipeline.serving.session import SESSION_USER, newcomer_tables, session_tables
+from belfry.pipeline.serving.two_stage import Limits, Stage, Trace, TwoStage, interleave
 from belfry.pipeline.serving.workers import answer_together
 
 ROWS_PER_BLOCK = 1 << 16  # candidates that are retrieved and ranked at a time, about
@@ -47,6 +50,7 @@ class Parts:
     policy: Policy = DEFAULT_POLICY  # of the tables that it was trained on
     repeats: Repeats = "exclude"  # what the run was trained for: its lists without a word about seen items
     folded: str = ""  # hash of the watches that were folded in since the run was read
+    user_encoder: FeatureEncoder = field(default_factory=FeatureEncoder)  # which made the features of its users
 
     @classmethod
     def read(cls, run: Run) -> "Parts":
@@ -65,6 +69,7 @@ class Parts:
             reads_history=config.reads_history,
             policy=config.data,
             repeats=config.repeats,
+            user_encoder=served.user_encoder,
         )
 
 
@@ -78,6 +83,7 @@ class Recommender:
         self.features = self.two_stage.features
         self.users, self.items = self.features.history.users, self.features.history.items
         self.user_ids, self.item_ids = IdReader(self.users, self.run.name), IdReader(self.items, self.run.name)
+        self.user_features = FeatureReader(parts.user_encoder, parts.policy, self.run.name)
         self.repeats = parts.repeats
         self._kept_out = {one: kept_out(self.features.history, one) for one in KINDS_OF_REPEATS}
 
@@ -106,9 +112,10 @@ class Recommender:
 
     def recommend(
         self,
-        user: Id,
+        user: Id | None,
         n: int = 10,
         *,
+        features: Mapping[str, object] | None = None,
         history: Iterable[Id] = (),
         exclude_seen: bool | None = None,
         repeats: Repeats | None = None,
@@ -123,6 +130,10 @@ class Recommender:
         known; `origin` is then "cold". Ids come in any container: a list, a set, a column of NumPy, Arrow, pandas.
 
         Args:
+            user: an id; or None, with `features` or a `history`, for somebody without one.
+            features: what is known of the user, by the columns of the users table that the run was trained on; for this
+                call they take the place of what the run knows. `belfry.pipeline.serving.newcomers` says how values are
+                read.
             history: items that the user has watched since the run was trained, oldest first. They are folded in
                 without training and count as seen; a new user gets a personal list by them. Ids outside the catalogue
                 are ignored.
@@ -138,15 +149,18 @@ class Recommender:
         Raises:
             UnknownUserError: the user is unknown and `strict` is set.
             InputError: an id is none that the run could have (of another type, or missing), with and without `strict`;
-                `n` is below 1, `exclude_seen` contradicts `repeats`, or `history` is given to a run whose
-                towers know users by their id alone.
+                `n` is below 1, `exclude_seen` contradicts `repeats`, `features` names no column of the run's users, or
+                a value that its column could not hold; `history`, or `features` of a user who has one, is given to a
+                run whose towers know users by their id alone.
         """
-        number = self.user_ids.number(user, "user")
+        is_told = features is not None or not (isinstance(history, tuple) and not history)
+        number = UNKNOWN if user is None and is_told else self.user_ids.number(user, "user")
         if strict and number == UNKNOWN:
             raise UnknownUserError(f"user {user!r} is not in run {self.run.name}; leave out strict for a cold answer")
         users, two_stage = np.array([number], np.int32), self.two_stage
-        if len(fresh := self.item_ids.numbers(history, "history")):
-            users, two_stage = SESSION_USER, self._session(number, fresh)
+        fresh = self.item_ids.numbers(history, "history")
+        if len(fresh) or features is not None:
+            users, two_stage = SESSION_USER, self._session(number, fresh, features)
         limits = self._limits(two_stage, n, self.repeats_of(exclude_seen, repeats), exclude, only)
         trace = self._trace(two_stage, users, "final", limits)
         lists = trace.lists
@@ -161,7 +175,7 @@ class Recommender:
 
     def recommend_many(
         self,
-        users: Iterable[Id],
+        users: Iterable[Id] | pa.Table | AskedUsers,
         n: int = 10,
         *,
         stage: Stage = "final",
@@ -177,26 +191,45 @@ class Recommender:
         only their lists are in memory at once.
 
         Args:
-            users: ids, each once.
+            users: ids, each once; or a table (Arrow, pandas) of `user_id` and columns of features, by which users are
+                answered who are not in the run. Those who are in it are answered by what it knows of them.
             stage: "retrieval" gives the first stage's own order; the rest as in `recommend`.
             workers: threads that answer, by default one for each core. Equal lists however many.
 
         Raises:
             InputError: a user is asked for twice or is no id, `n` or `workers` is below 1, or `stage` is neither.
         """
-        ids = self.user_ids.array(users, "users")
-        if n_more := len(ids) - len(ids.unique()):
+        asked = self.asked_users(users)
+        if n_more := len(asked) - len(asked.ids.unique()):
             raise InputError(f"users: {n_more:,} are asked for more than once; pass each once")
         repeats = self.repeats_of(exclude_seen, repeats)
         limits = self._limits(self.two_stage, n, repeats, exclude, only)
         only_numbers = limits["only"]
         n_rows = max(self.two_stage.n_candidates, limits["n"], 0 if only_numbers is None else len(only_numbers))
         size = max(1, ROWS_PER_BLOCK // n_rows)
-        return answer_together(lambda block: self._table(block, stage, limits, repeats), ids, workers, size)
+        return answer_together(lambda block: self._table(block, stage, limits, repeats), asked, workers, size)
 
-    def _table(self, ids: pa.Array, stage: Stage, limits: Limits, repeats: Repeats) -> pa.Table:
+    def asked_users(self, users: Iterable[Id] | pa.Table | AskedUsers) -> AskedUsers:
+        """Users as `recommend_many` takes them, read; a part of them is asked for without reading the table again.
+
+        Raises:
+            InputError: a user is no id, or a column of the table holds what it could not in training.
+        """
+        if isinstance(users, AskedUsers):
+            return users
+        table = table_of(users)
+        if table is None:
+            return AskedUsers(self.user_ids.array(users, "users"))
+        ids = self.user_ids.array(table[columns.USER_ID], "users")
+        is_new = self.users.numbers(ids) == UNKNOWN
+        if not is_new.any():
+            return AskedUsers(ids)
+        rows = as_arrow(np.flatnonzero(is_new))
+        return AskedUsers(ids, self.user_features.newcomers(table.take(rows), ids.take(rows)))
+
+    def _table(self, asked: AskedUsers, stage: Stage, limits: Limits, repeats: Repeats) -> pa.Table:
         """The lists of some users, as `recommend_many` gives them."""
-        lists = self._trace(self.two_stage, self.users.numbers(ids), stage, limits).lists
+        ids, lists = asked.ids, self._lists(asked, stage, limits, repeats)
         return pa.table(
             {
                 columns.USER_ID: ids.take(as_arrow(lists.row_user)),
@@ -207,6 +240,21 @@ class Recommender:
             },
             metadata={"belfry.run": self.run.name, "belfry.stage": stage, REPEATS_OF_TABLE: repeats},
         )
+
+    def _lists(self, asked: AskedUsers, stage: Stage, limits: Limits, repeats: Repeats) -> Candidates:
+        """The lists of users in the order asked: of those whom the run knows, and of newcomers by their features."""
+        users = self.users.numbers(asked.ids)
+        if asked.newcomers is None or (is_known := users != UNKNOWN).all():
+            return self._trace(self.two_stage, users, stage, limits).lists
+        answers = replace(self.two_stage, features=newcomer_tables(self.features, asked.newcomers))
+        nothing_seen = kept_out(answers.features.history, repeats)
+        places = [np.flatnonzero(is_known), np.flatnonzero(~is_known)]
+        newcomers = asked.newcomers.users.numbers(asked.ids.take(as_arrow(places[1])))
+        parts = [
+            self._trace(self.two_stage, users[is_known], stage, limits).lists,
+            self._trace(answers, newcomers, stage, {**limits, "exclude": nothing_seen}).lists,
+        ]
+        return interleave(users, places, parts) if is_known.any() else parts[1]
 
     def similar_items(self, item: Id, n: int = 10) -> list[SimilarItem]:
         """At most `n` items whose vectors are most similar to this item's, nearest first, whoever has seen them.
@@ -249,14 +297,16 @@ class Recommender:
         with_history = users[self.features.history.seen_items.count(users) > 0]
         return Neighbourhood(self.two_stage.towers.encode_queries(users, self.features), with_history)
 
-    def _session(self, number: int, fresh: ItemNums) -> TwoStage:
+    def _session(self, number: int, fresh: ItemNums, features: Mapping[str, object] | None) -> TwoStage:
         """The same two stages over the tables of this user alone."""
-        if not self.parts.reads_history:
+        told = None if features is None else self.user_features.one(features)
+        tables = session_tables(self.features, number, fresh, told, features or ())
+        if len(tables.history) and not self.parts.reads_history:
             raise InputError(
                 f"history: the towers of run {self.run.name} know users by their id alone and cannot read one; "
                 "train a run with towers that read histories, such as two_tower"
             )
-        return replace(self.two_stage, features=session_tables(self.features, number, fresh))
+        return replace(self.two_stage, features=tables)
 
     def repeats_of(self, exclude_seen: bool | None = None, repeats: Repeats | None = None) -> Repeats:
         """What a call asks for in either form; what the run was trained for where it says nothing."""

@@ -1,8 +1,9 @@
-"""Session tables: one user alone, with what they have done since training, folded in without training again.
+"""Session tables: one user alone, or newcomers, with what is told of them, folded in without training again.
 
 The tables are so small that they can be made for every call.
 """
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
@@ -10,17 +11,22 @@ import numpy as np
 from belfry.dataset.features import FeatureColumns, FeatureTables
 from belfry.dataset.interactions import Interactions, SeenItems
 from belfry.dataset.vocabulary import ItemNums, Vocabulary, as_arrow
+from belfry.pipeline.serving.newcomers import Newcomers
 
 SESSION_USER = np.ones(1, np.int32)  # [1] the number of the session user, the only one in these tables
 _ONE_USER = Vocabulary(as_arrow(np.zeros(1, np.int64)))
 
 
-def session_tables(features: FeatureTables, user: int, fresh: ItemNums) -> FeatureTables:
+def session_tables(
+    features: FeatureTables, user: int, fresh: ItemNums, told: FeatureColumns | None = None, names: Iterable[str] = ()
+) -> FeatureTables:
     """Tables of one session user: their known events, then the fresh ones, which come last, at `features.now_s`.
 
     Args:
         user: number in `features`; 0 for a user who is not in it.
         fresh: [n_fresh] item numbers, oldest first; none is 0.
+        told: features in row 1, of which those that go by one of `names` take the place of the known ones.
+        names: as `FeatureColumns.label` gives them.
     """
     known = features.history
     rows = known.by_user.of(user) if user else np.zeros(0, np.int64)
@@ -37,7 +43,23 @@ def session_tables(features: FeatureTables, user: int, fresh: ItemNums) -> Featu
         rows_in_order=known.rows_in_order,
         dislikes=None if known.dislikes is None else _alone(known.dislikes.of(user)),
     )
-    return FeatureTables(history, _rows(features.users, np.array([0, user])), features.items, features.titles)
+    users = _rows(features.users, np.array([0, user]))
+    if told is not None:
+        users = users.replaced(told, names).hide_usage(np.array([False, len(item_num) > 0]))
+    return FeatureTables(history, users, features.items, features.titles, features.now_s)
+
+
+def newcomer_tables(features: FeatureTables, newcomers: Newcomers) -> FeatureTables:
+    """Tables of users who have done nothing yet, and of whom features alone are known."""
+    known = features.history
+    history = replace(
+        known.select(np.zeros(0, np.int64)),
+        users=newcomers.users,
+        impressions=None,
+        dislikes=None if known.dislikes is None else SeenItems.nothing(len(newcomers.users)),
+    )
+    users = newcomers.columns.hide_usage(np.zeros(len(newcomers.users) + 1, np.bool_))
+    return FeatureTables(history, users, features.items, features.titles, features.now_s)
 
 
 def _alone(items: ItemNums) -> SeenItems:

@@ -113,7 +113,7 @@ class TwoStage:
             return Trace(cold.lists, None, cold)
         known, cold = self._trace_known(users[~is_cold], stage, limits), self._trace_cold(users[is_cold], limits)
         places = [np.flatnonzero(~is_cold), np.flatnonzero(is_cold)]
-        return Trace(_interleave(users, places, [known.lists, cold.lists]), known, cold)
+        return Trace(interleave(users, places, [known.lists, cold.lists]), known, cold)
 
     def _trace_known(self, users: UserNums, stage: Stage, limits: Limits) -> KnownTrace:
         blocked, only = limits["blocked"], limits.get("only")
@@ -184,7 +184,7 @@ def _sort(candidates: Candidates, score: Scores, n: int) -> Candidates:
     return order_by(replace(candidates, source_score=None, source_rank=None), score, top_k=n)
 
 
-def _interleave(users: UserNums, places: Sequence[np.ndarray], parts: Sequence[Candidates]) -> Candidates:
+def interleave(users: UserNums, places: Sequence[np.ndarray], parts: Sequence[Candidates]) -> Candidates:
     """Lists of groups of users as the lists of `users`; `places[i]` are the positions of group i in `users`."""
     origins = tuple(dict.fromkeys(origin for part in parts for origin in part.origins))
     row_user = np.concatenate([place[part.row_user] for place, part in zip(places, parts, strict=True)])

@@ -12,7 +12,7 @@ from belfry.pipeline.config import PipelineConfig
 from belfry.pipeline.progress import Work
 from belfry.pipeline.runs.disk import check_writable
 from belfry.pipeline.runs.manifest import RunInfo
-from belfry.pipeline.runs.tables import save_tables
+from belfry.pipeline.runs.tables import save_encoders, save_tables
 from belfry.pipeline.runs.versions import installed_versions
 from belfry.pipeline.runs.writer import publish
 from belfry.pipeline.serving.load import POPULARITY, RANKER, SOURCES, SOURCES_ADAPTER, SOURCES_FILE
@@ -64,6 +64,7 @@ def train_and_publish(
         trained = train(data, config, holdout=holdout, seed=seed, work=work, workers=workers, budget_s=budget_s)
         with work.step(EXPORT):
             save_tables(trained.two_stage.features, data.titles, writer.folder)
+            save_encoders(data.user_encoder, data.item_encoder, writer.folder)
             _export(trained, writer.folder / "serving")
             _save(trained, writer.folder / "training")
         if before_publishing:

@@ -4,13 +4,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from belfry.dataset.features import (
-    MAX_VALUES,
-    N_BUCKETS,
-    FeatureColumns,
-    FeatureTables,
-    encode_features,
-)
+from belfry.dataset.encoding.columns import MAX_VALUES, N_BUCKETS
+from belfry.dataset.encoding.table import encode_features
+from belfry.dataset.features import FeatureColumns, FeatureTables
 from belfry.dataset.interactions import Interactions
 from belfry.dataset.vocabulary import Vocabulary
 
@@ -157,7 +153,7 @@ def test_a_column_that_tells_no_rows_apart_is_left_out(values: list, type_: pa.D
 
 
 def test_columns_left_out_are_logged(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.INFO, "belfry.dataset.features"):
+    with caplog.at_level(logging.INFO, "belfry.dataset.encoding"):
         encoded(["same"] * 8)
     assert caplog.messages == ["feature column 'it' tells no rows apart and is left out"]
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from belfry.dataset import columns
-from belfry.dataset.features import MIN_COUNT
+from belfry.dataset.encoding.columns import MIN_COUNT
 from belfry.dataset.validation.cleaning import Cleaning, nearest
 from belfry.dataset.validation.features.lists import looks_like_list
 from belfry.dataset.validation.features.rules import SETTING_OF, Kind

@@ -1,7 +1,7 @@
 """Feature columns of items and users: each read as what it is named for, else as what its type says."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Literal
 
 import pyarrow as pa
@@ -16,6 +16,7 @@ from belfry.dataset.validation.features.lists import as_list, of_values
 from belfry.dataset.validation.features.noise import note_likely_title, note_noise_and_kinds
 from belfry.dataset.validation.features.rules import SETTING_OF, FeatureRules, Kind
 from belfry.dataset.validation.number_text import with_points
+from belfry.dataset.validation.policy import Policy
 
 _MAX_WHOLE = 2.0**53  # above, a float64 does not know whole numbers apart
 
@@ -50,6 +51,14 @@ def read_features(
     note_noise_and_kinds(cleaning, id_column, kinds)
     if cleaning.name == "items":
         note_likely_title(cleaning)
+
+
+def read_as(cleaning: Cleaning, kinds: Mapping[str, Kind], policy: Policy) -> None:
+    """Take over those columns of a later table that have a kind, each read as training read it."""
+    for name, kind in kinds.items():
+        if name in cleaning.table.column_names and cleaning.require(name):
+            words = policy.null_words if kind == "number" else ()
+            _read_named(cleaning, name, _rule_of(kind, policy.delimiters.get(name)), words)
 
 
 def check_names(tables: Tables, rules: FeatureRules) -> list[Finding]:

@@ -13,11 +13,14 @@ from belfry.pipeline.cli.options import (
     Columns,
     Delimiter,
     Encoding,
+    Features,
+    History,
     ListLength,
     Quiet,
     Repeats,
     Stage,
     Strict,
+    features_of,
     reading_of,
     repeats_of,
 )
@@ -26,8 +29,13 @@ from belfry.pipeline.cli.terminal import log_and_bars, print_lines
 
 @app.command()
 def recommend(
-    users: Annotated[list[str], typer.Argument(help="user ids; ids below zero after --, as in: recommend -- -5")],
+    users: Annotated[
+        list[str] | None,
+        typer.Argument(help="user ids; ids below zero after --, as in: recommend -- -5; none for somebody new"),
+    ] = None,
     n: ListLength = 10,
+    features: Features = None,
+    history: History = None,
     repeats: Repeats = None,
     allow_seen: AllowSeen = False,
     strict: Strict = False,
@@ -38,11 +46,17 @@ def recommend(
     from belfry import Recommender
     from belfry.pipeline.cli.formatting import HOW_TO_READ_REASONS, lines_of_list
 
-    recommender, rule = Recommender.load(artifacts), repeats_of(repeats, allow_seen)
-    for text in users:
-        user = recommender.user_ids.parse(text)
-        results = recommender.recommend(user, n, repeats=rule, strict=strict, explain=explain)
-        print_lines(lines_of_list(text, results))
+    told, rule = features_of(features), repeats_of(repeats, allow_seen)
+    if not users and told is None and not history:
+        raise typer.BadParameter("name a user, or say by --features or --history who is asked for")
+    recommender = Recommender.load(artifacts)
+    items = [recommender.item_ids.parse(item) for text in history or () for item in text.split(",")]
+    for text in users or [""]:
+        user = recommender.user_ids.parse(text) if users else None
+        results = recommender.recommend(
+            user, n, features=told, history=items, repeats=rule, strict=strict, explain=explain
+        )
+        print_lines(lines_of_list(text or "new", results))
     if explain:
         typer.echo(HOW_TO_READ_REASONS.rstrip())
 
@@ -56,7 +70,7 @@ def batch(
             "postgresql://USER@HOST/DATABASE?table=NAME"
         ),
     ],
-    users: Annotated[str, typer.Option(help="all, or a table with a column user_id")] = "all",
+    users: Annotated[str, typer.Option(help="all, or a table of user_id and, for new ones, features")] = "all",
     columns: Columns = None,
     delimiter: Delimiter = None,
     encoding: Encoding = None,

@@ -2,27 +2,31 @@
 
 import hashlib
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from belfry.dataset import columns
 from belfry.dataset.concurrency.cached import cached_property
+from belfry.dataset.encoding.table import FeatureEncoder
 from belfry.dataset.errors import InputError
 from belfry.dataset.event_weights import EventParts, part_events
 from belfry.dataset.interactions import Interactions
+from belfry.dataset.prepare import Data
 from belfry.dataset.sources.id_types import is_guessed
 from belfry.dataset.sources.reading import Reading
 from belfry.dataset.sources.tabular import Source, read_tables
 from belfry.dataset.tables import Tables
 from belfry.dataset.validation.check import CheckReport, examine, keep_repeats
-from belfry.dataset.validation.cleaning import Cleaning, Finding, codes_of, repeats, where
-from belfry.dataset.validation.features.read import as_spelled
+from belfry.dataset.validation.cleaning import Cleaning, Finding, codes_of, repeats, shown, where
+from belfry.dataset.validation.features.read import as_spelled, read_as
 from belfry.dataset.validation.id_matches import numbers_among
 from belfry.dataset.validation.ids import find_header_rows, read_ids
 from belfry.dataset.validation.policy import Policy
 from belfry.dataset.vocabulary import Vocabulary
 from belfry.pipeline.config import PipelineConfig
+from belfry.pipeline.serving.newcomers import kind_of
 
 # What `examine` finds in tables that are all there is to learn from; these come on top of others.
 _OF_WHOLE_TABLES = frozenset({"one_user", "one_item", "everybody", "named_column", "equal_weights"})
@@ -70,11 +74,11 @@ def read_arrived(
     interactions: Source | None,
     items: Source | None,
     users: Source | None,
-    history: Interactions,
+    before: Data,
     config: PipelineConfig,
     reading: Reading,
 ) -> Arrived:
-    """Read and check what came since `history`, by the run's settings.
+    """Read and check what came since, by the settings of a run that holds `before`.
 
     Raises:
         InputError: there is no table.
@@ -83,11 +87,17 @@ def read_arrived(
     """
     if interactions is None and items is None and users is None:
         raise InputError("there is nothing to update with: name interactions, items or users")
+    history = before.interactions
     nothing = pa.table({columns.USER_ID: history.users.ids[:0], columns.ITEM_ID: history.items.ids[:0]})
     tables = read_tables(nothing if interactions is None else interactions, items, users, reading=reading)
     findings = [Finding(note.table, "reading", "note", note.text) for note in tables.notes]
-    of_items = _read_described("items", tables.items, columns.ITEM_ID, history.items, config.data, findings)
-    of_users = _read_described("users", tables.users, columns.USER_ID, history.users, config.data, findings)
+    of_items, of_users = (
+        _read_described(table, _Side(*side), config.data, findings)
+        for table, *side in (
+            (tables.items, "items", columns.ITEM_ID, history.items, before.item_encoder),
+            (tables.users, "users", columns.USER_ID, history.users, before.user_encoder),
+        )
+    )
     events = nothing
     if interactions is not None:
         events = _read_events(tables.interactions, history, config, findings)
@@ -131,22 +141,36 @@ def _is_fine(finding: Finding, is_empty: bool) -> bool:
     return finding.kind in _OF_WHOLE_TABLES or (finding.kind == "no_rows" and not is_empty)
 
 
-def _read_described(
-    label: str, table: pa.Table | None, name: str, known: Vocabulary, policy: Policy, findings: list[Finding]
-) -> pa.Table | None:
-    """A checked table of users or items, each id once; what was found goes to `findings`."""
+class _Side(NamedTuple):
+    """What a table of users, or of items, is to fit."""
+
+    label: str
+    id_column: str
+    known: Vocabulary
+    encoder: FeatureEncoder
+
+
+def _read_described(table: pa.Table | None, side: _Side, policy: Policy, findings: list[Finding]) -> pa.Table | None:
+    """A checked table of users or items, each id once, with the columns that the run reads; findings are added."""
     if table is None:
         return None
-    cleaning = Cleaning(label, _as_ids_of(table, name, known), findings, can_set=False)
+    name, encoders = side.id_column, side.encoder.encoders
+    cleaning = Cleaning(side.label, _as_ids_of(table, name, side.known), findings, can_set=False)
     if find_header_rows(cleaning, name) or not read_ids(cleaning, name, policy):
         return None
     ids = cleaning.columns[name]
     found = "repeats an earlier id {count} times"
     repeated = repeats([codes_of(ids)], [], cleaning.kept & where(pc.is_valid(ids)))
     cleaning.report("repeated_id", name, repeated, found, policy.repeated_id, "keep one row per id")
-    findings += _other_type(label, pa.table({name: ids}), name, known)
-    if label == "items" and columns.TITLE in table.column_names:
+    findings += _other_type(side.label, pa.table({name: ids}), name, side.known)
+    read_as(cleaning, {column: kind_of(encoder) for column, encoder in encoders.items()}, policy)
+    if side.label == "items" and columns.TITLE in table.column_names and columns.TITLE not in encoders:
         cleaning.read(columns.TITLE, as_spelled)
+    unread = [column for column in table.column_names if column not in (name, *cleaning.columns, *policy.kinds)]
+    if unread:
+        cleaning.note("unused_column", f"left out what the run does not read: {', '.join(map(shown, unread[:12]))}")
+    if missing := [column for column in encoders if column not in table.column_names]:
+        cleaning.note("no_features", f"lacks {', '.join(map(shown, missing[:12]))}, which the run reads")
     if not cleaning.kept.any():
         cleaning.note("no_rows", "has no rows; fill it or leave the table out", action="error")
     return cleaning.finish()

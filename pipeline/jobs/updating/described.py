@@ -2,11 +2,16 @@
 
 from dataclasses import replace
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from belfry.dataset import columns
+from belfry.dataset.encoding.table import FeatureEncoder
+from belfry.dataset.features import FeatureColumns
 from belfry.dataset.prepare import Data
+from belfry.dataset.vocabulary import Numbers, Vocabulary
 from belfry.pipeline.jobs.updating.arrived import Arrived
 from belfry.pipeline.jobs.updating.numbering import Numbering, columns_of
 
@@ -17,12 +22,41 @@ def described(data: Data, numbering: Numbering, arrived: Arrived) -> Data:
     Args:
         data: today's history, the rest by the numbers of before.
     """
+    users = columns_of(data.users, numbering.users_before)
+    items = columns_of(data.items, numbering.items_before)
     return replace(
         data,
-        users=columns_of(data.users, numbering.users_before),
-        items=columns_of(data.items, numbering.items_before),
+        users=_with_rows(users, arrived.users, data.user_encoder, numbering.users, columns.USER_ID),
+        items=_with_rows(items, arrived.items, data.item_encoder, numbering.items, columns.ITEM_ID),
         titles=_titles(numbering.titles(data.titles), numbering, arrived.items),
     )
+
+
+def _with_rows(
+    known: FeatureColumns, table: pa.Table | None, encoder: FeatureEncoder, vocabulary: Vocabulary, id_column: str
+) -> FeatureColumns:
+    """The known features, with the columns and rows of the table in their place."""
+    if table is None or not encoder.encoders:
+        return known
+    numbers = vocabulary.numbers(table[id_column])
+    came = encoder.encode(table, numbers, len(vocabulary))
+    told = known.replaced(came, table.column_names)
+    return replace(
+        known,
+        categorical={
+            name: _mixed(values, told.categorical[name], numbers) for name, values in known.categorical.items()
+        },
+        numeric={name: _mixed(values, told.numeric[name], numbers) for name, values in known.numeric.items()},
+        multi_valued={
+            name: _mixed(values, told.multi_valued[name], numbers) for name, values in known.multi_valued.items()
+        },
+    )
+
+
+def _mixed(known: npt.NDArray[np.generic], told: npt.NDArray[np.generic], rows: Numbers) -> npt.NDArray[np.generic]:
+    mixed = known.copy()
+    mixed[rows] = told[rows]
+    return mixed
 
 
 def _titles(titles: pa.Array, numbering: Numbering, items: pa.Table | None) -> pa.Array:

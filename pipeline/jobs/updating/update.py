@@ -25,7 +25,7 @@ from belfry.pipeline.runs.disk import check_writable
 from belfry.pipeline.runs.lock import hold
 from belfry.pipeline.runs.manifest import MANIFEST, RunInfo, invalid_file
 from belfry.pipeline.runs.reader import CURRENT, Run, current_run, default_artifacts, find_run
-from belfry.pipeline.runs.tables import load_tables, save_tables
+from belfry.pipeline.runs.tables import load_item_encoder, load_tables, load_user_encoder, save_encoders, save_tables
 from belfry.pipeline.runs.versions import installed_versions
 from belfry.pipeline.runs.writer import publish
 from belfry.pipeline.serving.recommender import PathLike
@@ -106,16 +106,16 @@ class _Job:
             config = PipelineConfig.model_validate(run.manifest.config)
         except ValidationError as error:
             raise invalid_file(run.folder / MANIFEST, error) from error
-        before, titles = load_tables(run.root)
-        past = Past.of(run, before.history)
-        arrived = read_arrived(interactions, items, users, before.history, config, reading)
-        numbering = Numbering.of(before.history, arrived.user_ids, arrived.item_ids)
-        known = numbering.history(before.history)
+        before = _data_of(run)
+        past = Past.of(run, before.interactions)
+        arrived = read_arrived(interactions, items, users, before, config, reading)
+        numbering = Numbering.of(before.interactions, arrived.user_ids, arrived.item_ids)
+        known = numbering.history(before.interactions)
         folded = fold(known, arrived.events, numbering, config.data, config.label_columns)
         is_given_twice = arrived.digest in past.lineage.taken
         if is_given_twice:
             folded = replace(folded, history=known, n_known=folded.n_given - folded.n_far)
-        data = described(Data(folded.history, before.users, before.items, titles), numbering, arrived)
+        data = described(replace(before, interactions=folded.history), numbering, arrived)
         placement = Placement(numbering, past.trained, data.features(folded.history))
         drift = Drift.of(folded.history, past)
         done = Update(
@@ -148,6 +148,7 @@ class _Job:
         )
         with publish(self.artifacts, info, check=self._check) as writer:
             save_tables(placement.features, data.titles, writer.folder)
+            save_encoders(data.user_encoder, data.item_encoder, writer.folder)
             if self.keep_statistics:
                 notes = carry_models(run, placement, writer.folder)
             else:
@@ -174,6 +175,17 @@ class _Job:
             raise InputError(
                 f"{self.artifacts}: run {named} was published while {self.run.name} was updated; update that one"
             )
+
+
+def _data_of(run: Run) -> Data:
+    """What a run holds of users, items and events.
+
+    Raises:
+        ArtifactError: a table is not as it was published, or of another form.
+    """
+    features, titles = load_tables(run.root)
+    encoders = load_user_encoder(run.root, features.users), load_item_encoder(run.root, features.items)
+    return Data(features.history, features.users, features.items, titles, *encoders)
 
 
 def _artifacts_of(place: Path) -> Path:

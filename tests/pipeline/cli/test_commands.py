@@ -277,6 +277,38 @@ def test_recommend(belfry: Callable[..., Done], tiny_run: Path) -> None:
     assert [line.split()[0] for line in lines[1:4]] == ["1", "2", "3"]
 
 
+def test_recommend_for_somebody_new(belfry: Callable[..., Done], tiny_run: Path) -> None:
+    told = ("--features", "age=31,gender=F", "--features", "occupation=writer", "--artifacts", tiny_run)
+    done = belfry("recommend", *told, "-n", 3)
+    assert (done.code, done.err) == (0, "")
+    assert done.out.splitlines()[0] == "user new (cold: popular now)"
+    known = belfry("recommend", 10**6, *told, "-n", 3)
+    assert known.out.splitlines()[1:] == done.out.splitlines()[1:]
+    items = [line.split()[1] for line in done.out.splitlines()[1:]]
+    later = belfry("recommend", *told, "--history", ",".join(items[:2]), "--history", items[2])
+    assert later.out.splitlines()[0] == "user new"
+    assert not set(items) & {line.split()[1] for line in later.out.splitlines()[1:]}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "name a user, or say by --features or --history who is asked for"),
+        (["--features", "age"], "'age': wanted COLUMN=VALUE"),
+        (["--features", "age=3,age=4"], "each column once"),
+        (["--features", "age=old"], "column 'age' of run .* holds a number, 'old' is none"),
+        (["--features", "height=3"], "reads no column 'height' of users, there are 'age', 'gender', 'occupation'"),
+        (["--history", "x"], "id 'x': the ids of run .* are whole numbers"),
+    ],
+)
+def test_somebody_new_who_is_told_wrongly(
+    belfry: Callable[..., Done], tiny_run: Path, arguments: list[str], message: str
+) -> None:
+    done = belfry("recommend", *arguments, "--artifacts", tiny_run)
+    assert done.code == 2
+    assert re.search(message, done.err)
+
+
 def test_recommend_with_reasons(belfry: Callable[..., Done], tiny_run: Path) -> None:
     user = pq.read_table(tiny_run / "history.parquet")["user_num"][0].as_py() + 1000
     done = belfry("recommend", user, "99", "-n", "2", "--explain", "--artifacts", tiny_run)
