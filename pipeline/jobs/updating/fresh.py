@@ -9,15 +9,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from belfry.dataset import columns
-from belfry.dataset.errors import ArtifactError, InputError
+from belfry.dataset.errors import InputError
 from belfry.dataset.features import FeatureTables
 from belfry.dataset.interactions import Interactions
 from belfry.dataset.sources.reading import AS_IT_IS, Reading
 from belfry.dataset.sources.tabular import Source, read_events
 from belfry.dataset.vocabulary import UNKNOWN, ItemNums, UserNums, Vocabulary, as_numpy
+from belfry.pipeline.config import PipelineConfig
 from belfry.pipeline.jobs.later_events import later_watches
 from belfry.pipeline.jobs.updating.fold import known_events
 from belfry.pipeline.jobs.updating.numbering import columns_of
+from belfry.pipeline.kinds import ranker_kind
 from belfry.pipeline.serving.recommender import Recommender
 
 _NAME = "history"  # of the table, in messages
@@ -60,13 +62,11 @@ def with_history(recommender: Recommender, source: Source, reading: Reading = AS
     watches = _not_yet_known(watches, recommender)
     ids, item_num = watches[columns.USER_ID].combine_chunks(), items.numbers(watches[columns.ITEM_ID])
     new = pc.unique(ids.filter(pa.array(users.numbers(ids) == UNKNOWN)))
+    _check_new_users(recommender, len(new))
     everybody = _Extended(users, new) if len(new) else users
     features = _folded(recommender.features, everybody, everybody.numbers(ids), item_num)
     digest = hashlib.sha256(str([ids.to_pylist(), item_num.tolist()]).encode()).hexdigest()
-    folded = Recommender(replace(parts, two_stage=replace(recommender.two_stage, features=features), folded=digest))
-    if len(new):
-        _check_new_users(folded, new)
-    return folded
+    return Recommender(replace(parts, two_stage=replace(recommender.two_stage, features=features), folded=digest))
 
 
 def _not_yet_known(watches: pa.Table, recommender: Recommender) -> pa.Table:
@@ -82,15 +82,14 @@ def _not_yet_known(watches: pa.Table, recommender: Recommender) -> pa.Table:
     return watches.filter(pa.array(~is_outside & ~is_known))
 
 
-def _check_new_users(recommender: Recommender, new: pa.Array) -> None:
-    """Raises InputError: a model knows users by numbers, and cannot be asked for new ones."""
-    try:
-        recommender.recommend_many(new[:1], 1, workers=1)
-    except ArtifactError as error:
+def _check_new_users(recommender: Recommender, n_new: int) -> None:
+    """Raises InputError: the ranker knows users by numbers, and can say nothing of new ones."""
+    config = PipelineConfig.model_validate(recommender.run.manifest.config)
+    if n_new and recommender.two_stage.ranker is not None and config.ranker and ranker_kind(config.ranker).knows_users:
         raise InputError(
-            f"{_NAME}: run {recommender.run.name} has a model that knows users by their id, and {len(new):,} users are "
-            "new; take them into the run with belfry update"
-        ) from error
+            f"{_NAME}: the ranker of run {recommender.run.name}, {config.ranker.kind}, knows users by their id, and "
+            f"{n_new:,} are new; take them into the run with belfry update"
+        )
 
 
 def _folded(features: FeatureTables, users: Vocabulary, user_num: UserNums, item_num: ItemNums) -> FeatureTables:

@@ -1,4 +1,4 @@
-"""`belfry.update`: a run and what came since become the run that a computation over all events gives, but for weights."""
+"""`update`: a run and what came since become the run that a computation over all events gives, but for weights."""
 
 import json
 import os
@@ -13,6 +13,7 @@ import pytest
 import belfry
 from belfry.dataset.errors import ArtifactError, InputError, TableError
 from belfry.layers.saved.files import load_arrays
+from belfry.layers.towers.ridge import ridge
 from belfry.pipeline.config import PipelineConfig
 from belfry.pipeline.jobs.evaluate import evaluate_published
 from belfry.pipeline.jobs.updating import update as job
@@ -107,6 +108,46 @@ def test_new_users_are_known_and_new_items_are_listed(deep: Path, tmp_path: Path
     assert belfry.Recommender.load(deep).recommend(1, 5)[0].origin == "cold"
     found = after.recommend_many(after.users.ids, 10)
     assert 11 in found["item_id"].to_pylist()
+
+
+def test_new_items_are_placed_by_their_features(deep: Path, tmp_path: Path) -> None:
+    rows = items([11, 13]).append_column("unheard_of", pa.array([1, 2]))
+    done = update(deep, later([(4, 11), (6, 17)]), rows, artifacts=tmp_path)
+    assert (done.n_new_items, done.n_placed) == (3, 2)
+    before, after = belfry.Recommender.load(deep), belfry.Recommender.load(tmp_path)
+    stages, features = after.two_stage, after.features
+    placed = after.items.numbers(pa.array([11, 13]))
+    known = after.items.numbers(before.items.ids)
+    weights = np.zeros(len(after.items) + 1)
+    weights[known] = 1  # as `new_item_optimism=0` has it
+    slopes = ridge(features.items.matrix, stages.vectors, weights)
+    np.testing.assert_allclose(stages.vectors[placed], features.items.matrix[placed] @ slopes, atol=1e-6)
+    unknown = stages.vectors[after.items.number(17)]
+    assert not unknown[:-1].any()
+    assert unknown[-1] == min(stages.vectors[known, -1].min(), 0)
+    assert after.titles.take([int(placed[0]) - 1]).to_pylist() == ["title 11"]
+    # A history reads them where features say something: user 4 moves, and user 6 by the length of the history alone.
+    queries = [
+        one.two_stage.towers.encode_queries(one.users.numbers(pa.array([4, 6])), one.features)[:, :-1]
+        for one in (before, after)
+    ]
+    cosines = (queries[0] * queries[1]).sum(axis=1) / np.prod([np.linalg.norm(one, axis=1) for one in queries], axis=0)
+    assert cosines[0] < 0.9999
+
+
+def test_a_row_of_a_known_item_takes_the_place_of_what_is_known(deep: Path, tmp_path: Path) -> None:
+    changed = pa.table({"item_id": [4], "title": ["another"], "genres": [["g0", "h0", "never heard of"]]})
+    done = update(deep, None, changed, artifacts=tmp_path)
+    assert (done.is_published, done.folded.n_given, done.n_new_items) == (True, 0, 0)
+    before, after = belfry.Recommender.load(deep), belfry.Recommender.load(tmp_path)
+    number, like = after.items.number(4), after.items.number(12)  # which has g0 and h0
+    assert after.titles[number - 1].as_py() == "another"
+    genres = after.features.items.multi_valued["genres"]
+    assert (
+        sorted(genres[number]) == sorted(genres[like]) != sorted(before.features.items.multi_valued["genres"][number])
+    )
+    others = np.arange(len(genres)) != number
+    np.testing.assert_array_equal(genres[others], before.features.items.multi_valued["genres"][others])
 
 
 def test_what_is_given_twice_counts_once(light: Path, tmp_path: Path) -> None:
@@ -240,7 +281,7 @@ def test_a_damaged_run_is_refused(light: Path, tmp_path: Path) -> None:
     content[len(content) // 2] ^= 1
     path.chmod(0o644)
     path.write_bytes(content)
-    with pytest.raises(ArtifactError, match="history.parquet"):
+    with pytest.raises(ArtifactError, match=r"history\.parquet"):
         update(tmp_path / "runs", later([(2, 4)]))
     training = next(current_run(light).glob("training/**/*.npy"))
     copy = tmp_path / "other"
@@ -267,7 +308,7 @@ def test_two_at_once_and_a_run_published_meanwhile(
 
     real = job.write_models
     monkeypatch.setattr(job, "write_models", write_models)
-    with pytest.raises(InputError, match="was published while .* was updated; update that one"):
+    with pytest.raises(InputError, match=r"was published while .* was updated; update that one"):
         update(artifacts, later([(4, 1)], days=70))
     assert "update" not in open_run(artifacts).manifest.notes
 
