@@ -91,13 +91,10 @@ def read_arrived(
     nothing = pa.table({columns.USER_ID: history.users.ids[:0], columns.ITEM_ID: history.items.ids[:0]})
     tables = read_tables(nothing if interactions is None else interactions, items, users, reading=reading)
     findings = [Finding(note.table, "reading", "note", note.text) for note in tables.notes]
-    of_items, of_users = (
-        _read_described(table, _Side(*side), config.data, findings)
-        for table, *side in (
-            (tables.items, "items", columns.ITEM_ID, history.items, before.item_encoder),
-            (tables.users, "users", columns.USER_ID, history.users, before.user_encoder),
-        )
-    )
+    of_items = _Side("items", columns.ITEM_ID, history.items, before.item_encoder)
+    of_users = _Side("users", columns.USER_ID, history.users, before.user_encoder)
+    new_items = _read_described(tables.items, of_items, config.data, findings)
+    new_users = _read_described(tables.users, of_users, config.data, findings)
     events = nothing
     if interactions is not None:
         events = _read_events(tables.interactions, history, config, findings)
@@ -108,7 +105,7 @@ def read_arrived(
     parts = EventParts(nothing, nothing, nothing)
     if len(events):
         parts = part_events(events, config.event_weights, liked_from=config.data.liked_from)
-    return Arrived(parts, of_items, of_users, ids)
+    return Arrived(parts, new_items, new_users, ids)
 
 
 def _read_events(table: pa.Table, history: Interactions, config: PipelineConfig, findings: list[Finding]) -> pa.Table:

@@ -2,14 +2,13 @@
 
 from dataclasses import replace
 
-import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from belfry.dataset import columns
 from belfry.dataset.encoding.table import FeatureEncoder
-from belfry.dataset.features import FeatureColumns
+from belfry.dataset.features import ColumnType, FeatureColumns
 from belfry.dataset.prepare import Data
 from belfry.dataset.vocabulary import Numbers, Vocabulary
 from belfry.pipeline.jobs.updating.arrived import Arrived
@@ -53,7 +52,7 @@ def _with_rows(
     )
 
 
-def _mixed(known: npt.NDArray[np.generic], told: npt.NDArray[np.generic], rows: Numbers) -> npt.NDArray[np.generic]:
+def _mixed(known: npt.NDArray[ColumnType], told: npt.NDArray[ColumnType], rows: Numbers) -> npt.NDArray[ColumnType]:
     mixed = known.copy()
     mixed[rows] = told[rows]
     return mixed

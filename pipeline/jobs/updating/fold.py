@@ -1,7 +1,7 @@
 """Fold: what came since, put behind the history of a run, each event once."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,7 @@ from belfry.pipeline.jobs.updating.numbering import Numbering
 
 _KEY_STRIDE = 1 << 32  # item numbers are int32
 
-Column = npt.NDArray[np.float32]
+Number = TypeVar("Number", np.int64, np.float32)
 
 
 @dataclass(frozen=True)
@@ -76,18 +76,17 @@ def _like(fresh: Interactions, known: Interactions) -> tuple[Interactions, tuple
         if own is not None and others is None
     )
     nothing = np.full(len(fresh), np.nan, np.float32)
+    rating, times = fresh.rating, fresh.timestamp_s
+    if times is None:
+        times = np.zeros(len(fresh), np.int64)  # of no events: `read_arrived` refuses others
     fresh = replace(
         fresh,
-        timestamp_s=None if known.timestamp_s is None else _or(fresh.timestamp_s, np.zeros(len(fresh), np.int64)),
-        rating=None if known.rating is None else _or(fresh.rating, nothing),
+        timestamp_s=None if known.timestamp_s is None else times,
+        rating=None if known.rating is None else nothing if rating is None else rating,
         labels={name: fresh.labels.get(name, nothing) for name in known.labels},
         rows_in_order=known.rows_in_order,
     )
     return fresh, unread
-
-
-def _or(values: "npt.NDArray[np.generic] | None", others: "npt.NDArray[np.generic]") -> "npt.NDArray[np.generic]":
-    return others if values is None else values
 
 
 def _far(known: Interactions, fresh: Interactions, policy: Policy) -> Mask:
@@ -98,13 +97,13 @@ def _far(known: Interactions, fresh: Interactions, policy: Policy) -> Mask:
     first_s, last_s = range_of_most(np.concatenate([known.timestamp_s, fresh.timestamp_s]))
     is_far = (fresh.timestamp_s < first_s) | (fresh.timestamp_s > last_s)
     if is_far.any() and policy.far_time != "drop":
-        day = np.datetime64(int(fresh.timestamp_s[is_far][0]), "s").astype("datetime64[D]")
-        known_days = np.array([known.timestamp_s.min(), known.timestamp_s.max()], "datetime64[s]").astype(
-            "datetime64[D]"
+        far, low, high = (
+            np.datetime64(int(time_s), "s").astype("datetime64[D]")
+            for time_s in (fresh.timestamp_s[is_far][0], known.timestamp_s.min(), known.timestamp_s.max())
         )
         raise TableError(
-            f"interactions: {is_far.sum():,} times lie far from all others (such as {day}; the run's go from "
-            f"{known_days[0]} to {known_days[1]}), as by a wrong clock; mend them, or train again with "
+            f"interactions: {is_far.sum():,} times lie far from all others (such as {far}; the run's go from "
+            f"{low} to {high}), as by a wrong clock; mend them, or train again with "
             "--set data.far_time=keep where they are right"
         )
     return is_far
@@ -142,10 +141,6 @@ def _pairs(events: Interactions) -> npt.NDArray[np.int64]:
 def _joined(known: Interactions, fresh: Interactions) -> Interactions:
     """The rows of both, the fresh ones behind, and the dislikes of both."""
 
-    def both(of: "Callable[[Interactions], npt.NDArray[np.generic] | None]") -> "npt.NDArray[np.generic] | None":
-        one, other = of(known), of(fresh)
-        return None if one is None or other is None else np.concatenate([one, other])
-
     weight = None
     if known.weight is not None or fresh.weight is not None:
         parts = [np.ones(len(part), np.float32) if part.weight is None else part.weight for part in (known, fresh)]
@@ -155,9 +150,13 @@ def _joined(known: Interactions, fresh: Interactions) -> Interactions:
         known,
         user_num=np.concatenate([known.user_num, fresh.user_num]),
         item_num=np.concatenate([known.item_num, fresh.item_num]),
-        timestamp_s=both(lambda part: part.timestamp_s),
-        rating=both(lambda part: part.rating),
+        timestamp_s=_both(known.timestamp_s, fresh.timestamp_s),
+        rating=_both(known.rating, fresh.rating),
         weight=weight,
         labels={name: np.concatenate([values, fresh.labels[name]]) for name, values in known.labels.items()},
         dislikes=None if not pairs else pairs[0] if len(pairs) == 1 else pairs[0].joined(pairs[1]),
     )
+
+
+def _both(known: npt.NDArray[Number] | None, fresh: npt.NDArray[Number] | None) -> npt.NDArray[Number] | None:
+    return None if known is None or fresh is None else np.concatenate([known, fresh])

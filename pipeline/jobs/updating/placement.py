@@ -39,7 +39,7 @@ class Placement:
     @cached_property
     def is_untrained(self) -> npt.NDArray[np.bool_]:
         """[n_items + 1] items that the weights do not know; the unknown's row is none of them."""
-        is_new = numbers_in(self.trained.items, self.numbering.items) == 0
+        is_new: npt.NDArray[np.bool_] = numbers_in(self.trained.items, self.numbering.items) == 0
         is_new[0] = False
         return is_new
 
@@ -103,7 +103,7 @@ class Placement:
     def _matrix(self) -> FeatureMatrix:
         """[n_items + 1, n_features]"""
         matrix, n_rows = self.features.items.matrix, len(self.numbering.items) + 1
-        return matrix if matrix.shape[1] else scipy.sparse.csr_matrix((n_rows, 0), dtype=np.float32)
+        return matrix if matrix.shape[1] else scipy.sparse.csr_matrix(np.zeros((n_rows, 0), np.float32))
 
     @cached_property
     def _has_features(self) -> npt.NDArray[np.bool_]:
