@@ -21,7 +21,7 @@ from belfry.dataset.tables import Tables
 from belfry.dataset.validation.check import CheckReport, examine, keep_repeats
 from belfry.dataset.validation.cleaning import Cleaning, Finding, codes_of, repeats, shown, where
 from belfry.dataset.validation.features.read import as_spelled, read_as
-from belfry.dataset.validation.id_matches import numbers_among
+from belfry.dataset.validation.id_matches import note_meeting, numbers_among
 from belfry.dataset.validation.ids import find_header_rows, read_ids
 from belfry.dataset.validation.policy import Policy
 from belfry.dataset.vocabulary import Vocabulary
@@ -30,6 +30,7 @@ from belfry.pipeline.serving.newcomers import kind_of
 
 # What `examine` finds in tables that are all there is to learn from; these come on top of others.
 _OF_WHOLE_TABLES = frozenset({"one_user", "one_item", "everybody", "named_column", "equal_weights"})
+_MANY = 10  # events, that are not all of a new user and a new item by chance
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,25 @@ def _read_events(table: pa.Table, history: Interactions, config: PipelineConfig,
     elif history.rows_in_order and columns.ORDER not in events.column_names:
         wanted = "say nothing of their order, in which the run's events stand: hand in the column that does"
         findings.append(Finding("interactions", "missing_column", "error", wanted))
+    findings += _meetings(events, history)
     return events
+
+
+def _meetings(events: pa.Table, history: Interactions) -> list[Finding]:
+    """An error where nothing ties the events to those of the run; a note where hardly any ids of a column are known."""
+    cleaning, n_known = Cleaning("interactions", events, [], can_set=False), 0
+    for name, known in ((columns.USER_ID, history.users), (columns.ITEM_ID, history.items)):
+        if name not in events.column_names or events[name].type != known.ids.type:
+            return []
+        ids = pc.unique(events[name])
+        n_known += int((known.numbers(ids) > 0).sum())
+        note_meeting(cleaning, name, ids, known.ids)
+    if n_known or len(events) < _MANY:
+        return cleaning.findings
+    examples = ", ".join(shown(events[name][0].as_py()) for name in (columns.USER_ID, columns.ITEM_ID))
+    of_run = ", ".join(shown(known.ids[0].as_py()) for known in (history.users, history.items))
+    text = f"name no user and no item of the run (such as {examples}; the run has {of_run}): correct the ids, or train"
+    return [Finding("interactions", "no_id_meets", "error", text)]
 
 
 def _is_fine(finding: Finding, is_empty: bool) -> bool:
