@@ -1,7 +1,7 @@
 """Two-stage recommender: two towers find candidates, a deep ranker orders them.
 
-`Recommender` and `recommend` answer from a published run, `train` publishes one, `update` takes into it what
-came since, `compare` judges runs and tables.
+`Recommender` and `recommend` answer from a published run, `train` publishes one, `update` takes in what came since,
+`compare` judges runs and tables.
 """
 
 from importlib import import_module
