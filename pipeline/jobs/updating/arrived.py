@@ -18,7 +18,7 @@ from belfry.dataset.sources.id_types import is_guessed
 from belfry.dataset.sources.reading import Reading
 from belfry.dataset.sources.tabular import Source, read_tables
 from belfry.dataset.tables import Tables
-from belfry.dataset.validation.check import CheckReport, examine, keep_repeats
+from belfry.dataset.validation.check import CheckReport, examine
 from belfry.dataset.validation.cleaning import Cleaning, Finding, codes_of, repeats, shown, where
 from belfry.dataset.validation.features.read import as_spelled, read_as
 from belfry.dataset.validation.id_matches import note_meeting, numbers_among
@@ -113,8 +113,7 @@ def _read_events(table: pa.Table, history: Interactions, config: PipelineConfig,
     """The checked interactions; what was found goes to `findings`."""
     for name, known in ((columns.USER_ID, history.users), (columns.ITEM_ID, history.items)):
         table = _as_ids_of(table, name, known)
-    declared = Tables(table, label_columns=config.label_columns)
-    policy = config.data if config.repeats == "exclude" else keep_repeats(config.data, declared)
+    declared, policy = Tables(table, label_columns=config.label_columns), config.data
     if history.rows_in_order and history.timestamp_s is None and policy.order is None:
         policy = policy.model_copy(update={"order": columns.TIMESTAMP_S})  # which was found to be one at training
     checked, report = examine(declared, policy, can_set=False)

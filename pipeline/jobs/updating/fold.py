@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from belfry.dataset.errors import TableError
 from belfry.dataset.event_weights import EventParts
+from belfry.dataset.history import Repeats
 from belfry.dataset.interactions import Interactions, Mask
 from belfry.dataset.validation.policy import Policy
 from belfry.dataset.validation.times import range_of_most
@@ -132,6 +133,17 @@ def known_events(known: Interactions, fresh: Interactions, policy: Policy) -> Ma
     is_repeated = np.zeros(len(keys), np.bool_)
     is_repeated[order] = of_first < len(rows)
     return is_repeated[len(rows) :]
+
+
+def policy_for(history: Interactions, policy: Policy, repeats: Repeats) -> Policy:
+    """The policy of a run as its training took it: pairs that repeat are events where `keep_repeats` made them so.
+
+    What a manifest holds no longer tells a setting from its default; the history does.
+    """
+    has_repeats = len(history) > len(history.seen_items.item_num)
+    if repeats == "exclude" or history.is_ordered or not has_repeats:
+        return policy
+    return policy.model_copy(update={"repeated_event": "keep"})
 
 
 def _pairs(events: Interactions) -> npt.NDArray[np.int64]:

@@ -17,7 +17,7 @@ from belfry.dataset.sources.tabular import Source, read_events
 from belfry.dataset.vocabulary import UNKNOWN, ItemNums, UserNums, Vocabulary, as_numpy
 from belfry.pipeline.config import PipelineConfig
 from belfry.pipeline.jobs.later_events import later_watches
-from belfry.pipeline.jobs.updating.fold import known_events
+from belfry.pipeline.jobs.updating.fold import known_events, policy_for
 from belfry.pipeline.jobs.updating.numbering import columns_of
 from belfry.pipeline.kinds import ranker_kind
 from belfry.pipeline.serving.recommender import Recommender
@@ -74,7 +74,9 @@ def _not_yet_known(watches: pa.Table, recommender: Recommender) -> pa.Table:
     history, run = recommender.features.history, recommender.run.name
     fresh = Interactions.from_table(watches, users=recommender.users, items=recommender.items)
     is_outside = fresh.item_num == UNKNOWN
-    is_known = known_events(history, fresh, recommender.parts.policy) & ~is_outside
+    is_known = (
+        known_events(history, fresh, policy_for(history, recommender.parts.policy, recommender.repeats)) & ~is_outside
+    )
     if n_outside := int(is_outside.sum()):
         log.warning("note: %s: %s rows are of items that run %s does not know", _NAME, f"{n_outside:,}", run)
     if n_known := int(is_known.sum()):

@@ -15,7 +15,7 @@ from belfry.pipeline.config import PipelineConfig
 from belfry.pipeline.jobs.updating.arrived import read_arrived
 from belfry.pipeline.jobs.updating.described import described
 from belfry.pipeline.jobs.updating.drift import Drift
-from belfry.pipeline.jobs.updating.fold import fold
+from belfry.pipeline.jobs.updating.fold import fold, policy_for
 from belfry.pipeline.jobs.updating.moved import carry_models, copy_training, write_models
 from belfry.pipeline.jobs.updating.numbering import Numbering
 from belfry.pipeline.jobs.updating.past import NOTE, Past
@@ -107,6 +107,8 @@ class _Job:
         except ValidationError as error:
             raise invalid_file(run.folder / MANIFEST, error) from error
         before = _data_of(run)
+        policy = policy_for(before.interactions, config.data, config.repeats)
+        config = config.model_copy(update={"data": policy})
         past = Past.of(run, before.interactions)
         arrived = read_arrived(interactions, items, users, before, config, reading)
         numbering = Numbering.of(before.interactions, arrived.user_ids, arrived.item_ids)

@@ -135,6 +135,27 @@ def test_new_items_are_placed_by_their_features(deep: Path, tmp_path: Path) -> N
     assert cosines[0] < 0.9999
 
 
+def test_features_that_come_later_place_an_item_that_is_there(deep: Path, tmp_path: Path) -> None:
+    update(deep, later([(4, 11)]), artifacts=tmp_path / "late")
+    assert not belfry.Recommender.load(tmp_path / "late").two_stage.vectors[6, :-1].any()  # items 2, 4, ..., 10, 11
+    update(tmp_path / "late", None, items([11]))
+    update(deep, later([(4, 11)]), items([11]), artifacts=tmp_path / "once")
+    late, once = (belfry.Recommender.load(tmp_path / name).two_stage.vectors for name in ("late", "once"))
+    assert once[6, :-1].any()
+    np.testing.assert_allclose(late, once, atol=1e-6)
+
+
+def test_where_repeats_count_a_table_counts_once(tmp_path: Path) -> None:
+    plain = events().select(["user_id", "item_id"])
+    plain = pa.concat_tables([plain, plain.slice(0, 3)])
+    train(tmp_path, *LIGHT, interactions=plain, repeats="allow")
+    fresh = pa.concat_tables([plain.slice(0, 5), plain.slice(0, 5)])
+    first = update(tmp_path, fresh)
+    assert (first.folded.n_added, len(tables_of(tmp_path)["user_id"])) == (10, len(plain) + 10)
+    again = update(tmp_path, fresh)
+    assert (again.is_published, again.folded.n_known, again.folded.n_added) == (False, 10, 0)
+
+
 def test_a_row_of_a_known_item_takes_the_place_of_what_is_known(deep: Path, tmp_path: Path) -> None:
     changed = pa.table({"item_id": [4], "title": ["another"], "genres": [["g0", "h0", "never heard of"]]})
     done = update(deep, None, changed, artifacts=tmp_path)
