@@ -44,7 +44,7 @@ def carry_models(run: Run, placement: Placement, folder: Path) -> dict[str, Json
         if file.startswith(stays) or f"/{INDEX}/" in file:
             _copy(run, f"{_SERVING}/{file}", folder / _SERVING / file)
         else:
-            placement.carry(run.path(_SERVING), file, folder / _SERVING, None)
+            placement.carry(run.path(_SERVING), file, folder / _SERVING)
     return {"index": run.manifest.notes.get("index")}
 
 
@@ -91,7 +91,7 @@ def _write_source(
     else:
         for file in _files_in(run, inside):
             if not file.startswith(f"{INDEX}/"):
-                placement.carry(run.path(inside), file, target, getattr(model, "new_item_optimism", None))
+                placement.carry(run.path(inside), file, target, by_features=kind.places_new_items)
         vectors = read_array(target / VECTORS_FILE)
         if placement.numbering.is_as_before and np.array_equal(vectors, read_array(run.path(inside) / VECTORS_FILE)):
             for file in _files_in(run, inside):
@@ -120,7 +120,7 @@ def _write_ranker(run: Run, config: PipelineConfig, placement: Placement, target
     files = list(_files_in(run, inside))
     for file in files:
         if not file.startswith(f"{FEATURES}/"):
-            placement.carry(run.path(inside), file, target, None)
+            placement.carry(run.path(inside), file, target)
     if any(file.startswith(f"{FEATURES}/") for file in files):
         save_arrays(target / FEATURES, PairFeatures.fit(placement.features, config.pair_features).arrays)
 

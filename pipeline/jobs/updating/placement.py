@@ -48,12 +48,12 @@ class Placement:
         """New items that features say something of."""
         return int(self._has_features[self.numbering.new_items].sum())
 
-    def carry(self, source: ReadablePath, name: str, target: Path, optimism: float | None) -> None:
+    def carry(self, source: ReadablePath, name: str, target: Path, *, by_features: bool = False) -> None:
         """Write the file `name` of `source` into the folder `target`, by today's numbers.
 
         Args:
-            optimism: where items are placed by their features, how much those weigh that many watch
-                (`new_item_optimism`); None where items that the weights do not know get the row of the unknown.
+            by_features: whether items that the weights do not know are placed by their features; else they get the row
+                of the unknown.
 
         Raises:
             InputError: there are new ids, and the file is of a kind that tells nothing of its rows.
@@ -62,13 +62,13 @@ class Placement:
         path = target / name
         path.parent.mkdir(parents=True, exist_ok=True)
         content = _child(source, name).read_bytes()
-        if self.numbering.is_as_before and (optimism is None or not self.is_untrained.any()):
+        if self.numbering.is_as_before and not (by_features and self.is_untrained.any()):
             path.write_bytes(content)
         elif file == VECTORS_FILE:
-            np.save(path, self.vectors(parse_array(content, name), optimism))
+            np.save(path, self.vectors(parse_array(content, name), by_features))
         elif file.endswith(".onnx"):
             of_items, of_users = self.numbering.items_before, self.numbering.users_before
-            path.write_bytes(renumbered(content, of_items, of_users, lambda rows: self.rows(rows, optimism)))
+            path.write_bytes(renumbered(content, of_items, of_users, lambda rows: self.rows(rows, by_features)))
         elif file in _OF_ITEMS:
             np.save(path, parse_array(content, name)[self.numbering.items_before])
         elif file in _OF_USERS:
@@ -83,37 +83,42 @@ class Placement:
         else:
             raise InputError(f"{name}: new users and items have no place in it; train again on all tables together")
 
-    def vectors(self, vectors: Table, optimism: float | None) -> Table:
+    def vectors(self, vectors: Table, by_features: bool) -> Table:
         """[n_items + 1, dim] candidate vectors; where features place them, the last number of each is a bias."""
-        placed = self.rows(vectors, optimism)
-        if optimism is not None and self.is_untrained.any():
-            biases = impute_biases(self._matrix, placed[:, -1:], self._weights(optimism))
+        placed = self.rows(vectors, by_features)
+        if by_features and self.is_untrained.any():
+            biases = impute_biases(self._regressors, placed[:, -1:], self._weights)
             placed[self.is_untrained, -1:] = biases[self.is_untrained]
         return placed
 
-    def rows(self, rows: Table, optimism: float | None) -> Table:
+    def rows(self, rows: Table, by_features: bool) -> Table:
         """[n_items + 1, ...] a row for each item of today."""
         placed = np.ascontiguousarray(rows[self.numbering.items_before])
         is_placed = self.is_untrained & self._has_features
-        if optimism is not None and is_placed.any():
-            placed[is_placed] = self._matrix[is_placed] @ ridge(self._matrix, placed, self._weights(optimism))
+        if by_features and is_placed.any():
+            slopes = ridge(self._regressors, placed, self._weights)
+            placed[is_placed] = self._regressors[is_placed] @ slopes
         return placed
 
     @cached_property
-    def _matrix(self) -> FeatureMatrix:
-        """[n_items + 1, n_features]"""
-        matrix, n_rows = self.features.items.matrix, len(self.numbering.items) + 1
-        return matrix if matrix.shape[1] else scipy.sparse.csr_matrix(np.zeros((n_rows, 0), np.float32))
+    def _regressors(self) -> FeatureMatrix:
+        """[n_items + 1, n_features] the features; of a multi-valued column a 1 for each value."""
+        columns, n_rows = self.features.items, len(self.numbering.items) + 1
+        if not columns.matrix.shape[1]:
+            return scipy.sparse.csr_matrix(np.zeros((n_rows, 0), np.float32))
+        regressors = columns.matrix.copy()
+        regressors.data[regressors.indices < sum(columns.category_sizes)] = 1
+        return regressors
 
     @cached_property
     def _has_features(self) -> npt.NDArray[np.bool_]:
         """[n_items + 1]"""
-        return np.asarray(np.diff(self._matrix.indptr) > 0)
+        return np.asarray(np.diff(self._regressors.indptr) > 0)
 
-    def _weights(self, optimism: float) -> npt.NDArray[np.float64]:
-        """[n_items + 1] of the items that were watched at training, as `impute_cold_items` weighs them; else 0."""
-        counts = self.trained.n_events[numbers_in(self.trained.items, self.numbering.items)]
-        return np.where(counts > 0, np.maximum(counts, 1) ** optimism, 0.0)
+    @cached_property
+    def _weights(self) -> npt.NDArray[np.float64]:
+        """[n_items + 1] the root of each item's events at training: between one vote for each item and for each event."""
+        return np.sqrt(self.trained.n_events[numbers_in(self.trained.items, self.numbering.items)])
 
     def _heads(self, arrays: Arrays) -> Arrays:
         """Of expected labels: arrays by number of the task and name."""

@@ -119,9 +119,10 @@ def test_new_items_are_placed_by_their_features(deep: Path, tmp_path: Path) -> N
     placed = after.items.numbers(pa.array([11, 13]))
     known = after.items.numbers(before.items.ids)
     weights = np.zeros(len(after.items) + 1)
-    weights[known] = 1  # as `new_item_optimism=0` has it
-    slopes = ridge(features.items.matrix, stages.vectors, weights)
-    np.testing.assert_allclose(stages.vectors[placed], features.items.matrix[placed] @ slopes, atol=1e-6)
+    weights[known] = np.sqrt(np.bincount(before.features.history.item_num)[1:])
+    regressors = (features.items.matrix > 0).astype(np.float32)
+    slopes = ridge(regressors, stages.vectors, weights)
+    np.testing.assert_allclose(stages.vectors[placed], regressors[placed] @ slopes, atol=1e-6)
     unknown = stages.vectors[after.items.number(17)]
     assert not unknown[:-1].any()
     assert unknown[-1] == min(stages.vectors[known, -1].min(), 0)
