@@ -23,6 +23,10 @@ Settings = Annotated[
 ]
 Seed = Annotated[int, typer.Option(min=0, max=2**31 - 1, help="equal seeds and data give equal lists")]
 DataFolder = Annotated[Path | None, typer.Option(help="where MovieLens files lie [BELFRY_DATA]")]
+Track = Annotated[
+    list[str] | None,
+    typer.Option("--track", help="mlflow:FOLDER, mlflow:http://HOST:PORT or tensorboard:FOLDER is told of the run"),
+]
 Json = Annotated[bool, typer.Option("--json", help="as JSON")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="no progress bars, and not where the time went")]
 Verbose = Annotated[bool, typer.Option("--verbose", help="log every step of training")]
