@@ -52,23 +52,17 @@ class Arrived:
         """Of all rows."""
         return _ids(columns.ITEM_ID, self.ids, self.items)
 
-    @property
-    def tells_more(self) -> bool:
-        """Whether there may be something beside the watches: features, titles, dislikes."""
-        return self.items is not None or self.users is not None or len(self.events.dislikes) > 0
-
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of all rows, in their order: equal for tables that are given twice."""
+        """SHA-256 of all events, in their order: equal for tables that are given twice; empty where there are none."""
+        tables = [table for table in (self.events.watches, self.events.dislikes) if len(table)]
         digest = hashlib.sha256()
-        for table in (self.events.watches, self.events.dislikes, self.items, self.users):
-            sink = pa.BufferOutputStream()
-            if table is not None and len(table):
-                plain = table.replace_schema_metadata(None).combine_chunks()
-                with pa.ipc.new_stream(sink, plain.schema) as stream:
-                    stream.write_table(plain)
+        for table in tables:
+            sink, plain = pa.BufferOutputStream(), table.replace_schema_metadata(None).combine_chunks()
+            with pa.ipc.new_stream(sink, plain.schema) as stream:
+                stream.write_table(plain)
             digest.update(sink.getvalue())
-        return digest.hexdigest()
+        return digest.hexdigest() if tables else ""
 
 
 def read_arrived(

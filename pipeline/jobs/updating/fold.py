@@ -9,7 +9,7 @@ import numpy.typing as npt
 from belfry.dataset.errors import TableError
 from belfry.dataset.event_weights import EventParts
 from belfry.dataset.history import Repeats
-from belfry.dataset.interactions import Interactions, Mask
+from belfry.dataset.interactions import Interactions, Mask, SeenItems
 from belfry.dataset.validation.policy import Policy
 from belfry.dataset.validation.times import range_of_most
 from belfry.pipeline.jobs.updating.numbering import Numbering
@@ -30,10 +30,16 @@ class Folded:
     n_older: int  # of those that were added, older than the newest that the run knew
     n_impressions: int  # that only showed an item: a run keeps none
     unread: tuple[str, ...]  # columns that came, and that the run has not
+    n_disliked: int = 0  # pairs that nobody had disliked before
 
     @property
     def n_added(self) -> int:
         return self.n_given - self.n_known - self.n_far
+
+    @property
+    def n_changed(self) -> int:
+        """What the history has now and had not before."""
+        return self.n_added + self.n_disliked
 
 
 def fold(
@@ -63,7 +69,9 @@ def fold(
     newest_s = None if known.timestamp_s is None or not len(known) else known.timestamp_s.max()
     n_older = 0 if newest_s is None or fresh.timestamp_s is None else int((fresh.timestamp_s < newest_s).sum())
     history = _joined(known, fresh)
-    return Folded(history, n_given, int(is_known.sum()), int(is_far.sum()), n_older, len(events.impressions), unread)
+    n_disliked = _n_pairs(history.dislikes) - _n_pairs(known.dislikes)
+    counts = n_given, int(is_known.sum()), int(is_far.sum()), n_older, len(events.impressions)
+    return Folded(history, *counts, unread, n_disliked)
 
 
 def _like(fresh: Interactions, known: Interactions) -> tuple[Interactions, tuple[str, ...]]:
@@ -144,6 +152,10 @@ def policy_for(history: Interactions, policy: Policy, repeats: Repeats) -> Polic
     if repeats == "exclude" or history.is_ordered or not has_repeats:
         return policy
     return policy.model_copy(update={"repeated_event": "keep"})
+
+
+def _n_pairs(pairs: SeenItems | None) -> int:
+    return 0 if pairs is None else len(pairs.item_num)
 
 
 def _pairs(events: Interactions) -> npt.NDArray[np.int64]:

@@ -21,7 +21,7 @@ class Lineage(ManifestPart):
     trained_newest_s: int | None  # UTC, the newest event at training; None without times
     n_updates: int = 0
     parent: str = ""  # the run that was updated last
-    taken: tuple[str, ...] = ()  # `Arrived.digest` of all that was taken in
+    taken: tuple[str, ...] = ()  # `Arrived.digest` of all tables that were taken in
 
 
 @dataclass(frozen=True)
@@ -51,5 +51,9 @@ class Past:
     def after(self, parent: str, digest: str) -> Lineage:
         """That of the run which an update of `parent` makes."""
         lineage = self.lineage
-        changed = {"n_updates": lineage.n_updates + 1, "parent": parent, "taken": (*lineage.taken, digest)}
+        changed = {
+            "n_updates": lineage.n_updates + 1,
+            "parent": parent,
+            "taken": (*lineage.taken, *([digest] * bool(digest))),
+        }
         return lineage.model_copy(update=changed)

@@ -5,9 +5,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
 
+import numpy as np
 from pydantic import ValidationError
 
 from belfry.dataset.errors import ArtifactError, InputError
+from belfry.dataset.features import FeatureColumns
 from belfry.dataset.prepare import Data
 from belfry.dataset.sources.reading import AS_IT_IS, Reading
 from belfry.dataset.sources.tabular import Source
@@ -84,6 +86,7 @@ def update_run(
     """As `update`, with what the tables do not say themselves as `reading`."""
     started = perf_counter()
     place = Path(run) if run is not None else default_artifacts()
+    find_run(place)  # before a folder is made
     folder = Path(artifacts) if artifacts is not None else _artifacts_of(place)
     check_writable(folder)
     folder.mkdir(exist_ok=True)
@@ -116,9 +119,10 @@ class _Job:
         folded = fold(known, arrived.events, numbering, config.data, config.label_columns)
         is_given_twice = arrived.digest in past.lineage.taken
         if is_given_twice:
-            folded = replace(folded, history=known, n_known=folded.n_given - folded.n_far)
+            folded = replace(folded, history=known, n_known=folded.n_given - folded.n_far, n_disliked=0)
         data = described(replace(before, interactions=folded.history), numbering, arrived)
-        placement = Placement(numbering, past.trained, data.features(folded.history))
+        features = data.features(folded.history)
+        placement = Placement(numbering, past.trained, features)
         drift = Drift.of(folded.history, past)
         done = Update(
             parent=run.name,
@@ -130,7 +134,8 @@ class _Job:
             n_placed=placement.n_new_by_features,
             drift=drift,
         )
-        if is_given_twice or not (folded.n_added or arrived.tells_more or not numbering.is_as_before):
+        is_told = not (_alike(features.users, before.users) and _alike(features.items, before.items))
+        if not (folded.n_changed or not numbering.is_as_before or is_told or not data.titles.equals(before.titles)):
             run.files.check_unread()
             return done
         published = self._publish(config, data, placement, past, arrived.digest, done)
@@ -188,6 +193,11 @@ def _data_of(run: Run) -> Data:
     features, titles = load_tables(run.root)
     encoders = load_user_encoder(run.root, features.users), load_item_encoder(run.root, features.items)
     return Data(features.history, features.users, features.items, titles, *encoders)
+
+
+def _alike(one: FeatureColumns, other: FeatureColumns) -> bool:
+    """Whether both say the same of everybody."""
+    return all(np.array_equal(values, other.to_arrays()[name]) for name, values in one.to_arrays().items())
 
 
 def _artifacts_of(place: Path) -> Path:

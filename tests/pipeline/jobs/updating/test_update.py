@@ -295,6 +295,21 @@ def test_text_ids_come_from_csv_as_the_run_has_them(tmp_path: Path) -> None:
     assert belfry.Recommender.load(tmp_path / "runs").recommend("7", 1)[0].origin != "cold"
 
 
+def test_rows_that_say_what_is_known_are_nothing_new(light: Path, tmp_path: Path) -> None:
+    titles = items().select(["item_id", "title"])
+    assert not update(light, None, titles).is_published
+    other = titles.slice(0, 1).set_column(1, "title", pa.array(["other"]))
+    for number, (rows, title) in enumerate(((other, "other"), (titles, "title 2"), (other, "other"))):
+        assert update(tmp_path if number else light, None, rows, artifacts=tmp_path).is_published
+        assert belfry.Recommender.load(tmp_path).titles[0].as_py() == title
+
+
+def test_a_run_that_is_not_there_leaves_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match="no such folder"):
+        update(tmp_path / "nowhere", later([(2, 4)]))
+    assert not list(tmp_path.iterdir())
+
+
 def test_nothing_to_update_with(light: Path) -> None:
     with pytest.raises(InputError, match="nothing to update with: name interactions, items or users"):
         update(light)
