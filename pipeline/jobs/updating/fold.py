@@ -164,7 +164,6 @@ def _pairs(events: Interactions) -> npt.NDArray[np.int64]:
 
 def _joined(known: Interactions, fresh: Interactions) -> Interactions:
     """The rows of both, the fresh ones behind, and the dislikes of both."""
-
     weight = None
     if known.weight is not None or fresh.weight is not None:
         parts = [np.ones(len(part), np.float32) if part.weight is None else part.weight for part in (known, fresh)]

@@ -57,6 +57,8 @@ def with_history(recommender: Recommender, source: Source, reading: Reading = AS
         table, users, items, parts.event_weights, policy=parts.policy, rated_and_timed=True, name=_NAME
     )
     watches = watches.filter(pc.and_(watches[columns.USER_ID].is_valid(), watches[columns.ITEM_ID].is_valid()))
+    if columns.TIMESTAMP_S in watches.column_names and watches[columns.TIMESTAMP_S].null_count:
+        watches = watches.drop_columns(columns.TIMESTAMP_S)  # of no value in any row: others are refused
     if columns.TIMESTAMP_S in watches.column_names:
         watches = watches.take(np.argsort(as_numpy(watches[columns.TIMESTAMP_S]), kind="stable"))
     watches = _not_yet_known(watches, recommender)
@@ -74,9 +76,8 @@ def _not_yet_known(watches: pa.Table, recommender: Recommender) -> pa.Table:
     history, run = recommender.features.history, recommender.run.name
     fresh = Interactions.from_table(watches, users=recommender.users, items=recommender.items)
     is_outside = fresh.item_num == UNKNOWN
-    is_known = (
-        known_events(history, fresh, policy_for(history, recommender.parts.policy, recommender.repeats)) & ~is_outside
-    )
+    policy = policy_for(history, recommender.parts.policy, recommender.repeats)
+    is_known = known_events(history, fresh, policy) & ~is_outside
     if n_outside := int(is_outside.sum()):
         log.warning("note: %s: %s rows are of items that run %s does not know", _NAME, f"{n_outside:,}", run)
     if n_known := int(is_known.sum()):
@@ -99,14 +100,13 @@ def _folded(features: FeatureTables, users: Vocabulary, user_num: UserNums, item
     known, n_fresh, n_new = features.history, len(item_num), len(users) - len(features.history.users)
     nothing = np.full(n_fresh, np.nan, np.float32)
     pairs = known.dislikes
+    times, now_s = known.timestamp_s, np.full(n_fresh, features.now_s)
     history = Interactions(
         users=users,
         items=known.items,
         user_num=np.append(known.user_num, user_num),
         item_num=np.append(known.item_num, item_num),
-        timestamp_s=None
-        if known.timestamp_s is None
-        else np.append(known.timestamp_s, np.full(n_fresh, features.now_s)),
+        timestamp_s=None if times is None else np.append(times, now_s),
         rating=None if known.rating is None else np.append(known.rating, nothing),
         weight=None if known.weight is None else np.append(known.weight, np.ones(n_fresh, np.float32)),
         labels={name: np.append(values, nothing) for name, values in known.labels.items()},

@@ -91,3 +91,10 @@ def test_models_that_know_users_by_their_id_refuse(tmp_path: Path) -> None:
         InputError, match="bayesian_factorisation, knows users by their id, and 1 are new; take them into the run with"
     ):
         with_history(by_rating, later([(1, 4)]))
+
+
+def test_times_that_say_nothing_leave_the_rows_as_they_stand(recommender: belfry.Recommender) -> None:
+    plain = later(FRESH).select(["user_id", "item_id"])
+    empty = plain.append_column("timestamp_s", pa.nulls(len(FRESH), pa.int64()))
+    lists = [with_history(recommender, table).recommend_many([2, 1], 8) for table in (plain, empty)]
+    assert lists[0].equals(lists[1])
