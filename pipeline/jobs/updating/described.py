@@ -2,17 +2,16 @@
 
 from dataclasses import replace
 
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from belfry.dataset import columns
 from belfry.dataset.encoding.table import FeatureEncoder
-from belfry.dataset.features import ColumnType, FeatureColumns
+from belfry.dataset.features import FeatureColumns
 from belfry.dataset.prepare import Data
-from belfry.dataset.vocabulary import Numbers, Vocabulary
+from belfry.dataset.vocabulary import Vocabulary
 from belfry.pipeline.jobs.updating.arrived import Arrived
-from belfry.pipeline.jobs.updating.numbering import Numbering, columns_of
+from belfry.pipeline.jobs.updating.numbering import Array, Numbering, columns_of, with_arrays
 
 
 def described(data: Data, numbering: Numbering, arrived: Arrived) -> Data:
@@ -40,22 +39,13 @@ def _with_rows(
     numbers = vocabulary.numbers(table[id_column])
     came = encoder.encode(table, numbers, len(vocabulary))
     told = known.replaced(came, table.column_names)
-    return replace(
-        known,
-        categorical={
-            name: _mixed(values, told.categorical[name], numbers) for name, values in known.categorical.items()
-        },
-        numeric={name: _mixed(values, told.numeric[name], numbers) for name, values in known.numeric.items()},
-        multi_valued={
-            name: _mixed(values, told.multi_valued[name], numbers) for name, values in known.multi_valued.items()
-        },
-    )
 
+    def mixed(kind: str, name: str, values: Array) -> Array:
+        values = values.copy()
+        values[numbers] = getattr(told, kind)[name][numbers]
+        return values
 
-def _mixed(known: npt.NDArray[ColumnType], told: npt.NDArray[ColumnType], rows: Numbers) -> npt.NDArray[ColumnType]:
-    mixed = known.copy()
-    mixed[rows] = told[rows]
-    return mixed
+    return with_arrays(known, mixed)
 
 
 def _titles(titles: pa.Array, numbering: Numbering, items: pa.Table | None) -> pa.Array:

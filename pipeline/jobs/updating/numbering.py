@@ -1,13 +1,18 @@
 """Numbering: the users and items of a run and those that came since, and what each of them was called before."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from typing import Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from belfry.dataset.features import FeatureColumns
 from belfry.dataset.interactions import Interactions, SeenItems
 from belfry.dataset.vocabulary import Numbers, Vocabulary
+
+Array: TypeAlias = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -65,12 +70,18 @@ class Numbering:
 
 def columns_of(columns: FeatureColumns, before: Numbers) -> FeatureColumns:
     """The rows of before, by today's numbers; those of the new say nothing."""
-    return replace(
-        columns,
-        categorical={name: values[before] for name, values in columns.categorical.items()},
-        numeric={name: values[before] for name, values in columns.numeric.items()},
-        multi_valued={name: values[before] for name, values in columns.multi_valued.items()},
-    )
+    return with_arrays(columns, lambda kind, name, values: values[before])
+
+
+def with_arrays(columns: FeatureColumns, change: Callable[[str, str, Array], Array]) -> FeatureColumns:
+    """The same columns, the array of each changed, which is told the kind and the name of the column."""
+    kinds = {field.name: getattr(columns, field.name) for field in fields(columns)}
+    changed = {
+        kind: {name: change(kind, name, values) for name, values in named.items()}
+        for kind, named in kinds.items()
+        if isinstance(named, dict) and all(isinstance(values, np.ndarray) for values in named.values())
+    }
+    return replace(columns, **changed)
 
 
 def joined(known: Vocabulary, ids: pa.ChunkedArray) -> Vocabulary:
