@@ -76,7 +76,7 @@ def columns_of(columns: FeatureColumns, before: Numbers) -> FeatureColumns:
 def with_arrays(columns: FeatureColumns, change: Callable[[str, str, Array], Array]) -> FeatureColumns:
     """The same columns, the array of each changed, which is told the kind and the name of the column."""
     kinds = {field.name: getattr(columns, field.name) for field in fields(columns)}
-    changed = {
+    changed: dict[str, Any] = {
         kind: {name: change(kind, name, values) for name, values in named.items()}
         for kind, named in kinds.items()
         if isinstance(named, dict) and all(isinstance(values, np.ndarray) for values in named.values())
