@@ -1,8 +1,8 @@
 """What the weights of an updated run were trained on: who was known then, and what was watched how often.
 
 run/training/
-├── users.parquet    ids in the order of the numbers that the weights know
-└── items.parquet    likewise, and the events of each item
+├── users.parquet    ids in the order of the numbers that the weights know, and the events of each
+└── items.parquet    likewise
 
 They are there once a run has been updated; before that the run's own tables say the same.
 """
@@ -29,7 +29,8 @@ class TrainedOn:
 
     users: Vocabulary
     items: Vocabulary
-    n_events: npt.NDArray[np.int64]  # [n_items + 1] of each item
+    of_users: npt.NDArray[np.int64]  # [n_users + 1] events of each
+    of_items: npt.NDArray[np.int64]  # [n_items + 1]
 
     @classmethod
     def of(cls, run: Run, history: Interactions) -> "TrainedOn":
@@ -40,16 +41,19 @@ class TrainedOn:
         """
         folder = run.root / _FOLDER
         if not (folder / _ITEMS).exists():
-            counts = np.bincount(history.item_num, minlength=len(history.items) + 1)
-            return cls(history.users, history.items, counts)
-        users, _ = read_ids(folder / _USERS, columns.USER_ID)
-        items, table = read_ids(folder / _ITEMS, columns.ITEM_ID, counts=_N_EVENTS)
-        return cls(users, items, np.append(0, as_numpy(table[_N_EVENTS])))
+            of_users = np.bincount(history.user_num, minlength=len(history.users) + 1)
+            of_items = np.bincount(history.item_num, minlength=len(history.items) + 1)
+            return cls(history.users, history.items, of_users, of_items)
+        users, user_table = read_ids(folder / _USERS, columns.USER_ID, counts=_N_EVENTS)
+        items, item_table = read_ids(folder / _ITEMS, columns.ITEM_ID, counts=_N_EVENTS)
+        counts = (np.append(0, as_numpy(table[_N_EVENTS])) for table in (user_table, item_table))
+        return cls(users, items, *counts)
 
     def save(self, folder: Path) -> None:
         """Into the run in `folder`, beside the weights."""
         training = folder / _FOLDER
         training.mkdir(exist_ok=True)
-        write_table(pa.table({columns.USER_ID: self.users.ids}), training / _USERS)
-        counts = {columns.ITEM_ID: self.items.ids, _N_EVENTS: as_arrow(self.n_events[1:])}
-        write_table(pa.table(counts), training / _ITEMS)
+        users = {columns.USER_ID: self.users.ids, _N_EVENTS: as_arrow(self.of_users[1:])}
+        items = {columns.ITEM_ID: self.items.ids, _N_EVENTS: as_arrow(self.of_items[1:])}
+        write_table(pa.table(users), training / _USERS)
+        write_table(pa.table(items), training / _ITEMS)

@@ -118,7 +118,7 @@ class Placement:
     @cached_property
     def _weights(self) -> npt.NDArray[np.float64]:
         """[n_items + 1] the root of each item's events at training: between a vote for each item and for each event."""
-        return np.sqrt(self.trained.n_events[numbers_in(self.trained.items, self.numbering.items)])
+        return np.sqrt(self.trained.of_items[numbers_in(self.trained.items, self.numbering.items)])
 
     def _heads(self, arrays: Arrays) -> Arrays:
         """Of expected labels: arrays by number of the task and name."""
