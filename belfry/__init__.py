@@ -1,6 +1,7 @@
 """Two-stage recommender: two towers find candidates, a deep ranker orders them.
 
-`Recommender` and `recommend` answer from a published run, `train` publishes one, `compare` judges runs and tables.
+`Recommender` and `recommend` answer from a published run, `train` publishes one, `update` takes in what came since,
+`compare` judges runs and tables.
 """
 
 from importlib import import_module
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from belfry.pipeline.jobs.compare import compare as compare
     from belfry.pipeline.jobs.train import train as train
+    from belfry.pipeline.jobs.updating.update import update as update
     from belfry.pipeline.serving.current import recommend as recommend
     from belfry.pipeline.serving.recommender import Recommender as Recommender
     from belfry.pipeline.serving.results import Explanation as Explanation
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "compare": "belfry.pipeline.jobs.compare",
     "train": "belfry.pipeline.jobs.train",
+    "update": "belfry.pipeline.jobs.updating.update",
     "Recommender": "belfry.pipeline.serving.recommender",
     "recommend": "belfry.pipeline.serving.current",
     "Explanation": "belfry.pipeline.serving.results",

@@ -1,5 +1,6 @@
 """Data: checked tables as numbers and features, ready to train on."""
 
+import hashlib
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -7,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from belfry.dataset import columns
-from belfry.dataset.encoding.table import FeatureEncoder, encode_by, encode_features
+from belfry.dataset.encoding.table import FeatureEncoder, encode_by
 from belfry.dataset.event_weights import DEFAULT_EVENT_WEIGHTS, EventWeights, part_events
 from belfry.dataset.features import FeatureColumns, FeatureTables
 from belfry.dataset.interactions import Interactions
@@ -25,12 +26,32 @@ class Data:
     titles: pa.Array  # [n_items] string, in the order of the vocabulary; null where an item has none
     item_table: pa.Table | None = None  # as it was checked, for what runs keep beside the features
     user_encoder: FeatureEncoder = field(default_factory=FeatureEncoder)  # which made `users`, and reads later ones
+    item_encoder: FeatureEncoder = field(default_factory=FeatureEncoder)  # likewise of `items`
 
     def features(self, history: Interactions) -> FeatureTables:
         """What models may know when `history` is all that has happened; usage features are missing without events."""
         users = self.users.hide_usage(np.diff(history.matrix.indptr) > 0)
         items = self.items.hide_usage(history.item_counts > 0)
         return FeatureTables(history, users, items, title_numbers(self.titles))
+
+    @property
+    def content_hash(self) -> str:
+        """SHA-256 over ids, events and features: equal tables give equal hashes, whatever file they came from."""
+        events = self.interactions
+        digest = hashlib.sha256((events.users.content_hash + events.items.content_hash).encode())
+        event_columns = [events.user_num, events.item_num, events.timestamp_s, events.rating, events.weight]
+        for pairs in (events.impressions, events.dislikes):
+            if pairs is not None:
+                event_columns += [pairs.user_num, pairs.item_num, pairs.first_s]
+        event_columns += [values for _, values in sorted(events.labels.items())]
+        if events.rows_in_order:
+            digest.update(b"in order")
+        for column in event_columns:
+            digest.update(b"-" if column is None else np.ascontiguousarray(column).tobytes())
+        for features in (self.users, self.items):
+            for name, values in features.to_arrays().items():
+                digest.update(name.encode() + np.ascontiguousarray(values).tobytes())
+        return digest.hexdigest()
 
 
 def prepare(
@@ -47,8 +68,9 @@ def prepare(
     users, items = Vocabulary(tables.user_ids), Vocabulary(tables.item_ids)
     parts = part_events(tables.interactions, event_weights, liked_from=liked_from)
     texts, usage = tables.text_columns, tables.usage_columns
-    user_encoder = FeatureEncoder.learn(
-        tables.users, id_column=columns.USER_ID, text_columns=texts, usage_columns=usage
+    user_encoder, item_encoder = (
+        FeatureEncoder.learn(table, id_column=name, text_columns=texts, usage_columns=usage)
+        for table, name in ((tables.users, columns.USER_ID), (tables.items, columns.ITEM_ID))
     )
     return Data(
         Interactions.from_table(
@@ -60,10 +82,11 @@ def prepare(
             labels=tables.label_columns,
         ),
         encode_by(user_encoder, tables.users, users, columns.USER_ID),
-        encode_features(tables.items, items, id_column=columns.ITEM_ID, text_columns=texts, usage_columns=usage),
+        encode_by(item_encoder, tables.items, items, columns.ITEM_ID),
         _titles(tables.items, items),
-        tables.items,
-        user_encoder,
+        item_table=tables.items,
+        user_encoder=user_encoder,
+        item_encoder=item_encoder,
     )
 
 

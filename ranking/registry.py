@@ -38,6 +38,7 @@ class RankerKind:
     serving: str  # function from a SavedRanker to the serving form
     model: str  # class of the training form, made of its config
     network: str = ""  # class of the network that the model trains, where it can train several
+    knows_users: bool = False  # by their numbers, so that it can say nothing of new ones
 
     @property
     def reads_weight(self) -> bool:
@@ -60,13 +61,15 @@ class RankerKind:
 _LISTWISE, _RATINGS = "belfry.ranking.listwise", "belfry.ranking.ratings"
 
 
-def _network(config: type[ModelConfig], network: str) -> RankerKind:
+def _network(config: type[ModelConfig], network: str, *, knows_users: bool = False) -> RankerKind:
     serving, model = f"{_LISTWISE}.serving:load_network", f"{_LISTWISE}.deep:DeepRanker"
-    return RankerKind(config, "listwise", serving, model, network=f"{_LISTWISE}.networks:{network}")
+    network = f"{_LISTWISE}.networks:{network}"
+    return RankerKind(config, "listwise", serving, model, network=network, knows_users=knows_users)
 
 
 def _regressor(config: type[ModelConfig]) -> RankerKind:
-    return RankerKind(config, "ratings", f"{_RATINGS}.serving:load_regressor", f"{_RATINGS}.regressor:RatingRegressor")
+    serving, model = f"{_RATINGS}.serving:load_regressor", f"{_RATINGS}.regressor:RatingRegressor"
+    return RankerKind(config, "ratings", serving, model, knows_users=True)
 
 
 KINDS: Mapping[str, RankerKind] = {
@@ -74,8 +77,8 @@ KINDS: Mapping[str, RankerKind] = {
     for row in (
         _network(DeepRankerConfig, "DeepNetwork"),
         _network(CrossRankerConfig, "CrossNetwork"),
-        _network(WideDeepRankerConfig, "WideDeepNetwork"),
-        _network(NeuralMfRankerConfig, "NeuralMfNetwork"),
+        _network(WideDeepRankerConfig, "WideDeepNetwork", knows_users=True),
+        _network(NeuralMfRankerConfig, "NeuralMfNetwork", knows_users=True),
         _network(AttentionRankerConfig, "AttentionNetwork"),
         _network(TransformerRankerConfig, "TransformerNetwork"),
         RankerKind(
@@ -92,6 +95,7 @@ KINDS: Mapping[str, RankerKind] = {
             "ratings",
             f"{_RATINGS}.serving:load_bayesian_factorisation",
             f"{_RATINGS}.bayesian:BayesianFactorisation",
+            knows_users=True,
         ),
     )
 }

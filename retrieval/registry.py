@@ -52,7 +52,9 @@ class RetrieverKind:
     has_vectors: bool = True  # towers, whose candidates an index holds; else a retriever as a whole
     reads_history: bool = True  # as it is when asked, so that fresh watches count; else users are known by their id
     reads_user_features: bool = False  # of users without a history, whom the towers can then say something of
+    places_new_items: bool = False  # those without a watch, by their features
     reads_weight: bool = False  # how much each watch counts; else all count alike
+    is_closed_form: bool = False  # computed of a history at once; an update does so again, and keeps what was learned
     config_checks: bool = False  # the settings alone say what data suit it, so that no library is loaded to check
 
     def make_towers(self, config: ModelConfig) -> TowerModel:
@@ -96,26 +98,43 @@ KINDS: Mapping[str, RetrieverKind] = {
             "belfry.retrieval.two_tower:TwoTower",
             QUERY_TOWER_OF_BAGS,
             reads_user_features=True,
+            places_new_items=True,
             reads_weight=True,
             config_checks=True,
         ),
         RetrieverKind(ReportConfig, f"{_NEURAL}.report:ReportTwoTower", QUERY_TOWER, reads_history=False),
         RetrieverKind(ALSConfig, f"{_MODELS}.als:ALS"),
-        RetrieverKind(PureSVDConfig, f"{_MODELS}.pure_svd:PureSVD"),
+        RetrieverKind(PureSVDConfig, f"{_MODELS}.pure_svd:PureSVD", is_closed_form=True),
         RetrieverKind(LogisticMFConfig, f"{_MODELS}.logistic_mf:LogisticMF"),
         RetrieverKind(
             FeedForwardMFConfig, f"{_NEURAL}.feed_forward_mf:FeedForwardMF", QUERY_TOWER, reads_history=False
         ),
         RetrieverKind(Item2VecConfig, f"{_MODELS}.item2vec:Item2Vec"),
-        RetrieverKind(SequenceConfig, f"{_NEURAL}.sequence:SequenceTowers", QUERY_TOWER, config_checks=True),
+        RetrieverKind(
+            SequenceConfig,
+            f"{_NEURAL}.sequence:SequenceTowers",
+            QUERY_TOWER,
+            places_new_items=True,
+            config_checks=True,
+        ),
         RetrieverKind(AutoencoderConfig, f"{_NEURAL}.autoencoder:Autoencoder", QUERY_TOWER),
         RetrieverKind(AutoRecConfig, f"{_MODELS}.autorec:AutoRec"),
         RetrieverKind(RBMConfig, f"{_NEURAL}.rbm:RBM", QUERY_TOWER),
-        RetrieverKind(EASEConfig, f"{_MODELS}.ease:EASE", has_vectors=False),
-        RetrieverKind(ItemKNNConfig, f"{_MODELS}.item_knn:ItemKNN", has_vectors=False, reads_weight=True),
-        RetrieverKind(SequentialRulesConfig, f"{_MODELS}.sequential_rules:SequentialRules", has_vectors=False),
-        RetrieverKind(HistoryConfig, f"{_MODELS}.history:History", has_vectors=False),
-        RetrieverKind(PopularityConfig, "belfry.retrieval.popularity:Popularity", has_vectors=False, reads_weight=True),
+        RetrieverKind(EASEConfig, f"{_MODELS}.ease:EASE", has_vectors=False, is_closed_form=True),
+        RetrieverKind(
+            ItemKNNConfig, f"{_MODELS}.item_knn:ItemKNN", has_vectors=False, reads_weight=True, is_closed_form=True
+        ),
+        RetrieverKind(
+            SequentialRulesConfig, f"{_MODELS}.sequential_rules:SequentialRules", has_vectors=False, is_closed_form=True
+        ),
+        RetrieverKind(HistoryConfig, f"{_MODELS}.history:History", has_vectors=False, is_closed_form=True),
+        RetrieverKind(
+            PopularityConfig,
+            "belfry.retrieval.popularity:Popularity",
+            has_vectors=False,
+            reads_weight=True,
+            is_closed_form=True,
+        ),
     )
 }
 

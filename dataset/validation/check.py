@@ -109,24 +109,27 @@ def keep_repeats(policy: Policy, tables: Tables) -> Policy:
     return policy if is_ordered or is_said else policy.model_copy(update={"repeated_event": "keep"})
 
 
-def check_later(table: pa.Table, policy: Policy = DEFAULT_POLICY, *, rated_and_timed: bool = False) -> pa.Table:
+def check_later(
+    table: pa.Table, policy: Policy = DEFAULT_POLICY, *, rated_and_timed: bool = False, name: str = "test"
+) -> pa.Table:
     """A table of later events, its columns `event` and `weight`, if any, in Belfry's own types; ids as they came.
 
     Args:
         policy: what to do with ratings.
         rated_and_timed: convert `rating` and `timestamp_s` too.
+        name: what messages call the table.
 
     Raises:
         TableError: one of the two cannot be used; the message is the whole report.
     """
-    cleaning = Cleaning("test", table, [], can_set=False)
+    cleaning = Cleaning(name, table, [], can_set=False)
     _read_event_and_weight(cleaning, DEFAULT_POLICY)
     if rated_and_timed:
         read_ratings(cleaning, policy)
         read_times(cleaning, policy)
     cleaning.raise_errors()
-    for name, values in cleaning.columns.items():
-        table = table.set_column(table.column_names.index(name), name, values)
+    for column, values in cleaning.columns.items():
+        table = table.set_column(table.column_names.index(column), column, values)
     return table
 
 

@@ -66,6 +66,7 @@ class BatchJob:
     def key(self) -> str:
         """Equal only for jobs whose parts are equal."""
         run, id_type = self.recommender.run.name, str(self.asked.type)
+        run += self.recommender.parts.folded
         about = (_FORMAT, run, self.stage, self.repeats, self.n, USERS_PER_PART, ROWS_PER_PART, id_type)
         digest = hashlib.sha256(json.dumps(about).encode())
         if self.rules is not None:

@@ -26,45 +26,50 @@ def later_watches(
     *,
     policy: Policy = DEFAULT_POLICY,
     rated_and_timed: bool = False,
+    name: str = "test",
 ) -> pa.Table:
     """The ids in the rows of `test` that are watches: nobody has to be recommended what was only shown, or disliked.
 
     Args:
         policy: that of the training data, which says what ratings mean.
         rated_and_timed: keep `rating` and `timestamp_s` beside them, where they are there.
+        name: what messages call the table.
 
     Raises:
         TableError: a column is missing or cannot be read, its ids are of another type, or no row is a watch.
     """
     vocabularies = {columns.USER_ID: users, columns.ITEM_ID: items}
-    cleaning = Cleaning("test", test, [], can_set=False)
+    cleaning = Cleaning(name, test, [], can_set=False)
     cleaning.require(*vocabularies)
     cleaning.raise_errors()
     if not len(test):
-        raise TableError("test: has no rows; pass what users did after the training data")
-    test, notes = ids_like(test, vocabularies, policy.of_ids_and_ratings, label="test")
+        raise TableError(f"{name}: has no rows; pass what users did after the training data")
+    test, notes = ids_like(test, vocabularies, policy.of_ids_and_ratings, label=name)
     for note in notes:
         log.warning("note: %s", note)
-    for name, vocabulary in vocabularies.items():
-        if test[name].null_count == len(test):
-            raise TableError(f"test: column {name!r} has no id in any row; fill it")
-        found, known = test.schema.field(name).type, vocabulary.ids.type
+    for column, vocabulary in vocabularies.items():
+        if test[column].null_count == len(test):
+            raise TableError(f"{name}: column {column!r} has no id in any row; fill it")
+        found, known = test.schema.field(column).type, vocabulary.ids.type
         if found != known:
-            in_numbers = numbers_among(test[name], vocabulary.ids) if known == pa.int64() else ""
+            in_numbers = numbers_among(test[column], vocabulary.ids) if known == pa.int64() else ""
             raise TableError(
-                f"test: column {name!r} is {found}, the ids learned from are {known}; 1 and '1' are never merged: "
+                f"{name}: column {column!r} is {found}, the ids learned from are {known}; 1 and '1' are never merged: "
                 f"cast it{in_numbers}"
             )
-    beside = [name for name in (columns.RATING, columns.TIMESTAMP_S) if rated_and_timed and name in test.column_names]
+    beside = [one for one in (columns.RATING, columns.TIMESTAMP_S) if rated_and_timed and one in test.column_names]
     wanted = (columns.EVENT, columns.WEIGHT, *(() if policy.liked_from is None else (columns.RATING,)))
-    events = [name for name in wanted if name in test.column_names]
+    events = [one for one in wanted if one in test.column_names]
     if len(test) and (beside or events):
         test = test.select(list(dict.fromkeys([*vocabularies, *beside, *events])))
         test = check_later(
-            test, policy.of_ids_and_ratings, rated_and_timed=bool(rated_and_timed or columns.RATING in events)
+            test,
+            policy.of_ids_and_ratings,
+            rated_and_timed=bool(rated_and_timed or columns.RATING in events),
+            name=name,
         )
     if len(test) and events:
-        test = part_events(test, event_weights, liked_from=policy.liked_from, name="test").watches
+        test = part_events(test, event_weights, liked_from=policy.liked_from, name=name).watches
     return test.select([*vocabularies, *beside])
 
 

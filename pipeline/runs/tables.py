@@ -6,7 +6,7 @@ run/
 │                                     where its rows are in order, its metadata say so
 ├── dislikes.parquet                  user_num and item_num of what users did not like, where there is any
 ├── user_features.npz, item_features.npz
-├── user_encoder.npz                  how user_features.npz was made, to read users who come later
+├── user_encoder.npz, item_encoder.npz  how these were made, to read users and items that come later
 ├── item_columns.npz                  what the table of items says, for rules; read where a rule asks for a column
 ├── serving/                          sources.json, sources/<name>/, popularity/, ranker/
 └── training/                         configs and weights of all towers and the ranker, to go on from
@@ -33,7 +33,8 @@ from belfry.pipeline.runs.manifest import REMEDY
 
 USER_NUM, ITEM_NUM = "user_num", "item_num"
 _USERS, _ITEMS, _HISTORY, _DISLIKES = "users.parquet", "items.parquet", "history.parquet", "dislikes.parquet"
-_USER_FEATURES, _ITEM_FEATURES, _USER_ENCODER = "user_features.npz", "item_features.npz", "user_encoder.npz"
+_USER_FEATURES, _ITEM_FEATURES = "user_features.npz", "item_features.npz"
+_USER_ENCODER, _ITEM_ENCODER = "user_encoder.npz", "item_encoder.npz"
 _LABEL = "label/"  # before the name of a further column
 _IN_ORDER = b"belfry.rows_in_order"  # key of the metadata of a history whose rows stand in order
 _GROWTH = 100  # times that a table may be larger than its file
@@ -52,8 +53,8 @@ _COLUMN_TYPES = {  # of events
 def save_tables(features: FeatureTables, titles: pa.Array, folder: Path) -> None:
     """Vocabularies, history and features, as the models that were trained on them know them."""
     history = features.history
-    _write(pa.table({columns.USER_ID: history.users.ids}), folder / _USERS)
-    _write(pa.table({columns.ITEM_ID: history.items.ids, columns.TITLE: titles}), folder / _ITEMS)
+    write_table(pa.table({columns.USER_ID: history.users.ids}), folder / _USERS)
+    write_table(pa.table({columns.ITEM_ID: history.items.ids, columns.TITLE: titles}), folder / _ITEMS)
     events: dict[str, npt.NDArray[np.generic]] = {USER_NUM: history.user_num, ITEM_NUM: history.item_num}
     optional = {
         columns.TIMESTAMP_S: history.timestamp_s,
@@ -63,10 +64,10 @@ def save_tables(features: FeatureTables, titles: pa.Array, folder: Path) -> None
     events |= {name: values for name, values in optional.items() if values is not None}
     events |= {_LABEL + name: values for name, values in history.labels.items()}
     metadata = {_IN_ORDER: b"true"} if history.rows_in_order else None
-    _write(pa.table(events, metadata=metadata), folder / _HISTORY)
+    write_table(pa.table(events, metadata=metadata), folder / _HISTORY)
     if history.dislikes is not None:
         pairs = {USER_NUM: history.dislikes.user_num, ITEM_NUM: history.dislikes.item_num}
-        _write(pa.table(pairs), folder / _DISLIKES)
+        write_table(pa.table(pairs), folder / _DISLIKES)
     write_arrays(folder / _USER_FEATURES, features.users.to_arrays())
     write_arrays(folder / _ITEM_FEATURES, features.items.to_arrays())
 
@@ -77,8 +78,8 @@ def load_tables(folder: ReadablePath) -> tuple[FeatureTables, pa.Array]:
     Raises:
         ArtifactError: a table is of another form, or one does not fit another; names the file.
     """
-    users, _ = _read_ids(folder / _USERS, columns.USER_ID)
-    items, items_table = _read_ids(folder / _ITEMS, columns.ITEM_ID, columns.TITLE)
+    users, _ = read_ids(folder / _USERS, columns.USER_ID)
+    items, items_table = read_ids(folder / _ITEMS, columns.ITEM_ID, titles=columns.TITLE)
     events, metadata = _read_numbers(folder / _HISTORY, users, items)
     history = Interactions(
         users,
@@ -100,36 +101,59 @@ def load_tables(folder: ReadablePath) -> tuple[FeatureTables, pa.Array]:
     return features, items_table[columns.TITLE].combine_chunks()
 
 
-def save_user_encoder(encoder: FeatureEncoder, folder: Path) -> None:
-    write_arrays(folder / _USER_ENCODER, encoder.to_arrays())
+def save_encoders(users: FeatureEncoder, items: FeatureEncoder, folder: Path) -> None:
+    """How the features were made, to read later rows alike."""
+    write_arrays(folder / _USER_ENCODER, users.to_arrays())
+    write_arrays(folder / _ITEM_ENCODER, items.to_arrays())
 
 
 def load_user_encoder(folder: ReadablePath, users: FeatureColumns) -> FeatureEncoder:
-    """What `save_user_encoder` wrote.
+    """What `save_encoders` wrote of users.
 
     Raises:
         ArtifactError: it is none, or none that could have made the features `users`.
     """
-    path = folder / _USER_ENCODER
+    return _load_encoder(folder / _USER_ENCODER, users, _USER_FEATURES)
+
+
+def load_item_encoder(folder: ReadablePath, items: FeatureColumns) -> FeatureEncoder:
+    """Likewise of items."""
+    return _load_encoder(folder / _ITEM_ENCODER, items, _ITEM_FEATURES)
+
+
+def _load_encoder(path: ReadablePath, made: FeatureColumns, name: str) -> FeatureEncoder:
+    """The encoder of the features `made`, which the file `name` holds."""
     arrays = read_arrays(path)
     try:
         encoder = FeatureEncoder.from_arrays(arrays)
     except (ValueError, KeyError, TypeError) as error:
         raise ArtifactError(f"{path}: is no encoder of features ({str(error)[:200]}); {REMEDY}") from error
-    if not encoder.fits(users):
-        raise ArtifactError(f"{path}: encodes other columns than {_USER_FEATURES} holds; {REMEDY}")
+    if not encoder.fits(made):
+        raise ArtifactError(f"{path}: encodes other columns than {name} holds; {REMEDY}")
     return encoder
 
 
-def _read_ids(path: ReadablePath, id_column: str, *others: str) -> tuple[Vocabulary, pa.Table]:
-    """The vocabulary that is kept in a table, in the order of its numbers; and the table, with `others` of texts."""
-    table = _read(path, lambda name: _ID_TYPES if name == id_column else (pa.string() if name in others else None,))
+def read_ids(
+    path: ReadablePath, id_column: str, *, titles: str | None = None, counts: str | None = None
+) -> tuple[Vocabulary, pa.Table]:
+    """The vocabulary that is kept in a table, in the order of its numbers; and the table, with a column of texts,
+    of counts, or neither.
+
+    Raises:
+        ArtifactError: it is no such table.
+    """
+    types = {id_column: _ID_TYPES} | {
+        name: (type_,) for name, type_ in ((titles, pa.string()), (counts, pa.int64())) if name
+    }
+    table = _read(path, lambda name: types.get(name, (None,)))
     ids = table[id_column] if id_column in table.column_names else pa.chunked_array([], pa.int64())
-    if not len(ids) or ids.null_count or set(table.column_names) != {id_column, *others}:
+    if not len(ids) or ids.null_count or set(table.column_names) != types.keys():
         raise ArtifactError(f"{path}: wanted ids in the column {id_column!r}, one in each row; {REMEDY}")
     vocabulary = Vocabulary(ids)
     if len(vocabulary) != len(ids) or not vocabulary.ids.equals(ids.combine_chunks()):
         raise ArtifactError(f"{path}: its ids do not rise from row to row, each once; {REMEDY}")
+    if counts and (table[counts].null_count or pc.min(table[counts]).as_py() < 0):
+        raise ArtifactError(f"{path}: {counts!r} holds what is no count; {REMEDY}")
     return vocabulary, table
 
 
@@ -181,7 +205,7 @@ def _read_features(path: ReadablePath, n: int) -> FeatureColumns:
     return features
 
 
-def _write(table: pa.Table, path: Path) -> None:
+def write_table(table: pa.Table, path: Path) -> None:
     """As plain values, which readers are faster with; what is packed would be smaller."""
     pq.write_table(table, path, compression="none", use_dictionary=False)
 

@@ -95,7 +95,7 @@ class FeatureReader:
         if unused:
             log.warning("note: users: columns that run %s does not read: %s", self.run, _listed(unused))
         cleaning = Cleaning("users", table, [], can_set=False)
-        read_as(cleaning, {name: _kind(encoder) for name, encoder in self.encoder.encoders.items()}, self.policy)
+        read_as(cleaning, {name: kind_of(encoder) for name, encoder in self.encoder.encoders.items()}, self.policy)
         cleaning.raise_errors()
         for finding in cleaning.findings:
             log.warning("note: %s", finding)
@@ -192,7 +192,8 @@ def table_of(users: Any) -> pa.Table | None:
     return users
 
 
-def _kind(encoder: Encoder) -> Kind:
+def kind_of(encoder: Encoder) -> Kind:
+    """How a later column is to be read."""
     if isinstance(encoder, NumberEncoder):
         return "number"
     return "category" if isinstance(encoder, CategoryEncoder) else "text" if encoder.of_words else "list"

@@ -54,6 +54,7 @@ class Parts:
     reads_history: bool  # whether all towers read histories, so that new events can be folded in
     policy: Policy = DEFAULT_POLICY  # of the tables that it was trained on
     repeats: Repeats = "exclude"  # what the run was trained for: its lists without a word about seen items
+    folded: str = ""  # hash of the watches that were folded in since the run was read
     user_encoder: FeatureEncoder = field(default_factory=FeatureEncoder)  # which made the features of its users
 
     @classmethod

@@ -1,11 +1,9 @@
 """From data to a published run: train, write both forms, move into place."""
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
 from pydantic import JsonValue
 
 from belfry.dataset.folds import Holdout
@@ -14,7 +12,7 @@ from belfry.pipeline.config import PipelineConfig
 from belfry.pipeline.progress import Work
 from belfry.pipeline.runs.disk import check_writable
 from belfry.pipeline.runs.manifest import RunInfo
-from belfry.pipeline.runs.tables import save_tables, save_user_encoder
+from belfry.pipeline.runs.tables import save_encoders, save_tables
 from belfry.pipeline.runs.versions import installed_versions
 from belfry.pipeline.runs.writer import publish
 from belfry.pipeline.serving.load import POPULARITY, RANKER, SOURCES, SOURCES_ADAPTER, SOURCES_FILE
@@ -61,13 +59,13 @@ def train_and_publish(
         holdout=holdout,
         config=config.model_dump(mode="json"),
         versions=installed_versions(),
-        input_hash=hash_of(data),
+        input_hash=data.content_hash,
     )
     with publish(artifacts, info, check=check_answers) as writer:
         trained = train(data, config, holdout=holdout, seed=seed, work=work, workers=workers, budget_s=budget_s)
         with work.step(EXPORT):
             save_tables(trained.two_stage.features, data.titles, writer.folder)
-            save_user_encoder(data.user_encoder, writer.folder)
+            save_encoders(data.user_encoder, data.item_encoder, writer.folder)
             save_item_columns(data.item_table, data.interactions.items, writer.folder)
             _export(trained, writer.folder / "serving")
             _save(trained, writer.folder / "training")
@@ -124,22 +122,3 @@ def _notes_of_choice(tuning: Tuning) -> JsonValue:
     if choice is None:
         return None
     return {"alone": {**choice.alone}, "added": {**choice.gains}, "together": choice.worth}
-
-
-def hash_of(data: Data) -> str:
-    """SHA-256 over ids, events and features: equal tables give equal hashes, whatever file they came from."""
-    events = data.interactions
-    digest = hashlib.sha256((events.users.content_hash + events.items.content_hash).encode())
-    event_columns = [events.user_num, events.item_num, events.timestamp_s, events.rating, events.weight]
-    for pairs in (events.impressions, events.dislikes):
-        if pairs is not None:
-            event_columns += [pairs.user_num, pairs.item_num, pairs.first_s]
-    event_columns += [values for _, values in sorted(events.labels.items())]
-    if events.rows_in_order:
-        digest.update(b"in order")
-    for column in event_columns:
-        digest.update(b"-" if column is None else np.ascontiguousarray(column).tobytes())
-    for features in (data.users, data.items):
-        for name, values in features.to_arrays().items():
-            digest.update(name.encode() + np.ascontiguousarray(values).tobytes())
-    return digest.hexdigest()

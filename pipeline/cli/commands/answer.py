@@ -92,6 +92,9 @@ def batch(
     stage: Stage = "final",
     repeats: Repeats = None,
     allow_seen: AllowSeen = False,
+    history: Annotated[
+        Path | None, typer.Option(help="table of user_id, item_id: watched since, read for these lists alone")
+    ] = None,
     rules: RulesFile = None,
     where: Where = None,
     explain: Annotated[
@@ -111,6 +114,10 @@ def batch(
 
     reading = reading_of(columns, delimiter, encoding)
     recommender, kind = Recommender.load(artifacts), repeats_of(repeats, allow_seen)
+    if history is not None:
+        from belfry.pipeline.jobs.updating.fresh import with_history
+
+        recommender = with_history(recommender, history, reading)
     asked = None if users == "all" else read_users(Path(users), recommender, reading)
     with log_and_bars(quiet, verbose=False) as progress:
         on_users = partial(progress, "recommendation table")

@@ -22,7 +22,6 @@ from belfry.pipeline.jobs.tuning.space import settings_of
 from belfry.pipeline.jobs.tuning.validation import METRIC, Validation
 from belfry.pipeline.progress import Progress, silent
 from belfry.pipeline.runs.disk import check_writable, write_together
-from belfry.pipeline.training.publish import hash_of
 from belfry.pipeline.training.retrieval_stage import Tuning
 
 if TYPE_CHECKING:
@@ -85,7 +84,7 @@ def tune_tables(
     data, config, holdout = prepare_tables(read(), preset, holdout, settings, repeats)
     validation = Validation.of(data, config, holdout, seed)
     out.mkdir(exist_ok=True)
-    study = _open(out / STUDY, f"{hash_of(data)} {preset} {holdout} {seed} {fixed}", seed)
+    study = _open(out / STUDY, f"{data.content_hash} {preset} {holdout} {seed} {fixed}", seed)
 
     def scores(changes: list[str], seed: int, on_first_stage: Callable[[Tuning], None]) -> PerUser:
         config = load_config(preset, holdout=holdout, settings=[*fixed, *changes])

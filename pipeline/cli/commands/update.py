@@ -1,0 +1,51 @@
+"""The verb that takes what came since into a published run: update."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from belfry.pipeline.cli.commands.app import app
+from belfry.pipeline.cli.options import Columns, Delimiter, Encoding, Items, Quiet, Users
+from belfry.pipeline.cli.terminal import log_and_bars, print_lines
+
+
+@app.command()
+def update(
+    run: Annotated[
+        Path | None,
+        typer.Argument(help="artifacts folder, or one run in it [BELFRY_ARTIFACTS, else ./artifacts]"),
+    ] = None,
+    interactions: Annotated[Path | None, typer.Option(help="events since: user_id, item_id, ...")] = None,
+    items: Items = None,
+    users: Users = None,
+    columns: Columns = None,
+    delimiter: Delimiter = None,
+    encoding: Encoding = None,
+    artifacts: Annotated[Path | None, typer.Option(help="where to publish [where the run lies]")] = None,
+    keep_statistics: Annotated[
+        bool,
+        typer.Option(
+            "--keep-statistics", help="histories alone move: users without new events keep their lists; no new items"
+        ),
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="what was done, as JSON")] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Take new events, users and items into a run without training, and publish the result."""
+    import json
+
+    from belfry.pipeline.cli.options import reading_of
+    from belfry.pipeline.jobs.updating.update import update_run
+
+    with log_and_bars(quiet, verbose=False):
+        done = update_run(
+            run,
+            interactions,
+            items,
+            users,
+            reading=reading_of(columns, delimiter, encoding),
+            artifacts=artifacts,
+            keep_statistics=keep_statistics,
+        )
+    print_lines(json.dumps(done.to_json(), indent=2).splitlines() if as_json else done.lines())
