@@ -18,7 +18,18 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from belfry.evaluation.registry import label_of
-from belfry.evaluation.reports.pages.text import chance, change, interval, metric_cells, number
+from belfry.evaluation.reports.pages.text import (
+    chance,
+    change,
+    day,
+    in_form,
+    interval,
+    metric_cells,
+    number,
+    percent,
+    plain,
+    share,
+)
 from belfry.evaluation.reports.pages.vega import Spec
 
 _PACKAGE = "belfry.evaluation.reports.pages"
@@ -69,18 +80,17 @@ def _environment() -> Environment:
         "number": number,
         "chance": chance,
         "count": "{:,}".format,
-        "share": _share,
+        "plain": plain,
+        "share": share,
+        "percent": percent,
+        "in_form": in_form,
+        "day": day,
         "metric_name": label_of,
         "metric_cells": metric_cells,
         "sort_value": _sort_value,
     }
     environment.globals |= {"interval": interval, "change": change, "is_nan": math.isnan}
     return environment
-
-
-def _share(value: float | None) -> str:
-    """A part of a whole, in percent."""
-    return "-" if value is None or math.isnan(value) else f"{value:.1%}"
 
 
 def _sort_value(value: float | None) -> str:

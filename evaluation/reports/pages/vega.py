@@ -27,6 +27,8 @@ _CONFIG: Spec = {
     "text": {"color": TEXT, "fontSize": 12},
 }
 
+_LEGEND: Spec = {"title": None, "orient": "top", "labelColor": TEXT, "labelLimit": 0, "labelFontSize": 12}
+
 
 def chart(described: str, body: Spec) -> Spec:
     """A chart as wide as its place; `described` is what a screen reader says of it."""
@@ -50,7 +52,8 @@ def bars(
     """
     rows = [{"label": label, "value": value} for label, value in values]
     form = {"format": ".1%"} if share else {"format": ",.5~r"}
-    axis = {"labelAngle": 0 if len(rows) <= 12 else -45, "labelOverlap": "greedy", "grid": False}
+    is_long = sum(len(label) + 2 for label, _ in values) > 50
+    axis = {"labelAngle": -45 if is_long else 0, "labelOverlap": not is_long, "grid": False}
     return chart(
         described,
         {
@@ -59,7 +62,7 @@ def bars(
             "mark": {"type": "bar", "color": NEUTRAL},
             "encoding": {
                 "x": {"field": "label", "type": "ordinal", "sort": None, "title": x_title, "axis": axis},
-                "y": {**numbers("value", y_title), "axis": {"format": "%" if share else "~s", "tickCount": 5}},
+                "y": {**numbers("value", y_title), "axis": {"format": "%" if share else ",d", "tickCount": 5}},
                 "tooltip": [{"field": "label", "title": x_title}, {"field": "value", "title": y_title, **form}],
             },
         },
@@ -77,14 +80,14 @@ def paired_bars(values: Mapping[str, tuple[float, float]], names: tuple[str, str
         "field": "of",
         "type": "nominal",
         "scale": {"domain": list(names), "range": [MUTED, NEUTRAL]},
-        "legend": {"title": None, "orient": "top", "labelColor": TEXT, "labelLimit": 300},
+        "legend": _LEGEND,
     }
     axis = {"grid": False, "ticks": False, "domain": False, "labelLimit": 120}
     return chart(
         described,
         {
             "data": {"values": rows},
-            "height": {"step": 10},
+            "height": 24 * len(values),
             "mark": "bar",
             "encoding": {
                 "y": {"field": "label", "type": "nominal", "sort": None, "title": None, "axis": axis},
@@ -123,7 +126,7 @@ def lines(
         "field": "curve",
         "type": "nominal",
         "scale": {"domain": list(curves), "range": [colours[place % len(colours)] for place in range(len(curves))]},
-        "legend": {"title": None, "orient": "top", "labelColor": TEXT} if len(curves) > 1 else None,
+        "legend": _LEGEND if len(curves) > 1 else None,
     }
     formats = {axis: spec.get("axis", {}).get("format", ",.4~r") for axis, spec in (("x", x), ("y", y))}
     tooltip = [
