@@ -27,6 +27,11 @@ class Neighbourhood:
     def __contains__(self, number: int) -> bool:
         return bool(np.isin(number, self._members))
 
+    @property
+    def directions(self) -> npt.NDArray[np.float32]:
+        """[n_members, dim] of unit length: their products are the cosines."""
+        return self._directions
+
     def cosines(self, numbers: Numbers, others: Numbers) -> npt.NDArray[np.float32]:
         """[n_numbers, n_others] between members."""
         places = (np.searchsorted(self._members, chosen) for chosen in (numbers, others))

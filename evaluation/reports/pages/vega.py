@@ -69,6 +69,27 @@ def bars(
     )
 
 
+def ranked_bars(values: Sequence[tuple[str, float]], x_title: str, described: str) -> Spec:
+    """A bar for each label, one below the other, in the order given."""
+    axis = {"grid": False, "ticks": False, "domain": False, "labelLimit": 170}
+    return chart(
+        described,
+        {
+            "data": {"values": [{"label": label, "value": value} for label, value in values]},
+            "height": 22 * len(values),
+            "mark": {"type": "bar", "color": NEUTRAL},
+            "encoding": {
+                "y": {"field": "label", "type": "nominal", "sort": None, "title": None, "axis": axis},
+                "x": {**numbers("value", x_title), "axis": {"tickCount": 5}},
+                "tooltip": [
+                    {"field": "label", "title": "what"},
+                    {"field": "value", "title": x_title, "format": ",.4~r"},
+                ],
+            },
+        },
+    )
+
+
 def paired_bars(values: Mapping[str, tuple[float, float]], names: tuple[str, str], described: str) -> Spec:
     """Two shares for each label, one below the other."""
     rows = [

@@ -1,4 +1,4 @@
-"""Verbs that show, each on one page: describe."""
+"""Verbs that show, each on one page: describe, explore."""
 
 from pathlib import Path
 from typing import Annotated
@@ -15,15 +15,17 @@ from belfry.pipeline.cli.options import (
     HoldoutName,
     Items,
     Preset,
+    Quiet,
     Ratings,
     Repeats,
+    Seed,
     Settings,
     TableArguments,
     Users,
     reading_of,
     repeats_of,
 )
-from belfry.pipeline.cli.terminal import print_lines
+from belfry.pipeline.cli.terminal import log_and_bars, print_lines
 
 Page = Annotated[Path, typer.Option(help="the page to write")]
 
@@ -72,3 +74,48 @@ def describe(
         print_lines([*(f"error: {error}" for error in found.errors), f"written to {out}"])
     if found.errors:
         raise typer.Exit(INPUT_WRONG)
+
+
+@app.command()
+def explore(
+    run: Annotated[
+        Path | None,
+        typer.Argument(help="run folder, or artifacts folder [BELFRY_ARTIFACTS, else ./artifacts]"),
+    ] = None,
+    out: Page = Path("exploration.html"),
+    items: Annotated[
+        str | None, typer.Option(help="table of items, or what run --data takes: its columns colour the map")
+    ] = None,
+    test: Annotated[
+        Path | None, typer.Option(help="what the users did later [the test part that belfry run kept, if any]")
+    ] = None,
+    columns: Columns = None,
+    delimiter: Delimiter = None,
+    encoding: Encoding = None,
+    data_folder: DataFolder = None,
+    max_items: Annotated[int, typer.Option(min=2, max=20_000, help="on the map, those of most users")] = 5_000,
+    n_users: Annotated[int, typer.Option("--users", min=1, max=100, help="how many users' lists to show")] = 12,
+    seed: Seed = 0,
+    quiet: Quiet = False,
+    as_json: Annotated[bool, typer.Option("--json", help="print what is on the page as JSON, too")] = False,
+) -> None:
+    """What a run learned, on one page: a map of its items, users beside their lists, what it looks at and decided."""
+    from belfry.evaluation.reports.exploration.page import to_json
+    from belfry.pipeline.jobs.look.explore import explore, write_exploration
+    from belfry.pipeline.jobs.look.pages import check_page
+
+    check_page(out)
+    with log_and_bars(quiet, verbose=False) as progress:
+        found = explore(
+            run,
+            items=items,
+            test=test,
+            reading=reading_of(columns, delimiter, encoding),
+            data_folder=data_folder,
+            max_items=max_items,
+            n_users=n_users,
+            seed=seed,
+            progress=progress,
+        )
+        write_exploration(found, out)
+    print_lines(to_json(found).splitlines() if as_json else [f"written to {out}"])
