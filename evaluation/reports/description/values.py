@@ -150,4 +150,5 @@ def _watches_of_rows(table: pa.Table, id_column: str, ids: Vocabulary, numbers: 
 
 
 def _cut(text: str, most: int = 40) -> str:
+    """The text, or its beginning."""
     return text if len(text) <= most else f"{text[: most - 1]}…"

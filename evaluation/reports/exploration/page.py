@@ -9,7 +9,7 @@ from belfry.evaluation.reports.exploration.result import Exploration, ItemMap
 from belfry.evaluation.reports.pages.rendering import render
 
 _ADAPTER = TypeAdapter(Exploration)
-_MAX_TITLE = 120  # signs of a title on the map
+_MAX_TITLE = 80  # signs of a title, or an id, on the map
 
 
 def page(found: Exploration) -> str:
@@ -26,7 +26,7 @@ def to_json(found: Exploration) -> str:
 def _for_script(item_map: ItemMap) -> dict[str, Any]:
     """What item_map.js reads; cosines in hundredths, a None as null."""
     return {
-        "ids": [str(one) for one in item_map.ids],
+        "ids": [str(one)[:_MAX_TITLE] for one in item_map.ids],
         "titles": [None if title is None else title[:_MAX_TITLE] for title in item_map.titles],
         "users": item_map.n_users,
         "maps": [{"name": one.name, "how": one.how, "x": one.x, "y": one.y} for one in item_map.projections],

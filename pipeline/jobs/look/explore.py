@@ -1,5 +1,6 @@
 """`explore`: what a run learned, on one page."""
 
+import logging
 from pathlib import Path
 
 import pyarrow as pa
@@ -24,6 +25,9 @@ from belfry.pipeline.progress import Progress, silent
 from belfry.pipeline.serving.recommender import PathLike, Recommender
 
 MAX_ITEMS, N_SHOWN, N_LISTED = 5_000, 12, 10
+MAX_BYTES = 8_000_000
+
+log = logging.getLogger(__name__)
 
 
 def explore(
@@ -125,7 +129,7 @@ def explore(
 
 
 def write_exploration(found: Exploration, path: Path) -> None:
-    """The page.
+    """The page; a log line where it is larger than `MAX_BYTES`.
 
     Raises:
         InputError: it cannot be written there.
@@ -133,6 +137,8 @@ def write_exploration(found: Exploration, path: Path) -> None:
     from belfry.evaluation.reports.exploration.page import page
 
     write_page(page(found), path)
+    if (size := path.stat().st_size) > MAX_BYTES:
+        log.warning("%s: has %.1f MB, which opens slowly; --max-items makes it smaller", path, size / 1e6)
 
 
 def _titles(recommender: Recommender, table: pa.Table | None) -> list[str | None]:

@@ -12,7 +12,7 @@ from belfry.pipeline.progress import Progress, silent
 from belfry.pipeline.serving.recommender import Recommender
 
 N_HISTORY = 15  # titles of a history
-_SHORT = 60  # signs of a title among reasons
+_LONG, _SHORT = 200, 60  # signs of a title, and among reasons
 
 
 def users_with_later(recommender: Recommender, later: SeenItems | None) -> UserNums:
@@ -61,7 +61,7 @@ def show_users(
         ranks = {row[columns.ITEM_ID]: row[columns.RANK] for row in first}
 
         def named(item: Id) -> str:
-            return known[item] or str(item)
+            return (known[item] or str(item))[:_LONG]
 
         newest = history.item_num[history.by_user.of(user)][::-1][:N_HISTORY]
         final_ranks = {one.item_id: one.rank for one in final}

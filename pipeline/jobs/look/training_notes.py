@@ -35,7 +35,7 @@ class _Index(_Part):
 
 class _Epoch(_Part):
     epoch: int
-    loss: float
+    loss: float | None
     validation: float | None = None
 
 
@@ -78,7 +78,7 @@ class TrainingNotes(_Part):
             Curve(
                 name,
                 curve.metric,
-                tuple((one.epoch, one.loss) for one in curve.epochs if one.epoch),
+                tuple((one.epoch, one.loss) for one in curve.epochs if one.loss is not None),
                 tuple((one.epoch, one.validation) for one in curve.epochs if one.validation is not None),
             )
             for name, curve in self.curves.items()

@@ -75,7 +75,7 @@
     pen.setTransform(ratio, 0, 0, ratio, 0, 0);
     pen.clearRect(0, 0, width, height);
     const near = chosen < 0 ? [] : data.near[chosen];
-    const growth = Math.min(Math.sqrt(zoom), 2.5);
+    const growth = Math.min(Math.sqrt(zoom), 2.5) * Math.min(Math.max(width / 700, 0.6), 1);
     pen.globalAlpha = chosen < 0 ? 0.75 : 0.3;
     const dot = (item, fill, extra) => {
       const { x, y } = onScreen(item);
