@@ -22,7 +22,9 @@ class Neighbourhood:
         spread = chosen.std(axis=0)
         kept = spread > _EPSILON
         scaled = (chosen[:, kept] - chosen[:, kept].mean(axis=0)) / spread[kept]
-        self._directions = scaled / np.maximum(np.linalg.norm(scaled, axis=1, keepdims=True), _EPSILON)
+        self._directions: npt.NDArray[np.float32] = scaled / np.maximum(
+            np.linalg.norm(scaled, axis=1, keepdims=True), _EPSILON
+        )
 
     def __contains__(self, number: int) -> bool:
         return bool(np.isin(number, self._members))

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Unpack
 
+from belfry.dataset.errors import InputError
 from belfry.dataset.sources.tabular import Source
 from belfry.evaluation.reports.description.assemble import describe
 from belfry.evaluation.reports.description.result import Advice, Description
@@ -15,10 +16,13 @@ def describe_tables(*tables: Source, **asked: Unpack[Asked]) -> Description:
     """Figures of tables that `belfry.train` could be handed; arguments as in `check_tables`.
 
     Raises:
-        InputError: a setting is wrong, or it cannot be told what a table is. What is wrong with the tables is reported.
+        InputError: a setting is wrong, a table cannot be read, or it cannot be told what it is. What is wrong with the
+            tables is reported.
     """
     examined = examine_tables(*tables, **asked)
     found, data = examined.found, examined.data
+    if examined.raw is None:
+        raise InputError(found.errors[0])
     advice: tuple[Advice, ...] = ()
     if data is not None and not found.errors:
         advice = tuple(advise(found, examined.config, data, is_asked=asked.get("holdout") is not None))
@@ -26,7 +30,7 @@ def describe_tables(*tables: Source, **asked: Unpack[Asked]) -> Description:
         name_of(tables[0]),
         data,
         examined.checked,
-        n_rows=0 if examined.raw is None else len(examined.raw.interactions),
+        n_rows=len(examined.raw.interactions),
         n_doubles=examined.n_doubles,
         errors=found.errors,
         notes=found.notes,

@@ -37,11 +37,11 @@ def importances(recommender: Recommender, users: UserNums, later: SeenItems | No
     probability = np.clip(ranker.score_lists(lists).astype(np.float64), 1 - _CLOSE_TO_ONE, _CLOSE_TO_ONE)
     score = np.log(probability) - np.log1p(-probability)
     is_listed = _is_listed(candidates, score)
-    before = _ndcg(candidates, score, later)
+    before = None if later is None else _ndcg(candidates, score, later)
     groups = []
     for name, change in zip(effects.groups, effects.changes, strict=True):
         effect = float(np.abs(change[is_listed]).mean())
-        loss = None if before is None else before - _ndcg(candidates, score - change, later)
+        loss = None if before is None or later is None else before - _ndcg(candidates, score - change, later)
         mean, error = (None, None) if loss is None else (float(loss.mean()), _error(loss))
         groups.append(Importance(name, effect, mean, error))
     groups.sort(key=lambda one: -one.effect)
@@ -55,9 +55,7 @@ def _is_listed(candidates: Candidates, score: Floats) -> npt.NDArray[np.bool_]:
     return np.isin(pairs, listed)
 
 
-def _ndcg(candidates: Candidates, score: Floats, later: SeenItems | None) -> PerUser | None:
-    if later is None:
-        return None
+def _ndcg(candidates: Candidates, score: Floats, later: SeenItems) -> PerUser:
     lists = lists_of(order_by(candidates, score.astype(np.float32), top_k=HEAD), HEAD)
     return ndcg(hits(lists, candidates.users, later), later.count(candidates.users))
 

@@ -96,5 +96,6 @@ class TrainingNotes(_Part):
 
 def gate_seen(gate: Gate) -> GateSeen:
     """The gate as the page shows it."""
-    difference = gate.difference and (gate.difference.mean, gate.difference.low, gate.difference.high)
+    found = gate.difference
+    difference = None if found is None else (found.mean, found.low, found.high)
     return GateSeen(gate.is_open, gate.reason, gate.n_lists, gate.retrieval_ndcg, gate.ranker_ndcg, difference)

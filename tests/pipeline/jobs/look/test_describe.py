@@ -70,6 +70,11 @@ def test_tables_that_training_refuses_have_a_page_all_the_same(tmp_path: Path) -
     assert "user_id" in text
 
 
+def test_a_table_that_cannot_be_read_has_no_page(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such file or folder"):
+        describe_tables(str(tmp_path / "nothing.csv"))
+
+
 def test_the_verb_writes_the_page_and_prints_json(tmp_path: Path) -> None:
     csv.write_csv(TABLES.train, tmp_path / "events.csv")
     out = tmp_path / "page.html"

@@ -65,7 +65,9 @@ def test_lists_are_those_that_the_run_gives(recommender: Recommender) -> None:
     titles = recommender.titles.to_pylist()
     for one in show_users(recommender, users, titles, None, n=5):
         retrieval = recommender.recommend_many([one.user_id], 5, stage="retrieval").to_pylist()
-        assert [listed.score for listed in one.retrieval] == pytest.approx([row["score"] for row in retrieval], abs=1e-5)
+        assert [listed.score for listed in one.retrieval] == pytest.approx(
+            [row["score"] for row in retrieval], abs=1e-5
+        )
         assert one.n_test is None
         if recommender.two_stage.ranker:
             final = recommender.recommend(one.user_id, 5)
