@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from belfry.retrieval.base import TowerModel
     from belfry.retrieval.models.neural.report import EpochRecord
 
-RANKER_CURVE = "ranker"  # name of the ranker's curve among those of the sources
 TOP_K = ("top_1", "top_5", "top_10", "top_50", "top_100")
 CURVES = {  # the report's figures 2 to 5
     "loss": "Loss",
@@ -31,7 +30,7 @@ def notes_of_curves(trained: "Trained") -> JsonValue:
     recall = f"recall@{DEPTH_OF_REPEATS if trained.config.repeats == 'only' else RECALL_DEPTH}"
     curves = {name: (recall, curve) for name, curve in trained.first.tuning.curves.items()}
     if curve := getattr(trained.ranker, "curve", None):
-        curves[RANKER_CURVE] = ("NDCG@10", curve)
+        curves["ranker"] = ("NDCG@10", curve)
     return {
         name: {"metric": metric, "epochs": [epoch._asdict() for epoch in curve]}
         for name, (metric, curve) in curves.items()

@@ -84,6 +84,8 @@ def explore(
 
     seen_later = None if later is None else later.seen_items
     known = users_with_later(recommender, seen_later)
+    if seen_later is not None and not seen_later.count(known).any():
+        seen_later = None  # of nobody whom the run knows
     users = show_users(
         recommender,
         users_to_show(recommender, known, n_users, seed=seed),
