@@ -5,10 +5,11 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 # setuptools warns at every editable install of folders that might hide the package.
 PIP := PYTHONWARNINGS="ignore:Editable installation" $(BIN)/python -m pip install --quiet --constraint constraints.txt
+SITE := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 # A process for each core; the tests of a file stay together, for they share what they train.
 PYTEST := $(BIN)/pytest -n auto --dist loadfile
 
-.PHONY: install run test test-all reliability benchmark-everywhere benchmark-features benchmark-ranking benchmark-ratings benchmark-retrieval benchmark-scale benchmark-speed benchmark-transfer benchmark-training clean
+.PHONY: install run test test-all docs dist reliability benchmark-everywhere benchmark-features benchmark-ranking benchmark-ratings benchmark-retrieval benchmark-scale benchmark-serving benchmark-speed benchmark-transfer benchmark-training clean
 
 install: $(INSTALLED)
 
@@ -29,10 +30,25 @@ test: $(VENV)/.tested  ## lint, types and the plain tests; with BELFRY_DATA also
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(SITE) --quiet
 	$(PYTEST) $(if $(BELFRY_DATA),-m "not slow" --cov --cov-report=term)
 
 test-all: $(VENV)/.tested  ## every test; needs BELFRY_DATA
 	$(PYTEST) -m ""
+
+docs: $(VENV)/.tested  ## the pages as a site in build/site
+	$(SITE)
+
+dist: $(VENV)/.tested  ## wheel, source and notes of a release in dist/, tried in an environment of its own
+	$(PIP) --editable ".[release]"
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist
+	$(BIN)/twine check --strict dist/*
+	sed -n '/^## /,$${p}' CHANGELOG.md | sed '1d;/^## /,$$d' > dist/NOTES.md
+	$(PYTHON) -m venv dist/try
+	dist/try/bin/python -m pip install --quiet --constraint constraints.txt dist/*.whl
+	cd dist/try && BELFRY_ARTIFACTS= bin/belfry run
+	rm -rf dist/try
 
 reliability: $(VENV)/.tested  ## docs/results/reliability.md: every fault, attack and load, tried for real; an hour
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.reliability
@@ -51,6 +67,9 @@ benchmark-retrieval: $(VENV)/.tested  ## the leaderboard of docs/results/retriev
 
 benchmark-scale: $(VENV)/.tested  ## the figures of docs/results/scale.md, half an hour; on generated data
 	$(BIN)/python -m benchmarks.scale
+
+benchmark-serving: $(VENV)/.tested  ## the figures of docs/results/serving.md, half an hour; needs BELFRY_DATA
+	$(BIN)/python -m benchmarks.serving
 
 benchmark-speed: $(VENV)/.tested  ## the figures of docs/results/speed.md, less than half an hour; needs BELFRY_DATA
 	$(BIN)/python -m benchmarks.speed

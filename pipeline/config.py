@@ -1,5 +1,6 @@
 """PipelineConfig: the settings of all components put together, read from a preset and from `key=value` texts."""
 
+import json
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -199,13 +200,7 @@ def load_config(preset: str, *, holdout: Holdout, settings: Iterable[str] = ()) 
     Raises:
         InputError: an unknown preset or key, or a value out of range; the message names the key.
     """
-    tree = _read_preset(preset)
-    for text in settings:
-        key, equals, value = text.partition("=")
-        if not equals or len(text) > MAX_TEXT:
-            too_long = f" of at most {MAX_TEXT:,} signs" if equals else ""
-            raise InputError(f"--set {shown(text)}: wanted key=value{too_long}, e.g. retrieval.embedding_size=64")
-        _set(tree, key.strip(), _parse(value.strip()))
+    tree = preset_with(preset, settings)
     _apply_holdout(tree, holdout)
     if tree.get("repeats", "exclude") != "exclude":
         tree["pair_features"].setdefault("repeats", True)
@@ -216,6 +211,22 @@ def load_config(preset: str, *, holdout: Holdout, settings: Iterable[str] = ()) 
         said = [_said(_key(one["loc"]), one["type"], one["msg"]) for one in found[:MAX_PROBLEMS]]
         more = f"; and {len(found) - MAX_PROBLEMS:,} more" if len(found) > MAX_PROBLEMS else ""
         raise InputError(f"config: {'; '.join(said)}{more}; `docs/config.md` lists every key") from error
+
+
+def preset_with(preset: str, settings: Iterable[str]) -> dict[str, Any]:
+    """What a preset says, changed by `key=value` texts, as TOML has it.
+
+    Raises:
+        InputError: there is no such preset, or a text is no `key=value`.
+    """
+    tree = _read_preset(preset)
+    for text in settings:
+        key, equals, value = text.partition("=")
+        if not equals or len(text) > MAX_TEXT:
+            too_long = f" of at most {MAX_TEXT:,} signs" if equals else ""
+            raise InputError(f"--set {shown(text)}: wanted key=value{too_long}, e.g. retrieval.embedding_size=64")
+        _set(tree, key.strip(), _parse(value.strip()))
+    return tree
 
 
 def _key(place: tuple[int | str, ...]) -> str:
@@ -327,25 +338,10 @@ def describe() -> str:
         "`--holdout` sets `retrieval.targets` and `pair_features.request_time`, `--repeats` sets `repeats` and",
         "`pair_features.repeats`; `none` means no value.",
         "",
-        "Sources are named all at once. The default is recent popularity, sequential rules, EASE and item neighbours:",
+        "Sources are named all at once. The default:",
         "",
         "```toml",
-        "[[sources]]",
-        'model = { kind = "popularity", half_life_days = 14, segment_smoothing = 20 }',
-        "quota = 50",
-        "optional = true",
-        "",
-        "[[sources]]",
-        'model = { kind = "sequential_rules" }',
-        "optional = true",
-        "",
-        "[[sources]]",
-        'model = { kind = "ease", max_items = 5000 }',
-        "optional = true",
-        "",
-        "[[sources]]",
-        'model = { kind = "item_knn", similarity = "bm25" }',
-        "optional = true",
+        *(line for source in _SOURCES for line in _in_toml(source)),
         "```",
         "",
         "On one line: `--set 'sources=[{model={kind=\"ease\"}, quota=200}]'`, or `--set sources=[]` for none. A",
@@ -360,6 +356,19 @@ def describe() -> str:
                 lines.append(f"| `{prefix}{name}` | `{default}` | {field.description or ''} |")
         lines.append("")
     return "\n".join(lines)
+
+
+def _in_toml(source: SourceConfig) -> list[str]:
+    """The source as a preset writes it, but for what is default anyway."""
+    model = {"kind": source.model.kind} | source.model.model_dump(exclude_defaults=True)
+    settings = source.model_dump(exclude_defaults=True, exclude={"model"})
+    inline = ", ".join(f"{key} = {json.dumps(value)}" for key, value in model.items())
+    return [
+        "[[sources]]",
+        f"model = {{ {inline} }}",
+        *(f"{key} = {json.dumps(value)}" for key, value in settings.items()),
+        "",
+    ]
 
 
 def _components() -> list[tuple[str, str, BaseModel]]:

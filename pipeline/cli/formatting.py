@@ -1,12 +1,17 @@
 """Formatting: lists as lines, reports as a table for the terminal."""
 
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from belfry.dataset.errors import printable
 
 if TYPE_CHECKING:
+    from pydantic import JsonValue
+
     from belfry.evaluation.reports.evaluation import EvaluationReport
+    from belfry.pipeline.runs.manifest import Manifest
+    from belfry.pipeline.runs.registry import ListedRun
     from belfry.pipeline.serving.results import Explanation, Recommendation
     from belfry.pipeline.stopwatch import Stopwatch
 
@@ -57,6 +62,7 @@ def show_report(report: "EvaluationReport") -> None:
 
     from belfry.evaluation.reports.attribution import attribution_lines
     from belfry.evaluation.reports.evaluation import to_rows
+    from belfry.evaluation.reports.rule_prices import price_rows
 
     console = Console()
     is_narrow = console.width < WIDTH_OF_INTERVALS
@@ -70,12 +76,60 @@ def show_report(report: "EvaluationReport") -> None:
     for row in rows:
         table.add_row(*(escape(cell.partition(" [")[0] if is_narrow else cell) for cell in row))
     console.print(table)
+    if report.rules:
+        prices = Table(*next(price_rows(report.rules)), title="what each rule costs")
+        for row in itertools.islice(price_rows(report.rules), 1, None):
+            prices.add_row(*(escape(cell.partition(" (")[0] if is_narrow else cell) for cell in row))
+        console.print(prices)
     lines = ["", *attribution_lines(report.attribution)] if report.attribution else []
     if report.reliability:
         error = report.reliability.calibration_error
         lines.append(f"Scores are probabilities, here off by {error:.4f} on average; evaluation.md says of what.")
     for line in lines:
         console.print(line, markup=False, highlight=False)
+
+
+def lines_of_runs(runs: Sequence["ListedRun"]) -> Iterator[str]:
+    """A line for each run; * marks the current one."""
+    width = max((len(run.name) for run in runs), default=0)
+    for run in runs:
+        head = f"{'*' if run.is_current else ' '} {run.name:{width}}"
+        if run.manifest is None:
+            yield f"{head}  {run.damage}"
+        else:
+            gate = "open" if run.manifest.gate.is_open else "closed"
+            published = run.manifest.created_at[:19].replace("T", " ")
+            yield f"{head}  {published} UTC  {run.n_bytes / 1e6:8,.1f} MB  seed {run.manifest.seed}  gate {gate}"
+
+
+def lines_of_manifest(manifest: "Manifest") -> Iterator[str]:
+    """What a run says of itself, but for its files and settings that are those of its preset."""
+    yield f"{manifest.name}, published {manifest.created_at[:19].replace('T', ' ')} UTC"
+    yield f"preset {manifest.preset}, holdout {manifest.holdout}, seed {manifest.seed}, data {manifest.input_hash[:12]}"
+    yield manifest.gate.line
+    for title, note in manifest.notes.items():
+        yield f"{title}:"
+        yield from _lines_of_note(note)
+    yield "versions:"
+    yield from _lines_of_note(dict(manifest.versions))
+
+
+def _lines_of_note(note: "JsonValue") -> Iterator[str]:
+    if not isinstance(note, dict):
+        yield f"  {_rounded(note)}"
+        return
+    width = max(map(len, note), default=0)
+    for key, value in note.items():
+        parts = (
+            [f"{name} {_rounded(of)}" for name, of in value.items() if of is not None]
+            if isinstance(value, dict)
+            else []
+        )
+        yield f"  {key:{width}}  {', '.join(parts) or _rounded(value)}"
+
+
+def _rounded(value: "JsonValue") -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def show_seconds(stopwatch: "Stopwatch") -> None:

@@ -1,6 +1,7 @@
 """Options that several verbs take, and what those that come in more than one form mean."""
 
 import re
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -29,6 +30,11 @@ Settings = Annotated[
 ]
 Seed = Annotated[int, typer.Option(min=0, max=2**31 - 1, help="equal seeds and data give equal lists")]
 DataFolder = Annotated[Path | None, typer.Option(help="where MovieLens files lie [BELFRY_DATA]")]
+Track = Annotated[
+    list[str] | None,
+    typer.Option("--track", help="mlflow:FOLDER, mlflow:http://HOST:PORT or tensorboard:FOLDER is told of the run"),
+]
+Json = Annotated[bool, typer.Option("--json", help="as JSON")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="no progress bars, and not where the time went")]
 Verbose = Annotated[bool, typer.Option("--verbose", help="log every step of training")]
 Strict = Annotated[bool, typer.Option("--strict", help="refuse an unknown user instead of a cold answer")]
@@ -45,6 +51,12 @@ Repeats = Annotated[
     ),
 ]
 AllowSeen = Annotated[bool, typer.Option("--allow-seen", help="the same as --repeats allow")]
+RulesFile = Annotated[
+    Path | None, typer.Option("--rules", help="TOML file of what shapes lists: filters, quotas, diversity, pins, ...")
+]
+Where = Annotated[
+    str | None, typer.Option("--where", help="list these items alone, e.g. \"year >= 1990 and 'Horror' not in genres\"")
+]
 Columns = Annotated[
     list[str] | None,
     typer.Option("--columns", help="what tables call their columns, e.g. user_id=userId,item_id=movieId"),
@@ -85,6 +97,18 @@ Budget = Annotated[
         help="90s, 10m, 1.5h: dear sources are not tried where they would make training take longer",
     ),
 ]
+
+
+def days_of(text: str) -> timedelta:
+    """Of a number of days, such as 30d or 30.
+
+    Raises:
+        BadParameter: it is none.
+    """
+    found = re.fullmatch(r"\s*(\d{1,5})\s*d?\s*", text, re.ASCII)
+    if not found:
+        raise typer.BadParameter(f"{text!r} is no number of days; write 30d")
+    return timedelta(days=int(found[1]))
 
 
 def repeats_of(repeats: RepeatsName | None, allow_seen: bool) -> RepeatsName | None:

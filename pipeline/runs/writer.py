@@ -10,7 +10,7 @@ artifacts/
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -62,29 +62,55 @@ def publish(
         )
     check_writable(artifacts)
     artifacts.mkdir(exist_ok=True)
-    with ExitStack() as stack, explain_failed_writes(artifacts):
-        with wait_and_hold(artifacts / _PUBLISHING):
-            _remove_dead(artifacts)
-            folder = tempfile.TemporaryDirectory(prefix=_WRITING, dir=artifacts, ignore_cleanup_errors=True)
-            aside = Path(stack.enter_context(folder))
-            stack.enter_context(hold(aside / _ALIVE))
-        writer = RunWriter(aside / "run")
+    with aside(artifacts) as folder:
+        writer = RunWriter(folder / "run")
         writer.folder.mkdir()
         yield writer
 
         name = _seal(writer, info)
         check(writer.folder)
-        (aside / CURRENT).write_text(f"{name}\n", encoding="utf-8")
-        sync(aside / CURRENT)
+        write_current(folder, name)
         # From here on no byte is needed from the disk: a full one cannot stop between the two.
-        with wait_and_hold(artifacts / _PUBLISHING):
+        with publishing(artifacts):
             target = artifacts / name
             if not target.exists():  # Else it is this very run: the name is the hash of its manifest.
                 writer.folder.rename(target)
             sync(artifacts)
-            (aside / CURRENT).replace(artifacts / CURRENT)
-            sync(artifacts)
+            switch_current(folder, artifacts)
         writer.published = target
+
+
+@contextmanager
+def aside(artifacts: Path) -> Iterator[Path]:
+    """A folder beside the runs, gone with all in it when its owner stops; that of a killed one goes with the next.
+
+    Raises:
+        BelfryError: a write failed, in the body too; the cause is said.
+    """
+    with ExitStack() as stack, explain_failed_writes(artifacts):
+        with publishing(artifacts):
+            _remove_dead(artifacts)
+            folder = tempfile.TemporaryDirectory(prefix=_WRITING, dir=artifacts, ignore_cleanup_errors=True)
+            path = Path(stack.enter_context(folder))
+            stack.enter_context(hold(path / _ALIVE))
+        yield path
+
+
+def publishing(artifacts: Path) -> AbstractContextManager[None]:
+    """Held by whoever moves runs or says which is the current one."""
+    return wait_and_hold(artifacts / _PUBLISHING)
+
+
+def write_current(folder: Path, name: str) -> None:
+    """Write down in `folder` that `name` is the current run, for `switch_current`."""
+    (folder / CURRENT).write_text(f"{name}\n", encoding="utf-8")
+    sync(folder / CURRENT)
+
+
+def switch_current(folder: Path, artifacts: Path) -> None:
+    """Make what `folder` says current true in `artifacts`; takes no bytes from the disk."""
+    (folder / CURRENT).replace(artifacts / CURRENT)
+    sync(artifacts)
 
 
 def _seal(writer: RunWriter, info: RunInfo) -> str:
@@ -119,6 +145,6 @@ def _make_read_only(path: Path) -> None:
 
 def _remove_dead(artifacts: Path) -> None:
     """Remove what writers that were killed have left; those that live hold their lock."""
-    for aside in artifacts.glob(f"{_WRITING}*"):
-        with suppress(InputError), hold(aside / _ALIVE):
-            shutil.rmtree(aside, ignore_errors=True)
+    for folder in artifacts.glob(f"{_WRITING}*"):
+        with suppress(InputError), hold(folder / _ALIVE):
+            shutil.rmtree(folder, ignore_errors=True)

@@ -22,17 +22,10 @@ class Neighbourhood:
         spread = chosen.std(axis=0)
         kept = spread > _EPSILON
         scaled = (chosen[:, kept] - chosen[:, kept].mean(axis=0)) / spread[kept]
-        self._directions: npt.NDArray[np.float32] = scaled / np.maximum(
-            np.linalg.norm(scaled, axis=1, keepdims=True), _EPSILON
-        )
+        self._directions = scaled / np.maximum(np.linalg.norm(scaled, axis=1, keepdims=True), _EPSILON)
 
     def __contains__(self, number: int) -> bool:
         return bool(np.isin(number, self._members))
-
-    @property
-    def directions(self) -> npt.NDArray[np.float32]:
-        """[n_members, dim] of unit length: their products are the cosines."""
-        return self._directions
 
     def cosines(self, numbers: Numbers, others: Numbers) -> npt.NDArray[np.float32]:
         """[n_numbers, n_others] between members."""
@@ -40,6 +33,12 @@ class Neighbourhood:
         first, second = (self._directions[place] for place in places)
         cosines: npt.NDArray[np.float32] = first @ second.T
         return cosines
+
+    def directions(self, n: int) -> npt.NDArray[np.float32]:
+        """[n + 1, dim] of unit length, row i for number i; 0 for those that are no members."""
+        directions = np.zeros((n + 1, self._directions.shape[1]), np.float32)
+        directions[self._members] = self._directions
+        return directions
 
     def nearest(self, number: int, n: int) -> tuple[Numbers, npt.NDArray[np.float32]]:
         """The `n` members nearest to member `number`, without itself, and their cosines; ties by number."""

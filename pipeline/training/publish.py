@@ -18,6 +18,7 @@ from belfry.pipeline.runs.tables import save_tables
 from belfry.pipeline.runs.versions import installed_versions
 from belfry.pipeline.runs.writer import publish
 from belfry.pipeline.serving.load import POPULARITY, RANKER, SOURCES, SOURCES_ADAPTER, SOURCES_FILE
+from belfry.pipeline.serving.rules.item_columns import save_item_columns
 from belfry.pipeline.training.curves import notes_of_curves, write_training_curves
 from belfry.pipeline.training.retrieval_stage import Tuning
 from belfry.pipeline.training.smoke_test import check_answers
@@ -60,12 +61,13 @@ def train_and_publish(
         holdout=holdout,
         config=config.model_dump(mode="json"),
         versions=installed_versions(),
-        input_hash=_hash_of(data),
+        input_hash=hash_of(data),
     )
     with publish(artifacts, info, check=check_answers) as writer:
         trained = train(data, config, holdout=holdout, seed=seed, work=work, workers=workers, budget_s=budget_s)
         with work.step(EXPORT):
             save_tables(trained.two_stage.features, data.titles, writer.folder)
+            save_item_columns(data.item_table, data.interactions.items, writer.folder)
             _export(trained, writer.folder / "serving")
             _save(trained, writer.folder / "training")
         if before_publishing:
@@ -124,7 +126,7 @@ def _notes_of_choice(tuning: Tuning) -> JsonValue:
     return {"alone": {**choice.alone}, "added": {**choice.gains}, "together": choice.worth}
 
 
-def _hash_of(data: Data) -> str:
+def hash_of(data: Data) -> str:
     """SHA-256 over ids, events and features: equal tables give equal hashes, whatever file they came from."""
     events = data.interactions
     digest = hashlib.sha256((events.users.content_hash + events.items.content_hash).encode())

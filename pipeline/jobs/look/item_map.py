@@ -94,8 +94,9 @@ def similarities(recommender: Recommender, items: ItemNums, found: ItemMap, *, s
 
 def _directions(recommender: Recommender, items: ItemNums) -> Floats:
     """[n_items, dim] of unit length, as `similar_items` compares them: standardised over the whole catalogue."""
-    every = np.arange(1, len(recommender.items) + 1, dtype=np.int32)
-    return Neighbourhood(recommender.two_stage.vectors, every).directions[items - 1]
+    n = len(recommender.items)
+    members = np.arange(1, n + 1, dtype=np.int32)
+    return Neighbourhood(recommender.two_stage.vectors, members).directions(n)[items]
 
 
 def _nearest(directions: Floats) -> tuple[npt.NDArray[np.int64], Floats]:

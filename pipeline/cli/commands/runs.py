@@ -1,0 +1,126 @@
+"""Verbs for the runs of an artifacts folder: runs list, show, diff, verify, prune, rollback."""
+
+import json
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from belfry.pipeline.cli.commands.app import app
+from belfry.pipeline.cli.options import Artifacts, Json, days_of
+from belfry.pipeline.cli.terminal import print_lines
+
+if TYPE_CHECKING:
+    from belfry.pipeline.runs.manifest import Manifest
+
+runs = typer.Typer(no_args_is_help=True, help="The runs of an artifacts folder: which there are, which is in use.")
+app.add_typer(runs, name="runs")
+
+Run = Annotated[str | None, typer.Argument(help="name of a run [the current one]")]
+
+
+@runs.command(name="list")
+def list_(artifacts: Artifacts = None, as_json: Json = False) -> None:
+    """All runs, the newest first; * marks the current one."""
+    from belfry.pipeline.cli.formatting import lines_of_runs
+    from belfry.pipeline.runs.registry import list_runs
+
+    found = list_runs(_folder(artifacts))
+    if as_json:
+        print_lines([json.dumps([run.to_dict() for run in found])])
+    else:
+        print_lines(lines_of_runs(found))
+
+
+@runs.command()
+def show(run: Run = None, artifacts: Artifacts = None, as_json: Json = False) -> None:
+    """What a run says of itself: data, settings, gate, sources, where the time went."""
+    from belfry.pipeline.cli.formatting import lines_of_manifest
+
+    manifest = _manifest(artifacts, run)
+    print_lines(manifest.to_json().splitlines() if as_json else lines_of_manifest(manifest))
+
+
+@runs.command()
+def diff(
+    a: Annotated[str, typer.Argument(help="name of a run")],
+    b: Run = None,
+    artifacts: Artifacts = None,
+    as_json: Json = False,
+) -> None:
+    """What tells two runs apart: data, settings, versions, what was measured."""
+    from belfry.pipeline.runs.differences import differences
+
+    found = differences(_manifest(artifacts, a), _manifest(artifacts, b))
+    if as_json:
+        print_lines([json.dumps(found)])
+    else:
+        print_lines(f"{key}: {json.dumps(of_a)} -> {json.dumps(of_b)}" for key, (of_a, of_b) in found.items())
+
+
+@runs.command()
+def verify(
+    run: Annotated[list[str] | None, typer.Argument(help="names of runs [all]")] = None, artifacts: Artifacts = None
+) -> None:
+    """Check every byte, and answer once from each; exit code 2 where one is damaged."""
+    from belfry import Recommender
+    from belfry.dataset.errors import ArtifactError
+    from belfry.pipeline.cli.console import INPUT_WRONG
+    from belfry.pipeline.runs.registry import folder_of, list_runs
+
+    folder, n_damaged = _folder(artifacts), 0
+    for name in run or [found.name for found in list_runs(folder)]:
+        try:
+            Recommender.load(folder_of(folder, name))
+            print_lines([f"{name}: whole"])
+        except ArtifactError as error:
+            n_damaged += 1
+            print_lines([f"{name}: {error}"])
+    raise typer.Exit(INPUT_WRONG if n_damaged else 0)
+
+
+@runs.command()
+def prune(
+    keep: Annotated[int, typer.Option(min=1, help="how many of the newest stay, beside the current one")],
+    older_than: Annotated[
+        timedelta | None, typer.Option(parser=days_of, metavar="DAYS", help="and only those published before, as 30d")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would go, and leave it")] = False,
+    artifacts: Artifacts = None,
+) -> None:
+    """Remove old runs; the current one stays, and what cannot be read."""
+    from belfry.pipeline.runs.registry import remove_runs, to_prune
+
+    folder = _folder(artifacts)
+    found = to_prune(folder, keep, older_than)
+    n_bytes = {run.name: run.n_bytes for run in found}
+    names = list(n_bytes) if dry_run else remove_runs(folder, list(n_bytes))
+    print_lines(f"{'would remove' if dry_run else 'removed'} {name}  {n_bytes[name]:,} bytes" for name in names)
+    print_lines([] if names else ["nothing to remove"])
+
+
+@runs.command()
+def rollback(
+    run: Annotated[str | None, typer.Argument(help="name of a run [the one published before]")] = None,
+    artifacts: Artifacts = None,
+) -> None:
+    """Make an earlier run the current one again, once all of it was checked."""
+    from belfry.pipeline.runs.registry import roll_back
+
+    before, now = roll_back(_folder(artifacts), run)
+    print_lines([f"current run: {now}, before: {before}"])
+
+
+def _folder(artifacts: Path | None) -> Path:
+    from belfry.pipeline.runs.reader import default_artifacts
+
+    return artifacts or default_artifacts()
+
+
+def _manifest(artifacts: Path | None, run: str | None) -> "Manifest":
+    from belfry.pipeline.runs.reader import find_run
+    from belfry.pipeline.runs.registry import folder_of
+
+    folder = _folder(artifacts)
+    return find_run(folder_of(folder, run) if run else folder).manifest

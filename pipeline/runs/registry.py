@@ -1,0 +1,130 @@
+"""The runs of an artifacts folder: which there are, which is in use, and those that nobody needs any more."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from pydantic import JsonValue
+
+from belfry.dataset.errors import ArtifactError, InputError
+from belfry.pipeline.runs.disk import check_writable
+from belfry.pipeline.runs.manifest import MANIFEST, SAFE_NAME, Manifest, read_manifest
+from belfry.pipeline.runs.reader import CURRENT, current_run, open_run
+from belfry.pipeline.runs.writer import aside, publishing, switch_current, write_current
+
+_TOLD = {"preset", "created_at", "seed", "holdout", "gate"}  # of the manifest, in a list
+
+
+@dataclass(frozen=True)
+class ListedRun:
+    """A folder with a manifest; only the manifest was looked at."""
+
+    name: str  # of the folder
+    is_current: bool
+    manifest: Manifest | None  # None where it cannot be read
+    damage: str = ""  # why it cannot
+
+    @property
+    def n_bytes(self) -> int:
+        """Of all files, as the manifest says."""
+        return sum(entry.size for entry in self.manifest.files.values()) if self.manifest else 0
+
+    def to_dict(self) -> dict[str, JsonValue]:
+        found: dict[str, JsonValue] = {"name": self.name, "is_current": self.is_current, "n_bytes": self.n_bytes}
+        if self.manifest is None:
+            return found | {"damage": self.damage}
+        return found | self.manifest.model_dump(mode="json", include=_TOLD)
+
+
+def list_runs(artifacts: Path) -> list[ListedRun]:
+    """All of them, the newest first; those without a readable manifest last.
+
+    Raises:
+        ArtifactError: there is no run.
+    """
+    current = artifacts / CURRENT
+    named = current.read_bytes().decode(errors="replace").strip() if current.is_file() else ""
+    runs = []
+    for folder in sorted(path.parent for path in artifacts.glob(f"[!.]*/{MANIFEST}")):
+        is_current = folder.name == named
+        try:
+            runs.append(ListedRun(folder.name, is_current, read_manifest(folder / MANIFEST)))
+        except ArtifactError as error:
+            runs.append(ListedRun(folder.name, is_current, None, str(error)))
+    if not runs:
+        current_run(artifacts)  # says in words what is there instead
+    return sorted(runs, key=lambda run: run.manifest.created_at if run.manifest else "", reverse=True)
+
+
+def folder_of(artifacts: Path, name: str) -> Path:
+    """The folder of the run of this name.
+
+    Raises:
+        InputError: there is none.
+    """
+    if not SAFE_NAME.fullmatch(name) or not (artifacts / name / MANIFEST).is_file():
+        names = [run.name for run in list_runs(artifacts)]
+        raise InputError(f"{artifacts}: there is no run {name[:100]!r}; there are {', '.join(names)}")
+    return artifacts / name
+
+
+def roll_back(artifacts: Path, name: str | None = None) -> tuple[str, str]:
+    """Make an earlier run the current one, once every byte of it was checked; returns the run before and the run now.
+
+    Args:
+        name: of the run; by default the one that was published before the current one.
+
+    Raises:
+        ArtifactError: there is no such run, or it is damaged.
+    """
+    before = current_run(artifacts).name
+    run = open_run(folder_of(artifacts, name or _published_before(artifacts, before)))
+    if run.name != run.folder.name:
+        raise ArtifactError(f"run {run.folder.name}: its manifest is that of run {run.name}; copy the run afresh")
+    check_writable(artifacts)
+    with aside(artifacts) as folder:
+        write_current(folder, run.name)
+        with publishing(artifacts):
+            switch_current(folder, artifacts)
+    return before, run.name
+
+
+def _published_before(artifacts: Path, name: str) -> str:
+    names = [run.name for run in list_runs(artifacts) if run.manifest or run.name == name]
+    earlier = names[names.index(name) + 1 :]
+    if not earlier:
+        raise InputError(f"{artifacts}: no run was published before {name}; name one of {', '.join(names)}")
+    return earlier[0]
+
+
+def to_prune(artifacts: Path, keep: int, older_than: timedelta | None = None) -> list[ListedRun]:
+    """The runs behind the `keep` newest, without the current one and those that cannot be read.
+
+    Raises:
+        InputError: `keep` is below 1.
+    """
+    if keep < 1:
+        raise InputError(f"keep={keep}: wanted at least 1")
+    readable = [run for run in list_runs(artifacts) if run.manifest]
+    return [run for run in readable[keep:] if not run.is_current and (older_than is None or _age(run) > older_than)]
+
+
+def _age(run: ListedRun) -> timedelta:
+    assert run.manifest is not None
+    return datetime.now(UTC) - datetime.fromisoformat(run.manifest.created_at)
+
+
+def remove_runs(artifacts: Path, names: list[str]) -> list[str]:
+    """Remove these runs; each is gone whole at once. Who has loaded one keeps it. Returns those that were removed.
+
+    One that became the current run meanwhile stays.
+    """
+    check_writable(artifacts)
+    removed = []
+    with aside(artifacts) as folder, publishing(artifacts):
+        current = current_run(artifacts).name
+        for name in names:
+            if name != current and (artifacts / name).is_dir():
+                (artifacts / name).rename(folder / name)
+                removed.append(name)
+    return removed
