@@ -12,7 +12,7 @@ from belfry.dataset.features import FeatureTables
 from belfry.dataset.interactions import Interactions
 from belfry.dataset.vocabulary import ItemNums, UserNums
 from belfry.layers.backend import keras
-from belfry.layers.model import ConfigT, Model, Progress, no_progress
+from belfry.layers.model import ConfigT, Epoch, Model, Progress, no_progress
 from belfry.layers.training import train_epochs
 from belfry.layers.weights import WEIGHTS_FILE, load_weights, save_weights
 from belfry.retrieval.base import Embeddings, Towers
@@ -71,6 +71,7 @@ class NeuralTowers(Model[ConfigT, NetworkT], ABC):
         keras.utils.set_random_seed(seed)
         self._learned = self._make_network(features)
         plan = self._plan(history, features, np.random.default_rng(seed))
+        self.curve = curve = list[Epoch]()
         self.epochs_trained = train_epochs(
             self._learned,
             plan.run_epoch,
@@ -82,6 +83,7 @@ class NeuralTowers(Model[ConfigT, NetworkT], ABC):
             patience=plan.patience,
             evaluate_start=plan.evaluate_start,
             progress=progress,
+            curve=curve,
         )
         self._impute_cold_items(features)
         return self

@@ -11,6 +11,13 @@ if TYPE_CHECKING:
     from belfry.dataset.sources.reading import Reading
 
 HoldoutName = Literal["time", "last", "random"]
+TableArguments = Annotated[
+    list[str],
+    typer.Argument(
+        help="the interactions, or whatever run --data takes; further tables are items, users or ratings by their "
+        "id columns"
+    ),
+]
 Items = Annotated[Path | None, typer.Option(help="table of item_id, title and features")]
 Users = Annotated[Path | None, typer.Option(help="table of user_id and features")]
 Ratings = Annotated[Path | None, typer.Option(help="further interactions: user_id, item_id, rating, ...")]

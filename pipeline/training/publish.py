@@ -17,7 +17,7 @@ from belfry.pipeline.runs.versions import installed_versions
 from belfry.pipeline.runs.writer import publish
 from belfry.pipeline.serving.load import POPULARITY, RANKER, SOURCES, SOURCES_ADAPTER, SOURCES_FILE
 from belfry.pipeline.serving.rules.item_columns import save_item_columns
-from belfry.pipeline.training.curves import write_training_curves
+from belfry.pipeline.training.curves import notes_of_curves, write_training_curves
 from belfry.pipeline.training.retrieval_stage import Tuning
 from belfry.pipeline.training.smoke_test import check_answers
 from belfry.pipeline.training.train import Trained, train
@@ -77,6 +77,7 @@ def train_and_publish(
             "sources": _notes_of_sources(trained.first.tuning),
             "source_choice": _notes_of_choice(trained.first.tuning),
             "left_out": dict(trained.left_out),
+            "curves": notes_of_curves(trained),
             "seconds": {
                 stage: {"cpu": round(seconds.cpu, 2), "wall": round(seconds.wall, 2)}
                 for stage, seconds in work.stopwatch.by_stage().items()

@@ -1,8 +1,8 @@
 """Train and put together the first stage: the sources, the weights of their scores, and the cold answer."""
 
 import logging
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import cast
 
@@ -14,6 +14,7 @@ from belfry.dataset.interactions import Interactions
 from belfry.dataset.prepare import Data
 from belfry.dataset.vocabulary import UserNums
 from belfry.evaluation.metrics import hits, lists_of, recall
+from belfry.layers.model import Epoch
 from belfry.pipeline.config import PipelineConfig
 from belfry.pipeline.progress import Work
 from belfry.pipeline.training.gate_evaluation import MAX_VALIDATION_USERS
@@ -43,6 +44,7 @@ class Tuning:
     epochs: dict[str, int]  # of towers; 0 where training knows none
     weights: dict[str, float]
     choice: SourceChoice | None = None  # by the names of all sources that were tried; None where there was none to make
+    curves: dict[str, Sequence[Epoch]] = field(default_factory=dict)  # of towers that have epochs
 
 
 @dataclass(frozen=True)
@@ -132,7 +134,9 @@ def fit_first_stage(
     sources = _sources(fitted, config, weights)
     epochs = {name: source.epochs for name, source in fitted.items() if source.epochs is not None}
     popularity = Popularity(config.popularity).fit(history, features, seed=seed)
-    return FirstStage(features, fitted, Tuning(config, epochs, weights, choice), popularity, combine(sources))
+    curves = tuning.curves if tuning else {name: source.curve for name, source in fitted.items() if source.curve}
+    learned = Tuning(config, epochs, weights, choice, curves)
+    return FirstStage(features, fitted, learned, popularity, combine(sources))
 
 
 def _n_validation_users(n_items: int) -> int:

@@ -1,7 +1,7 @@
 """The sources of candidates: which ones the data allow, their training, and how they are kept."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -14,6 +14,7 @@ from belfry.dataset.folds import sample_users
 from belfry.dataset.interactions import Interactions
 from belfry.dataset.prepare import Data
 from belfry.layers.config import ModelConfig
+from belfry.layers.model import Epoch
 from belfry.pipeline.config import PipelineConfig
 from belfry.pipeline.kinds import source_kind
 from belfry.pipeline.serving.load import INDEX, VECTORS_FILE
@@ -34,6 +35,10 @@ class TrainedSource(Protocol):
     @property
     def epochs(self) -> int | None:
         """Trained; 0 where training knows none, None where it has no towers."""
+
+    @property
+    def curve(self) -> Sequence[Epoch]:
+        """How it was trained, by epoch; none where training knows none."""
 
     def retriever(self, name: str) -> Retriever:
         """Its candidates bear this name as their origin, where it has towers."""
@@ -57,6 +62,10 @@ class SearchedTowers:
     def epochs(self) -> int:
         return self.model.epochs_trained
 
+    @property
+    def curve(self) -> Sequence[Epoch]:
+        return getattr(self.model, "curve", ())
+
     def retriever(self, name: str) -> Retriever:
         return IndexedRetriever(self.model, self.index, name)
 
@@ -77,6 +86,7 @@ class WholeRetriever:
 
     model: RetrieverModel
     epochs: None = None
+    curve: Sequence[Epoch] = ()
 
     def retriever(self, name: str) -> Retriever:
         return self.model

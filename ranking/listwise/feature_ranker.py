@@ -1,6 +1,7 @@
 """FeaturedRanker: pair features, a scorer of lists and what is made of its score, together a Ranker."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Self
@@ -11,6 +12,7 @@ from belfry.dataset.candidates import Candidates
 from belfry.dataset.errors import InputError
 from belfry.dataset.features import FeatureTables
 from belfry.layers.config import Settings
+from belfry.layers.model import Epoch
 from belfry.layers.saved.files import load_arrays, read_settings, save_arrays
 from belfry.ranking.base import ListRanker, ListScorer, SavedRanker, Scores
 from belfry.ranking.calibration import Calibration
@@ -93,6 +95,11 @@ class TrainedFeaturedRanker(FeaturedRanker):
     ) -> None:
         super().__init__(pair_features, scorer, score_blend, names)
         self._trained = scorer
+
+    @property
+    def curve(self) -> Sequence[Epoch]:
+        """How the scorer learned, by epoch; none where it knows none."""
+        return getattr(self._trained, "curve", ())
 
     def save(self, directory: Path) -> None:
         """The scorer, to go on from; the rest is computed anew."""

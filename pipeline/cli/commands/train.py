@@ -24,6 +24,7 @@ from belfry.pipeline.cli.options import (
     Repeats,
     Seed,
     Settings,
+    TableArguments,
     Track,
     Users,
     Verbose,
@@ -142,13 +143,7 @@ def train(
 
 @app.command()
 def check(
-    tables: Annotated[
-        list[str],
-        typer.Argument(
-            help="the interactions, or whatever run --data takes; further tables are items, users or ratings by their "
-            "id columns"
-        ),
-    ],
+    tables: TableArguments,
     items: Items = None,
     users: Users = None,
     ratings: Ratings = None,
