@@ -23,6 +23,15 @@ Settings = Annotated[
 ]
 Seed = Annotated[int, typer.Option(min=0, max=2**31 - 1, help="equal seeds and data give equal lists")]
 DataFolder = Annotated[Path | None, typer.Option(help="where MovieLens files lie [BELFRY_DATA]")]
+Sign = Annotated[Path | None, typer.Option("--sign", metavar="KEY", help="private key to sign the run with")]
+RequireSignature = Annotated[
+    Path | None,
+    typer.Option(
+        "--require-signature",
+        metavar="KEY",
+        help="public key: refuse runs that its owner has not signed [BELFRY_REQUIRE_SIGNATURE]",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="as JSON")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="no progress bars, and not where the time went")]
 Verbose = Annotated[bool, typer.Option("--verbose", help="log every step of training")]

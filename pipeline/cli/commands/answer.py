@@ -16,6 +16,7 @@ from belfry.pipeline.cli.options import (
     ListLength,
     Quiet,
     Repeats,
+    RequireSignature,
     Stage,
     Strict,
     reading_of,
@@ -33,12 +34,14 @@ def recommend(
     strict: Strict = False,
     explain: Annotated[bool, typer.Option("--explain", help="say what carried each item")] = False,
     artifacts: Artifacts = None,
+    require_signature: RequireSignature = None,
 ) -> None:
     """Lists for a few users, with titles."""
     from belfry import Recommender
     from belfry.pipeline.cli.formatting import HOW_TO_READ_REASONS, lines_of_list
 
-    recommender, rule = Recommender.load(artifacts), repeats_of(repeats, allow_seen)
+    rule = repeats_of(repeats, allow_seen)
+    recommender = Recommender.load(artifacts, require_signature=require_signature)
     for text in users:
         user = recommender.user_ids.parse(text)
         results = recommender.recommend(user, n, repeats=rule, strict=strict, explain=explain)
@@ -66,6 +69,7 @@ def batch(
     allow_seen: AllowSeen = False,
     workers: Annotated[int | None, typer.Option(min=1, help="threads that score [one for each core]")] = None,
     artifacts: Artifacts = None,
+    require_signature: RequireSignature = None,
     quiet: Quiet = False,
 ) -> None:
     """The recommendation table for all users; a job that was stopped goes on where it was."""
@@ -74,7 +78,8 @@ def batch(
     from belfry.pipeline.jobs.batch_users import read_users
 
     reading = reading_of(columns, delimiter, encoding)
-    recommender, rule = Recommender.load(artifacts), repeats_of(repeats, allow_seen)
+    rule = repeats_of(repeats, allow_seen)
+    recommender = Recommender.load(artifacts, require_signature=require_signature)
     asked = None if users == "all" else read_users(Path(users), recommender, reading)
     with log_and_bars(quiet, verbose=False) as progress:
         on_users = partial(progress, "recommendation table")

@@ -16,6 +16,7 @@ from belfry.pipeline.cli.options import (
     Out,
     Quiet,
     Repeats,
+    RequireSignature,
     Seed,
     reading_of,
     repeats_of,
@@ -39,6 +40,7 @@ def evaluate(
     allow_seen: AllowSeen = False,
     seed: Seed = 0,
     out: Annotated[Path | None, typer.Option(help="folder for evaluation.json and evaluation.md")] = None,
+    require_signature: RequireSignature = None,
 ) -> None:
     """Metrics by stage, beside popularity and ItemKNN; or, with --recommendations, those of any table."""
     from belfry.pipeline.cli.formatting import show_report
@@ -48,7 +50,15 @@ def evaluate(
     rule, reading = repeats_of(repeats, allow_seen), reading_of(columns, delimiter, encoding)
     if recommendations is None:
         report, folder = evaluate_published(
-            artifacts, test, reading=reading, n=n, min_history=min_history, repeats=rule, seed=seed, out=out
+            artifacts,
+            test,
+            reading=reading,
+            n=n,
+            min_history=min_history,
+            repeats=rule,
+            seed=seed,
+            out=out,
+            require_signature=require_signature,
         )
     elif train is None:
         raise typer.BadParameter("--recommendations needs --train: what was known before, and must not come back")
@@ -108,6 +118,7 @@ def compare(
     log: Annotated[Path | None, typer.Option(help="shown items: user_id, item_id, reward, propensity")] = None,
     log_uniform: Annotated[bool, typer.Option("--log-uniform", help="the log showed every item as likely")] = False,
     seed: Seed = 0,
+    require_signature: RequireSignature = None,
     quiet: Quiet = False,
 ) -> None:
     """Is a system better than the first one, for whom, by how much, how sure is that? An offline A/B report."""
@@ -135,6 +146,7 @@ def compare(
             log=log,
             log_is_uniform=log_uniform,
             seed=seed,
+            require_signature=require_signature,
             progress=progress,
         )
     for challenger in found.challengers:

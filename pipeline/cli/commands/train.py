@@ -24,6 +24,7 @@ from belfry.pipeline.cli.options import (
     Repeats,
     Seed,
     Settings,
+    Sign,
     Users,
     Verbose,
     reading_of,
@@ -46,6 +47,7 @@ def run(
     seed: Seed = 0,
     n: ListLength = 10,
     artifacts: Artifacts = None,
+    sign: Sign = None,
     data_folder: DataFolder = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -68,6 +70,7 @@ def run(
             n=n,
             artifacts=artifacts or default_artifacts(),
             work=work,
+            sign=sign,
         )
     show_report(job.report)
     if not quiet:
@@ -98,6 +101,7 @@ def train(
     settings: Settings = None,
     seed: Seed = 0,
     artifacts: Artifacts = None,
+    sign: Sign = None,
     workers: Annotated[int, typer.Option(min=1, help="processes that train on parts of the history at once")] = 1,
     budget: Budget = None,
     quiet: Quiet = False,
@@ -123,6 +127,7 @@ def train(
             work=work,
             workers=workers,
             budget_s=budget,
+            sign=sign,
         )
     if not quiet:
         show_seconds(work.stopwatch)
