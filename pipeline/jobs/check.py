@@ -123,9 +123,10 @@ def _check(
     if errors:
         return replace(found, columns=tuple(column_uses(declared, checked, None)))
     try:
-        data = prepare(checked, config.event_weights, liked_from=config.data.liked_from)
+        data = prepare(checked, config.event_weights, liked_from=config.data.liked_from, tell=notes.append)
     except InputError as error:
-        return replace(found, errors=(str(error),), columns=tuple(column_uses(declared, checked, None)))
+        of_columns = tuple(column_uses(declared, checked, None))
+        return replace(found, errors=(str(error),), notes=tuple(notes), columns=of_columns)
     if config.repeats == "exclude" and (note := share_of_repeats(data.interactions, report)):
         notes.append(note)
     holdout = holdout or suiting_holdout(config, data)
