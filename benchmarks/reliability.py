@@ -42,7 +42,7 @@ class Row:
 
 
 ROWS = (
-    Row(1, "`batch` killed at every step and at 20 random moments, then resumed", (BATCH,), "killed"),
+    Row(1, "`batch` killed at every step, and at 20 random moments three times over, then resumed", (BATCH,), "killed"),
     Row(2, "killed between data and manifest; a run killed while it is published", (PUBLISHER, BATCH), "killed"),
     Row(3, "two jobs on one output, a dead owner", (BATCH,), "two_jobs or dead_owner"),
     Row(
