@@ -135,6 +135,11 @@ ROWS = (
     ),
     Row(35, "output moved, removed, limited while a job writes", (MOVED,), "row_35"),
     Row(36, "escapes and 100,000 signs wherever text is printed", ("tests/attacks", MOVED), "row_36"),
+    Row(
+        37,
+        "signed runs: no signature, another key's, a manifest changed, or swapped while it is opened",
+        ("tests/attacks/test_signed_runs.py",),
+    ),
 )
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 SIGNATURE_BYTES = 64
 REQUIRE_SIGNATURE = "BELFRY_REQUIRE_SIGNATURE"  # names the public key where a call names none
-_MAX_KEY_BYTES = 1 << 14
+_MAX_KEY_BYTES = 1 << 14  # longer ones are cut, and then none
 
 
 @dataclass(frozen=True)
@@ -133,8 +133,9 @@ def _read(path: Path) -> bytes:
             'signatures need cryptography, which is not installed; run: pip install "belfry-recommender[sign]"'
         ) from error
     try:
-        if not path.is_file() or path.stat().st_size > _MAX_KEY_BYTES:
-            raise InputError(f"{path}: is no key: {'a file of another size' if path.is_file() else 'no such file'}")
-        return path.read_bytes()
+        if not path.is_file():
+            raise InputError(f"{path}: is {'no file' if path.exists() else 'not there'}; name a key in PEM")
+        with path.open("rb") as file:
+            return file.read(_MAX_KEY_BYTES)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); mend that, or name another key") from error

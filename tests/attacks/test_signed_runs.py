@@ -210,9 +210,9 @@ def test_what_is_no_key(tmp_path: Path, keys: tuple[Path, Path]) -> None:
         "elliptic": "not an ed25519 key",
         "locked": "encrypted",
         "text": "no private key in PEM",
-        "large": "another size",
-        "gone": "no such file",
-        ".": "no such file",
+        "large": "no private key in PEM",
+        "gone": "is not there",
+        ".": "is no file",
         "own.pub.pem": "no private key in PEM",
     }.items():
         with pytest.raises(InputError, match=words):
