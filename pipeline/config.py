@@ -200,13 +200,7 @@ def load_config(preset: str, *, holdout: Holdout, settings: Iterable[str] = ()) 
     Raises:
         InputError: an unknown preset or key, or a value out of range; the message names the key.
     """
-    tree = _read_preset(preset)
-    for text in settings:
-        key, equals, value = text.partition("=")
-        if not equals or len(text) > MAX_TEXT:
-            too_long = f" of at most {MAX_TEXT:,} signs" if equals else ""
-            raise InputError(f"--set {shown(text)}: wanted key=value{too_long}, e.g. retrieval.embedding_size=64")
-        _set(tree, key.strip(), _parse(value.strip()))
+    tree = preset_with(preset, settings)
     _apply_holdout(tree, holdout)
     if tree.get("repeats", "exclude") != "exclude":
         tree["pair_features"].setdefault("repeats", True)
@@ -217,6 +211,22 @@ def load_config(preset: str, *, holdout: Holdout, settings: Iterable[str] = ()) 
         said = [_said(_key(one["loc"]), one["type"], one["msg"]) for one in found[:MAX_PROBLEMS]]
         more = f"; and {len(found) - MAX_PROBLEMS:,} more" if len(found) > MAX_PROBLEMS else ""
         raise InputError(f"config: {'; '.join(said)}{more}; `docs/config.md` lists every key") from error
+
+
+def preset_with(preset: str, settings: Iterable[str]) -> dict[str, Any]:
+    """What a preset says, changed by `key=value` texts, as TOML has it.
+
+    Raises:
+        InputError: there is no such preset, or a text is no `key=value`.
+    """
+    tree = _read_preset(preset)
+    for text in settings:
+        key, equals, value = text.partition("=")
+        if not equals or len(text) > MAX_TEXT:
+            too_long = f" of at most {MAX_TEXT:,} signs" if equals else ""
+            raise InputError(f"--set {shown(text)}: wanted key=value{too_long}, e.g. retrieval.embedding_size=64")
+        _set(tree, key.strip(), _parse(value.strip()))
+    return tree
 
 
 def _key(place: tuple[int | str, ...]) -> str:

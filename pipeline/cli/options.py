@@ -32,6 +32,10 @@ RequireSignature = Annotated[
         help="public key: refuse runs that its owner has not signed [BELFRY_REQUIRE_SIGNATURE]",
     ),
 ]
+Track = Annotated[
+    list[str] | None,
+    typer.Option("--track", help="mlflow:FOLDER, mlflow:http://HOST:PORT or tensorboard:FOLDER is told of the run"),
+]
 Json = Annotated[bool, typer.Option("--json", help="as JSON")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="no progress bars, and not where the time went")]
 Verbose = Annotated[bool, typer.Option("--verbose", help="log every step of training")]

@@ -17,12 +17,13 @@ def differences(a: Manifest, b: Manifest) -> dict[str, tuple[JsonValue, JsonValu
 
 
 def _flat(manifest: Manifest) -> dict[str, JsonValue]:
-    return dict(_leaves(manifest.model_dump(mode="json", exclude=_OF_EACH_RUN), ""))
+    return dict(leaves(manifest.model_dump(mode="json", exclude=_OF_EACH_RUN)))
 
 
-def _leaves(tree: Mapping[str, JsonValue], prefix: str) -> Iterator[tuple[str, JsonValue]]:
+def leaves(tree: Mapping[str, JsonValue], prefix: str = "") -> Iterator[tuple[str, JsonValue]]:
+    """(dotted key, value) of all that is no table itself."""
     for key, value in tree.items():
         if isinstance(value, dict):
-            yield from _leaves(value, f"{prefix}{key}.")
+            yield from leaves(value, f"{prefix}{key}.")
         else:
             yield prefix + key, value

@@ -63,7 +63,7 @@ def train_and_publish(
         holdout=holdout,
         config=config.model_dump(mode="json"),
         versions=installed_versions(),
-        input_hash=_hash_of(data),
+        input_hash=hash_of(data),
     )
     with publish(artifacts, info, check=check_answers, signer=signer) as writer:
         trained = train(data, config, holdout=holdout, seed=seed, work=work, workers=workers, budget_s=budget_s)
@@ -126,7 +126,7 @@ def _notes_of_choice(tuning: Tuning) -> JsonValue:
     return {"alone": {**choice.alone}, "added": {**choice.gains}, "together": choice.worth}
 
 
-def _hash_of(data: Data) -> str:
+def hash_of(data: Data) -> str:
     """SHA-256 over ids, events and features: equal tables give equal hashes, whatever file they came from."""
     events = data.interactions
     digest = hashlib.sha256((events.users.content_hash + events.items.content_hash).encode())

@@ -53,6 +53,7 @@ def train(
     work: Work | None = None,
     workers: int = 1,
     budget_s: float | None = None,
+    on_first_stage: Callable[[Tuning], None] = lambda tuning: None,
 ) -> Trained:
     """Both stages, from nothing.
 
@@ -62,6 +63,7 @@ def train(
         work: what this is a part of; told of every step.
         workers: processes at work on folds, this one among them; the result is the same.
         budget_s: dear sources are not tried where the training would take longer by the clock; None for no end.
+        on_first_stage: told what the first fold decided as soon as it has; may raise to end the training there.
 
     Raises:
         InputError: the data do not allow this holdout, or hold too little to learn from.
@@ -79,7 +81,15 @@ def train(
         fold_workers(data, workers) as submit,
     ):
         folds = observe_folds(
-            data, config, trainer, holdout=holdout, seed=seed, work=work, submit=submit, budget_s=budget_s
+            data,
+            config,
+            trainer,
+            holdout=holdout,
+            seed=seed,
+            work=work,
+            submit=submit,
+            budget_s=budget_s,
+            on_first_stage=on_first_stage,
         )
         if folds.tuning:
             left_out |= _not_chosen(config, folds.tuning)
@@ -125,6 +135,7 @@ def observe_folds(
     work: Work | None = None,
     submit: Submit | None = None,
     budget_s: float | None = None,
+    on_first_stage: Callable[[Tuning], None] = lambda tuning: None,
 ) -> Folds:
     """Show a trainer first stages on parts of the history; all but the first by `submit`, where it is given."""
     if config.ranker is None and all(source.weight is not None for source in config.sources):
@@ -136,6 +147,7 @@ def observe_folds(
     _expect_folds(work, config, 1 if submit else n_folds)
     observe = partial(_observe, data, config, trainer, n_folds=n_folds, seed=seed, work=work)
     tuning = observe(fold, None, number=0, has_time=partial(_has_time, work, n_folds, budget_s))
+    on_first_stage(tuning)
     if submit:
         tasks = [FoldTask(config, holdout, number, n_folds, tuning, seed) for number in range(1, n_folds)]
         work.expect(EXAMPLES, len(tasks), weight=2)

@@ -25,6 +25,7 @@ from belfry.pipeline.cli.options import (
     Seed,
     Settings,
     Sign,
+    Track,
     Users,
     Verbose,
     reading_of,
@@ -49,14 +50,17 @@ def run(
     artifacts: Artifacts = None,
     sign: Sign = None,
     data_folder: DataFolder = None,
+    track: Track = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
     """The main job: data -> both stages -> run folder -> recommendation table -> evaluation."""
     from belfry.pipeline.cli.formatting import show_report, show_seconds
     from belfry.pipeline.jobs.run import run_main_job
+    from belfry.pipeline.jobs.tracking import trackers_of
     from belfry.pipeline.runs.reader import default_artifacts
 
+    trackers = trackers_of(track or ())
     with log_and_one_bar(quiet, verbose) as work:
         job = run_main_job(
             data,
@@ -76,6 +80,8 @@ def run(
     if not quiet:
         show_seconds(work.stopwatch)
     print_lines(job.lines())
+    for tell in trackers:
+        tell(job.run)
 
 
 @app.command()
@@ -104,16 +110,19 @@ def train(
     sign: Sign = None,
     workers: Annotated[int, typer.Option(min=1, help="processes that train on parts of the history at once")] = 1,
     budget: Budget = None,
+    track: Track = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
     """Train on all of the interactions and publish a run folder."""
     from belfry.dataset.sources.tabular import read_tables
     from belfry.pipeline.cli.formatting import show_seconds
+    from belfry.pipeline.jobs.tracking import trackers_of
     from belfry.pipeline.jobs.train import train_tables
     from belfry.pipeline.runs.manifest import MANIFEST, read_manifest
     from belfry.pipeline.runs.reader import default_artifacts
 
+    trackers = trackers_of(track or ())
     with log_and_one_bar(quiet, verbose) as work:
         reading = reading_of(columns, delimiter, encoding)
         published = train_tables(
@@ -132,6 +141,8 @@ def train(
     if not quiet:
         show_seconds(work.stopwatch)
     print_lines([read_manifest(published / MANIFEST).gate.line, f"published {published}"])
+    for tell in trackers:
+        tell(published)
 
 
 @app.command()

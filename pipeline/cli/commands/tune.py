@@ -1,0 +1,68 @@
+"""The verb that searches for settings: tune."""
+
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from belfry.pipeline.cli.commands.app import app
+from belfry.pipeline.cli.options import (
+    Columns,
+    Delimiter,
+    Encoding,
+    HoldoutName,
+    Items,
+    Preset,
+    Quiet,
+    Ratings,
+    Repeats,
+    Seed,
+    Settings,
+    Users,
+    reading_of,
+    seconds_of,
+)
+from belfry.pipeline.cli.terminal import log_and_bars, print_lines
+
+
+@app.command()
+def tune(
+    interactions: Annotated[Path, typer.Option(help="as in train")],
+    out: Annotated[Path, typer.Option(help="folder of the search: preset, page and study; a search goes on there")],
+    items: Items = None,
+    users: Users = None,
+    ratings: Ratings = None,
+    columns: Columns = None,
+    delimiter: Delimiter = None,
+    encoding: Encoding = None,
+    preset: Preset = "default",
+    holdout: Annotated[HoldoutName | None, typer.Option(help="as in train")] = None,
+    repeats: Repeats = None,
+    settings: Settings = None,
+    seed: Seed = 0,
+    trials: Annotated[int, typer.Option(min=1, help="in all; the first one changes nothing")] = 30,
+    time: Annotated[
+        float | None, typer.Option("--time", parser=seconds_of, metavar="TIME", help="90s, 30m, 1.5h: about the end")
+    ] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Search for settings on what the history holds back; the preset it writes is better, or the old one."""
+    from belfry.dataset.sources.tabular import read_tables
+    from belfry.pipeline.jobs.tuning.tune import tune_tables
+
+    reading = reading_of(columns, delimiter, encoding)
+    with log_and_bars(quiet, verbose=False) as progress:
+        found = tune_tables(
+            partial(read_tables, interactions, items, users, ratings=ratings, reading=reading),
+            out=out,
+            n_trials=trials,
+            time_s=time,
+            preset=preset,
+            holdout=holdout,
+            settings=settings or (),
+            repeats=repeats,
+            seed=seed,
+            progress=progress,
+        )
+    print_lines(found.lines())
