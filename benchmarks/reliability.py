@@ -181,7 +181,10 @@ def run(row: Row, *, plain: bool) -> Outcome:
         except subprocess.TimeoutExpired:
             ended = f"no end after {TIMEOUT_S} s"
         cases = list(ET.parse(report).iter("testcase")) if report.exists() else []
-    failed = [str(one.get("name")) for one in cases if one.find("failure") is not None or one.find("error") is not None]
+    whys = {str(one.get("name")): why for one in cases for why in (*one.findall("failure"), *one.findall("error"))}
+    for name, why in whys.items():
+        print(f"{name}:\n{(why.text or '')[-3000:]}", file=sys.stderr)
+    failed = list(whys)
     n_skipped = sum(one.find("skipped") is not None for one in cases)
     if ended not in (0, _NOTHING_CHOSEN) and not failed:
         failed = [f"pytest ended with {ended}"]
