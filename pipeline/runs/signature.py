@@ -28,7 +28,7 @@ class Signer:
 
     @classmethod
     def read(cls, path: Path) -> "Signer":
-        """Raises InputError: the file is no such key, or runs that it signs would be refused here."""
+        """Raises InputError: the file is no such key."""
         text = _read(path)
         from cryptography.exceptions import UnsupportedAlgorithm
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
