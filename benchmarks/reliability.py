@@ -154,6 +154,7 @@ class Outcome:
     date: str = ""
     code: str = ""
     plain: bool = False  # without the slow tests
+    measured: dict[str, str] = field(default_factory=dict)
 
     @property
     def text(self) -> str:
@@ -161,7 +162,8 @@ class Outcome:
             return f"**fails**: {', '.join(self.failed[:3])}"
         if not self.n_passed:
             return "not tried here"
-        return "holds (quick tests)" if self.plain else "holds"
+        measured = "".join(f", {name} {value}" for name, value in self.measured.items())
+        return f"holds (quick tests){measured}" if self.plain else f"holds{measured}"
 
 
 def run(row: Row, *, plain: bool) -> Outcome:
@@ -171,6 +173,7 @@ def run(row: Row, *, plain: bool) -> Outcome:
         report = Path(folder) / "report.xml"
         marks = "not slow and not realdata" if plain else "not realdata"
         command = [sys.executable, "-m", "pytest", *row.tests, "-m", marks, f"--junitxml={report}"]
+        command += ["-o", "junit_family=xunit1"]  # which knows properties
         if row.chosen:
             command += ["-k", row.chosen]
         ended: int | str
@@ -196,6 +199,7 @@ def run(row: Row, *, plain: bool) -> Outcome:
         date=datetime.now(UTC).date().isoformat(),
         code=code_state(CODE),
         plain=plain,
+        measured={str(one.get("name")): str(one.get("value")) for case in cases for one in case.iter("property")},
     )
 
 
