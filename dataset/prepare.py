@@ -26,6 +26,7 @@ class Data:
     users: FeatureColumns
     items: FeatureColumns
     titles: pa.Array  # [n_items] string, in the order of the vocabulary; null where an item has none
+    item_table: pa.Table | None = None  # as it was checked, for what runs keep beside the features
 
     def features(self, history: Interactions) -> FeatureTables:
         """What models may know when `history` is all that has happened; usage features are missing without events."""
@@ -67,6 +68,7 @@ def prepare(
         encode_features(tables.users, users, id_column=columns.USER_ID, text_columns=texts, usage_columns=usage),
         encode_features(tables.items, items, id_column=columns.ITEM_ID, text_columns=texts, usage_columns=usage),
         _titles(tables.items, items),
+        tables.items,
     )
 
 

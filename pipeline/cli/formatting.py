@@ -1,5 +1,6 @@
 """Formatting: lists as lines, reports as a table for the terminal."""
 
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -61,6 +62,7 @@ def show_report(report: "EvaluationReport") -> None:
 
     from belfry.evaluation.reports.attribution import attribution_lines
     from belfry.evaluation.reports.evaluation import to_rows
+    from belfry.evaluation.reports.rule_prices import price_rows
 
     console = Console()
     is_narrow = console.width < WIDTH_OF_INTERVALS
@@ -74,6 +76,11 @@ def show_report(report: "EvaluationReport") -> None:
     for row in rows:
         table.add_row(*(escape(cell.partition(" [")[0] if is_narrow else cell) for cell in row))
     console.print(table)
+    if report.rules:
+        prices = Table(*next(price_rows(report.rules)), title="what each rule costs")
+        for row in itertools.islice(price_rows(report.rules), 1, None):
+            prices.add_row(*(escape(cell.partition(" (")[0] if is_narrow else cell) for cell in row))
+        console.print(prices)
     lines = ["", *attribution_lines(report.attribution)] if report.attribution else []
     if report.reliability:
         error = report.reliability.calibration_error

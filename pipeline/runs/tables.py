@@ -6,6 +6,7 @@ run/
 │                                     where its rows are in order, its metadata say so
 ├── dislikes.parquet                  user_num and item_num of what users did not like, where there is any
 ├── user_features.npz, item_features.npz
+├── item_columns.npz                  what the table of items says, for rules; read where a rule asks for a column
 ├── serving/                          sources.json, sources/<name>/, popularity/, ranker/
 └── training/                         configs and weights of all towers and the ranker, to go on from
 """

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -19,7 +19,7 @@ from belfry.dataset.validation.policy import DEFAULT_POLICY, Policy
 from belfry.dataset.vocabulary import UNKNOWN, Id, ItemNums, UserNums, as_arrow, texts_as_arrow
 from belfry.pipeline.runs.reader import Run, default_artifacts, find_run
 from belfry.pipeline.serving.checks import check_lists, check_n
-from belfry.pipeline.serving.explain import Reason, reasons_for
+from belfry.pipeline.serving.explain import Reason, reason_columns, reasons_for
 from belfry.pipeline.serving.ids import IdReader
 from belfry.pipeline.serving.load import load_run
 from belfry.pipeline.serving.neighbours import Neighbourhood
@@ -27,6 +27,12 @@ from belfry.pipeline.serving.results import Effect, Explanation, Recommendation,
 from belfry.pipeline.serving.session import SESSION_USER, session_tables
 from belfry.pipeline.serving.two_stage import Limits, Stage, Trace, TwoStage
 from belfry.pipeline.serving.workers import answer_together
+from belfry.retrieval.base import Embeddings
+
+if TYPE_CHECKING:
+    from belfry.pipeline.serving.rules.book import RuleBook
+    from belfry.pipeline.serving.rules.bound import BoundRules
+    from belfry.pipeline.serving.rules.config import RulesLike
 
 ROWS_PER_BLOCK = 1 << 16  # candidates that are retrieved and ranked at a time, about
 
@@ -122,6 +128,8 @@ class Recommender:
         only: Iterable[Id] | None = None,
         strict: bool = False,
         explain: bool = False,
+        rules: "RulesLike | None" = None,
+        where: str | None = None,
     ) -> list[Recommendation]:
         """At most `n` items for one user, best first; fewer where no more are left, never filler.
 
@@ -140,12 +148,14 @@ class Recommender:
             only: where given, the items to choose from.
             strict: refuse an unknown user instead.
             explain: fill in `because`, which takes a scoring of the candidates for each group of features.
+            rules: what shapes the list: `Rules`, a dict of them, or the path of a TOML file; see docs/rules.md.
+            where: a condition on item columns, such as "year >= 1990", beside `rules`.
 
         Raises:
             UnknownUserError: the user is unknown and `strict` is set.
             InputError: an id is none that the run could have (of another type, or missing), with and without `strict`;
-                `n` is below 1, `exclude_seen` contradicts `repeats`, or `history` is given to a run whose
-                towers know users by their id alone.
+                `n` is below 1, `exclude_seen` contradicts `repeats`, `history` is given to a run whose towers know
+                users by their id alone, or the rules do not fit the items or one another.
         """
         number = self.user_ids.number(user, "user")
         if strict and number == UNKNOWN:
@@ -153,13 +163,13 @@ class Recommender:
         users, two_stage = np.array([number], np.int32), self.two_stage
         if len(fresh := self.item_ids.numbers(history, "history")):
             users, two_stage = SESSION_USER, self._session(number, fresh)
-        limits = self._limits(two_stage, n, self.repeats_of(exclude_seen, repeats), exclude, only)
-        trace = self._trace(two_stage, users, "final", limits)
+        bound = self.bound(rules, where)
+        limits = self._limits(two_stage, n, self.repeats_of(exclude_seen, repeats), exclude, only, bound)
+        trace = self._trace(two_stage, users, "final", limits, bound)
         lists = trace.lists
         because: list[Explanation | None] = [None] * len(lists)
         if explain:
-            reasons = reasons_for(two_stage, trace, lambda: self._item_neighbourhood)
-            because = [self._explanation(reason) for reason in reasons]
+            because = [self._explanation(reason) for reason in self._reasons(two_stage, trace)]
         item_ids, titles = self._ids_and_titles(lists.item_num)
         origins = [lists.origins[origin] for origin in lists.origin]
         rows = zip(lists.rank.tolist(), item_ids, titles, lists.score.tolist(), origins, because, strict=True)
@@ -176,6 +186,9 @@ class Recommender:
         exclude: Iterable[Id] = (),
         only: Iterable[Id] | None = None,
         workers: int | None = None,
+        explain: bool = False,
+        rules: "RulesLike | None" = None,
+        where: str | None = None,
     ) -> pa.Table:
         """Lists of many users as one table: user_id, rank, item_id, score, origin; users in the order asked.
 
@@ -186,23 +199,34 @@ class Recommender:
             users: ids, each once.
             stage: "retrieval" gives the first stage's own order; the rest as in `recommend`.
             workers: threads that answer, by default one for each core. Equal lists however many.
+            explain: adds what carried each row, strongest first, in columns of lists: watched (ids), watched_share,
+                features and feature_change, as in `Explanation`. It takes several times as long as the lists.
+            rules, where: as in `recommend`.
 
         Raises:
-            InputError: a user is asked for twice or is no id, `n` or `workers` is below 1, or `stage` is neither.
+            InputError: a user is asked for twice or is no id, `n` or `workers` is below 1, `stage` is neither, or the
+                rules do not fit the items or one another.
         """
         ids = self.user_ids.array(users, "users")
         if n_more := len(ids) - len(ids.unique()):
             raise InputError(f"users: {n_more:,} are asked for more than once; pass each once")
         repeats = self.repeats_of(exclude_seen, repeats)
-        limits = self._limits(self.two_stage, n, repeats, exclude, only)
-        only_numbers = limits["only"]
-        n_rows = max(self.two_stage.n_candidates, limits["n"], 0 if only_numbers is None else len(only_numbers))
+        bound = self.bound(rules, where)
+        limits = self._limits(self.two_stage, n, repeats, exclude, only, bound)
+        only_numbers, depth = limits["only"], bound.depth(limits["n"]) if bound else limits["n"]
+        n_rows = max(self.two_stage.n_candidates, depth, 0 if only_numbers is None else len(only_numbers))
         size = max(1, ROWS_PER_BLOCK // n_rows)
-        return answer_together(lambda block: self._table(block, stage, limits, repeats), ids, workers, size)
+        return answer_together(
+            lambda block: self._table(block, stage, limits, repeats, bound, explain), ids, workers, size
+        )
 
-    def _table(self, ids: pa.Array, stage: Stage, limits: Limits, repeats: Repeats) -> pa.Table:
+    def _table(
+        self, ids: pa.Array, stage: Stage, limits: Limits, repeats: Repeats, rules: "BoundRules | None", explain: bool
+    ) -> pa.Table:
         """The lists of some users, as `recommend_many` gives them."""
-        lists = self._trace(self.two_stage, self.users.numbers(ids), stage, limits).lists
+        trace = self._trace(self.two_stage, self.users.numbers(ids), stage, limits, rules)
+        lists = trace.lists
+        reasons = reason_columns(self._reasons(self.two_stage, trace), self.items) if explain else {}
         return pa.table(
             {
                 columns.USER_ID: ids.take(as_arrow(lists.row_user)),
@@ -210,6 +234,7 @@ class Recommender:
                 columns.ITEM_ID: self.items.take(lists.item_num),
                 columns.SCORE: as_arrow(lists.score),
                 columns.ORIGIN: texts_as_arrow(lists.origins).take(as_arrow(lists.origin)),
+                **reasons,
             },
             metadata={"belfry.run": self.run.name, "belfry.stage": stage, REPEATS_OF_TABLE: repeats},
         )
@@ -245,6 +270,23 @@ class Recommender:
         rows = zip(self.users.take(found).to_pylist(), cosines.tolist(), strict=True)
         return [SimilarUser(rank, *row) for rank, row in enumerate(rows, 1)]
 
+    def bound(self, rules: "RulesLike | None", where: str | None = None) -> "BoundRules | None":
+        """The rules that a call asks for, held against the items of the run; None for none.
+
+        Raises:
+            InputError: they cannot be read, do not fit the items, or contradict one another.
+        """
+        return None if rules is None and where is None else self._rule_book.bound(rules, where)
+
+    @cached_property
+    def _rule_book(self) -> "RuleBook":
+        from belfry.pipeline.serving.rules.book import RuleBook
+
+        def directions() -> Embeddings:
+            return self._item_neighbourhood.directions(len(self.items))
+
+        return RuleBook.of(self.run, self.features.history, self.titles, directions)
+
     @cached_property
     def _item_neighbourhood(self) -> Neighbourhood:
         return Neighbourhood(self.two_stage.vectors, np.arange(1, len(self.items) + 1, dtype=np.int32))
@@ -269,24 +311,46 @@ class Recommender:
         return as_repeats(exclude_seen, repeats) or self.repeats
 
     def _limits(
-        self, two_stage: TwoStage, n: int, repeats: Repeats, exclude: Iterable[Id], only: Iterable[Id] | None
+        self,
+        two_stage: TwoStage,
+        n: int,
+        repeats: Repeats,
+        exclude: Iterable[Id],
+        only: Iterable[Id] | None,
+        rules: "BoundRules | None",
     ) -> Limits:
         is_known = two_stage.features is self.features  # else of a session
-        return Limits(
+        limits = Limits(
             n=min(check_n(n), len(self.items)),
             exclude=self._kept_out[repeats] if is_known else kept_out(two_stage.features.history, repeats),
             blocked=self.item_ids.numbers(exclude, "exclude"),
             only=None if only is None else self.item_ids.numbers(only, "only"),
         )
+        if rules is None:
+            return limits
+        from belfry.pipeline.serving.rules.apply import limits_under_rules
 
-    def _trace(self, two_stage: TwoStage, users: UserNums, stage: Stage, limits: Limits) -> Trace:
+        return limits_under_rules(limits, rules)
+
+    def _trace(
+        self, two_stage: TwoStage, users: UserNums, stage: Stage, limits: Limits, rules: "BoundRules | None"
+    ) -> Trace:
         """Lists that were checked, and how they came about."""
         if stage not in ("final", "retrieval"):
             raise InputError(f"stage={stage!r}: wanted 'final' or 'retrieval'")
-        trace = two_stage.trace(users, stage, **limits)
         seen, blocked = limits["exclude"], limits["blocked"]
+        if rules is None:
+            trace = two_stage.trace(users, stage, **limits)
+        else:
+            from belfry.pipeline.serving.rules.apply import not_allowed, trace_under_rules
+
+            trace = trace_under_rules(two_stage, users, stage, limits, rules)
+            blocked = not_allowed(trace.lists, limits)
         check_lists(trace.lists, n=limits["n"], n_items=len(self.items), seen=seen, blocked=blocked)
         return trace
+
+    def _reasons(self, two_stage: TwoStage, trace: Trace) -> list[Reason]:
+        return reasons_for(two_stage, trace, lambda: self._item_neighbourhood)
 
     def _explanation(self, reason: Reason) -> Explanation:
         ids, titles = self._ids_and_titles(np.array([number for number, _ in reason.watched], np.int32))

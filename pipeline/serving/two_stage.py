@@ -12,6 +12,7 @@ from belfry.dataset.features import FeatureTables
 from belfry.dataset.interactions import Mask, SeenItems
 from belfry.dataset.vocabulary import ItemNums, UserNums
 from belfry.pipeline.serving.results import COLD, UNRANKED
+from belfry.pipeline.serving.rules.retrieve import retrieve_allowed
 from belfry.ranking.base import ListScorer, Ranker, Scores
 from belfry.ranking.features.pair_features import PairFeatures
 from belfry.ranking.lists import Lists
@@ -30,6 +31,7 @@ class Limits(TypedDict):
     exclude: SeenItems  # items not to come back, by user
     blocked: ItemNums  # items that nobody gets
     only: NotRequired[ItemNums | None]  # where given, the items to choose from
+    allowed: NotRequired[Mask | None]  # [n_items + 1] in the place of both, where many are allowed and many are not
 
 
 @runtime_checkable
@@ -116,14 +118,10 @@ class TwoStage:
         return Trace(_interleave(users, places, [known.lists, cold.lists]), known, cold)
 
     def _trace_known(self, users: UserNums, stage: Stage, limits: Limits) -> KnownTrace:
-        blocked, only = limits["blocked"], limits.get("only")
-        n_items = len(self.features.history.items)
-        top_k = max(self.n_candidates, limits["n"]) + len(blocked) if only is None else n_items
-        found = self.retriever.retrieve(users, self.features, top_k=top_k, exclude=limits["exclude"], only=only)
-        candidates = _without(found, blocked)
+        candidates, n_ranked = self._candidates(users, limits)
         if stage == "retrieval" or self.ranker is None or not len(candidates):
             return KnownTrace(_sort(candidates, candidates.score, limits["n"]), candidates, None)
-        is_ranked = np.asarray(candidates.rank <= self.n_candidates + len(blocked))  # as deep as it learned to order
+        is_ranked = np.asarray(candidates.rank <= n_ranked)
         all_ranked = bool(is_ranked.all())
         score, described = self._rank(self.ranker, candidates if all_ranked else candidates.select(is_ranked))
         if not all_ranked:
@@ -131,6 +129,19 @@ class TwoStage:
             score[is_ranked] = scores
         lists = _sort(_mark_unranked(candidates, is_ranked), score, limits["n"])
         return KnownTrace(lists, candidates, described)
+
+    def _candidates(self, users: UserNums, limits: Limits) -> tuple[Candidates, int]:
+        """What retrieval brings of what may be listed, and up to which rank the ranker learned to order it."""
+        exclude, blocked, only = limits["exclude"], limits["blocked"], limits.get("only")
+        top_k = max(self.n_candidates, limits["n"])
+        if (allowed := limits.get("allowed")) is not None:
+            found = retrieve_allowed(
+                self.retriever, users, self.features, top_k=top_k, exclude=exclude, allowed=allowed
+            )
+            return found, self.n_candidates
+        top_k = top_k + len(blocked) if only is None else len(self.features.history.items)
+        found = self.retriever.retrieve(users, self.features, top_k=top_k, exclude=exclude, only=only)
+        return _without(found, blocked), self.n_candidates + len(blocked)
 
     def _rank(self, ranker: Ranker, candidates: Candidates) -> tuple[Scores, Described | None]:
         """[n_rows] the ranker's scores, and the features that it read, where it reads any."""
@@ -146,11 +157,16 @@ class TwoStage:
         return self.ranker if isinstance(self.ranker, DescribingRanker) else None
 
     def _trace_cold(self, users: UserNums, limits: Limits) -> ColdTrace:
-        depth = max(limits["n"] + len(limits["blocked"]), COLD_DEPTH)
-        found = self.popularity.retrieve(
-            users, self.features, top_k=depth, exclude=limits["exclude"], only=limits.get("only")
-        )
-        popular = _without(found, limits["blocked"])
+        depth, exclude = max(limits["n"] + len(limits["blocked"]), COLD_DEPTH), limits["exclude"]
+        if (allowed := limits.get("allowed")) is not None:
+            popular = retrieve_allowed(
+                self.popularity, users, self.features, top_k=depth, exclude=exclude, allowed=allowed
+            )
+        else:
+            found = self.popularity.retrieve(
+                users, self.features, top_k=depth, exclude=exclude, only=limits.get("only")
+            )
+            popular = _without(found, limits["blocked"])
         added = self._tower_scores(popular)
         score = popular.score if added is None else (popular.score + added).astype(np.float32)
         return ColdTrace(replace(_sort(popular, score, limits["n"]), origins=(COLD,)), popular, added)

@@ -19,6 +19,7 @@ from belfry.pipeline.runs.tables import save_tables
 from belfry.pipeline.runs.versions import installed_versions
 from belfry.pipeline.runs.writer import publish
 from belfry.pipeline.serving.load import POPULARITY, RANKER, SOURCES, SOURCES_ADAPTER, SOURCES_FILE
+from belfry.pipeline.serving.rules.item_columns import save_item_columns
 from belfry.pipeline.training.curves import write_training_curves
 from belfry.pipeline.training.retrieval_stage import Tuning
 from belfry.pipeline.training.smoke_test import check_answers
@@ -69,6 +70,7 @@ def train_and_publish(
         trained = train(data, config, holdout=holdout, seed=seed, work=work, workers=workers, budget_s=budget_s)
         with work.step(EXPORT):
             save_tables(trained.two_stage.features, data.titles, writer.folder)
+            save_item_columns(data.item_table, data.interactions.items, writer.folder)
             _export(trained, writer.folder / "serving")
             _save(trained, writer.folder / "training")
         if before_publishing:

@@ -2,7 +2,7 @@
 
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -17,8 +17,10 @@ from belfry.pipeline.cli.options import (
     Quiet,
     Repeats,
     RequireSignature,
+    RulesFile,
     Stage,
     Strict,
+    Where,
     reading_of,
     repeats_of,
 )
@@ -33,6 +35,8 @@ def recommend(
     allow_seen: AllowSeen = False,
     strict: Strict = False,
     explain: Annotated[bool, typer.Option("--explain", help="say what carried each item")] = False,
+    rules: RulesFile = None,
+    where: Where = None,
     artifacts: Artifacts = None,
     require_signature: RequireSignature = None,
 ) -> None:
@@ -40,12 +44,17 @@ def recommend(
     from belfry import Recommender
     from belfry.pipeline.cli.formatting import HOW_TO_READ_REASONS, lines_of_list
 
-    rule = repeats_of(repeats, allow_seen)
+    kind = repeats_of(repeats, allow_seen)
     recommender = Recommender.load(artifacts, require_signature=require_signature)
+    bound = recommender.bound(rules, where)
     for text in users:
         user = recommender.user_ids.parse(text)
-        results = recommender.recommend(user, n, repeats=rule, strict=strict, explain=explain)
+        results = recommender.recommend(
+            user, n, repeats=kind, strict=strict, explain=explain, rules=bound.rules if bound else None
+        )
         print_lines(lines_of_list(text, results))
+        if bound and len(results) < n:
+            print_lines([f"      {len(results)} of {n}: {bound.why_fewer()}"])
     if explain:
         typer.echo(HOW_TO_READ_REASONS.rstrip())
 
@@ -67,6 +76,14 @@ def batch(
     stage: Stage = "final",
     repeats: Repeats = None,
     allow_seen: AllowSeen = False,
+    rules: RulesFile = None,
+    where: Where = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="columns of what carried each item; several times as long")
+    ] = False,
+    format: Annotated[  # noqa: A002
+        Literal["parquet", "csv", "jsonl"], typer.Option("--format", help="of the file in a folder")
+    ] = "parquet",
     workers: Annotated[int | None, typer.Option(min=1, help="threads that score [one for each core]")] = None,
     artifacts: Artifacts = None,
     require_signature: RequireSignature = None,
@@ -78,12 +95,23 @@ def batch(
     from belfry.pipeline.jobs.batch_users import read_users
 
     reading = reading_of(columns, delimiter, encoding)
-    rule = repeats_of(repeats, allow_seen)
+    kind = repeats_of(repeats, allow_seen)
     recommender = Recommender.load(artifacts, require_signature=require_signature)
     asked = None if users == "all" else read_users(Path(users), recommender, reading)
     with log_and_bars(quiet, verbose=False) as progress:
         on_users = partial(progress, "recommendation table")
         result = write_batch(
-            recommender, out, users=asked, n=n, stage=stage, repeats=rule, workers=workers, progress=on_users
+            recommender,
+            out,
+            users=asked,
+            n=n,
+            stage=stage,
+            repeats=kind,
+            rules=rules,
+            where=where,
+            explain=explain,
+            format=format,
+            workers=workers,
+            progress=on_users,
         )
     print_lines(result.lines())
