@@ -30,6 +30,15 @@ Settings = Annotated[
 ]
 Seed = Annotated[int, typer.Option(min=0, max=2**31 - 1, help="equal seeds and data give equal lists")]
 DataFolder = Annotated[Path | None, typer.Option(help="where MovieLens files lie [BELFRY_DATA]")]
+Sign = Annotated[Path | None, typer.Option("--sign", metavar="KEY", help="private key to sign the run with")]
+RequireSignature = Annotated[
+    Path | None,
+    typer.Option(
+        "--require-signature",
+        metavar="KEY",
+        help="public key: refuse runs that its owner has not signed [BELFRY_REQUIRE_SIGNATURE]",
+    ),
+]
 Track = Annotated[
     list[str] | None,
     typer.Option("--track", help="mlflow:FOLDER, mlflow:http://HOST:PORT or tensorboard:FOLDER is told of the run"),

@@ -159,9 +159,9 @@ def _examine(
     if errors:
         return refused
     try:
-        data = prepare(checked, config.event_weights, liked_from=config.data.liked_from)
+        data = prepare(checked, config.event_weights, liked_from=config.data.liked_from, tell=notes.append)
     except InputError as error:
-        return replace(refused, found=replace(refused.found, errors=(str(error),)))
+        return replace(refused, found=replace(refused.found, errors=(str(error),), notes=tuple(notes)))
     if config.repeats == "exclude" and (note := share_of_repeats(data.interactions, report)):
         notes.append(note)
     holdout = holdout or suiting_holdout(config, data)

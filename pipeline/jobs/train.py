@@ -22,6 +22,7 @@ from belfry.pipeline.machine import workers_to_use
 from belfry.pipeline.progress import Progress, Work, silent
 from belfry.pipeline.runs.disk import check_writable
 from belfry.pipeline.runs.reader import default_artifacts
+from belfry.pipeline.runs.signature import signer
 from belfry.pipeline.serving.recommender import PathLike, Recommender
 from belfry.pipeline.training.publish import train_and_publish
 
@@ -49,6 +50,7 @@ def train(
     artifacts: PathLike | None = None,
     workers: int = 1,
     budget_s: float | None = None,
+    sign: PathLike | None = None,
     progress: Progress = silent,
 ) -> Recommender:
     """Train both stages on all of the interactions, publish the run, and return what answers from it.
@@ -78,6 +80,7 @@ def train(
             `if __name__ == "__main__"`.
         budget_s: how long training may take by the clock, about: dear sources are not tried where they would take it
             beyond. None: as long as it takes.
+        sign: an ed25519 private key (PEM) to sign the run with.
         progress: told the step under way, and how far the whole training is, in parts of a thousand.
 
     Raises:
@@ -98,6 +101,7 @@ def train(
         work=work,
         workers=workers,
         budget_s=budget_s,
+        sign=Path(sign) if sign is not None else None,
     )
     return Recommender.load(published)
 
@@ -114,6 +118,7 @@ def train_tables(
     work: Work | None = None,
     workers: int = 1,
     budget_s: float | None = None,
+    sign: Path | None = None,
 ) -> Path:
     """Train on all of the raw tables and publish; returns the run's folder.
 
@@ -126,6 +131,7 @@ def train_tables(
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed <= MAX_SEED:
         raise InputError(f"seed={seed!r}: wanted a whole number from 0 to {MAX_SEED}")
     check_writable(artifacts)
+    who = signer(sign)
     work = work or Work()
     with work.step(READING):
         data, config, holdout = prepare_tables(read(), preset, holdout, settings, repeats)
@@ -140,6 +146,7 @@ def train_tables(
         work=work,
         workers=workers_to_use(workers),
         budget_s=budget_s,
+        signer=who,
     )
 
 

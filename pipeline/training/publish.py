@@ -12,6 +12,7 @@ from belfry.pipeline.config import PipelineConfig
 from belfry.pipeline.progress import Work
 from belfry.pipeline.runs.disk import check_writable
 from belfry.pipeline.runs.manifest import RunInfo
+from belfry.pipeline.runs.signature import Signer
 from belfry.pipeline.runs.tables import save_encoders, save_tables
 from belfry.pipeline.runs.versions import installed_versions
 from belfry.pipeline.runs.writer import publish
@@ -37,6 +38,7 @@ def train_and_publish(
     workers: int = 1,
     budget_s: float | None = None,
     before_publishing: Callable[[Trained, Path], None] | None = None,
+    signer: Signer | None = None,
 ) -> Path:
     """Train both stages on `data` and publish them; returns the run's folder. Until then the last run stays current.
 
@@ -44,6 +46,7 @@ def train_and_publish(
         work: what this is a part of; told of every step. Its seconds so far are noted in the run.
         workers, budget_s: as in `belfry.pipeline.training.train.train`.
         before_publishing: may look at what was trained and add files to the run's folder, such as an evaluation.
+        signer: signs the run.
 
     Raises:
         InputError: nothing can be written to `artifacts`, or the data cannot be learned from.
@@ -61,7 +64,7 @@ def train_and_publish(
         versions=installed_versions(),
         input_hash=data.content_hash,
     )
-    with publish(artifacts, info, check=check_answers) as writer:
+    with publish(artifacts, info, check=check_answers, signer=signer) as writer:
         trained = train(data, config, holdout=holdout, seed=seed, work=work, workers=workers, budget_s=budget_s)
         with work.step(EXPORT):
             save_tables(trained.two_stage.features, data.titles, writer.folder)

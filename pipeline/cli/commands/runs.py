@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from belfry.pipeline.cli.commands.app import app
-from belfry.pipeline.cli.options import Artifacts, Json, days_of
+from belfry.pipeline.cli.options import Artifacts, Json, RequireSignature, days_of
 from belfry.pipeline.cli.terminal import print_lines
 
 if TYPE_CHECKING:
@@ -61,7 +61,9 @@ def diff(
 
 @runs.command()
 def verify(
-    run: Annotated[list[str] | None, typer.Argument(help="names of runs [all]")] = None, artifacts: Artifacts = None
+    run: Annotated[list[str] | None, typer.Argument(help="names of runs [all]")] = None,
+    artifacts: Artifacts = None,
+    require_signature: RequireSignature = None,
 ) -> None:
     """Check every byte, and answer once from each; exit code 2 where one is damaged."""
     from belfry import Recommender
@@ -72,7 +74,7 @@ def verify(
     folder, n_damaged = _folder(artifacts), 0
     for name in run or [found.name for found in list_runs(folder)]:
         try:
-            Recommender.load(folder_of(folder, name))
+            Recommender.load(folder_of(folder, name), require_signature=require_signature)
             print_lines([f"{name}: whole"])
         except ArtifactError as error:
             n_damaged += 1

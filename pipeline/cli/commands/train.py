@@ -24,6 +24,7 @@ from belfry.pipeline.cli.options import (
     Repeats,
     Seed,
     Settings,
+    Sign,
     TableArguments,
     Track,
     Users,
@@ -48,6 +49,7 @@ def run(
     seed: Seed = 0,
     n: ListLength = 10,
     artifacts: Artifacts = None,
+    sign: Sign = None,
     data_folder: DataFolder = None,
     track: Track = None,
     quiet: Quiet = False,
@@ -73,6 +75,7 @@ def run(
             n=n,
             artifacts=artifacts or default_artifacts(),
             work=work,
+            sign=sign,
         )
     show_report(job.report)
     if not quiet:
@@ -105,6 +108,7 @@ def train(
     settings: Settings = None,
     seed: Seed = 0,
     artifacts: Artifacts = None,
+    sign: Sign = None,
     workers: Annotated[int, typer.Option(min=1, help="processes that train on parts of the history at once")] = 1,
     budget: Budget = None,
     track: Track = None,
@@ -133,6 +137,7 @@ def train(
             work=work,
             workers=workers,
             budget_s=budget,
+            sign=sign,
         )
     if not quiet:
         show_seconds(work.stopwatch)
