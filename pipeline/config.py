@@ -138,6 +138,13 @@ class PipelineConfig(Settings):
         le=MAX_CANDIDATES,
         description="candidates for a user, of all sources; as many may the first source propose",
     )
+    new_items: float = Field(
+        2.0,
+        ge=0,
+        le=100,
+        description="places of items without a watch but with features, as a multiple of those that they deserve by "
+        "folds in which items are made new; 0: none",
+    )
     folds: int = Field(
         5,
         ge=2,

@@ -20,6 +20,7 @@ _TOWERS = {kind: row for kind, row in retrievers.KINDS.items() if row.has_vector
         "belfry.ranking.multitask.model:MultitaskModel",
         QUERY_TOWER_OF_BAGS,
         reads_user_features=True,
+        places_new_items=True,
         reads_weight=True,
     )
 }

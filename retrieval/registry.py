@@ -52,6 +52,7 @@ class RetrieverKind:
     has_vectors: bool = True  # towers, whose candidates an index holds; else a retriever as a whole
     reads_history: bool = True  # as it is when asked, so that fresh watches count; else users are known by their id
     reads_user_features: bool = False  # of users without a history, whom the towers can then say something of
+    places_new_items: bool = False  # those without a watch, by their features, as `NewItemTowers`
     reads_weight: bool = False  # how much each watch counts; else all count alike
     config_checks: bool = False  # the settings alone say what data suit it, so that no library is loaded to check
 
@@ -96,6 +97,7 @@ KINDS: Mapping[str, RetrieverKind] = {
             "belfry.retrieval.two_tower:TwoTower",
             QUERY_TOWER_OF_BAGS,
             reads_user_features=True,
+            places_new_items=True,
             reads_weight=True,
             config_checks=True,
         ),
@@ -107,7 +109,13 @@ KINDS: Mapping[str, RetrieverKind] = {
             FeedForwardMFConfig, f"{_NEURAL}.feed_forward_mf:FeedForwardMF", QUERY_TOWER, reads_history=False
         ),
         RetrieverKind(Item2VecConfig, f"{_MODELS}.item2vec:Item2Vec"),
-        RetrieverKind(SequenceConfig, f"{_NEURAL}.sequence:SequenceTowers", QUERY_TOWER, config_checks=True),
+        RetrieverKind(
+            SequenceConfig,
+            f"{_NEURAL}.sequence:SequenceTowers",
+            QUERY_TOWER,
+            places_new_items=True,
+            config_checks=True,
+        ),
         RetrieverKind(AutoencoderConfig, f"{_NEURAL}.autoencoder:Autoencoder", QUERY_TOWER),
         RetrieverKind(AutoRecConfig, f"{_MODELS}.autorec:AutoRec"),
         RetrieverKind(RBMConfig, f"{_NEURAL}.rbm:RBM", QUERY_TOWER),

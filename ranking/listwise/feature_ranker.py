@@ -27,6 +27,7 @@ class _SavedBlend(Settings):
     retrieval_weight: float
     calibration: Calibration
     label_weights: dict[str, float]
+    new_item_shift: float = 0.0
 
 
 class FeaturedRanker:
@@ -50,7 +51,7 @@ class FeaturedRanker:
         return cls(
             pair_features,
             scorer,
-            ScoreBlend(blend.retrieval_weight, blend.calibration, blend.label_weights),
+            ScoreBlend(blend.retrieval_weight, blend.calibration, blend.label_weights, blend.new_item_shift),
             blend.names,
         )
 
