@@ -39,10 +39,11 @@ class NewItems:
     unwatched: Mask  # [n_items + 1] with features and without a watch in all of the data
     set_aside: Mask  # [n_items + 1] those of them that count as new: what they deserve is not known
     has_features: Mask  # [n_items + 1]
+    multiple: float  # of the odds that folds show, which they get
     seed: int
 
     @classmethod
-    def of(cls, events: Interactions, items: FeatureColumns, *, seed: int) -> Self | None:
+    def of(cls, events: Interactions, items: FeatureColumns, *, multiple: float, seed: int) -> Self | None:
         """None where every item with features has a watch."""
         has_features = np.zeros(len(events.items) + 1, np.bool_)
         if items.matrix.shape[1]:
@@ -54,7 +55,7 @@ class NewItems:
         n_most = int(MAX_SHARE * np.count_nonzero(~has_none))
         set_aside = np.zeros_like(unwatched)
         set_aside[np.random.default_rng(seed).permutation(np.flatnonzero(unwatched))[:n_most]] = True
-        return cls(unwatched, set_aside, has_features, seed)
+        return cls(unwatched, set_aside, has_features, multiple, seed)
 
     def hide(self, folds: Iterable[Fold]) -> Iterator[Fold]:
         """The same folds, some items of each made new; users are not to get again what they have watched of them."""
@@ -71,7 +72,7 @@ class NewItems:
         """How many more new items the data have than a fold; 0 where chance may have made them, up to twice as many."""
         n_new = np.count_nonzero(self.set_aside)
         n_vanished = np.count_nonzero((counts == 0) & self.has_features & ~self.unwatched)
-        return int(n_new - n_vanished) if n_new > 2 * n_vanished else 0
+        return int(n_new - n_vanished) if self.multiple and n_new > 2 * n_vanished else 0
 
     def _drawn(self, counts: npt.NDArray[np.int64], n: int, generator: np.random.Generator) -> ItemNums:
         """Watched items, drawn evenly along the order of their popularity, so that few are as popular as all."""
@@ -82,16 +83,18 @@ class NewItems:
         return known[places.astype(np.int64)].astype(np.int32)
 
     def offsets(self, history: Interactions, offset: float, *, is_whole: bool) -> Offsets:
-        """What to add to the scores of new items: `offset`; in a part of the data, those set aside stay out of lists.
+        """What to add to the scores of new items; in a part of the data, those set aside stay out of lists.
 
         Nobody can have watched these later, so a ranker would learn from them that new items are not watched.
+
+        Args:
+            offset: that folds show.
         """
-        offsets = np.where(has_no_watch(history) & self.has_features, np.float32(offset), np.float32(0))
+        added = offset + float(np.log(self.multiple)) if self.multiple else _OUT
+        offsets = np.where(has_no_watch(history) & self.has_features, np.float32(added), np.float32(0))
         return offsets if is_whole else np.where(self.set_aside, np.float32(_OUT), offsets)
 
-    def learn_offset(
-        self, towers: Towers, features: FeatureTables, fold: Fold, users: UserNums, *, boost: float
-    ) -> float:
+    def learn_offset(self, towers: Towers, features: FeatureTables, fold: Fold, users: UserNums) -> float:
         """How much to add to the scores of new items so that they turn out to be watched as often as is expected.
 
         With scores s, a later event of user u is of a new item with the probability
@@ -103,7 +106,6 @@ class NewItems:
         Args:
             features: of the fold's history.
             users: whose later events count.
-            boost: of the odds, beyond what they were.
         """
         is_new = has_no_watch(fold.history) & self.has_features & ~self.set_aside
         row, later = fold.later.seen_items.rows_of(users)
@@ -117,7 +119,7 @@ class NewItems:
             middle = (low + high) / 2
             expected = n_later[usable] @ (1 / (1 + np.exp(-log_odds[usable] - middle)))
             low, high = (middle, high) if expected + middle < n_new else (low, middle)
-        return (low + high) / 2 + float(np.log(boost)) if boost else _OUT
+        return (low + high) / 2
 
     def _log_odds(
         self, towers: Towers, features: FeatureTables, users: UserNums, fold: Fold, is_new: Mask

@@ -105,10 +105,8 @@ def fit_first_stage(
         assert new_items is not None
         offset = tuning.new_item_offsets.get(name, 0.0) if tuning else 0.0
         if validate_on and len(users):
-            offset = new_items.learn_offset(towers, features, validate_on, users, boost=config.new_items)
-            log.info(
-                "source %r: %+.2f to the scores of items without a watch, as validation users watch them", name, offset
-            )
+            offset = new_items.learn_offset(towers, features, validate_on, users)
+            log.info("source %r: items without a watch deserve %+.2f to their scores", name, offset)
         towers.shift_new_items(new_items.offsets(history, offset, is_whole=history is data.interactions))
         return offset
 
@@ -160,7 +158,7 @@ def new_items_of(data: Data, config: PipelineConfig, *, seed: int) -> NewItems |
         source_kind(source.model).places_new_items for source in config.named_sources.values()
     ):
         return None
-    return NewItems.of(data.interactions, data.items, seed=seed)
+    return NewItems.of(data.interactions, data.items, multiple=config.new_items, seed=seed)
 
 
 def training_folds(data: Data, config: PipelineConfig, holdout: Holdout, *, seed: int) -> Iterator[Fold]:

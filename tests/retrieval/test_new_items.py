@@ -37,23 +37,23 @@ def studios(n_items: int = N_ITEMS, *, without: int = 0) -> FeatureColumns:
 WATCHED = np.arange(1, 91)  # ten are new
 
 
-def new_items() -> NewItems:
-    found = NewItems.of(events(WATCHED), studios(), seed=0)
+def new_items(multiple: float = 1) -> NewItems:
+    found = NewItems.of(events(WATCHED), studios(), multiple=multiple, seed=0)
     assert found
     return found
 
 
 def test_without_unwatched_items_or_features_there_are_none() -> None:
     everything = events(np.arange(1, N_ITEMS + 1))
-    assert NewItems.of(everything, studios(), seed=0) is None
-    assert NewItems.of(events(WATCHED), FeatureColumns(), seed=0) is None
-    assert NewItems.of(events(WATCHED), studios(without=10), seed=0) is None
+    assert NewItems.of(everything, studios(), multiple=1, seed=0) is None
+    assert NewItems.of(events(WATCHED), FeatureColumns(), multiple=1, seed=0) is None
+    assert NewItems.of(events(WATCHED), studios(without=10), multiple=1, seed=0) is None
 
 
 def test_a_tenth_of_the_watched_items_at_most_count_as_new() -> None:
     assert np.flatnonzero(new_items().unwatched).tolist() == list(range(91, 101))
     assert np.count_nonzero(new_items().set_aside) == 9  # of 90
-    few = NewItems.of(events(np.arange(1, 99)), studios(), seed=0)
+    few = NewItems.of(events(np.arange(1, 99)), studios(), multiple=1, seed=0)
     assert few
     assert np.flatnonzero(few.set_aside).tolist() == [99, 100]
 
@@ -117,14 +117,11 @@ def test_the_offset_makes_later_watches_of_new_items_as_many_as_expected(n_new: 
     later = events(np.concatenate([np.arange(76, 76 + n_new), np.arange(1, 1 + n_known)]))
     fold = Fold(history, later, excluded=events(np.arange(21, 76)).seen_items)
     tables, users = FeatureTables(history, FeatureColumns(), studios()), np.arange(1, 31, dtype=np.int32)
-    offset = made.learn_offset(EqualTowers(), tables, fold, users, boost=1)  # type: ignore[arg-type]
+    offset = made.learn_offset(EqualTowers(), tables, fold, users)  # type: ignore[arg-type]
     n_places, n_others = 15 + 1, 20  # items 76 to 90, and the one that does not count as new
     odds = n_places * np.exp(offset) / n_others
     expected = len(later) * odds / (1 + odds)
     assert expected + offset == pytest.approx(30 * n_new, abs=1e-3)  # the prior adds the offset
-    twice = made.learn_offset(EqualTowers(), tables, fold, users, boost=2)  # type: ignore[arg-type]
-    assert twice == pytest.approx(offset + np.log(2))
-    assert made.learn_offset(EqualTowers(), tables, fold, users, boost=0) <= -10  # type: ignore[arg-type]
 
 
 def test_offsets_are_those_of_new_items_and_in_parts_the_set_aside_stay_out() -> None:
@@ -135,3 +132,12 @@ def test_offsets_are_those_of_new_items_and_in_parts_the_set_aside_stay_out() ->
     part = made.offsets(events(WATCHED[5:]), 1.5, is_whole=False)
     assert set(part[1:6]) == {1.5}
     assert sorted(part[91:]) == [-10.0] * 9 + [1.5]
+
+
+def test_a_multiple_is_of_the_odds_and_none_keeps_new_items_out() -> None:
+    history = events(WATCHED)
+    assert set(new_items(2).offsets(history, 1.5, is_whole=True)[91:]) == {np.float32(1.5 + np.log(2))}
+    none = new_items(0)
+    assert set(none.offsets(history, 1.5, is_whole=True)[91:]) == {-10.0}
+    fold = folds()[0]
+    assert len(next(none.hide([fold])).history) == len(fold.history)
