@@ -26,6 +26,7 @@ Column: TypeAlias = npt.NDArray[np.int32] | npt.NDArray[np.float32]
 MIN_COUNT = 3  # rows of a category: with fewer there is too little to learn from
 N_BUCKETS = 10  # of a numeric column
 MAX_VALUES = 32  # of one multi-valued cell
+MAX_DIMENSIONS = 64  # of a vector
 
 log = logging.getLogger(__name__)
 
@@ -45,11 +46,12 @@ class FeatureColumns:
     sizes: dict[str, int] = field(default_factory=dict)  # rows that an embedding of a column's categories needs
     usage: frozenset[str] = frozenset()  # names of the usage columns
     tenths: dict[str, str] = field(default_factory=dict)  # categorical column -> the numeric one that it is cut from
+    vectors: dict[str, FloatColumn] = field(default_factory=dict)  # name -> [n + 1, dim], zeros where there is none
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of all columns, each once: the categorical, the numeric, then the multi-valued ones."""
-        return (*self.categorical, *self.numeric, *self.multi_valued)
+        """Of all columns, each once: the categorical, the numeric, the multi-valued ones, then the vectors."""
+        return (*self.categorical, *self.numeric, *self.multi_valued, *self.vectors)
 
     def label(self, name: str) -> str:
         """What people call a column: tenths go by the name of the number that they are cut from."""
@@ -65,7 +67,7 @@ class FeatureColumns:
             return {name: value for name, value in columns.items() if name not in self.usage}
 
         kept = keep(self.categorical), keep(self.numeric), keep(self.multi_valued), keep(self.sizes)
-        return FeatureColumns(*kept, tenths=keep(self.tenths))
+        return FeatureColumns(*kept, tenths=keep(self.tenths), vectors=keep(self.vectors))
 
     def hide_usage(self, has_events: Mask) -> "FeatureColumns":
         """The same, with usage columns missing for numbers without events; `has_events` [n + 1]."""
@@ -80,12 +82,13 @@ class FeatureColumns:
             return columns
 
         hidden = hide(self.categorical), hide(self.numeric), hide(self.multi_valued)
-        return FeatureColumns(*hidden, self.sizes, self.usage, self.tenths)
+        return FeatureColumns(*hidden, self.sizes, self.usage, self.tenths, hide(self.vectors))
 
     @cached_property
     def input_names(self) -> dict[str, str]:
         """What a graph calls each column: its place, for what a column is called may be no name inside a graph."""
-        return {name: f"column_{place}" for place, name in enumerate(self.names)}
+        names = (*self.categorical, *self.numeric, *self.multi_valued)  # graphs read users, who have no vectors
+        return {name: f"column_{place}" for place, name in enumerate(names)}
 
     def inputs(self, numbers: Numbers) -> dict[str, Column]:
         """By `input_names`, the rows of `numbers` in every column: [n], or [n, n_values] where it is multi-valued."""
@@ -94,9 +97,10 @@ class FeatureColumns:
 
     @cached_property
     def matrix(self) -> "scipy.sparse.csr_matrix[np.float32]":
-        """[n + 1, n_features] `categories`, then each numeric column; without any column, no rows either."""
+        """[n + 1, n_features] `categories`, each numeric column, each vector; without any column, no rows either."""
         blocks = [self.categories] if self.category_sizes else []
         blocks += [scipy.sparse.csr_matrix(values[:, np.newaxis]) for values in self.numeric.values()]
+        blocks += [scipy.sparse.csr_matrix(values) for values in self.vectors.values()]
         return scipy.sparse.csr_matrix(scipy.sparse.hstack(blocks) if blocks else np.zeros((0, 0), np.float32))
 
     @property
@@ -122,7 +126,7 @@ class FeatureColumns:
     def to_arrays(self) -> dict[str, npt.NDArray[np.generic]]:
         """As named arrays, for `save_arrays`; `from_arrays` is the way back."""
         arrays: dict[str, npt.NDArray[np.generic]] = {}
-        for kind in ("categorical", "numeric", "multi_valued"):
+        for kind in ("categorical", "numeric", "multi_valued", "vectors"):
             arrays |= {f"{kind}/{name}": values for name, values in getattr(self, kind).items()}
         arrays |= {f"size/{name}": np.array(size) for name, size in self.sizes.items()}
         place = {name: number for number, name in enumerate(self.numeric)}
@@ -142,6 +146,7 @@ class FeatureColumns:
             sizes={name: int(size) for name, size in of_kind("size").items()},
             usage=frozenset(of_kind("usage")),
             tenths={name: list(numeric)[int(place)] for name, place in of_kind("tenths").items()},
+            vectors=of_kind("vectors"),  # type: ignore[arg-type]
         )
 
 
@@ -173,7 +178,8 @@ def encode_features(
 
     By type: a string (or bool) becomes a category, a list of strings a multi-valued column. A number is standardised
     and, as a second column `<name>_bucket` (or `<name>_bucket_2`, ... where there is such a column), cut into tenths of
-    the table. A text column becomes the set of its words.
+    the table. A text column becomes the set of its words. A vector is centred, cut to `MAX_DIMENSIONS` principal
+    components, and scaled so that the mean square of its length is 1.
     A title that is not declared as text is a name for people and no feature. Categories of fewer than `MIN_COUNT` rows
     are unknown.
 
@@ -196,6 +202,8 @@ def encode_features(
             _add_multi_valued(encoded, name, pa.array(words, pa.list_(pa.string())), rows)
         elif name == columns.TITLE:
             continue
+        elif pa.types.is_fixed_size_list(values.type):
+            _add_vectors(encoded, name, values, rows)
         elif pa.types.is_list(values.type) or pa.types.is_large_list(values.type):
             _add_multi_valued(encoded, name, values, rows)
         elif pa.types.is_integer(values.type) or pa.types.is_floating(values.type):
@@ -301,6 +309,27 @@ def _add_numeric(encoded: FeatureColumns, name: str, values: pa.Array, rows: "_R
     encoded.tenths[tenths] = name
     encoded.categorical[tenths] = rows.spread(buckets.astype(np.int32))
     encoded.sizes[tenths] = len(edges) + 2
+
+
+def _add_vectors(encoded: FeatureColumns, name: str, values: pa.FixedSizeListArray, rows: "_Rows") -> None:
+    valid = values.is_valid().to_numpy(zero_copy_only=False)
+    given = pc.list_flatten(values).to_numpy().reshape(-1, values.type.list_size).astype(np.float64)
+    centred = given - given.mean(axis=0) if len(given) else given
+    largest = np.abs(centred).max(initial=0)
+    if not largest > 0:
+        log.info("feature column %r tells no rows apart and is left out", name)
+        return
+    centred /= largest
+    if centred.shape[1] > MAX_DIMENSIONS:
+        _, directions = np.linalg.eigh(centred.T @ centred)
+        directions = directions[:, : -MAX_DIMENSIONS - 1 : -1]
+        centred = centred @ (
+            directions * np.sign(directions[np.abs(directions).argmax(axis=0), np.arange(MAX_DIMENSIONS)])
+        )
+    centred /= np.sqrt((centred**2).sum(axis=1).mean())
+    table = np.zeros((len(values), centred.shape[1]), np.float32)
+    table[valid] = centred
+    encoded.vectors[name] = rows.spread(table)
 
 
 def _free_name(name: str, taken: Set[str]) -> str:
