@@ -157,6 +157,12 @@ class PipelineConfig(Settings):
     ranker: RankerConfig | None = Field(DeepRankerConfig(), discriminator="kind")
 
     @property
+    def places_new_items(self) -> bool:
+        """Whether lists have places for items without a watch, and a source that knows them by their features."""
+        models = [source.model for source in self.named_sources.values()]
+        return self.repeats != "only" and any(source_kind(model).places_new_items for model in models)
+
+    @property
     def label_columns(self) -> tuple[str, ...]:
         """Columns of the interactions that tasks learn from, the rating apart."""
         models = [source.model for source in self.named_sources.values()]

@@ -27,6 +27,22 @@ def has_no_watch(history: Interactions) -> Mask:
     return np.asarray(np.bincount(history.item_num, minlength=len(history.items) + 1) == 0)
 
 
+def are_new(history: Interactions, items: FeatureColumns) -> Mask:
+    """[n_items + 1] items without an event in a history, of which something is known all the same."""
+    new = has_no_watch(history)
+    return new & _have_features(items, len(new)) if new[1:].any() else np.zeros_like(new)
+
+
+def _have_features(items: FeatureColumns, n: int) -> Mask:
+    """[n] which items have a content column, row 0 has none."""
+    content, found = items.content, np.zeros(n, np.bool_)
+    for columns in (content.categorical, content.numeric, content.multi_valued, content.vectors):
+        for values in columns.values():
+            found |= values.reshape(n, -1).any(axis=1)
+    found[0] = False
+    return found
+
+
 @dataclass(frozen=True)
 class NewItems:
     """The unwatched items of the data, and those that folds make new to learn from.
@@ -45,14 +61,11 @@ class NewItems:
     @classmethod
     def of(cls, events: Interactions, items: FeatureColumns, *, multiple: float, seed: int) -> Self | None:
         """None where every item with features has a watch."""
-        has_features = np.zeros(len(events.items) + 1, np.bool_)
-        if items.matrix.shape[1]:
-            has_features[1:] = np.diff(items.matrix.indptr)[1:] > 0
-        has_none = has_no_watch(events)
-        unwatched = has_none & has_features
-        if not unwatched.any() or has_none.all():
+        unwatched = are_new(events, items)
+        if not unwatched.any() or not len(events):
             return None
-        n_most = int(MAX_SHARE * np.count_nonzero(~has_none))
+        has_features = _have_features(items, len(unwatched))
+        n_most = int(MAX_SHARE * np.count_nonzero(~has_no_watch(events)))
         set_aside = np.zeros_like(unwatched)
         set_aside[np.random.default_rng(seed).permutation(np.flatnonzero(unwatched))[:n_most]] = True
         return cls(unwatched, set_aside, has_features, multiple, seed)

@@ -15,7 +15,6 @@ from belfry.dataset.prepare import Data
 from belfry.dataset.vocabulary import UserNums
 from belfry.evaluation.metrics import hits, lists_of, recall
 from belfry.pipeline.config import PipelineConfig
-from belfry.pipeline.kinds import source_kind
 from belfry.pipeline.progress import Work
 from belfry.pipeline.training.gate_evaluation import MAX_VALIDATION_USERS
 from belfry.pipeline.training.source_choice import SourceChoice, choose_sources
@@ -25,7 +24,7 @@ from belfry.retrieval.blend import CombinedRetriever, Source, combine
 from belfry.retrieval.index.exact import ExactIndex
 from belfry.retrieval.index.measure import IndexMeasurement, measure_index
 from belfry.retrieval.indexed import IndexedRetriever
-from belfry.retrieval.new_items import NewItems, has_no_watch
+from belfry.retrieval.new_items import NewItems, are_new
 from belfry.retrieval.popularity import Popularity
 
 _MIN_VALIDATION_USERS = 500
@@ -95,9 +94,9 @@ def fit_first_stage(
         users = sample_users(validate_on.users, _n_validation_users(len(history.items)), seed=seed)
     validate = _recall_on(validate_on, features, users) if validate_on and len(users) else None
     new_items = new_items_of(data, config, seed=seed)
-    is_new = has_no_watch(history) if new_items else None
     if tuning:
         config = tuning.config
+    is_new = are_new(history, data.items) if config.places_new_items else None
     named = config.named_sources
     fitted: dict[str, TrainedSource] = {}
 
@@ -154,9 +153,7 @@ def fit_first_stage(
 
 def new_items_of(data: Data, config: PipelineConfig, *, seed: int) -> NewItems | None:
     """None where there are none, or no source or no list has a place for them."""
-    if config.repeats == "only" or not any(
-        source_kind(source.model).places_new_items for source in config.named_sources.values()
-    ):
+    if not config.places_new_items:
         return None
     return NewItems.of(data.interactions, data.items, multiple=config.new_items, seed=seed)
 
