@@ -60,7 +60,7 @@ def _head() -> list[str]:
         f"{versions['tensorflow']}.",
         "",
         "MovieLens 100K, preset `default`. `new_items` is a multiple of the places that new items deserve by folds in",
-        "which items are made new ([how it works](../how-it-works.md)); the default is 2, and 0 keeps them out of lists.",
+        "which items are made new ([how it works](../how-it-works.md)); the default is 2, and 0 keeps them out.",
         "",
     ]
 

@@ -41,10 +41,10 @@ def as_vectors(
     if not present.any():
         return pa.chunked_array([pa.nulls(len(lists), pa.list_(pa.float32(), MIN_LENGTH))])
     length = int(np.bincount(lengths[present]).argmax())
-    if length < (2 if not is_named else 1) or (not is_named and length < MIN_LENGTH):
+    if not length or (length < MIN_LENGTH and not is_named):
         raise TableError(
-            f"has lists of {length} numbers, and vectors have at least {MIN_LENGTH}: name the column in "
-            "data.vector_columns if it is one all the same, or drop it"
+            f"is {str(column.type)[:_SHOWN]} of {length} numbers; a feature is a number, a string or a list of strings: "
+            f"convert or drop it, or name it in data.vector_columns: unnamed vectors have at least {MIN_LENGTH}"
         )
     is_other = present & (lengths != length)
     rows = np.flatnonzero(present & ~is_other)
