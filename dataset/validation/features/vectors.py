@@ -43,8 +43,8 @@ def as_vectors(
     length = int(np.bincount(lengths[present]).argmax())
     if not length or (length < MIN_LENGTH and not is_named):
         raise TableError(
-            f"is {str(column.type)[:_SHOWN]} of {length} numbers; a feature is a number, a string or a list of strings: "
-            f"convert or drop it, or name it in data.vector_columns: unnamed vectors have at least {MIN_LENGTH}"
+            f"is {str(column.type)[:_SHOWN]} of {length} numbers; a feature is a number, a string or a list of "
+            f"strings: convert or drop it, or name it in data.vector_columns: unnamed vectors have at least {MIN_LENGTH}"
         )
     is_other = present & (lengths != length)
     rows = np.flatnonzero(present & ~is_other)
