@@ -44,7 +44,7 @@ def as_vectors(
     if not length or (length < MIN_LENGTH and not is_named):
         raise TableError(
             f"is {str(column.type)[:_SHOWN]} of {length} numbers; a feature is a number, a string or a list of "
-            f"strings: convert or drop it, or name it in data.vector_columns: unnamed vectors have at least {MIN_LENGTH}"
+            f"strings: convert or drop it, or name it in data.vector_columns: unnamed ones have {MIN_LENGTH} or more"
         )
     is_other = present & (lengths != length)
     rows = np.flatnonzero(present & ~is_other)

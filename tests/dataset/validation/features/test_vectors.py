@@ -57,7 +57,7 @@ def test_text_is_read_as_json_where_it_is_named() -> None:
 def test_short_lists_are_vectors_only_by_name() -> None:
     short = pa.array(VECTORS[:, :2].tolist())
     with pytest.raises(
-        TableError, match=r"of 2 numbers; .* name it in data\.vector_columns: unnamed vectors have at least 8"
+        TableError, match=r"of 2 numbers; .* name it in data\.vector_columns: unnamed ones have 8 or more"
     ):
         read(short)
     assert read(short, vector_columns="look").type == pa.list_(pa.float32(), 2)
