@@ -63,14 +63,11 @@ class CombinedRetriever:
         return order_by(proposed, fuse(proposed, self.values(proposed, quotas), weights, quotas[0]), top_k=top_k)
 
     def values(self, proposed: Candidates, quotas: Sequence[int]) -> Values:
-        """[n_rows, n_sources] `normalised_scores`; of new items that the first source brought, by its score."""
+        """[n_rows, n_sources] `normalised_scores`; of new items that the first source brought, by its score alone."""
         values = normalised_scores(proposed, quotas)
         if self._is_new is not None and (is_new := self._is_new[proposed.item_num]).any():
-            expected = _expected(values, proposed, ~is_new)
-            is_new &= _listed(proposed, 0, quotas[0])
-            for column, quota in enumerate(quotas):
-                rows = is_new & ~_listed(proposed, column, quota)
-                values[rows, column] = expected[rows, column]
+            rows = is_new & _listed(proposed, 0, quotas[0])
+            values[rows] = _expected(values, proposed, ~is_new)[rows]
         return values
 
     def propose(

@@ -200,7 +200,7 @@ def test_of_new_items_the_first_source_speaks_for_the_others(board: Checkerboard
         rows = proposed.row_user == user
         known, rank = rows & ~is_new[proposed.item_num], proposed.source_rank
         for column in (1, 2):
-            filled = rows & is_new[proposed.item_num] & (rank[:, 0] > 0) & (rank[:, column] == 0)
+            filled = rows & is_new[proposed.item_num] & (rank[:, 0] > 0)
             slope, start = np.polyfit(before[known, 0], before[known, column], 1)
             np.testing.assert_allclose(after[filled, column], start + slope * before[filled, 0], atol=1e-6)
             n_filled += np.count_nonzero(filled)

@@ -64,7 +64,7 @@ def as_vectors(
             if mask.any()
         )
         raise TableError(
-            f"has vectors {found}; mend them, or set data.bad_vector to drop, which takes them for missing"
+            f"has bad vectors, {found}; mend them, or set data.bad_vector to drop, which takes them for missing"
         )
     kept = is_finite & ~is_zero
     place = np.full(len(lists), -1)
