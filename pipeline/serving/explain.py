@@ -48,7 +48,7 @@ def reasons_for(two_stage: TwoStage, trace: Trace, neighbourhood: Callable[[], N
     if described is None:
         reasons = _reasons_by_vectors(trace.known, np.unique(events), neighbourhood())
     else:
-        reasons = _reasons_by_features(two_stage, trace.known, described, events)
+        reasons = _reasons_by_features(two_stage, trace.known, described, events, neighbourhood)
     unranked = np.array(trace.lists.origins)[trace.lists.origin] == UNRANKED
     return [Reason([], []) if without else reason for reason, without in zip(reasons, unranked, strict=True)]
 
@@ -60,12 +60,20 @@ def _reasons_by_vectors(trace: KnownTrace, watched: ItemNums, neighbourhood: Nei
 
 
 def _reasons_by_features(
-    two_stage: TwoStage, trace: KnownTrace, described: Described, events: ItemNums
+    two_stage: TwoStage,
+    trace: KnownTrace,
+    described: Described,
+    events: ItemNums,
+    neighbourhood: Callable[[], Neighbourhood],
 ) -> list[Reason]:
-    """`events`: the items of the user's history, oldest first."""
+    """`events`: the items of the user's history, oldest first. New items go by vectors."""
     items, pair_features = trace.lists.item_num, described.ranker.pair_features
     watched = np.unique(events[-pair_features.config.max_history :])
-    shares = _shares(contributions(pair_features, watched, items), watched, items)
+    weights = contributions(pair_features, watched, items)
+    is_unknown = ~(weights > 0).any(axis=1)
+    if is_unknown.any():
+        weights[is_unknown] = neighbourhood().cosines(items[is_unknown], watched)
+    shares = _shares(weights, watched, items)
     columns = pair_features.columns(two_stage.features, trace.candidates.sources)
     effects = _rows_of(occlude(described.ranker, described.lists, columns), described.lists.items, items)
     return [Reason(*found) for found in zip(_largest_shares(shares, watched), _strongest(effects), strict=True)]
