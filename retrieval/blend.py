@@ -66,8 +66,9 @@ class CombinedRetriever:
         """[n_rows, n_sources] `normalised_scores`; of new items that the first source brought, by its score alone."""
         values = normalised_scores(proposed, quotas)
         if self._is_new is not None and (is_new := self._is_new[proposed.item_num]).any():
-            rows = is_new & _listed(proposed, 0, quotas[0])
-            values[rows] = _expected(values, proposed, ~is_new)[rows]
+            listed = [_listed(proposed, column, quota) for column, quota in enumerate(quotas)]
+            rows = is_new & listed[0]
+            values[rows] = _expected(values, proposed, ~is_new & np.any(listed, axis=0))[rows]
         return values
 
     def propose(

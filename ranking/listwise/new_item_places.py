@@ -24,22 +24,25 @@ def is_new(lists: Lists) -> Mask | None:
 
 
 def raise_new(scores: Order, lists: Lists, new: Mask, shift: float) -> Order:
-    """Scores with `shift` added to those of new items, which rise up to place `HEAD` + 1, in their order.
+    """Scores with `shift` added to those of new items, which rise towards place `HEAD` in their order, and not beyond.
 
     A ranker tells of each candidate how probable a watch is. Little speaks for any one new item, so that in its order
-    they come last, although together they are watched.
+    they come last, although together they are watched. With t the score at place `HEAD` and r = t - m, m that in the
+    middle of the rest, a raised score s above m becomes t - r / (1 + (s - m) / r); none falls.
     """
     rows, present = lists.padded_rows(np.arange(len(lists)))
-    if rows.shape[1] <= HEAD:
+    lengths = lists.lengths
+    if not (lengths > HEAD).any():
         return scores
     best = np.sort(np.where(present, scores[rows], -np.inf), axis=1)[:, ::-1]
-    last, next_ = best[:, HEAD - 1][lists.row_list], best[:, HEAD][lists.row_list]  # of the head, and behind it
-    is_led = new & (scores < last) & np.isfinite(next_)
-    raised = scores + shift
-    gap, over = last[is_led] - next_[is_led], raised[is_led] - next_[is_led]
-    below = last[is_led] - gap * np.exp(-np.maximum(over, 0) / np.maximum(gap, _EPSILON))
+    places = np.stack([np.full(len(lists), HEAD - 1), HEAD + (lengths - HEAD) // 2])
+    top, middle = best[np.arange(len(lists)), np.clip(places, 0, lengths - 1)][:, lists.row_list]
+    is_led = new & (scores < top) & (lengths > HEAD)[lists.row_list]
+    reach = np.maximum(top - middle, _EPSILON)[is_led]
+    raised = scores[is_led] + shift
+    over = np.maximum(raised - middle[is_led], 0) / reach
     result = scores.copy()
-    result[is_led] = np.where(over > 0, below, raised[is_led])
+    result[is_led] = np.maximum(scores[is_led], np.where(over > 0, top[is_led] - reach / (1 + over), raised))
     return result
 
 
