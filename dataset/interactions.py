@@ -142,6 +142,11 @@ class Interactions:
             labels={name: values[rows] for name, values in self.labels.items()},
         )
 
+    def without_items(self, items: ItemNums) -> "Interactions":
+        """The same without all events, impressions and dislikes of some items."""
+        left = self.select(~np.isin(self.item_num, items))
+        return left._narrowed(lambda pairs: pairs.select(~np.isin(pairs.item_num, items)))
+
     def known_before(self, cut_s: "int | Times") -> "Interactions":
         """The same watches, and only the impressions and dislikes before a time: for all, or per user [n_users + 1]."""
         return self._narrowed(lambda pairs: pairs.before(cut_s))

@@ -85,7 +85,7 @@ class NeuralTowers(Model[ConfigT, NetworkT], ABC):
             progress=progress,
             curve=curve,
         )
-        self._impute_cold_items(features)
+        self._impute_new_items(features)
         return self
 
     @abstractmethod
@@ -120,5 +120,5 @@ class NeuralTowers(Model[ConfigT, NetworkT], ABC):
     def _plan(self, history: Interactions, features: FeatureTables, generator: np.random.Generator) -> TrainingPlan:
         """Epochs over this history for `learned`, which is fresh."""
 
-    def _impute_cold_items(self, features: FeatureTables) -> None:
+    def _impute_new_items(self, features: FeatureTables) -> None:
         """Give items without watches what their features suggest, where the network knows features; after training."""

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, cast
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from belfry.layers.model import Epoch
 from belfry.pipeline.config import PipelineConfig
 from belfry.pipeline.kinds import source_kind
 from belfry.pipeline.serving.load import INDEX, VECTORS_FILE
-from belfry.retrieval.base import Embeddings, Retriever, RetrieverModel, TowerModel, Towers
+from belfry.retrieval.base import Embeddings, NewItemTowers, Retriever, RetrieverModel, TowerModel, Towers
 from belfry.retrieval.index.base import CandidateIndex
 from belfry.retrieval.index.choose import build_index
 from belfry.retrieval.index.config import IndexConfig
@@ -40,6 +40,10 @@ class TrainedSource(Protocol):
     def curve(self) -> Sequence[Epoch]:
         """How it was trained, by epoch; none where training knows none."""
 
+    @property
+    def new_item_offset(self) -> float:
+        """Of the scores of items without watches; 0 where it does not place them."""
+
     def retriever(self, name: str) -> Retriever:
         """Its candidates bear this name as their origin, where it has towers."""
 
@@ -57,6 +61,7 @@ class SearchedTowers:
     model: TowerModel
     vectors: Embeddings  # [n_items + 1, dim]
     index: CandidateIndex
+    new_item_offset: float = 0.0  # of the scores of items without watches
 
     @property
     def epochs(self) -> int:
@@ -87,6 +92,7 @@ class WholeRetriever:
     model: RetrieverModel
     epochs: None = None
     curve: Sequence[Epoch] = ()
+    new_item_offset: float = 0.0
 
     def retriever(self, name: str) -> Retriever:
         return self.model
@@ -129,8 +135,13 @@ def fit_source(
     epochs: int | None,
     validate: Callable[[Towers], float] | None,
     progress: Callable[[int, int], None],
+    place_new_items: Callable[[NewItemTowers], float] | None = None,
 ) -> TrainedSource:
-    """A system trained on `history`; towers with an index, the rest as in `NeuralTowers.fit`."""
+    """A system trained on `history`; towers with an index, the rest as in `NeuralTowers.fit`.
+
+    Args:
+        place_new_items: shifts the scores of new items in towers that know them by features, and tells by how much.
+    """
     kind = source_kind(config)
     if not kind.has_vectors:
         return WholeRetriever(kind.make_retriever(config).fit(history, features, seed=seed))
@@ -138,7 +149,10 @@ def fit_source(
         history, features, seed=seed, epochs=epochs, validate=validate, progress=progress
     )
     items = history.items.all_numbers
+    offset = 0.0
+    if place_new_items and kind.places_new_items:
+        offset = place_new_items(cast(NewItemTowers, towers))
     vectors = towers.encode_candidates(items, features)
     with_history = np.flatnonzero(np.diff(history.by_user.starts)).astype(np.int32)
     queries = towers.encode_queries(sample_users(with_history, N_INDEX_QUERIES, seed=seed), features)
-    return SearchedTowers(towers, vectors, build_index(vectors[1:], items[1:], index, queries))
+    return SearchedTowers(towers, vectors, build_index(vectors[1:], items[1:], index, queries), offset)

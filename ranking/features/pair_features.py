@@ -24,6 +24,7 @@ from belfry.ranking.features.groups.segments import Segments
 from belfry.ranking.features.groups.similar import Bm25, Cosine, Next, Rules
 from belfry.ranking.features.groups.svd import Svd
 from belfry.ranking.features.groups.times import WatchTimes
+from belfry.ranking.features.groups.vectors import Vectors
 from belfry.ranking.features.list_places import standard_scores
 
 # In the order of their columns. Rankers are initialised and sampled by it: another order is another ranker.
@@ -44,6 +45,7 @@ GROUPS: tuple[type[FeatureGroup], ...] = (
     NumericColumns,
     Categories,
     Repeats,
+    Vectors,
 )
 _FITTED = "groups"  # name of the array that holds the names of the fitted groups
 _USERS_PER_BLOCK = 128  # with 200 candidates each, a column of a block takes 100 KB

@@ -33,6 +33,7 @@ class _SavedBlend(Settings):
     calibration: Calibration
     label_weights: dict[str, float]
     first_watches: FirstWatches | None = None
+    new_item_shift: float = 0.0
 
     @model_validator(mode="after")
     def _of_known_features(self) -> Self:
@@ -62,7 +63,13 @@ class FeaturedRanker:
         return cls(
             pair_features,
             scorer,
-            ScoreBlend(blend.retrieval_weight, blend.calibration, blend.label_weights, blend.first_watches),
+            ScoreBlend(
+                blend.retrieval_weight,
+                blend.calibration,
+                blend.label_weights,
+                blend.first_watches,
+                blend.new_item_shift,
+            ),
             blend.names,
         )
 
