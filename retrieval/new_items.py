@@ -22,6 +22,11 @@ _STEPS = 40  # of bisection, to 4e-11
 Offsets = npt.NDArray[np.float32]  # [n_items + 1] of scores
 
 
+def added_to_new(offset: float, multiple: float) -> float:
+    """What scores of new items gain: the offset that folds show, and the log of how many times those odds they get."""
+    return offset + float(np.log(multiple)) if multiple else _OUT
+
+
 def has_no_watch(history: Interactions) -> Mask:
     """[n_items + 1] items without an event in a history, the unknown item too."""
     return np.asarray(np.bincount(history.item_num, minlength=len(history.items) + 1) == 0)
@@ -103,8 +108,8 @@ class NewItems:
         Args:
             offset: that folds show.
         """
-        added = offset + float(np.log(self.multiple)) if self.multiple else _OUT
-        offsets = np.where(has_no_watch(history) & self.has_features, np.float32(added), np.float32(0))
+        added = np.float32(added_to_new(offset, self.multiple))
+        offsets = np.where(has_no_watch(history) & self.has_features, added, np.float32(0))
         return offsets if is_whole else np.where(self.set_aside, np.float32(_OUT), offsets)
 
     def learn_offset(self, towers: Towers, features: FeatureTables, fold: Fold, users: UserNums) -> float:

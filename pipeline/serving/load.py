@@ -34,6 +34,7 @@ from belfry.retrieval.popularity import Popularity
 
 SOURCES_FILE, SOURCES, POPULARITY, RANKER = "sources.json", "sources", "popularity", "ranker"  # of the folder
 VECTORS_FILE, INDEX = "vectors.npy", "index"  # of the folder of a source
+NEW_ITEM_OFFSET = "new_item_offset"  # of a source, in the notes of the manifest
 _SOURCE_NAME = re.compile(r"[a-z][a-z0-9_]{0,99}")  # it names a folder
 
 SOURCES_ADAPTER = TypeAdapter(dict[str, SourceConfig])

@@ -16,7 +16,7 @@ from belfry.pipeline.runs.signature import Signer
 from belfry.pipeline.runs.tables import save_encoders, save_tables
 from belfry.pipeline.runs.versions import installed_versions
 from belfry.pipeline.runs.writer import publish
-from belfry.pipeline.serving.load import POPULARITY, RANKER, SOURCES, SOURCES_ADAPTER, SOURCES_FILE
+from belfry.pipeline.serving.load import NEW_ITEM_OFFSET, POPULARITY, RANKER, SOURCES, SOURCES_ADAPTER, SOURCES_FILE
 from belfry.pipeline.serving.rules.item_columns import save_item_columns
 from belfry.pipeline.training.curves import notes_of_curves, write_training_curves
 from belfry.pipeline.training.retrieval_stage import Tuning
@@ -116,8 +116,15 @@ def _save(trained: Trained, folder: Path) -> None:
 
 
 def _notes_of_sources(tuning: Tuning) -> JsonValue:
-    """Weight of every source, the first one first, and epochs where it has towers; none where training knows none."""
-    return {name: {"weight": weight, "epochs": tuning.epochs.get(name)} for name, weight in tuning.weights.items()}
+    """Of every source, the first one first: its weight, its epochs, and what folds say of its scores of new items."""
+    return {
+        name: {
+            "weight": weight,
+            "epochs": tuning.epochs.get(name),
+            NEW_ITEM_OFFSET: tuning.new_item_offsets.get(name, 0.0),
+        }
+        for name, weight in tuning.weights.items()
+    }
 
 
 def _notes_of_choice(tuning: Tuning) -> JsonValue:
