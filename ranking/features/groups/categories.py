@@ -52,13 +52,14 @@ class Categories(FeatureGroup):
             profiles = np.empty((len(histories.weights), n_users * size))
             for profile, weights in zip(profiles, histories.weights, strict=True):
                 profile[:] = np.bincount(cells, weights.repeat(width), n_users * size)
-            profiles = profiles.reshape(-1, n_users, size)
-            profiles[:, :, 0] = 0
-            profiles /= np.maximum(profiles.sum(axis=2, keepdims=True), _EPSILON)
-            profiles -= self.arrays[name]
-            profiles *= (histories.lengths > 0)[:, np.newaxis]
-            table = profiles.reshape(len(profiles), -1).astype(np.float32)
-            columns += list(table.take(asked_cells, axis=1) @ np.ones(width, np.float32) / n_asked)
+            shares = profiles.reshape(-1, n_users, size)
+            shares[:, :, 0] = 0
+            shares /= np.maximum(shares.sum(axis=2, keepdims=True), _EPSILON)
+            shares -= self.arrays[name]
+            shares *= (histories.lengths > 0)[:, np.newaxis]
+            columns += list(
+                profiles.astype(np.float32).take(asked_cells, axis=1) @ np.ones(width, np.float32) / n_asked
+            )
         return columns
 
 
