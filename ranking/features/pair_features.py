@@ -53,7 +53,7 @@ _USERS_PER_BLOCK = 128  # with 200 candidates each, a column of a block takes 10
 _CELLS_PER_BLOCK = 1 << 23  # of users times items: a large catalogue has fewer users in a block
 
 
-class _Known(NamedTuple):
+class _Layout(NamedTuple):
     """What columns there are, for tables and sources."""
 
     features: FeatureTables
@@ -77,7 +77,7 @@ class PairFeatures:
                 own[group][name] = array
         of_history = [group(own[group.name]) for group in GROUPS if group.name in own]
         self.groups = (*of_history, ExpectedLabels(labels)) if labels else tuple(of_history)
-        self._known: _Known | None = None
+        self._layout: _Layout | None = None
 
     @classmethod
     def fit(
@@ -112,27 +112,27 @@ class PairFeatures:
             features: as handed to `matrix`.
             sources: of the candidates.
         """
-        return self._known_of(features, sources).columns
+        return self._layout_of(features, sources).columns
 
     def names(self, features: FeatureTables, sources: tuple[str, ...] = ()) -> tuple[str, ...]:
         """Names of the columns of `matrix`, in order; `sources` are those of the candidates."""
-        return self._known_of(features, sources).names
+        return self._layout_of(features, sources).names
 
-    def _known_of(self, features: FeatureTables, sources: tuple[str, ...]) -> "_Known":
+    def _layout_of(self, features: FeatureTables, sources: tuple[str, ...]) -> "_Layout":
         """Kept until other tables are asked about: to name the columns takes as long as to compute some of them."""
-        known = self._known
-        if known is None or known.features is not features or known.sources != sources:
+        layout = self._layout
+        if layout is None or layout.features is not features or layout.sources != sources:
             own = [column for group in self.groups for column in group.columns(features, sources)]
             placed = [place for place, column in enumerate(own) if column.has_place]
             columns = (*own, *(Column(f"standard_{own[place].name}", own[place].about) for place in placed))
             names = tuple(column.name for column in columns)
-            self._known = known = _Known(features, sources, columns, names, np.array(placed, np.int64))
-        return known
+            self._layout = layout = _Layout(features, sources, columns, names, np.array(placed, np.int64))
+        return layout
 
     def _compute(self, request: PairRequest, into: Matrix) -> None:
         """Fill `into` [n_rows, n_columns] with one block."""
         columns = np.empty(into.T.shape, np.float32)  # filled a column at a time, so turned over once at the end
-        placed = self._known_of(request.features, request.candidates.sources).placed
+        placed = self._layout_of(request.features, request.candidates.sources).placed
         own = columns[: len(columns) - len(placed)]
         computed = (values for group in self.groups for values in group.compute(request))
         for column, values in zip(own, computed, strict=True):
