@@ -22,7 +22,8 @@ _KEY_STRIDE = 1 << 32  # item numbers are int32
 
 def stretches(starts: Positions, counts: Positions) -> Positions:
     """[sum(counts)] for each i the `counts[i]` numbers `starts[i], starts[i] + 1, ...`, one stretch after another."""
-    return np.arange(counts.sum()) + np.repeat(starts - np.cumsum(counts) + counts, counts)
+    numbers: Positions = np.arange(counts.sum()) + (starts - counts.cumsum() + counts).repeat(counts)
+    return numbers
 
 
 def differs_from_row_before(*keys: npt.NDArray[np.generic]) -> Mask:

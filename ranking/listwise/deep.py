@@ -27,6 +27,7 @@ from belfry.ranking.listwise.serving import GRAPH_FILE
 from belfry.ranking.registry import KINDS
 
 _BYTES_PER_BLOCK = 1 << 26  # of features that are handed to the graph at once
+_ROWS_PER_BLOCK = 1 << 16  # that are scored at once
 
 
 class DeepRanker(Model[NetworkRankerConfig, Ensemble]):
@@ -80,7 +81,7 @@ class DeepRanker(Model[NetworkRankerConfig, Ensemble]):
     def score_lists(self, lists: Lists) -> Scores:
         """[n_rows] float32 logits."""
         network, parts = self.learned, [np.zeros(0, np.float32)]
-        for block in lists.blocks():
+        for block in lists.blocks(_ROWS_PER_BLOCK):
             rows, present = lists.padded_rows(block)
             parts.append(network.mean_logit(lists.inputs(block, rows, present, network.reads)).numpy()[present])
         return np.concatenate(parts)
