@@ -20,9 +20,12 @@ SWITCHES = (
 )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser():
-    """Starts a Chromium with an empty profile for each page, of a given width and theme."""
+    """Starts a Chromium with an empty profile for each page, of a given width and theme.
+
+    Until it ends, a loop of asyncio runs in this thread: for the tests of a file, since others bring their own.
+    """
     if not CHROMIUM:
         pytest.skip("no chromium here: apt-get install chromium, or BELFRY_CHROMIUM")
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install .[test]")

@@ -48,9 +48,9 @@ def primary_interval(challenger: Challenger, comparison: Comparison) -> Spec:
     rule = {"strokeWidth": 6, "color": _colour(low, high, one.better), "strokeCap": "round"}
     x_title = f"{label_of(one.metric)}: {challenger.name} minus {comparison.baseline}"
     tooltip = [{"field": "summary", "title": "difference [95%]"}]
-    layers += _differences(x_title, tooltip, rule=rule, point={"size": 160, "color": TEXT})
-    described = f"{label_of(one.metric)} differs by {interval(one.difference, low, high)}; 0 would be no difference"
     values = [_interval(one.difference, low, high)]
+    layers += _differences(values, x_title, tooltip, rule=rule, point={"size": 160, "color": TEXT})
+    described = f"{label_of(one.metric)} differs by {interval(one.difference, low, high)}; 0 would be no difference"
     return chart(described, {"data": {"values": values}, "layer": layers, "height": 56})
 
 
@@ -77,7 +77,7 @@ def forest(challenger: Challenger, comparison: Comparison) -> Spec:
     y = {"field": "label", "type": "nominal", "sort": {"field": "place"}, "title": None, "axis": axis}
     x_title = f"{label_of(comparison.primary)}: {challenger.name} minus {comparison.baseline}"
     colour = {"condition": {"test": "datum.after == 'shown'", "value": NEUTRAL}, "value": MUTED}
-    layers = _differences(x_title, tooltip, rule={"strokeWidth": 2}, point={"size": 60}, y=y, color=colour)
+    layers = _differences(values, x_title, tooltip, rule={"strokeWidth": 2}, point={"size": 60}, y=y, color=colour)
     return chart(
         f"{label_of(comparison.primary)} difference with 95% interval for each group of users",
         {"data": {"values": values}, "height": 20 * len(values), "layer": layers},
@@ -123,6 +123,7 @@ def board(comparison: Comparison) -> Spec:
     y = {"field": "name", "type": "nominal", "sort": order, "title": None, "axis": {"grid": False, "ticks": False}}
     tooltip = [{"field": "name", "title": "system"}, {"field": "summary", "title": "verdict"}]
     layers = _differences(
+        values,
         f"{label_of(comparison.primary)} minus {comparison.baseline}",
         tooltip,
         rule={"strokeWidth": 3, "color": NEUTRAL},
@@ -181,18 +182,22 @@ def _interval(difference: float, low: float, high: float) -> Spec:
     }
 
 
-def _differences(x_title: str, tooltip: list[Spec], *, rule: Spec, point: Spec, **shared: Spec) -> list[Spec]:
-    """Layers: a line where there is no difference, intervals as rules, differences as points.
+def _differences(
+    values: list[Spec], x_title: str, tooltip: list[Spec], *, rule: Spec, point: Spec, **shared: Spec
+) -> list[Spec]:
+    """Layers: a line where there is no difference, intervals, where there are any, as rules, differences as points.
 
     Args:
+        values: rows of `_interval`.
         rule, point: further properties of the marks.
         shared: encodings of both.
     """
     zero = {"type": "rule", "color": TEXT, "strokeDash": [4, 3], "tooltip": None, "aria": False}
     ends = {"x": numbers("low", x_title), "x2": {"field": "high"}}
+    rules = {"mark": {"type": "rule", **rule}, "encoding": {**ends, **shared, "tooltip": tooltip}}
     return [
         {"mark": zero, "encoding": {"x": {"datum": 0, "type": "quantitative"}}},
-        {"mark": {"type": "rule", **rule}, "encoding": {**ends, **shared, "tooltip": tooltip}},
+        *([rules] if any(value["low"] is not None for value in values) else []),
         {
             "mark": {"type": "point", "filled": True, "opacity": 1, **point},
             "encoding": {"x": numbers("difference", x_title), **shared, "tooltip": tooltip},

@@ -24,7 +24,7 @@ Run = Annotated[str | None, typer.Argument(help="name of a run [the current one]
 def list_(artifacts: Artifacts = None, as_json: Json = False) -> None:
     """All runs, the newest first; * marks the current one."""
     from belfry.pipeline.cli.formatting import lines_of_runs
-    from belfry.pipeline.runs.registry import list_runs
+    from belfry.pipeline.runs.registry.listed import list_runs
 
     found = list_runs(_folder(artifacts))
     if as_json:
@@ -50,7 +50,7 @@ def diff(
     as_json: Json = False,
 ) -> None:
     """What tells two runs apart: data, settings, versions, what was measured."""
-    from belfry.pipeline.runs.differences import differences
+    from belfry.pipeline.runs.registry.differences import differences
 
     found = differences(_manifest(artifacts, a), _manifest(artifacts, b))
     if as_json:
@@ -69,7 +69,7 @@ def verify(
     from belfry import Recommender
     from belfry.dataset.errors import ArtifactError
     from belfry.pipeline.cli.console import INPUT_WRONG
-    from belfry.pipeline.runs.registry import folder_of, list_runs
+    from belfry.pipeline.runs.registry.listed import folder_of, list_runs
 
     folder, n_damaged = _folder(artifacts), 0
     for name in run or [found.name for found in list_runs(folder)]:
@@ -92,7 +92,7 @@ def prune(
     artifacts: Artifacts = None,
 ) -> None:
     """Remove old runs; the current one stays, and what cannot be read."""
-    from belfry.pipeline.runs.registry import remove_runs, to_prune
+    from belfry.pipeline.runs.registry.listed import remove_runs, to_prune
 
     folder = _folder(artifacts)
     found = to_prune(folder, keep, older_than)
@@ -108,7 +108,7 @@ def rollback(
     artifacts: Artifacts = None,
 ) -> None:
     """Make an earlier run the current one again, once all of it was checked."""
-    from belfry.pipeline.runs.registry import roll_back
+    from belfry.pipeline.runs.registry.listed import roll_back
 
     before, now = roll_back(_folder(artifacts), run)
     print_lines([f"current run: {now}, before: {before}"])
@@ -122,7 +122,7 @@ def _folder(artifacts: Path | None) -> Path:
 
 def _manifest(artifacts: Path | None, run: str | None) -> "Manifest":
     from belfry.pipeline.runs.reader import find_run
-    from belfry.pipeline.runs.registry import folder_of
+    from belfry.pipeline.runs.registry.listed import folder_of
 
     folder = _folder(artifacts)
     return find_run(folder_of(folder, run) if run else folder).manifest
