@@ -21,8 +21,8 @@ from belfry.dataset.validation.check import check
 from belfry.dataset.vocabulary import ItemNums
 from belfry.evaluation.metrics import PerUser, hits, lists_of, ndcg
 from belfry.pipeline.config import PipelineConfig, load_config
-from belfry.pipeline.serving.session import SESSION_USER, session_tables
 from belfry.pipeline.serving.two_stage import TwoStage
+from belfry.pipeline.serving.users.session import SESSION_USER, session_tables
 from belfry.pipeline.training.train import train
 from belfry.retrieval.popularity import Popularity, PopularityConfig
 from belfry.retrieval.registry import make_towers

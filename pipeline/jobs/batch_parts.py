@@ -24,10 +24,10 @@ from belfry.dataset.vocabulary import ItemNums, as_numpy, positions_in
 from belfry.pipeline.jobs.sinks.parquet import repeating_columns
 from belfry.pipeline.runs.disk import explain_failed_writes, remove, sync
 from belfry.pipeline.serving.checks import check_lists
-from belfry.pipeline.serving.newcomers import AskedUsers, Newcomers
 from belfry.pipeline.serving.recommender import Recommender
 from belfry.pipeline.serving.rules.bound import BoundRules
 from belfry.pipeline.serving.two_stage import Stage
+from belfry.pipeline.serving.users.newcomers import AskedUsers, Newcomers
 from belfry.pipeline.serving.workers import USERS_PER_BLOCK, answer_blocks, blocks_of
 
 USERS_PER_PART = 4 * USERS_PER_BLOCK

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
@@ -12,22 +12,20 @@ import pyarrow as pa
 from belfry.dataset import columns
 from belfry.dataset.concurrency.cached import cached_property
 from belfry.dataset.concurrency.forks import lock_beside_forks
-from belfry.dataset.encoding.table import FeatureEncoder
 from belfry.dataset.errors import ArtifactError, InputError, UnknownUserError
-from belfry.dataset.event_weights import EventWeights
 from belfry.dataset.history import KINDS_OF_REPEATS, REPEATS_OF_TABLE, Repeats, as_repeats, kept_out
-from belfry.dataset.validation.policy import DEFAULT_POLICY, Policy
-from belfry.dataset.vocabulary import UNKNOWN, Id, ItemNums, UserNums, as_arrow, positions_in, texts_as_arrow
-from belfry.pipeline.runs.reader import Run, default_artifacts, find_run
+from belfry.dataset.vocabulary import UNKNOWN, Id, ItemNums, UserNums, as_arrow
+from belfry.pipeline.runs.reader import default_artifacts, find_run
 from belfry.pipeline.serving.checks import check_lists, check_n
-from belfry.pipeline.serving.explain import Reason, reason_columns, reasons_for
+from belfry.pipeline.serving.explain import Reason, reasons_for
 from belfry.pipeline.serving.ids import IdReader
-from belfry.pipeline.serving.load import load_run
 from belfry.pipeline.serving.neighbours import Neighbourhood
-from belfry.pipeline.serving.newcomers import AskedUsers, FeatureReader, table_of
+from belfry.pipeline.serving.parts import Parts
 from belfry.pipeline.serving.results import Effect, Explanation, Recommendation, SimilarItem, SimilarUser, Watched
-from belfry.pipeline.serving.session import SESSION_USER, newcomer_tables, session_tables
+from belfry.pipeline.serving.tables import in_order, table_of_lists
 from belfry.pipeline.serving.two_stage import Limits, Stage, Trace, TwoStage
+from belfry.pipeline.serving.users.newcomers import AskedUsers, FeatureReader, table_of
+from belfry.pipeline.serving.users.session import SESSION_USER, newcomer_tables, session_tables
 from belfry.pipeline.serving.workers import answer_together
 from belfry.retrieval.base import Embeddings
 
@@ -41,41 +39,6 @@ ROWS_PER_BLOCK = 1 << 16  # candidates that are retrieved and ranked at a time, 
 _loading = lock_beside_forks()
 
 PathLike: TypeAlias = str | os.PathLike[str]
-
-
-@dataclass(frozen=True)
-class Parts:
-    """What a Recommender answers from."""
-
-    run: Run
-    two_stage: TwoStage
-    titles: pa.Array  # [n_items] in the order of the items' numbers; null where an item has none
-    event_weights: EventWeights
-    reads_history: bool  # whether all towers read histories, so that new events can be folded in
-    policy: Policy = DEFAULT_POLICY  # of the tables that it was trained on
-    repeats: Repeats = "exclude"  # what the run was trained for: its lists without a word about seen items
-    folded: str = ""  # hash of the watches that were folded in since the run was read
-    user_encoder: FeatureEncoder = field(default_factory=FeatureEncoder)  # which made the features of its users
-
-    @classmethod
-    def read(cls, run: Run) -> "Parts":
-        """Those of a run, whose files are checked as they are read.
-
-        Raises:
-            ArtifactError: the run is damaged, or lacks one.
-        """
-        served = load_run(run)
-        config = served.config
-        return cls(
-            run=run,
-            two_stage=served.two_stage,
-            titles=served.titles,
-            event_weights=config.event_weights,
-            reads_history=config.reads_history,
-            policy=config.data,
-            repeats=config.repeats,
-            user_encoder=served.user_encoder,
-        )
 
 
 class Recommender:
@@ -146,8 +109,7 @@ class Recommender:
         Args:
             user: an id; or None, with `features` or a `history`, for somebody without one.
             features: what is known of the user, by the columns of the users table that the run was trained on; for this
-                call they take the place of what the run knows. `belfry.pipeline.serving.newcomers` says how values are
-                read.
+                call they take the place of what the run knows. docs/new-users.md says how values are read.
             history: items that the user has watched since the run was trained, oldest first. They are folded in
                 without training and count as seen; a new user gets a personal list by them. Ids outside the catalogue
                 are ignored.
@@ -186,9 +148,8 @@ class Recommender:
             because = [self._explanation(reason) for reason in self._reasons(two_stage, trace)]
         item_ids, titles = self._ids_and_titles(lists.item_num)
         origins = [lists.origins[origin] for origin in lists.origin]
-        ratings: list[float | None] = [None] * len(lists)
-        if two_stage.ratings is not None:
-            ratings = two_stage.ratings.of(lists, two_stage.features, np.array([number], np.int32)).tolist()
+        expected = two_stage.expected_ratings(lists)
+        ratings: list[float | None] = [None] * len(lists) if expected is None else expected.tolist()
         rows = zip(lists.rank.tolist(), item_ids, titles, lists.score.tolist(), origins, because, ratings, strict=True)
         return [Recommendation(*row) for row in rows]
 
@@ -268,41 +229,27 @@ class Recommender:
     ) -> pa.Table:
         """The lists of some users, as `recommend_many` gives them; of newcomers by their features."""
 
-        def rows(two_stage: TwoStage, users: UserNums, in_run: UserNums, ids: pa.Array, limits: Limits) -> pa.Table:
+        def rows(two_stage: TwoStage, users: UserNums, ids: pa.Array, limits: Limits) -> pa.Table:
             trace = self._trace(two_stage, users, stage, limits, rules)
             reasons = self._reasons(two_stage, trace) if explain else None
-            return self._rows(two_stage, trace, in_run, ids, reasons).replace_schema_metadata(metadata)
+            table = table_of_lists(trace.lists, ids, self.items, reasons)
+            if (ratings := two_stage.expected_ratings(trace.lists)) is not None:
+                table = table.append_column(columns.EXPECTED_RATING, as_arrow(ratings))
+            return table.replace_schema_metadata(metadata)
 
         metadata = {"belfry.run": self.run.name, "belfry.stage": stage, REPEATS_OF_TABLE: repeats}
         users = self.users.numbers(asked.ids)
         is_new = (users == UNKNOWN) & (asked.newcomers is not None)
         if asked.newcomers is None or not is_new.any():
-            return rows(self.two_stage, users, users, asked.ids, limits)
-        two_stage = replace(self.two_stage, features=newcomer_tables(self.features, asked.newcomers))
+            return rows(self.two_stage, users, asked.ids, limits)
+        nobody = np.zeros(len(asked.newcomers.users) + 1, np.int32)
+        two_stage = replace(self.two_stage, features=newcomer_tables(self.features, asked.newcomers), in_run=nobody)
         of_nobody: Limits = {**limits, "exclude": kept_out(two_stage.features.history, repeats)}
         new, known = (asked.ids.take(as_arrow(np.flatnonzero(part))) for part in (is_new, ~is_new))
-        tables = [rows(two_stage, asked.newcomers.users.numbers(new), users[is_new], new, of_nobody)]
+        tables = [rows(two_stage, asked.newcomers.users.numbers(new), new, of_nobody)]
         if len(known):
-            tables += [rows(self.two_stage, users[~is_new], users[~is_new], known, limits)]
-        together = pa.concat_tables(tables).combine_chunks()
-        place = positions_in(together[columns.USER_ID].combine_chunks(), asked.ids)
-        return together.take(as_arrow(np.argsort(place, kind="stable")))
-
-    def _rows(
-        self, two_stage: TwoStage, trace: Trace, in_run: UserNums, ids: pa.Array, reasons: list[Reason] | None
-    ) -> pa.Table:
-        """Lists as a table; `in_run` [n_users] are the users' numbers in the run, 0 of newcomers, and `ids` theirs."""
-        lists = trace.lists
-        table = {
-            columns.USER_ID: ids.take(as_arrow(lists.row_user)),
-            columns.RANK: as_arrow(lists.rank),
-            columns.ITEM_ID: self.items.take(lists.item_num),
-            columns.SCORE: as_arrow(lists.score),
-            columns.ORIGIN: texts_as_arrow(lists.origins).take(as_arrow(lists.origin)),
-        }
-        if two_stage.ratings is not None:
-            table[columns.EXPECTED_RATING] = as_arrow(two_stage.ratings.of(lists, two_stage.features, in_run))
-        return pa.table(table | ({} if reasons is None else reason_columns(reasons, self.items)))
+            tables += [rows(self.two_stage, users[~is_new], known, limits)]
+        return in_order(tables, asked.ids)
 
     def similar_items(self, item: Id, n: int = 10) -> list[SimilarItem]:
         """At most `n` items whose vectors are most similar to this item's, nearest first, whoever has seen them.
@@ -371,7 +318,7 @@ class Recommender:
                 f"history: the towers of run {self.run.name} know users by their id alone and cannot read one; "
                 "train a run with towers that read histories, such as two_tower"
             )
-        return replace(self.two_stage, features=tables)
+        return replace(self.two_stage, features=tables, in_run=np.array([UNKNOWN, number], np.int32))
 
     def repeats_of(self, exclude_seen: bool | None = None, repeats: Repeats | None = None) -> Repeats:
         """What a call asks for in either form; what the run was trained for where it says nothing."""

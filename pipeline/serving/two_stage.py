@@ -93,6 +93,7 @@ class TwoStage:
     ranker: Ranker | None  # gives probabilities; None: the gate closed, or the preset has no second stage
     n_candidates: int
     ratings: ExpectedRatings | None = None  # where a model expects them; training has no use for it
+    in_run: UserNums | None = None  # [n_users + 1] of these tables: number in the run, 0 of the new; None: the same
 
     def lists(self, users: UserNums, stage: Stage, **limits: Unpack[Limits]) -> Candidates:
         """At most `n` items for each of `users`, in final order.
@@ -149,9 +150,19 @@ class TwoStage:
         """[n_rows] the ranker's scores, and the features that it read, where it reads any."""
         describing = self._describing_ranker
         if describing is None:
-            return ranker.score(candidates, self.features), None
-        described = Described(describing, describing.describe(candidates, self.features))
-        return describing.score_lists(described.lists), described
+            known = candidates if self.in_run is None else replace(candidates, users=self.in_run[candidates.users])
+            return ranker.score(known, self.features), None
+        lists = describing.describe(candidates, self.features)
+        if self.in_run is not None:
+            lists = replace(lists, users=self.in_run[lists.users])
+        return describing.score_lists(lists), Described(describing, lists)
+
+    def expected_ratings(self, lists: Candidates) -> Scores | None:
+        """[n_rows] on the scale of the data; None where no model of the run expects ratings."""
+        if self.ratings is None:
+            return None
+        in_run = lists.users if self.in_run is None else self.in_run[lists.users]
+        return self.ratings.of(lists, self.features, in_run)
 
     @cached_property
     def _describing_ranker(self) -> DescribingRanker | None:

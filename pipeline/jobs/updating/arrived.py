@@ -27,7 +27,7 @@ from belfry.dataset.validation.ids import find_header_rows, read_ids
 from belfry.dataset.validation.policy import Policy
 from belfry.dataset.vocabulary import Vocabulary
 from belfry.pipeline.config import PipelineConfig
-from belfry.pipeline.serving.newcomers import kind_of
+from belfry.pipeline.serving.users.newcomers import kind_of
 
 # What `examine` finds in tables that are all there is to learn from; these come on top of others.
 _OF_WHOLE_TABLES = frozenset({"one_user", "one_item", "everybody", "named_column", "equal_weights"})

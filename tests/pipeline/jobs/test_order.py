@@ -11,7 +11,7 @@ import belfry
 from belfry import Recommender
 from belfry.dataset.columns import TIMESTAMP_S
 from belfry.pipeline.jobs.evaluate import evaluate_run, evaluate_table
-from belfry.pipeline.serving.session import session_tables
+from belfry.pipeline.serving.users.session import session_tables
 
 N_USERS, N_ITEMS, N_EACH = 60, 40, 10
 SEQUENCES = ("retrieval.kind=sequence", "retrieval.embedding_size=8", "retrieval.max_length=6", "retrieval.epochs=1")

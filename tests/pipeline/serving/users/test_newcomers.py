@@ -18,7 +18,7 @@ from belfry.dataset.sources.demo import generate
 from belfry.dataset.validation.policy import Policy
 from belfry.pipeline.jobs.batch import write_batch
 from belfry.pipeline.jobs.batch_users import read_users
-from belfry.pipeline.serving.newcomers import FeatureReader
+from belfry.pipeline.serving.users.newcomers import FeatureReader
 from tests.pipeline.small_recommender import SmallRecommender
 
 FIRST_NEW = 10**6

@@ -11,7 +11,7 @@ import numpy as np
 from belfry.dataset.features import FeatureColumns, FeatureTables
 from belfry.dataset.interactions import Interactions, SeenItems
 from belfry.dataset.vocabulary import ItemNums, Vocabulary, as_arrow
-from belfry.pipeline.serving.newcomers import Newcomers
+from belfry.pipeline.serving.users.newcomers import Newcomers
 
 SESSION_USER = np.ones(1, np.int32)  # [1] the number of the session user, the only one in these tables
 _ONE_USER = Vocabulary(as_arrow(np.zeros(1, np.int64)))

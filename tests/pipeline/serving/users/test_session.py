@@ -9,7 +9,8 @@ import pytest
 from belfry import Recommender
 from belfry.dataset.errors import InputError
 from belfry.dataset.vocabulary import Id
-from belfry.pipeline.serving.session import SESSION_USER, session_tables
+from belfry.pipeline.serving.users.session import SESSION_USER, session_tables
+from tests.pipeline.small_recommender import SmallRecommender
 
 NEWCOMER = 10**9
 
@@ -88,3 +89,21 @@ def test_towers_that_know_ids_alone_say_so(recommender: Recommender, user: Id) -
     by_id_alone = Recommender(replace(recommender.parts, reads_history=False))
     with pytest.raises(InputError, match="know users by their id alone"):
         by_id_alone.recommend(user, 5, history=[recommender.items.ids[0].as_py()])
+
+
+class _ById:
+    """A ranker that knows users by their numbers, and nothing else of them."""
+
+    def score(self, candidates, features):
+        return (candidates.user_num + candidates.item_num / 1_000).astype(np.float32)
+
+
+def test_a_ranker_that_knows_users_by_id_is_asked_for_the_user_and_for_nobody_of_newcomers() -> None:
+    recommender = SmallRecommender()
+    recommender.two_stage = replace(recommender.two_stage, ranker=_ById())
+    known = recommender.users.ids[2].as_py()
+    number = recommender.users.number(known)
+    fresh = [recommender.items.ids[0].as_py()]
+    for user, expected in ((known, number), (None, 0)):
+        found = recommender.recommend(user, 3, history=fresh)
+        assert {int(place.score) for place in found} == {expected}
