@@ -18,6 +18,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add them to the pages that lie in docs/."""
     for source, page in AT_THE_TOP.items():
         text = (ROOT / source).read_text().replace("](docs/", "](").replace("](README.md)", "](index.md)")
+        text = text.replace('src="docs/', 'src="')
         files.append(File.generated(config, page, content=text))
     verbs = subprocess.run(VERBS, capture_output=True, text=True, check=True, cwd=ROOT).stdout
     files.append(File.generated(config, "verbs.md", content=verbs.replace("# `belfry`", "# Verbs", 1)))
