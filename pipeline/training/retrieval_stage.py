@@ -1,7 +1,7 @@
 """Train and put together the first stage: the sources, the weights of their scores, and the cold answer."""
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import cast
@@ -19,7 +19,7 @@ from belfry.pipeline.progress import Work
 from belfry.pipeline.training.gate_evaluation import MAX_VALIDATION_USERS
 from belfry.pipeline.training.source_choice import SourceChoice, choose_sources
 from belfry.pipeline.training.sources import SearchedTowers, TrainedSource, fit_source
-from belfry.retrieval.base import Retriever, Towers
+from belfry.retrieval.base import EarlierWeights, Retriever, Towers
 from belfry.retrieval.blend import CombinedRetriever, Source, combine
 from belfry.retrieval.index.exact import ExactIndex
 from belfry.retrieval.index.measure import IndexMeasurement, measure_index
@@ -73,6 +73,7 @@ def fit_first_stage(
     stage: str = "",
     part: str = "",
     has_time: Callable[[], bool] = lambda: True,
+    earlier: Mapping[str, EarlierWeights] | None = None,
 ) -> FirstStage:
     """Every source trained on `history`, which is all of `data` or a part of it.
 
@@ -83,6 +84,7 @@ def fit_first_stage(
         work: what this is a part of; each source is a step.
         stage: what the seconds count to; without, each source has a stage of its own.
         part: which first stage of a whole training this is, for whoever looks on.
+        earlier: by name of the source, weights that towers go on from; the others train from nothing.
         has_time: asked, where sources are chosen, once the cheap ones are there: whether to try the dear ones too.
     """
     work = work or Work()
@@ -109,6 +111,7 @@ def fit_first_stage(
                     epochs=tuning.epochs.get(name) if tuning else None,
                     validate=validate,
                     progress=partial(work.report, name),
+                    earlier=earlier.get(name) if earlier else None,
                 )
 
     choice, weights = None, {name: 1.0 if source.weight is None else source.weight for name, source in named.items()}

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, cast
 
 import numpy as np
 
@@ -17,7 +17,15 @@ from belfry.layers.config import ModelConfig
 from belfry.pipeline.config import PipelineConfig
 from belfry.pipeline.kinds import source_kind
 from belfry.pipeline.serving.load import INDEX, VECTORS_FILE
-from belfry.retrieval.base import Embeddings, Retriever, RetrieverModel, TowerModel, Towers
+from belfry.retrieval.base import (
+    EarlierWeights,
+    Embeddings,
+    Retriever,
+    RetrieverModel,
+    TowerModel,
+    Towers,
+    WarmTowers,
+)
 from belfry.retrieval.index.base import CandidateIndex
 from belfry.retrieval.index.choose import build_index
 from belfry.retrieval.index.config import IndexConfig
@@ -119,14 +127,21 @@ def fit_source(
     epochs: int | None,
     validate: Callable[[Towers], float] | None,
     progress: Callable[[int, int], None],
+    earlier: EarlierWeights | None = None,
 ) -> TrainedSource:
-    """A system trained on `history`; towers with an index, the rest as in `NeuralTowers.fit`."""
+    """A system trained on `history`; towers with an index, the rest as in `NeuralTowers.fit`.
+
+    Args:
+        earlier: what towers go on from, in the place of nothing; of a kind that can.
+    """
     kind = source_kind(config)
     if not kind.has_vectors:
         return WholeRetriever(kind.make_retriever(config).fit(history, features, seed=seed))
-    towers = kind.make_towers(config).fit(
-        history, features, seed=seed, epochs=epochs, validate=validate, progress=progress
-    )
+    towers = kind.make_towers(config)
+    if earlier is None:
+        towers.fit(history, features, seed=seed, epochs=epochs, validate=validate, progress=progress)
+    else:
+        cast(WarmTowers, towers).train_on(history, features, earlier=earlier, seed=seed, progress=progress)
     items = history.items.all_numbers
     vectors = towers.encode_candidates(items, features)
     with_history = np.flatnonzero(np.diff(history.by_user.starts)).astype(np.int32)

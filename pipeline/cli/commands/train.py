@@ -92,7 +92,7 @@ def train(
     columns: Columns = None,
     delimiter: Delimiter = None,
     encoding: Encoding = None,
-    preset: Preset = "default",
+    preset: Annotated[str | None, typer.Option(help="as in run; with --from that of the run [default]")] = None,
     holdout: Annotated[
         HoldoutName | None,
         typer.Option(
@@ -104,6 +104,10 @@ def train(
     settings: Settings = None,
     seed: Seed = 0,
     artifacts: Artifacts = None,
+    start_from: Annotated[
+        Path | None,
+        typer.Option("--from", help="a run, or an artifacts folder, whose weights to go on from instead of nothing"),
+    ] = None,
     workers: Annotated[int, typer.Option(min=1, help="processes that train on parts of the history at once")] = 1,
     budget: Budget = None,
     track: Track = None,
@@ -129,6 +133,7 @@ def train(
             repeats=repeats_of(repeats, allow_seen),
             seed=seed,
             artifacts=artifacts or default_artifacts(),
+            start_from=start_from,
             work=work,
             workers=workers,
             budget_s=budget,
