@@ -1,4 +1,4 @@
-"""What towers start from: item vectors in closed form, by a truncated singular value decomposition; or earlier weights."""
+"""What towers start from: item vectors in closed form, by a singular value decomposition; or earlier weights."""
 
 from collections.abc import Sequence
 

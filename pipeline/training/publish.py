@@ -20,8 +20,8 @@ from belfry.pipeline.training.curves import write_training_curves
 from belfry.pipeline.training.retrieval_stage import Tuning
 from belfry.pipeline.training.smoke_test import check_answers
 from belfry.pipeline.training.train import Trained, train
-from belfry.pipeline.training.warm_start.parent import Parent
-from belfry.pipeline.training.warm_start.train_on import WARM_START, train_on
+from belfry.pipeline.training.warm_start.parent import WARM_START, Parent
+from belfry.pipeline.training.warm_start.train_on import train_on
 
 EXPORT = "export"  # a stage of the work
 

@@ -5,11 +5,11 @@ import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import TypeVar, cast
 
 import numpy as np
 import pyarrow as pa
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from belfry.dataset import columns
 from belfry.dataset.concurrency.cached import cached_property
@@ -38,8 +38,18 @@ _OF_WEIGHTS = ("retrieval", "sources", "ranker", "pair_features", "repeats", "ev
 _N_NAMED = 5  # in a message
 _EPOCHS: TypeAdapter[dict[str, dict[str, float | None]]] = TypeAdapter(dict[str, dict[str, float | None]])
 _LEFT_OUT: TypeAdapter[dict[str, str]] = TypeAdapter(dict[str, str])
+WARM_START = "warm_start"  # key of the notes of a run
+
+Noted = TypeVar("Noted")
 
 log = logging.getLogger(__name__)
+
+
+class Lineage(BaseModel):
+    """Where a run that was trained on comes from; other notes are for people."""
+
+    from_nothing: str  # the run that was trained from nothing
+    n_steps: int  # of training on since
 
 
 @dataclass(frozen=True)
@@ -92,10 +102,16 @@ class Parent:
         """Sources that did not stay, with the reason."""
         return self._noted(_LEFT_OUT, "left_out")
 
+    @property
+    def lineage(self) -> Lineage:
+        """Raises ArtifactError: the run says of itself what no run does."""
+        if WARM_START not in self.run.manifest.notes:
+            return Lineage(from_nothing=self.name, n_steps=0)
+        return self._noted(TypeAdapter(Lineage), WARM_START)
+
     def tuning(self, config: PipelineConfig) -> Tuning:
         """What its folds decided, under a config that fits its weights: sources, their weights, and epochs."""
-        noted = self._noted(_EPOCHS, "sources")
-        epochs = {name: note.get("epochs") for name, note in noted.items()}
+        epochs = {name: note.get("epochs") for name, note in self._noted(_EPOCHS, "sources").items()}
         return Tuning(
             config.model_copy(update={"sources": tuple(self.sources.values())[1:]}),
             {name: int(n_epochs) for name, n_epochs in epochs.items() if n_epochs is not None},
@@ -177,11 +193,11 @@ class Parent:
         wrong = [name for name, encoder in wanted.encoders.items() if _kind(found.encoders.get(name)) != _kind(encoder)]
         if wrong:
             raise InputError(
-                f"{label}: {_named(wrong)} of run {self.name} missing, empty or of another kind here; hand in the tables "
-                "that it was trained with and what came since, or train from nothing"
+                f"{label}: {_named(wrong)} of run {self.name} missing, empty or of another kind here; hand in the "
+                "tables that it was trained with and what came since, or train from nothing"
             )
 
-    def _noted(self, adapter: TypeAdapter[Any], key: str) -> Any:
+    def _noted(self, adapter: TypeAdapter[Noted], key: str) -> Noted:
         try:
             return adapter.validate_python(self.run.manifest.notes.get(key) or {}, strict=True)
         except ValidationError as error:

@@ -17,8 +17,6 @@ from belfry.pipeline.training.warm_start.ranker import CarriedRanker, ranker_of
 from belfry.pipeline.training.warm_start.since import gate_of
 from belfry.ranking.features.pair_features import PairFeatures
 
-WARM_START = "warm_start"  # key of the notes of a run
-
 log = logging.getLogger(__name__)
 
 
@@ -96,12 +94,10 @@ def _note(
         "kept" if gate == parent.run.manifest.gate else "judged by what came since",
         n_events,
     )
-    before = parent.run.manifest.notes.get(WARM_START)
-    lineage = before if isinstance(before, dict) else {"from_nothing": parent.name, "n_steps": 0}
     return {
         "parent": parent.name,
-        "from_nothing": lineage["from_nothing"],
-        "n_steps": lineage["n_steps"] + 1,
+        "from_nothing": parent.lineage.from_nothing,
+        "n_steps": parent.lineage.n_steps + 1,
         "trained_on": {name: epochs.get(name) for name in trained_on},
         "anew": [*anew],
         "kept": ["sources", "weights of sources", *(["ranker"] if parent.asked.ranker else [])],
