@@ -9,7 +9,7 @@ SITE := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 # A process for each core; the tests of a file stay together, for they share what they train.
 PYTEST := $(BIN)/pytest -n auto --dist loadfile
 
-.PHONY: install run test test-all docs dist reliability benchmark-everywhere benchmark-features benchmark-ranking benchmark-ratings benchmark-retrieval benchmark-scale benchmark-speed benchmark-transfer benchmark-training benchmark-update clean
+.PHONY: install run test test-all docs dist reliability benchmark-everywhere benchmark-features benchmark-ranking benchmark-ratings benchmark-retrieval benchmark-scale benchmark-serving benchmark-speed benchmark-transfer benchmark-training benchmark-update clean
 
 install: $(INSTALLED)
 
@@ -67,6 +67,9 @@ benchmark-retrieval: $(VENV)/.tested  ## the leaderboard of docs/results/retriev
 
 benchmark-scale: $(VENV)/.tested  ## the figures of docs/results/scale.md, half an hour; on generated data
 	$(BIN)/python -m benchmarks.scale
+
+benchmark-serving: $(VENV)/.tested  ## the figures of docs/results/serving.md, half an hour; needs BELFRY_DATA
+	$(BIN)/python -m benchmarks.serving
 
 benchmark-speed: $(VENV)/.tested  ## the figures of docs/results/speed.md, less than half an hour; needs BELFRY_DATA
 	$(BIN)/python -m benchmarks.speed

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from belfry.pipeline.serving.results import Recommendation as Recommendation
     from belfry.pipeline.serving.results import SimilarItem as SimilarItem
     from belfry.pipeline.serving.results import SimilarUser as SimilarUser
+    from belfry.pipeline.serving.rules.config import Rules as Rules
 
 _HOMES = {
     "compare": "belfry.pipeline.jobs.compare",
@@ -28,6 +29,7 @@ _HOMES = {
     "Recommendation": "belfry.pipeline.serving.results",
     "SimilarItem": "belfry.pipeline.serving.results",
     "SimilarUser": "belfry.pipeline.serving.results",
+    "Rules": "belfry.pipeline.serving.rules.config",
 }
 
 __all__ = list(_HOMES)

@@ -34,7 +34,7 @@ def main() -> None:
     parser.add_argument("--data-folder", type=Path, help="where ml-100k.zip lies [BELFRY_DATA]")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        artifacts = arguments.artifacts or _train(Path(folder) / "artifacts", arguments.data_folder)
+        artifacts = arguments.artifacts or train_quickly(Path(folder) / "artifacts", arguments.data_folder)
         recommender = Recommender.load(artifacts)
         users = recommender.users.ids.to_pylist()
         cold_s = [_seconds_cold(artifacts, users[0]) for _ in range(N_COLD)]
@@ -62,7 +62,7 @@ def main() -> None:
     print("\n".join(lines))
 
 
-def _train(artifacts: Path, data_folder: Path | None) -> Path:
+def train_quickly(artifacts: Path, data_folder: Path | None) -> Path:
     """A quick run: how well it ranks does not matter here."""
     from belfry.dataset.sources.open import read_data
     from belfry.dataset.validation.check import check

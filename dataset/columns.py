@@ -13,3 +13,4 @@ OF_INTERACTIONS = (USER_ID, ITEM_ID, RATING, TIMESTAMP_S, WEIGHT, EVENT)
 RANK = "rank"
 SCORE = "score"
 ORIGIN = "origin"
+EXPECTED_RATING = "expected_rating"

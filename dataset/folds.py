@@ -16,6 +16,7 @@ from belfry.dataset.vocabulary import UserNums
 Holdout: TypeAlias = Literal["time", "last", "random"]
 
 MAX_LAST = 5  # events held back of each user under `last`
+MAX_FIRST = 10  # watches that a newcomer comes with, see `first_watches`
 WINDOW_SHARE = 0.2  # of all events, in the window behind a cut under `time`
 
 
@@ -116,6 +117,34 @@ def _windows(interactions: Interactions, n_windows: int) -> Iterator[Fold]:
         has_history[interactions.user_num[is_before]] = True
         is_later = ~is_before & (interactions.timestamp_s <= stop_s) & has_history[interactions.user_num]
         yield Fold(interactions.select(is_before).known_before(start_s), interactions.select(is_later))
+
+
+def first_watches(interactions: Interactions, fold: Fold, *, seed: int) -> Fold | None:
+    """What newcomers did behind the cut of a fold in time, after their first watches; None without any.
+
+    Users without a history come with up to `MAX_FIRST` events, as a call hands them over: at the time of the newest
+    event of the fold's history, and these are all that the history holds. What they did next, as long as the fold looks
+    ahead, is held back.
+
+    Args:
+        interactions: those that the fold was made of.
+    """
+    times, cut_times, later_times = (part.timestamp_s for part in (interactions, fold.history, fold.later))
+    is_new = np.diff(fold.history.by_user.starts) == 0
+    is_new[0] = False
+    if times is None or cut_times is None or later_times is None or fold.repeats != "exclude":
+        return None
+    now_s, generator = cut_times.max(), np.random.default_rng(seed)
+    rows = interactions.by_user.order
+    rows = rows[is_new[interactions.user_num[rows]] & (times[rows] >= now_s) & (times[rows] <= later_times.max())]
+    user_num = interactions.user_num[rows]  # rising, each user's oldest first
+    starts = np.searchsorted(user_num, np.arange(len(is_new)))
+    n_first = np.exp(generator.uniform(0, np.log(MAX_FIRST + 1), len(is_new))).astype(np.int64)  # few, more often
+    is_first = np.arange(len(rows)) - starts[user_num] < n_first[user_num]
+    if is_first.all():
+        return None
+    first = replace(interactions.select(rows[is_first]), timestamp_s=np.full(int(is_first.sum()), now_s))
+    return replace(fold, history=first, later=interactions.select(rows[~is_first]))
 
 
 def with_repeats(folds: Iterable[Fold], repeats: Repeats) -> Iterator[Fold]:

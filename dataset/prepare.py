@@ -24,6 +24,7 @@ class Data:
     users: FeatureColumns
     items: FeatureColumns
     titles: pa.Array  # [n_items] string, in the order of the vocabulary; null where an item has none
+    item_table: pa.Table | None = None  # as it was checked, for what runs keep beside the features
     user_encoder: FeatureEncoder = field(default_factory=FeatureEncoder)  # which made `users`, and reads later ones
     item_encoder: FeatureEncoder = field(default_factory=FeatureEncoder)  # likewise of `items`
 
@@ -83,8 +84,9 @@ def prepare(
         encode_by(user_encoder, tables.users, users, columns.USER_ID),
         encode_by(item_encoder, tables.items, items, columns.ITEM_ID),
         _titles(tables.items, items),
-        user_encoder,
-        item_encoder,
+        item_table=tables.items,
+        user_encoder=user_encoder,
+        item_encoder=item_encoder,
     )
 
 

@@ -123,7 +123,7 @@ METRICS = (
         lambda judged: beyond.serendipity(judged.lists, judged.hits, judged.users, judged.context.history),
     ),
     Metric("intra_list_diversity", "higher", _diversity, reports=BOTH),
-    Metric("miscalibration", "lower", _miscalibration, _CATEGORIES),
+    Metric("miscalibration", "lower", _miscalibration, _CATEGORIES, reports=BOTH),
     Metric(
         "has_list",
         "higher",

@@ -26,9 +26,10 @@ ARROWS = {
     "pipeline": {"dataset", "layers", "retrieval", "ranking"},  # the config of all, and how work tells its progress
     "pipeline.runs": {"dataset", "layers", "pipeline"},
     "pipeline.serving": _SERVING - {"pipeline.serving", "evaluation"},
+    "pipeline.server": _SERVING - {"evaluation"},
     "pipeline.training": _SERVING,
     "pipeline.jobs": _JOBS - {"pipeline.jobs"},
-    "pipeline.cli": _JOBS,
+    "pipeline.cli": _JOBS | {"pipeline.server"},
 }
 MAX_FILES = 13  # of a room: beyond it is a drawer
 # Prefix of a module -> the only files that may import it; the rest imports from those.
@@ -38,6 +39,7 @@ KEEPERS = {
     "keras": set(),
     "tensorflow_recommenders": {"layers/backend.py"},
     "onnxruntime": {"layers/onnx.py"},  # which switches its telemetry off first
+    "uvicorn": {"pipeline/server/process.py", "pipeline/server/guards/connections.py"},
     "pickle": set(),
     "dill": set(),
     "cloudpickle": set(),

@@ -15,6 +15,7 @@ from belfry.evaluation.intervals import KIND, LEVEL, N_RESAMPLES, Interval, pair
 from belfry.evaluation.reports.attribution import Attribution, attribution_lines
 from belfry.evaluation.reports.escape import markdown_of, markdown_row
 from belfry.evaluation.reports.reliability import Reliability
+from belfry.evaluation.reports.rule_prices import RulePrice, price_section
 
 _FULL = "Full ranking: any item of the catalogue could be listed."
 _SEEN: Mapping[Repeats, str] = {
@@ -58,6 +59,7 @@ class EvaluationReport:
     difference: Difference | None
     attribution: Attribution | None = None  # of the final lists; an external table has no candidates
     reliability: Reliability | None = None  # where final scores are probabilities
+    rules: tuple[RulePrice, ...] = ()  # each alone, and all together, where lists under rules were judged too
 
 
 def make_report(
@@ -71,6 +73,7 @@ def make_report(
     left_out: Sequence[UserCount] = (),
     attribution: Attribution | None = None,
     reliability: Reliability | None = None,
+    rules: tuple[RulePrice, ...] = (),
     seed: int,
 ) -> EvaluationReport:
     """Put systems side by side, in the order of `systems`, name -> scores in `context`.
@@ -83,6 +86,7 @@ def make_report(
         left_out: who is in no figure, and why.
         attribution: of the loss of the last system to its stages.
         reliability: of the scores of the last system.
+        rules: what lists under rules cost, against those of the last system.
         seed: of the resamples, the same for all systems.
     """
     return EvaluationReport(
@@ -96,6 +100,7 @@ def make_report(
         difference=_difference(systems, *compared, seed=seed) if compared else None,
         attribution=attribution,
         reliability=reliability,
+        rules=rules,
     )
 
 
@@ -122,7 +127,10 @@ def to_json(report: EvaluationReport) -> str:
         "candidate_recall": ESTIMATE},                   share of a user's test items among the candidates
      "reliability": null | {"n_rows": int, "observed": float,           candidates; share of them in the test part
         "calibration_error": float, "brier": float, "brier_of_constant": float,
-        "bins": [{"predicted": float, "observed": float, "n_rows": int}]}}
+        "bins": [{"predicted": float, "observed": float, "n_rows": int}]},
+     "rules": [{"rule": str,                             each alone, then "all rules"; empty without --rules
+        "metrics": {"ndcg@10": ESTIMATE, ...},           of the lists under it
+        "changes": {"ndcg@10": ESTIMATE, ...}}]}         against lists without, user by user
     ESTIMATE = {"mean": float | null, "low": float | null, "high": float | null, "n_users": int}
     ```
 
@@ -172,6 +180,7 @@ def to_markdown(report: EvaluationReport) -> str:
         "",
         *(_attribution_section(report.attribution) if report.attribution else ()),
         *(_reliability_section(report.reliability) if report.reliability else ()),
+        *(price_section(report.rules) if report.rules else ()),
     ]
     return markdown_of(lines)
 

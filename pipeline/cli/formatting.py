@@ -1,5 +1,6 @@
 """Formatting: lists as lines, reports as a table for the terminal."""
 
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -31,7 +32,8 @@ def lines_of_list(user: str, results: Sequence["Recommendation"]) -> Iterator[st
     yield f"user {user}{status}" if results else f"user {user}: nothing left to recommend"
     for result in results:
         item_id, title = _shown(result.item_id), _shown(result.title or "")
-        yield f"{result.rank:4}  {item_id}  {title}  {result.score:.3f}  {result.origin}"
+        rating = "" if result.expected_rating is None else f"  expected rating {result.expected_rating:.2f}"
+        yield f"{result.rank:4}  {item_id}  {title}  {result.score:.3f}  {result.origin}{rating}"
         if result.because:
             yield from _lines_of_reasons(result.because)
 
@@ -61,6 +63,7 @@ def show_report(report: "EvaluationReport") -> None:
 
     from belfry.evaluation.reports.attribution import attribution_lines
     from belfry.evaluation.reports.evaluation import to_rows
+    from belfry.evaluation.reports.rule_prices import price_rows
 
     console = Console()
     is_narrow = console.width < WIDTH_OF_INTERVALS
@@ -74,6 +77,11 @@ def show_report(report: "EvaluationReport") -> None:
     for row in rows:
         table.add_row(*(escape(cell.partition(" [")[0] if is_narrow else cell) for cell in row))
     console.print(table)
+    if report.rules:
+        prices = Table(*next(price_rows(report.rules)), title="what each rule costs")
+        for row in itertools.islice(price_rows(report.rules), 1, None):
+            prices.add_row(*(escape(cell.partition(" (")[0] if is_narrow else cell) for cell in row))
+        console.print(prices)
     lines = ["", *attribution_lines(report.attribution)] if report.attribution else []
     if report.reliability:
         error = report.reliability.calibration_error

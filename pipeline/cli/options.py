@@ -44,6 +44,12 @@ Repeats = Annotated[
     ),
 ]
 AllowSeen = Annotated[bool, typer.Option("--allow-seen", help="the same as --repeats allow")]
+RulesFile = Annotated[
+    Path | None, typer.Option("--rules", help="TOML file of what shapes lists: filters, quotas, diversity, pins, ...")
+]
+Where = Annotated[
+    str | None, typer.Option("--where", help="list these items alone, e.g. \"year >= 1990 and 'Horror' not in genres\"")
+]
 Columns = Annotated[
     list[str] | None,
     typer.Option("--columns", help="what tables call their columns, e.g. user_id=userId,item_id=movieId"),

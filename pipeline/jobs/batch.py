@@ -1,7 +1,7 @@
 """The recommendation table of many users: made in parts that a stopped job goes on from, seen whole or not at all.
 
 OUT/
-├── recommendations.parquet   the table, one row group for each part
+├── recommendations.parquet   the table, one row group for each part; or .csv, or .jsonl
 ├── _left_out.json            who is not in it, and why
 ├── .lock                     held by the job that is at work here
 └── .parts-3f9a0c12be77/      what a job has done so far; gone when the table is there
@@ -21,15 +21,18 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from belfry.dataset.errors import BelfryError
+from belfry.dataset import columns
+from belfry.dataset.errors import BelfryError, InputError
 from belfry.dataset.history import Repeats
-from belfry.pipeline.jobs.batch_parts import BatchJob, Part, make_parts, read_parts, users_without_row
+from belfry.dataset.vocabulary import as_numpy
+from belfry.pipeline.jobs.batch_parts import BatchJob, Part, begun, make_parts, read_parts, users_without_row
 from belfry.pipeline.jobs.batch_users import unique_users
 from belfry.pipeline.jobs.sinks.base import LeftOut, LeftOutUser, Sink, SinkError, refused_in_words, writing
-from belfry.pipeline.jobs.sinks.destination import sink_of, work_folder
+from belfry.pipeline.jobs.sinks.destination import Format, sink_of, takes_lists, work_folder
 from belfry.pipeline.runs.disk import check_writable, explain_failed_writes, remove
 from belfry.pipeline.runs.lock import Lock, hold
 from belfry.pipeline.serving.recommender import Recommender
+from belfry.pipeline.serving.rules.config import RulesLike
 from belfry.pipeline.serving.two_stage import Stage
 from belfry.pipeline.serving.workers import in_order, workers_within_memory
 
@@ -39,6 +42,7 @@ _SEEN_ALL = "has seen the whole catalogue"
 _NOTHING_FOUND = "retrieval brought no item that the user has not seen"
 _NOTHING_SEEN = "has no history, so nothing to repeat"
 _NOTHING_ELSE = "retrieval brought no item that the list may hold"
+_NOTHING_ALLOWED = "no item that the rules allow is left"
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,8 @@ class BatchResult:
     left_out: tuple[LeftOutUser, ...]
     resumed: bool  # whether an earlier job, which was stopped, has done some of it
     seconds: float
+    n_short: int = 0  # users with fewer items than asked for, under rules
+    why_short: str = ""
 
     @property
     def path(self) -> Path:
@@ -67,6 +73,7 @@ class BatchResult:
             f"table  {self.place}",
             f"{done}, resumed" if self.resumed else done,
             *(f"left out (see {self.listing}): {count:,}, reason: {reason}" for reason, count in reasons.items()),
+            *([f"shorter lists: {self.n_short:,}, for {self.why_short}"] if self.n_short else []),
             *([f"asked for more than once: {self.n_repeated:,} rows"] if self.n_repeated else []),
         ]
 
@@ -79,6 +86,10 @@ def write_batch(
     n: int,
     stage: Stage = "final",
     repeats: Repeats | None = None,
+    rules: RulesLike | None = None,
+    where: str | None = None,
+    explain: bool = False,
+    format: Format = "parquet",  # noqa: A002
     workers: int | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> BatchResult:
@@ -92,6 +103,9 @@ def write_batch(
         users: ids of the run's type; an unknown one gets the cold answer. A table, as `recommend_many` takes it, also
             tells the features of those. None: all users that the run knows.
         repeats: whether lists may hold what a user has seen; by default what the run was trained for.
+        rules, where: as in `Recommender.recommend`. Where they ask for the time, all lists speak of when the job began.
+        explain: adds columns of reasons, as in `Recommender.recommend_many`.
+        format: of the file in a folder.
         workers: threads that score, by default one for each core.
         progress: told how many users are done, of how many.
 
@@ -105,11 +119,17 @@ def write_batch(
     n_workers = workers_within_memory(workers)
     asked, n_repeated = unique_users(users, recommender)
     repeats = recommender.repeats_of(repeats=repeats)
-    schema = recommender.recommend_many(asked[:0], n, stage=stage).schema  # refuses a wrong `n` or `stage`
-    job = BatchJob(recommender, asked.ids, int(n), stage, repeats, schema, asked.newcomers)
+    bound = recommender.bound(rules, where)
+    # Refuses a wrong `n` or `stage`.
+    rules = bound.rules if bound else None
+    schema = recommender.recommend_many(asked[:0], n, stage=stage, explain=explain, rules=rules).schema
+    job = BatchJob(recommender, asked.ids, int(n), stage, repeats, schema, bound, explain, asked.newcomers)
     work = work_folder(out)
     folder = work / f"{_PARTS}{job.key}"
-    sink = sink_of(out, folder)
+    if explain and not takes_lists(out):
+        kind = str(out).partition(":")[0]
+        raise InputError(f"{kind}: reasons are lists, which go to folders, object storage and Delta tables alone")
+    sink = sink_of(out, folder, format)
     sink.check()
     with refused_in_words(str(work), "mend that, or let BELFRY_CACHE name another place", OSError):
         work.mkdir(parents=True, exist_ok=True)
@@ -117,9 +137,10 @@ def write_batch(
     with hold(work / _LOCK) as lock:
         try:
             with explain_failed_writes(work):
+                job = begun(job, folder)
                 absent, resumed = make_parts(job, folder, n_workers, progress)
-                left_out = _with_reasons(absent, recommender, repeats)
-                n_rows = _publish(job, folder, sink, left_out, n_repeated, n_workers, lock)
+                left_out = _with_reasons(absent, job)
+                n_rows, n_short = _publish(job, folder, sink, left_out, n_repeated, n_workers, lock)
         except SinkError:
             raise  # another try goes on from the parts
         except (OSError, BelfryError):
@@ -128,13 +149,17 @@ def write_batch(
         for leftover in work.glob(f"{_PARTS}*"):
             remove(leftover)
     seconds = time.perf_counter() - started
-    told = (n_rows, n_repeated, tuple(left_out), resumed, seconds)
+    why_short = job.rules.why_fewer() if job.rules and n_short else ""
+    told = (n_rows, n_repeated, tuple(left_out), resumed, seconds, n_short, why_short)
     return BatchResult(sink.place, sink.listing, len(asked), *told)
 
 
-def _with_reasons(absent: pa.Array, recommender: Recommender, repeats: Repeats) -> list[LeftOutUser]:
+def _with_reasons(absent: pa.Array, job: BatchJob) -> list[LeftOutUser]:
+    recommender, repeats = job.recommender, job.repeats
     history, numbers = recommender.features.history, recommender.users.numbers(absent)
-    if repeats == "exclude":
+    if job.rules is not None:
+        reasons = np.full(len(absent), _NOTHING_ALLOWED)
+    elif repeats == "exclude":
         n_left_out = history.seen_or_disliked.count(numbers)
         reasons = np.where(n_left_out == len(recommender.items), _SEEN_ALL, _NOTHING_FOUND)
     else:
@@ -145,26 +170,27 @@ def _with_reasons(absent: pa.Array, recommender: Recommender, repeats: Repeats) 
 
 def _publish(
     job: BatchJob, folder: Path, sink: Sink, left_out: list[LeftOutUser], n_repeated: int, workers: int, lock: Lock
-) -> int:
-    """Put the parts together, check what was written, show it; returns the number of rows."""
+) -> tuple[int, int]:
+    """Put the parts together, check what was written, show it; returns the numbers of rows and of short lists."""
     about: dict[str, str | int] = {"run": job.recommender.run.name, "stage": job.stage}
     about |= {"repeats": job.repeats, "n": job.n, "n_left_out": len(left_out)}
+    about |= {"rules": job.rules.rules.key} if job.rules else {}
     schema = job.schema.with_metadata({f"belfry.{key}": str(value) for key, value in about.items()})
     with writing(sink, schema):
         for rows in read_parts(job, folder):
             sink.write(rows)
         sink.leave_out(LeftOut(about | {"n_users": len(job.asked), "n_repeated": n_repeated}, tuple(left_out)))
         sink.close()
-        n_rows = _check_written(job, sink, workers)
+        found = _check_written(job, sink, workers)
         lock.check()
-    return n_rows
+    return found
 
 
-def _check_written(job: BatchJob, sink: Sink, workers: int) -> int:
-    """Read the table and the list of those left out, and check every promise; returns the number of rows."""
+def _check_written(job: BatchJob, sink: Sink, workers: int) -> tuple[int, int]:
+    """Read the table and the list of those left out, and check every promise; returns as `_publish`."""
     listed = sink.left_out()
 
-    def check(read: tuple[Part | None, pa.Table | None]) -> tuple[int, int]:
+    def check(read: tuple[Part | None, pa.Table | None]) -> tuple[int, int, int]:
         part, rows = read
         if part is None or rows is None:
             raise BelfryError("it has more or fewer blocks than parts were made")
@@ -172,18 +198,20 @@ def _check_written(job: BatchJob, sink: Sink, workers: int) -> int:
         absent = users_without_row(rows, part.users)
         if not listed.issuperset(absent.to_pylist()):
             raise BelfryError("a user is neither in the table nor listed as left out")
-        return len(rows), len(absent)
+        n_listed = int((as_numpy(rows[columns.RANK]) == job.n).sum()) if job.rules else len(part.users)
+        return len(rows), len(absent), max(0, len(part.users) - len(absent) - n_listed)
 
-    n_rows = n_absent = 0
+    n_rows = n_absent = n_short = 0
     try:
         with closing(in_order(check, zip_longest(job.parts, sink.blocks()), workers)) as checked:
-            for n_rows_in_part, n_absent_in_part in checked:
+            for n_rows_in_part, n_absent_in_part, n_short_in_part in checked:
                 n_rows += n_rows_in_part
                 n_absent += n_absent_in_part
+                n_short += n_short_in_part
         if n_absent != len(listed):
             raise BelfryError("a user is listed as left out and is in the table")
     except SinkError:
         raise
     except (pa.ArrowException, BelfryError) as error:
         raise BelfryError(f"{sink.place} is not published, an earlier one stays: {error}") from error
-    return n_rows
+    return n_rows, n_short

@@ -5,7 +5,8 @@ import json
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 
@@ -19,12 +20,13 @@ from belfry.dataset.candidates import Candidates
 from belfry.dataset.errors import BelfryError
 from belfry.dataset.history import Repeats, kept_out
 from belfry.dataset.interactions import SeenItems
-from belfry.dataset.vocabulary import as_numpy, positions_in
+from belfry.dataset.vocabulary import ItemNums, as_numpy, positions_in
 from belfry.pipeline.jobs.sinks.parquet import repeating_columns
 from belfry.pipeline.runs.disk import explain_failed_writes, remove, sync
 from belfry.pipeline.serving.checks import check_lists
 from belfry.pipeline.serving.newcomers import AskedUsers, Newcomers
 from belfry.pipeline.serving.recommender import Recommender
+from belfry.pipeline.serving.rules.bound import BoundRules
 from belfry.pipeline.serving.two_stage import Stage
 from belfry.pipeline.serving.workers import USERS_PER_BLOCK, answer_blocks, blocks_of
 
@@ -33,6 +35,7 @@ ROWS_PER_PART = 1_000_000  # longer lists make smaller parts, so that memory sta
 
 _FORMAT = 1  # of the parts: raise it when their meaning changes
 _N_ABSENT = b"belfry.n_left_out"  # in a part's metadata
+_BEGUN = "begun"  # file beside the parts: the time that their rules speak of, where they need one
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +58,8 @@ class BatchJob:
     stage: Stage
     repeats: Repeats
     schema: pa.Schema  # of the table
+    rules: BoundRules | None = None
+    explain: bool = False
     newcomers: Newcomers | None = None  # among those asked, and their features
 
     @property
@@ -64,6 +69,10 @@ class BatchJob:
         run += self.recommender.parts.folded
         about = (_FORMAT, run, self.stage, self.repeats, self.n, USERS_PER_PART, ROWS_PER_PART, id_type)
         digest = hashlib.sha256(json.dumps(about).encode())
+        if self.rules is not None:
+            digest.update(self.rules.rules.key.encode())
+        if self.explain:
+            digest.update(b"explain")
         for start in range(0, len(self.asked), USERS_PER_PART):
             digest.update(json.dumps(self.asked[start : start + USERS_PER_PART].to_pylist()).encode())
         for name, values in self.newcomers.columns.to_arrays().items() if self.newcomers else ():
@@ -80,8 +89,11 @@ class BatchJob:
 
     def answer(self, users: pa.Array) -> pa.Table:
         """The lists of a block of users."""
+        rules = self.rules.rules if self.rules else None
         asked = AskedUsers(users, self.newcomers)
-        return self.recommender.recommend_many(asked, self.n, stage=self.stage, repeats=self.repeats, workers=1)
+        return self.recommender.recommend_many(
+            asked, self.n, stage=self.stage, repeats=self.repeats, workers=1, explain=self.explain, rules=rules
+        )
 
     def check_rows(self, rows: pa.Table, asked: pa.Array) -> None:
         """Check the promises about the lists of `asked`, in rows that were read from where they are stored.
@@ -106,13 +118,37 @@ class BatchJob:
             origin=np.zeros(len(rows), np.int8),
             origins=("read",),
         )
-        blocked = np.zeros(0, np.int32)
-        check_lists(lists, n=self.n, n_items=len(recommender.items), seen=self._kept_out, blocked=blocked)
+        check_lists(lists, n=self.n, n_items=len(recommender.items), seen=self._kept_out, blocked=self._blocked)
 
     @cached_property
     def _kept_out(self) -> SeenItems:
         """What no list may hold."""
         return kept_out(self.recommender.features.history, self.repeats)
+
+    @cached_property
+    def _blocked(self) -> ItemNums:
+        """What nobody may get."""
+        if self.rules is None:
+            return np.zeros(0, np.int32)
+        return np.flatnonzero(~self.rules.allowed()).astype(np.int32)
+
+
+def begun(job: BatchJob, folder: Path) -> BatchJob:
+    """The job with a folder for its parts. Where rules need the time, it is that of when the job was first begun."""
+    if folder.is_symlink() or not folder.is_dir():
+        remove(folder)
+        folder.mkdir()
+    if job.rules is None or not job.rules.rules.needs_time:
+        return job
+    note = folder / _BEGUN
+    try:
+        now = datetime.fromisoformat(note.read_text())
+    except (OSError, ValueError):
+        now = datetime.now(UTC)
+        with explain_failed_writes(note):
+            note.write_text(now.isoformat())
+    rules = job.rules.rules.model_copy(update={"now": now})
+    return replace(job, rules=job.recommender.bound(rules))
 
 
 def make_parts(
@@ -123,9 +159,6 @@ def make_parts(
     Returns:
         The users who are in no part, and whether some parts were there.
     """
-    if folder.is_symlink() or not folder.is_dir():
-        remove(folder)
-        folder.mkdir()
     absent: dict[int, pa.Array] = {}
     missing: list[Part] = []
     n_done = 0

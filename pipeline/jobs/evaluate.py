@@ -1,9 +1,10 @@
 """Evaluation of a run's stages, or of an external table, beside popularity and ItemKNN on the same users."""
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import pyarrow as pa
@@ -21,15 +22,20 @@ from belfry.dataset.validation.policy import DEFAULT_POLICY
 from belfry.dataset.vocabulary import UserNums
 from belfry.evaluation.context import EvaluationContext, UserCount, make_context
 from belfry.evaluation.engine import SystemScores, evaluate
+from belfry.evaluation.groups import Categories
 from belfry.evaluation.lists import CandidateLists, ListSource
 from belfry.evaluation.plan import Plan
 from belfry.evaluation.reports.attribution import attribute_loss
 from belfry.evaluation.reports.evaluation import EvaluationReport, make_report, to_json, to_markdown
 from belfry.evaluation.reports.reliability import measure_reliability
+from belfry.evaluation.reports.rule_prices import rule_prices
 from belfry.evaluation.table_lists import open_lists, repeats_of_table
 from belfry.pipeline.jobs.later_events import later_watches, unknown_users
 from belfry.pipeline.runs.disk import check_writable, explain_failed_writes, write_together
 from belfry.pipeline.serving.recommender import Recommender
+from belfry.pipeline.serving.rules.apply import lists_under_rules
+from belfry.pipeline.serving.rules.bound import BoundRules
+from belfry.pipeline.serving.rules.config import RulesLike
 from belfry.pipeline.serving.two_stage import Stage, TwoStage
 from belfry.retrieval.base import RetrieverModel
 from belfry.retrieval.dense import stack
@@ -38,6 +44,7 @@ from belfry.retrieval.models.item_knn import ItemKNN, ItemKNNConfig
 from belfry.retrieval.popularity import Popularity, PopularityConfig
 
 POPULARITY, ITEM_KNN, RETRIEVAL, BOTH_STAGES = "popularity", "ItemKNN", "retrieval", "both stages"
+ALL_RULES = "all rules"
 OWN_ITEMS = "own items"  # by how often and how lately the user had them; where lists may hold them
 CUTOFFS = (10, 50, 100, 500)  # of recall, as far as lists go
 USERS_PER_BLOCK = 1_000
@@ -52,6 +59,7 @@ def evaluate_published(
     n: int,
     min_history: int,
     repeats: Repeats | None = None,
+    rules: RulesLike | None = None,
     seed: int,
     out: Path | None,
 ) -> tuple[EvaluationReport, Path]:
@@ -62,7 +70,16 @@ def evaluate_published(
     recommender = Recommender.load(artifacts)
     folder = _place_for_report(recommender, out)
     later = read_events(test, recommender.users, recommender.items, reading=reading)
-    report = evaluate_run(recommender, later, split=test.name, n=n, min_history=min_history, repeats=repeats, seed=seed)
+    report = evaluate_run(
+        recommender,
+        later,
+        split=test.name,
+        n=n,
+        min_history=min_history,
+        repeats=repeats,
+        rules=rules,
+        seed=seed,
+    )
     if out is None:
         folder.parent.mkdir(exist_ok=True)
     save_report(report, folder)
@@ -87,6 +104,7 @@ def evaluate_run(
     depth: int = 500,
     min_history: int = 1,
     repeats: Repeats | None = None,
+    rules: RulesLike | None = None,
     seed: int,
 ) -> EvaluationReport:
     """`evaluate_stages` of a published run, on a table of later events.
@@ -94,12 +112,14 @@ def evaluate_run(
     Args:
         test: `user_id` and `item_id`, of the run's types; with `event` or `weight`, watches count and nothing else.
         repeats: by default what the run was trained for.
+        rules: each of them alone, and all together, are judged beside lists without.
 
     Raises:
         TableError: a column is missing, or has ids of another type than the run.
         InputError: no user can be judged.
     """
     users, items = recommender.users, recommender.items
+    bound = recommender.bound(rules)
     test = later_watches(test, users, items, recommender.event_weights, policy=recommender.parts.policy)
     return evaluate_stages(
         recommender.two_stage,
@@ -110,6 +130,8 @@ def evaluate_run(
         depth=depth,
         min_history=min_history,
         repeats=recommender.repeats_of(repeats=repeats),
+        under_rules=_each_rule(recommender, bound) if bound else {},
+        categories=_categories(bound) if bound else None,
         left_out=unknown_users(test, users),
         seed=seed,
     )
@@ -125,6 +147,8 @@ def evaluate_stages(
     depth: int = 500,
     min_history: int = 1,
     repeats: Repeats = "exclude",
+    under_rules: Mapping[str, BoundRules] = MappingProxyType({}),
+    categories: Categories | None = None,
     left_out: Sequence[UserCount] = (),
     seed: int,
 ) -> EvaluationReport:
@@ -140,6 +164,8 @@ def evaluate_stages(
         min_history: events that a user must have in the history to be judged.
         repeats: whether lists may hold, or hold nothing but, what their user has seen; test rows of such items then
             count, and the user's own items are one more baseline.
+        under_rules: what to call them -> rules whose lists are judged beside those without.
+        categories: of items, whose shares in lists are held against those in histories.
         left_out: users that the caller has left out.
         seed: of the resamples.
 
@@ -148,7 +174,9 @@ def evaluate_stages(
     """
     history = stages.features.history
     exclude, nothing = kept_out(history, repeats), np.zeros(0, np.int32)
-    context, left = make_context(history, test, seen=exclude, min_history=min_history, told=left_out)
+    context, left = make_context(
+        history, test, seen=exclude, min_history=min_history, categories=categories, told=left_out
+    )
     n = min(n, len(history.items))
     depth = max(n, min(depth, len(history.items)))
     final_depth = max(n, min(stages.n_candidates, len(history.items)))
@@ -161,12 +189,17 @@ def evaluate_stages(
     def judged(name: str, lists: Iterator[Candidates], top_k: int) -> SystemScores:
         return _judged(name, CandidateLists(lists, context.users), context, n, top_k)
 
+    def under(rules: BoundRules) -> Iterator[Candidates]:
+        return _in_blocks(lambda users: lists_under_rules(stages, users, n, exclude, rules), context.users)
+
     final = stack(list(lists_of("final", final_depth)))
+    both_stages = judged(BOTH_STAGES, iter([final]), final_depth)
+    ruled = {name: judged(name, under(rules), n) for name, rules in under_rules.items()}
     return make_report(
         {
             **_baselines(context, stages.features, depth, n, repeats, seed),
             RETRIEVAL: judged(RETRIEVAL, lists_of("retrieval", depth), depth),
-            BOTH_STAGES: judged(BOTH_STAGES, iter([final]), final_depth),
+            BOTH_STAGES: both_stages,
         },
         context,
         run=run,
@@ -175,10 +208,27 @@ def evaluate_stages(
         attribution=attribute_loss(final, context.users, context.test, n=n, seed=seed),
         # Below 0 are places that the ranker never saw, where `n` is beyond its depth; they have no probability.
         reliability=measure_reliability(final.select(final.score >= 0), context.test) if stages.ranker else None,
+        rules=rule_prices(both_stages, ruled, seed=seed),
         compared=(RETRIEVAL, BOTH_STAGES),
         left_out=left,
         seed=seed,
     )
+
+
+def _each_rule(recommender: Recommender, bound: BoundRules) -> dict[str, BoundRules]:
+    """Each rule alone, and all together where there are several."""
+    alone = {name: recommender.bound(rules) for name, rules in bound.rules.alone().items()}
+    found = {name: rules for name, rules in alone.items() if rules is not None}
+    return found | ({ALL_RULES: bound} if len(found) != 1 else {})
+
+
+def _categories(bound: BoundRules) -> Categories | None:
+    """Those that lists are calibrated by."""
+    calibration = bound.rules.calibration
+    if calibration is None or bound.shares is None:
+        return None
+    labels = bound.catalogue.columns.labels(calibration.column, "calibration").labels
+    return Categories(calibration.column, labels, bound.shares.astype(np.float64))
 
 
 def evaluate_table(

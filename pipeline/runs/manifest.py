@@ -10,7 +10,7 @@ from pydantic import JsonValue, ValidationError, field_validator
 from belfry.dataset.errors import ArtifactError
 from belfry.pipeline.runs.gate import Gate, ManifestPart
 
-FORMAT_VERSION = 6
+FORMAT_VERSION = 7
 MANIFEST = "manifest.json"
 SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # of what names a folder
 MAX_PRESET = 100  # signs in the name of a preset

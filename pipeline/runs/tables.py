@@ -7,6 +7,7 @@ run/
 ├── dislikes.parquet                  user_num and item_num of what users did not like, where there is any
 ├── user_features.npz, item_features.npz
 ├── user_encoder.npz, item_encoder.npz  how these were made, to read users and items that come later
+├── item_columns.npz                  what the table of items says, for rules; read where a rule asks for a column
 ├── serving/                          sources.json, sources/<name>/, popularity/, ranker/
 └── training/                         configs and weights of all towers and the ranker, to go on from
 """

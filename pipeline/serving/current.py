@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from belfry.dataset.concurrency.forks import lock_beside_forks
 from belfry.dataset.history import Repeats
@@ -10,6 +11,9 @@ from belfry.pipeline.runs.manifest import MANIFEST
 from belfry.pipeline.runs.reader import current_run, default_artifacts
 from belfry.pipeline.serving.recommender import PathLike, Recommender
 from belfry.pipeline.serving.results import Recommendation
+
+if TYPE_CHECKING:
+    from belfry.pipeline.serving.rules.config import RulesLike
 
 _loaded: dict[Path, Recommender] = {}  # artifacts folder -> its current run; guarded by the lock
 _lock = lock_beside_forks()
@@ -28,6 +32,8 @@ def recommend(
     only: Iterable[Id] | None = None,
     strict: bool = False,
     explain: bool = False,
+    rules: "RulesLike | None" = None,
+    where: str | None = None,
 ) -> list[Recommendation]:
     """As `Recommender.recommend`, from the run that is current in `artifacts` at the time of the call.
 
@@ -45,6 +51,8 @@ def recommend(
         only=only,
         strict=strict,
         explain=explain,
+        rules=rules,
+        where=where,
     )
 
 

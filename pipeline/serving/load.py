@@ -1,14 +1,16 @@
 """The serving form of both stages, read to answer. Imports no TensorFlow."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import pyarrow as pa
 from pydantic import TypeAdapter, ValidationError
 
+from belfry.dataset import columns
 from belfry.dataset.encoding.table import FeatureEncoder
 from belfry.dataset.errors import ArtifactError, BelfryError
 from belfry.dataset.features import FeatureTables
@@ -19,8 +21,10 @@ from belfry.pipeline.kinds import load_labels, ranker_kind, source_kind
 from belfry.pipeline.runs.manifest import MANIFEST, REMEDY, invalid_file
 from belfry.pipeline.runs.reader import Run
 from belfry.pipeline.runs.tables import load_tables, load_user_encoder
+from belfry.pipeline.serving.expected_ratings import ExpectedRatings
 from belfry.pipeline.serving.two_stage import TwoStage
-from belfry.ranking.base import Ranker, SavedRanker
+from belfry.ranking.base import LabelRanker, Ranker, SavedRanker
+from belfry.ranking.utility import UtilityRanker
 from belfry.retrieval.base import Embeddings, Retriever, Towers
 from belfry.retrieval.blend import Source, combine
 from belfry.retrieval.index.choose import load_index
@@ -88,6 +92,9 @@ def load_serving(
         assert source.weight is not None  # `read_sources` saw to it
         sources.append(Source(name, retriever, source.quota, source.weight))
     first_towers, first_vectors = searched[0]
+    name, first = next(iter(named.items()))
+    labels = load_labels(folder / SOURCES / name, first.model)
+    ranker = _load_ranker(folder, config, labels) if gate_is_open else None
     return TwoStage(
         features=features,
         towers=first_towers,
@@ -95,8 +102,9 @@ def load_serving(
         retriever=combine(sources),
         popularity=_load_popularity(folder / POPULARITY, features),
         cold_weight=config.tower_weight_for_cold_users,
-        ranker=_load_ranker(folder, config, named) if gate_is_open else None,
+        ranker=ranker,
         n_candidates=config.n_candidates,
+        ratings=_expected_ratings(labels, ranker, config, features),
     )
 
 
@@ -184,9 +192,18 @@ def read_sources(path: ReadablePath) -> dict[str, SourceConfig]:
     return named
 
 
-def _load_ranker(folder: ReadablePath, config: PipelineConfig, named: Mapping[str, SourceConfig]) -> Ranker:
+def _load_ranker(folder: ReadablePath, config: PipelineConfig, labels: LabelRanker | None) -> Ranker:
     if config.ranker is None:
         raise ArtifactError(f"{folder}: the gate is open and the config has no ranker; {REMEDY}")
-    name, source = next(iter(named.items()))
-    labels = load_labels(folder / SOURCES / name, source.model)
     return ranker_kind(config.ranker).load(SavedRanker(folder / RANKER, config.ranker, config.pair_features, labels))
+
+
+def _expected_ratings(
+    labels: LabelRanker | None, ranker: Ranker | None, config: PipelineConfig, features: FeatureTables
+) -> ExpectedRatings | None:
+    """By the first source or, where it expects no ratings, by a ranker by rating."""
+    if labels is not None and columns.RATING in labels.label_names:
+        return ExpectedRatings(labels, features, knows_ids_alone=False)
+    if ranker is not None and config.ranker is not None and ranker_kind(config.ranker).family == "ratings":
+        return ExpectedRatings(cast(UtilityRanker, ranker).labels, features, knows_ids_alone=True)
+    return None

@@ -34,6 +34,12 @@ class Neighbourhood:
         cosines: npt.NDArray[np.float32] = first @ second.T
         return cosines
 
+    def directions(self, n: int) -> npt.NDArray[np.float32]:
+        """[n + 1, dim] of unit length, row i for number i; 0 for those that are no members."""
+        directions = np.zeros((n + 1, self._directions.shape[1]), np.float32)
+        directions[self._members] = self._directions
+        return directions
+
     def nearest(self, number: int, n: int) -> tuple[Numbers, npt.NDArray[np.float32]]:
         """The `n` members nearest to member `number`, without itself, and their cosines; ties by number."""
         place = int(np.searchsorted(self._members, number))

@@ -4,13 +4,12 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 import numpy as np
 import pyarrow as pa
 
 from belfry.dataset import columns
-from belfry.dataset.candidates import Candidates
 from belfry.dataset.concurrency.cached import cached_property
 from belfry.dataset.concurrency.forks import lock_beside_forks
 from belfry.dataset.encoding.table import FeatureEncoder
@@ -18,18 +17,24 @@ from belfry.dataset.errors import ArtifactError, InputError, UnknownUserError
 from belfry.dataset.event_weights import EventWeights
 from belfry.dataset.history import KINDS_OF_REPEATS, REPEATS_OF_TABLE, Repeats, as_repeats, kept_out
 from belfry.dataset.validation.policy import DEFAULT_POLICY, Policy
-from belfry.dataset.vocabulary import UNKNOWN, Id, ItemNums, UserNums, as_arrow, texts_as_arrow
+from belfry.dataset.vocabulary import UNKNOWN, Id, ItemNums, UserNums, as_arrow, positions_in, texts_as_arrow
 from belfry.pipeline.runs.reader import Run, default_artifacts, find_run
 from belfry.pipeline.serving.checks import check_lists, check_n
-from belfry.pipeline.serving.explain import Reason, reasons_for
+from belfry.pipeline.serving.explain import Reason, reason_columns, reasons_for
 from belfry.pipeline.serving.ids import IdReader
 from belfry.pipeline.serving.load import load_run
 from belfry.pipeline.serving.neighbours import Neighbourhood
 from belfry.pipeline.serving.newcomers import AskedUsers, FeatureReader, table_of
 from belfry.pipeline.serving.results import Effect, Explanation, Recommendation, SimilarItem, SimilarUser, Watched
 from belfry.pipeline.serving.session import SESSION_USER, newcomer_tables, session_tables
-from belfry.pipeline.serving.two_stage import Limits, Stage, Trace, TwoStage, interleave
+from belfry.pipeline.serving.two_stage import Limits, Stage, Trace, TwoStage
 from belfry.pipeline.serving.workers import answer_together
+from belfry.retrieval.base import Embeddings
+
+if TYPE_CHECKING:
+    from belfry.pipeline.serving.rules.book import RuleBook
+    from belfry.pipeline.serving.rules.bound import BoundRules
+    from belfry.pipeline.serving.rules.config import RulesLike
 
 ROWS_PER_BLOCK = 1 << 16  # candidates that are retrieved and ranked at a time, about
 
@@ -123,6 +128,8 @@ class Recommender:
         only: Iterable[Id] | None = None,
         strict: bool = False,
         explain: bool = False,
+        rules: "RulesLike | None" = None,
+        where: str | None = None,
     ) -> list[Recommendation]:
         """At most `n` items for one user, best first; fewer where no more are left, never filler.
 
@@ -145,13 +152,15 @@ class Recommender:
             only: where given, the items to choose from.
             strict: refuse an unknown user instead.
             explain: fill in `because`, which takes a scoring of the candidates for each group of features.
+            rules: what shapes the list: `Rules`, a dict of them, or the path of a TOML file; see docs/rules.md.
+            where: a condition on item columns, such as "year >= 1990", beside `rules`.
 
         Raises:
             UnknownUserError: the user is unknown and `strict` is set.
             InputError: an id is none that the run could have (of another type, or missing), with and without `strict`;
                 `n` is below 1, `exclude_seen` contradicts `repeats`, `features` names no column of the run's users, or
                 a value that its column could not hold; `history`, or `features` of a user who has one, is given to a
-                run whose towers know users by their id alone.
+                run whose towers know users by their id alone; or the rules do not fit the items or one another.
         """
         is_told = features is not None or not (isinstance(history, tuple) and not history)
         number = UNKNOWN if user is None and is_told else self.user_ids.number(user, "user")
@@ -161,16 +170,19 @@ class Recommender:
         fresh = self.item_ids.numbers(history, "history")
         if len(fresh) or features is not None:
             users, two_stage = SESSION_USER, self._session(number, fresh, features)
-        limits = self._limits(two_stage, n, self.repeats_of(exclude_seen, repeats), exclude, only)
-        trace = self._trace(two_stage, users, "final", limits)
+        bound = self.bound(rules, where)
+        limits = self._limits(two_stage, n, self.repeats_of(exclude_seen, repeats), exclude, only, bound)
+        trace = self._trace(two_stage, users, "final", limits, bound)
         lists = trace.lists
         because: list[Explanation | None] = [None] * len(lists)
         if explain:
-            reasons = reasons_for(two_stage, trace, lambda: self._item_neighbourhood)
-            because = [self._explanation(reason) for reason in reasons]
+            because = [self._explanation(reason) for reason in self._reasons(two_stage, trace)]
         item_ids, titles = self._ids_and_titles(lists.item_num)
         origins = [lists.origins[origin] for origin in lists.origin]
-        rows = zip(lists.rank.tolist(), item_ids, titles, lists.score.tolist(), origins, because, strict=True)
+        ratings: list[float | None] = [None] * len(lists)
+        if two_stage.ratings is not None:
+            ratings = two_stage.ratings.of(lists, two_stage.features, np.array([number], np.int32)).tolist()
+        rows = zip(lists.rank.tolist(), item_ids, titles, lists.score.tolist(), origins, because, ratings, strict=True)
         return [Recommendation(*row) for row in rows]
 
     def recommend_many(
@@ -184,30 +196,41 @@ class Recommender:
         exclude: Iterable[Id] = (),
         only: Iterable[Id] | None = None,
         workers: int | None = None,
+        explain: bool = False,
+        rules: "RulesLike | None" = None,
+        where: str | None = None,
     ) -> pa.Table:
         """Lists of many users as one table: user_id, rank, item_id, score, origin; users in the order asked.
 
-        A user with nothing left to recommend has no row. Users are answered in blocks, so that of any number of them
-        only their lists are in memory at once.
+        Where a model of the run expects ratings, there is a column `expected_rating` too. A user with nothing left to
+        recommend has no row. Users are answered in blocks, so that of any number of them only their lists are in memory
+        at once.
 
         Args:
             users: ids, each once; or a table (Arrow, pandas) of `user_id` and columns of features, by which users are
                 answered who are not in the run. Those who are in it are answered by what it knows of them.
             stage: "retrieval" gives the first stage's own order; the rest as in `recommend`.
             workers: threads that answer, by default one for each core. Equal lists however many.
+            explain: adds what carried each row, strongest first, in columns of lists: watched (ids), watched_share,
+                features and feature_change, as in `Explanation`. It takes several times as long as the lists.
+            rules, where: as in `recommend`.
 
         Raises:
-            InputError: a user is asked for twice or is no id, `n` or `workers` is below 1, or `stage` is neither.
+            InputError: a user is asked for twice or is no id, `n` or `workers` is below 1, `stage` is neither, or the
+                rules do not fit the items or one another.
         """
         asked = self.asked_users(users)
         if n_more := len(asked) - len(asked.ids.unique()):
             raise InputError(f"users: {n_more:,} are asked for more than once; pass each once")
         repeats = self.repeats_of(exclude_seen, repeats)
-        limits = self._limits(self.two_stage, n, repeats, exclude, only)
-        only_numbers = limits["only"]
-        n_rows = max(self.two_stage.n_candidates, limits["n"], 0 if only_numbers is None else len(only_numbers))
+        bound = self.bound(rules, where)
+        limits = self._limits(self.two_stage, n, repeats, exclude, only, bound)
+        only_numbers, depth = limits["only"], bound.depth(limits["n"]) if bound else limits["n"]
+        n_rows = max(self.two_stage.n_candidates, depth, 0 if only_numbers is None else len(only_numbers))
         size = max(1, ROWS_PER_BLOCK // n_rows)
-        return answer_together(lambda block: self._table(block, stage, limits, repeats), asked, workers, size)
+        return answer_together(
+            lambda block: self._table(block, stage, limits, repeats, bound, explain), asked, workers, size
+        )
 
     def asked_users(self, users: Iterable[Id] | pa.Table | AskedUsers) -> AskedUsers:
         """Users as `recommend_many` takes them, read; a part of them is asked for without reading the table again.
@@ -227,34 +250,52 @@ class Recommender:
         rows = as_arrow(np.flatnonzero(is_new))
         return AskedUsers(ids, self.user_features.newcomers(table.take(rows), ids.take(rows)))
 
-    def _table(self, asked: AskedUsers, stage: Stage, limits: Limits, repeats: Repeats) -> pa.Table:
-        """The lists of some users, as `recommend_many` gives them."""
-        ids, lists = asked.ids, self._lists(asked, stage, limits, repeats)
-        return pa.table(
-            {
-                columns.USER_ID: ids.take(as_arrow(lists.row_user)),
-                columns.RANK: as_arrow(lists.rank),
-                columns.ITEM_ID: self.items.take(lists.item_num),
-                columns.SCORE: as_arrow(lists.score),
-                columns.ORIGIN: texts_as_arrow(lists.origins).take(as_arrow(lists.origin)),
-            },
-            metadata={"belfry.run": self.run.name, "belfry.stage": stage, REPEATS_OF_TABLE: repeats},
-        )
+    def _table(
+        self,
+        asked: AskedUsers,
+        stage: Stage,
+        limits: Limits,
+        repeats: Repeats,
+        rules: "BoundRules | None",
+        explain: bool,
+    ) -> pa.Table:
+        """The lists of some users, as `recommend_many` gives them; of newcomers by their features."""
 
-    def _lists(self, asked: AskedUsers, stage: Stage, limits: Limits, repeats: Repeats) -> Candidates:
-        """The lists of users in the order asked: of those whom the run knows, and of newcomers by their features."""
+        def rows(two_stage: TwoStage, users: UserNums, in_run: UserNums, ids: pa.Array, limits: Limits) -> pa.Table:
+            trace = self._trace(two_stage, users, stage, limits, rules)
+            reasons = self._reasons(two_stage, trace) if explain else None
+            return self._rows(two_stage, trace, in_run, ids, reasons).replace_schema_metadata(metadata)
+
+        metadata = {"belfry.run": self.run.name, "belfry.stage": stage, REPEATS_OF_TABLE: repeats}
         users = self.users.numbers(asked.ids)
-        if asked.newcomers is None or (is_known := users != UNKNOWN).all():
-            return self._trace(self.two_stage, users, stage, limits).lists
-        answers = replace(self.two_stage, features=newcomer_tables(self.features, asked.newcomers))
-        nothing_seen = kept_out(answers.features.history, repeats)
-        places = [np.flatnonzero(is_known), np.flatnonzero(~is_known)]
-        newcomers = asked.newcomers.users.numbers(asked.ids.take(as_arrow(places[1])))
-        parts = [
-            self._trace(self.two_stage, users[is_known], stage, limits).lists,
-            self._trace(answers, newcomers, stage, {**limits, "exclude": nothing_seen}).lists,
-        ]
-        return interleave(users, places, parts) if is_known.any() else parts[1]
+        is_new = (users == UNKNOWN) & (asked.newcomers is not None)
+        if asked.newcomers is None or not is_new.any():
+            return rows(self.two_stage, users, users, asked.ids, limits)
+        two_stage = replace(self.two_stage, features=newcomer_tables(self.features, asked.newcomers))
+        of_nobody: Limits = {**limits, "exclude": kept_out(two_stage.features.history, repeats)}
+        new, known = (asked.ids.take(as_arrow(np.flatnonzero(part))) for part in (is_new, ~is_new))
+        tables = [rows(two_stage, asked.newcomers.users.numbers(new), users[is_new], new, of_nobody)]
+        if len(known):
+            tables += [rows(self.two_stage, users[~is_new], users[~is_new], known, limits)]
+        together = pa.concat_tables(tables).combine_chunks()
+        place = positions_in(together[columns.USER_ID].combine_chunks(), asked.ids)
+        return together.take(as_arrow(np.argsort(place, kind="stable")))
+
+    def _rows(
+        self, two_stage: TwoStage, trace: Trace, in_run: UserNums, ids: pa.Array, reasons: list[Reason] | None
+    ) -> pa.Table:
+        """Lists as a table; `in_run` [n_users] are the users' numbers in the run, 0 of newcomers, and `ids` theirs."""
+        lists = trace.lists
+        table = {
+            columns.USER_ID: ids.take(as_arrow(lists.row_user)),
+            columns.RANK: as_arrow(lists.rank),
+            columns.ITEM_ID: self.items.take(lists.item_num),
+            columns.SCORE: as_arrow(lists.score),
+            columns.ORIGIN: texts_as_arrow(lists.origins).take(as_arrow(lists.origin)),
+        }
+        if two_stage.ratings is not None:
+            table[columns.EXPECTED_RATING] = as_arrow(two_stage.ratings.of(lists, two_stage.features, in_run))
+        return pa.table(table | ({} if reasons is None else reason_columns(reasons, self.items)))
 
     def similar_items(self, item: Id, n: int = 10) -> list[SimilarItem]:
         """At most `n` items whose vectors are most similar to this item's, nearest first, whoever has seen them.
@@ -287,6 +328,23 @@ class Recommender:
         rows = zip(self.users.take(found).to_pylist(), cosines.tolist(), strict=True)
         return [SimilarUser(rank, *row) for rank, row in enumerate(rows, 1)]
 
+    def bound(self, rules: "RulesLike | None", where: str | None = None) -> "BoundRules | None":
+        """The rules that a call asks for, held against the items of the run; None for none.
+
+        Raises:
+            InputError: they cannot be read, do not fit the items, or contradict one another.
+        """
+        return None if rules is None and where is None else self._rule_book.bound(rules, where)
+
+    @cached_property
+    def _rule_book(self) -> "RuleBook":
+        from belfry.pipeline.serving.rules.book import RuleBook
+
+        def directions() -> Embeddings:
+            return self._item_neighbourhood.directions(len(self.items))
+
+        return RuleBook.of(self.run, self.features.history, self.titles, directions)
+
     @cached_property
     def _item_neighbourhood(self) -> Neighbourhood:
         return Neighbourhood(self.two_stage.vectors, np.arange(1, len(self.items) + 1, dtype=np.int32))
@@ -313,24 +371,46 @@ class Recommender:
         return as_repeats(exclude_seen, repeats) or self.repeats
 
     def _limits(
-        self, two_stage: TwoStage, n: int, repeats: Repeats, exclude: Iterable[Id], only: Iterable[Id] | None
+        self,
+        two_stage: TwoStage,
+        n: int,
+        repeats: Repeats,
+        exclude: Iterable[Id],
+        only: Iterable[Id] | None,
+        rules: "BoundRules | None",
     ) -> Limits:
         is_known = two_stage.features is self.features  # else of a session
-        return Limits(
+        limits = Limits(
             n=min(check_n(n), len(self.items)),
             exclude=self._kept_out[repeats] if is_known else kept_out(two_stage.features.history, repeats),
             blocked=self.item_ids.numbers(exclude, "exclude"),
             only=None if only is None else self.item_ids.numbers(only, "only"),
         )
+        if rules is None:
+            return limits
+        from belfry.pipeline.serving.rules.apply import limits_under_rules
 
-    def _trace(self, two_stage: TwoStage, users: UserNums, stage: Stage, limits: Limits) -> Trace:
+        return limits_under_rules(limits, rules)
+
+    def _trace(
+        self, two_stage: TwoStage, users: UserNums, stage: Stage, limits: Limits, rules: "BoundRules | None"
+    ) -> Trace:
         """Lists that were checked, and how they came about."""
         if stage not in ("final", "retrieval"):
             raise InputError(f"stage={stage!r}: wanted 'final' or 'retrieval'")
-        trace = two_stage.trace(users, stage, **limits)
         seen, blocked = limits["exclude"], limits["blocked"]
+        if rules is None:
+            trace = two_stage.trace(users, stage, **limits)
+        else:
+            from belfry.pipeline.serving.rules.apply import not_allowed, trace_under_rules
+
+            trace = trace_under_rules(two_stage, users, stage, limits, rules)
+            blocked = not_allowed(trace.lists, limits)
         check_lists(trace.lists, n=limits["n"], n_items=len(self.items), seen=seen, blocked=blocked)
         return trace
+
+    def _reasons(self, two_stage: TwoStage, trace: Trace) -> list[Reason]:
+        return reasons_for(two_stage, trace, lambda: self._item_neighbourhood)
 
     def _explanation(self, reason: Reason) -> Explanation:
         ids, titles = self._ids_and_titles(np.array([number for number, _ in reason.watched], np.int32))

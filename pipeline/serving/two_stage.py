@@ -11,7 +11,9 @@ from belfry.dataset.concurrency.cached import cached_property
 from belfry.dataset.features import FeatureTables
 from belfry.dataset.interactions import Mask, SeenItems
 from belfry.dataset.vocabulary import ItemNums, UserNums
+from belfry.pipeline.serving.expected_ratings import ExpectedRatings
 from belfry.pipeline.serving.results import COLD, UNRANKED
+from belfry.pipeline.serving.rules.retrieve import retrieve_allowed
 from belfry.ranking.base import ListScorer, Ranker, Scores
 from belfry.ranking.features.pair_features import PairFeatures
 from belfry.ranking.lists import Lists
@@ -30,6 +32,7 @@ class Limits(TypedDict):
     exclude: SeenItems  # items not to come back, by user
     blocked: ItemNums  # items that nobody gets
     only: NotRequired[ItemNums | None]  # where given, the items to choose from
+    allowed: NotRequired[Mask | None]  # [n_items + 1] in the place of both, where many are allowed and many are not
 
 
 @runtime_checkable
@@ -89,6 +92,7 @@ class TwoStage:
     cold_weight: float  # of the towers in the order for cold users
     ranker: Ranker | None  # gives probabilities; None: the gate closed, or the preset has no second stage
     n_candidates: int
+    ratings: ExpectedRatings | None = None  # where a model expects them; training has no use for it
 
     def lists(self, users: UserNums, stage: Stage, **limits: Unpack[Limits]) -> Candidates:
         """At most `n` items for each of `users`, in final order.
@@ -113,17 +117,13 @@ class TwoStage:
             return Trace(cold.lists, None, cold)
         known, cold = self._trace_known(users[~is_cold], stage, limits), self._trace_cold(users[is_cold], limits)
         places = [np.flatnonzero(~is_cold), np.flatnonzero(is_cold)]
-        return Trace(interleave(users, places, [known.lists, cold.lists]), known, cold)
+        return Trace(_interleave(users, places, [known.lists, cold.lists]), known, cold)
 
     def _trace_known(self, users: UserNums, stage: Stage, limits: Limits) -> KnownTrace:
-        blocked, only = limits["blocked"], limits.get("only")
-        n_items = len(self.features.history.items)
-        top_k = max(self.n_candidates, limits["n"]) + len(blocked) if only is None else n_items
-        found = self.retriever.retrieve(users, self.features, top_k=top_k, exclude=limits["exclude"], only=only)
-        candidates = _without(found, blocked)
+        candidates, n_ranked = self._candidates(users, limits)
         if stage == "retrieval" or self.ranker is None or not len(candidates):
             return KnownTrace(_sort(candidates, candidates.score, limits["n"]), candidates, None)
-        is_ranked = np.asarray(candidates.rank <= self.n_candidates + len(blocked))  # as deep as it learned to order
+        is_ranked = np.asarray(candidates.rank <= n_ranked)
         all_ranked = bool(is_ranked.all())
         score, described = self._rank(self.ranker, candidates if all_ranked else candidates.select(is_ranked))
         if not all_ranked:
@@ -131,6 +131,19 @@ class TwoStage:
             score[is_ranked] = scores
         lists = _sort(_mark_unranked(candidates, is_ranked), score, limits["n"])
         return KnownTrace(lists, candidates, described)
+
+    def _candidates(self, users: UserNums, limits: Limits) -> tuple[Candidates, int]:
+        """What retrieval brings of what may be listed, and up to which rank the ranker learned to order it."""
+        exclude, blocked, only = limits["exclude"], limits["blocked"], limits.get("only")
+        top_k = max(self.n_candidates, limits["n"])
+        if (allowed := limits.get("allowed")) is not None:
+            found = retrieve_allowed(
+                self.retriever, users, self.features, top_k=top_k, exclude=exclude, allowed=allowed
+            )
+            return found, self.n_candidates
+        top_k = top_k + len(blocked) if only is None else len(self.features.history.items)
+        found = self.retriever.retrieve(users, self.features, top_k=top_k, exclude=exclude, only=only)
+        return _without(found, blocked), self.n_candidates + len(blocked)
 
     def _rank(self, ranker: Ranker, candidates: Candidates) -> tuple[Scores, Described | None]:
         """[n_rows] the ranker's scores, and the features that it read, where it reads any."""
@@ -146,11 +159,16 @@ class TwoStage:
         return self.ranker if isinstance(self.ranker, DescribingRanker) else None
 
     def _trace_cold(self, users: UserNums, limits: Limits) -> ColdTrace:
-        depth = max(limits["n"] + len(limits["blocked"]), COLD_DEPTH)
-        found = self.popularity.retrieve(
-            users, self.features, top_k=depth, exclude=limits["exclude"], only=limits.get("only")
-        )
-        popular = _without(found, limits["blocked"])
+        depth, exclude = max(limits["n"] + len(limits["blocked"]), COLD_DEPTH), limits["exclude"]
+        if (allowed := limits.get("allowed")) is not None:
+            popular = retrieve_allowed(
+                self.popularity, users, self.features, top_k=depth, exclude=exclude, allowed=allowed
+            )
+        else:
+            found = self.popularity.retrieve(
+                users, self.features, top_k=depth, exclude=exclude, only=limits.get("only")
+            )
+            popular = _without(found, limits["blocked"])
         added = self._tower_scores(popular)
         score = popular.score if added is None else (popular.score + added).astype(np.float32)
         return ColdTrace(replace(_sort(popular, score, limits["n"]), origins=(COLD,)), popular, added)
@@ -184,7 +202,7 @@ def _sort(candidates: Candidates, score: Scores, n: int) -> Candidates:
     return order_by(replace(candidates, source_score=None, source_rank=None), score, top_k=n)
 
 
-def interleave(users: UserNums, places: Sequence[np.ndarray], parts: Sequence[Candidates]) -> Candidates:
+def _interleave(users: UserNums, places: Sequence[np.ndarray], parts: Sequence[Candidates]) -> Candidates:
     """Lists of groups of users as the lists of `users`; `places[i]` are the positions of group i in `users`."""
     origins = tuple(dict.fromkeys(origin for part in parts for origin in part.origins))
     row_user = np.concatenate([place[part.row_user] for place, part in zip(places, parts, strict=True)])

@@ -1,13 +1,14 @@
 """ListRankerTrainer: rankers that learn from candidate lists of held-back events."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from typing import cast
 
 import numpy as np
 
 from belfry.dataset.candidates import Candidates
-from belfry.dataset.folds import Fold
+from belfry.dataset.folds import Fold, first_watches
 from belfry.dataset.prepare import Data
 from belfry.dataset.vocabulary import UserNums
 from belfry.pipeline.config import PipelineConfig
@@ -25,12 +26,14 @@ from belfry.ranking.features.pair_features import PairFeatures
 from belfry.ranking.lists import Lists
 from belfry.ranking.listwise.config import ListRankerConfig
 from belfry.ranking.listwise.feature_ranker import TrainedFeaturedRanker
+from belfry.ranking.listwise.first_watches import FirstWatches
 from belfry.ranking.listwise.score_blend import ScoreBlend, Utility
 from belfry.ranking.multitask.config import MultitaskConfig
 from belfry.ranking.multitask.label_batches import label_spread
 
 EXAMPLE_BYTES = 1 << 30  # of features of examples in memory; what is more waits on disk
 MAX_VALIDATION_LISTS = 2_000  # of a fold: more would tell little and cost much
+MAX_NEWCOMERS = 500  # lists of a fold: from more little would be learned
 ENOUGH_LISTS = 4_000  # to learn from: each fold more costs a whole first stage
 
 
@@ -47,6 +50,7 @@ class ListRankerTrainer:
         self._held_back = validation_users(users, share=self._ranker_config.validation_share, seed=seed)
         self.learned = ExampleStore(limit_bytes=EXAMPLE_BYTES)
         self._validation: list[Examples] = []
+        self._newcomers: list[Examples] = []
 
     def n_folds(self, first: Fold) -> int:
         """As many as give the ranker enough lists, two at least."""
@@ -63,10 +67,23 @@ class ListRankerTrainer:
         max_lists = -(-self._config.max_lists // n_folds)
         for candidates in self._with_hits(fold, stage, users[~is_held_back], max_lists):
             yield Observed(self._describe(candidates, fold, stage, pair_features))
+        yield from self._observe_newcomers(fold, stage, pair_features)
+
+    def _observe_newcomers(self, fold: Fold, stage: FirstStage, pair_features: PairFeatures) -> Iterator[Observed]:
+        """The same of users who come behind the cut of a fold, after their first watches."""
+        came = first_watches(self._data.interactions, fold, seed=self._seed)
+        if came is None:
+            return
+        new = replace(stage, features=replace(stage.features, history=came.history))
+        users = np.random.default_rng(self._seed).permutation(came.users)
+        for candidates in self._with_hits(came, new, users, MAX_NEWCOMERS):
+            yield Observed(self._describe(candidates, came, new, pair_features), are_newcomers=True)
 
     def add(self, observed: Observed) -> None:
         """Keep examples for the end."""
-        if not observed.is_validation:
+        if observed.are_newcomers:
+            self._newcomers.append(observed.examples)
+        elif not observed.is_validation:
             self.learned.add(observed.examples)
         elif len(observed.examples):
             self._validation.append(observed.examples)
@@ -99,6 +116,10 @@ class ListRankerTrainer:
         scores = ranker.score_lists(validation.lists)
         blend = ScoreBlend.fit(scores, validation, retrieval_weight=config.retrieval_weight, utilities=self._utilities)
         tolerance = LABEL_TOLERANCE if blend.label_weights else 0
+        if self._newcomers and not blend.label_weights:
+            newcomers = concatenate(self._newcomers)
+            log_odds = blend.log_odds(ranker.score_lists(newcomers.lists), newcomers.lists)
+            blend = replace(blend, first_watches=FirstWatches.fit(log_odds, newcomers))
         gate = evaluate_gate(validation, blend(scores, validation.lists), seed=self._seed, tolerance=tolerance)
 
         def ranker_of(stage: FirstStage) -> TrainedFeaturedRanker:

@@ -16,6 +16,7 @@ from belfry.pipeline.runs.tables import save_encoders, save_tables
 from belfry.pipeline.runs.versions import installed_versions
 from belfry.pipeline.runs.writer import publish
 from belfry.pipeline.serving.load import POPULARITY, RANKER, SOURCES, SOURCES_ADAPTER, SOURCES_FILE
+from belfry.pipeline.serving.rules.item_columns import save_item_columns
 from belfry.pipeline.training.curves import write_training_curves
 from belfry.pipeline.training.retrieval_stage import Tuning
 from belfry.pipeline.training.smoke_test import check_answers
@@ -72,6 +73,7 @@ def train_and_publish(
         with work.step(EXPORT):
             save_tables(trained.two_stage.features, data.titles, writer.folder)
             save_encoders(data.user_encoder, data.item_encoder, writer.folder)
+            save_item_columns(data.item_table, data.interactions.items, writer.folder)
             _export(trained, writer.folder / "serving")
             _save(trained, writer.folder / "training")
         if before_publishing:

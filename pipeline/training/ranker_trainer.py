@@ -25,6 +25,7 @@ class Observed:
 
     examples: Examples
     is_validation: bool = False  # else they are to be learned from
+    are_newcomers: bool = False  # after their first watches: neither
 
 
 class RankerTrainer(Protocol):

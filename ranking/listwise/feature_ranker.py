@@ -5,6 +5,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Self
 
+from pydantic import model_validator
+
 from belfry.dataset.candidates import Candidates
 from belfry.dataset.errors import InputError
 from belfry.dataset.features import FeatureTables
@@ -14,6 +16,7 @@ from belfry.ranking.base import ListRanker, ListScorer, SavedRanker, Scores
 from belfry.ranking.calibration import Calibration
 from belfry.ranking.features.pair_features import PairFeatures
 from belfry.ranking.lists import Lists
+from belfry.ranking.listwise.first_watches import LENGTH, FirstWatches
 from belfry.ranking.listwise.score_blend import ScoreBlend
 
 FEATURES, SCORE_BLEND_FILE = "pair_features", "score_blend.json"
@@ -27,6 +30,13 @@ class _SavedBlend(Settings):
     retrieval_weight: float
     calibration: Calibration
     label_weights: dict[str, float]
+    first_watches: FirstWatches | None = None
+
+    @model_validator(mode="after")
+    def _of_known_features(self) -> Self:
+        if self.first_watches and not {LENGTH, *self.first_watches.columns} <= set(self.names):
+            raise ValueError("first_watches reads features that the scorer was not trained on")
+        return self
 
 
 class FeaturedRanker:
@@ -50,7 +60,7 @@ class FeaturedRanker:
         return cls(
             pair_features,
             scorer,
-            ScoreBlend(blend.retrieval_weight, blend.calibration, blend.label_weights),
+            ScoreBlend(blend.retrieval_weight, blend.calibration, blend.label_weights, blend.first_watches),
             blend.names,
         )
 

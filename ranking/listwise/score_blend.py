@@ -11,6 +11,7 @@ from belfry.ranking.base import Scores
 from belfry.ranking.calibration import Calibration, deviation
 from belfry.ranking.examples import Examples
 from belfry.ranking.lists import Lists
+from belfry.ranking.listwise.first_watches import FirstWatches
 
 RETRIEVAL = "standard_score"  # the feature that says where retrieval puts a candidate within its list
 WEIGHTS = (0.0, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5)
@@ -34,6 +35,7 @@ class ScoreBlend:
     retrieval_weight: float = 0.0
     calibration: Calibration = field(default_factory=Calibration)
     label_weights: Mapping[str, float] = field(default_factory=dict)  # of columns of the features
+    first_watches: FirstWatches | None = None  # how lists of newcomers differ; None where they do not
 
     @classmethod
     def fit(
@@ -72,7 +74,13 @@ class ScoreBlend:
 
     def __call__(self, scores: Scores, lists: Lists) -> Scores:
         """[n_rows] float32 probabilities, from the ranker's `scores` [n_rows] of the rows of `lists`."""
-        return self.calibration(self.blend(scores, lists))
+        if self.first_watches is None:
+            return self.calibration(self.blend(scores, lists))
+        return Calibration()(self.first_watches(self.log_odds(scores, lists), lists))
+
+    def log_odds(self, scores: Scores, lists: Lists) -> npt.NDArray[np.float64]:
+        """[n_rows] of a watch, as they are for users with a history."""
+        return self.calibration.slope * self.blend(scores, lists) + self.calibration.intercept
 
     def blend(self, scores: Scores, lists: Lists) -> npt.NDArray[np.float64]:
         """[n_rows] the same before calibration."""

@@ -8,7 +8,17 @@ import pytest
 
 from belfry.dataset.errors import InputError
 from belfry.dataset.features import FeatureColumns, FeatureTables
-from belfry.dataset.folds import MAX_LAST, Fold, Holdout, default_holdout, make_folds, sample_users, with_repeats
+from belfry.dataset.folds import (
+    MAX_FIRST,
+    MAX_LAST,
+    Fold,
+    Holdout,
+    default_holdout,
+    first_watches,
+    make_folds,
+    sample_users,
+    with_repeats,
+)
 from belfry.dataset.interactions import Interactions
 from belfry.ranking.features.config import PairFeaturesConfig
 from belfry.ranking.features.pair_features import PairFeatures
@@ -255,3 +265,56 @@ def test_repeats_of_an_order_without_a_clock_are_learned_from_but_for_the_dislik
 def test_without_repeats_lists_of_them_cannot_be_learned() -> None:
     with pytest.raises(InputError, match="no event that is held back is of an item that its user had before"):
         list(with_repeats(folds_of(watches(), "random"), "only"))
+
+
+class TestFirstWatches:
+    """Users who come one after the other, each with 16 watches in a row; and one who is there all the time."""
+
+    @pytest.fixture
+    def coming(self) -> Interactions:
+        n_users, n_each = 40, 16
+        events = np.arange(n_users * n_each)
+        table = {
+            "user_id": np.where(events % n_each == 9, n_users, events // n_each),
+            "item_id": np.where(events % n_each == 9, 100 + events // n_each, events % n_each + events // n_each % 5),
+            "timestamp_s": 1_000_000 + 3600 * events,
+            "rating": events.astype(np.float32),
+        }
+        return Interactions.from_table(pa.table(table))
+
+    def test_newcomers_come_with_a_few_and_the_rest_is_held_back(self, coming: Interactions) -> None:
+        lengths = set()
+        for fold in folds_of(coming, "time"):
+            came = first_watches(coming, fold, seed=0)
+            assert came is not None
+            first = came.history
+            assert not set(first.user_num.tolist()) & set(fold.history.user_num.tolist())
+            assert set(times(first).tolist()) == {times(fold.history).max()}
+            window_end = times(fold.later).max()
+            for user in np.unique(first.user_num):
+                own = np.flatnonzero((coming.user_num == user) & (times(coming) <= window_end))
+                n_first = int((first.user_num == user).sum())
+                lengths.add(n_first)
+                assert rows(first.select(first.user_num == user)) == own[:n_first].tolist()
+                assert rows(came.later.select(came.later.user_num == user)) == own[n_first:].tolist()
+        assert 1 in lengths
+        assert max(lengths) <= MAX_FIRST
+        assert len(lengths) > 3
+
+    def test_the_same_seed_gives_the_same(self, coming: Interactions) -> None:
+        fold = folds_of(coming, "time")[0]
+        one, again, other = (first_watches(coming, fold, seed=seed) for seed in (0, 0, 1))
+        assert one is not None and again is not None and other is not None
+        assert rows(one.history) == rows(again.history)
+        assert rows(one.history) != rows(other.history)
+
+    @pytest.mark.parametrize("holdout", ["last", "random"])
+    def test_there_are_none_where_everybody_has_a_history(self, holdout: Holdout) -> None:
+        everything = watches()
+        for fold in folds_of(everything, holdout):
+            assert first_watches(everything, fold, seed=0) is None
+
+    def test_there_are_none_without_times_or_under_repeats(self, coming: Interactions) -> None:
+        fold = folds_of(coming, "time")[0]
+        assert first_watches(replace(coming, timestamp_s=None), fold, seed=0) is None
+        assert first_watches(coming, replace(fold, repeats="allow"), seed=0) is None

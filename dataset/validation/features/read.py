@@ -47,7 +47,7 @@ def read_features(
             words = null_words if kinds[name] == "number" else ()
             _read_named(cleaning, name, _rule_of(kinds[name], rules.delimiters.get(name)), words)
         else:
-            cleaning.read(name, _as_type_says, on_refusal)
+            cleaning.read(name, as_type_says, on_refusal)
     note_noise_and_kinds(cleaning, id_column, kinds)
     if cleaning.name == "items":
         note_likely_title(cleaning)
@@ -110,7 +110,7 @@ def as_spelled(column: pa.ChunkedArray) -> pa.ChunkedArray:
         raise TableError(f"is {str(kind)[:60]}, which has no form as text; convert or ignore the column") from error
 
 
-def _as_type_says(column: pa.ChunkedArray) -> pa.ChunkedArray:
+def as_type_says(column: pa.ChunkedArray) -> pa.ChunkedArray:
     try:
         return of_values(column)
     except TableError:

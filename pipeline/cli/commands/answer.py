@@ -2,7 +2,7 @@
 
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -18,8 +18,10 @@ from belfry.pipeline.cli.options import (
     ListLength,
     Quiet,
     Repeats,
+    RulesFile,
     Stage,
     Strict,
+    Where,
     features_of,
     reading_of,
     repeats_of,
@@ -40,23 +42,35 @@ def recommend(
     allow_seen: AllowSeen = False,
     strict: Strict = False,
     explain: Annotated[bool, typer.Option("--explain", help="say what carried each item")] = False,
+    rules: RulesFile = None,
+    where: Where = None,
     artifacts: Artifacts = None,
 ) -> None:
     """Lists for a few users, with titles."""
     from belfry import Recommender
     from belfry.pipeline.cli.formatting import HOW_TO_READ_REASONS, lines_of_list
 
-    told, rule = features_of(features), repeats_of(repeats, allow_seen)
+    told, kind = features_of(features), repeats_of(repeats, allow_seen)
     if not users and told is None and not history:
         raise typer.BadParameter("name a user, or say by --features or --history who is asked for")
     recommender = Recommender.load(artifacts)
+    bound = recommender.bound(rules, where)
     items = [recommender.item_ids.parse(item) for text in history or () for item in text.split(",")]
     for text in users or [""]:
         user = recommender.user_ids.parse(text) if users else None
         results = recommender.recommend(
-            user, n, features=told, history=items, repeats=rule, strict=strict, explain=explain
+            user,
+            n,
+            features=told,
+            history=items,
+            repeats=kind,
+            strict=strict,
+            explain=explain,
+            rules=bound.rules if bound else None,
         )
         print_lines(lines_of_list(text or "new", results))
+        if bound and len(results) < n:
+            print_lines([f"      {len(results)} of {n}: {bound.why_fewer()}"])
     if explain:
         typer.echo(HOW_TO_READ_REASONS.rstrip())
 
@@ -81,6 +95,14 @@ def batch(
     history: Annotated[
         Path | None, typer.Option(help="table of user_id, item_id: watched since, read for these lists alone")
     ] = None,
+    rules: RulesFile = None,
+    where: Where = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="columns of what carried each item; several times as long")
+    ] = False,
+    format: Annotated[  # noqa: A002
+        Literal["parquet", "csv", "jsonl"], typer.Option("--format", help="of the file in a folder")
+    ] = "parquet",
     workers: Annotated[int | None, typer.Option(min=1, help="threads that score [one for each core]")] = None,
     artifacts: Artifacts = None,
     quiet: Quiet = False,
@@ -91,7 +113,7 @@ def batch(
     from belfry.pipeline.jobs.batch_users import read_users
 
     reading = reading_of(columns, delimiter, encoding)
-    recommender, rule = Recommender.load(artifacts), repeats_of(repeats, allow_seen)
+    recommender, kind = Recommender.load(artifacts), repeats_of(repeats, allow_seen)
     if history is not None:
         from belfry.pipeline.jobs.updating.fresh import with_history
 
@@ -100,6 +122,17 @@ def batch(
     with log_and_bars(quiet, verbose=False) as progress:
         on_users = partial(progress, "recommendation table")
         result = write_batch(
-            recommender, out, users=asked, n=n, stage=stage, repeats=rule, workers=workers, progress=on_users
+            recommender,
+            out,
+            users=asked,
+            n=n,
+            stage=stage,
+            repeats=kind,
+            rules=rules,
+            where=where,
+            explain=explain,
+            format=format,
+            workers=workers,
+            progress=on_users,
         )
     print_lines(result.lines())

@@ -16,6 +16,7 @@ from belfry.pipeline.cli.options import (
     Out,
     Quiet,
     Repeats,
+    RulesFile,
     Seed,
     reading_of,
     repeats_of,
@@ -37,6 +38,7 @@ def evaluate(
     min_history: Annotated[int, typer.Option(min=1, help="earlier events that a judged user must have")] = 1,
     repeats: Repeats = None,
     allow_seen: AllowSeen = False,
+    rules: RulesFile = None,
     seed: Seed = 0,
     out: Annotated[Path | None, typer.Option(help="folder for evaluation.json and evaluation.md")] = None,
 ) -> None:
@@ -45,11 +47,21 @@ def evaluate(
     from belfry.pipeline.jobs.evaluate import evaluate_published, evaluate_table, save_report
     from belfry.pipeline.runs.disk import check_writable
 
-    rule, reading = repeats_of(repeats, allow_seen), reading_of(columns, delimiter, encoding)
+    kind, reading = repeats_of(repeats, allow_seen), reading_of(columns, delimiter, encoding)
     if recommendations is None:
         report, folder = evaluate_published(
-            artifacts, test, reading=reading, n=n, min_history=min_history, repeats=rule, seed=seed, out=out
+            artifacts,
+            test,
+            reading=reading,
+            n=n,
+            min_history=min_history,
+            repeats=kind,
+            rules=rules,
+            seed=seed,
+            out=out,
         )
+    elif rules is not None:
+        raise typer.BadParameter("--rules shape the lists of a run; --recommendations has lists that are made already")
     elif train is None:
         raise typer.BadParameter("--recommendations needs --train: what was known before, and must not come back")
     else:
@@ -66,7 +78,7 @@ def evaluate(
             split=split,
             n=n,
             min_history=min_history,
-            repeats=rule,
+            repeats=kind,
             seed=seed,
         )
         save_report(report, folder)

@@ -2,7 +2,7 @@
 
 | destination | table |
 |---|---|
-| a folder | `recommendations.parquet` in it |
+| a folder | `recommendations.parquet` in it, or `.csv` or `.jsonl` |
 | `s3://bucket/prefix`, or another address that fsspec reads | below that prefix |
 | `delta:PATH` | a Delta table |
 | `duckdb:FILE?table=name` | a view in a DuckDB file |
@@ -12,15 +12,20 @@
 import hashlib
 import re
 from pathlib import Path
+from typing import Literal, TypeAlias
 from urllib.parse import parse_qsl
 
 from belfry.dataset.errors import InputError, printable
 from belfry.dataset.sources.web.download import cache_folder
 from belfry.pipeline.jobs.sinks.base import Sink
+from belfry.pipeline.jobs.sinks.file import FileSink
 from belfry.pipeline.jobs.sinks.parquet import ParquetSink
+from belfry.pipeline.jobs.sinks.text import CSVSink, JSONLinesSink
 from belfry.pipeline.jobs.sinks.view import DEFAULT_NAME, ViewSink, plain_name
 
 TABLE = "recommendations.parquet"
+Format: TypeAlias = Literal["parquet", "csv", "jsonl"]
+FORMATS: dict[Format, type[FileSink]] = {"parquet": ParquetSink, "csv": CSVSink, "jsonl": JSONLinesSink}
 
 _DATABASE = re.compile(r"(delta|duckdb|postgres|postgresql):")
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)  # one letter is a drive of Windows
@@ -42,18 +47,28 @@ def work_folder(destination: str | Path) -> Path:
     return cache_folder() / "batch" / hashlib.sha256(place.encode()).hexdigest()[:12]
 
 
-def sink_of(destination: str | Path, aside: Path) -> Sink:
+def takes_lists(destination: str | Path) -> bool:
+    """Whether a column may hold lists there."""
+    return is_folder(destination) or not re.match(r"(duckdb|postgres|postgresql):", str(destination))
+
+
+def sink_of(destination: str | Path, aside: Path, format: Format = "parquet") -> Sink:  # noqa: A002
     """The sink that a destination names.
 
     Args:
+        format: of a file in a folder of this machine; other destinations have one form.
         aside: a folder in `work_folder` for what a Parquet file is while it is written.
 
     Raises:
         InputError: it names none, or what it needs is not installed.
     """
     if is_folder(destination):
-        return ParquetSink(Path(destination) / TABLE, aside=aside / TABLE)
+        name = TABLE.replace("parquet", format)
+        return FORMATS[format](Path(destination) / name, aside=aside / name)
     text = str(destination)
+    if format != "parquet":
+        shown = printable(text, 200)
+        raise InputError(f"{shown}: csv and jsonl are forms of a file in a folder; name one, or leave the format out")
     match text.partition(":")[0]:
         case "delta":
             return _delta(text, aside)

@@ -20,7 +20,7 @@ from belfry.dataset.sources.tabular import Source, read_tables
 from belfry.dataset.tables import Tables
 from belfry.dataset.validation.check import CheckReport, examine
 from belfry.dataset.validation.cleaning import Cleaning, Finding, codes_of, repeats, shown, where
-from belfry.dataset.validation.features.read import as_spelled, read_as
+from belfry.dataset.validation.features.read import as_spelled, as_type_says, read_as
 from belfry.dataset.validation.id_matches import note_meeting, numbers_among
 from belfry.dataset.validation.ids import find_header_rows, read_ids
 from belfry.dataset.validation.policy import Policy
@@ -72,8 +72,13 @@ def read_arrived(
     before: Data,
     config: PipelineConfig,
     reading: Reading,
+    *,
+    kept: frozenset[str] = frozenset(),
 ) -> Arrived:
     """Read and check what came since, by the settings of a run that holds `before`.
+
+    Args:
+        kept: columns of items that no model reads, and that the run keeps for rules.
 
     Raises:
         InputError: there is no table.
@@ -86,7 +91,7 @@ def read_arrived(
     nothing = pa.table({columns.USER_ID: history.users.ids[:0], columns.ITEM_ID: history.items.ids[:0]})
     tables = read_tables(nothing if interactions is None else interactions, items, users, reading=reading)
     findings = [Finding(note.table, "reading", "note", note.text) for note in tables.notes]
-    of_items = _Side("items", columns.ITEM_ID, history.items, before.item_encoder)
+    of_items = _Side("items", columns.ITEM_ID, history.items, before.item_encoder, kept)
     of_users = _Side("users", columns.USER_ID, history.users, before.user_encoder)
     new_items = _read_described(tables.items, of_items, config.data, findings)
     new_users = _read_described(tables.users, of_users, config.data, findings)
@@ -157,6 +162,7 @@ class _Side(NamedTuple):
     id_column: str
     known: Vocabulary
     encoder: FeatureEncoder
+    kept: frozenset[str] = frozenset()  # columns that are no features
 
 
 def _read_described(table: pa.Table | None, side: _Side, policy: Policy, findings: list[Finding]) -> pa.Table | None:
@@ -175,6 +181,9 @@ def _read_described(table: pa.Table | None, side: _Side, policy: Policy, finding
     read_as(cleaning, {column: kind_of(encoder) for column, encoder in encoders.items()}, policy)
     if side.label == "items" and columns.TITLE in table.column_names and columns.TITLE not in encoders:
         cleaning.read(columns.TITLE, as_spelled)
+    for column in table.column_names:
+        if column in side.kept and column not in cleaning.columns:
+            cleaning.read(column, as_type_says)
     unread = [column for column in table.column_names if column not in (name, *cleaning.columns, *policy.kinds)]
     if unread:
         cleaning.note("unused_column", f"left out what the run does not read: {', '.join(map(shown, unread[:12]))}")

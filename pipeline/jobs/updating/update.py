@@ -14,10 +14,11 @@ from belfry.dataset.prepare import Data
 from belfry.dataset.sources.reading import AS_IT_IS, Reading
 from belfry.dataset.sources.tabular import Source
 from belfry.pipeline.config import PipelineConfig
-from belfry.pipeline.jobs.updating.arrived import read_arrived
+from belfry.pipeline.jobs.updating.arrived import Arrived, read_arrived
 from belfry.pipeline.jobs.updating.described import described
 from belfry.pipeline.jobs.updating.drift import Drift
 from belfry.pipeline.jobs.updating.fold import fold, policy_for
+from belfry.pipeline.jobs.updating.item_columns import names_of_item_columns, write_item_columns
 from belfry.pipeline.jobs.updating.moved import carry_models, copy_training, write_models
 from belfry.pipeline.jobs.updating.numbering import Numbering
 from belfry.pipeline.jobs.updating.past import NOTE, Past
@@ -113,7 +114,8 @@ class _Job:
         policy = policy_for(before.interactions, config.data, config.repeats)
         config = config.model_copy(update={"data": policy})
         past = Past.of(run, before.interactions)
-        arrived = read_arrived(interactions, items, users, before, config, reading)
+        kept = frozenset(names_of_item_columns(run, before.interactions.items))
+        arrived = read_arrived(interactions, items, users, before, config, reading, kept=kept)
         numbering = Numbering.of(before.interactions, arrived.user_ids, arrived.item_ids)
         known = numbering.history(before.interactions)
         folded = fold(known, arrived.events, numbering, config.data, config.label_columns)
@@ -138,11 +140,11 @@ class _Job:
         if not (folded.n_changed or not numbering.is_as_before or is_told or not data.titles.equals(before.titles)):
             run.files.check_unread()
             return done
-        published = self._publish(config, data, placement, past, arrived.digest, done)
+        published = self._publish(config, data, placement, past, arrived, done)
         return replace(done, run=published.name, folder=published)
 
     def _publish(
-        self, config: PipelineConfig, data: Data, placement: Placement, past: Past, digest: str, done: Update
+        self, config: PipelineConfig, data: Data, placement: Placement, past: Past, arrived: Arrived, done: Update
     ) -> Path:
         run, manifest = self.run, self.run.manifest
         info = RunInfo(
@@ -156,6 +158,7 @@ class _Job:
         with publish(self.artifacts, info, check=self._check) as writer:
             save_tables(placement.features, data.titles, writer.folder)
             save_encoders(data.user_encoder, data.item_encoder, writer.folder)
+            write_item_columns(run, placement.numbering, arrived.items, writer.folder)
             if self.keep_statistics:
                 notes = carry_models(run, placement, writer.folder)
             else:
@@ -164,7 +167,7 @@ class _Job:
             past.trained.save(writer.folder)
             run.files.check_unread()
             writer.gate = manifest.gate
-            lineage = past.after(run.name, digest).model_dump(mode="json")
+            lineage = past.after(run.name, arrived.digest).model_dump(mode="json")
             writer.notes |= {name: manifest.notes[name] for name in _KEPT_NOTES if name in manifest.notes}
             writer.notes |= {**notes, NOTE: {"lineage": lineage, **done.noted, "kept_statistics": self.keep_statistics}}
         assert writer.published
@@ -191,8 +194,14 @@ def _data_of(run: Run) -> Data:
         ArtifactError: a table is not as it was published, or of another form.
     """
     features, titles = load_tables(run.root)
-    encoders = load_user_encoder(run.root, features.users), load_item_encoder(run.root, features.items)
-    return Data(features.history, features.users, features.items, titles, *encoders)
+    return Data(
+        features.history,
+        features.users,
+        features.items,
+        titles,
+        user_encoder=load_user_encoder(run.root, features.users),
+        item_encoder=load_item_encoder(run.root, features.items),
+    )
 
 
 def _alike(one: FeatureColumns, other: FeatureColumns) -> bool:

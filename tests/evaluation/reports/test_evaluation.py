@@ -80,6 +80,7 @@ def test_json_keeps_its_schema(report):
         "difference",
         "attribution",
         "reliability",
+        "rules",
     }
     assert (document["format"], document["format_version"]) == ("belfry-evaluation", 2)
     assert document["n_users"] == 40

@@ -62,6 +62,28 @@ def parts_of(data: Data, *settings: str) -> tuple[Examples, Examples]:
 # Examples.
 
 
+def test_newcomers_neither_teach_the_ranker_nor_validate_it(data: Data) -> None:
+    """They come behind the cut of a fold in time, after some first watches."""
+    events = data.interactions
+    assert events.timestamp_s is not None
+    is_early = (events.user_num % 4 == 0) & (events.timestamp_s < np.quantile(events.timestamp_s, 0.58))
+    coming = replace(data, interactions=events.select(~is_early))  # a quarter of the users come late
+    with closing(ListRankerTrainer(coming, config_of("time"), seed=0, progress=silent)) as trainer:
+        fold = folds_of(coming, "time")[-1]
+        stage = quick_stage(coming, fold.history)
+        observed = list(trainer.observe(fold, stage, n_folds=3))
+    newcomers = [one.examples for one in observed if one.are_newcomers]
+    others = concatenate([one.examples for one in observed if not one.are_newcomers])
+    assert newcomers
+    users = concatenate(newcomers).lists.users
+    assert (users % 4 == 0).all()
+    assert not np.isin(users, fold.users).any()
+    assert not np.isin(users, others.lists.users).any()
+    lengths = np.expm1(concatenate(newcomers).lists.column("history_length"))
+    assert lengths.min() > 0.5
+    assert lengths.max() < 11
+
+
 def test_no_user_both_teaches_and_validates(data: Data) -> None:
     learned, validation = parts_of(data, "ranker.validation_share=0.25")
     assert len(np.unique(validation.lists.users)) == 10

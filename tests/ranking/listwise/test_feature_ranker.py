@@ -1,17 +1,20 @@
 """FeaturedRanker: what it answers is what its parts say, and features of another world are refused by name."""
 
+import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from belfry.dataset.errors import InputError
+from belfry.dataset.errors import ArtifactError, InputError
 from belfry.dataset.features import FeatureColumns, FeatureTables
-from belfry.ranking.base import Scores
+from belfry.ranking.base import SavedRanker, Scores
 from belfry.ranking.calibration import Calibration
 from belfry.ranking.features.pair_features import PairFeatures
 from belfry.ranking.lists import Lists
 from belfry.ranking.listwise.feature_ranker import FeaturedRanker
+from belfry.ranking.listwise.first_watches import FirstWatches
 from belfry.ranking.listwise.score_blend import ScoreBlend
 from tests.ranking.features.world import CONFIG, candidates_for, random_world
 
@@ -111,3 +114,35 @@ def test_another_order_is_refused(world: FeatureTables, pair_features: PairFeatu
     ranker = FeaturedRanker(pair_features, ByPopularity(), BLEND, pair_features.names(world)[::-1])
     with pytest.raises(InputError, match="ranker: its features stand in another order than in training; hand in"):
         ranker.score(candidates_for(world, [1]), world)
+
+
+def test_lists_of_newcomers_go_by_what_was_learned_of_them(world: FeatureTables, pair_features: PairFeatures) -> None:
+    first = FirstWatches(("popularity",), (0.5, 0.0, 0.0, 0.0, 3.0))
+    names = pair_features.names(world)
+    plain, ranker = (
+        FeaturedRanker(pair_features, ByPopularity(), blend, names)
+        for blend in (BLEND, replace(BLEND, first_watches=first))
+    )
+    candidates = candidates_for(world, [4, 0, 30, 9])
+    lists = ranker.describe(candidates, world)
+    log_odds = 2 * (lists.column("popularity") + 0.5 * lists.column("standard_score")) - 1
+    wanted = first(log_odds.astype(np.float64), lists)
+    np.testing.assert_allclose(ranker.score(candidates, world), 1 / (1 + np.exp(-wanted)), rtol=1e-5)
+    assert not np.allclose(ranker.score(candidates, world), plain.score(candidates, world))
+
+
+@pytest.mark.parametrize(
+    ("first_watches", "message"),
+    [
+        ({"columns": ["popularity"], "weights": [1, 2, 3]}, "wanted 4 finite weights, and one more for each column"),
+        ({"columns": ["shoe"], "weights": [1, 2, 3, 4, 5]}, "reads features that the scorer was not trained on"),
+        ({"columns": [], "weights": "much"}, "first_watches"),
+    ],
+)
+def test_a_blend_that_is_none_is_refused(tmp_path: Path, first_watches: dict, message: str) -> None:
+    calibration = {"slope": 1, "intercept": 0}
+    saved = {"names": ["popularity", "history_length"], "retrieval_weight": 0, "calibration": calibration}
+    content = {**saved, "label_weights": {}, "first_watches": first_watches}
+    (tmp_path / "score_blend.json").write_text(json.dumps(content))
+    with pytest.raises(ArtifactError, match=message):
+        FeaturedRanker.load(SavedRanker(tmp_path, CONFIG, CONFIG), ByPopularity())

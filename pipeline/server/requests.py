@@ -1,0 +1,90 @@
+"""What may be asked for. Fields are called as the parameters of `Recommender` that they are passed to."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from belfry.pipeline.serving.rules.config import Rules
+
+MAX_N, MAX_USERS, MAX_ITEMS = 500, 200, 5_000  # of a list, of `many`, of history, exclude and only
+MAX_WHERE = 2_000  # signs of a condition
+MAX_ID = 1_000  # signs of an id that is text
+
+IntegerId = Annotated[int, Field(strict=True, ge=-(2**63), le=2**63 - 1)]
+TextId = Annotated[str, Field(strict=True, min_length=1, max_length=MAX_ID)]
+Id = IntegerId | TextId
+IdText = Annotated[str, Field(min_length=1, max_length=MAX_ID, description="an id, written as in a table")]
+Items = Annotated[list[Id], Field(max_length=MAX_ITEMS, fail_fast=True)]
+Users = Annotated[list[Id], Field(min_length=1, max_length=MAX_USERS, fail_fast=True)]
+N = Annotated[int, Field(ge=1, le=MAX_N, description="length of the list, at most")]
+Repeats = Literal["exclude", "allow", "only"]
+Where = Annotated[
+    str | None, Field(max_length=MAX_WHERE, description="a condition on item columns", examples=["year >= 1990"])
+]
+
+
+class Request(BaseModel):
+    """Unknown fields are refused: one that is misspelt would be passed over in silence."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class RecommendQuery(Request):
+    """A list for one user, as a query."""
+
+    user: IdText
+    n: N = 10
+    repeats: Annotated[
+        Repeats | None, Field(description="seen items: none, also them, nothing else; by default as the run")
+    ] = None
+    strict: Annotated[bool, Field(description="404 for an unknown user, rather than what is popular")] = False
+    explain: Annotated[bool, Field(description="say what carried each item")] = False
+
+
+class RecommendRequest(Request):
+    """A list for one user."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"user": 42, "n": 5}, {"user": 42, "n": 5, "history": [50, 181], "exclude": [7]}]
+        }
+    )
+
+    user: Id
+    n: N = 10
+    history: Annotated[Items, Field(description="watched since the run was trained, oldest first")] = []
+    exclude: Annotated[Items, Field(description="items to leave out")] = []
+    only: Annotated[Items | None, Field(description="the items to choose from")] = None
+    rules: Annotated[Rules | None, Field(description="what shapes the list")] = None
+    where: Where = None
+    repeats: Repeats | None = None
+    strict: bool = False
+    explain: bool = False
+
+
+class ManyRequest(Request):
+    """Lists for many users."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"users": [42, 43], "n": 5}]})
+
+    users: Users
+    n: N = 10
+    exclude: Items = []
+    only: Items | None = None
+    rules: Rules | None = None
+    where: Where = None
+    repeats: Repeats | None = None
+
+
+class SimilarItemsQuery(Request):
+    """The neighbours of an item."""
+
+    item: IdText
+    n: N = 10
+
+
+class SimilarUsersQuery(Request):
+    """The neighbours of a user."""
+
+    user: IdText
+    n: N = 10

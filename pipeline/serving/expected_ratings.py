@@ -1,0 +1,30 @@
+"""ExpectedRatings: how a user would rate the items of a list, where a run has a model that says so."""
+
+from dataclasses import dataclass, replace
+
+from belfry.dataset import columns
+from belfry.dataset.candidates import Candidates
+from belfry.dataset.features import FeatureTables
+from belfry.dataset.vocabulary import UserNums
+from belfry.ranking.base import LabelRanker, Scores
+
+
+@dataclass(frozen=True)
+class ExpectedRatings:
+    """Expected ratings on the scale of the data, by the heads of the first source or by a ranker by rating."""
+
+    labels: LabelRanker
+    features: FeatureTables  # of the run
+    knows_ids_alone: bool  # then users are asked for by their number in the run, and fresh watches change nothing
+
+    def of(self, lists: Candidates, features: FeatureTables, in_run: UserNums) -> Scores:
+        """[n_rows]
+
+        Args:
+            features: that the lists were made by; of a session, or of the run.
+            in_run: [n_users] number of each user of the lists in the run, 0 where it has none.
+        """
+        place = self.labels.label_names.index(columns.RATING)
+        if self.knows_ids_alone:
+            lists, features = replace(lists, users=in_run), self.features
+        return self.labels.expected(lists, features)[:, place]

@@ -1,0 +1,92 @@
+"""Ratings told: those that a model of the run expects stand beside the items, and nothing where none does."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from belfry.dataset.candidates import Candidates
+from belfry.dataset.features import FeatureTables
+from belfry.dataset.sources.demo import generate
+from belfry.pipeline.jobs.batch import write_batch
+from belfry.pipeline.jobs.train import train_tables
+from belfry.pipeline.serving.expected_ratings import ExpectedRatings
+from belfry.pipeline.serving.recommender import Recommender
+from belfry.ranking.base import Matrix
+from tests.pipeline.small_recommender import SmallRecommender
+
+QUICK = ("n_candidates=15", "sources=[]", "ranker=none", "retrieval.embedding_size=8", "retrieval.epochs=1")
+NEW = 10**6
+FEATURES = {"age": 31, "gender": "F", "occupation": "writer"}
+
+
+@pytest.fixture(scope="module")
+def recommender(tmp_path_factory: pytest.TempPathFactory) -> Recommender:
+    """Of a run whose towers have heads."""
+    published = train_tables(
+        lambda: generate(n_users=80, n_items=60, n_watches=2_000, seed=1),
+        preset="multitask",
+        holdout="random",
+        settings=[*QUICK, "retrieval.n_factors=2"],
+        seed=0,
+        artifacts=tmp_path_factory.mktemp("rated") / "artifacts",
+    )
+    return Recommender.load(published)
+
+
+def test_each_place_tells_the_rating_that_is_expected(recommender: Recommender) -> None:
+    user = recommender.users.ids[0].as_py()
+    results = recommender.recommend(user, 20)
+    ratings = [result.expected_rating for result in results]
+    assert all(rating is not None and 0 < rating < 6 for rating in ratings)
+    assert len(set(ratings)) > 10
+    changed = recommender.recommend(user, 20, history=[result.item_id for result in results[-3:]])
+    assert changed[0].expected_rating not in ratings  # heads read the history
+
+
+def test_tables_hold_the_same(recommender: Recommender, tmp_path: Path) -> None:
+    users = [*recommender.users.ids[:3].to_pylist(), NEW]
+    table = recommender.recommend_many(users, 4)
+    alone = [result.expected_rating for user in users for result in recommender.recommend(user, 4)]
+    np.testing.assert_allclose(table["expected_rating"].to_numpy(), alone, atol=1e-4)
+    told = [result.expected_rating for result in recommender.recommend(None, 4, features=FEATURES)]
+    asked = pa.Table.from_pylist([{"user_id": NEW, **FEATURES}])
+    written = pq.read_table(write_batch(recommender, tmp_path / "out", users=asked, n=4).path)
+    np.testing.assert_allclose(written["expected_rating"].to_numpy(), told, atol=1e-4)
+
+
+class ByNumbers:
+    """Expects a rating that names the user and the item, as models of ids do."""
+
+    label_names = ("finished", "rating")
+
+    def expected(self, candidates: Candidates, features: FeatureTables) -> Matrix:
+        assert len(features.history.users) > 1  # those of the run, not of a session
+        rating = candidates.user_num * 100 + candidates.item_num
+        return np.stack([np.zeros(len(candidates)), rating], axis=1).astype(np.float32)
+
+
+def test_a_model_of_ids_is_asked_for_users_of_the_run() -> None:
+    recommender = SmallRecommender()
+    ratings = ExpectedRatings(ByNumbers(), recommender.features, knows_ids_alone=True)
+    recommender.two_stage = replace(recommender.two_stage, ratings=ratings)
+    numbers = {item: number for number, item in enumerate(recommender.items.ids.to_pylist(), 1)}
+    for user, in_run, told in ((5, 5, {}), (5, 5, {"history": ["a"]}), (99, 0, {}), (None, 0, {"history": ["a"]})):
+        for result in recommender.recommend(user, 5, **told):
+            assert result.expected_rating == 100 * in_run + numbers[result.item_id]
+    table = recommender.recommend_many([5, 99, 3], 2)
+    wanted = [
+        100 * (user if user < 99 else 0) + numbers[item]
+        for user, item in zip(table["user_id"].to_pylist(), table["item_id"].to_pylist(), strict=True)
+    ]
+    assert table["expected_rating"].to_pylist() == wanted
+
+
+def test_a_run_without_such_a_model_tells_none(tiny_run: Path) -> None:
+    recommender = Recommender.load(tiny_run)
+    user = recommender.users.ids[0].as_py()
+    assert {result.expected_rating for result in recommender.recommend(user, 5)} == {None}
+    assert "expected_rating" not in recommender.recommend_many([user], 5).column_names
