@@ -111,15 +111,17 @@ class Parent:
 
     def tuning(self, config: PipelineConfig) -> Tuning:
         """What its folds decided, under a config that fits its weights: sources, their weights, and epochs."""
-        epochs = {name: note.get("epochs") for name, note in self._noted(_EPOCHS, "sources").items()}
         return Tuning(
             config.model_copy(update={"sources": tuple(self.sources.values())[1:]}),
-            {name: int(n_epochs) for name, n_epochs in epochs.items() if n_epochs is not None},
+            self._epochs,
             {name: float(source.weight or 0) for name, source in self.sources.items()},
         )
 
     def weights(self, history_of_today: FeatureTables) -> dict[str, EarlierWeights]:
-        """Of the sources that can go on from them, by name."""
+        """Of the sources that can go on from them, by name.
+
+        Towers that folds trained for no epoch are none: their start, in closed form, is better than what follows.
+        """
         trained = TrainedOn.of(self.run, self.features.history)
         rows = trained.items.numbers(history_of_today.history.items.ids)
         rows = np.append(np.int32(0), np.where(trained.of_items[rows] > 0, rows, 0)).astype(np.int32)
@@ -127,7 +129,7 @@ class Parent:
         return {
             name: EarlierWeights(folder / name, rows)
             for name, source in self.sources.items()
-            if source_kind(source.model).trains_on
+            if source_kind(source.model).trains_on and self._epochs.get(name)
         }
 
     def check_settings(self, config: PipelineConfig) -> None:
@@ -196,6 +198,12 @@ class Parent:
                 f"{label}: {_named(wrong)} of run {self.name} missing, empty or of another kind here; hand in the "
                 "tables that it was trained with and what came since, or train from nothing"
             )
+
+    @cached_property
+    def _epochs(self) -> dict[str, int]:
+        """By name of the source, of a training from nothing; none where it has no towers."""
+        epochs = {name: note.get("epochs") for name, note in self._noted(_EPOCHS, "sources").items()}
+        return {name: int(n_epochs) for name, n_epochs in epochs.items() if n_epochs is not None}
 
     def _noted(self, adapter: TypeAdapter[Noted], key: str) -> Noted:
         try:

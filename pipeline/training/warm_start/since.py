@@ -49,19 +49,17 @@ def fold_since(parent: Parent, now: Interactions) -> Fold | None:
 def gate_of(parent: Parent, ranker: FeaturedRanker, now: Interactions, *, seed: int) -> Gate:
     """Whether the ranker may order lists: by what came since, or as the run has it where that is too little to say."""
     examples = _examples(parent, ranker, now, seed=seed)
-    kept = parent.run.manifest.gate
     if examples is None or len(examples) < MIN_LISTS:
-        n = 0 if examples is None else len(examples)
-        log.info("gate: as in run %s; %d lists since then, %d would tell", parent.name, n, MIN_LISTS)
-        return kept
+        log.info("gate: as in run %s; fewer than %d lists have come since to judge it by", parent.name, MIN_LISTS)
+        return parent.run.manifest.gate
     tolerance = LABEL_TOLERANCE if ranker.score_blend.label_weights else 0
     return evaluate_gate(examples, ranker.score_lists(examples.lists), seed=seed, tolerance=tolerance)
 
 
 def _examples(parent: Parent, ranker: FeaturedRanker, now: Interactions, *, seed: int) -> Examples | None:
-    """Lists as the run answers them, labelled by what came since; None where nothing did."""
+    """Lists as the run answers them, labelled by what came since; None where that is little."""
     fold, config = fold_since(parent, now), parent.asked
-    if fold is None or not isinstance(config.ranker, ListRankerConfig):
+    if fold is None or len(fold.users) < MIN_LISTS or not isinstance(config.ranker, ListRankerConfig):
         return None
     stages = load_serving(parent.run.path("serving"), parent.features, config, gate_is_open=False)
     users = sample_users(fold.users, MAX_VALIDATION_USERS, seed=seed).astype(np.int32)
