@@ -51,8 +51,8 @@ class Candidates:
         """Names of the columns of `source_score` and `source_rank`; none where one source made the lists."""
         return () if self.source_score is None else self.origins
 
-    def select(self, rows: Mask | Positions) -> "Candidates":
-        """The rows of a mask or of positions; all asked users stay."""
+    def select(self, rows: Mask | Positions | slice) -> "Candidates":
+        """The rows of a mask, of positions or of a slice; all asked users stay."""
         return replace(
             self,
             row_user=self.row_user[rows],

@@ -1,6 +1,7 @@
 """Event weights: how much each kind of event counts as a watch; 0 makes it an impression, below 0 a dislike."""
 
 import logging
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Annotated, NamedTuple, TypeAlias
 
@@ -53,11 +54,12 @@ def part_events(
     *,
     liked_from: float | None = None,
     name: str = "interactions",
+    tell: Callable[[str], object] = log.warning,
 ) -> EventParts:
     """Part watches, each with its weight, from impressions and from dislikes.
 
     The weight of a row is `event_weights[event]`, times the column `weight` where there is one. A row without an event
-    name counts 1; so does one whose name is not listed, which is logged. Case and outer blanks of a name do not matter.
+    name counts 1; so does one whose name is not listed, which is told. Case and outer blanks of a name do not matter.
     An event of weight 0 in `event_weights` is an impression, one below 0 a dislike, and so is what would be a watch but
     has a rating below `liked_from`. A row whose own `weight` is 0 is left out.
 
@@ -69,6 +71,7 @@ def part_events(
         event_weights: best event first.
         liked_from: the lowest rating that is no dislike; None where ratings say nothing of that.
         name: what messages call the table.
+        tell: is handed what was found in words, a note at a time.
 
     Raises:
         TableError: no row is a watch.
@@ -76,7 +79,7 @@ def part_events(
     if liked_from is None and not {columns.EVENT, columns.WEIGHT} & {*events.column_names}:
         nothing = events.select(_keys_of(events)).slice(0, 0)
         return EventParts(events, nothing, nothing)
-    weight, rank = _weigh(events, event_weights, name)
+    weight, rank = _weigh(events, event_weights, name, tell)
     is_impression, is_dislike = weight == 0, weight < 0
     if liked_from is not None and columns.RATING in events.column_names:
         rating = events[columns.RATING].to_numpy(zero_copy_only=False).astype(np.float32)
@@ -96,7 +99,7 @@ def part_events(
             "'data.liked_from'), the rest have weight 0; hand in watches, or correct settings or weights"
         )
     if n_left_out:
-        log.warning("%s: %s rows of weight 0 are left out", name, f"{n_left_out:,}")
+        tell(f"{name}: {n_left_out:,} rows of weight 0 are left out")
     watches = events.drop_columns([other for other in (columns.EVENT, columns.WEIGHT) if other in events.column_names])
     watches, weight = watches.filter(pa.array(is_watch)), weight[is_watch]
     if (weight != 1).any():
@@ -106,7 +109,7 @@ def part_events(
 
 
 def _weigh(
-    events: pa.Table, event_weights: EventWeights, table_name: str
+    events: pa.Table, event_weights: EventWeights, table_name: str, tell: Callable[[str], object]
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float64]]:
     """Both [n_events]: the weight of each row's event, and the rank of that event, lower for a better one."""
     weights = np.array([weight for _, weight in event_weights] + [_PLAIN_WEIGHT], np.float32)
@@ -117,25 +120,21 @@ def _weigh(
     event = events[columns.EVENT]
     names = pa.array([_folded(name) for name, _ in event_weights], pa.string())
     place = pc.index_in(pc.utf8_lower(pc.utf8_trim_whitespace(event)), value_set=names)
-    _tell_unlisted(event.filter(pc.and_(pc.is_valid(event), pc.is_null(place))), event_weights, table_name)
+    unlisted = event.filter(pc.and_(pc.is_valid(event), pc.is_null(place)))
+    if len(unlisted):
+        tell(_note_on_unlisted(unlisted, event_weights, table_name))
     place = np.asarray(pc.fill_null(place, len(event_weights)), np.int64)
     return weights[place], ranks[place]
 
 
-def _tell_unlisted(unlisted: pa.ChunkedArray, event_weights: EventWeights, table_name: str) -> None:
-    if not len(unlisted):
-        return
+def _note_on_unlisted(unlisted: pa.ChunkedArray, event_weights: EventWeights, table_name: str) -> str:
     counts = sorted(unlisted.value_counts().to_pylist(), key=lambda entry: -entry["counts"])
     found = ", ".join(f"{entry['values']!r} ({entry['counts']:,} rows)" for entry in counts[:_MAX_NAMED])
     more = f" and {len(counts) - _MAX_NAMED} more" if len(counts) > _MAX_NAMED else ""
-    log.warning(
-        "%s: column %r has names that the setting 'event_weights' does not list: %s%s; each row counts as a watch. "
-        "Listed are %s",
-        table_name,
-        columns.EVENT,
-        found,
-        more,
-        ", ".join(repr(name) for name, _ in event_weights) or "none",
+    listed = ", ".join(repr(name) for name, _ in event_weights) or "none"
+    return (
+        f"{table_name}: column {columns.EVENT!r} has names that the setting 'event_weights' does not list: "
+        f"{found}{more}; each row counts as a watch. Listed are {listed}"
     )
 
 

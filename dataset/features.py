@@ -33,11 +33,12 @@ class FeatureColumns:
     sizes: dict[str, int] = field(default_factory=dict)  # rows that an embedding of a column's categories needs
     usage: frozenset[str] = frozenset()  # names of the usage columns
     tenths: dict[str, str] = field(default_factory=dict)  # categorical column -> the numeric one that it is cut from
+    vectors: dict[str, FloatColumn] = field(default_factory=dict)  # name -> [n + 1, dim], zeros where there is none
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of all columns, each once: the categorical, the numeric, then the multi-valued ones."""
-        return (*self.categorical, *self.numeric, *self.multi_valued)
+        """Of all columns, each once: the categorical, the numeric, the multi-valued ones, then the vectors."""
+        return (*self.categorical, *self.numeric, *self.multi_valued, *self.vectors)
 
     def label(self, name: str) -> str:
         """What people call a column: tenths go by the name of the number that they are cut from."""
@@ -53,7 +54,7 @@ class FeatureColumns:
             return {name: value for name, value in columns.items() if name not in self.usage}
 
         kept = keep(self.categorical), keep(self.numeric), keep(self.multi_valued), keep(self.sizes)
-        return FeatureColumns(*kept, tenths=keep(self.tenths))
+        return FeatureColumns(*kept, tenths=keep(self.tenths), vectors=keep(self.vectors))
 
     def hide_usage(self, has_events: Mask) -> "FeatureColumns":
         """The same, with usage columns missing for numbers without events; `has_events` [n + 1]."""
@@ -68,7 +69,7 @@ class FeatureColumns:
             return columns
 
         hidden = hide(self.categorical), hide(self.numeric), hide(self.multi_valued)
-        return FeatureColumns(*hidden, self.sizes, self.usage, self.tenths)
+        return FeatureColumns(*hidden, self.sizes, self.usage, self.tenths, hide(self.vectors))
 
     def replaced(self, others: "FeatureColumns", names: Iterable[str]) -> "FeatureColumns":
         """The same, with the columns of `others` in the place of those that go by one of `names`."""
@@ -82,12 +83,14 @@ class FeatureColumns:
             categorical=mixed(self.categorical, others.categorical),
             numeric=mixed(self.numeric, others.numeric),
             multi_valued=mixed(self.multi_valued, others.multi_valued),
+            vectors=mixed(self.vectors, others.vectors),
         )
 
     @cached_property
     def input_names(self) -> dict[str, str]:
         """What a graph calls each column: its place, for what a column is called may be no name inside a graph."""
-        return {name: f"column_{place}" for place, name in enumerate(self.names)}
+        names = (*self.categorical, *self.numeric, *self.multi_valued)  # graphs read users, who have no vectors
+        return {name: f"column_{place}" for place, name in enumerate(names)}
 
     def inputs(self, numbers: Numbers) -> dict[str, Column]:
         """By `input_names`, the rows of `numbers` in every column: [n], or [n, n_values] where it is multi-valued."""
@@ -96,9 +99,10 @@ class FeatureColumns:
 
     @cached_property
     def matrix(self) -> "scipy.sparse.csr_matrix[np.float32]":
-        """[n + 1, n_features] `categories`, then each numeric column; without any column, no rows either."""
+        """[n + 1, n_features] `categories`, each numeric column, each vector; without any column, no rows either."""
         blocks = [self.categories] if self.category_sizes else []
         blocks += [scipy.sparse.csr_matrix(values[:, np.newaxis]) for values in self.numeric.values()]
+        blocks += [scipy.sparse.csr_matrix(values) for values in self.vectors.values()]
         return scipy.sparse.csr_matrix(scipy.sparse.hstack(blocks) if blocks else np.zeros((0, 0), np.float32))
 
     @property
@@ -124,7 +128,7 @@ class FeatureColumns:
     def to_arrays(self) -> dict[str, npt.NDArray[np.generic]]:
         """As named arrays, for `save_arrays`; `from_arrays` is the way back."""
         arrays: dict[str, npt.NDArray[np.generic]] = {}
-        for kind in ("categorical", "numeric", "multi_valued"):
+        for kind in ("categorical", "numeric", "multi_valued", "vectors"):
             arrays |= {f"{kind}/{name}": values for name, values in getattr(self, kind).items()}
         arrays |= {f"size/{name}": np.array(size) for name, size in self.sizes.items()}
         place = {name: number for number, name in enumerate(self.numeric)}
@@ -144,6 +148,7 @@ class FeatureColumns:
             sizes={name: int(size) for name, size in of_kind("size").items()},
             usage=frozenset(of_kind("usage")),
             tenths={name: list(numeric)[int(place)] for name, place in of_kind("tenths").items()},
+            vectors=of_kind("vectors"),  # type: ignore[arg-type]
         )
 
 

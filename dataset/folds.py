@@ -27,11 +27,12 @@ class Fold:
     history: Interactions
     later: Interactions
     repeats: Repeats = "exclude"
+    excluded: SeenItems | None = None  # what no list may hold, where the history is not all that users have seen
 
     @cached_property
     def exclude(self) -> SeenItems:
         """What no list of the fold may hold."""
-        return kept_out(self.history, self.repeats)
+        return kept_out(self.history, self.repeats) if self.excluded is None else self.excluded
 
     @property
     def users(self) -> UserNums:

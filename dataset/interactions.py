@@ -22,7 +22,8 @@ _KEY_STRIDE = 1 << 32  # item numbers are int32
 
 def stretches(starts: Positions, counts: Positions) -> Positions:
     """[sum(counts)] for each i the `counts[i]` numbers `starts[i], starts[i] + 1, ...`, one stretch after another."""
-    return np.arange(counts.sum()) + np.repeat(starts - np.cumsum(counts) + counts, counts)
+    numbers: Positions = np.arange(counts.sum()) + (starts - counts.cumsum() + counts).repeat(counts)
+    return numbers
 
 
 def differs_from_row_before(*keys: npt.NDArray[np.generic]) -> Mask:
@@ -141,6 +142,11 @@ class Interactions:
             weight=None if self.weight is None else self.weight[rows],
             labels={name: values[rows] for name, values in self.labels.items()},
         )
+
+    def without_items(self, items: ItemNums) -> "Interactions":
+        """The same without all events, impressions and dislikes of some items."""
+        left = self.select(~np.isin(self.item_num, items))
+        return left._narrowed(lambda pairs: pairs.select(~np.isin(pairs.item_num, items)))
 
     def known_before(self, cut_s: "int | Times") -> "Interactions":
         """The same watches, and only the impressions and dislikes before a time: for all, or per user [n_users + 1]."""

@@ -1,6 +1,8 @@
 """Data: checked tables as numbers and features, ready to train on."""
 
 import hashlib
+import logging
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,6 +16,8 @@ from belfry.dataset.features import FeatureColumns, FeatureTables
 from belfry.dataset.interactions import Interactions
 from belfry.dataset.tables import Tables
 from belfry.dataset.vocabulary import UNKNOWN, Numbers, Vocabulary
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -55,18 +59,25 @@ class Data:
 
 
 def prepare(
-    tables: Tables, event_weights: EventWeights = DEFAULT_EVENT_WEIGHTS, *, liked_from: float | None = None
+    tables: Tables,
+    event_weights: EventWeights = DEFAULT_EVENT_WEIGHTS,
+    *,
+    liked_from: float | None = None,
+    tell: Callable[[str], object] = log.warning,
 ) -> Data:
     """Number and encode tables that `belfry.dataset.validation.check.check` has passed.
 
     The catalogue is every item that has an event (an impression or a dislike is enough) or a row in the items table;
     likewise the users.
 
+    Args:
+        tell: as in `part_events`.
+
     Raises:
         TableError: no event is a watch.
     """
     users, items = Vocabulary(tables.user_ids), Vocabulary(tables.item_ids)
-    parts = part_events(tables.interactions, event_weights, liked_from=liked_from)
+    parts = part_events(tables.interactions, event_weights, liked_from=liked_from, tell=tell)
     texts, usage = tables.text_columns, tables.usage_columns
     user_encoder, item_encoder = (
         FeatureEncoder.learn(table, id_column=name, text_columns=texts, usage_columns=usage)

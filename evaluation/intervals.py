@@ -21,7 +21,7 @@ LEVEL = 0.95
 N_RESAMPLES = 10_000  # the correction for bias asks for more than plain percentiles do
 MAX_UNITS = 4_000
 MIN_USERS = 10  # fewer get a mean and no interval
-FEW = 100  # units; below, an interval is no narrower than Student's
+FEW = 100  # units; below, an interval is no narrower than Student's, and of values all alike there is none
 DRAWN_AT_ONCE = 64
 
 
@@ -105,6 +105,9 @@ def bca(
     Of few units the estimates of z and a are rough, which makes intervals of symmetric values too narrow: with fewer
     than `FEW` it reaches at least as far as Student's, m +- t_(n-1)(0.975) sqrt(sum(d_i^2) (n - 1) / n).
 
+    Values that are all alike show no spread. Many have the interval [m, m]; of fewer than `FEW` an unlike one may well
+    have been missed (of 20, one in seven: 1 - 0.05^(1/20)), and there is none.
+
     Written out, for SciPy's draws each column by itself and holds n_units^2 values for the jackknife, which for a ratio
     of sums has a closed form.
 
@@ -113,7 +116,7 @@ def bca(
         counts: [n_units, n_columns] how many there are of them.
 
     Returns:
-        low, high: [n_columns]; NaN for a column without values.
+        low, high: [n_columns]; NaN for a column without values, or with few that are all alike.
 
     Source: Efron, Better bootstrap confidence intervals, JASA 1987.
     """
@@ -134,17 +137,17 @@ def bca(
         left = n_values[column] - counts[:, column]
         kept = left > 0
         if not kept.any():
-            low[column] = high[column] = mean
             continue
         jackknife = (total[column] - sums[kept, column]) / left[kept]
         bends = jackknife.mean() - jackknife
         spread = float((bends**2).sum())
+        n = int(np.count_nonzero(counts[:, column]))
         if spread <= 1e-30 * max(1.0, mean**2) or not len(found):
-            low[column] = high[column] = mean
+            if n >= FEW:
+                low[column] = high[column] = mean
             continue
         acceleration = float((bends**3).sum()) / (6 * spread**1.5)
         below = (np.sum(found < mean) + np.sum(found <= mean)) / 2 / len(found)
-        n = int(np.count_nonzero(counts[:, column]))
         tails = widened_tails(n)
         bias = special.ndtri(np.clip(below, 0.5 / len(found), 1 - 0.5 / len(found)))
         shifted = bias + tails

@@ -1,8 +1,8 @@
 """Model: a config and what was learned under it, which is how every model is kept, however it is trained."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Generic, Self, TypeAlias, TypeVar
+from typing import Any, ClassVar, Generic, NamedTuple, Self, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,14 @@ ConfigT = TypeVar("ConfigT", bound=ModelConfig)
 LearnedT = TypeVar("LearnedT")
 
 
+class Epoch(NamedTuple):
+    """One point of a training curve."""
+
+    epoch: int  # 0: before the first one
+    loss: float | None  # mean over the steps
+    validation: float | None  # higher is better; None: not evaluated
+
+
 def no_progress(done: int, total: int) -> None:
     """Report to nobody."""
 
@@ -28,6 +36,7 @@ class Model(Generic[ConfigT, LearnedT]):
     """Its `fit` or `load` sets `_learned`; to read a model before is refused."""
 
     config_type: ClassVar[type[ModelConfig]]
+    curve: Sequence[Epoch] = ()  # of the last fit; none where training knows no epochs
 
     def __init__(self, config: ConfigT) -> None:
         self.config = config

@@ -8,7 +8,7 @@ import numpy as np
 
 from belfry.dataset.errors import DivergenceError
 from belfry.layers.backend import Tensor, keras, tf
-from belfry.layers.model import Progress, no_progress
+from belfry.layers.model import Epoch, Progress, no_progress
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +25,7 @@ def train_epochs(
     patience: int = 1,
     evaluate_start: bool = False,
     progress: Progress = no_progress,
+    curve: list[Epoch] | None = None,
 ) -> int:
     """Train `model` and give the epoch whose weights it holds at the end.
 
@@ -38,14 +39,17 @@ def train_epochs(
         patience: evaluations without a gain before training stops.
         evaluate_start: before the first epoch too, so that training cannot end below its start.
         progress: told of (epochs done, epochs at most).
+        curve: where given, gets a point for each epoch.
 
     Raises:
         DivergenceError: a loss is not finite or at the limit; the message names the step and the first weight that is
             not finite.
     """
+    curve = [] if curve is None else curve
     best_score, best_weights, best_epoch = -np.inf, model.get_weights(), 0
     if validate is not None and evaluate_start:
         best_score = validate()
+        curve.append(Epoch(0, None, best_score))
         log.info("%s: start, validation %.4f", name, best_score)
     for epoch in range(1, n_epochs + 1):
         losses = []
@@ -57,9 +61,12 @@ def train_epochs(
                 )
             losses.append(loss)
         progress(epoch, n_epochs)
+        mean_loss = float(np.mean(losses)) if losses else None
         if validate is None or (epoch % evaluate_every and epoch != n_epochs):
+            curve.append(Epoch(epoch, mean_loss, None))
             continue
         score = validate()
+        curve.append(Epoch(epoch, mean_loss, score))
         log.info("%s: epoch %d, loss %.4f, validation %.4f", name, epoch, np.mean(losses), score)
         if score > best_score:
             best_score, best_weights, best_epoch = score, model.get_weights(), epoch

@@ -139,6 +139,13 @@ class PipelineConfig(Settings):
         le=MAX_CANDIDATES,
         description="candidates for a user, of all sources; as many may the first source propose",
     )
+    new_items: float = Field(
+        2.0,
+        ge=0,
+        le=100,
+        description="places of items without a watch but with features, as a multiple of those that they deserve by "
+        "folds in which items are made new; 0: none",
+    )
     folds: int = Field(
         5,
         ge=2,
@@ -149,6 +156,12 @@ class PipelineConfig(Settings):
     pair_features: PairFeaturesConfig = PairFeaturesConfig()
     max_lists: int = Field(10_000, ge=1, description="candidate lists that the ranker learns from, over all folds")
     ranker: RankerConfig | None = Field(DeepRankerConfig(), discriminator="kind")
+
+    @property
+    def places_new_items(self) -> bool:
+        """Whether lists have places for items without a watch, and a source that knows them by their features."""
+        models = [source.model for source in self.named_sources.values()]
+        return self.repeats != "only" and any(source_kind(model).places_new_items for model in models)
 
     @property
     def label_columns(self) -> tuple[str, ...]:

@@ -14,7 +14,6 @@ from belfry.dataset.interactions import Interactions, Mask, Positions, stretches
 from belfry.dataset.vocabulary import ItemNums, UserNums
 
 HISTORY_LENGTH = 50  # newest events of a user that a network may attend to
-_ROWS_PER_BLOCK = 1 << 16
 
 Scores: TypeAlias = npt.NDArray[np.float32]
 Matrix: TypeAlias = npt.NDArray[np.float32]
@@ -85,13 +84,13 @@ class Lists:
             history=self.history[lists],
         )
 
-    def blocks(self) -> Iterator[Positions]:
-        """Positions of the lists that hold rows, in order, in blocks of some 65,000 rows when padded, to be scored."""
+    def blocks(self, n_rows: int) -> Iterator[Positions]:
+        """Positions of the lists that hold rows, in order, in blocks of some `n_rows` rows when padded."""
         filled = np.flatnonzero(self.lengths)
         while len(filled):
-            longest = np.maximum.accumulate(self.lengths[filled[:_ROWS_PER_BLOCK]])
-            n_rows = longest * np.arange(1, len(longest) + 1)  # of the first 1, 2, ... lists, padded
-            stop = max(int(np.searchsorted(n_rows, _ROWS_PER_BLOCK, "right")), 1)
+            longest = np.maximum.accumulate(self.lengths[filled[:n_rows]])
+            n_padded = longest * np.arange(1, len(longest) + 1)  # rows of the first 1, 2, ... lists
+            stop = max(int(np.searchsorted(n_padded, n_rows, "right")), 1)
             yield filled[:stop]
             filled = filled[stop:]
 

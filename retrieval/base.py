@@ -88,6 +88,14 @@ class WarmTowers(TowerModel, Protocol):
     ) -> Self: ...
 
 
+class NewItemTowers(TowerModel, Protocol):
+    """Towers that place items without watches by their features."""
+
+    def shift_new_items(self, offsets: npt.NDArray[np.float32]) -> None:
+        """Add `offsets` [n_items + 1] to all scores of these items, after `fit`."""
+        ...
+
+
 class RetrieverModel(Retriever, Protocol):
     """A system without vectors that trains; what it saves is its serving form, which needs no TensorFlow to load."""
 

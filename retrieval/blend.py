@@ -27,9 +27,9 @@ class Source:
     weight: float = 1.0  # of its normalised scores, at least 0
 
 
-def combine(sources: Sequence[Source]) -> Retriever:
+def combine(sources: Sequence[Source], is_new: Mask | None = None) -> Retriever:
     """All sources as one retriever; a single one as it is, without `source_score` and `source_rank`."""
-    return sources[0].retriever if len(sources) == 1 else CombinedRetriever(sources)
+    return sources[0].retriever if len(sources) == 1 else CombinedRetriever(sources, is_new)
 
 
 class CombinedRetriever:
@@ -44,9 +44,14 @@ class CombinedRetriever:
     A list longer than the union goes on with further items of the first source, so lists of any length begin alike.
     """
 
-    def __init__(self, sources: Sequence[Source]) -> None:
-        """The first of `sources` fills up longer lists, so its quota should be the usual length of a list."""
+    def __init__(self, sources: Sequence[Source], is_new: Mask | None = None) -> None:
+        """The first of `sources` fills up longer lists, so its quota should be the usual length of a list.
+
+        Args:
+            is_new: [n_items + 1] without a watch, so that not every source can know them; None: there are none.
+        """
         self.sources = tuple(sources)
+        self._is_new = is_new if is_new is not None and is_new[1:].any() else None
 
     def retrieve(
         self, users: UserNums, features: FeatureTables, *, top_k: int, exclude: SeenItems, only: ItemNums | None = None
@@ -55,7 +60,16 @@ class CombinedRetriever:
         quotas = self._quotas(only)
         proposed = self.propose(users, features, top_k=top_k, exclude=exclude, only=only)
         weights = np.array([source.weight for source in self.sources])
-        return order_by(proposed, fuse(proposed, normalised_scores(proposed, quotas), weights, quotas[0]), top_k=top_k)
+        return order_by(proposed, fuse(proposed, self.values(proposed, quotas), weights, quotas[0]), top_k=top_k)
+
+    def values(self, proposed: Candidates, quotas: Sequence[int]) -> Values:
+        """[n_rows, n_sources] `normalised_scores`; of new items that the first source brought, by its score alone."""
+        values = normalised_scores(proposed, quotas)
+        if self._is_new is not None and (is_new := self._is_new[proposed.item_num]).any():
+            listed = [_listed(proposed, column, quota) for column, quota in enumerate(quotas)]
+            rows = is_new & listed[0]
+            values[rows] = _expected(values, proposed, ~is_new & np.any(listed, axis=0))[rows]
+        return values
 
     def propose(
         self, users: UserNums, features: FeatureTables, *, top_k: int, exclude: SeenItems, only: ItemNums | None = None
@@ -128,6 +142,24 @@ def normalised_scores(proposed: Candidates, quotas: Sequence[int]) -> Values:
         values[:, column] = lowest[row_user]
         values[listed, column] = standard
     return values
+
+
+def _expected(values: Values, proposed: Candidates, is_known: Mask) -> Values:
+    """[n_rows, n_sources] `values` as the first source's let expect: a regression over the known items of each list."""
+    row_user, n_users = proposed.row_user, len(proposed.users)
+    n_known = np.maximum(np.bincount(row_user[is_known], minlength=n_users), 1)
+
+    def mean(value: Values) -> Values:
+        return np.asarray(np.bincount(row_user[is_known], value[is_known], n_users) / n_known)
+
+    first = values[:, 0]
+    centre = mean(first)
+    variance = np.maximum(mean(first**2) - centre**2, _EPSILON)
+    expected = np.empty_like(values)
+    for column, value in enumerate(values.T):
+        slope = (mean(first * value) - centre * mean(value)) / variance
+        expected[:, column] = (mean(value) - slope * centre)[row_user] + slope[row_user] * first
+    return expected
 
 
 def fuse(proposed: Candidates, values: Values, weights: Values, first_quota: int) -> npt.NDArray[np.float32]:

@@ -9,7 +9,7 @@ from belfry.dataset import columns
 from belfry.dataset.errors import InputError
 from belfry.dataset.interactions import Interactions
 from belfry.layers.config import Epochs, Evaluations, LearningRate, MaxSteps, ModelConfig, TrainingConfig
-from belfry.layers.towers.config import Optimism, TowersConfig, Width
+from belfry.layers.towers.config import TowersConfig, Width
 
 
 class TwoTowerConfig(TowersConfig, ModelConfig):
@@ -75,7 +75,6 @@ class SequenceConfig(TrainingConfig, ModelConfig):
     max_length: int = Field(50, ge=2, le=1000, description="newest events of a history that are read")
     n_blocks: int = Field(2, ge=1, description="attention blocks")
     n_heads: int = Field(2, ge=1, description="heads of an attention block; they divide embedding_size")
-    new_item_optimism: Optimism = 0.0
     item_start: Literal["svd", "random"] = Field(
         "svd",
         description="what embeddings of items start from: a singular value decomposition of the watches, or noise",

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy  # its parts load when they are used
 
-from belfry.dataset.candidates import Candidates, take_top_k
+from belfry.dataset.candidates import Candidates, ranks_of, take_top_k
 from belfry.dataset.interactions import Positions, SeenItems
 from belfry.dataset.vocabulary import UNKNOWN, ItemNums, UserNums
 
@@ -76,9 +76,12 @@ def top_candidates(
     if only is not None:
         scores[:, np.isin(np.arange(scores.shape[1]), only, invert=True)] = -np.inf
     scores[exclude.rows_of(users)] = -np.inf
-    item_num = best_columns(scores, min(top_k, scores.shape[1]))
-    score = np.take_along_axis(scores, item_num, axis=1)
-    return masked_candidates(users, item_num, score, score > -np.inf, top_k, origin)
+    columns = best_columns(scores, min(top_k, scores.shape[1]))
+    score = np.take_along_axis(scores, columns, axis=1)
+    kept = score > -np.inf
+    row_user = np.nonzero(kept)[0]
+    item_num, score, of_origin = columns[kept].astype(np.int32), score[kept], np.zeros(len(row_user), np.int8)
+    return Candidates(users, row_user, item_num, score, ranks_of(row_user, len(users)), of_origin, (origin,))
 
 
 def top_of_few(
@@ -118,19 +121,6 @@ def top_sparse_candidates(
     return take_top_k(
         users, row_user[kept], item_num[kept], scores.data[kept].astype(np.float32), top_k=top_k, origins=(origin,)
     )
-
-
-def masked_candidates(
-    users: UserNums,
-    item_num: Positions,
-    score: ScoreTable,
-    kept: npt.NDArray[np.bool_],
-    top_k: int,
-    origin: str,
-) -> Candidates:
-    """Each user's at most `top_k` best of the `kept` cells; `item_num`, `score` and `kept` are [n_users, n_columns]."""
-    row_user = np.nonzero(kept)[0]
-    return take_top_k(users, row_user, item_num[kept].astype(np.int32), score[kept], top_k=top_k, origins=(origin,))
 
 
 def stack(parts: Sequence[Candidates]) -> Candidates:

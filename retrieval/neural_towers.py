@@ -13,7 +13,7 @@ from belfry.dataset.features import FeatureTables
 from belfry.dataset.interactions import Interactions
 from belfry.dataset.vocabulary import ItemNums, UserNums
 from belfry.layers.backend import Tensor, keras
-from belfry.layers.model import CONFIG_FILE, ConfigT, Model, Progress, no_progress
+from belfry.layers.model import CONFIG_FILE, ConfigT, Epoch, Model, Progress, no_progress
 from belfry.layers.saved.files import read_settings
 from belfry.layers.towers.start import start_from_weights
 from belfry.layers.training import train_epochs
@@ -78,6 +78,7 @@ class NeuralTowers(Model[ConfigT, NetworkT], ABC):
         self._learned, generator = self._make_network(features), np.random.default_rng(seed)
         self._start(history, generator)
         plan = self._plan(history, features, generator)
+        self.curve = curve = list[Epoch]()
         self.epochs_trained = train_epochs(
             self._learned,
             plan.run_epoch,
@@ -89,8 +90,9 @@ class NeuralTowers(Model[ConfigT, NetworkT], ABC):
             patience=plan.patience,
             evaluate_start=plan.evaluate_start,
             progress=progress,
+            curve=curve,
         )
-        self._impute_cold_items(features)
+        self._impute_new_items(features)
         return self
 
     def train_on(
@@ -121,6 +123,7 @@ class NeuralTowers(Model[ConfigT, NetworkT], ABC):
         weights = read_weights(self.learned, earlier.folder / WEIGHTS_FILE)
         start_from_weights(self.learned, self._of_items(), weights, earlier.rows, history, seed=seed)
         plan = brief._plan(history, features, generator)
+        self.curve = curve = list[Epoch]()
         self.epochs_trained = train_epochs(
             self._learned,
             plan.run_epoch,
@@ -128,8 +131,9 @@ class NeuralTowers(Model[ConfigT, NetworkT], ABC):
             n_epochs=plan.n_epochs,
             loss_limit=plan.loss_limit,
             progress=progress,
+            curve=curve,
         )
-        self._impute_cold_items(features)
+        self._impute_new_items(features)
         return self
 
     @abstractmethod
@@ -171,7 +175,7 @@ class NeuralTowers(Model[ConfigT, NetworkT], ABC):
     def _plan(self, history: Interactions, features: FeatureTables, generator: np.random.Generator) -> TrainingPlan:
         """Epochs over this history for `learned`, which has not seen it."""
 
-    def _impute_cold_items(self, features: FeatureTables) -> None:
+    def _impute_new_items(self, features: FeatureTables) -> None:
         """Give items without watches what their features suggest, where the network knows features; after training."""
 
 

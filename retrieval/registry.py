@@ -52,7 +52,7 @@ class RetrieverKind:
     has_vectors: bool = True  # towers, whose candidates an index holds; else a retriever as a whole
     reads_history: bool = True  # as it is when asked, so that fresh watches count; else users are known by their id
     reads_user_features: bool = False  # of users without a history, whom the towers can then say something of
-    places_new_items: bool = False  # those without a watch, by their features
+    places_new_items: bool = False  # those without a watch, by their features, as `NewItemTowers`
     reads_weight: bool = False  # how much each watch counts; else all count alike
     is_closed_form: bool = False  # computed of a history at once; an update does so again, and keeps what was learned
     trains_on: bool = False  # its towers can go on from earlier weights, as `WarmTowers`

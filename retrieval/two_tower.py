@@ -12,7 +12,7 @@ from belfry.dataset.vocabulary import ItemNums, UserNums
 from belfry.layers.backend import Tensor, tf
 from belfry.layers.export import export_onnx
 from belfry.layers.steps.loop import Batch, Nest, Trainer
-from belfry.layers.towers.item_encoder import impute_cold_items
+from belfry.layers.towers.item_encoder import impute_new_items, shift
 from belfry.layers.towers.network import TowerNetwork, TowerShapes
 from belfry.layers.towers.start import start_from_watches
 from belfry.layers.towers.watch_task import WatchTraining, watch_loss
@@ -22,6 +22,7 @@ from belfry.retrieval.index.choose import build_index
 from belfry.retrieval.index.config import IndexConfig
 from belfry.retrieval.indexed import IndexedRetriever
 from belfry.retrieval.neural_towers import NeuralTowers, TrainingPlan
+from belfry.retrieval.new_items import Offsets
 from belfry.retrieval.onnx_towers import QUERY_TOWER_FILE
 
 
@@ -92,10 +93,11 @@ class TwoTower(NeuralTowers[TwoTowerConfig, TowerNetwork]):
             evaluate_start=config.item_start != "random",
         )
 
-    def _impute_cold_items(self, features: FeatureTables) -> None:
-        impute_cold_items(
-            self.learned.item_encoders, self.learned.bias, features, optimism=self.config.new_item_optimism
-        )
+    def shift_new_items(self, offsets: Offsets) -> None:
+        shift(self.learned.bias, offsets)
+
+    def _impute_new_items(self, features: FeatureTables) -> None:
+        impute_new_items(self.learned.item_encoders, self.learned.bias, features)
 
     def _mine(self, features: FeatureTables) -> ItemNums:
         """[n_users + 1, n_negatives] the unwatched items that the towers now rank highest; padded with 0."""

@@ -20,6 +20,7 @@ Floats: TypeAlias = npt.NDArray[np.float64]
 MIN_COUNT = 3  # rows of a category: with fewer there is too little to learn from
 N_BUCKETS = 10  # of a numeric column
 MAX_VALUES = 32  # of one multi-valued cell
+MAX_DIMENSIONS = 64  # of a vector
 
 log = logging.getLogger(__name__)
 
@@ -144,7 +145,43 @@ class NumberEncoder:
         return standardised, tenths
 
 
-Encoder: TypeAlias = CategoryEncoder | ListEncoder | NumberEncoder
+@dataclass(frozen=True)
+class VectorEncoder:
+    """A vector, centred, cut to principal components, and scaled so that the mean square of its length is 1."""
+
+    mean: Floats  # [length]
+    directions: Floats  # [length, width]
+
+    @classmethod
+    def learn(cls, name: str, values: pa.FixedSizeListArray) -> Self | None:
+        """None where the column tells no rows apart."""
+        _, given = _vectors(values)
+        mean = given.mean(axis=0) if len(given) else np.zeros(given.shape[1])
+        largest = np.abs(given - mean).max(initial=0)
+        if not largest > 0:
+            log.info("feature column %r tells no rows apart and is left out", name)
+            return None
+        centred, directions = (given - mean) / largest, np.eye(given.shape[1])
+        if given.shape[1] > MAX_DIMENSIONS:
+            _, found = np.linalg.eigh(centred.T @ centred)
+            found = found[:, : -MAX_DIMENSIONS - 1 : -1]
+            directions = found * np.sign(found[np.abs(found).argmax(axis=0), np.arange(MAX_DIMENSIONS)])
+        length = np.sqrt(((centred @ directions) ** 2).sum(axis=1).mean())
+        return cls(mean, directions / (largest * length))
+
+    @property
+    def width(self) -> int:
+        return len(self.directions.T)
+
+    def encode(self, values: pa.FixedSizeListArray) -> FloatColumn:
+        """[n, width]; zeros where there is none."""
+        valid, given = _vectors(values)
+        encoded = np.zeros((len(values), self.width), np.float32)
+        encoded[valid] = (given - self.mean) @ self.directions
+        return encoded
+
+
+Encoder: TypeAlias = CategoryEncoder | ListEncoder | NumberEncoder | VectorEncoder
 
 
 def words_of(texts: pa.Array) -> pa.Array:
@@ -170,6 +207,13 @@ def floats_of(values: pa.Array) -> Floats:
     if values.null_count:
         raw[np.unpackbits(np.frombuffer(validity, np.uint8), bitorder="little")[places] == 0] = np.nan
     return raw
+
+
+def _vectors(values: pa.FixedSizeListArray) -> tuple[npt.NDArray[np.bool_], Floats]:
+    """[n] which rows have one, and [n_valid, length] those."""
+    valid = values.is_valid().to_numpy(zero_copy_only=False)
+    flat = pc.list_flatten(values).to_numpy(zero_copy_only=False)
+    return valid, flat.reshape(-1, values.type.list_size).astype(np.float64)
 
 
 def _frequent(values: pa.Array) -> pa.Array:

@@ -11,7 +11,14 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from belfry.dataset import columns
-from belfry.dataset.encoding.columns import CategoryEncoder, Encoder, ListEncoder, NumberEncoder, floats_of
+from belfry.dataset.encoding.columns import (
+    CategoryEncoder,
+    Encoder,
+    ListEncoder,
+    NumberEncoder,
+    VectorEncoder,
+    floats_of,
+)
 from belfry.dataset.features import ColumnType, FeatureColumns
 from belfry.dataset.vocabulary import Numbers, Vocabulary, texts_as_arrow
 
@@ -39,8 +46,9 @@ class FeatureEncoder:
 
         A string (or bool) becomes a category, a list of strings a multi-valued column. A number is standardised and, as
         a second column `<name>_bucket` (or `<name>_bucket_2`, ... where there is such a column), cut into tenths of the
-        table. A text column becomes the set of its words. A title that is not declared as text is a name for people and
-        no feature. Categories of fewer than `MIN_COUNT` rows are unknown.
+        table. A text column becomes the set of its words. A vector is centred, cut to `MAX_DIMENSIONS` principal
+        components, and scaled so that the mean square of its length is 1. A title that is not declared as text is a
+        name for people and no feature. Categories of fewer than `MIN_COUNT` rows are unknown.
 
         Args:
             table: None gives no columns.
@@ -84,6 +92,9 @@ class FeatureEncoder:
             elif isinstance(encoder, ListEncoder):
                 found.multi_valued[name] = rows.spread(_encoded(encoder, values, len(table)))
                 found.sizes[name] = encoder.size
+            elif isinstance(encoder, VectorEncoder):
+                none = np.zeros((len(table), encoder.width), np.float32)
+                found.vectors[name] = rows.spread(none if values is None else encoder.encode(values))
             else:
                 raw = np.full(len(table), np.nan) if values is None else floats_of(values)
                 standardised, buckets = encoder.encode(raw)
@@ -97,7 +108,8 @@ class FeatureEncoder:
         """Whether it makes columns such as these, of the same categories and widths."""
         made = self.encode(pa.table({}), np.zeros(0, np.int32), 0)
         widths = [
-            {name: values.shape[1] for name, values in columns.multi_valued.items()} for columns in (made, features)
+            {name: values.shape[1] for name, values in (columns.multi_valued | columns.vectors).items()}
+            for columns in (made, features)
         ]
         return (
             (made.names, made.sizes, made.tenths, made.usage)
@@ -115,6 +127,8 @@ class FeatureEncoder:
             elif isinstance(encoder, ListEncoder):
                 arrays[f"{'words' if encoder.of_words else 'list'}/{name}"] = _as_bytes(encoder.categories.to_pylist())
                 arrays[f"width/{name}"] = np.array(encoder.width)
+            elif isinstance(encoder, VectorEncoder):
+                arrays[f"vector/{name}"] = np.vstack([encoder.mean, encoder.directions.T])
             else:
                 arrays[f"category/{name}"] = _as_bytes(encoder.categories.to_pylist())
         return arrays | {f"usage/{name}": np.array(True) for name in sorted(self.usage)}
@@ -132,6 +146,10 @@ class FeatureEncoder:
                     raise ValueError(f"the numbers of column {name[:100]!r} cannot be")
                 encoders[name] = NumberEncoder(scale, mean, deviation, lowest, highest, np.array(edges))
                 (tenths[name],) = _texts_in(arrays[f"tenths/{name}"])
+            elif kind == "vector":
+                if values.ndim != 2 or len(values) < 2 or values.dtype != np.float64 or not np.isfinite(values).all():
+                    raise ValueError(f"the directions of column {name[:100]!r} cannot be")
+                encoders[name] = VectorEncoder(values[0], values[1:].T)
             elif kind in _KINDS:
                 categories = texts_as_arrow(_texts_in(values))
                 if kind == "category":
@@ -191,6 +209,8 @@ class _Rows:
 def _learn(name: str, values: pa.Array, *, is_text: bool) -> Encoder | None:
     if is_text:
         return ListEncoder.learn(name, values, of_words=True)
+    if pa.types.is_fixed_size_list(values.type):
+        return VectorEncoder.learn(name, values)
     if pa.types.is_list(values.type) or pa.types.is_large_list(values.type):
         return ListEncoder.learn(name, values)
     if pa.types.is_integer(values.type) or pa.types.is_floating(values.type):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from belfry.dataset.errors import InputError, TableError
 
@@ -102,9 +103,27 @@ class RawTable:
     is_untyped: bool = False  # text that does not say which ids are numbers, such as CSV
 
     def renamed(self, reading: Reading, label: str) -> "RawTable":
-        names = self.table.column_names
-        table = self.table.rename_columns(reading.rename(names, label)) if reading.columns else self.table
+        table = self.table
+        if reading.columns:
+            table = _with_parts(table, reading.columns.values())
+            table = table.rename_columns(reading.rename(table.column_names, label))
         return RawTable(table, self.notes, self.is_untyped)
+
+
+def _with_parts(table: pa.Table, names: Iterable[str]) -> pa.Table:
+    """With a column more for each of `names` that is a part of an object, as `user.id` is."""
+    for name in names:
+        head, *rest = name.split(".")
+        if not rest or name in table.column_names or table.column_names.count(head) != 1:
+            continue
+        column = table[head]
+        for part in rest:
+            if not pa.types.is_struct(column.type) or len(column.type.get_all_field_indices(part)) != 1:
+                break
+            column = pc.struct_field(column, part)
+        else:
+            table = table.append_column(name, column)
+    return table
 
 
 def shown(text: str) -> str:

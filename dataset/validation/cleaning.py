@@ -14,7 +14,7 @@ from belfry.dataset.errors import TableError
 from belfry.dataset.interactions import Mask, Positions
 from belfry.dataset.validation import coercion
 from belfry.dataset.validation.number_text import decimal_comma_in
-from belfry.dataset.validation.usual_names import remedy
+from belfry.dataset.validation.usual_names import names_in, remedy
 
 Codes: TypeAlias = npt.NDArray[np.int32]
 Action: TypeAlias = Literal["error", "drop", "clip", "null", "middle", "keep", "note"]
@@ -74,7 +74,7 @@ class Cleaning:
                 self.note("column_twice", f"is there {count} times; keep one", name, action="error")
         if missing := [name for name, count in counts.items() if not count]:
             there = ", ".join(map(shown, self.table.column_names[:12])) or "none"
-            found = f"missing; there are {there}: {remedy(missing, self.table.column_names, self.name)}"
+            found = f"missing; there are {there}: {remedy(missing, names_in(self.table), self.name)}"
             if len(missing) == 1:
                 self.note("missing_column", f"is {found}", missing[0], action="error")
             else:

@@ -71,7 +71,9 @@ def _whole(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 def _way_out(type_: pa.DataType) -> str:
     """How to make integers or strings of another type."""
-    if pa.types.is_struct(type_) or pa.types.is_map(type_):
+    if pa.types.is_struct(type_):
+        return "name the part that is the id, as in --columns user_id=user.id"
+    if pa.types.is_map(type_):
         return "take the part that is the id (pandas.json_normalize)"
     if pa.types.is_fixed_size_binary(type_):
         return "write it as text (pandas: .map(bytes.hex))"

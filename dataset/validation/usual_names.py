@@ -4,6 +4,8 @@ import difflib
 import shlex
 from collections.abc import Iterable, Sequence
 
+import pyarrow as pa
+
 from belfry.dataset import columns
 
 # Without case, blanks and signs; of public sets of data, and of the libraries of the field.
@@ -46,6 +48,15 @@ def folded(name: str) -> str:
     return "".join(sign for sign in name.casefold() if sign.isalnum())
 
 
+def names_in(table: pa.Table) -> list[str]:
+    """Names of its columns; for a column of objects, those of its parts, which `--columns` takes: user.id."""
+    names: list[str] = []
+    for field in table.schema:
+        is_object = pa.types.is_struct(field.type)
+        names += [f"{field.name}.{part.name}" for part in field.type] if is_object else [field.name]
+    return names
+
+
 def usual_name(wanted: str, names: Iterable[str], table: str = "interactions") -> str | None:
     """The one of `names` that people mean by it; None where there is none."""
     names = [name for name in names if name not in columns.OF_INTERACTIONS and name.isprintable()]
@@ -79,6 +90,7 @@ def remedy(missing: Sequence[str], names: list[str], table: str = "interactions"
             them, one_holds = ("it", "one holds it") if len(missing) == 1 else ("them", "ones hold them")
             return f"add {them}, or say which {one_holds}: --columns {shlex.quote(option)}"
         pairs[wanted] = name
+    has_parts = any("." in name for name in pairs.values())
     renames = " and ".join(f"{name!r} to {wanted!r}" for wanted, name in pairs.items())
     of_table = columns.OF_INTERACTIONS if table not in _ID_OF else (_ID_OF[table],)
     for other in of_table:
@@ -88,4 +100,4 @@ def remedy(missing: Sequence[str], names: list[str], table: str = "interactions"
                 pairs[other] = found
     ordered = [f"{one}={pairs[one]}" for one in (*columns.OF_INTERACTIONS, *missing) if one in pairs]
     option = shlex.quote(",".join(dict.fromkeys(ordered)))
-    return f"rename {renames}, or pass --columns {option}"
+    return f"pass --columns {option}" if has_parts else f"rename {renames}, or pass --columns {option}"

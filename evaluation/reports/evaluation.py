@@ -16,6 +16,7 @@ from belfry.evaluation.reports.attribution import Attribution, attribution_lines
 from belfry.evaluation.reports.escape import markdown_of, markdown_row
 from belfry.evaluation.reports.reliability import Reliability
 from belfry.evaluation.reports.rule_prices import RulePrice, price_section
+from belfry.evaluation.reports.watches import WatchesSlice, slices_by_watches
 
 _FULL = "Full ranking: any item of the catalogue could be listed."
 _SEEN: Mapping[Repeats, str] = {
@@ -57,6 +58,7 @@ class EvaluationReport:
     left_out: tuple[UserCount, ...]
     systems: tuple[System, ...]
     difference: Difference | None
+    watches: tuple[WatchesSlice, ...] = ()  # by how often test items had been watched
     attribution: Attribution | None = None  # of the final lists; an external table has no candidates
     reliability: Reliability | None = None  # where final scores are probabilities
     rules: tuple[RulePrice, ...] = ()  # each alone, and all together, where lists under rules were judged too
@@ -98,6 +100,7 @@ def make_report(
         left_out=tuple(left_out),
         systems=tuple(System(name, scores.intervals(seed=seed)) for name, scores in systems.items()),
         difference=_difference(systems, *compared, seed=seed) if compared else None,
+        watches=slices_by_watches(systems, context, seed=seed),
         attribution=attribution,
         reliability=reliability,
         rules=rules,
@@ -121,6 +124,10 @@ def to_json(report: EvaluationReport) -> str:
      "interval": {"kind": "BCa bootstrap over users", "level": 0.95, "n_resamples": 10000},
      "systems": [{"name": str, "metrics": {"ndcg@10": ESTIMATE, ...}}],
      "difference": null | {"baseline": str, "system": str, "metrics": {"ndcg@10": ESTIMATE, ...}},
+     "watches": [{"watches": "0" | "1 to 5" | "over 5",  of test items, before; a part without test rows is left out
+        "n_items": int, "n_test": int,                   items of the catalogue; test rows
+        "systems": [{"name": str, "ndcg": ESTIMATE,      NDCG@n as if all other test items were none
+                     "share": float}]}],                 of all places filled
      "attribution": null | {"n": int, "depth": int,      places of the list; candidates of a user, at most
         "reached": ESTIMATE,                             NDCG@n of the final lists; it and both losses add up to 1
         "lost_by_retrieval": ESTIMATE, "lost_by_ranking": ESTIMATE,
@@ -178,11 +185,39 @@ def to_markdown(report: EvaluationReport) -> str:
         "",
         *([f"- {_count(left.n)}: {left.reason}." for left in report.left_out] or ["Nobody."]),
         "",
+        *_watches_section(report.watches),
         *(_attribution_section(report.attribution) if report.attribution else ()),
         *(_reliability_section(report.reliability) if report.reliability else ()),
         *(price_section(report.rules) if report.rules else ()),
     ]
     return markdown_of(lines)
+
+
+def _watches_section(slices: Sequence[WatchesSlice]) -> list[str]:
+    if not slices:
+        return []
+    names = [system.name for system in slices[0].systems]
+    return [
+        "## New and rare items",
+        "",
+        "Test items by how many users had watched them before: NDCG of the lists as if all other test items were none, "
+        "and the share of all places that such items take.",
+        "",
+        markdown_row(["watches", "items", "test rows", *(f"{name}, share" for name in names)]),
+        markdown_row(["---", *["---:"] * (2 + len(names))]),
+        *(
+            markdown_row(
+                [
+                    part.watches,
+                    f"{part.n_items:,}",
+                    f"{part.n_test:,}",
+                    *(f"{_cell(system.ndcg)}, {system.share:.1%}" for system in part.systems),
+                ]
+            )
+            for part in slices
+        ),
+        "",
+    ]
 
 
 def _attribution_section(attribution: Attribution) -> list[str]:

@@ -11,15 +11,6 @@ from belfry.layers.config import Epochs, Evaluations, LearningRate, MaxSteps, Se
 from belfry.layers.negatives import Negatives
 
 Share = Annotated[float, Field(gt=0, lt=1)]
-Optimism = Annotated[
-    float,
-    Field(
-        ge=0,
-        le=1,
-        description="an item without watches is imputed from its features by a regression on the other items, each of "
-        "which weighs n_watches ** new_item_optimism: 0 as the typical item, 1 as the typical watch",
-    ),
-]
 Width = Annotated[int, Field(ge=1, le=16_384)]
 
 
@@ -73,7 +64,6 @@ class TowersConfig(TrainingConfig, SampledLossConfig):
         False,
         description="the query tower reads the age of the targets in training, and 0 in serving; for targets=next",
     )
-    new_item_optimism: Optimism = 0.0
     targets: Literal["any", "next"] = Field(
         "any", description="what a history must predict: a hidden share of its items, or the items that came next"
     )

@@ -59,16 +59,17 @@ class ItemEncoder(keras.layers.Layer):  # type: ignore[misc]
         if self.slopes is not None:
             self.slopes.assign(tf.zeros_like(self.slopes))
 
-    def impute_cold_items(self, features: FeatureMatrix, weights: Weights) -> None:
-        """Give each item of weight 0 the embedding x_i . B, by its features; the others stay.
+    def impute_new_items(self, features: FeatureMatrix, regressors: FeatureMatrix, weights: Weights) -> None:
+        """Give each item of weight 0 the embedding z_i . B; the others stay.
 
-        B is the ridge regression of the other items' embeddings on their features, weighted by `weights` [n_ids].
+        B is the ridge regression of the other items' embeddings on `regressors` z, weighted by `weights` [n_ids].
         """
         if self.slopes is None:
             return
-        ids, slopes, is_new = self.ids.numpy(), self.slopes.numpy(), weights == 0
-        regression = ridge(features, ids + features @ slopes, weights)
-        ids[is_new] = features[is_new] @ (regression - slopes)
+        ids, is_new = self.ids.numpy(), weights == 0
+        of_features = features @ self.slopes.numpy()
+        regression = ridge(regressors, ids + of_features, weights)
+        ids[is_new] = regressors[is_new] @ regression - of_features[is_new]
         self.ids.assign(ids)
 
     def _table(self, name: str, n_rows: int, embedding_size: int) -> Tensor:
@@ -76,16 +77,24 @@ class ItemEncoder(keras.layers.Layer):  # type: ignore[misc]
         return self.add_weight(name=name, shape=(n_rows, embedding_size), initializer=fresh)
 
 
-def impute_cold_items(
-    encoders: Iterable[ItemEncoder], bias: Tensor, features: FeatureTables, *, optimism: float
-) -> None:
+def impute_new_items(encoders: Iterable[ItemEncoder], bias: Tensor, features: FeatureTables) -> None:
     """Impute the embeddings of items without watches, and their rows of `bias` [n_ids, 1], from their features.
 
-    An item with n watches has the weight n^optimism in the regression: at 0 a cold item becomes like the typical item
-    with such features, which few watch; at 1 like the item of a typical watch.
+    An item with n watches has the weight sqrt(n) in the regression, between the typical item, which few watch, and the
+    item of a typical watch. Of a multi-valued column it reads a 1 for each value rather than shares: how many values an
+    item has tells of its popularity.
     """
-    columns, counts = features.items.matrix, features.history.item_counts
-    weights = np.where(counts > 0, np.maximum(counts, 1) ** float(optimism), 0)
+    counts = features.history.item_counts
+    if (counts[1:] > 0).all():
+        return
+    columns, weights = features.items.matrix, np.sqrt(counts)
+    regressors = columns.copy()
+    regressors.data[regressors.indices < sum(features.items.category_sizes)] = 1
     for encoder in encoders:
-        encoder.impute_cold_items(columns, weights)
-    bias.assign(impute_biases(columns, bias.numpy(), weights))
+        encoder.impute_new_items(columns, regressors, weights)
+    bias.assign(impute_biases(regressors, bias.numpy(), weights))
+
+
+def shift(bias: Tensor, offsets: Table) -> None:
+    """Add `offsets` [n_ids] to `bias` [n_ids, 1]."""
+    bias.assign_add(offsets[:, np.newaxis])

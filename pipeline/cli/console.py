@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, NoReturn
 
 from belfry.dataset.errors import BelfryError, InputError, printable
-from belfry.pipeline.cli.signals import interrupts
+from belfry.pipeline.cli.signals import Interrupts, interrupts
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -108,27 +108,37 @@ def _minutes(seconds: float) -> str:
 
 @contextmanager
 def errors_as_exit_codes() -> Iterator[None]:
-    """End the process in one message and an exit code where the body fails or is stopped.
+    """As `errors_in_words`, with signals handled while the body runs."""
+    with interrupts() as signals:
+        signals.is_at_work = True
+        with errors_in_words(signals):
+            yield
+
+
+@contextmanager
+def errors_in_words(signals: Interrupts) -> Iterator[None]:
+    """End in one message and an exit code where the body fails or is stopped.
 
     2 input or call wrong, 130 Ctrl-C, 143 SIGTERM, 1 anything else. Goes around the whole Typer application, not its
     commands: Typer's own exceptions are Typer's to handle. After a signal every failure is told as the stop that it
     comes of. `BELFRY_DEBUG=1` shows tracebacks as well.
     """
-    with interrupts() as signals:
+    try:
         try:
-            try:
-                yield
-                sys.stdout.flush()
-            except BaseException as error:
-                if signals.number is None:
-                    _stop_with(error)
-                raise
+            yield
+            sys.stdout.flush()
         except BaseException as error:
-            if number := signals.number or _number_of(error):
-                signals.end(number)
+            if signals.number is None:
+                _stop_with(error)
             raise
-        if signals.number:
-            signals.end(signals.number)
+    except BaseException as error:
+        signals.is_at_work = False
+        if number := signals.number or _number_of(error):
+            signals.end(number)
+        raise
+    signals.is_at_work = False
+    if signals.number:
+        signals.end(signals.number)
 
 
 def _number_of(error: BaseException) -> int | None:

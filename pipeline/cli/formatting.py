@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from belfry.evaluation.reports.evaluation import EvaluationReport
     from belfry.pipeline.runs.manifest import Manifest
-    from belfry.pipeline.runs.registry import ListedRun
+    from belfry.pipeline.runs.registry.listed import ListedRun
     from belfry.pipeline.serving.results import Explanation, Recommendation
     from belfry.pipeline.stopwatch import Stopwatch
 

@@ -11,6 +11,13 @@ if TYPE_CHECKING:
     from belfry.dataset.sources.reading import Reading
 
 HoldoutName = Literal["time", "last", "random"]
+TableArguments = Annotated[
+    list[str],
+    typer.Argument(
+        help="the interactions, or whatever run --data takes; further tables are items, users or ratings by their "
+        "id columns"
+    ),
+]
 Items = Annotated[Path | None, typer.Option(help="table of item_id, title and features")]
 Users = Annotated[Path | None, typer.Option(help="table of user_id and features")]
 Ratings = Annotated[Path | None, typer.Option(help="further interactions: user_id, item_id, rating, ...")]
@@ -23,6 +30,15 @@ Settings = Annotated[
 ]
 Seed = Annotated[int, typer.Option(min=0, max=2**31 - 1, help="equal seeds and data give equal lists")]
 DataFolder = Annotated[Path | None, typer.Option(help="where MovieLens files lie [BELFRY_DATA]")]
+Sign = Annotated[Path | None, typer.Option("--sign", metavar="KEY", help="private key to sign the run with")]
+RequireSignature = Annotated[
+    Path | None,
+    typer.Option(
+        "--require-signature",
+        metavar="KEY",
+        help="public key: refuse runs that its owner has not signed [BELFRY_REQUIRE_SIGNATURE]",
+    ),
+]
 Track = Annotated[
     list[str] | None,
     typer.Option("--track", help="mlflow:FOLDER, mlflow:http://HOST:PORT or tensorboard:FOLDER is told of the run"),

@@ -2,7 +2,8 @@
 
 An exception alone does not do that. The collector of garbage, destructors and callbacks from C drop it, an import may
 make another of it, and a long call into C lets nothing through. So a thread watches as well: it sends an exception that
-was dropped once more, and ends the process where the main thread has not come to an end in time.
+was dropped once more, and ends the process where the main thread has not come to an end in time. Before and after the
+work, where an exception would find nobody to catch it, the handler ends the process itself.
 """
 
 import atexit
@@ -32,9 +33,14 @@ class Interrupted(KeyboardInterrupt):
 
 
 class Interrupts:
-    """Signals that came in while the main thread was at work."""
+    """Signals that came in: at work they raise in the main thread, before and after it they end the process.
+
+    `is_at_work` is set as the first step inside of the `try` that catches what they raise, and taken back as the first
+    one outside: a signal comes in at calls and jumps, never between the two.
+    """
 
     def __init__(self) -> None:
+        self.is_at_work = False
         self.number: int | None = None  # of the first one
         self._sent: weakref.ref[Interrupted] | None = None
         try:
@@ -46,11 +52,13 @@ class Interrupts:
     def handle(self, number: int, frame: FrameType | None) -> None:
         """Stop the main thread, unless it is stopping already: its cleaning is not to be disturbed."""
         self.number = self.number or number
-        if self._sent is not None and self._sent() is not None:
-            return
         # Whatever fails from here on fails because of the signal: no tracebacks beside the one line.
         sys.unraisablehook = lambda _: None
         threading.excepthook = lambda _: None
+        if not self.is_at_work:
+            self.end(self.number)
+        if self._sent is not None and self._sent() is not None:
+            return
         error = Interrupted()
         self._sent = weakref.ref(error)
         try:
@@ -102,7 +110,7 @@ class Interrupts:
 
 @contextmanager
 def interrupts() -> Iterator[Interrupts]:
-    """Have SIGINT and SIGTERM stop the body in time; a signal that this process was told to ignore stays ignored.
+    """Have SIGINT and SIGTERM end the process in time; a signal that this process was told to ignore stays ignored.
 
     Outside of the main thread, which alone may set handlers, nothing is changed.
     """
@@ -134,15 +142,11 @@ def interrupts() -> Iterator[Interrupts]:
 
 
 def leave(code: int) -> NoReturn:
-    """End the process, whose work is done, with an exit code.
+    """End the process, whose work is done, with an exit code; called while signals are still handled.
 
     What Python would take down after `atexit`, TensorFlow above all, takes its time, and a signal that comes in then
     would end the process without a word.
     """
-    late = Interrupts()
-    for number in SIGNALS:
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, lambda number, _: late.end(number))
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
         with suppress(Exception):

@@ -12,7 +12,7 @@ from belfry.dataset.errors import InputError, TableError
 from belfry.dataset.sources.reading import AS_IT_IS, Reading
 from belfry.dataset.sources.tabular import read_events
 from belfry.dataset.validation.ids import ids_like
-from belfry.dataset.validation.usual_names import remedy
+from belfry.dataset.validation.usual_names import names_in, remedy
 from belfry.dataset.vocabulary import as_arrow, positions_in
 from belfry.pipeline.serving.newcomers import AskedUsers, table_of
 from belfry.pipeline.serving.recommender import Recommender
@@ -32,7 +32,7 @@ def read_users(path: Path, recommender: Recommender, reading: Reading = AS_IT_IS
     count = table.column_names.count(columns.USER_ID)
     if count != 1:
         there = ", ".join(map(repr, table.column_names[:12]))
-        way_out = "keep one" if count else remedy([columns.USER_ID], table.column_names, "users")
+        way_out = "keep one" if count else remedy([columns.USER_ID], names_in(table), "users")
         raise TableError(
             f"{path}: has {count} columns {columns.USER_ID!r}, one is needed; there are {there}: {way_out}"
         )

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import TypedDict, Unpack
 
 from belfry.dataset import columns
 from belfry.dataset.errors import InputError
@@ -57,7 +58,46 @@ class TableCheck:
         return json.dumps({"can_train": not self.errors, **asdict(self), "left_out": dict(self.left_out)}, indent=2)
 
 
-def check_tables(
+@dataclass(frozen=True)
+class Examined:
+    """Tables, and what training would make of them."""
+
+    found: TableCheck
+    config: PipelineConfig
+    raw: Tables | None = None  # None: they cannot be read
+    checked: Tables | None = None
+    data: Data | None = None  # None: they would be refused
+    n_doubles: int = 0  # rows dropped because they repeat an earlier one
+
+
+class Asked(TypedDict, total=False):
+    """What may be asked of tables beside their names."""
+
+    items: Source | None
+    users: Source | None
+    ratings: Source | None
+    reading: Reading
+    preset: str
+    holdout: Holdout | None
+    settings: Iterable[str]
+    repeats: Repeats | None
+    data_folder: Path | None  # where MovieLens files lie
+
+
+def check_tables(*tables: Source, **asked: Unpack[Asked]) -> TableCheck:
+    """The whole report on tables that `belfry.train` could be handed, with the same arguments.
+
+    Args:
+        tables: the interactions first, or alone what `belfry run --data` takes; others are items, users or ratings by
+            their id columns.
+
+    Raises:
+        InputError: a setting is wrong, or it cannot be told what a table is. What is wrong with the tables is reported.
+    """
+    return examine_tables(*tables, **asked).found
+
+
+def examine_tables(
     *tables: Source,
     items: Source | None = None,
     users: Source | None = None,
@@ -68,16 +108,11 @@ def check_tables(
     settings: Iterable[str] = (),
     repeats: Repeats | None = None,
     data_folder: Path | None = None,
-) -> TableCheck:
-    """The whole report on tables that `belfry.train` could be handed, with the same arguments.
-
-    Args:
-        tables: the interactions first, or alone what `belfry run --data` takes; others are items, users or ratings by
-            their id columns.
-        data_folder: where MovieLens files lie.
+) -> Examined:
+    """As `check_tables`, with the tables themselves.
 
     Raises:
-        InputError: a setting is wrong, or it cannot be told what a table is. What is wrong with the tables is reported.
+        InputError: as there.
     """
     settings = with_repeats(settings, repeats)
     config = load_config(preset, holdout=holdout or "random", settings=settings)
@@ -93,8 +128,8 @@ def check_tables(
         else:
             raw = read_tables(tables[0], named["items"], named["users"], ratings=named["ratings"], reading=reading)
     except InputError as error:
-        return TableCheck(preset, (str(error),))
-    return _check(raw, config, preset, holdout, settings)
+        return Examined(TableCheck(preset, (str(error),)), config)
+    return _examine(raw, config, preset, holdout, settings)
 
 
 def _role_of(table: Source, reading: Reading) -> str:
@@ -112,20 +147,21 @@ def _role_of(table: Source, reading: Reading) -> str:
     )
 
 
-def _check(
+def _examine(
     raw: Tables, config: PipelineConfig, preset: str, holdout: Holdout | None, settings: Iterable[str]
-) -> TableCheck:
+) -> Examined:
     declared, policy = declare(raw, config)
     checked, report = examine(declared, policy)
     notes = [str(finding) for finding in report.findings if finding.action != "error"]
     errors = [str(finding) for finding in report.errors]
     found = TableCheck(preset, tuple(errors), tuple(notes))
+    refused = Examined(replace(found, columns=tuple(column_uses(declared, checked, None))), config, raw)
     if errors:
-        return replace(found, columns=tuple(column_uses(declared, checked, None)))
+        return refused
     try:
-        data = prepare(checked, config.event_weights, liked_from=config.data.liked_from)
+        data = prepare(checked, config.event_weights, liked_from=config.data.liked_from, tell=notes.append)
     except InputError as error:
-        return replace(found, errors=(str(error),), columns=tuple(column_uses(declared, checked, None)))
+        return replace(refused, found=replace(refused.found, errors=(str(error),), notes=tuple(notes)))
     if config.repeats == "exclude" and (note := share_of_repeats(data.interactions, report)):
         notes.append(note)
     holdout = holdout or suiting_holdout(config, data)
@@ -139,12 +175,14 @@ def _check(
         n_events=len(data.interactions),
         holdout=holdout,
     )
+    examined = Examined(found, config, raw, checked, data, report.n_repeated_events)
     try:
         usable, left_out = keep_usable(config, data)
         _check_training(usable, data, holdout)
     except InputError as error:
-        return replace(found, errors=(str(error),))
-    return replace(found, sources=tuple(usable.named_sources), left_out=tuple(left_out.items()))
+        return replace(examined, found=replace(found, errors=(str(error),)))
+    found = replace(found, sources=tuple(usable.named_sources), left_out=tuple(left_out.items()))
+    return replace(examined, found=found)
 
 
 def _check_training(config: PipelineConfig, data: Data, holdout: Holdout) -> None:

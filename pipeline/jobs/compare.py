@@ -30,6 +30,7 @@ from belfry.pipeline.jobs.compared_systems import Opened, common_repeats, open_s
 from belfry.pipeline.progress import Progress, silent
 from belfry.pipeline.runs.disk import check_writable, explain_failed_writes, write_together
 from belfry.pipeline.runs.versions import COMPARING, installed_versions
+from belfry.pipeline.serving.recommender import PathLike
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -69,6 +70,7 @@ def compare(
     log: Source | None = None,
     log_is_uniform: bool = False,
     seed: int = 0,
+    require_signature: PathLike | None = None,
     progress: Progress = silent,
 ) -> Comparison:
     """Is a challenger better than the baseline, for whom, by how much, how sure is that, and what does it cost?
@@ -98,6 +100,7 @@ def compare(
         log: `user_id`, `item_id`, `reward` and `propensity`, for counterfactual estimates.
         log_is_uniform: every item of the catalogue was as likely to be shown; `log` needs no propensities.
         seed: of resamples, flips and groups.
+        require_signature: a public key (PEM) whose owner must have signed every run among the systems.
 
     Raises:
         InputError: a table is at fault, or the call is; the message names every error with counts and first rows.
@@ -114,7 +117,10 @@ def compare(
         work = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=folder, prefix=".comparing-")))
         wanted = _Wanted.of(primary, cutoffs, guardrails)
         opened = _named(
-            [open_system(one, label, how) for one, label in zip((baseline, *challengers), _labels(), strict=False)],
+            [
+                open_system(one, label, how, require_signature)
+                for one, label in zip((baseline, *challengers), _labels(), strict=False)
+            ],
             names,
         )
         runs = [recommender for one in opened for recommender in one.recommenders]

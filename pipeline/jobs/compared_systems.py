@@ -17,7 +17,7 @@ from belfry.pipeline.jobs.sinks.base import writing
 from belfry.pipeline.jobs.sinks.parquet import ParquetSink
 from belfry.pipeline.runs.manifest import MANIFEST
 from belfry.pipeline.runs.reader import CURRENT
-from belfry.pipeline.serving.recommender import Recommender
+from belfry.pipeline.serving.recommender import PathLike, Recommender
 
 USERS_PER_CALL = 1_000
 
@@ -119,7 +119,9 @@ class Opened:
         return [part.recommender for part in self.parts if part.recommender is not None]
 
 
-def open_system(system: Any, label: str, reading: Reading = AS_IT_IS) -> Opened:
+def open_system(
+    system: Any, label: str, reading: Reading = AS_IT_IS, require_signature: PathLike | None = None
+) -> Opened:
     """One system; `label` is what it is called where no path gives it a name.
 
     Raises:
@@ -128,7 +130,7 @@ def open_system(system: Any, label: str, reading: Reading = AS_IT_IS) -> Opened:
     several = list(system) if isinstance(system, Sequence) and not isinstance(system, str) else [system]
     if not several:
         raise InputError("compare: a system is an empty sequence; name its runs of training")
-    parts = tuple(_open(one, label, reading) for one in several)
+    parts = tuple(_open(one, label, reading, require_signature) for one in several)
     return Opened(parts[0].name, parts[0].long_name, parts)
 
 
@@ -148,12 +150,12 @@ def common_repeats(systems: Sequence[Opened]) -> Repeats:
     return next(iter(told.values()), "exclude")
 
 
-def _open(source: Source, label: str, reading: Reading) -> Part:
+def _open(source: Source, label: str, reading: Reading, require_signature: PathLike | None) -> Part:
     if not isinstance(source, str | Path):
         return TablePart(label, label, label, source, reading)
     path = Path(source)
     if (path / MANIFEST).exists() or (path / CURRENT).exists():
-        recommender = Recommender.load(path)
+        recommender = Recommender.load(path, require_signature=require_signature)
         name = recommender.run.name
         return RunPart(name, name, name, recommender=recommender)
     return TablePart(str(path), path.name.partition(".")[0], "/".join(path.parts[-2:]), path, reading)

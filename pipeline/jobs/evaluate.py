@@ -62,12 +62,13 @@ def evaluate_published(
     rules: RulesLike | None = None,
     seed: int,
     out: Path | None,
+    require_signature: Path | None = None,
 ) -> tuple[EvaluationReport, Path]:
     """Judge a run on a table of later events; returns the report and the folder that it is written to.
 
     A published run is sealed, so the report goes to `evaluations/<run>` beside it unless `out` is given.
     """
-    recommender = Recommender.load(artifacts)
+    recommender = Recommender.load(artifacts, require_signature=require_signature)
     folder = _place_for_report(recommender, out)
     later = read_events(test, recommender.users, recommender.items, reading=reading)
     report = evaluate_run(

@@ -24,6 +24,7 @@ from belfry.pipeline.jobs.train import READING, name_of_preset, prepare_tables
 from belfry.pipeline.progress import Work
 from belfry.pipeline.runs.disk import check_writable
 from belfry.pipeline.runs.manifest import MANIFEST, read_manifest
+from belfry.pipeline.runs.signature import signer
 from belfry.pipeline.serving.recommender import Recommender
 from belfry.pipeline.training.curves import write_test_accuracy
 from belfry.pipeline.training.publish import train_and_publish
@@ -76,6 +77,7 @@ def run_main_job(
     n: int,
     artifacts: Path,
     work: Work | None = None,
+    sign: Path | None = None,
 ) -> MainJob:
     """Data -> split -> both stages -> run folder with its evaluation -> recommendation table.
 
@@ -86,6 +88,7 @@ def run_main_job(
     check_writable(artifacts)
     if artifacts.exists():
         check_writable(tables)
+    who = signer(sign)
     work = work or Work()
     work.expect(EVALUATION)
     work.expect(TABLE)
@@ -122,6 +125,7 @@ def run_main_job(
         artifacts=artifacts,
         work=work,
         before_publishing=evaluate,
+        signer=who,
     )
     with work.step(TABLE):
         recommender = Recommender.load(published)

@@ -9,9 +9,9 @@ from pathlib import Path
 from pydantic import JsonValue
 
 from belfry.dataset.errors import BelfryError, InputError
-from belfry.pipeline.runs.differences import leaves
 from belfry.pipeline.runs.disk import check_writable
 from belfry.pipeline.runs.manifest import MANIFEST, Manifest, read_manifest
+from belfry.pipeline.runs.registry.differences import leaves
 
 EXPERIMENT = "belfry"  # of MLflow
 MAX_VALUE = 500  # signs of a parameter; older servers of MLflow take no more

@@ -22,6 +22,7 @@ from belfry.pipeline.machine import workers_to_use
 from belfry.pipeline.progress import Progress, Work, silent
 from belfry.pipeline.runs.disk import check_writable
 from belfry.pipeline.runs.reader import default_artifacts
+from belfry.pipeline.runs.signature import signer
 from belfry.pipeline.serving.recommender import PathLike, Recommender
 from belfry.pipeline.training.publish import train_and_publish
 from belfry.pipeline.training.warm_start.parent import Parent
@@ -52,6 +53,7 @@ def train(
     start_from: PathLike | None = None,
     workers: int = 1,
     budget_s: float | None = None,
+    sign: PathLike | None = None,
     progress: Progress = silent,
 ) -> Recommender:
     """Train both stages on all of the interactions, publish the run, and return what answers from it.
@@ -84,6 +86,7 @@ def train(
             `if __name__ == "__main__"`.
         budget_s: how long training may take by the clock, about: dear sources are not tried where they would take it
             beyond. None: as long as it takes.
+        sign: an ed25519 private key (PEM) to sign the run with.
         progress: told the step under way, and how far the whole training is, in parts of a thousand.
 
     Raises:
@@ -105,6 +108,7 @@ def train(
         work=work,
         workers=workers,
         budget_s=budget_s,
+        sign=Path(sign) if sign is not None else None,
     )
     return Recommender.load(published)
 
@@ -122,6 +126,7 @@ def train_tables(
     work: Work | None = None,
     workers: int = 1,
     budget_s: float | None = None,
+    sign: Path | None = None,
 ) -> Path:
     """Train on all of the raw tables and publish; returns the run's folder.
 
@@ -134,6 +139,7 @@ def train_tables(
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed <= MAX_SEED:
         raise InputError(f"seed={seed!r}: wanted a whole number from 0 to {MAX_SEED}")
     check_writable(artifacts)
+    who = signer(sign)
     work = work or Work()
     with work.step(READING):
         parent = None if start_from is None else Parent.open(start_from)
@@ -155,6 +161,7 @@ def train_tables(
         workers=workers_to_use(workers),
         budget_s=budget_s,
         parent=parent,
+        signer=who,
     )
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 from pydantic import JsonValue, ValidationError, field_validator
@@ -12,6 +13,7 @@ from belfry.pipeline.runs.gate import Gate, ManifestPart
 
 FORMAT_VERSION = 7
 MANIFEST = "manifest.json"
+SIGNATURE = "manifest.json.sig"  # of the manifest, where there is one
 SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # of what names a folder
 MAX_PRESET = 100  # signs in the name of a preset
 _PLAIN_PATH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}(/[A-Za-z0-9_][A-Za-z0-9._-]{0,99}){0,9}")
@@ -60,7 +62,7 @@ class Manifest(RunInfo):
     @classmethod
     def _stay_inside(cls, files: dict[str, FileEntry]) -> dict[str, FileEntry]:
         for name in files:
-            if not _PLAIN_PATH.fullmatch(name) or name == MANIFEST:
+            if not _PLAIN_PATH.fullmatch(name) or name in (MANIFEST, SIGNATURE):
                 raise ValueError(f"file name {name[:100]!r} is not a plain path inside the run folder")
         return files
 
@@ -78,8 +80,11 @@ def is_preset_name(preset: str) -> bool:
     return len(preset) <= MAX_PRESET and SAFE_NAME.fullmatch(preset) is not None
 
 
-def read_manifest(path: Path) -> Manifest:
+def read_manifest(path: Path, check: Callable[[bytes], None] = lambda content: None) -> Manifest:
     """The manifest in the file `path`.
+
+    Args:
+        check: is shown the very bytes that are read, before anything is made of them, and raises where it refuses them.
 
     Raises:
         ArtifactError: it is no manifest, of another format, or was changed after it was sealed.
@@ -87,7 +92,9 @@ def read_manifest(path: Path) -> Manifest:
     try:
         if path.stat().st_size > _MAX_BYTES:
             raise ValueError("too large")
-        text = path.read_bytes().decode("utf-8")
+        read = path.read_bytes()
+        check(read)
+        text = read.decode("utf-8")
         content = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise ArtifactError(f"{path}: not readable as JSON; {REMEDY}") from error

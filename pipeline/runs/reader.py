@@ -7,8 +7,9 @@ from pathlib import Path
 from belfry.dataset.concurrency.cached import cached_property
 from belfry.dataset.errors import ArtifactError
 from belfry.pipeline.runs.files import is_plain_file, list_files
-from belfry.pipeline.runs.manifest import MANIFEST, REMEDY, SAFE_NAME, Manifest, listed, read_manifest
+from belfry.pipeline.runs.manifest import MANIFEST, REMEDY, SAFE_NAME, SIGNATURE, Manifest, listed, read_manifest
 from belfry.pipeline.runs.sealed import SealedFiles, SealedPath, explain_unreadable
+from belfry.pipeline.runs.signature import SIGNATURE_BYTES, TrustedKey, trusted_key
 
 CURRENT = "current"  # the file that names the run in use
 
@@ -19,6 +20,7 @@ class Run:
 
     folder: Path
     manifest: Manifest
+    trusted: TrustedKey | None = None  # whose signature was required, and is there
 
     @property
     def name(self) -> str:
@@ -94,26 +96,37 @@ def open_run(path: Path | str) -> Run:
 
 
 @explain_unreadable()
-def find_run(path: Path | str) -> Run:
+def find_run(path: Path | str, require_signature: Path | None = None) -> Run:
     """As `open_run`, with each file checked when it is read: whoever reads calls `check_unread` for the rest.
 
+    Args:
+        require_signature: a public key whose owner must have signed the run; by default the one that
+            `BELFRY_REQUIRE_SIGNATURE` names, else none.
+
     Raises:
-        ArtifactError: nothing is there, or it is incomplete, foreign or of another version.
+        ArtifactError: nothing is there, or it is incomplete, foreign, of another version, or lacks the signature.
+        InputError: there is no such key.
     """
-    folder = Path(path)
+    folder, trusted = Path(path), trusted_key(require_signature)
     _check_is_folder(folder)
     if os.path.lexists(folder / MANIFEST):
-        return _find_in(folder)
+        return _find_in(folder, trusted)
     folder = current_run(folder)
-    run = _find_in(folder)
+    run = _find_in(folder, trusted)
     if run.name != folder.name:
         raise ArtifactError(f"run {folder.name}: its manifest is that of run {run.name}; {REMEDY}")
     return run
 
 
-def _find_in(folder: Path) -> Run:
+def _find_in(folder: Path, trusted: TrustedKey | None) -> Run:
     found = list_files(folder)
-    manifest = read_manifest(found.pop(MANIFEST, folder / MANIFEST))
+    signature = _read_signature(found.pop(SIGNATURE, None))
+
+    def check(content: bytes) -> None:
+        if trusted:
+            trusted.check(content, signature, folder)
+
+    manifest = read_manifest(found.pop(MANIFEST, folder / MANIFEST), check)
     if missing := sorted(manifest.files.keys() - found.keys()):
         raise ArtifactError(f"run {manifest.name}: {listed(missing)} missing; {REMEDY}")
     if unexpected := sorted(found.keys() - manifest.files.keys()):
@@ -121,7 +134,17 @@ def _find_in(folder: Path) -> Run:
             f"run {manifest.name}: {listed(unexpected)} unexpected, not in its manifest; remove what does not belong "
             f"there, or copy the run afresh"
         )
-    return Run(folder, manifest)
+    return Run(folder, manifest, trusted)
+
+
+def _read_signature(path: Path | None) -> bytes | None:
+    if path is None:
+        return None
+    with path.open("rb") as file:
+        content = file.read(SIGNATURE_BYTES + 1)
+    if len(content) != SIGNATURE_BYTES:
+        raise ArtifactError(f"{path}: is no signature, which has {SIGNATURE_BYTES} bytes; {REMEDY}")
+    return content
 
 
 def _check_is_folder(path: Path) -> None:

@@ -189,6 +189,7 @@ def _read_features(path: ReadablePath, n: int) -> FeatureColumns:
         (features.categorical, 1, np.int32),
         (features.numeric, 1, np.float32),
         (features.multi_valued, 2, np.int32),
+        (features.vectors, 2, np.float32),
     )
     for named, n_axes, dtype in of_kind:
         for name, values in named.items():
@@ -196,7 +197,7 @@ def _read_features(path: ReadablePath, n: int) -> FeatureColumns:
                 raise ArtifactError(
                     f"{path}: column {name[:100]!r} is not of {n + 1:,} values of {dtype.__name__}; {REMEDY}"
                 )
-    for name, values in features.numeric.items():
+    for name, values in (*features.numeric.items(), *features.vectors.items()):
         if not np.isfinite(values).all():
             raise ArtifactError(f"{path}: column {name[:100]!r} is not finite; {REMEDY}")
     for name, values in categories.items():

@@ -22,9 +22,18 @@ from belfry.pipeline.runs.disk import check_writable, explain_failed_writes, syn
 from belfry.pipeline.runs.files import list_files
 from belfry.pipeline.runs.gate import NOT_EVALUATED, Gate
 from belfry.pipeline.runs.lock import hold, wait_and_hold
-from belfry.pipeline.runs.manifest import FORMAT_VERSION, MANIFEST, MAX_PRESET, Manifest, RunInfo, is_preset_name
+from belfry.pipeline.runs.manifest import (
+    FORMAT_VERSION,
+    MANIFEST,
+    MAX_PRESET,
+    SIGNATURE,
+    Manifest,
+    RunInfo,
+    is_preset_name,
+)
 from belfry.pipeline.runs.reader import CURRENT
 from belfry.pipeline.runs.sealed import file_entry
+from belfry.pipeline.runs.signature import Signer
 
 _PUBLISHING = ".lock"
 _WRITING = ".writing-"
@@ -43,7 +52,11 @@ class RunWriter:
 
 @contextmanager
 def publish(
-    artifacts: Path, info: RunInfo, *, check: Callable[[Path], None] = lambda folder: None
+    artifacts: Path,
+    info: RunInfo,
+    *,
+    check: Callable[[Path], None] = lambda folder: None,
+    signer: Signer | None = None,
 ) -> Iterator[RunWriter]:
     """Publish what the body writes into the writer's folder as a run, and make it the current one.
 
@@ -51,6 +64,7 @@ def publish(
 
     Args:
         check: is shown the folder of the sealed run before anybody else can see it, and raises where it is not good.
+        signer: signs the run.
 
     Raises:
         InputError: nothing can be written to `artifacts`, or the preset's name cannot name a folder.
@@ -67,7 +81,7 @@ def publish(
         writer.folder.mkdir()
         yield writer
 
-        name = _seal(writer, info)
+        name = _seal(writer, info, signer)
         check(writer.folder)
         write_current(folder, name)
         # From here on no byte is needed from the disk: a full one cannot stop between the two.
@@ -113,7 +127,7 @@ def switch_current(folder: Path, artifacts: Path) -> None:
     sync(artifacts)
 
 
-def _seal(writer: RunWriter, info: RunInfo) -> str:
+def _seal(writer: RunWriter, info: RunInfo, signer: Signer | None) -> str:
     """Hash and write down what the folder holds, which nothing may change; return the name that this gives the run."""
     files = {}
     for relative, path in list_files(writer.folder).items():
@@ -129,10 +143,14 @@ def _seal(writer: RunWriter, info: RunInfo) -> str:
         notes=writer.notes,
         files=files,
     ).sealed()
-    path = writer.folder / MANIFEST
-    path.write_bytes(manifest.to_json().encode())
-    _make_read_only(path)
-    sync(path)
+    sealing = {MANIFEST: manifest.to_json().encode()}
+    if signer:
+        sealing[SIGNATURE] = signer.sign(sealing[MANIFEST])
+    for name, content in sealing.items():
+        path = writer.folder / name
+        path.write_bytes(content)
+        _make_read_only(path)
+        sync(path)
     for folder in (writer.folder, *(path for path in writer.folder.rglob("*") if path.is_dir())):
         sync(folder)
     return manifest.name

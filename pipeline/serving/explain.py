@@ -63,7 +63,7 @@ def reasons_for(two_stage: TwoStage, trace: Trace, neighbourhood: Callable[[], N
         else:
             described, of_all = effects
             events = history.item_num[history.by_user.of(user)]
-            found = _reasons_by_features(described, of_all, place, items, events)
+            found = _reasons_by_features(described, of_all, place, items, events, neighbourhood)
         reasons += found
     unranked = np.array(lists.origins)[lists.origin] == UNRANKED
     return [Reason([], []) if without else reason for reason, without in zip(reasons, unranked, strict=True)]
@@ -79,12 +79,21 @@ def _effects_of_known(two_stage: TwoStage, known: KnownTrace | None) -> tuple[De
 
 
 def _reasons_by_features(
-    described: Described, effects: Effects, place: int, items: ItemNums, events: ItemNums
+    described: Described,
+    effects: Effects,
+    place: int,
+    items: ItemNums,
+    events: ItemNums,
+    neighbourhood: Callable[[], Neighbourhood],
 ) -> list[Reason]:
-    """Of the list at `place`; `events`: the items of the user's history, oldest first."""
+    """Of the list at `place`; `events`: the items of the user's history, oldest first. New items go by vectors."""
     lists, pair_features = described.lists, described.ranker.pair_features
     watched = np.unique(events[-pair_features.config.max_history :])
-    shares = _shares(contributions(pair_features, watched, items), watched, items)
+    weights = contributions(pair_features, watched, items)
+    is_unknown = ~(weights > 0).any(axis=1)
+    if is_unknown.any():
+        weights[is_unknown] = neighbourhood().cosines(items[is_unknown], watched)
+    shares = _shares(weights, watched, items)
     own = slice(lists.starts[place], lists.starts[place + 1])
     moved = _rows_of(Effects(effects.groups, effects.changes[:, own]), lists.items[own], items)
     return [Reason(*found) for found in zip(_largest_shares(shares, watched), _strongest(moved), strict=True)]

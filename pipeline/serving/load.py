@@ -29,10 +29,12 @@ from belfry.retrieval.base import Embeddings, Retriever, Towers
 from belfry.retrieval.blend import Source, combine
 from belfry.retrieval.index.choose import load_index
 from belfry.retrieval.indexed import IndexedRetriever
+from belfry.retrieval.new_items import are_new
 from belfry.retrieval.popularity import Popularity
 
 SOURCES_FILE, SOURCES, POPULARITY, RANKER = "sources.json", "sources", "popularity", "ranker"  # of the folder
 VECTORS_FILE, INDEX = "vectors.npy", "index"  # of the folder of a source
+NEW_ITEM_OFFSET = "new_item_offset"  # of a source, in the notes of the manifest
 _SOURCE_NAME = re.compile(r"[a-z][a-z0-9_]{0,99}")  # it names a folder
 
 SOURCES_ADAPTER = TypeAdapter(dict[str, SourceConfig])
@@ -99,7 +101,7 @@ def load_serving(
         features=features,
         towers=first_towers,
         vectors=first_vectors,
-        retriever=combine(sources),
+        retriever=combine(sources, are_new(features.history, features.items) if config.places_new_items else None),
         popularity=_load_popularity(folder / POPULARITY, features),
         cold_weight=config.tower_weight_for_cold_users,
         ranker=ranker,

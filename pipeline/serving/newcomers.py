@@ -18,7 +18,14 @@ import numpy as np
 import pyarrow as pa
 
 from belfry.dataset import columns
-from belfry.dataset.encoding.columns import CategoryEncoder, Encoder, ListEncoder, NumberEncoder, lists_as_arrow
+from belfry.dataset.encoding.columns import (
+    CategoryEncoder,
+    Encoder,
+    ListEncoder,
+    NumberEncoder,
+    VectorEncoder,
+    lists_as_arrow,
+)
 from belfry.dataset.encoding.table import FeatureEncoder
 from belfry.dataset.errors import InputError
 from belfry.dataset.features import FeatureColumns
@@ -76,7 +83,7 @@ class FeatureReader:
         found = self.encoder.encode(pa.table(read) if read else pa.table({"": as_arrow(ONE)}), ONE, 1)
         for name in read:
             encoder = self.encoder.encoders[name]
-            if not isinstance(encoder, NumberEncoder):
+            if isinstance(encoder, CategoryEncoder | ListEncoder):
                 self._tell_unknown(name, encoder, read[name])
         return found
 
@@ -100,7 +107,7 @@ class FeatureReader:
         for finding in cleaning.findings:
             log.warning("note: %s", finding)
         for name, encoder in self.encoder.encoders.items():
-            if name in cleaning.columns and not isinstance(encoder, NumberEncoder):
+            if name in cleaning.columns and isinstance(encoder, CategoryEncoder | ListEncoder):
                 self._tell_unknown(name, encoder, cleaning.columns[name].combine_chunks())
         users = Vocabulary(ids)
         rows = pa.table({**cleaning.columns, columns.USER_ID: ids})
@@ -125,6 +132,8 @@ class FeatureReader:
         value = value.item() if isinstance(value, np.generic) else value
         if isinstance(encoder, NumberEncoder):
             return as_arrow(np.array([self._number(name, value)]))
+        if isinstance(encoder, VectorEncoder):
+            self._refuse(name, value, "nothing: vectors are read of items alone")
         if isinstance(encoder, CategoryEncoder) or encoder.of_words:
             return texts_as_arrow([self._text(name, value, "one category or text")])
         if isinstance(value, str):
@@ -196,6 +205,8 @@ def kind_of(encoder: Encoder) -> Kind:
     """How a later column is to be read."""
     if isinstance(encoder, NumberEncoder):
         return "number"
+    if isinstance(encoder, VectorEncoder):
+        return "vector"
     return "category" if isinstance(encoder, CategoryEncoder) else "text" if encoder.of_words else "list"
 
 

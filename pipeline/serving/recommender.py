@@ -93,20 +93,27 @@ class Recommender:
         self._kept_out = {one: kept_out(self.features.history, one) for one in KINDS_OF_REPEATS}
 
     @classmethod
-    def load(cls, path: PathLike | None = None) -> "Recommender":
+    def load(cls, path: PathLike | None = None, *, require_signature: PathLike | None = None) -> "Recommender":
         """The run in `path`: a run folder, or an artifacts folder, whose current run it is.
 
         Without a path: the folder that `BELFRY_ARTIFACTS` names, else `artifacts`.
 
+        Args:
+            require_signature: a public key (PEM) whose owner must have signed the run; by default the one that
+                `BELFRY_REQUIRE_SIGNATURE` names, else none.
+
         Raises:
-            ArtifactError: there is no run, or it is damaged, foreign or of another version.
+            ArtifactError: there is no run, or it is damaged, foreign, of another version, or lacks the signature.
         """
+        key = Path(require_signature) if require_signature is not None else None
         with _loading:
-            return cls(Parts.read(find_run(Path(path) if path is not None else default_artifacts())))
+            return cls(Parts.read(find_run(Path(path) if path is not None else default_artifacts(), key)))
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled as the path of its run, which whoever unpickles it loads and checks."""
-        return _reopen, (type(self), str(self.run.folder.absolute()), self.run.name)
+        trusted = self.run.trusted
+        key = str(trusted.path.absolute()) if trusted else None
+        return _reopen, (type(self), str(self.run.folder.absolute()), self.run.name, key)
 
     def __copy__(self) -> Self:
         """Itself: nothing in it changes."""
@@ -423,8 +430,8 @@ class Recommender:
         return self.items.take(items).to_pylist(), titles.to_pylist()
 
 
-def _reopen(kind: type[Recommender], folder: str, name: str) -> Recommender:
-    recommender = kind.load(folder)
+def _reopen(kind: type[Recommender], folder: str, name: str, key: str | None) -> Recommender:
+    recommender = kind.load(folder, require_signature=key)
     if recommender.run.name != name:
         raise ArtifactError(f"{folder}: holds run {recommender.run.name}, the pickled Recommender was of {name}")
     return recommender

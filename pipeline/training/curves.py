@@ -1,13 +1,17 @@
-"""Training curves as files: of the report's towers, and of tasks that share encoders; other towers leave none."""
+"""Training curves: as notes of a run, loss and validation by epoch; and as files, where a model keeps more."""
 
 import csv
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pydantic import JsonValue
+
 from belfry.dataset.interactions import Interactions
+from belfry.pipeline.training.retrieval_stage import DEPTH_OF_REPEATS, RECALL_DEPTH
 
 if TYPE_CHECKING:
+    from belfry.pipeline.training.train import Trained
     from belfry.ranking.multitask.model import EpochLog
     from belfry.retrieval.base import TowerModel
     from belfry.retrieval.models.neural.report import EpochRecord
@@ -19,6 +23,18 @@ CURVES = {  # the report's figures 2 to 5
     "top_5": "Top-5 accuracy",
     "top_10": "Top-10 accuracy",
 }
+
+
+def notes_of_curves(trained: "Trained") -> JsonValue:
+    """Of every source on the first fold, where it is validated, and of the ranker; none of what knows no epochs."""
+    recall = f"recall@{DEPTH_OF_REPEATS if trained.config.repeats == 'only' else RECALL_DEPTH}"
+    curves = {name: (recall, curve) for name, curve in trained.first.tuning.curves.items()}
+    if curve := getattr(trained.ranker, "curve", None):
+        curves["ranker"] = ("NDCG@10", curve)
+    return {
+        name: {"metric": metric, "epochs": [epoch._asdict() for epoch in curve]}
+        for name, (metric, curve) in curves.items()
+    }
 
 
 def write_training_curves(towers: "TowerModel", folder: Path) -> None:

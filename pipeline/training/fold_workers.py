@@ -13,12 +13,12 @@ from multiprocessing import get_context
 from typing import TypeAlias
 
 from belfry.dataset.errors import BelfryError
-from belfry.dataset.folds import Holdout, make_folds, with_repeats
+from belfry.dataset.folds import Holdout
 from belfry.dataset.prepare import Data
 from belfry.pipeline.config import PipelineConfig
 from belfry.pipeline.progress import silent
 from belfry.pipeline.training.ranker_trainer import Observed
-from belfry.pipeline.training.retrieval_stage import Tuning, fit_first_stage
+from belfry.pipeline.training.retrieval_stage import Tuning, fit_first_stage, training_folds
 from belfry.pipeline.training.trainer_registry import make_trainer
 
 
@@ -39,8 +39,8 @@ Submit: TypeAlias = Callable[[FoldTask], Future[list[Observed]]]
 
 def observe_fold(data: Data, task: FoldTask) -> list[Observed]:
     """The first stage on the history of a fold, and what it brings; nothing where there are fewer folds."""
-    made = make_folds(data.interactions, task.holdout, n_folds=task.config.folds, seed=task.seed)
-    fold = next(islice(with_repeats(made, task.config.repeats), task.number, None), None)
+    folds = training_folds(data, task.config, task.holdout, seed=task.seed)
+    fold = next(islice(folds, task.number, None), None)
     if fold is None:
         return []
     stage = fit_first_stage(data, fold.history, task.config, seed=task.seed, tuning=task.tuning)

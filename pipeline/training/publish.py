@@ -12,12 +12,13 @@ from belfry.pipeline.config import PipelineConfig
 from belfry.pipeline.progress import Work
 from belfry.pipeline.runs.disk import check_writable
 from belfry.pipeline.runs.manifest import RunInfo
+from belfry.pipeline.runs.signature import Signer
 from belfry.pipeline.runs.tables import save_encoders, save_tables
 from belfry.pipeline.runs.versions import installed_versions
 from belfry.pipeline.runs.writer import publish
-from belfry.pipeline.serving.load import POPULARITY, RANKER, SOURCES, SOURCES_ADAPTER, SOURCES_FILE
+from belfry.pipeline.serving.load import NEW_ITEM_OFFSET, POPULARITY, RANKER, SOURCES, SOURCES_ADAPTER, SOURCES_FILE
 from belfry.pipeline.serving.rules.item_columns import save_item_columns
-from belfry.pipeline.training.curves import write_training_curves
+from belfry.pipeline.training.curves import notes_of_curves, write_training_curves
 from belfry.pipeline.training.retrieval_stage import Tuning
 from belfry.pipeline.training.smoke_test import check_answers
 from belfry.pipeline.training.train import Trained, train
@@ -40,6 +41,7 @@ def train_and_publish(
     budget_s: float | None = None,
     before_publishing: Callable[[Trained, Path], None] | None = None,
     parent: Parent | None = None,
+    signer: Signer | None = None,
 ) -> Path:
     """Train both stages on `data` and publish them; returns the run's folder. Until then the last run stays current.
 
@@ -48,6 +50,7 @@ def train_and_publish(
         workers, budget_s: as in `belfry.pipeline.training.train.train`.
         parent: the run whose weights to go on from, in the place of nothing; see `belfry.pipeline.training.warm_start`.
         before_publishing: may look at what was trained and add files to the run's folder, such as an evaluation.
+        signer: signs the run.
 
     Raises:
         InputError: nothing can be written to `artifacts`, or the data cannot be learned from.
@@ -65,7 +68,7 @@ def train_and_publish(
         versions=installed_versions(),
         input_hash=data.content_hash,
     )
-    with publish(artifacts, info, check=check_answers) as writer:
+    with publish(artifacts, info, check=check_answers, signer=signer) as writer:
         if parent:
             trained, writer.notes[WARM_START] = train_on(data, config, parent, seed=seed, work=work)
         else:
@@ -84,6 +87,7 @@ def train_and_publish(
             "sources": _notes_of_sources(trained.first.tuning),
             "source_choice": _notes_of_choice(trained.first.tuning),
             "left_out": dict(trained.left_out),
+            "curves": notes_of_curves(trained),
             "seconds": {
                 stage: {"cpu": round(seconds.cpu, 2), "wall": round(seconds.wall, 2)}
                 for stage, seconds in work.stopwatch.by_stage().items()
@@ -119,8 +123,15 @@ def _save(trained: Trained, folder: Path) -> None:
 
 
 def _notes_of_sources(tuning: Tuning) -> JsonValue:
-    """Weight of every source, the first one first, and epochs where it has towers; none where training knows none."""
-    return {name: {"weight": weight, "epochs": tuning.epochs.get(name)} for name, weight in tuning.weights.items()}
+    """Of every source, the first one first: its weight, its epochs, and what folds say of its scores of new items."""
+    return {
+        name: {
+            "weight": weight,
+            "epochs": tuning.epochs.get(name),
+            NEW_ITEM_OFFSET: tuning.new_item_offsets.get(name, 0.0),
+        }
+        for name, weight in tuning.weights.items()
+    }
 
 
 def _notes_of_choice(tuning: Tuning) -> JsonValue:

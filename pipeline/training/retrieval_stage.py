@@ -1,29 +1,31 @@
 """Train and put together the first stage: the sources, the weights of their scores, and the cold answer."""
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import cast
 
 import numpy as np
 
 from belfry.dataset.features import FeatureTables
-from belfry.dataset.folds import Fold, sample_users
-from belfry.dataset.interactions import Interactions
+from belfry.dataset.folds import Fold, Holdout, make_folds, sample_users, with_repeats
+from belfry.dataset.interactions import Interactions, Mask
 from belfry.dataset.prepare import Data
 from belfry.dataset.vocabulary import UserNums
 from belfry.evaluation.metrics import hits, lists_of, recall
+from belfry.layers.model import Epoch
 from belfry.pipeline.config import PipelineConfig
 from belfry.pipeline.progress import Work
 from belfry.pipeline.training.gate_evaluation import MAX_VALIDATION_USERS
 from belfry.pipeline.training.source_choice import SourceChoice, choose_sources
 from belfry.pipeline.training.sources import SearchedTowers, TrainedSource, fit_source
-from belfry.retrieval.base import EarlierWeights, Retriever, Towers
+from belfry.retrieval.base import EarlierWeights, NewItemTowers, Retriever, Towers
 from belfry.retrieval.blend import CombinedRetriever, Source, combine
 from belfry.retrieval.index.exact import ExactIndex
 from belfry.retrieval.index.measure import IndexMeasurement, measure_index
 from belfry.retrieval.indexed import IndexedRetriever
+from belfry.retrieval.new_items import NewItems, are_new
 from belfry.retrieval.popularity import Popularity
 
 _MIN_VALIDATION_USERS = 500
@@ -42,7 +44,9 @@ class Tuning:
     config: PipelineConfig  # with the sources that stay
     epochs: dict[str, int]  # of towers; 0 where training knows none
     weights: dict[str, float]
+    new_item_offsets: dict[str, float] = field(default_factory=dict)  # of towers that place new items
     choice: SourceChoice | None = None  # by the names of all sources that were tried; None where there was none to make
+    curves: dict[str, Sequence[Epoch]] = field(default_factory=dict)  # of towers that have epochs
 
 
 @dataclass(frozen=True)
@@ -93,10 +97,21 @@ def fit_first_stage(
     if validate_on:
         users = sample_users(validate_on.users, _n_validation_users(len(history.items)), seed=seed)
     validate = _recall_on(validate_on, features, users) if validate_on and len(users) else None
+    new_items = new_items_of(data, config, seed=seed)
     if tuning:
         config = tuning.config
+    is_new = are_new(history, data.items) if config.places_new_items else None
     named = config.named_sources
     fitted: dict[str, TrainedSource] = {}
+
+    def place(name: str, towers: NewItemTowers) -> float:
+        assert new_items is not None
+        offset = tuning.new_item_offsets.get(name, 0.0) if tuning else 0.0
+        if validate_on and len(users):
+            offset = new_items.learn_offset(towers, features, validate_on, users)
+            log.info("source %r: items without a watch deserve %+.2f to their scores", name, offset)
+        towers.shift_new_items(new_items.offsets(history, offset, is_whole=history is data.interactions))
+        return offset
 
     def fit(names: Iterable[str]) -> None:
         for name in names:
@@ -112,6 +127,7 @@ def fit_first_stage(
                     validate=validate,
                     progress=partial(work.report, name),
                     earlier=earlier.get(name) if earlier else None,
+                    place_new_items=partial(place, name) if new_items else None,
                 )
 
     choice, weights = None, {name: 1.0 if source.weight is None else source.weight for name, source in named.items()}
@@ -121,21 +137,42 @@ def fit_first_stage(
     elif validate_on and len(users) and len(named) > 1:
         fit(name for name, source in named.items() if source.after is None)
         with work.step(CHOICE):
-            choice = _choose(fitted, config, users, features, validate_on)
+            choice = _choose(fitted, config, users, features, validate_on, is_new)
         dear = [name for name, source in named.items() if source.after and choice.weights.get(source.after)]
         if dear and has_time():
             fitted = {name: fitted[name] for name in choice.weights}
             fit(dear)
             with work.step(CHOICE):
-                again = _choose(fitted, config, users, features, validate_on)
+                again = _choose(fitted, config, users, features, validate_on, is_new)
             choice = replace(again, alone={**choice.alone, **again.alone})
         config, fitted, weights = _keep(choice, config, fitted)
     else:
         fit(named)
     sources = _sources(fitted, config, weights)
+    offsets = {name: source.new_item_offset for name, source in fitted.items()}
     epochs = {name: source.epochs for name, source in fitted.items() if source.epochs is not None}
     popularity = Popularity(config.popularity).fit(history, features, seed=seed)
-    return FirstStage(features, fitted, Tuning(config, epochs, weights, choice), popularity, combine(sources))
+    curves = tuning.curves if tuning else {name: source.curve for name, source in fitted.items() if source.curve}
+    learned = Tuning(config, epochs, weights, offsets, choice, curves)
+    return FirstStage(features, fitted, learned, popularity, combine(sources, is_new))
+
+
+def new_items_of(data: Data, config: PipelineConfig, *, seed: int) -> NewItems | None:
+    """None where there are none, or no source or no list has a place for them."""
+    if not config.places_new_items:
+        return None
+    return NewItems.of(data.interactions, data.items, multiple=config.new_items, seed=seed)
+
+
+def training_folds(data: Data, config: PipelineConfig, holdout: Holdout, *, seed: int) -> Iterator[Fold]:
+    """The folds that first stages and the ranker learn on, made one by one; some items of each are new.
+
+    Raises:
+        InputError: see `make_folds` and `with_repeats`.
+    """
+    folds = with_repeats(make_folds(data.interactions, holdout, n_folds=config.folds, seed=seed), config.repeats)
+    new_items = new_items_of(data, config, seed=seed)
+    return new_items.hide(folds) if new_items else folds
 
 
 def _n_validation_users(n_items: int) -> int:
@@ -154,7 +191,12 @@ def _sources(
 
 
 def _choose(
-    fitted: dict[str, TrainedSource], config: PipelineConfig, users: UserNums, features: FeatureTables, fold: Fold
+    fitted: dict[str, TrainedSource],
+    config: PipelineConfig,
+    users: UserNums,
+    features: FeatureTables,
+    fold: Fold,
+    is_new: Mask | None,
 ) -> SourceChoice:
     """By what the fold holds back; a weight that the config gives counts beside a 1 of the first source."""
     first, *others = config.named_sources
@@ -163,7 +205,8 @@ def _choose(
     if fixed:
         fixed = {first: 1.0, **fixed}
     optional = frozenset(name for name in others if named[name].optional)
-    return choose_sources(CombinedRetriever(_sources(fitted, config)), fixed, optional, users, features, fold)
+    retriever = CombinedRetriever(_sources(fitted, config), is_new)
+    return choose_sources(retriever, fixed, optional, users, features, fold)
 
 
 def _keep(

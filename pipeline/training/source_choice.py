@@ -12,7 +12,7 @@ from belfry.dataset.features import FeatureTables
 from belfry.dataset.folds import Fold
 from belfry.dataset.interactions import Mask, SeenItems
 from belfry.dataset.vocabulary import UserNums
-from belfry.retrieval.blend import CombinedRetriever, normalised_scores
+from belfry.retrieval.blend import CombinedRetriever
 
 GRID = (0.0, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0)
 DEPTH, HEAD = 100, 10  # lengths of the lists that recall and NDCG are taken of
@@ -133,7 +133,7 @@ class _Tables:
         """What `users` are proposed by a retriever that knows the fold's history."""
         later, quotas = fold.later.seen_items, [source.quota for source in retriever.sources]
         proposed = retriever.propose(users, features, top_k=min(DEPTH, quotas[0]), exclude=fold.exclude)
-        values = normalised_scores(proposed, quotas)
+        values = retriever.values(proposed, quotas)
         place = np.arange(len(proposed)) - proposed.starts[proposed.row_user]
         shape = (len(users), max(int(np.diff(proposed.starts).max(initial=0)), DEPTH + 1))
         cells = (proposed.row_user, place)

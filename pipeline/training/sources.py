@@ -1,7 +1,7 @@
 """The sources of candidates: which ones the data allow, their training, and how they are kept."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, cast
@@ -14,12 +14,14 @@ from belfry.dataset.folds import sample_users
 from belfry.dataset.interactions import Interactions
 from belfry.dataset.prepare import Data
 from belfry.layers.config import ModelConfig
+from belfry.layers.model import Epoch
 from belfry.pipeline.config import PipelineConfig
 from belfry.pipeline.kinds import source_kind
 from belfry.pipeline.serving.load import INDEX, VECTORS_FILE
 from belfry.retrieval.base import (
     EarlierWeights,
     Embeddings,
+    NewItemTowers,
     Retriever,
     RetrieverModel,
     TowerModel,
@@ -43,6 +45,14 @@ class TrainedSource(Protocol):
     def epochs(self) -> int | None:
         """Trained; 0 where training knows none, None where it has no towers."""
 
+    @property
+    def curve(self) -> Sequence[Epoch]:
+        """How it was trained, by epoch; none where training knows none."""
+
+    @property
+    def new_item_offset(self) -> float:
+        """Of the scores of items without watches; 0 where it does not place them."""
+
     def retriever(self, name: str) -> Retriever:
         """Its candidates bear this name as their origin, where it has towers."""
 
@@ -60,10 +70,15 @@ class SearchedTowers:
     model: TowerModel
     vectors: Embeddings  # [n_items + 1, dim]
     index: CandidateIndex
+    new_item_offset: float = 0.0  # of the scores of items without watches
 
     @property
     def epochs(self) -> int:
         return self.model.epochs_trained
+
+    @property
+    def curve(self) -> Sequence[Epoch]:
+        return getattr(self.model, "curve", ())
 
     def retriever(self, name: str) -> Retriever:
         return IndexedRetriever(self.model, self.index, name)
@@ -85,6 +100,8 @@ class WholeRetriever:
 
     model: RetrieverModel
     epochs: None = None
+    curve: Sequence[Epoch] = ()
+    new_item_offset: float = 0.0
 
     def retriever(self, name: str) -> Retriever:
         return self.model
@@ -128,11 +145,13 @@ def fit_source(
     validate: Callable[[Towers], float] | None,
     progress: Callable[[int, int], None],
     earlier: EarlierWeights | None = None,
+    place_new_items: Callable[[NewItemTowers], float] | None = None,
 ) -> TrainedSource:
     """A system trained on `history`; towers with an index, the rest as in `NeuralTowers.fit`.
 
     Args:
         earlier: what towers go on from, in the place of nothing; of a kind that can.
+        place_new_items: shifts the scores of new items in towers that know them by features, and tells by how much.
     """
     kind = source_kind(config)
     if not kind.has_vectors:
@@ -143,7 +162,10 @@ def fit_source(
     else:
         cast(WarmTowers, towers).train_on(history, features, earlier=earlier, seed=seed, progress=progress)
     items = history.items.all_numbers
+    offset = 0.0
+    if place_new_items and kind.places_new_items:
+        offset = place_new_items(cast(NewItemTowers, towers))
     vectors = towers.encode_candidates(items, features)
     with_history = np.flatnonzero(np.diff(history.by_user.starts)).astype(np.int32)
     queries = towers.encode_queries(sample_users(with_history, N_INDEX_QUERIES, seed=seed), features)
-    return SearchedTowers(towers, vectors, build_index(vectors[1:], items[1:], index, queries))
+    return SearchedTowers(towers, vectors, build_index(vectors[1:], items[1:], index, queries), offset)

@@ -7,7 +7,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 
-from belfry.dataset.folds import Fold, Holdout, make_folds, with_repeats
+from belfry.dataset.folds import Fold, Holdout
 from belfry.dataset.prepare import Data
 from belfry.pipeline.config import PipelineConfig
 from belfry.pipeline.kinds import ranker_kind, source_kind
@@ -16,7 +16,14 @@ from belfry.pipeline.runs.gate import Gate
 from belfry.pipeline.serving.two_stage import TwoStage
 from belfry.pipeline.training.fold_workers import FoldTask, Submit, fold_workers, result_of
 from belfry.pipeline.training.ranker_trainer import Observed, RankerTrainer
-from belfry.pipeline.training.retrieval_stage import FirstStage, Tuning, fit_first_stage, measure, name_of_step
+from belfry.pipeline.training.retrieval_stage import (
+    FirstStage,
+    Tuning,
+    fit_first_stage,
+    measure,
+    name_of_step,
+    training_folds,
+)
 from belfry.pipeline.training.sources import keep_usable
 from belfry.pipeline.training.trainer_registry import make_trainer
 from belfry.ranking.base import Ranker, TrainedRanker
@@ -141,7 +148,7 @@ def observe_folds(
     if config.ranker is None and all(source.weight is not None for source in config.sources):
         return Folds(None)
     work = work or Work()
-    folds = with_repeats(make_folds(data.interactions, holdout, n_folds=config.folds, seed=seed), config.repeats)
+    folds = training_folds(data, config, holdout, seed=seed)
     fold = next(folds)
     n_folds = min(config.folds, trainer.n_folds(fold))
     _expect_folds(work, config, 1 if submit else n_folds)

@@ -51,8 +51,10 @@ class PairRequest:
         for first in range(0, len(candidates.users), n_users):
             users = candidates.users[first : first + n_users]
             rows = slice(int(starts[first]), int(starts[first + len(users)]))
-            own = candidates.select(np.arange(rows.start, rows.stop))
-            own = replace(own, users=users, row_user=own.row_user - first)
+            own = candidates
+            if len(users) < len(candidates.users):
+                own = candidates.select(rows)
+                own = replace(own, users=users, row_user=own.row_user - first)
             yield rows, cls(own, features, UserHistories.of(users, features, config))
 
     @property

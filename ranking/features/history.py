@@ -69,7 +69,7 @@ class UserHistories:
         request_s = last_s if config.request_time == "user_last" else np.full(len(users), features.now_s, np.int64)
         return cls(history.item_num[rows], starts, weights, request_s, last_s, mean_rating, above_mean)
 
-    @property
+    @cached_property
     def lengths(self) -> Positions:
         """[n_users] count of events."""
         return np.diff(self.starts)

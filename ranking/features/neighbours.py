@@ -85,11 +85,11 @@ class NeighbourGroup(FeatureGroup):
     def _pairs(self, request: PairRequest) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32], Matrix]:
         """Of each pair of a read event and a neighbour that is a candidate: the event, the row, and s_hc."""
         histories, starts = request.histories, self.arrays[_START]
-        read = np.flatnonzero(histories.ages < int(self.arrays[_RECENT]))
+        read = (histories.ages < int(self.arrays[_RECENT])).nonzero()[0]
         watched = histories.item_num[read]
         counts = starts[watched + 1] - starts[watched]
         places = stretches(starts[watched], counts)
         first_cell = histories.event_user[read] * (len(starts) - 1)
-        row = request.row_at[np.repeat(first_cell, counts) + self.arrays[_NEIGHBOUR][places]]
-        kept = np.flatnonzero(row >= 0)
-        return np.repeat(read, counts)[kept], row[kept], self.arrays[_WEIGHT][places[kept]]
+        row = request.row_at[first_cell.repeat(counts) + self.arrays[_NEIGHBOUR][places]]
+        kept = (row >= 0).nonzero()[0]
+        return read.repeat(counts)[kept], row[kept], self.arrays[_WEIGHT][places[kept]]

@@ -4,10 +4,13 @@ The same code runs in training and in answering, so the two cannot drift apart. 
 data is missing (no times, no ratings, no features) is left out when fitted; `columns` names what there is.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 
 from belfry.dataset.candidates import Candidates
 from belfry.dataset.features import FeatureTables
+from belfry.dataset.interactions import Positions
 from belfry.ranking.base import LabelRanker, Matrix
 from belfry.ranking.features.base import Arrays, Column, FeatureGroup, PairRequest
 from belfry.ranking.features.config import PairFeaturesConfig
@@ -24,6 +27,7 @@ from belfry.ranking.features.groups.segments import Segments
 from belfry.ranking.features.groups.similar import Bm25, Cosine, Next, Rules
 from belfry.ranking.features.groups.svd import Svd
 from belfry.ranking.features.groups.times import WatchTimes
+from belfry.ranking.features.groups.vectors import Vectors
 from belfry.ranking.features.list_places import standard_scores
 
 # In the order of their columns. Rankers are initialised and sampled by it: another order is another ranker.
@@ -44,10 +48,21 @@ GROUPS: tuple[type[FeatureGroup], ...] = (
     NumericColumns,
     Categories,
     Repeats,
+    Vectors,
 )
 _FITTED = "groups"  # name of the array that holds the names of the fitted groups
 _USERS_PER_BLOCK = 128  # with 200 candidates each, a column of a block takes 100 KB
 _CELLS_PER_BLOCK = 1 << 23  # of users times items: a large catalogue has fewer users in a block
+
+
+class _Layout(NamedTuple):
+    """What columns there are, for tables and sources."""
+
+    features: FeatureTables
+    sources: tuple[str, ...]
+    columns: tuple[Column, ...]
+    names: tuple[str, ...]
+    placed: Positions  # of the columns whose standard score within the list becomes a column too
 
 
 class PairFeatures:
@@ -64,6 +79,7 @@ class PairFeatures:
                 own[group][name] = array
         of_history = [group(own[group.name]) for group in GROUPS if group.name in own]
         self.groups = (*of_history, ExpectedLabels(labels)) if labels else tuple(of_history)
+        self._layout: _Layout | None = None
 
     @classmethod
     def fit(
@@ -98,23 +114,30 @@ class PairFeatures:
             features: as handed to `matrix`.
             sources: of the candidates.
         """
-        own = [column for group in self.groups for column in group.columns(features, sources)]
-        return (*own, *(Column(f"standard_{name}", about) for name, about, has_place in own if has_place))
+        return self._layout_of(features, sources).columns
 
     def names(self, features: FeatureTables, sources: tuple[str, ...] = ()) -> tuple[str, ...]:
         """Names of the columns of `matrix`, in order; `sources` are those of the candidates."""
-        return tuple(column.name for column in self.columns(features, sources))
+        return self._layout_of(features, sources).names
+
+    def _layout_of(self, features: FeatureTables, sources: tuple[str, ...]) -> "_Layout":
+        """Kept until other tables are asked about: to name the columns takes as long as to compute some of them."""
+        layout = self._layout
+        if layout is None or layout.features is not features or layout.sources != sources:
+            own = [column for group in self.groups for column in group.columns(features, sources)]
+            placed = [place for place, column in enumerate(own) if column.has_place]
+            columns = (*own, *(Column(f"standard_{own[place].name}", own[place].about) for place in placed))
+            names = tuple(column.name for column in columns)
+            self._layout = layout = _Layout(features, sources, columns, names, np.array(placed, np.int64))
+        return layout
 
     def _compute(self, request: PairRequest, into: Matrix) -> None:
         """Fill `into` [n_rows, n_columns] with one block."""
         columns = np.empty(into.T.shape, np.float32)  # filled a column at a time, so turned over once at the end
-        n_own, placed = 0, []
-        for group in self.groups:
-            named = group.columns(request.features, request.candidates.sources)
-            for column, values in zip(named, group.compute(request), strict=True):
-                columns[n_own] = values
-                if column.has_place:
-                    placed.append(n_own)
-                n_own += 1
-        columns[n_own:] = standard_scores(columns[placed], request.candidates.starts)
+        placed = self._layout_of(request.features, request.candidates.sources).placed
+        own = columns[: len(columns) - len(placed)]
+        computed = (values for group in self.groups for values in group.compute(request))
+        for column, values in zip(own, computed, strict=True):
+            column[:] = values
+        columns[len(own) :] = standard_scores(columns[placed], request.candidates.starts)
         into[:] = columns.T

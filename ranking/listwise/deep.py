@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from belfry.layers.backend import Tensor, keras, tf
 from belfry.layers.export import export_onnx
-from belfry.layers.model import CONFIG_FILE, Model, Progress, no_progress
+from belfry.layers.model import CONFIG_FILE, Epoch, Model, Progress, no_progress
 from belfry.layers.steps.loop import Batch, Nest, Stack, Trainer
 from belfry.layers.training import train_epochs
 from belfry.layers.weights import WEIGHTS_FILE, load_weights, save_weights
@@ -27,6 +27,7 @@ from belfry.ranking.listwise.serving import GRAPH_FILE
 from belfry.ranking.registry import KINDS
 
 _BYTES_PER_BLOCK = 1 << 26  # of features that are handed to the graph at once
+_ROWS_PER_BLOCK = 1 << 16  # that are scored at once
 
 
 class DeepRanker(Model[NetworkRankerConfig, Ensemble]):
@@ -63,6 +64,7 @@ class DeepRanker(Model[NetworkRankerConfig, Ensemble]):
         network.adapt(statistics.mean, statistics.deviation)
         trainer = Trainer(Ensemble(config, self._sizes), partial(_losses, config.objective))
         trainer.restart(network)
+        self.curve = curve = list[Epoch]()
         train_epochs(
             network,
             _epochs(trainer, network, examples, config, n_epochs, n_rows, np.random.default_rng(seed)),
@@ -72,13 +74,14 @@ class DeepRanker(Model[NetworkRankerConfig, Ensemble]):
             evaluate_every=max(1, n_epochs // config.evaluations),
             patience=config.evaluations + 1,
             progress=progress,
+            curve=curve,
         )
         return self
 
     def score_lists(self, lists: Lists) -> Scores:
         """[n_rows] float32 logits."""
         network, parts = self.learned, [np.zeros(0, np.float32)]
-        for block in lists.blocks():
+        for block in lists.blocks(_ROWS_PER_BLOCK):
             rows, present = lists.padded_rows(block)
             parts.append(network.mean_logit(lists.inputs(block, rows, present, network.reads)).numpy()[present])
         return np.concatenate(parts)

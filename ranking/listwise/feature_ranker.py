@@ -1,6 +1,7 @@
 """FeaturedRanker: pair features, a scorer of lists and what is made of its score, together a Ranker."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Self
@@ -11,6 +12,7 @@ from belfry.dataset.candidates import Candidates
 from belfry.dataset.errors import InputError
 from belfry.dataset.features import FeatureTables
 from belfry.layers.config import Settings
+from belfry.layers.model import Epoch
 from belfry.layers.saved.files import load_arrays, read_settings, save_arrays
 from belfry.ranking.base import ListRanker, ListScorer, SavedRanker, Scores
 from belfry.ranking.calibration import Calibration
@@ -31,6 +33,7 @@ class _SavedBlend(Settings):
     calibration: Calibration
     label_weights: dict[str, float]
     first_watches: FirstWatches | None = None
+    new_item_shift: float = 0.0
 
     @model_validator(mode="after")
     def _of_known_features(self) -> Self:
@@ -60,7 +63,13 @@ class FeaturedRanker:
         return cls(
             pair_features,
             scorer,
-            ScoreBlend(blend.retrieval_weight, blend.calibration, blend.label_weights, blend.first_watches),
+            ScoreBlend(
+                blend.retrieval_weight,
+                blend.calibration,
+                blend.label_weights,
+                blend.first_watches,
+                blend.new_item_shift,
+            ),
             blend.names,
         )
 
@@ -93,6 +102,11 @@ class TrainedFeaturedRanker(FeaturedRanker):
     ) -> None:
         super().__init__(pair_features, scorer, score_blend, names)
         self._trained = scorer
+
+    @property
+    def curve(self) -> Sequence[Epoch]:
+        """How the scorer learned, by epoch; none where it knows none."""
+        return getattr(self._trained, "curve", ())
 
     def save(self, directory: Path) -> None:
         """The scorer, to go on from; the rest is computed anew."""

@@ -60,7 +60,9 @@ class DeepNetwork(RankerNetwork):
         self.mlp = mlp(config.widths, dropout=config.dropout, name="mlp")
 
     def call(self, inputs: Inputs, training: bool = False) -> Tensor:
-        return tf.squeeze(self.head(self.mlp(inputs["pairs"], training=training)), axis=-1)
+        pairs = inputs["pairs"]
+        rows = tf.reshape(pairs, [-1, pairs.shape[-1]])  # plain products, which ONNX Runtime joins with what follows
+        return tf.reshape(self.head(self.mlp(rows, training=training)), tf.shape(pairs)[:2])
 
 
 class CrossNetwork(RankerNetwork):

@@ -12,6 +12,7 @@ from belfry.ranking.calibration import Calibration, deviation
 from belfry.ranking.examples import Examples
 from belfry.ranking.lists import Lists
 from belfry.ranking.listwise.first_watches import FirstWatches
+from belfry.ranking.listwise.new_item_places import is_new, needed_shift, raise_new
 
 RETRIEVAL = "standard_score"  # the feature that says where retrieval puts a candidate within its list
 WEIGHTS = (0.0, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5)
@@ -30,12 +31,15 @@ class ScoreBlend:
     """The probability that belongs to
 
     score + retrieval_weight * standard score of retrieval + sum over labels of label_weights * expected label
+
+    with `new_item_shift` for items without watches, as `raise_new` has it.
     """
 
     retrieval_weight: float = 0.0
     calibration: Calibration = field(default_factory=Calibration)
     label_weights: Mapping[str, float] = field(default_factory=dict)  # of columns of the features
     first_watches: FirstWatches | None = None  # how lists of newcomers differ; None where they do not
+    new_item_shift: float = 0.0
 
     @classmethod
     def fit(
@@ -63,7 +67,9 @@ class ScoreBlend:
             worth = [validation.ndcg(_blend(scores, weight * unit, retrieval)).mean() for weight in WEIGHTS]
             retrieval_weight = WEIGHTS[int(np.argmax(worth))]
         is_positive = validation.labels > 0
-        watch = cls(retrieval_weight * unit)
+        blended = _blend(scores, retrieval_weight * unit, retrieval)
+        shift = needed_shift(blended, retrieval, validation.lists)
+        watch = cls(retrieval_weight * unit, new_item_shift=shift)
         watch = replace(watch, calibration=Calibration.fit(watch.blend(scores, validation.lists), is_positive))
         if not any(utility.share for utility in utilities):
             return watch
@@ -87,6 +93,8 @@ class ScoreBlend:
         blended = _blend(scores, self.retrieval_weight, lists.column(RETRIEVAL))
         for name, weight in self.label_weights.items():
             blended += weight * lists.column(name)
+        if self.new_item_shift and (new := is_new(lists)) is not None:
+            blended = raise_new(blended, lists, new, self.new_item_shift)
         return blended
 
 

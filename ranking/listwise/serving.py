@@ -10,6 +10,7 @@ from belfry.ranking.listwise.boosted import LightGbmRanker
 from belfry.ranking.listwise.feature_ranker import FeaturedRanker
 
 GRAPH_FILE = "ranker.onnx"
+_ROWS_PER_BLOCK = 1 << 11  # so many rows of a layer stay in the cache: more than twice as fast as 65,000 at once
 
 
 class OnnxRanker:
@@ -22,7 +23,7 @@ class OnnxRanker:
     def score_lists(self, lists: Lists) -> Scores:
         """[n_rows] float32."""
         parts = [np.zeros(0, np.float32)]
-        for block in lists.blocks():
+        for block in lists.blocks(_ROWS_PER_BLOCK):
             rows, present = lists.padded_rows(block)
             parts.append(self._graph(lists.inputs(block, rows, present, self._reads))[present])
         return np.concatenate(parts)

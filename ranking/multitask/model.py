@@ -16,10 +16,10 @@ from belfry.dataset.interactions import Interactions
 from belfry.dataset.vocabulary import ItemNums, UserNums
 from belfry.layers.backend import keras, tf
 from belfry.layers.export import export_onnx
-from belfry.layers.model import CONFIG_FILE, Model, Progress, no_progress
+from belfry.layers.model import CONFIG_FILE, Epoch, Model, Progress, no_progress
 from belfry.layers.steps.adam import Adam
 from belfry.layers.steps.loop import Stack, StepLoop
-from belfry.layers.towers.item_encoder import impute_cold_items
+from belfry.layers.towers.item_encoder import impute_new_items, shift
 from belfry.layers.towers.network import Embeddings
 from belfry.layers.towers.start import start_from_watches
 from belfry.layers.towers.watch_task import WatchTraining
@@ -102,6 +102,7 @@ class MultitaskModel(Model[MultitaskConfig, MultitaskNetwork]):
         is_joint = self.config.schedule == "joint" and self.config.watch_weight > 0
         n_epochs = min(epochs or watches.n_epochs, watches.n_epochs) if self.config.watch_weight else 0
         n_all = n_epochs + (0 if is_joint else watches.n_epochs)
+        self.curve = curve = list[Epoch]()
         self.epochs_trained = train_epochs(
             self.learned,
             self._epochs(history, features, watches, generator, watch=True, labels=is_joint),
@@ -112,8 +113,9 @@ class MultitaskModel(Model[MultitaskConfig, MultitaskNetwork]):
             evaluate_every=watches.evaluate_every,
             patience=self.config.patience,
             progress=lambda done, _: progress(done, n_all),
+            curve=curve,
         )
-        self._impute_cold_items(features)
+        self._impute_new_items(features)
         if not is_joint:
             self.fit_labels(history, features, seed=seed, progress=lambda done, _: progress(n_epochs + done, n_all))
         return self
@@ -143,7 +145,7 @@ class MultitaskModel(Model[MultitaskConfig, MultitaskNetwork]):
             progress=progress,
         )
         if self.config.finetune_rate:
-            self._impute_cold_items(features)
+            self._impute_new_items(features)
         return self
 
     def encode_queries(self, users: UserNums, features: FeatureTables) -> Embeddings:
@@ -222,9 +224,13 @@ class MultitaskModel(Model[MultitaskConfig, MultitaskNetwork]):
         scales = [LabelScale.of(history, task) for task in self.config.tasks]
         self._learned, self._kept_heads = MultitaskNetwork(features, self.config, scales), None
 
-    def _impute_cold_items(self, features: FeatureTables) -> None:
+    def shift_new_items(self, offsets: Matrix) -> None:
+        """Add `offsets` [n_items + 1] to the scores of the watch task."""
+        shift(self.learned.towers.bias, offsets)
+
+    def _impute_new_items(self, features: FeatureTables) -> None:
         towers, self._kept_heads = self.learned.towers, None
-        impute_cold_items(towers.item_encoders, towers.bias, features, optimism=self.config.new_item_optimism)
+        impute_new_items(towers.item_encoders, towers.bias, features)
 
     def _epochs(
         self,

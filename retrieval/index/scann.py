@@ -7,7 +7,7 @@ import platform
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from math import sqrt
 from pathlib import Path
 from types import ModuleType
@@ -251,16 +251,13 @@ def load_scann() -> ModuleType:
     ScaNN imports TensorFlow for its TensorFlow ops if it can. Its wheel fits one TensorFlow version only, and we do
     not use those ops.
     """
-    with _tensorflow_hidden():
+    with nullcontext() if "scann" in sys.modules else tensorflow_hidden():
         return importlib.import_module("scann.scann_ops.py.scann_ops_pybind")
 
 
 @contextmanager
-def _tensorflow_hidden() -> Iterator[None]:
+def tensorflow_hidden() -> Iterator[None]:
     """`import tensorflow` raises ModuleNotFoundError meanwhile; what was imported before is put back untouched."""
-    if "scann" in sys.modules:
-        yield
-        return
     missing = object()
     before = sys.modules.get("tensorflow", missing)
     sys.modules["tensorflow"] = None  # type: ignore[assignment]

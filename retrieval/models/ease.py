@@ -82,16 +82,14 @@ class EASE(ArrayModel[EASEConfig]):
         """[1, n_items + 1] of one user: not worth the load of a sparse library; to the bit what a block gives."""
         weights, history = self.learned["weights"], features.history
         if self.config.half_life is None:
-            items = history.seen_items.of(int(users[0]))
-            own = np.ones(len(items), np.float32)
+            read = weights[history.seen_items.of(int(users[0]))]
         else:
             bags = history_bags(history, users, half_life=self.config.half_life, max_length=len(weights))
             items, of_entry = np.unique(bags.item_num, return_inverse=True)
             own = np.zeros(len(items), np.float32)
             np.add.at(own, of_entry, bags.recency)
-        if not len(items):
-            return np.full((1, len(weights)), -np.inf, np.float32)
-        return np.asarray((own[:, np.newaxis] * weights[items]).sum(axis=0))[np.newaxis]
+            read = own[:, np.newaxis] * weights[items]
+        return read.sum(axis=0, keepdims=True) if len(read) else np.full((1, len(weights)), -np.inf, np.float32)
 
     def _histories(self, users: UserNums, features: FeatureTables) -> "scipy.sparse.csr_matrix[np.float32]":
         """[n_users, n_items + 1] the weight of each watch."""

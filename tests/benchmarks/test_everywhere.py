@@ -37,7 +37,7 @@ def judged(value: float, n_users: int) -> Judged:
     return Judged(per_user=per_user, cpu_s=2)
 
 
-def result_of(case: str = "beauty-last", *, seed: int = 0, n_users: int = 20, **values: float) -> Result:
+def result_of(case: str = "beauty-last", *, seed: int = 0, n_users: int = 120, **values: float) -> Result:
     """Of `lists` and `retrieval`, and two rules with figures of 0.1 and 0.2 for everybody."""
     systems = {
         LISTS: values.get("lists", 0.3),
@@ -113,7 +113,7 @@ def test_lists_must_be_better_and_candidates_no_worse():
     assert [one.holds for one in compare([result_of(lists=0.2)])] == [False, False, True]
     assert [one.holds for one in compare([result_of(retrieval=0.19)])] == [True, True, False]
     noisy = result_of()
-    values: dict[Metric, list[float]] = {metric: generator.random(20).tolist() for metric in METRICS}
+    values: dict[Metric, list[float]] = {metric: generator.random(120).tolist() for metric in METRICS}
     values = {metric: [0.21 + value - np.mean(found) for value in found] for metric, found in values.items()}
     noisy = noisy.model_copy(update={"systems": {**noisy.systems, LISTS: Judged(per_user=values, cpu_s=1)}})
     ndcg = compare([noisy])[0]
@@ -124,10 +124,10 @@ def test_lists_must_be_better_and_candidates_no_worse():
 
 def test_seeds_are_averaged_by_user():
     """A random split may leave a user without a test row under one seed."""
-    found = per_user([result_of(lists=0.2), result_of(seed=1, n_users=30, lists=0.4)], LISTS, "ndcg@10")
+    found = per_user([result_of(lists=0.2), result_of(seed=1, n_users=150, lists=0.4)], LISTS, "ndcg@10")
     assert np.isnan(found[0])
-    np.testing.assert_allclose(found[1:21], 0.3)
-    np.testing.assert_allclose(found[21:], 0.4)
+    np.testing.assert_allclose(found[1:121], 0.3)
+    np.testing.assert_allclose(found[121:], 0.4)
 
 
 def test_the_page_shows_what_is_there_and_names_what_is_not():

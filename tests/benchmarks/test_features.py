@@ -65,10 +65,10 @@ def test_every_column_has_one_group_and_costs_are_of_all() -> None:
 
 def test_the_page_pairs_lists_and_draws_users() -> None:
     generator = np.random.default_rng(0)
-    everything = generator.random((2, 40))
-    of_user = np.repeat(generator.normal(size=20), 2) / 10  # both lists of a user gain the same
+    everything = generator.random((2, 240))
+    of_user = np.repeat(generator.normal(size=120), 2) / 10  # both lists of a user gain the same
     result = Result(
-        users=np.repeat(np.arange(20), 2).tolist(),
+        users=np.repeat(np.arange(120), 2).tolist(),
         ndcg={ALL: everything.tolist(), "ease": (everything + of_user).tolist(), AGAIN: everything.tolist()},
         n_columns={"retrieval_scores": 3, "ease": 4},
         costs={name: Cost(compute_us=1.5, fit_s=0.25, n_bytes=2048) for name in ("retrieval_scores", "ease", WHOLE)},
@@ -80,7 +80,7 @@ def test_the_page_pairs_lists_and_draws_users() -> None:
     )
     found = difference(result, "ease")
     assert found.mean == pytest.approx(of_user.mean())
-    assert found.error == pytest.approx(of_user[::2].std() / np.sqrt(20))  # as of 20 values, not of 40
+    assert found.error == pytest.approx(of_user[::2].std() / np.sqrt(120))  # as of 120 values, not of 240
     assert found.low < found.mean < found.high
     text = page({"100k-last": result}, command="make benchmark-features")
     assert "| `retrieval_scores` | 3 | - | | | 1.5 | 0.250 | 2 |" in text

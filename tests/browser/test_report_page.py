@@ -1,41 +1,13 @@
-"""The report in a real browser: draws, sorts, hovers, prints, is accessible, and runs nothing of anybody's titles.
+"""The report in a real browser: draws, sorts, hovers, prints, is accessible, and runs nothing of anybody's titles."""
 
-Needs Debian's chromium, or one that `BELFRY_CHROMIUM` names; skipped with a reason where there is none.
-"""
-
-import os
 import re
-import shutil
 from pathlib import Path
 
 import pytest
 
 from belfry import compare
 from tests.ab_tables import make_ab_tables
-
-CHROMIUM = os.environ.get("BELFRY_CHROMIUM") or shutil.which("chromium")
-SWITCHES = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
-# Each would leave a mark on `window` or the document, or load something, if it came alive.
-HOSTILE = (
-    "<script>window.hacked = 1</script>{}",
-    '"><img src=x onerror="window.hacked = 1">{}',
-    "</script><script>window.hacked = 1</script>{}",
-    "{{% raw %}}{{{{ 7 * 7 }}}}{}",
-    "javascript:window.hacked=1//{}",
-    "=cmd|' /C calc'!A0 {}",
-    "\u202eright to left {}",
-    "<!--<script>{}",
-)
-
-pytestmark = pytest.mark.skipif(not CHROMIUM, reason="no chromium here: apt-get install chromium, or BELFRY_CHROMIUM")
+from tests.browser.hostile import HOSTILE, HOSTILE_GENRE
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +16,7 @@ def pages(tmp_path_factory):
     tables = make_ab_tables(title="{}")
     titles = [HOSTILE[item % len(HOSTILE)].format(item) for item in range(len(tables.items))]
     items = tables.items.set_column(1, "title", [titles])
-    genres = [[f"<b onmouseover=window.hacked=1>{genre}</b>" for genre in row] for row in items["genres"].to_pylist()]
+    genres = [[HOSTILE_GENRE.format(genre) for genre in row] for row in items["genres"].to_pylist()]
     items = items.set_column(2, "genres", [genres])
     groups = [HOSTILE[place % 2] for place in range(len(tables.users))]
     folder = tmp_path_factory.mktemp("report")
@@ -62,41 +34,10 @@ def pages(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="module")
-def browser():
-    """Starts a Chromium with an empty profile for each page, of a given width and theme."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install .[test]")
-    with playwright.sync_playwright() as started:
-        yield started.chromium
-
-
 @pytest.fixture
-def opened(browser, pages, tmp_path):
+def opened(open_file, pages):
     """`opened(file, width=, theme=)`: the page, drawn, and what its console said and what it asked the network for."""
-    contexts = []
-
-    def call(name: str = "comparison.html", *, width: int = 1200, theme: str = "light"):
-        context = browser.launch_persistent_context(
-            tmp_path / f"profile-{len(contexts)}",
-            executable_path=CHROMIUM,
-            headless=True,
-            args=list(SWITCHES),
-            viewport={"width": width, "height": 900},
-            color_scheme=theme,
-        )
-        contexts.append(context)
-        page, said, asked = context.new_page(), [], []
-        page.on("console", lambda message: said.append(message.text))
-        page.on("pageerror", lambda error: said.append(str(error)))
-        page.on("dialog", lambda dialog: said.append(dialog.message))
-        page.on("request", lambda request: asked.append(request.url))
-        page.goto((pages / name).as_uri())
-        page.wait_for_selector("html[data-charts=drawn]", state="attached", timeout=20_000)
-        return page, said, asked
-
-    yield call
-    for context in contexts:
-        context.close()
+    return lambda name="comparison.html", **looks: open_file(pages / name, **looks)
 
 
 @pytest.mark.parametrize("name", ["comparison.html", "leaderboard.html"])
@@ -163,15 +104,9 @@ def test_hovering_tells_the_figure(opened):
 
 @pytest.mark.parametrize(("width", "theme"), [(1200, "light"), (1200, "dark"), (360, "light")])
 @pytest.mark.parametrize("name", ["comparison.html", "leaderboard.html"])
-def test_axe_finds_nothing_at_any_width_and_in_any_theme(opened, name, width, theme):
-    axe = pytest.importorskip(
-        "axe_playwright_python.sync_playwright", reason="axe is not installed: pip install .[test]"
-    )
+def test_axe_finds_nothing_at_any_width_and_in_any_theme(opened, check_access, name, width, theme):
     page, _, _ = opened(name, width=width, theme=theme)
-    page.evaluate("() => document.querySelectorAll('details').forEach((one) => (one.open = true))")
-    found = axe.Axe().run(page)
-    assert found.violations_count == 0, found.generate_report()
-    assert page.evaluate("() => document.documentElement.scrollWidth") <= width
+    check_access(page, width)
 
 
 def test_dark_is_dark_charts_too(opened):

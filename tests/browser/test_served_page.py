@@ -12,7 +12,8 @@ import pytest
 from belfry import Recommender, train
 from belfry.pipeline.serving.explain import N_NAMED
 from benchmarks.serving.server import served
-from tests.browser.test_report_page import CHROMIUM, HOSTILE, SWITCHES
+from tests.browser.conftest import CHROMIUM, SWITCHES
+from tests.browser.hostile import HOSTILE
 from tests.pipeline.server.conftest import SETTINGS, free_port
 
 KEY = "0123456789abcdef0123456789"

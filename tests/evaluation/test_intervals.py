@@ -100,7 +100,7 @@ def test_a_pair_is_surer_than_its_halves():
 
 
 def test_equal_systems_differ_by_nothing():
-    values = np.random.default_rng(10).random((40, 3))
+    values = np.random.default_rng(10).random((100, 3))
     for difference in paired_intervals(values, values, seed=0):
         assert (difference.mean, difference.low, difference.high) == (0, 0, 0)
 
@@ -110,7 +110,8 @@ def test_a_user_without_a_value_is_in_no_mean():
     values[:, 0], values[:20, 1] = np.arange(40), 2.0
     full, half, none = mean_intervals(values, seed=0)
     assert (full.mean, full.n_users) == (19.5, 40)
-    assert (half.mean, half.low, half.high, half.n_users) == (2, 2, 2, 20)
+    assert (half.mean, half.n_users) == (2, 20)
+    assert np.isnan([half.low, half.high]).all()  # 20 that are all alike say little of others
     assert np.isnan([none.mean, none.low, none.high]).all()
     assert none.n_users == 0
 

@@ -2,6 +2,7 @@
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -154,19 +155,31 @@ def test_killed_at_every_step(recommender, whole, tmp_path):
     assert int(done.stdout) > 30
 
 
-def test_killed_again_and_again_at_random_moments(whole, tmp_path):
-    moments = random.Random(0)
-    out = tmp_path / "out"
-    for _ in range(4):
+def kill_again_and_again(whole: Path, out: Path, *, n: int, seed: int) -> None:
+    """One job and its followers, killed at `n` random moments; the last one is left alone."""
+    moments = random.Random(seed)
+    for _ in range(n):
         process = start(out)
         time.sleep(moments.uniform(0, 0.1))
         process.kill()
         finish(process)
         assert not (out / whole.name).exists() or (out / whole.name).read_bytes() == whole.read_bytes()
+        if (out / whole.name).exists():  # done before: the next one begins anew
+            shutil.rmtree(out)
     assert finish(start(out)).endswith(f"{N_USERS}\n")
     assert (out / whole.name).read_bytes() == whole.read_bytes()
     table = pq.read_table(out)
     assert len(table.group_by(["user_id", "rank"]).aggregate([])) == len(table)
+
+
+def test_killed_again_and_again_at_random_moments(whole, tmp_path):
+    kill_again_and_again(whole, tmp_path / "out", n=4, seed=0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_killed_at_twenty_random_moments(whole, tmp_path, seed):
+    kill_again_and_again(whole, tmp_path / "out", n=20, seed=seed)
 
 
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])

@@ -217,7 +217,7 @@ def test_row_5_the_place_of_a_report_is_looked_at_before_anything_is_judged(
     recommender: SmallRecommender, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(recommender, "run", replace(recommender.run, folder=tmp_path / "artifacts" / "small-0"))
-    monkeypatch.setattr(Recommender, "load", lambda artifacts: recommender)
+    monkeypatch.setattr(Recommender, "load", lambda artifacts, **options: recommender)
     (tmp_path / "artifacts").mkdir()
     (tmp_path / "artifacts" / "evaluations").write_text("")
     (tmp_path / "link").symlink_to("nowhere")

@@ -132,11 +132,10 @@ def test_concatenate_undoes_select() -> None:
     "lengths",
     [[], [0], [0, 0], [3], [9], [1] * 20, [0, 0, 9, 1], [9, 0, 0], [2, 3, 2, 8, 1, 1, 1, 0, 2, 4], [1, 1, 1, 6]],
 )
-def test_blocks_hold_every_row_once_and_little_padding(lengths: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_blocks_hold_every_row_once_and_little_padding(lengths: list[int]) -> None:
     """A list longer than a block stands alone; no block is empty, and none takes more room padded than it may."""
-    monkeypatch.setattr("belfry.ranking.lists._ROWS_PER_BLOCK", 7)
     lists = lists_of(lengths)
-    blocks = list(lists.blocks())
+    blocks = list(lists.blocks(7))
     rows = [row for block in blocks for row in lists.rows_of(block)]
     assert rows == list(range(sum(lengths)))
     for block in blocks:
@@ -145,9 +144,8 @@ def test_blocks_hold_every_row_once_and_little_padding(lengths: list[int], monke
         assert present.size <= 7 or len(block) == 1
 
 
-def test_as_few_blocks_as_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("belfry.ranking.lists._ROWS_PER_BLOCK", 12)
-    assert [block.tolist() for block in lists_of([3, 4, 4, 4, 2, 2]).blocks()] == [[0, 1, 2], [3, 4, 5]]
+def test_as_few_blocks_as_may_be() -> None:
+    assert [block.tolist() for block in lists_of([3, 4, 4, 4, 2, 2]).blocks(12)] == [[0, 1, 2], [3, 4, 5]]
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])

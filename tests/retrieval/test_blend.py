@@ -184,3 +184,36 @@ def test_many_blocks_give_what_one_gives(board: Checkerboard, monkeypatch: pytes
     parts = retrieve(board, 8)
     assert whole.item_num.tolist() == parts.item_num.tolist()
     np.testing.assert_allclose(whole.score, parts.score, atol=1e-6)
+
+
+def test_of_new_items_the_first_source_speaks_for_the_others(board: Checkerboard) -> None:
+    """The others' values are those that a regression on the first one's expects, over the known items of the list."""
+    sources = sources_of(board.history, board.features)
+    is_new = np.zeros(37, np.bool_)
+    is_new[np.arange(1, 37, 5)] = True
+    plain, knowing = CombinedRetriever(sources), CombinedRetriever(sources, is_new)
+    proposed = plain.propose(board.users, board.features, top_k=6, exclude=board.history.seen_items)
+    before, after = (one.values(proposed, QUOTAS) for one in (plain, knowing))
+    assert (before == normalised_scores(proposed, QUOTAS)).all()
+    n_filled = 0
+    for user in range(len(board.users)):
+        rows = proposed.row_user == user
+        known, rank = rows & ~is_new[proposed.item_num], proposed.source_rank
+        for column in (1, 2):
+            filled = rows & is_new[proposed.item_num] & (rank[:, 0] > 0)
+            slope, start = np.polyfit(before[known, 0], before[known, column], 1)
+            np.testing.assert_allclose(after[filled, column], start + slope * before[filled, 0], atol=1e-6)
+            n_filled += np.count_nonzero(filled)
+            before[filled, column] = after[filled, column]
+    assert n_filled
+    np.testing.assert_allclose(before, after)  # nothing else has changed
+
+
+def test_without_new_items_nothing_changes(board: Checkerboard) -> None:
+    sources = sources_of(board.history, board.features)
+    asked = {"top_k": 8, "exclude": board.history.seen_items}
+    none = CombinedRetriever(sources, np.arange(37) == 0).retrieve(board.users, board.features, **asked)
+    assert (
+        none.item_num.tolist()
+        == CombinedRetriever(sources).retrieve(board.users, board.features, **asked).item_num.tolist()
+    )

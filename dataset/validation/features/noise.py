@@ -117,6 +117,8 @@ def _why_noise(values: pa.Array) -> str:
     """The same of lists and numbers."""
     if values.null_count == len(values):
         return _EMPTY
+    if pa.types.is_fixed_size_list(values.type):
+        return ""
     if pa.types.is_list(values.type):
         counts = pc.value_counts(pc.list_flatten(values).drop_null())
         shared = pc.greater_equal(counts.field("counts"), MIN_COUNT)

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Literal
 
 import pyarrow as pa
@@ -15,6 +16,7 @@ from belfry.dataset.validation.cleaning import Cleaning, Finding, nearest
 from belfry.dataset.validation.features.lists import as_list, of_values
 from belfry.dataset.validation.features.noise import note_likely_title, note_noise_and_kinds
 from belfry.dataset.validation.features.rules import SETTING_OF, FeatureRules, Kind
+from belfry.dataset.validation.features.vectors import as_vectors, is_list_of_floats
 from belfry.dataset.validation.number_text import with_points
 from belfry.dataset.validation.policy import Policy
 
@@ -45,9 +47,10 @@ def read_features(
             _read_named(cleaning, name, as_spelled)
         elif name in kinds:
             words = null_words if kinds[name] == "number" else ()
-            _read_named(cleaning, name, _rule_of(kinds[name], rules.delimiters.get(name)), words)
+            _read_named(cleaning, name, _rule_of(kinds[name], rules, name), words)
         else:
-            cleaning.read(name, as_type_says, on_refusal)
+            cleaning.read(name, partial(as_type_says, rules=rules), on_refusal)
+    _leave_out_vectors_of_users(cleaning)
     note_noise_and_kinds(cleaning, id_column, kinds)
     if cleaning.name == "items":
         note_likely_title(cleaning)
@@ -58,7 +61,7 @@ def read_as(cleaning: Cleaning, kinds: Mapping[str, Kind], policy: Policy) -> No
     for name, kind in kinds.items():
         if name in cleaning.table.column_names and cleaning.require(name):
             words = policy.null_words if kind == "number" else ()
-            _read_named(cleaning, name, _rule_of(kind, policy.delimiters.get(name)), words)
+            _read_named(cleaning, name, _rule_of(kind, policy, name), words)
 
 
 def check_names(tables: Tables, rules: FeatureRules) -> list[Finding]:
@@ -110,7 +113,16 @@ def as_spelled(column: pa.ChunkedArray) -> pa.ChunkedArray:
         raise TableError(f"is {str(kind)[:60]}, which has no form as text; convert or ignore the column") from error
 
 
-def as_type_says(column: pa.ChunkedArray) -> pa.ChunkedArray:
+def _leave_out_vectors_of_users(cleaning: Cleaning) -> None:
+    vectors = [name for name, values in cleaning.columns.items() if pa.types.is_fixed_size_list(values.type)]
+    for name in vectors if cleaning.name == "users" else ():
+        del cleaning.columns[name]
+        cleaning.note("left_out", "is left out: vectors are read of items alone", name)
+
+
+def as_type_says(column: pa.ChunkedArray, rules: FeatureRules) -> pa.ChunkedArray:
+    if is_list_of_floats(column.type):
+        return as_vectors(column, on_bad=rules.bad_vector, is_named=False)
     try:
         return of_values(column)
     except TableError:
@@ -131,9 +143,11 @@ def _as_number(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return feature
 
 
-def _rule_of(kind: Kind, delimiter: str | None) -> Callable[[pa.ChunkedArray], pa.ChunkedArray]:
+def _rule_of(kind: Kind, rules: FeatureRules, name: str) -> Callable[[pa.ChunkedArray], pa.ChunkedArray]:
     if kind == "list":
-        return lambda column: as_list(column, delimiter)
+        return lambda column: as_list(column, rules.delimiters.get(name))
+    if kind == "vector":
+        return partial(as_vectors, on_bad=rules.bad_vector)
     return _as_number if kind == "number" else as_spelled
 
 

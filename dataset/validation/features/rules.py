@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self, TypeAlias
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-Kind: TypeAlias = Literal["category", "list", "number", "text", "ignored"]
+Kind: TypeAlias = Literal["category", "list", "number", "text", "vector", "ignored"]
 
 
 def _one_is_enough(value: object) -> object:
@@ -28,6 +28,16 @@ class FeatureRules(BaseModel):
     )
     numeric_columns: Names = Field((), description="columns of text that hold numbers")
     text_columns: Names = Field((), description="columns whose words are features, e.g. title")
+    vector_columns: Names = Field(
+        (),
+        description="columns of items that hold vectors, such as embeddings: lists of numbers of one length, or JSON; "
+        "lists of 8 and more that are no whole numbers are taken for vectors without being named",
+    )
+    bad_vector: Literal["error", "drop"] = Field(
+        "error",
+        description="vectors of another length than most, with a value that is missing or not finite, or of zeros "
+        "alone; drop takes them for missing",
+    )
     ignore_columns: Names = Field((), description="columns that are left out")
 
     @property
@@ -43,6 +53,7 @@ class FeatureRules(BaseModel):
             "list": tuple(self.delimiters),
             "number": self.numeric_columns,
             "text": self.text_columns,
+            "vector": self.vector_columns,
             "ignored": self.ignore_columns,
         }
         return {name: kind for kind, names in named.items() for name in names}
@@ -50,7 +61,7 @@ class FeatureRules(BaseModel):
     @model_validator(mode="after")
     def _one_kind_each(self) -> Self:
         names = [*self.category_columns, *self.delimiters, *self.numeric_columns, *self.text_columns]
-        names += self.ignore_columns
+        names += [*self.vector_columns, *self.ignore_columns]
         if twice := {name for name in names if names.count(name) > 1}:
             raise ValueError(f"column {min(twice)[:60]!r} is named twice among the settings *_columns; name it in one")
         if any(not delimiter for delimiter in self.delimiters.values() if delimiter is not None):
@@ -63,5 +74,6 @@ SETTING_OF: dict[Kind, str] = {
     "list": "data.list_columns",
     "number": "data.numeric_columns",
     "text": "data.text_columns",
+    "vector": "data.vector_columns",
     "ignored": "data.ignore_columns",
 }

@@ -14,6 +14,7 @@ from belfry.dataset import columns
 from belfry.dataset.features import FeatureColumns
 from belfry.dataset.prepare import Data
 from belfry.dataset.tables import Tables
+from belfry.dataset.validation.features.vectors import is_list_of_floats
 
 LOG = "belfry.columns"  # the logger that is told the table, at the level of information
 
@@ -114,6 +115,8 @@ def _kind(given: pa.DataType, read: pa.DataType, is_text: bool) -> str:
     """Of a column of items or users that is a feature."""
     if is_text:
         return "words"
+    if pa.types.is_fixed_size_list(read):
+        return f"vector of {read.list_size}"
     if pa.types.is_list(read):
         return "list"
     if pa.types.is_string(read) or pa.types.is_null(read):
@@ -136,6 +139,8 @@ def _use(table: str, name: str, column: pa.ChunkedArray, taken_as: str) -> Colum
 
 
 def _count_distinct(column: pa.ChunkedArray) -> int | None:
+    if is_list_of_floats(column.type):
+        return None
     try:
         flat = pc.list_flatten(column) if pa.types.is_list(column.type) else column
         return int(pc.count_distinct(flat, mode="only_valid").as_py())

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import stats
 
-from belfry.evaluation.intervals import DRAWN_AT_ONCE, LEVEL, MIN_USERS, N_RESAMPLES, Matrix, Units, bca
+from belfry.evaluation.intervals import DRAWN_AT_ONCE, FEW, LEVEL, MIN_USERS, N_RESAMPLES, Matrix, Units, bca
 from belfry.evaluation.metrics import PerUser
 
 ALPHA = 1 - LEVEL
@@ -80,9 +80,8 @@ def _tested(values: PerUser) -> Tested:
     if n < MIN_USERS:
         return counted
     if not values.any():
-        return replace(
-            counted, low=0.0, high=0.0, deviation=0.0, p_t=1.0, p_wilcoxon=1.0, p_randomisation=1.0, detectable=0.0
-        )
+        alike = replace(counted, deviation=0.0, p_t=1.0, p_wilcoxon=1.0, p_randomisation=1.0)
+        return alike if n < FEW else replace(alike, low=0.0, high=0.0, detectable=0.0)
     deviation = float(values.std(ddof=1))
     return replace(
         counted,

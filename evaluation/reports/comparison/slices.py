@@ -5,12 +5,12 @@ from collections.abc import Iterator
 import numpy as np
 
 from belfry.dataset.interactions import Mask
+from belfry.evaluation.by_items import WATCHES, as_if_alone, by_watches
 from belfry.evaluation.context import EvaluationContext
 from belfry.evaluation.engine import SystemScores
 from belfry.evaluation.groups import Groups, quarters
-from belfry.evaluation.lists import JudgedLists
 from belfry.evaluation.metrics import PerUser
-from belfry.evaluation.registry import ACCURACY, Metric
+from belfry.evaluation.registry import ACCURACY
 from belfry.evaluation.reports.comparison.inference import compare_columns, correct
 from belfry.evaluation.reports.comparison.result import Slice
 
@@ -62,10 +62,17 @@ def _values(
             inside = groups.code == code
             yield dimension, label, np.where(inside, first, np.nan), np.where(inside, second, np.nan)
     metric = ACCURACY.get(primary.partition("@")[0])
-    if context.categories is not None and metric is not None:
+    if metric is None:
+        return
+    items = by_watches(context)
+    for code, label in enumerate(items.labels):
+        alone = context.on_items(items.code == code)
+        one, other = (as_if_alone(alone, context, system, metric) for system in (baseline, challenger))
+        yield WATCHES, label, one, other
+    if context.categories is not None:
         for category, label in enumerate(context.categories.labels[:MAX_CATEGORY_SLICES]):
             alone = context.on_items(context.categories.shares[:, category] > 0)
-            one, other = (_as_if(alone, context, system, metric) for system in (baseline, challenger))
+            one, other = (as_if_alone(alone, context, system, metric) for system in (baseline, challenger))
             yield f"{context.categories.column} of test items", label, one, other
 
 
@@ -85,11 +92,3 @@ def _dimensions(context: EvaluationContext) -> Iterator[tuple[str, Groups]]:
         unit = "D" if (np.diff(starts) >= _DAY_S).all() else "s"
         labels = tuple(f"from {np.datetime64(int(start), 's').astype(f'M8[{unit}]')}" for start in starts)
         yield "first test event", Groups(labels, np.searchsorted(edges, first_s, side="left"))
-
-
-def _as_if(alone: EvaluationContext, context: EvaluationContext, system: SystemScores, metric: Metric) -> PerUser:
-    """[n_judged] the metric of whole lists as if the test items of `alone` were all; NaN for users without one."""
-    rows = np.searchsorted(context.users, alone.users)
-    values = np.full(len(context.users), np.nan)
-    values[rows] = metric.of(JudgedLists.of(alone, np.arange(len(rows)), system.lists[rows]))
-    return values

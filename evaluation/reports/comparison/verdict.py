@@ -147,6 +147,11 @@ def _size(evidence: Evidence) -> str:
 
 def _uncertainty(evidence: Evidence, low: float, high: float) -> str:
     primary = evidence.primary
+    if math.isnan(low) and 0 < primary.ties == primary.n_users:
+        return (
+            f"Uncertainty: both systems give each of these {primary.n_users:,} users lists of equal value; so few say "
+            "little of others."
+        )
     if math.isnan(low):
         return f"Uncertainty: {primary.n_users:,} users are too few to say anything but what happened to them."
     if primary.difference == 0 and low == high == 0:
@@ -200,10 +205,10 @@ def _next_step(outcome: Outcome, evidence: Evidence, broken: Sequence[Guardrail]
             f"Next step: try {b} on real traffic.{watch}{harmed} Lists judged by past watches favour what people found "
             "by themselves, so a live test has the last word."
         )
-    if math.isnan(low):
-        return "Next step: judge more users; at least a hundred, better a thousand."
     if primary.difference == 0:
         return "Next step: check that the two tables are meant to be different."
+    if math.isnan(low):
+        return "Next step: judge more users; at least a hundred, better a thousand."
     wanted = abs(primary.difference)
     times = (primary.detectable / wanted) ** 2 if wanted else math.inf
     users = f"about {times * primary.n_users:,.0f} users" if times < 1000 else "more users than are likely to be had"

@@ -1,36 +1,13 @@
-"""The charts of the report as Vega-Lite specifications; colours are variables of the page, which knows its theme."""
+"""The charts of the comparison."""
 
 import math
-from typing import Any, TypeAlias
 
 from belfry.evaluation.registry import label_of
 from belfry.evaluation.reports.comparison.result import Bin, Challenger, Comparison
 from belfry.evaluation.reports.pages.text import interval, number
+from belfry.evaluation.reports.pages.vega import GAIN, LOSS, MUTED, NEUTRAL, TEXT, Spec, chart, numbers
 
-Spec: TypeAlias = dict[str, Any]
-
-TEXT, MUTED, GRID = "var(--text)", "var(--muted)", "var(--line)"
-GAIN, LOSS, NEUTRAL = "var(--gain)", "var(--loss)", "var(--accent)"
 MAX_SLICES_DRAWN = 60
-
-_CONFIG: Spec = {
-    "background": "transparent",
-    "font": "system-ui, sans-serif",
-    "view": {"stroke": None},
-    "axis": {
-        "labelColor": TEXT,
-        "titleColor": TEXT,
-        "domainColor": MUTED,
-        "tickColor": MUTED,
-        "gridColor": GRID,
-        "labelFontSize": 12,
-        "titleFontSize": 12,
-        "titleFontWeight": "normal",
-        "labelLimit": 200,
-    },
-    "axisX": {"tickCount": 7},
-    "text": {"color": TEXT, "fontSize": 12},
-}
 
 
 def of_challenger(challenger: Challenger, comparison: Comparison) -> dict[str, Spec]:
@@ -65,16 +42,16 @@ def primary_interval(challenger: Challenger, comparison: Comparison) -> Spec:
             {
                 "data": {"values": [{"low": -one.detectable, "high": one.detectable}]},
                 "mark": {"type": "rect", "color": MUTED, "opacity": 0.18, "tooltip": None, "aria": False},
-                "encoding": {"x": _numbers("low"), "x2": {"field": "high"}},
+                "encoding": {"x": numbers("low"), "x2": {"field": "high"}},
             }
         )
     rule = {"strokeWidth": 6, "color": _colour(low, high, one.better), "strokeCap": "round"}
     x_title = f"{label_of(one.metric)}: {challenger.name} minus {comparison.baseline}"
     tooltip = [{"field": "summary", "title": "difference [95%]"}]
-    layers += _differences(x_title, tooltip, rule=rule, point={"size": 160, "color": TEXT})
-    described = f"{label_of(one.metric)} differs by {interval(one.difference, low, high)}; 0 would be no difference"
     values = [_interval(one.difference, low, high)]
-    return _spec(described, {"data": {"values": values}, "layer": layers, "height": 56})
+    layers += _differences(values, x_title, tooltip, rule=rule, point={"size": 160, "color": TEXT})
+    described = f"{label_of(one.metric)} differs by {interval(one.difference, low, high)}; 0 would be no difference"
+    return chart(described, {"data": {"values": values}, "layer": layers, "height": 56})
 
 
 def forest(challenger: Challenger, comparison: Comparison) -> Spec:
@@ -100,8 +77,8 @@ def forest(challenger: Challenger, comparison: Comparison) -> Spec:
     y = {"field": "label", "type": "nominal", "sort": {"field": "place"}, "title": None, "axis": axis}
     x_title = f"{label_of(comparison.primary)}: {challenger.name} minus {comparison.baseline}"
     colour = {"condition": {"test": "datum.after == 'shown'", "value": NEUTRAL}, "value": MUTED}
-    layers = _differences(x_title, tooltip, rule={"strokeWidth": 2}, point={"size": 60}, y=y, color=colour)
-    return _spec(
+    layers = _differences(values, x_title, tooltip, rule={"strokeWidth": 2}, point={"size": 60}, y=y, color=colour)
+    return chart(
         f"{label_of(comparison.primary)} difference with 95% interval for each group of users",
         {"data": {"values": values}, "height": 20 * len(values), "layer": layers},
     )
@@ -119,8 +96,8 @@ def tradeoff(comparison: Comparison) -> Spec:
         }
         for system in comparison.systems
     ]
-    x = {**_numbers("x", label_of(coverage)), "scale": {"zero": False, "padding": 40}}
-    y = {**_numbers("y", label_of(primary)), "scale": {"zero": False, "padding": 24}}
+    x = {**numbers("x", label_of(coverage)), "scale": {"zero": False, "padding": 40}}
+    y = {**numbers("y", label_of(primary)), "scale": {"zero": False, "padding": 24}}
     tooltip = [{"field": "name", "title": "system"}, {"field": "summary", "title": label_of(primary)}]
     point = {"type": "point", "filled": True, "size": 120, "color": NEUTRAL, "opacity": 1}
     text = {"type": "text", "dy": -14, "color": TEXT, "limit": 160}
@@ -128,7 +105,7 @@ def tradeoff(comparison: Comparison) -> Spec:
         {"mark": point, "encoding": {"x": x, "y": y, "tooltip": tooltip}},
         {"mark": text, "encoding": {"x": x, "y": y, "text": {"field": "name"}}},
     ]
-    return _spec(
+    return chart(
         f"{label_of(primary)} against coverage, one point for each system; up and to the right is better",
         {"data": {"values": values}, "height": 260, "layer": layers},
     )
@@ -146,13 +123,14 @@ def board(comparison: Comparison) -> Spec:
     y = {"field": "name", "type": "nominal", "sort": order, "title": None, "axis": {"grid": False, "ticks": False}}
     tooltip = [{"field": "name", "title": "system"}, {"field": "summary", "title": "verdict"}]
     layers = _differences(
+        values,
         f"{label_of(comparison.primary)} minus {comparison.baseline}",
         tooltip,
         rule={"strokeWidth": 3, "color": NEUTRAL},
         point={"size": 90, "color": TEXT},
         y=y,
     )
-    return _spec(
+    return chart(
         f"{label_of(comparison.primary)} difference of every system to {comparison.baseline}, with 95% interval",
         {"data": {"values": values}, "height": 28 * len(values), "layer": layers},
     )
@@ -177,7 +155,7 @@ def _bars(
         "legend": None,
         "scale": {"domain": ["loss", "gain"], "range": [LOSS, GAIN]},
     }
-    return _spec(
+    return chart(
         described,
         {
             "data": {"values": values},
@@ -204,34 +182,27 @@ def _interval(difference: float, low: float, high: float) -> Spec:
     }
 
 
-def _differences(x_title: str, tooltip: list[Spec], *, rule: Spec, point: Spec, **shared: Spec) -> list[Spec]:
-    """Layers: a line where there is no difference, intervals as rules, differences as points.
+def _differences(
+    values: list[Spec], x_title: str, tooltip: list[Spec], *, rule: Spec, point: Spec, **shared: Spec
+) -> list[Spec]:
+    """Layers: a line where there is no difference, intervals, where there are any, as rules, differences as points.
 
     Args:
+        values: rows of `_interval`.
         rule, point: further properties of the marks.
         shared: encodings of both.
     """
     zero = {"type": "rule", "color": TEXT, "strokeDash": [4, 3], "tooltip": None, "aria": False}
-    ends = {"x": _numbers("low", x_title), "x2": {"field": "high"}}
+    ends = {"x": numbers("low", x_title), "x2": {"field": "high"}}
+    rules = {"mark": {"type": "rule", **rule}, "encoding": {**ends, **shared, "tooltip": tooltip}}
     return [
         {"mark": zero, "encoding": {"x": {"datum": 0, "type": "quantitative"}}},
-        {"mark": {"type": "rule", **rule}, "encoding": {**ends, **shared, "tooltip": tooltip}},
+        *([rules] if any(value["low"] is not None for value in values) else []),
         {
             "mark": {"type": "point", "filled": True, "opacity": 1, **point},
-            "encoding": {"x": _numbers("difference", x_title), **shared, "tooltip": tooltip},
+            "encoding": {"x": numbers("difference", x_title), **shared, "tooltip": tooltip},
         },
     ]
-
-
-def _numbers(field: str, title: str | None = None) -> Spec:
-    """The encoding of a numeric field."""
-    return {"field": field, "type": "quantitative", **({} if title is None else {"title": title})}
-
-
-def _spec(described: str, body: Spec) -> Spec:
-    head = {"$schema": "https://vega.github.io/schema/vega-lite/v6.json", "description": described}
-    fit = {"type": "fit-x", "contains": "padding"}
-    return {**head, "width": "container", "autosize": fit, "config": _CONFIG, **body}
 
 
 def _colour(low: float, high: float, better: str | None) -> str:

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from belfry.evaluation.reports.comparison.result import Challenger, Comparison, Difference, Guardrail, System
 
@@ -25,6 +26,33 @@ def number(value: float | None, signed: bool = False) -> str:
         return "-"
     places = 4 if abs(value) < 100 else 1
     return f"{value:+.{places}f}" if signed else f"{value:.{places}f}"
+
+
+def plain(value: float | None) -> str:
+    """Three digits, whole numbers whole."""
+    if value is None or math.isnan(value):
+        return "-"
+    return f"{value:,.0f}" if abs(value) >= 100 or value == int(value) else f"{value:.3g}"
+
+
+def share(value: float | None) -> str:
+    """A part of a whole, in percent."""
+    return "-" if value is None or math.isnan(value) else f"{value:.1%}"
+
+
+def percent(value: float) -> str:
+    """A part of a whole that may be small, in percent, with three digits."""
+    return f"{value * 100:.3g}%"
+
+
+def in_form(value: float, form: str, signed: bool = False) -> str:
+    """A figure that is a "count", a "share" or a "number"."""
+    return format(value, ("+" if signed else "") + {"count": ",.0f", "share": ".1%", "number": ",.2f"}[form])
+
+
+def day(time_s: int) -> str:
+    """The day of a time, UTC."""
+    return datetime.fromtimestamp(time_s, UTC).strftime("%Y-%m-%d")
 
 
 def chance(p: float | None) -> str:

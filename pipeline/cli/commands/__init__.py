@@ -4,7 +4,7 @@ Nothing heavy is imported before a verb needs it, so that `belfry --help` answer
 of these imports.
 """
 
-from belfry.pipeline.cli.commands import train, update, tune, answer, serve, judge, runs, doctor  # noqa: F401, I001
+from belfry.pipeline.cli.commands import train, update, tune, answer, serve, judge, look, runs, doctor  # noqa: F401, I001
 from belfry.pipeline.cli.commands.app import app
 
 __all__ = ["app"]

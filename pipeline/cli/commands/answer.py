@@ -18,6 +18,7 @@ from belfry.pipeline.cli.options import (
     ListLength,
     Quiet,
     Repeats,
+    RequireSignature,
     RulesFile,
     Stage,
     Strict,
@@ -45,6 +46,7 @@ def recommend(
     rules: RulesFile = None,
     where: Where = None,
     artifacts: Artifacts = None,
+    require_signature: RequireSignature = None,
 ) -> None:
     """Lists for a few users, with titles."""
     from belfry import Recommender
@@ -53,7 +55,7 @@ def recommend(
     told, kind = features_of(features), repeats_of(repeats, allow_seen)
     if not users and told is None and not history:
         raise typer.BadParameter("name a user, or say by --features or --history who is asked for")
-    recommender = Recommender.load(artifacts)
+    recommender = Recommender.load(artifacts, require_signature=require_signature)
     bound = recommender.bound(rules, where)
     items = [recommender.item_ids.parse(item) for text in history or () for item in text.split(",")]
     for text in users or [""]:
@@ -105,6 +107,7 @@ def batch(
     ] = "parquet",
     workers: Annotated[int | None, typer.Option(min=1, help="threads that score [one for each core]")] = None,
     artifacts: Artifacts = None,
+    require_signature: RequireSignature = None,
     quiet: Quiet = False,
 ) -> None:
     """The recommendation table for all users; a job that was stopped goes on where it was."""
@@ -113,7 +116,8 @@ def batch(
     from belfry.pipeline.jobs.batch_users import read_users
 
     reading = reading_of(columns, delimiter, encoding)
-    recommender, kind = Recommender.load(artifacts), repeats_of(repeats, allow_seen)
+    kind = repeats_of(repeats, allow_seen)
+    recommender = Recommender.load(artifacts, require_signature=require_signature)
     if history is not None:
         from belfry.pipeline.jobs.updating.fresh import with_history
 

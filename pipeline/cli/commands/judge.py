@@ -16,6 +16,7 @@ from belfry.pipeline.cli.options import (
     Out,
     Quiet,
     Repeats,
+    RequireSignature,
     RulesFile,
     Seed,
     reading_of,
@@ -41,6 +42,7 @@ def evaluate(
     rules: RulesFile = None,
     seed: Seed = 0,
     out: Annotated[Path | None, typer.Option(help="folder for evaluation.json and evaluation.md")] = None,
+    require_signature: RequireSignature = None,
 ) -> None:
     """Metrics by stage, beside popularity and ItemKNN; or, with --recommendations, those of any table."""
     from belfry.pipeline.cli.formatting import show_report
@@ -59,6 +61,7 @@ def evaluate(
             rules=rules,
             seed=seed,
             out=out,
+            require_signature=require_signature,
         )
     elif rules is not None:
         raise typer.BadParameter("--rules shape the lists of a run; --recommendations has lists that are made already")
@@ -120,6 +123,7 @@ def compare(
     log: Annotated[Path | None, typer.Option(help="shown items: user_id, item_id, reward, propensity")] = None,
     log_uniform: Annotated[bool, typer.Option("--log-uniform", help="the log showed every item as likely")] = False,
     seed: Seed = 0,
+    require_signature: RequireSignature = None,
     quiet: Quiet = False,
 ) -> None:
     """Is a system better than the first one, for whom, by how much, how sure is that? An offline A/B report."""
@@ -147,6 +151,7 @@ def compare(
             log=log,
             log_is_uniform=log_uniform,
             seed=seed,
+            require_signature=require_signature,
             progress=progress,
         )
     for challenger in found.challengers:

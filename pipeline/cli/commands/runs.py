@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from belfry.pipeline.cli.commands.app import app
-from belfry.pipeline.cli.options import Artifacts, Json, days_of
+from belfry.pipeline.cli.options import Artifacts, Json, RequireSignature, days_of
 from belfry.pipeline.cli.terminal import print_lines
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ Run = Annotated[str | None, typer.Argument(help="name of a run [the current one]
 def list_(artifacts: Artifacts = None, as_json: Json = False) -> None:
     """All runs, the newest first; * marks the current one."""
     from belfry.pipeline.cli.formatting import lines_of_runs
-    from belfry.pipeline.runs.registry import list_runs
+    from belfry.pipeline.runs.registry.listed import list_runs
 
     found = list_runs(_folder(artifacts))
     if as_json:
@@ -50,7 +50,7 @@ def diff(
     as_json: Json = False,
 ) -> None:
     """What tells two runs apart: data, settings, versions, what was measured."""
-    from belfry.pipeline.runs.differences import differences
+    from belfry.pipeline.runs.registry.differences import differences
 
     found = differences(_manifest(artifacts, a), _manifest(artifacts, b))
     if as_json:
@@ -61,18 +61,20 @@ def diff(
 
 @runs.command()
 def verify(
-    run: Annotated[list[str] | None, typer.Argument(help="names of runs [all]")] = None, artifacts: Artifacts = None
+    run: Annotated[list[str] | None, typer.Argument(help="names of runs [all]")] = None,
+    artifacts: Artifacts = None,
+    require_signature: RequireSignature = None,
 ) -> None:
     """Check every byte, and answer once from each; exit code 2 where one is damaged."""
     from belfry import Recommender
     from belfry.dataset.errors import ArtifactError
     from belfry.pipeline.cli.console import INPUT_WRONG
-    from belfry.pipeline.runs.registry import folder_of, list_runs
+    from belfry.pipeline.runs.registry.listed import folder_of, list_runs
 
     folder, n_damaged = _folder(artifacts), 0
     for name in run or [found.name for found in list_runs(folder)]:
         try:
-            Recommender.load(folder_of(folder, name))
+            Recommender.load(folder_of(folder, name), require_signature=require_signature)
             print_lines([f"{name}: whole"])
         except ArtifactError as error:
             n_damaged += 1
@@ -90,7 +92,7 @@ def prune(
     artifacts: Artifacts = None,
 ) -> None:
     """Remove old runs; the current one stays, and what cannot be read."""
-    from belfry.pipeline.runs.registry import remove_runs, to_prune
+    from belfry.pipeline.runs.registry.listed import remove_runs, to_prune
 
     folder = _folder(artifacts)
     found = to_prune(folder, keep, older_than)
@@ -106,7 +108,7 @@ def rollback(
     artifacts: Artifacts = None,
 ) -> None:
     """Make an earlier run the current one again, once all of it was checked."""
-    from belfry.pipeline.runs.registry import roll_back
+    from belfry.pipeline.runs.registry.listed import roll_back
 
     before, now = roll_back(_folder(artifacts), run)
     print_lines([f"current run: {now}, before: {before}"])
@@ -120,7 +122,7 @@ def _folder(artifacts: Path | None) -> Path:
 
 def _manifest(artifacts: Path | None, run: str | None) -> "Manifest":
     from belfry.pipeline.runs.reader import find_run
-    from belfry.pipeline.runs.registry import folder_of
+    from belfry.pipeline.runs.registry.listed import folder_of
 
     folder = _folder(artifacts)
     return find_run(folder_of(folder, run) if run else folder).manifest

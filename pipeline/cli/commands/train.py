@@ -24,6 +24,8 @@ from belfry.pipeline.cli.options import (
     Repeats,
     Seed,
     Settings,
+    Sign,
+    TableArguments,
     Track,
     Users,
     Verbose,
@@ -47,6 +49,7 @@ def run(
     seed: Seed = 0,
     n: ListLength = 10,
     artifacts: Artifacts = None,
+    sign: Sign = None,
     data_folder: DataFolder = None,
     track: Track = None,
     quiet: Quiet = False,
@@ -72,6 +75,7 @@ def run(
             n=n,
             artifacts=artifacts or default_artifacts(),
             work=work,
+            sign=sign,
         )
     show_report(job.report)
     if not quiet:
@@ -108,6 +112,7 @@ def train(
         Path | None,
         typer.Option("--from", help="a run, or an artifacts folder, whose weights to go on from instead of nothing"),
     ] = None,
+    sign: Sign = None,
     workers: Annotated[int, typer.Option(min=1, help="processes that train on parts of the history at once")] = 1,
     budget: Budget = None,
     track: Track = None,
@@ -137,6 +142,7 @@ def train(
             work=work,
             workers=workers,
             budget_s=budget,
+            sign=sign,
         )
     if not quiet:
         show_seconds(work.stopwatch)
@@ -147,13 +153,7 @@ def train(
 
 @app.command()
 def check(
-    tables: Annotated[
-        list[str],
-        typer.Argument(
-            help="the interactions, or whatever run --data takes; further tables are items, users or ratings by their "
-            "id columns"
-        ),
-    ],
+    tables: TableArguments,
     items: Items = None,
     users: Users = None,
     ratings: Ratings = None,

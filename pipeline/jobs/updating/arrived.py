@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -183,7 +184,7 @@ def _read_described(table: pa.Table | None, side: _Side, policy: Policy, finding
         cleaning.read(columns.TITLE, as_spelled)
     for column in table.column_names:
         if column in side.kept and column not in cleaning.columns:
-            cleaning.read(column, as_type_says)
+            cleaning.read(column, partial(as_type_says, rules=policy))
     unread = [column for column in table.column_names if column not in (name, *cleaning.columns, *policy.kinds)]
     if unread:
         cleaning.note("unused_column", f"left out what the run does not read: {', '.join(map(shown, unread[:12]))}")

@@ -7,15 +7,25 @@ from pathlib import Path
 import numpy as np
 from pydantic import JsonValue
 
-from belfry.dataset.errors import InputError
+from belfry.dataset.errors import ArtifactError, InputError
 from belfry.dataset.folds import sample_users
 from belfry.layers.config import ModelConfig
 from belfry.layers.saved.files import read_array, save_arrays
 from belfry.pipeline.config import PipelineConfig
 from belfry.pipeline.jobs.updating.placement import Placement
 from belfry.pipeline.kinds import source_kind
+from belfry.pipeline.runs.manifest import MANIFEST, REMEDY
 from belfry.pipeline.runs.reader import Run
-from belfry.pipeline.serving.load import INDEX, POPULARITY, RANKER, SOURCES, SOURCES_FILE, VECTORS_FILE, read_sources
+from belfry.pipeline.serving.load import (
+    INDEX,
+    NEW_ITEM_OFFSET,
+    POPULARITY,
+    RANKER,
+    SOURCES,
+    SOURCES_FILE,
+    VECTORS_FILE,
+    read_sources,
+)
 from belfry.pipeline.training.sources import N_INDEX_QUERIES
 from belfry.ranking.features.pair_features import PairFeatures
 from belfry.ranking.listwise.feature_ranker import FEATURES
@@ -23,6 +33,7 @@ from belfry.retrieval.base import Embeddings, Towers
 from belfry.retrieval.index.choose import build_index
 from belfry.retrieval.index.exact import ExactIndex
 from belfry.retrieval.index.measure import measure_index
+from belfry.retrieval.new_items import added_to_new
 from belfry.retrieval.popularity import Popularity
 
 _SERVING = "serving"
@@ -89,9 +100,10 @@ def _write_source(
         towers, vectors = fitted, fitted.encode_candidates(items, features)
         np.save(target / VECTORS_FILE, vectors)
     else:
+        added = added_to_new(_offset_of(run, name), config.new_items)
         for file in _files_in(run, inside):
             if not file.startswith(f"{INDEX}/"):
-                placement.carry(run.path(inside), file, target, by_features=kind.places_new_items)
+                placement.carry(run.path(inside), file, target, by_features=kind.places_new_items, added=added)
         vectors = read_array(target / VECTORS_FILE)
         if placement.numbering.is_as_before and np.array_equal(vectors, read_array(run.path(inside) / VECTORS_FILE)):
             for file in _files_in(run, inside):
@@ -100,6 +112,20 @@ def _write_source(
             return None
         towers = kind.load_towers(target, model, vectors)
     return _write_index(towers, vectors, config, placement, target / INDEX, seed=run.manifest.seed)
+
+
+def _offset_of(run: Run, name: str) -> float:
+    """What training learned of the source's scores of new items.
+
+    Raises:
+        ArtifactError: the manifest has no number there.
+    """
+    sources = run.manifest.notes.get("sources")
+    noted = sources.get(name) if isinstance(sources, dict) else None
+    offset = noted.get(NEW_ITEM_OFFSET) if isinstance(noted, dict) else None
+    if not isinstance(offset, float | int):
+        raise ArtifactError(f"{run.folder / MANIFEST}: notes no {NEW_ITEM_OFFSET!r} of source {name!r}; {REMEDY}")
+    return float(offset)
 
 
 def _write_index(

@@ -48,12 +48,15 @@ class Placement:
         """New items that features say something of."""
         return int(self._has_features[self.numbering.new_items].sum())
 
-    def carry(self, source: ReadablePath, name: str, target: Path, *, by_features: bool = False) -> None:
+    def carry(
+        self, source: ReadablePath, name: str, target: Path, *, by_features: bool = False, added: float = 0.0
+    ) -> None:
         """Write the file `name` of `source` into the folder `target`, by today's numbers.
 
         Args:
             by_features: whether items that the weights do not know are placed by their features; else they get the row
                 of the unknown.
+            added: to the scores of those that features place.
 
         Raises:
             InputError: there are new ids, and the file is of a kind that tells nothing of its rows.
@@ -65,7 +68,7 @@ class Placement:
         if self.numbering.is_as_before and not (by_features and self.is_untrained.any()):
             path.write_bytes(content)
         elif file == VECTORS_FILE:
-            np.save(path, self.vectors(parse_array(content, name), by_features))
+            np.save(path, self.vectors(parse_array(content, name), by_features, added))
         elif file.endswith(".onnx"):
             of_items, of_users = self.numbering.items_before, self.numbering.users_before
             path.write_bytes(renumbered(content, of_items, of_users, lambda rows: self.rows(rows, by_features)))
@@ -83,12 +86,13 @@ class Placement:
         else:
             raise InputError(f"{name}: new users and items have no place in it; train again on all tables together")
 
-    def vectors(self, vectors: Table, by_features: bool) -> Table:
+    def vectors(self, vectors: Table, by_features: bool, added: float) -> Table:
         """[n_items + 1, dim] candidate vectors; where features place them, the last number of each is a bias."""
         placed = self.rows(vectors, by_features)
         if by_features and self.is_untrained.any():
             biases = impute_biases(self._regressors, placed[:, -1:], self._weights)
             placed[self.is_untrained, -1:] = biases[self.is_untrained]
+            placed[self.is_untrained & self._has_features, -1] += added
         return placed
 
     def rows(self, rows: Table, by_features: bool) -> Table:

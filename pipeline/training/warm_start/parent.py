@@ -29,14 +29,14 @@ from belfry.pipeline.runs.manifest import MANIFEST, invalid_file
 from belfry.pipeline.runs.reader import Run, find_run
 from belfry.pipeline.runs.tables import load_item_encoder, load_tables, load_user_encoder
 from belfry.pipeline.runs.trained import TrainedOn
-from belfry.pipeline.serving.load import SOURCES, SOURCES_FILE, read_sources
+from belfry.pipeline.serving.load import NEW_ITEM_OFFSET, SOURCES, SOURCES_FILE, read_sources
 from belfry.pipeline.training.retrieval_stage import Tuning
 from belfry.retrieval.base import EarlierWeights
 
 # Settings that weights depend on: those of a training that goes on from them are the same.
 _OF_WEIGHTS = ("retrieval", "sources", "ranker", "pair_features", "repeats", "event_weights", "usage_columns")
 _N_NAMED = 5  # in a message
-_EPOCHS: TypeAdapter[dict[str, dict[str, float | None]]] = TypeAdapter(dict[str, dict[str, float | None]])
+_OF_SOURCES: TypeAdapter[dict[str, dict[str, float | None]]] = TypeAdapter(dict[str, dict[str, float | None]])
 _LEFT_OUT: TypeAdapter[dict[str, str]] = TypeAdapter(dict[str, str])
 WARM_START = "warm_start"  # key of the notes of a run
 
@@ -110,11 +110,12 @@ class Parent:
         return self._noted(TypeAdapter(Lineage), WARM_START)
 
     def tuning(self, config: PipelineConfig) -> Tuning:
-        """What its folds decided, under a config that fits its weights: sources, their weights, and epochs."""
+        """What its folds decided, under a config that fits its weights."""
         return Tuning(
             config.model_copy(update={"sources": tuple(self.sources.values())[1:]}),
             self._epochs,
             {name: float(source.weight or 0) for name, source in self.sources.items()},
+            {name: note.get(NEW_ITEM_OFFSET) or 0.0 for name, note in self._of_sources.items()},
         )
 
     def weights(self, history_of_today: FeatureTables) -> dict[str, EarlierWeights]:
@@ -200,9 +201,13 @@ class Parent:
             )
 
     @cached_property
+    def _of_sources(self) -> dict[str, dict[str, float | None]]:
+        return self._noted(_OF_SOURCES, "sources")
+
+    @cached_property
     def _epochs(self) -> dict[str, int]:
         """By name of the source, of a training from nothing; none where it has no towers."""
-        epochs = {name: note.get("epochs") for name, note in self._noted(_EPOCHS, "sources").items()}
+        epochs = {name: note.get("epochs") for name, note in self._of_sources.items()}
         return {name: int(n_epochs) for name, n_epochs in epochs.items() if n_epochs is not None}
 
     def _noted(self, adapter: TypeAdapter[Noted], key: str) -> Noted:

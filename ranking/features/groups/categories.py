@@ -49,12 +49,17 @@ class Categories(FeatureGroup):
             n_asked = np.maximum(np.count_nonzero(asked, axis=1), 1)
             asked_cells = row_user * size + asked
             cells = (event_user * size + values[histories.item_num]).ravel()
-            for weights in histories.weights:
-                profile = np.bincount(cells, np.repeat(weights, width), n_users * size).reshape(n_users, size)
-                profile[:, 0] = 0
-                total = profile.sum(axis=1, keepdims=True)
-                profile = (profile / np.maximum(total, _EPSILON) - self.arrays[name]) * (histories.lengths > 0)[:, None]
-                columns.append(profile.astype(np.float32).take(asked_cells) @ np.ones(width, np.float32) / n_asked)
+            profiles = np.empty((len(histories.weights), n_users * size))
+            for profile, weights in zip(profiles, histories.weights, strict=True):
+                profile[:] = np.bincount(cells, weights.repeat(width), n_users * size)
+            shares = profiles.reshape(-1, n_users, size)
+            shares[:, :, 0] = 0
+            shares /= np.maximum(shares.sum(axis=2, keepdims=True), _EPSILON)
+            shares -= self.arrays[name]
+            shares *= (histories.lengths > 0)[:, np.newaxis]
+            columns += list(
+                profiles.astype(np.float32).take(asked_cells, axis=1) @ np.ones(width, np.float32) / n_asked
+            )
         return columns
 
 

@@ -73,12 +73,12 @@ class WatchTimes(FeatureGroup):
         place = _bins(self.arrays["edge"], since_start)  # [n_users]
         total = self.arrays["total"]
         share = (counts[items, -1] + 1) / (total[-1] + n_numbers)
-        columns: list[Values] = []
-        for bins in WINDOWS:
-            low, high = np.maximum(place - bins, 0), np.minimum(place + bins + 1, n_bins)
-            n_near = counts[items, high[row_user]] - counts[items, low[row_user]]
-            n_all = total[high] - total[low] + n_numbers
-            columns += [np.log1p(n_near), np.log((n_near + 1) / (share * n_all[row_user]))]
+        bins = np.array(WINDOWS)[:, np.newaxis]
+        low, high = np.maximum(place - bins, 0), np.minimum(place + bins + 1, n_bins)  # [n_windows, n_users]
+        n_near = counts[items, high[:, row_user]] - counts[items, low[:, row_user]]  # [n_windows, n_rows]
+        n_all = (total[high] - total[low] + n_numbers)[:, row_user]
+        near, lift = np.log1p(n_near), np.log((n_near + 1) / (share * n_all))
+        columns: list[Values] = [column for pair in zip(near, lift, strict=True) for column in pair]
         age_days = (since_start[row_user] - self.arrays["first"][items]) / DAY_S
         columns.append(np.copysign(np.log1p(np.abs(age_days)), age_days))
         columns.append(np.log1p((histories.request_s - histories.last_s) / DAY_S)[row_user])

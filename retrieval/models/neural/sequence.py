@@ -15,7 +15,7 @@ from belfry.layers.backend import Tensor, tf
 from belfry.layers.export import export_onnx
 from belfry.layers.losses import MASKED, correct_for_sampling
 from belfry.layers.steps.loop import Batch, Nest, Trainer
-from belfry.layers.towers.item_encoder import impute_cold_items, item_inputs
+from belfry.layers.towers.item_encoder import impute_new_items, item_inputs, shift
 from belfry.layers.towers.network import TowerShapes, all_items
 from belfry.layers.towers.start import item_start
 from belfry.layers.towers.watch_task import encoder_inputs
@@ -24,6 +24,7 @@ from belfry.retrieval.config import SequenceConfig
 from belfry.retrieval.models.neural.sequence_batches import SequenceBatches
 from belfry.retrieval.models.neural.sequence_network import SequenceNetwork
 from belfry.retrieval.neural_towers import NeuralTowers, TrainingPlan
+from belfry.retrieval.new_items import Offsets
 from belfry.retrieval.onnx_towers import QUERY_TOWER_FILE
 
 _USERS_PER_BLOCK = 256
@@ -127,10 +128,11 @@ class SequenceTowers(NeuralTowers[SequenceConfig, SequenceNetwork]):
             evaluate_start=config.item_start != "random",
         )
 
-    def _impute_cold_items(self, features: FeatureTables) -> None:
-        impute_cold_items(
-            [self.learned.item_encoder], self.learned.bias, features, optimism=self.config.new_item_optimism
-        )
+    def shift_new_items(self, offsets: Offsets) -> None:
+        shift(self.learned.bias, offsets)
+
+    def _impute_new_items(self, features: FeatureTables) -> None:
+        impute_new_items([self.learned.item_encoder], self.learned.bias, features)
 
 
 @lru_cache(maxsize=1)

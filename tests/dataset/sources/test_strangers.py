@@ -1,13 +1,17 @@
 """What people bring in place of a table, or around one: refused by its true cause, or read with a note."""
 
+import json
 from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
 import pytest
 
-from belfry.dataset.errors import InputError
-from belfry.dataset.sources.tabular import read_raw, read_table
+from belfry.dataset.errors import InputError, TableError
+from belfry.dataset.sources.reading import Reading
+from belfry.dataset.sources.tabular import read_raw, read_table, read_tables
+from belfry.dataset.tables import Tables
+from belfry.dataset.validation.check import check
 from belfry.pipeline.config import load_config
 
 ROWS = "user_id,item_id\n1,7\n2,8\n"
@@ -84,3 +88,27 @@ def test_older_names_of_settings() -> None:
 
     assert config.retrieval.evaluations == 2
     assert config.event_weights == (("like", 1.0), ("hate", -1.0))
+
+
+NESTED = [{"user": {"id": 7, "name": "a"}, "item": {"key": {"id": "x"}}}, {"user": {"id": 8}, "item": None}]
+
+
+def test_parts_of_objects_are_columns(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    path.write_text("\n".join(map(json.dumps, NESTED)))
+    named = Reading({"user_id": "user.id", "item_id": "item.key.id"})
+    for source in (path, pa.Table.from_pylist(NESTED)):
+        table = read_table(source, named)
+        assert table["user_id"].to_pylist() == [7, 8]
+        assert table["item_id"].to_pylist() == ["x", None]
+    for absent in ("user.key", "user.id.id", "user."):
+        with pytest.raises(InputError, match="no table has"):
+            read_tables(path, reading=Reading({"user_id": absent, "item_id": "item.key.id"}))
+
+
+def test_a_part_of_an_object_is_suggested() -> None:
+    table = pa.Table.from_pylist([{"user": {"id": 7, "name": "a"}, "item": {"id": 3}, "ts": 1}])
+    with pytest.raises(TableError, match=r"pass --columns user_id=user\.id,item_id=item\.id,timestamp_s=ts"):
+        check(Tables(table))
+    with pytest.raises(TableError, match=r"name the part that is the id, as in --columns user_id=user\.id"):
+        check(Tables(table.rename_columns(["user_id", "item_id", "timestamp_s"])))

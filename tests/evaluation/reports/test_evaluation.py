@@ -78,6 +78,7 @@ def test_json_keeps_its_schema(report):
         "interval",
         "systems",
         "difference",
+        "watches",
         "attribution",
         "reliability",
         "rules",
@@ -99,6 +100,8 @@ def test_json_keeps_its_schema(report):
     assert document["systems"][0]["metrics"]["coverage@10"] == {"mean": 1.0, "low": None, "high": None, "n_users": 40}
     assert document["difference"]["baseline"] == "retrieval"
     assert document["difference"]["system"] == "both | stages"
+    assert [part["watches"] for part in document["watches"]] == ["1 to 5", "over 5"]
+    assert set(document["watches"][0]["systems"][0]) == {"name", "ndcg", "share"}
 
 
 def test_json_of_what_is_lost_and_of_probabilities(report):
@@ -152,5 +155,6 @@ def test_one_system_needs_no_difference(judged, lists):
     assert "could appear in the lists" in text
     document = json.loads(to_json(report), parse_constant=pytest.fail)
     assert document["difference"] is document["attribution"] is document["reliability"] is None
-    assert text.rstrip().endswith("Nobody.")
+    assert text.partition("## New and rare items")[0].rstrip().endswith("Nobody.")
+    assert text.count("## ") == 2  # nothing of stages and probabilities
     assert document["systems"][0]["metrics"]["novelty@1"]["mean"] is None

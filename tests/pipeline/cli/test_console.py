@@ -303,18 +303,50 @@ def test_the_watcher_removes_temporary_folders(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_a_signal_after_the_work() -> None:
-    program = """
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("at_exit", [True, False])
+def test_a_signal_after_the_work(number: signal.Signals, at_exit: bool) -> None:
+    """While the process is taken down; and between the work and that."""
+    send = f"(signal.raise_signal({int(number)}), time.sleep(600))"
+    place = f"atexit.register(lambda: {send})" if at_exit else f"main.leave = lambda code: {send}"
+    program = f"""
 import atexit, signal, sys, time
 from belfry.pipeline.cli import main
 signal.signal(signal.SIGINT, signal.default_int_handler)
 sys.argv = ["belfry", "doctor"]
-atexit.register(lambda: (signal.raise_signal(signal.SIGINT), time.sleep(600)))
+{place}
 main.main()
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60)
-    assert done.returncode == 130
+    assert done.returncode == 128 + number
     assert done.stderr == signals._STOPPED
+
+
+def test_a_signal_at_each_line_around_the_work() -> None:
+    """Python calls handlers between lines: each one of the console script itself is tried."""
+    program = """
+import os, signal, sys, types
+from belfry.pipeline.cli import main
+sys.modules["belfry.pipeline.cli.commands"] = types.SimpleNamespace(app=lambda: None)
+files, left = {"main.py", "console.py", "contextlib.py"}, int(sys.argv[1])
+def trace(frame, event, argument):
+    global left
+    is_handled = signal.getsignal(signal.SIGTERM) != signal.SIG_DFL
+    if is_handled and os.path.basename(frame.f_code.co_filename) in files:
+        left -= 1
+        if left == 0:
+            os.write(1, b"sent")
+            signal.raise_signal(signal.SIGTERM)
+    return trace
+sys.settrace(trace)
+main.main()
+"""
+    for line in range(1, 200):
+        done = subprocess.run([sys.executable, "-c", program, str(line)], capture_output=True, text=True, check=False)
+        if done.stdout != "sent":
+            break
+        assert (done.returncode, done.stderr) == (143, signals._STOPPED), line
+    assert 20 < line < 100
 
 
 def test_a_signal_that_is_to_be_ignored() -> None:

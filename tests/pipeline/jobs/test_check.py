@@ -56,6 +56,20 @@ def test_the_report_says_what_training_would_take() -> None:
     assert found.lines()[-1].startswith("training would take preset default, holdout time, two_tower, ")
 
 
+def test_events_that_are_not_listed_and_weights_of_zero_are_in_the_report(caplog: pytest.LogCaptureFixture) -> None:
+    table = watches()
+    events = pa.array(["seen" if row < 5 else "watched" for row in range(len(table))])
+    weights = pa.array([0.0 if row in (7, 8) else 2.0 + row % 2 for row in range(len(table))])
+    found = check_tables(table.append_column("event", events).append_column("weight", weights))
+    notes = json.loads(found.to_json())["notes"]
+    assert "interactions: 2 rows of weight 0 are left out" in notes
+    (unlisted,) = (note for note in notes if "does not list" in note)
+    assert "'seen' (5 rows); each row counts as a watch" in unlisted
+    assert not caplog.records
+    none = check_tables(table.append_column("weight", pa.array([0.0] * len(table))))
+    assert none.errors and "none of" in none.errors[0]
+
+
 def test_without_times_sources_that_need_them_are_left_out_by_name() -> None:
     found = check_tables(watches().drop_columns("timestamp_s"))
     assert not found.errors

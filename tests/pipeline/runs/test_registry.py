@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from belfry.dataset.errors import ArtifactError, InputError
-from belfry.pipeline.runs import registry
 from belfry.pipeline.runs import writer as writer_module
-from belfry.pipeline.runs.differences import differences
 from belfry.pipeline.runs.manifest import RunInfo
 from belfry.pipeline.runs.reader import current_run, find_run
-from belfry.pipeline.runs.registry import ListedRun, list_runs, remove_runs, roll_back, to_prune
+from belfry.pipeline.runs.registry import listed
+from belfry.pipeline.runs.registry.differences import differences
+from belfry.pipeline.runs.registry.listed import ListedRun, list_runs, remove_runs, roll_back, to_prune
 from belfry.pipeline.runs.writer import publish
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -98,7 +98,7 @@ def test_rolling_back_to_a_damaged_run_changes_nothing(tmp_path, three):
 @pytest.mark.parametrize("name", ["../x", "nothing", "", ".lock"])
 def test_a_name_that_is_no_run(tmp_path, three, name):
     with pytest.raises(InputError, match=f"there is no run .*{three[0]}"):
-        registry.folder_of(tmp_path, name)
+        listed.folder_of(tmp_path, name)
 
 
 def test_pruning_keeps_the_newest_the_current_and_the_unreadable(tmp_path, three):
@@ -118,7 +118,7 @@ def test_pruning_by_age(tmp_path, three, monkeypatch):
         def now(cls, tz=None):
             return START + timedelta(days=3)
 
-    monkeypatch.setattr(registry, "datetime", Clock)
+    monkeypatch.setattr(listed, "datetime", Clock)
     assert names_of(to_prune(tmp_path, 1, timedelta(days=2, hours=1))) == [three[0]]
     assert names_of(to_prune(tmp_path, 1, timedelta(days=1))) == [three[1], three[0]]
 

@@ -139,8 +139,10 @@ def test_the_manifest_says_what_counts_and_what_was_left_out(many: tuple[Path, T
     folder, trained = many
     notes = json.loads((folder / "manifest.json").read_text())["notes"]
     assert list(notes["sources"]) == ["two_tower", "ease", "item_knn", "report", "popularity"]
-    assert notes["sources"]["two_tower"] == {"weight": 1.0, "epochs": trained.first.towers.model.epochs_trained}
-    assert notes["sources"]["item_knn"] == {"weight": 0.5, "epochs": None}
+    offset = trained.first.tuning.new_item_offsets["two_tower"]
+    epochs = trained.first.towers.model.epochs_trained
+    assert notes["sources"]["two_tower"] == {"weight": 1.0, "epochs": epochs, "new_item_offset": offset}
+    assert notes["sources"]["item_knn"] == {"weight": 0.5, "epochs": None, "new_item_offset": 0.0}
     assert {name: entry["weight"] for name, entry in notes["sources"].items()} == trained.first.tuning.weights
     assert list(notes["left_out"]) == ["popularity_2"]
     assert "timestamp_s" in notes["left_out"]["popularity_2"]

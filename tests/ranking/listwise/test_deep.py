@@ -146,8 +146,9 @@ def test_scores_of_many_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     ranker.export(tmp_path)
     served = OnnxRanker(tmp_path)
     whole = ranker.score_lists(LISTS)
-    monkeypatch.setattr("belfry.ranking.lists._ROWS_PER_BLOCK", 17)
-    assert len(list(LISTS.blocks())) > 20
+    for module in ("deep", "serving"):
+        monkeypatch.setattr(f"belfry.ranking.listwise.{module}._ROWS_PER_BLOCK", 17)
+    assert len(list(LISTS.blocks(17))) > 20
     np.testing.assert_allclose(ranker.score_lists(LISTS), whole, atol=1e-5)
     np.testing.assert_allclose(served.score_lists(LISTS), whole, atol=1e-5)
 

@@ -44,8 +44,15 @@ def test_drawn_flips_agree_with_scipys():
 def test_p_is_never_0_and_equal_systems_get_1():
     assert randomisation(np.full((100, 1), 0.5), np.random.default_rng(0))[0] == pytest.approx(1 / 10_001)
     assert randomisation(np.zeros((100, 1)), np.random.default_rng(0))[0] == 1
-    (same,) = compare_columns([np.zeros(50)], n_users=50, seed=0)
-    assert (same.difference, same.low, same.high, same.p_randomisation, same.ties) == (0, 0, 0, 1, 50)
+    (same,) = compare_columns([np.zeros(100)], n_users=100, seed=0)
+    assert (same.difference, same.low, same.high, same.p_randomisation, same.ties) == (0, 0, 0, 1, 100)
+
+
+@pytest.mark.parametrize("value", [0.0, 0.25])
+def test_few_users_who_are_all_alike_give_no_interval(value):
+    (few,) = compare_columns([np.full(99, value)], n_users=99, seed=0)
+    assert (few.difference, few.n_users, few.ties) == (value, 99, 99 if value == 0 else 0)
+    assert np.isnan([few.low, few.high]).all()
 
 
 def test_tests_are_scipys(skewed):

@@ -80,6 +80,10 @@ def test_runs_of_training_decide_by_the_wider_interval():
 def test_too_few_users_and_equal_tables_are_told():
     few = replace(difference(0.02, NAN, NAN), n_users=6, detectable=NAN)
     assert "6 users are too few" in decide(evidence(few, NAN)).uncertainty
+    alike = replace(difference(0.0, NAN, NAN), n_users=30, wins=0, ties=30, losses=0, detectable=NAN)
+    verdict = decide(evidence(alike, 1.0))
+    assert "give each of these 30 users lists of equal value; so few say little" in verdict.uncertainty
+    assert "meant to be different" in verdict.next_step
     same = difference(0.0, 0.0, 0.0)
     assert "meant to be different" in decide(evidence(same, 1.0)).next_step
 

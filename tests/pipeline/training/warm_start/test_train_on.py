@@ -21,7 +21,7 @@ from tests.pipeline.jobs.updating.world import LIGHT, QUICK, events, items, late
 N_SINCE = 40
 SOURCES = 'sources=[{model={kind="ease"}},{model={kind="item_knn"}, weight=0.5}]'
 # The two towers train on for an epoch, and then by little: their vectors stay near those that they had.
-SETTINGS = (*QUICK, SOURCES, "retrieval.learning_rate=0.0001")
+SETTINGS = (*QUICK, SOURCES, "retrieval.learning_rate=0.0001", "retrieval.item_start=random")
 
 
 def before() -> pa.Table:
@@ -115,7 +115,8 @@ def test_new_users_and_items_are_known(onward: Run) -> None:
 
 def test_equal_seeds_give_equal_runs_and_steps_are_counted(parent: Path, onward: Run, tmp_path: Path) -> None:
     again = train_on(tmp_path / "again", parent, with_new()).run
-    assert again.manifest.files == onward.manifest.files
+    names = {name for name in onward.manifest.files if not name.endswith(".onnx")}  # graphs name their nodes by a count
+    assert {name: again.manifest.files[name] for name in names} == {name: onward.manifest.files[name] for name in names}
     further = train_on(tmp_path / "further", onward.folder, with_new()).run.manifest.notes["warm_start"]
     old = open_run(parent).name
     assert (further["parent"], further["from_nothing"], further["n_steps"]) == (onward.name, old, 2)  # type: ignore[index,call-overload]
@@ -133,10 +134,10 @@ def test_an_updated_run_is_gone_on_from(parent: Path, tmp_path: Path) -> None:
     "settings",
     [
         LIGHT,
-        (*QUICK, "sources=[]", "retrieval.kind=sequence"),
+        (*QUICK, "sources=[]", "retrieval.kind=sequence", "retrieval.item_start=random"),
         (*QUICK, "sources=[]", "retrieval.kind=als", "ranker=none"),
         (*QUICK, "sources=[]", "retrieval.kind=multitask"),
-        (*QUICK, "sources=[]", "repeats=allow"),
+        (*QUICK, "sources=[]", "repeats=allow", "retrieval.item_start=random"),
     ],
 )
 def test_other_kinds(settings: tuple[str, ...], tmp_path: Path) -> None:
@@ -145,7 +146,7 @@ def test_other_kinds(settings: tuple[str, ...], tmp_path: Path) -> None:
     train(tmp_path, *settings, interactions=before(), items=items())
     recommender = train_on(tmp_path, tmp_path, with_new())
     note = recommender.run.manifest.notes["warm_start"]
-    trains_on = "sequence" in str(settings) or "repeats" in str(settings)
+    trains_on = "retrieval.item_start=random" in settings
     assert len(note["trained_on"]) == trains_on  # type: ignore[arg-type,call-overload,index]
     assert recommender.recommend(3, 3)
 
@@ -163,9 +164,8 @@ def test_what_came_since_is_told_by_the_numbers_of_the_run(parent: Path, onward:
     now = belfry.Recommender.load(onward.folder).features.history
     fold = fold_since(run, now)
     assert fold is not None
-    known = {(user, item) for user, item in zip(*before().select(["user_id", "item_id"]).to_pydict().values())}
-    pairs = zip(*(events()[name].to_pylist() for name in ("user_id", "item_id")), strict=True)
-    wanted = {(user, item) for user, item in pairs} - known
+    newest = events()[-N_SINCE:]
+    wanted = set(zip(newest["user_id"].to_pylist(), newest["item_id"].to_pylist(), strict=True))
     of_users, of_items = run.features.history.users.take, run.features.history.items.take
     found = zip(of_users(fold.later.user_num).to_pylist(), of_items(fold.later.item_num).to_pylist(), strict=True)
     assert set(found) == wanted
@@ -176,9 +176,9 @@ def test_what_came_since_is_told_by_the_numbers_of_the_run(parent: Path, onward:
 def test_the_settings_of_the_run_may_be_said_again_and_others_are_refused(parent: Path, tmp_path: Path) -> None:
     options = {"preset": "default", "settings": [*SETTINGS, "cold_weight=0.3"]}
     assert train_on(tmp_path, parent, **options).run.manifest.config["cold_weight"] == 0.3
-    with pytest.raises(InputError, match=r"other settings: retrieval.embedding_size is '64' here and '8' in the run"):
+    with pytest.raises(InputError, match=r"other settings: .*; retrieval\.embedding_size is '64' here and '8' in the"):
         train_on(tmp_path / "none", parent, settings=["n_candidates=10"])
-    with pytest.raises(InputError, match="retrieval.targets is"):
+    with pytest.raises(InputError, match=r"retrieval\.targets is"):
         train_on(tmp_path / "none", parent, settings=SETTINGS, holdout="random")
     assert not (tmp_path / "none").exists()
 
@@ -191,11 +191,11 @@ def test_other_ids_and_other_columns_are_refused(
     of_texts = events().set_column(1, "item_id", events()["item_id"].cast(pa.string()))
     far = events().set_column(1, "item_id", pa.array(events()["item_id"].to_numpy() + 1000))
     options = {"start_from": parent, "artifacts": tmp_path / "none"}
-    with pytest.raises(InputError, match="item_id is string, in run .* it is int64"):
+    with pytest.raises(InputError, match=r"item_id is string, in run .* it is int64"):
         belfry.train(of_texts, as_text, **options)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="hold no item of run"):
         belfry.train(far, **options)  # type: ignore[arg-type]
-    with pytest.raises(InputError, match="items: column 'genres' of run .* missing"):
+    with pytest.raises(InputError, match=r"items: column 'genres' of run .* missing"):
         belfry.train(events(), table.drop_columns("genres"), **options)  # type: ignore[arg-type]
     assert not (tmp_path / "none").exists()
     with caplog.at_level(logging.WARNING):
@@ -213,9 +213,9 @@ def test_rankers_that_cannot_go_on_are_refused(tmp_path: Path) -> None:
     train(tmp_path / "cross", *knows_items, interactions=before(), items=items())
     with pytest.raises(InputError, match="'cross' knows items by their numbers"):
         train_on(tmp_path / "cross", tmp_path / "cross", with_new())
-    by_ratings = ("retrieval.kind=pure_svd", "retrieval.embedding_size=4", "sources=[]", "ranker.kind=dot")
+    by_ratings = ("retrieval.kind=pure_svd", "retrieval.embedding_size=4", "sources=[]", "ranker.kind=dot_regressor")
     train(tmp_path / "dot", *by_ratings, "ranker.epochs=1", interactions=before(), items=items())
-    with pytest.raises(InputError, match="'dot' learns from ratings"):
+    with pytest.raises(InputError, match="'dot_regressor' learns from ratings"):
         train_on(tmp_path / "dot", tmp_path / "dot")
 
 
@@ -224,7 +224,7 @@ def test_a_damaged_run_is_refused_and_the_last_one_stays(parent: Path, tmp_path:
     run = current_run(tmp_path / "runs")
     weights = run / "training" / "sources" / "two_tower" / "weights.npz"
     weights.write_bytes(weights.read_bytes()[:-1] + b"x")
-    with pytest.raises(ArtifactError, match="training/sources/two_tower/weights.npz"):
+    with pytest.raises(ArtifactError, match=r"training/sources/two_tower/weights\.npz"):
         train_on(tmp_path / "runs", run)
     assert current_run(tmp_path / "runs") == run
     assert [path for path in (tmp_path / "runs").iterdir() if path.is_dir()] == [run]

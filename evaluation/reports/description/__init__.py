@@ -1,0 +1,1 @@
+"""What tables hold, before anything is trained."""

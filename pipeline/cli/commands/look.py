@@ -1,0 +1,121 @@
+"""Verbs that show, each on one page: describe, explore."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from belfry.pipeline.cli.commands.app import app
+from belfry.pipeline.cli.options import (
+    AllowSeen,
+    Columns,
+    DataFolder,
+    Delimiter,
+    Encoding,
+    HoldoutName,
+    Items,
+    Preset,
+    Quiet,
+    Ratings,
+    Repeats,
+    Seed,
+    Settings,
+    TableArguments,
+    Users,
+    reading_of,
+    repeats_of,
+)
+from belfry.pipeline.cli.terminal import log_and_bars, print_lines
+
+Page = Annotated[Path, typer.Option(help="the page to write")]
+
+
+@app.command()
+def describe(
+    tables: TableArguments,
+    out: Page = Path("description.html"),
+    items: Items = None,
+    users: Users = None,
+    ratings: Ratings = None,
+    columns: Columns = None,
+    delimiter: Delimiter = None,
+    encoding: Encoding = None,
+    preset: Preset = "default",
+    holdout: Annotated[HoldoutName | None, typer.Option(help="as in train")] = None,
+    repeats: Repeats = None,
+    allow_seen: AllowSeen = False,
+    settings: Settings = None,
+    data_folder: DataFolder = None,
+    as_json: Annotated[bool, typer.Option("--json", help="print the figures as JSON, too")] = False,
+) -> None:
+    """What tables hold and what fits them, on one page; exit code 2 where training would refuse them."""
+    from belfry.evaluation.reports.description.page import to_json
+    from belfry.pipeline.cli.console import INPUT_WRONG
+    from belfry.pipeline.jobs.look.describe import describe_tables, write_description
+    from belfry.pipeline.jobs.look.pages import check_page
+
+    check_page(out)
+    found = describe_tables(
+        *tables,
+        items=items,
+        users=users,
+        ratings=ratings,
+        reading=reading_of(columns, delimiter, encoding),
+        preset=preset,
+        holdout=holdout,
+        settings=settings or (),
+        repeats=repeats_of(repeats, allow_seen),
+        data_folder=data_folder,
+    )
+    write_description(found, out)
+    if as_json:
+        print_lines(to_json(found).splitlines())
+    else:
+        print_lines([*(f"error: {error}" for error in found.errors), f"written to {out}"])
+    if found.errors:
+        raise typer.Exit(INPUT_WRONG)
+
+
+@app.command()
+def explore(
+    run: Annotated[
+        Path | None,
+        typer.Argument(help="run folder, or artifacts folder [BELFRY_ARTIFACTS, else ./artifacts]"),
+    ] = None,
+    out: Page = Path("exploration.html"),
+    items: Annotated[
+        str | None, typer.Option(help="table of items, or what run --data takes: its columns colour the map")
+    ] = None,
+    test: Annotated[
+        Path | None, typer.Option(help="what the users did later [the test part that belfry run kept, if any]")
+    ] = None,
+    columns: Columns = None,
+    delimiter: Delimiter = None,
+    encoding: Encoding = None,
+    data_folder: DataFolder = None,
+    max_items: Annotated[int, typer.Option(min=2, max=20_000, help="on the map, those of most users")] = 5_000,
+    n_users: Annotated[int, typer.Option("--users", min=1, max=100, help="how many users' lists to show")] = 12,
+    seed: Seed = 0,
+    quiet: Quiet = False,
+    as_json: Annotated[bool, typer.Option("--json", help="print what is on the page as JSON, too")] = False,
+) -> None:
+    """What a run learned, on one page: a map of its items, users beside their lists, what it looks at and decided."""
+    from belfry.evaluation.reports.exploration.page import to_json
+    from belfry.pipeline.jobs.look.explore import explore, write_exploration
+    from belfry.pipeline.jobs.look.pages import check_page
+
+    check_page(out)
+    with log_and_bars(quiet, verbose=False) as progress:
+        found = explore(
+            run,
+            items=items,
+            test=test,
+            reading=reading_of(columns, delimiter, encoding),
+            data_folder=data_folder,
+            max_items=max_items,
+            n_users=n_users,
+            seed=seed,
+            progress=progress,
+        )
+        write_exploration(found, out)
+    print_lines(to_json(found).splitlines() if as_json else [f"written to {out}"])
