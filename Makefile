@@ -9,7 +9,7 @@ SITE := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 # A process for each core; the tests of a file stay together, for they share what they train.
 PYTEST := $(BIN)/pytest -n auto --dist loadfile
 
-.PHONY: install run test test-all docs dist reliability benchmark-everywhere benchmark-features benchmark-ranking benchmark-ratings benchmark-retrieval benchmark-scale benchmark-serving benchmark-speed benchmark-transfer benchmark-training benchmark-update clean
+.PHONY: install run test test-all docs dist reliability benchmark-everywhere benchmark-features benchmark-ranking benchmark-ratings benchmark-retrieval benchmark-scale benchmark-serving benchmark-speed benchmark-transfer benchmark-training benchmark-training-on benchmark-update clean
 
 install: $(INSTALLED)
 
@@ -76,6 +76,9 @@ benchmark-speed: $(VENV)/.tested  ## the figures of docs/results/speed.md, less 
 
 benchmark-training: $(VENV)/.tested  ## the figures of docs/results/training-speed.md; needs BELFRY_DATA
 	$(BIN)/python -m benchmarks.training_speed
+
+benchmark-training-on: $(VENV)/.tested  ## the figures of docs/results/training-on.md, ten minutes; needs BELFRY_DATA
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.training_on
 
 benchmark-update: $(VENV)/.tested  ## the figures of docs/results/update.md, some minutes; needs BELFRY_DATA
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.update

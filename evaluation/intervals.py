@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+from scipy import special  # whose distributions load in no time, unlike those of scipy.stats
 
 from belfry.evaluation.metrics import PerUser
 
@@ -149,10 +149,10 @@ def bca(
         acceleration = float((bends**3).sum()) / (6 * spread**1.5)
         below = (np.sum(found < mean) + np.sum(found <= mean)) / 2 / len(found)
         tails = widened_tails(n)
-        bias = stats.norm.ppf(np.clip(below, 0.5 / len(found), 1 - 0.5 / len(found)))
+        bias = special.ndtri(np.clip(below, 0.5 / len(found), 1 - 0.5 / len(found)))
         shifted = bias + tails
-        bounds = np.quantile(found, stats.norm.cdf(bias + shifted / (1 - acceleration * shifted)))
-        half = stats.t.ppf((1 + LEVEL) / 2, n - 1) * np.sqrt(spread * (n - 1) / n) if 1 < n < FEW else 0.0
+        bounds = np.quantile(found, special.ndtr(bias + shifted / (1 - acceleration * shifted)))
+        half = special.stdtrit(n - 1, (1 + LEVEL) / 2) * np.sqrt(spread * (n - 1) / n) if 1 < n < FEW else 0.0
         low[column], high[column] = min(bounds[0], mean - half), max(bounds[1], mean + half)
     return low, high
 
@@ -166,7 +166,7 @@ def widened_tails(n_units: int) -> PerUser:
     Source: Hesterberg, What teachers should know about the bootstrap, The American Statistician 2015, section 3.3.
     """
     n = max(2, n_units)
-    upper = np.sqrt(n / (n - 1)) * stats.t.ppf((1 + LEVEL) / 2, n - 1)
+    upper = np.sqrt(n / (n - 1)) * special.stdtrit(n - 1, (1 + LEVEL) / 2)
     return np.array([-upper, upper])
 
 

@@ -49,7 +49,7 @@ def export_onnx(
         return {output: function(dict(zip(signature, inputs, strict=True)))}
 
     specs = list(signature.values())
-    traced = tf.function(run, input_signature=specs)
+    traced = tf.function(run, input_signature=specs, autograph=False)
     with quiet_stderr():
         model, _ = tf2onnx.convert.from_function(traced, input_signature=specs, opset=OPSET)
     asked = [entry for entry in model.graph.input if entry.name not in tables]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from belfry.dataset.errors import ArtifactError
 from belfry.layers.backend import keras
-from belfry.layers.saved.files import read_arrays, write_arrays
+from belfry.layers.saved.files import Array, ReadablePath, read_arrays, write_arrays
 
 WEIGHTS_FILE = "weights.npz"
 
@@ -23,9 +23,7 @@ def load_weights(model: keras.Model, path: Path) -> None:
     Raises:
         ArtifactError: the file holds other weights than the model has; names both counts or both shapes.
     """
-    values = list(read_arrays(path).values())
-    if len(values) != len(model.weights):
-        raise ArtifactError(f"{path}: holds {len(values)} weights, the model has {len(model.weights)}; train again")
+    values = read_weights(model, path)
     for weight, value in zip(model.weights, values, strict=True):
         if tuple(weight.shape) != value.shape:
             raise ArtifactError(
@@ -33,3 +31,15 @@ def load_weights(model: keras.Model, path: Path) -> None:
                 "train again on these data"
             )
     model.set_weights(values)
+
+
+def read_weights(model: keras.Model, path: ReadablePath) -> list[Array]:
+    """What `save_weights` wrote of such a model, of whatever sizes.
+
+    Raises:
+        ArtifactError: there are more or fewer weights than the model has; names both counts.
+    """
+    values = list(read_arrays(path).values())
+    if len(values) != len(model.weights):
+        raise ArtifactError(f"{path}: holds {len(values)} weights, the model has {len(model.weights)}; train again")
+    return values

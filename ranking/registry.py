@@ -39,6 +39,7 @@ class RankerKind:
     model: str  # class of the training form, made of its config
     network: str = ""  # class of the network that the model trains, where it can train several
     knows_users: bool = False  # by their numbers, so that it can say nothing of new ones
+    knows_items: bool = False  # likewise
 
     @property
     def reads_weight(self) -> bool:
@@ -61,10 +62,12 @@ class RankerKind:
 _LISTWISE, _RATINGS = "belfry.ranking.listwise", "belfry.ranking.ratings"
 
 
-def _network(config: type[ModelConfig], network: str, *, knows_users: bool = False) -> RankerKind:
+def _network(
+    config: type[ModelConfig], network: str, *, knows_users: bool = False, knows_items: bool = False
+) -> RankerKind:
     serving, model = f"{_LISTWISE}.serving:load_network", f"{_LISTWISE}.deep:DeepRanker"
     network = f"{_LISTWISE}.networks:{network}"
-    return RankerKind(config, "listwise", serving, model, network=network, knows_users=knows_users)
+    return RankerKind(config, "listwise", serving, model, network, knows_users, knows_items)
 
 
 def _regressor(config: type[ModelConfig]) -> RankerKind:
@@ -76,10 +79,10 @@ KINDS: Mapping[str, RankerKind] = {
     kind_of(row.config): row
     for row in (
         _network(DeepRankerConfig, "DeepNetwork"),
-        _network(CrossRankerConfig, "CrossNetwork"),
-        _network(WideDeepRankerConfig, "WideDeepNetwork", knows_users=True),
-        _network(NeuralMfRankerConfig, "NeuralMfNetwork", knows_users=True),
-        _network(AttentionRankerConfig, "AttentionNetwork"),
+        _network(CrossRankerConfig, "CrossNetwork", knows_items=True),
+        _network(WideDeepRankerConfig, "WideDeepNetwork", knows_users=True, knows_items=True),
+        _network(NeuralMfRankerConfig, "NeuralMfNetwork", knows_users=True, knows_items=True),
+        _network(AttentionRankerConfig, "AttentionNetwork", knows_items=True),
         _network(TransformerRankerConfig, "TransformerNetwork"),
         RankerKind(
             LightGbmRankerConfig,

@@ -1,6 +1,7 @@
 """The protocols of the first stage; structural, so a model need not import them."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, Self, TypeAlias
 
@@ -10,8 +11,9 @@ import numpy.typing as npt
 from belfry.dataset.candidates import Candidates
 from belfry.dataset.features import FeatureTables
 from belfry.dataset.interactions import Interactions, SeenItems
-from belfry.dataset.vocabulary import ItemNums, UserNums
+from belfry.dataset.vocabulary import ItemNums, Numbers, UserNums
 from belfry.layers.model import Progress
+from belfry.layers.saved.files import ReadablePath
 
 Embeddings: TypeAlias = npt.NDArray[np.float32]  # [n, embedding_size]
 
@@ -62,6 +64,28 @@ class TowerModel(Towers, Protocol):
     def save(self, directory: Path) -> None: ...
 
     def export(self, directory: Path, features: FeatureTables) -> None: ...
+
+
+@dataclass(frozen=True)
+class EarlierWeights:
+    """What `TowerModel.save` wrote when items had other numbers."""
+
+    folder: ReadablePath
+    rows: Numbers  # [n_items + 1] the number that each item had; 0 for those that the weights learned nothing of
+
+
+class WarmTowers(TowerModel, Protocol):
+    """Towers that can go on from earlier weights."""
+
+    def train_on(
+        self,
+        history: Interactions,
+        features: FeatureTables,
+        *,
+        earlier: EarlierWeights,
+        seed: int,
+        progress: Progress = ...,
+    ) -> Self: ...
 
 
 class NewItemTowers(TowerModel, Protocol):

@@ -1,23 +1,29 @@
 """NeuralTowers: what towers made of a Keras model share; each family fills in its network and its epochs."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import numpy as np
 
+from belfry.dataset.errors import ArtifactError
 from belfry.dataset.features import FeatureTables
 from belfry.dataset.interactions import Interactions
 from belfry.dataset.vocabulary import ItemNums, UserNums
-from belfry.layers.backend import keras
-from belfry.layers.model import ConfigT, Epoch, Model, Progress, no_progress
+from belfry.layers.backend import Tensor, keras
+from belfry.layers.model import CONFIG_FILE, ConfigT, Epoch, Model, Progress, no_progress
+from belfry.layers.saved.files import read_settings
+from belfry.layers.towers.start import start_from_weights
 from belfry.layers.training import train_epochs
-from belfry.layers.weights import WEIGHTS_FILE, load_weights, save_weights
-from belfry.retrieval.base import Embeddings, Towers
+from belfry.layers.weights import WEIGHTS_FILE, load_weights, read_weights, save_weights
+from belfry.retrieval.base import EarlierWeights, Embeddings, Towers
 
 NetworkT = TypeVar("NetworkT")  # a keras.Model, which ships no types
+
+# Of epochs, steps and learning rate of a whole training, when towers go on from earlier weights.
+WARM_LENGTH, WARM_RATE = 1 / 8, 1 / 4
 
 
 @dataclass(frozen=True)
@@ -69,8 +75,9 @@ class NeuralTowers(Model[ConfigT, NetworkT], ABC):
         """
         self.check(history, features)
         keras.utils.set_random_seed(seed)
-        self._learned = self._make_network(features)
-        plan = self._plan(history, features, np.random.default_rng(seed))
+        self._learned, generator = self._make_network(features), np.random.default_rng(seed)
+        self._start(history, generator)
+        plan = self._plan(history, features, generator)
         self.curve = curve = list[Epoch]()
         self.epochs_trained = train_epochs(
             self._learned,
@@ -82,6 +89,47 @@ class NeuralTowers(Model[ConfigT, NetworkT], ABC):
             evaluate_every=plan.evaluate_every or 1,
             patience=plan.patience,
             evaluate_start=plan.evaluate_start,
+            progress=progress,
+            curve=curve,
+        )
+        self._impute_new_items(features)
+        return self
+
+    def train_on(
+        self,
+        history: Interactions,
+        features: FeatureTables,
+        *,
+        earlier: EarlierWeights,
+        seed: int,
+        progress: Progress = no_progress,
+    ) -> Self:
+        """Go on from earlier weights, for few epochs at a small rate, and return itself.
+
+        Items that the weights learned nothing of start near those that are watched by the same users.
+
+        Raises:
+            InputError, DivergenceError: as `fit`.
+            ArtifactError: the weights are of other settings or another network, or of a kind that cannot go on.
+        """
+        self.check(history, features)
+        config, saved = self.config, read_settings(earlier.folder / CONFIG_FILE, self.config_type)
+        if saved != config:
+            raise ArtifactError(f"{earlier.folder}: was trained by other settings than these; train from nothing")
+        keras.utils.set_random_seed(seed)
+        generator = np.random.default_rng(seed)
+        brief = type(self)(config.model_copy(update=_brief(config.model_dump())))
+        self._learned = brief._learned = self._make_network(features)
+        weights = read_weights(self.learned, earlier.folder / WEIGHTS_FILE)
+        start_from_weights(self.learned, self._of_items(), weights, earlier.rows, history, seed=seed)
+        plan = brief._plan(history, features, generator)
+        self.curve = curve = list[Epoch]()
+        self.epochs_trained = train_epochs(
+            self._learned,
+            plan.run_epoch,
+            name=config.kind,
+            n_epochs=plan.n_epochs,
+            loss_limit=plan.loss_limit,
             progress=progress,
             curve=curve,
         )
@@ -116,9 +164,22 @@ class NeuralTowers(Model[ConfigT, NetworkT], ABC):
     def _make_network(self, features: FeatureTables) -> NetworkT:
         """The Keras model with all of its weights built, of random values."""
 
+    def _start(self, history: Interactions, generator: np.random.Generator) -> None:
+        """Give the fresh `learned` better weights than random ones, where there are any."""
+
+    def _of_items(self) -> Sequence[Tensor]:
+        """The weights of `learned` that have a row for each item; families that can go on from earlier weights."""
+        raise ArtifactError(f"{self.config.kind}: cannot go on from earlier weights; train from nothing")
+
     @abstractmethod
     def _plan(self, history: Interactions, features: FeatureTables, generator: np.random.Generator) -> TrainingPlan:
-        """Epochs over this history for `learned`, which is fresh."""
+        """Epochs over this history for `learned`, which has not seen it."""
 
     def _impute_new_items(self, features: FeatureTables) -> None:
         """Give items without watches what their features suggest, where the network knows features; after training."""
+
+
+def _brief(settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings of a short training."""
+    shorter = {name: max(1, round(settings[name] * WARM_LENGTH)) for name in ("epochs", "max_steps")}
+    return {**shorter, "learning_rate": settings["learning_rate"] * WARM_RATE}

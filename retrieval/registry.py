@@ -55,6 +55,7 @@ class RetrieverKind:
     places_new_items: bool = False  # those without a watch, by their features, as `NewItemTowers`
     reads_weight: bool = False  # how much each watch counts; else all count alike
     is_closed_form: bool = False  # computed of a history at once; an update does so again, and keeps what was learned
+    trains_on: bool = False  # its towers can go on from earlier weights, as `WarmTowers`
     config_checks: bool = False  # the settings alone say what data suit it, so that no library is loaded to check
 
     def make_towers(self, config: ModelConfig) -> TowerModel:
@@ -100,6 +101,7 @@ KINDS: Mapping[str, RetrieverKind] = {
             reads_user_features=True,
             places_new_items=True,
             reads_weight=True,
+            trains_on=True,
             config_checks=True,
         ),
         RetrieverKind(ReportConfig, f"{_NEURAL}.report:ReportTwoTower", QUERY_TOWER, reads_history=False),
@@ -115,6 +117,7 @@ KINDS: Mapping[str, RetrieverKind] = {
             f"{_NEURAL}.sequence:SequenceTowers",
             QUERY_TOWER,
             places_new_items=True,
+            trains_on=True,
             config_checks=True,
         ),
         RetrieverKind(AutoencoderConfig, f"{_NEURAL}.autoencoder:Autoencoder", QUERY_TOWER),

@@ -1,6 +1,6 @@
 """TwoTower: a query tower that reads history and features, a candidate tower that reads id and features."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -59,11 +59,16 @@ class TwoTower(NeuralTowers[TwoTowerConfig, TowerNetwork]):
     def _make_network(self, features: FeatureTables) -> TowerNetwork:
         return TowerNetwork(TowerShapes.of(features), self.config)
 
+    def _start(self, history: Interactions, generator: np.random.Generator) -> None:
+        if self.config.item_start == "svd":
+            start_from_watches(self.learned, history, seed=int(generator.integers(1 << 31)))
+
+    def _of_items(self) -> Sequence[Tensor]:
+        return [*(encoder.ids for encoder in self.learned.item_encoders), self.learned.bias]
+
     def _plan(self, history: Interactions, features: FeatureTables, generator: np.random.Generator) -> TrainingPlan:
         config, network = self.config, self.learned
         watches = WatchTraining(history, features, config)
-        if config.item_start == "svd":
-            start_from_watches(network, history, seed=int(generator.integers(1 << 31)))
         for encoder in network.item_encoders:
             encoder.hide_ids(watches.sampler.has_events)
         trainer = _trainer(TowerShapes.of(features), config, watches.sampler.is_whole)

@@ -25,7 +25,9 @@ from belfry.pipeline.runs.reader import default_artifacts
 from belfry.pipeline.runs.signature import signer
 from belfry.pipeline.serving.recommender import PathLike, Recommender
 from belfry.pipeline.training.publish import train_and_publish
+from belfry.pipeline.training.warm_start.parent import Parent
 
+DEFAULT_PRESET = "default"
 MAX_SEED = 2**31 - 1  # NumPy and TensorFlow both take it
 READING = "reading and checking"  # a stage of the work
 
@@ -42,12 +44,13 @@ def train(
     columns: Mapping[str, str] | None = None,
     delimiter: str | None = None,
     encoding: str | None = None,
-    preset: str = "default",
+    preset: str | None = None,
     holdout: Holdout | None = None,
     settings: Iterable[str] = (),
     repeats: Repeats | None = None,
     seed: int = 0,
     artifacts: PathLike | None = None,
+    start_from: PathLike | None = None,
     workers: int = 1,
     budget_s: float | None = None,
     sign: PathLike | None = None,
@@ -66,7 +69,7 @@ def train(
         columns: what columns of the tables are called: {"user_id": "userId", "item_id": "movieId"}.
         delimiter: of the CSV files among them; found out without.
         encoding: of their text; UTF-8 without.
-        preset: a name such as "default" or "multitask", or the path of a TOML file.
+        preset: a name such as "default" or "multitask", or the path of a TOML file; "default" without.
         holdout: which part of the history stands in for the future while ranker, early stopping and gate learn; by
             default the newest events where there are times, each user's last ones where there is order alone
             (data.order), else a random part.
@@ -75,6 +78,9 @@ def train(
             nothing else ("only"), for data in which users come back to the same items.
         seed: equal seeds and data give equal lists.
         artifacts: the folder of runs; by default the one that `BELFRY_ARTIFACTS` names, else `artifacts`.
+        start_from: a run, or a folder of runs, whose weights to go on from, for a fraction of the cost; the tables are
+            those that it was trained with and what came since. Preset and settings are those of the run, and may be
+            left out. docs/training-on.md says what is kept.
         workers: processes at work on parts of the history at once, of which this is one; the run is the same. Each
             further one loads the libraries and the data again, and needs a script whose main part stands behind
             `if __name__ == "__main__"`.
@@ -98,6 +104,7 @@ def train(
         repeats=repeats,
         seed=seed,
         artifacts=folder,
+        start_from=None if start_from is None else Path(start_from),
         work=work,
         workers=workers,
         budget_s=budget_s,
@@ -109,12 +116,13 @@ def train(
 def train_tables(
     read: Callable[[], Tables],
     *,
-    preset: str,
+    preset: str | None,
     holdout: Holdout | None,
     settings: Iterable[str],
     repeats: Repeats | None = None,
     seed: int,
     artifacts: Path,
+    start_from: Path | None = None,
     work: Work | None = None,
     workers: int = 1,
     budget_s: float | None = None,
@@ -134,8 +142,14 @@ def train_tables(
     who = signer(sign)
     work = work or Work()
     with work.step(READING):
-        data, config, holdout = prepare_tables(read(), preset, holdout, settings, repeats)
-    name = name_of_preset(preset)
+        parent = None if start_from is None else Parent.open(start_from)
+        if parent is None:
+            preset = preset or DEFAULT_PRESET
+            data, config, holdout = prepare_tables(read(), preset, holdout, settings, repeats)
+            name = name_of_preset(preset)
+        else:
+            config = _config_like(parent, preset, holdout, with_repeats(settings, repeats))
+            data, holdout, name = _prepare_for(parent, read(), config), parent.holdout, parent.run.manifest.preset
     return train_and_publish(
         data,
         config,
@@ -146,8 +160,38 @@ def train_tables(
         work=work,
         workers=workers_to_use(workers),
         budget_s=budget_s,
+        parent=parent,
         signer=who,
     )
+
+
+def _config_like(
+    parent: Parent, preset: str | None, holdout: Holdout | None, settings: Iterable[str]
+) -> PipelineConfig:
+    """That of a run; or what was asked for, where its weights would be the same.
+
+    Raises:
+        InputError: they would not.
+    """
+    settings = list(settings)
+    if preset is None and holdout is None and not settings:
+        return parent.asked
+    config = load_config(preset or DEFAULT_PRESET, holdout=holdout or parent.holdout, settings=settings)
+    parent.check_settings(config)
+    return config
+
+
+def _prepare_for(parent: Parent, tables: Tables, config: PipelineConfig) -> Data:
+    """Checked and numbered data, the features as the weights of a run read them.
+
+    Raises:
+        InputError: a table is wrong, or not of the run.
+    """
+    declared, policy = declare(tables, config)
+    checked, report = check(declared, policy)
+    report.tell()
+    data = prepare(checked, config.event_weights, liked_from=config.data.liked_from)
+    return parent.described(data, checked)
 
 
 def prepare_tables(

@@ -22,6 +22,8 @@ from belfry.pipeline.training.curves import notes_of_curves, write_training_curv
 from belfry.pipeline.training.retrieval_stage import Tuning
 from belfry.pipeline.training.smoke_test import check_answers
 from belfry.pipeline.training.train import Trained, train
+from belfry.pipeline.training.warm_start.parent import WARM_START, Parent
+from belfry.pipeline.training.warm_start.train_on import train_on
 
 EXPORT = "export"  # a stage of the work
 
@@ -38,6 +40,7 @@ def train_and_publish(
     workers: int = 1,
     budget_s: float | None = None,
     before_publishing: Callable[[Trained, Path], None] | None = None,
+    parent: Parent | None = None,
     signer: Signer | None = None,
 ) -> Path:
     """Train both stages on `data` and publish them; returns the run's folder. Until then the last run stays current.
@@ -45,6 +48,7 @@ def train_and_publish(
     Args:
         work: what this is a part of; told of every step. Its seconds so far are noted in the run.
         workers, budget_s: as in `belfry.pipeline.training.train.train`.
+        parent: the run whose weights to go on from, in the place of nothing; see `belfry.pipeline.training.warm_start`.
         before_publishing: may look at what was trained and add files to the run's folder, such as an evaluation.
         signer: signs the run.
 
@@ -65,7 +69,10 @@ def train_and_publish(
         input_hash=data.content_hash,
     )
     with publish(artifacts, info, check=check_answers, signer=signer) as writer:
-        trained = train(data, config, holdout=holdout, seed=seed, work=work, workers=workers, budget_s=budget_s)
+        if parent:
+            trained, writer.notes[WARM_START] = train_on(data, config, parent, seed=seed, work=work)
+        else:
+            trained = train(data, config, holdout=holdout, seed=seed, work=work, workers=workers, budget_s=budget_s)
         with work.step(EXPORT):
             save_tables(trained.two_stage.features, data.titles, writer.folder)
             save_encoders(data.user_encoder, data.item_encoder, writer.folder)

@@ -1,7 +1,7 @@
 """Train and put together the first stage: the sources, the weights of their scores, and the cold answer."""
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import cast
@@ -20,7 +20,7 @@ from belfry.pipeline.progress import Work
 from belfry.pipeline.training.gate_evaluation import MAX_VALIDATION_USERS
 from belfry.pipeline.training.source_choice import SourceChoice, choose_sources
 from belfry.pipeline.training.sources import SearchedTowers, TrainedSource, fit_source
-from belfry.retrieval.base import NewItemTowers, Retriever, Towers
+from belfry.retrieval.base import EarlierWeights, NewItemTowers, Retriever, Towers
 from belfry.retrieval.blend import CombinedRetriever, Source, combine
 from belfry.retrieval.index.exact import ExactIndex
 from belfry.retrieval.index.measure import IndexMeasurement, measure_index
@@ -77,6 +77,7 @@ def fit_first_stage(
     stage: str = "",
     part: str = "",
     has_time: Callable[[], bool] = lambda: True,
+    earlier: Mapping[str, EarlierWeights] | None = None,
 ) -> FirstStage:
     """Every source trained on `history`, which is all of `data` or a part of it.
 
@@ -87,6 +88,7 @@ def fit_first_stage(
         work: what this is a part of; each source is a step.
         stage: what the seconds count to; without, each source has a stage of its own.
         part: which first stage of a whole training this is, for whoever looks on.
+        earlier: by name of the source, weights that towers go on from; the others train from nothing.
         has_time: asked, where sources are chosen, once the cheap ones are there: whether to try the dear ones too.
     """
     work = work or Work()
@@ -124,6 +126,7 @@ def fit_first_stage(
                     epochs=tuning.epochs.get(name) if tuning else None,
                     validate=validate,
                     progress=partial(work.report, name),
+                    earlier=earlier.get(name) if earlier else None,
                     place_new_items=partial(place, name) if new_items else None,
                 )
 

@@ -18,7 +18,16 @@ from belfry.layers.model import Epoch
 from belfry.pipeline.config import PipelineConfig
 from belfry.pipeline.kinds import source_kind
 from belfry.pipeline.serving.load import INDEX, VECTORS_FILE
-from belfry.retrieval.base import Embeddings, NewItemTowers, Retriever, RetrieverModel, TowerModel, Towers
+from belfry.retrieval.base import (
+    EarlierWeights,
+    Embeddings,
+    NewItemTowers,
+    Retriever,
+    RetrieverModel,
+    TowerModel,
+    Towers,
+    WarmTowers,
+)
 from belfry.retrieval.index.base import CandidateIndex
 from belfry.retrieval.index.choose import build_index
 from belfry.retrieval.index.config import IndexConfig
@@ -135,19 +144,23 @@ def fit_source(
     epochs: int | None,
     validate: Callable[[Towers], float] | None,
     progress: Callable[[int, int], None],
+    earlier: EarlierWeights | None = None,
     place_new_items: Callable[[NewItemTowers], float] | None = None,
 ) -> TrainedSource:
     """A system trained on `history`; towers with an index, the rest as in `NeuralTowers.fit`.
 
     Args:
+        earlier: what towers go on from, in the place of nothing; of a kind that can.
         place_new_items: shifts the scores of new items in towers that know them by features, and tells by how much.
     """
     kind = source_kind(config)
     if not kind.has_vectors:
         return WholeRetriever(kind.make_retriever(config).fit(history, features, seed=seed))
-    towers = kind.make_towers(config).fit(
-        history, features, seed=seed, epochs=epochs, validate=validate, progress=progress
-    )
+    towers = kind.make_towers(config)
+    if earlier is None:
+        towers.fit(history, features, seed=seed, epochs=epochs, validate=validate, progress=progress)
+    else:
+        cast(WarmTowers, towers).train_on(history, features, earlier=earlier, seed=seed, progress=progress)
     items = history.items.all_numbers
     offset = 0.0
     if place_new_items and kind.places_new_items:

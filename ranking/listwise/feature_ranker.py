@@ -51,8 +51,8 @@ class FeaturedRanker:
         """`names` are the features that the scorer was trained on."""
         self.pair_features = pair_features
         self.score_blend = score_blend
-        self._scorer = scorer
-        self._names = names
+        self.scorer = scorer
+        self.names = names
 
     @classmethod
     def load(cls, saved: SavedRanker, scorer: ListScorer) -> Self:
@@ -84,14 +84,14 @@ class FeaturedRanker:
     def describe(self, candidates: Candidates, features: FeatureTables) -> Lists:
         """What `score` makes of candidates before it scores them; raises the same."""
         names = self.pair_features.names(features, candidates.sources)
-        if names != self._names:
-            raise InputError(f"ranker: {_difference(self._names, names)}; hand in the columns that it was trained with")
+        if names != self.names:
+            raise InputError(f"ranker: {_difference(self.names, names)}; hand in the columns that it was trained with")
         pairs = self.pair_features.matrix(candidates, features)
         return Lists.describe(candidates, pairs, names, features.history)
 
     def score_lists(self, lists: Lists) -> Scores:
         """[n_rows] float32 from 0 to 1."""
-        return self.score_blend(self._scorer.score_lists(lists), lists)
+        return self.score_blend(self.scorer.score_lists(lists), lists)
 
 
 class TrainedFeaturedRanker(FeaturedRanker):
@@ -117,7 +117,7 @@ class TrainedFeaturedRanker(FeaturedRanker):
         directory.mkdir(parents=True, exist_ok=True)
         save_arrays(directory / FEATURES, self.pair_features.arrays)
         self._trained.export(directory)
-        saved = {"names": self._names, **asdict(self.score_blend)}
+        saved = {"names": self.names, **asdict(self.score_blend)}
         (directory / SCORE_BLEND_FILE).write_text(json.dumps(saved, indent=2))
 
 

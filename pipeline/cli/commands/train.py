@@ -96,7 +96,7 @@ def train(
     columns: Columns = None,
     delimiter: Delimiter = None,
     encoding: Encoding = None,
-    preset: Preset = "default",
+    preset: Annotated[str | None, typer.Option(help="as in run; with --from that of the run [default]")] = None,
     holdout: Annotated[
         HoldoutName | None,
         typer.Option(
@@ -108,6 +108,10 @@ def train(
     settings: Settings = None,
     seed: Seed = 0,
     artifacts: Artifacts = None,
+    start_from: Annotated[
+        Path | None,
+        typer.Option("--from", help="a run, or an artifacts folder, whose weights to go on from instead of nothing"),
+    ] = None,
     sign: Sign = None,
     workers: Annotated[int, typer.Option(min=1, help="processes that train on parts of the history at once")] = 1,
     budget: Budget = None,
@@ -134,6 +138,7 @@ def train(
             repeats=repeats_of(repeats, allow_seen),
             seed=seed,
             artifacts=artifacts or default_artifacts(),
+            start_from=start_from,
             work=work,
             workers=workers,
             budget_s=budget,

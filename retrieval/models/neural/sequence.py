@@ -1,6 +1,6 @@
 """SequenceTowers: a query tower that reads the newest events in order, by self-attention or a recurrent unit."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -92,14 +92,19 @@ class SequenceTowers(NeuralTowers[SequenceConfig, SequenceNetwork]):
     def _make_network(self, features: FeatureTables) -> SequenceNetwork:
         return SequenceNetwork(TowerShapes.of(features), self.config)
 
+    def _start(self, history: Interactions, generator: np.random.Generator) -> None:
+        if self.config.item_start == "svd":
+            seed = int(generator.integers(1 << 31))
+            self.learned.item_encoder.start_from(item_start(history, self.config.embedding_size, seed=seed))
+
+    def _of_items(self) -> Sequence[Tensor]:
+        return [self.learned.item_encoder.ids, self.learned.bias]
+
     def _plan(self, history: Interactions, features: FeatureTables, generator: np.random.Generator) -> TrainingPlan:
         config, network = self.config, self.learned
         if history.timestamp_s is not None:
             network.set_request_times(history.timestamp_s)
         batches = SequenceBatches(history, features, config)
-        if config.item_start == "svd":
-            vectors = item_start(history, config.embedding_size, seed=int(generator.integers(1 << 31)))
-            network.item_encoder.start_from(vectors)
         network.item_encoder.hide_ids(batches.sampler.has_events)
         max_epochs = config.n_epochs(batches.n_steps)
         trainer = _trainer(TowerShapes.of(features), config, batches.sampler.is_whole)

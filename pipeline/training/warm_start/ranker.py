@@ -1,0 +1,58 @@
+"""CarriedRanker: the ranker of an earlier run, byte by byte, over the pair features of today."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import cast
+
+from belfry.layers.saved.files import save_arrays
+from belfry.pipeline.kinds import load_labels, ranker_kind
+from belfry.pipeline.runs.reader import Run
+from belfry.pipeline.serving.load import RANKER, SOURCES
+from belfry.pipeline.training.warm_start.parent import Parent
+from belfry.ranking.base import SavedRanker
+from belfry.ranking.features.pair_features import PairFeatures
+from belfry.ranking.listwise.feature_ranker import FEATURES, FeaturedRanker
+
+_SERVING, _TRAINING = f"serving/{RANKER}", f"training/{RANKER}"
+
+
+def ranker_of(parent: Parent) -> FeaturedRanker | None:
+    """In serving form; None where the run has none."""
+    config = parent.asked.ranker
+    if config is None or not any(name.startswith(f"{_SERVING}/") for name in parent.run.manifest.files):
+        return None
+    name, source = next(iter(parent.sources.items()))
+    labels = load_labels(parent.run.path("serving") / SOURCES / name, source.model)
+    saved = SavedRanker(parent.run.path(_SERVING), config, parent.asked.pair_features, labels)
+    return cast(FeaturedRanker, ranker_kind(config).load(saved))
+
+
+class CarriedRanker(FeaturedRanker):
+    """Scores as it did; what it reads are the statistics of another history."""
+
+    def __init__(self, run: Run, ranker: FeaturedRanker, pair_features: PairFeatures) -> None:
+        super().__init__(pair_features, ranker.scorer, ranker.score_blend, ranker.names)
+        self._run = run
+
+    def save(self, directory: Path) -> None:
+        """The weights as they were."""
+        _copy(self._run, _TRAINING, directory)
+
+    def export(self, directory: Path) -> None:
+        """The serving form as it was, but for the statistics."""
+        _copy(self._run, _SERVING, directory, without=FEATURES)
+        save_arrays(directory / FEATURES, self.pair_features.arrays)
+
+
+def _copy(run: Run, folder: str, target: Path, *, without: str = "") -> None:
+    for name in _files_in(run, folder):
+        if not without or not name.startswith(f"{without}/"):
+            path = target / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(run.files.read(f"{folder}/{name}"))
+
+
+def _files_in(run: Run, folder: str) -> Iterator[str]:
+    for name in run.manifest.files:
+        if name.startswith(f"{folder}/"):
+            yield name.removeprefix(f"{folder}/")
