@@ -15,7 +15,7 @@ _MAX_STEPS = 100
 _TOLERANCE = 1e-4  # of the residual's length, relative to its start
 
 
-def ridge(features: FeatureMatrix | Table, targets: Table, weights: Weights) -> Table:
+def ridge(features: "FeatureMatrix | Table", targets: Table, weights: Weights) -> Table:
     """[n_features, n_targets] slopes B of a weighted ridge regression; zeros where all weights are 0.
 
     B solves (X^T W X + 5 I) B = X^T W Y, where W = diag(weights / mean of the weights above 0). By conjugate gradients,
