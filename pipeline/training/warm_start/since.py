@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import replace
+from typing import cast
 
 import numpy as np
 
@@ -59,13 +60,14 @@ def gate_of(parent: Parent, ranker: FeaturedRanker, now: Interactions, *, seed: 
 def _examples(parent: Parent, ranker: FeaturedRanker, now: Interactions, *, seed: int) -> Examples | None:
     """Lists as the run answers them, labelled by what came since; None where that is little."""
     fold, config = fold_since(parent, now), parent.asked
-    if fold is None or len(fold.users) < MIN_LISTS or not isinstance(config.ranker, ListRankerConfig):
+    if fold is None or len(fold.users) < MIN_LISTS:
         return None
+    of_ranker = cast(ListRankerConfig, config.ranker)  # what featured rankers have
     stages = load_serving(parent.run.path("serving"), parent.features, config, gate_is_open=False)
     users = sample_users(fold.users, MAX_VALIDATION_USERS, seed=seed).astype(np.int32)
     found = stages.retriever.retrieve(users, parent.features, top_k=config.n_candidates, exclude=fold.exclude)
     lists = ranker.describe(found, parent.features)
-    return make_examples(lists, fold.later, config.ranker.label, liked_from=config.ranker.liked_from)
+    return make_examples(lists, fold.later, of_ranker.label, liked_from=of_ranker.liked_from)
 
 
 def _before(before: Vocabulary, now: Vocabulary) -> Numbers:
