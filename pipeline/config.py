@@ -140,7 +140,7 @@ class PipelineConfig(Settings):
         description="candidates for a user, of all sources; as many may the first source propose",
     )
     new_items: float = Field(
-        1.0,
+        2.0,
         ge=0,
         le=100,
         description="places of items without a watch but with features, as a multiple of those that they deserve by "

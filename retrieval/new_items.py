@@ -103,12 +103,13 @@ class NewItems:
     def offsets(self, history: Interactions, offset: float, *, is_whole: bool) -> Offsets:
         """What to add to the scores of new items; in a part of the data, those set aside stay out of lists.
 
-        Nobody can have watched these later, so a ranker would learn from them that new items are not watched.
+        Nobody can have watched these later, so a ranker would learn from them that new items are not watched. Parts give
+        new items what they deserve and no more, so that no choice of sources depends on `multiple`.
 
         Args:
             offset: that folds show.
         """
-        added = np.float32(added_to_new(offset, self.multiple))
+        added = np.float32(added_to_new(offset, self.multiple if is_whole else min(self.multiple, 1)))
         offsets = np.where(has_no_watch(history) & self.has_features, added, np.float32(0))
         return offsets if is_whole else np.where(self.set_aside, np.float32(_OUT), offsets)
 

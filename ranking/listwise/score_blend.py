@@ -82,20 +82,26 @@ class ScoreBlend:
         """[n_rows] float32 probabilities, from the ranker's `scores` [n_rows] of the rows of `lists`."""
         if self.first_watches is None:
             return self.calibration(self.blend(scores, lists))
-        return Calibration()(self.first_watches(self.log_odds(scores, lists), lists))
+        followed = self.first_watches(self.log_odds(scores, lists), lists)
+        return Calibration()(self._raised(followed, lists, self.calibration.slope * self.new_item_shift))
 
     def log_odds(self, scores: Scores, lists: Lists) -> npt.NDArray[np.float64]:
-        """[n_rows] of a watch, as they are for users with a history."""
-        return self.calibration.slope * self.blend(scores, lists) + self.calibration.intercept
+        """[n_rows] of a watch, as they are for users with a history, before new items rise."""
+        return self.calibration.slope * self._plain(scores, lists) + self.calibration.intercept
 
     def blend(self, scores: Scores, lists: Lists) -> npt.NDArray[np.float64]:
-        """[n_rows] the same before calibration."""
+        """[n_rows] the same before calibration, new items raised."""
+        return self._raised(self._plain(scores, lists), lists, self.new_item_shift)
+
+    def _plain(self, scores: Scores, lists: Lists) -> npt.NDArray[np.float64]:
         blended = _blend(scores, self.retrieval_weight, lists.column(RETRIEVAL))
         for name, weight in self.label_weights.items():
             blended += weight * lists.column(name)
-        if self.new_item_shift and (new := is_new(lists)) is not None:
-            blended = raise_new(blended, lists, new, self.new_item_shift)
         return blended
+
+    def _raised(self, order: npt.NDArray[np.float64], lists: Lists, shift: float) -> npt.NDArray[np.float64]:
+        new = is_new(lists) if shift else None
+        return order if new is None else raise_new(order, lists, new, shift)
 
 
 def _blend(scores: Scores, retrieval_weight: float, retrieval: Scores) -> npt.NDArray[np.float64]:
