@@ -33,9 +33,10 @@ from belfry.pipeline.runs.versions import installed_versions
 from belfry.pipeline.runs.writer import publish
 from belfry.pipeline.serving.recommender import PathLike
 from belfry.pipeline.training.smoke_test import check_answers
+from belfry.pipeline.training.warm_start.parent import WARM_START
 
 LOCK = ".updating"  # of the artifacts folder: held from the reading of a run to the publication of its successor
-_KEPT_NOTES = ("sources", "source_choice", "left_out")  # on the weights, which stay
+_KEPT_NOTES = ("sources", "source_choice", "left_out", WARM_START)  # on the weights, which stay
 
 
 def update(
