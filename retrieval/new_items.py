@@ -103,8 +103,8 @@ class NewItems:
     def offsets(self, history: Interactions, offset: float, *, is_whole: bool) -> Offsets:
         """What to add to the scores of new items; in a part of the data, those set aside stay out of lists.
 
-        Nobody can have watched these later, so a ranker would learn from them that new items are not watched. Parts give
-        new items what they deserve and no more, so that no choice of sources depends on `multiple`.
+        Nobody can have watched these later, so a ranker would learn from them that new items are not watched. Parts
+        give new items what they deserve and no more, so that no choice of sources depends on `multiple`.
 
         Args:
             offset: that folds show.

@@ -49,11 +49,12 @@ class Place(Part):
     score: float
     origin: str = Field(description="the source that brought the item; `cold` for users without a history")
     because: Explanation | None = None
+    expected_rating: float | None = Field(None, description="where a model of the run expects ratings")
 
 
 class RecommendAnswer(Answer):
     run: str
-    user: Id
+    user: Id | None
     items: list[Place] = Field(description="best first; fewer than n where no more are left")
 
 
@@ -62,6 +63,7 @@ class ManyPlace(Part):
     item_id: Id
     score: float
     origin: str
+    expected_rating: float | None = None
 
 
 class UserList(Part):

@@ -2,12 +2,13 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt
 
 from belfry.pipeline.serving.rules.config import Rules
 
 MAX_N, MAX_USERS, MAX_ITEMS = 500, 200, 5_000  # of a list, of `many`, of history, exclude and only
 MAX_WHERE = 2_000  # signs of a condition
+MAX_FEATURES, MAX_VALUES = 1_000, 100  # of a user, of one of them
 MAX_ID = 1_000  # signs of an id that is text
 
 IntegerId = Annotated[int, Field(strict=True, ge=-(2**63), le=2**63 - 1)]
@@ -18,6 +19,11 @@ Items = Annotated[list[Id], Field(max_length=MAX_ITEMS, fail_fast=True)]
 Users = Annotated[list[Id], Field(min_length=1, max_length=MAX_USERS, fail_fast=True)]
 N = Annotated[int, Field(ge=1, le=MAX_N, description="length of the list, at most")]
 Repeats = Literal["exclude", "allow", "only"]
+Cell = StrictBool | StrictInt | StrictFloat | Annotated[str, Field(max_length=MAX_ID)]
+Features = Annotated[
+    dict[str, Cell | Annotated[list[Cell], Field(max_length=MAX_VALUES)] | None] | None,
+    Field(max_length=MAX_FEATURES, description="of somebody in no table, by columns", examples=[{"age": 31}]),
+]
 Where = Annotated[
     str | None, Field(max_length=MAX_WHERE, description="a condition on item columns", examples=["year >= 1990"])
 ]
@@ -50,8 +56,9 @@ class RecommendRequest(Request):
         }
     )
 
-    user: Id
+    user: Annotated[Id | None, Field(description="null, with features or a history, for somebody without an id")]
     n: N = 10
+    features: Features = None
     history: Annotated[Items, Field(description="watched since the run was trained, oldest first")] = []
     exclude: Annotated[Items, Field(description="items to leave out")] = []
     only: Annotated[Items | None, Field(description="the items to choose from")] = None

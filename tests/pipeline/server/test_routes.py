@@ -17,7 +17,8 @@ def places(recommendations):
 
 
 def without_reasons(answer):
-    return [{name: value for name, value in item.items() if name != "because"} for item in answer["items"]]
+    left_out = {"because", "expected_rating"}
+    return [{name: value for name, value in item.items() if name not in left_out} for item in answer["items"]]
 
 
 def test_a_list_is_that_of_the_recommender(asked: TestClient, recommender: Recommender):
@@ -84,7 +85,7 @@ def test_many_lists_come_in_the_order_asked(asked: TestClient, recommender: Reco
     assert [one["user"] for one in told["lists"]] == [5, 2, 777]
     table = recommender.recommend_many([5, 2, 777], 3).to_pylist()
     rows = [{"user_id": one["user"], **item} for one in told["lists"] for item in one["items"]]
-    assert rows == table
+    assert rows == [{**row, "expected_rating": None} for row in table]
 
 
 def test_a_user_with_nothing_left_has_an_empty_list(asked: TestClient):
@@ -180,3 +181,12 @@ def test_the_page_is_three_files_of_ours(asked: TestClient):
         assert answer.headers["content-type"] == f"text/{kind}; charset=utf-8"
         assert "http:" not in answer.text
         assert "https:" not in answer.text
+
+
+def test_somebody_in_no_table_is_answered_by_a_history_and_features(asked: TestClient, recommender: Recommender):
+    answer = asked.post("/v1/recommend", json={"user": None, "n": 3, "history": [101, 102]}).json()
+    assert answer["user"] is None
+    assert without_reasons(answer) == places(recommender.recommend(None, 3, history=[101, 102]))
+    assert asked.post("/v1/recommend", json={"user": None, "n": 3}).status_code == 422
+    unknown = asked.post("/v1/recommend", json={"user": None, "features": {"age": 31}})
+    assert (unknown.status_code, "age" in unknown.json()["message"]) == (422, True)
