@@ -56,7 +56,7 @@ class RecommendRequest(Request):
         }
     )
 
-    user: Annotated[Id | None, Field(description="null, with features or a history, for somebody without an id")]
+    user: Annotated[Id | None, Field(description="null for somebody without an id")]
     n: N = 10
     features: Features = None
     history: Annotated[Items, Field(description="watched since the run was trained, oldest first")] = []
