@@ -41,7 +41,7 @@ def test_packed_text_by_its_first_bytes(tmp_path: Path, name: str, codec: str) -
     if codec == "bz2":
         packed = bz2.compress(CSV)
     elif codec == "gzip":
-        packed = gzip.compress(CSV[:20]) + gzip.compress(CSV[20:])  # as `cat a.gz b.gz` makes it
+        packed = gzip.compress(CSV[:20], mtime=0) + gzip.compress(CSV[20:])  # as `cat a.gz b.gz` makes it
     else:
         packed = pa.Codec(codec).compress(CSV).to_pybytes()
     (tmp_path / name).write_bytes(packed)
@@ -65,7 +65,7 @@ def test_parquet_and_arrow_without_or_under_another_suffix(tmp_path: Path) -> No
     ("name", "content", "message"),
     [
         ("t.csv.gz", CSV, "is not packed, though its name says so"),
-        ("t.csv.gz", gzip.compress(CSV)[:-12], "is damaged: it cannot be unpacked"),
+        ("t.csv.gz", gzip.compress(CSV, mtime=0)[:-12], "is damaged: it cannot be unpacked"),
         ("t.csv.xz", b"\xfd7zXZ\0rest", r"is packed by xz: unpack it \(unxz\)"),
         ("t.xlsx", b"PK\x03\x04rest", "is a spreadsheet: save it as CSV or Parquet"),
         ("t", b"\xd0\xcf\x11\xe0rest", "is an Excel file"),
@@ -98,7 +98,7 @@ def test_json_lines(tmp_path: Path) -> None:
         {"user_id": "b", "item_id": 8, "tags": None, "extra": 1},
     ]
     for name in ("t.jsonl", "t.ndjson", "t.json", "T.JSON.GZ", "t.txt"):
-        (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith("GZ") else content)
+        (tmp_path / name).write_bytes(gzip.compress(content, mtime=0) if name.endswith("GZ") else content)
         assert read(tmp_path / name) == expected
 
 
