@@ -51,7 +51,7 @@ class CombinedRetriever:
             is_new: [n_items + 1] without a watch, so that not every source can know them; None: there are none.
         """
         self.sources = tuple(sources)
-        self._is_new = is_new if is_new is not None and is_new[1:].any() else None
+        self.is_new = is_new if is_new is not None and is_new[1:].any() else None
 
     def retrieve(
         self, users: UserNums, features: FeatureTables, *, top_k: int, exclude: SeenItems, only: ItemNums | None = None
@@ -65,7 +65,7 @@ class CombinedRetriever:
     def values(self, proposed: Candidates, quotas: Sequence[int]) -> Values:
         """[n_rows, n_sources] `normalised_scores`; of new items that the first source brought, by its score alone."""
         values = normalised_scores(proposed, quotas)
-        if self._is_new is not None and (is_new := self._is_new[proposed.item_num]).any():
+        if self.is_new is not None and (is_new := self.is_new[proposed.item_num]).any():
             listed = [_listed(proposed, column, quota) for column, quota in enumerate(quotas)]
             rows = is_new & listed[0]
             values[rows] = _expected(values, proposed, ~is_new & np.any(listed, axis=0))[rows]

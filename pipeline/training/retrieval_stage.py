@@ -93,22 +93,24 @@ def fit_first_stage(
     """
     work = work or Work()
     features = data.features(history)
-    users = np.zeros(0, np.int32)
-    if validate_on:
-        users = sample_users(validate_on.users, _n_validation_users(len(history.items)), seed=seed)
-    validate = _recall_on(validate_on, features, users) if validate_on and len(users) else None
     new_items = new_items_of(data, config, seed=seed)
     if tuning:
         config = tuning.config
     is_new = are_new(history, data.items) if config.places_new_items else None
+    users, n_users = np.zeros(0, np.int32), _n_validation_users(len(history.items))
+    judged = _of_known_items(validate_on, is_new) if validate_on else None
+    if judged:
+        users = sample_users(judged.users, n_users, seed=seed)
+    validate = _recall_on(judged, features, users) if judged and len(users) else None
     named = config.named_sources
     fitted: dict[str, TrainedSource] = {}
 
     def place(name: str, towers: NewItemTowers) -> float:
         assert new_items is not None
         offset = tuning.new_item_offsets.get(name, 0.0) if tuning else 0.0
-        if validate_on and len(users):
-            offset = new_items.learn_offset(towers, features, validate_on, users)
+        if validate_on and len(validate_on.users):
+            some = sample_users(validate_on.users, n_users, seed=seed)
+            offset = new_items.learn_offset(towers, features, validate_on, some)
             log.info("source %r: items without a watch deserve %+.2f to their scores", name, offset)
         towers.shift_new_items(new_items.offsets(history, offset, is_whole=history is data.interactions))
         return offset
@@ -134,16 +136,16 @@ def fit_first_stage(
     if tuning:
         fit(named)
         choice, weights = tuning.choice, tuning.weights
-    elif validate_on and len(users) and len(named) > 1:
+    elif judged and len(users) and len(named) > 1:
         fit(name for name, source in named.items() if source.after is None)
         with work.step(CHOICE):
-            choice = _choose(fitted, config, users, features, validate_on, is_new)
+            choice = _choose(fitted, config, users, features, judged, is_new)
         dear = [name for name, source in named.items() if source.after and choice.weights.get(source.after)]
         if dear and has_time():
             fitted = {name: fitted[name] for name in choice.weights}
             fit(dear)
             with work.step(CHOICE):
-                again = _choose(fitted, config, users, features, validate_on, is_new)
+                again = _choose(fitted, config, users, features, judged, is_new)
             choice = replace(again, alone={**choice.alone, **again.alone})
         config, fitted, weights = _keep(choice, config, fitted)
     else:
@@ -157,6 +159,14 @@ def fit_first_stage(
     return FirstStage(features, fitted, learned, popularity, combine(sources, is_new))
 
 
+def _of_known_items(fold: Fold, is_new: Mask | None) -> Fold:
+    """The fold without what was held back of new items: sources that know none are chosen and weighed by the others."""
+    if is_new is None or not is_new.any():
+        return fold
+    new = np.flatnonzero(is_new).astype(np.int32)
+    return replace(fold, later=fold.later.without_items(new), excluded=fold.exclude)
+
+
 def new_items_of(data: Data, config: PipelineConfig, *, seed: int) -> NewItems | None:
     """None where there are none, or no source or no list has a place for them."""
     if not config.places_new_items:
@@ -165,14 +175,17 @@ def new_items_of(data: Data, config: PipelineConfig, *, seed: int) -> NewItems |
 
 
 def training_folds(data: Data, config: PipelineConfig, holdout: Holdout, *, seed: int) -> Iterator[Fold]:
-    """The folds that first stages and the ranker learn on, made one by one; some items of each are new.
+    """The folds that first stages and the ranker learn on, made one by one; where they lie in time some items are new.
+
+    A random part of the past holds no item that comes later: what is unwatched there is like what nobody watches, and
+    those that vanish from a fold by chance tell what such items deserve.
 
     Raises:
         InputError: see `make_folds` and `with_repeats`.
     """
     folds = with_repeats(make_folds(data.interactions, holdout, n_folds=config.folds, seed=seed), config.repeats)
     new_items = new_items_of(data, config, seed=seed)
-    return new_items.hide(folds) if new_items else folds
+    return new_items.hide(folds) if new_items and holdout != "random" else folds
 
 
 def _n_validation_users(n_items: int) -> int:

@@ -130,10 +130,16 @@ class _Tables:
 
     @classmethod
     def of(cls, retriever: CombinedRetriever, users: UserNums, features: FeatureTables, fold: Fold) -> "_Tables":
-        """What `users` are proposed by a retriever that knows the fold's history."""
+        """What `users` are proposed by a retriever that knows the fold's history, but for new items.
+
+        Few sources can bring those, and where they stand is learned apart.
+        """
         later, quotas = fold.later.seen_items, [source.quota for source in retriever.sources]
         proposed = retriever.propose(users, features, top_k=min(DEPTH, quotas[0]), exclude=fold.exclude)
         values = retriever.values(proposed, quotas)
+        if retriever.is_new is not None:
+            known = ~retriever.is_new[proposed.item_num]
+            proposed, values = proposed.select(known), values[known]
         place = np.arange(len(proposed)) - proposed.starts[proposed.row_user]
         shape = (len(users), max(int(np.diff(proposed.starts).max(initial=0)), DEPTH + 1))
         cells = (proposed.row_user, place)
