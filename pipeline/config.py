@@ -1,6 +1,5 @@
 """PipelineConfig: the settings of all components put together, read from a preset and from `key=value` texts."""
 
-import json
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -85,7 +84,7 @@ class SourceConfig(Settings):
 
 
 # Those that the data do not allow, or do not gain by, are left out.
-_SOURCES = (
+DEFAULT_SOURCES = (
     SourceConfig(model=PopularityConfig(half_life_days=14, segment_smoothing=20), quota=50, optional=True),
     SourceConfig(model=SequentialRulesConfig(), optional=True),
     SourceConfig(model=EASEConfig(max_items=5_000), optional=True),
@@ -119,7 +118,7 @@ class PipelineConfig(Settings):
     )
     retrieval: TowerConfig = Field(TwoTowerConfig(), discriminator="kind")
     sources: tuple[SourceConfig, ...] = Field(
-        _SOURCES,
+        DEFAULT_SOURCES,
         description="further sources of candidates, beside the first, which is `retrieval`",
     )
     index: IndexConfig = IndexConfig()
@@ -257,7 +256,7 @@ def _said(key: str, problem: str, message: str) -> str:
     """What is wrong with a key; `problem` and `message` are pydantic's, whose words for an unknown key say little."""
     if problem != "extra_forbidden":
         return f"{key}: {cut(message)}"
-    parts = [(prefix, type(part)) for _, prefix, part in _components() if type(part) is not SourceConfig]
+    parts = [(prefix, type(part)) for _, prefix, part in components() if type(part) is not SourceConfig]
     known = sorted({f"{prefix}{name}" for prefix, part in parts for name in part.model_fields})
     if key in known:
         return f"{key}: a setting of another kind"
@@ -281,7 +280,7 @@ def _apply_holdout(tree: dict[str, Any], holdout: Holdout) -> None:
     if row and "targets" in row.config.model_fields:
         retrieval.setdefault("targets", _TARGETS[holdout])
     if holdout == "random":  # what is held back came in no order, so towers that predict the next are not worth a try
-        tree.setdefault("sources", [source for source in _SOURCES if source.model.kind != "sequence"])
+        tree.setdefault("sources", [source for source in DEFAULT_SOURCES if source.model.kind != "sequence"])
 
 
 def _read_preset(preset: str) -> dict[str, Any]:
@@ -340,51 +339,7 @@ def _parse(text: str) -> object:
         raise InputError(f"--set {shown(text)}: {_TOO_DEEP}") from error
 
 
-def describe() -> str:
-    """Every setting as Markdown: docs/config.md, written by `python -m belfry.pipeline.config`."""
-    lines = [
-        "# Settings",
-        "",
-        "Every key that a preset's TOML file may hold, or `--set key=value`. Written by",
-        "`python -m belfry.pipeline.config`.",
-        "",
-        "`--holdout` sets `retrieval.targets` and `pair_features.request_time`, `--repeats` sets `repeats` and",
-        "`pair_features.repeats`; `none` means no value.",
-        "",
-        "Sources are named all at once. The default:",
-        "",
-        "```toml",
-        *(line for source in _SOURCES for line in _in_toml(source)),
-        "```",
-        "",
-        "On one line: `--set 'sources=[{model={kind=\"ease\"}, quota=200}]'`, or `--set sources=[]` for none. A",
-        "`model` is of any kind below: with towers, which may stand under `retrieval` too, or without.",
-        "",
-    ]
-    for title, prefix, component in _components():
-        lines += [f"## {title}", "", "| key | default | meaning |", "|---|---|---|"]
-        for name, field in type(component).model_fields.items():
-            if not isinstance(value := getattr(component, name), BaseModel):  # it has a section of its own
-                default = "none" if value is None else "see below" if name == "sources" else value
-                lines.append(f"| `{prefix}{name}` | `{default}` | {field.description or ''} |")
-        lines.append("")
-    return "\n".join(lines)
-
-
-def _in_toml(source: SourceConfig) -> list[str]:
-    """The source as a preset writes it, but for what is default anyway."""
-    model = {"kind": source.model.kind} | source.model.model_dump(exclude_defaults=True)
-    settings = source.model_dump(exclude_defaults=True, exclude={"model"})
-    inline = ", ".join(f"{key} = {json.dumps(value)}" for key, value in model.items())
-    return [
-        "[[sources]]",
-        f"model = {{ {inline} }}",
-        *(f"{key} = {json.dumps(value)}" for key, value in settings.items()),
-        "",
-    ]
-
-
-def _components() -> list[tuple[str, str, BaseModel]]:
+def components() -> list[tuple[str, str, BaseModel]]:
     """(title, what stands before its keys, component)."""
     config = PipelineConfig()
     return [
@@ -404,7 +359,3 @@ def _components() -> list[tuple[str, str, BaseModel]]:
             for kind, row in RANKER_KINDS.items()
         ),
     ]
-
-
-if __name__ == "__main__":
-    Path(__file__).resolve().parent.parent.joinpath("docs", "config.md").write_text(describe())

@@ -7,7 +7,8 @@ import pytest
 
 from belfry.dataset.errors import InputError
 from belfry.dataset.folds import Holdout
-from belfry.pipeline.config import PipelineConfig, describe, load_config, preset_names
+from belfry.pipeline.config import PipelineConfig, load_config, preset_names
+from belfry.pipeline.config_page import describe
 from belfry.pipeline.kinds import RANKER_KINDS, SOURCE_KINDS
 from belfry.ranking.listwise.config import DeepRankerConfig
 from belfry.retrieval.config import ReportConfig, TwoTowerConfig
@@ -222,7 +223,7 @@ def test_a_file_with_a_value_where_a_component_belongs(tmp_path: Path) -> None:
 
 def test_the_page_of_settings_is_up_to_date() -> None:
     page = Path(__file__).parents[2] / "docs" / "config.md"
-    assert page.read_text() == describe(), "run: python -m belfry.pipeline.config"
+    assert page.read_text() == describe(), "run: python -m belfry.pipeline.config_page"
 
 
 def test_a_rating_range_must_rise() -> None:
