@@ -27,7 +27,7 @@ def serve(
 ) -> None:
     """Lists over HTTP, of the run that is current: one that is published meanwhile is taken up."""
     from belfry.pipeline.jobs.sinks.base import needed
-    from belfry.pipeline.runs.reader import default_artifacts
+    from belfry.pipeline.runs.reader import default_artifacts, find_run
     from belfry.pipeline.server.guards.keys import NO_KEYS, read_keys
     from belfry.pipeline.server.settings import Settings
 
@@ -48,6 +48,7 @@ def serve(
         access_log=access_log,
     )
     settings.check()
+    find_run(settings.artifacts)  # said before anybody is told where to ask
     with bind(settings) as listening:
         address, number = listening.getsockname()[:2]
         shown = f"[{address}]" if ":" in address else address
