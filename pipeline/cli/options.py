@@ -43,8 +43,8 @@ Track = Annotated[
     list[str] | None,
     typer.Option("--track", help="mlflow:FOLDER, mlflow:http://HOST:PORT or tensorboard:FOLDER is told of the run"),
 ]
-Json = Annotated[bool, typer.Option("--json", help="as JSON")]
-Quiet = Annotated[bool, typer.Option("--quiet", help="no progress bars, and not where the time went")]
+Json = Annotated[bool, typer.Option("--json", help="the result as one JSON document on stdout, instead of words")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="no progress bars, not where the time went: results and warnings")]
 Verbose = Annotated[bool, typer.Option("--verbose", help="log every step of training")]
 Strict = Annotated[bool, typer.Option("--strict", help="refuse an unknown user instead of a cold answer")]
 Stage = Annotated[Literal["final", "retrieval"], typer.Option(help="retrieval: the first stage's own order")]
