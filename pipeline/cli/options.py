@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from belfry.pipeline.cli import completion
+
 if TYPE_CHECKING:
     from belfry.dataset.sources.reading import Reading
 
@@ -24,9 +26,19 @@ Ratings = Annotated[Path | None, typer.Option(help="further interactions: user_i
 Artifacts = Annotated[
     Path | None, typer.Option(help="artifacts folder, or one run in it [BELFRY_ARTIFACTS, else ./artifacts]")
 ]
-Preset = Annotated[str, typer.Option(help="default, multitask, report, ..., or the path of a .toml file")]
+Preset = Annotated[
+    str,
+    typer.Option(
+        help="default, multitask, report, ..., or the path of a .toml file", autocompletion=completion.presets
+    ),
+]
 Settings = Annotated[
-    list[str] | None, typer.Option("--set", help="key=value, e.g. retrieval.embedding_size=32; may be repeated")
+    list[str] | None,
+    typer.Option(
+        "--set",
+        help="key=value, e.g. retrieval.embedding_size=32; may be repeated",
+        autocompletion=completion.settings,
+    ),
 ]
 Seed = Annotated[int, typer.Option(min=0, max=2**31 - 1, help="equal seeds and data give equal lists")]
 DataFolder = Annotated[Path | None, typer.Option(help="where MovieLens files lie [BELFRY_DATA]")]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from belfry.pipeline.cli import completion
 from belfry.pipeline.cli.commands.app import app
 from belfry.pipeline.cli.options import Artifacts, Json, RequireSignature, days_of
 from belfry.pipeline.cli.terminal import print_json, print_line, print_result
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
 runs = typer.Typer(no_args_is_help=True, help="The runs of an artifacts folder: which there are, which is in use.")
 app.add_typer(runs, name="runs")
 
-Run = Annotated[str | None, typer.Argument(help="name of a run [the current one]")]
+Run = Annotated[
+    str | None, typer.Argument(help="name of a run [the current one]", autocompletion=completion.names_of_runs)
+]
 
 
 @runs.command(name="list")
@@ -41,7 +44,7 @@ def show(run: Run = None, artifacts: Artifacts = None, as_json: Json = False) ->
 
 @runs.command()
 def diff(
-    a: Annotated[str, typer.Argument(help="name of a run")],
+    a: Annotated[str, typer.Argument(help="name of a run", autocompletion=completion.names_of_runs)],
     b: Run = None,
     artifacts: Artifacts = None,
     as_json: Json = False,
@@ -56,7 +59,9 @@ def diff(
 
 @runs.command()
 def verify(
-    run: Annotated[list[str] | None, typer.Argument(help="names of runs [all]")] = None,
+    run: Annotated[
+        list[str] | None, typer.Argument(help="names of runs [all]", autocompletion=completion.names_of_runs)
+    ] = None,
     artifacts: Artifacts = None,
     require_signature: RequireSignature = None,
     as_json: Json = False,
@@ -106,7 +111,10 @@ def prune(
 
 @runs.command()
 def rollback(
-    run: Annotated[str | None, typer.Argument(help="name of a run [the one published before]")] = None,
+    run: Annotated[
+        str | None,
+        typer.Argument(help="name of a run [the one published before]", autocompletion=completion.names_of_runs),
+    ] = None,
     artifacts: Artifacts = None,
     as_json: Json = False,
 ) -> None:

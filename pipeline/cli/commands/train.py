@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from belfry.pipeline.cli import completion
 from belfry.pipeline.cli.commands.app import app
 from belfry.pipeline.cli.options import (
     AllowSeen,
@@ -39,7 +40,12 @@ from belfry.pipeline.cli.terminal import log_alone, log_and_one_bar, print_json,
 
 @app.command()
 def run(
-    data: Annotated[str, typer.Option(help="demo, ml-100k, ml-1m, ml-latest-small, ..., a folder or a file")] = "demo",
+    data: Annotated[
+        str,
+        typer.Option(
+            help="demo, ml-100k, ml-1m, ml-latest-small, ..., a folder or a file", autocompletion=completion.data_sets
+        ),
+    ] = "demo",
     columns: Columns = None,
     delimiter: Delimiter = None,
     encoding: Encoding = None,
@@ -102,7 +108,10 @@ def train(
     columns: Columns = None,
     delimiter: Delimiter = None,
     encoding: Encoding = None,
-    preset: Annotated[str | None, typer.Option(help="as in run; with --from that of the run [default]")] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(help="as in run; with --from that of the run [default]", autocompletion=completion.presets),
+    ] = None,
     holdout: Annotated[
         HoldoutName | None,
         typer.Option(
