@@ -93,7 +93,7 @@ class BatchJob:
         asked = AskedUsers(users, self.newcomers)
         return self.recommender.recommend_many(
             asked, self.n, stage=self.stage, repeats=self.repeats, workers=1, explain=self.explain, rules=rules
-        )
+        ).to_arrow()
 
     def check_rows(self, rows: pa.Table, asked: pa.Array) -> None:
         """Check the promises about the lists of `asked`, in rows that were read from where they are stored.

@@ -14,6 +14,7 @@ from belfry.dataset.concurrency.cached import cached_property
 from belfry.dataset.concurrency.forks import lock_beside_forks
 from belfry.dataset.errors import ArtifactError, InputError, UnknownUserError
 from belfry.dataset.history import KINDS_OF_REPEATS, REPEATS_OF_TABLE, Repeats, as_repeats, kept_out
+from belfry.dataset.notebooks.html import html_table
 from belfry.dataset.vocabulary import UNKNOWN, Id, ItemNums, UserNums, as_arrow
 from belfry.pipeline.runs.reader import default_artifacts, find_run
 from belfry.pipeline.serving.checks import check_lists, check_n
@@ -21,7 +22,16 @@ from belfry.pipeline.serving.explain import Reason, reasons_for
 from belfry.pipeline.serving.ids import IdReader
 from belfry.pipeline.serving.neighbours import Neighbourhood
 from belfry.pipeline.serving.parts import Parts
-from belfry.pipeline.serving.results import Effect, Explanation, Recommendation, SimilarItem, SimilarUser, Watched
+from belfry.pipeline.serving.results import (
+    Effect,
+    Explanation,
+    Recommendation,
+    RecommendationTable,
+    ResultList,
+    SimilarItem,
+    SimilarUser,
+    Watched,
+)
 from belfry.pipeline.serving.tables import in_order, table_of_lists
 from belfry.pipeline.serving.two_stage import Limits, Stage, Trace, TwoStage
 from belfry.pipeline.serving.users.newcomers import AskedUsers, FeatureReader, table_of
@@ -84,6 +94,21 @@ class Recommender:
 
     def __deepcopy__(self, memo: object) -> Self:
         return self
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(run {self.run.name}: {len(self.users):,} users, {len(self.items):,} items)"
+
+    def _repr_html_(self) -> str:
+        manifest = self.run.manifest
+        rows = [
+            ("users", f"{len(self.users):,}"),
+            ("items", f"{len(self.items):,}"),
+            ("preset", manifest.preset),
+            ("holdout", manifest.holdout),
+            ("published", f"{manifest.created_at[:19].replace('T', ' ')} UTC"),
+            ("ranker", manifest.gate.line),
+        ]
+        return html_table(("run", manifest.name), rows)
 
     def recommend(
         self,
@@ -151,7 +176,7 @@ class Recommender:
         expected = two_stage.expected_ratings(lists)
         ratings: list[float | None] = [None] * len(lists) if expected is None else expected.tolist()
         rows = zip(lists.rank.tolist(), item_ids, titles, lists.score.tolist(), origins, because, ratings, strict=True)
-        return [Recommendation(*row) for row in rows]
+        return ResultList(Recommendation(*row) for row in rows)
 
     def recommend_many(
         self,
@@ -167,16 +192,16 @@ class Recommender:
         explain: bool = False,
         rules: "RulesLike | None" = None,
         where: str | None = None,
-    ) -> pa.Table:
+    ) -> RecommendationTable:
         """Lists of many users as one table: user_id, rank, item_id, score, origin; users in the order asked.
 
-        Where a model of the run expects ratings, there is a column `expected_rating` too. A user with nothing left to
-        recommend has no row. Users are answered in blocks, so that of any number of them only their lists are in memory
-        at once.
+        The table is of Arrow, with `to_pandas()` and `to_polars()`. Where a model of the run expects ratings, there is
+        a column `expected_rating` too. A user with nothing left to recommend has no row. Users are answered in blocks,
+        so that of any number of them only their lists are in memory at once.
 
         Args:
-            users: ids, each once; or a table (Arrow, pandas) of `user_id` and columns of features, by which users are
-                answered who are not in the run. Those who are in it are answered by what it knows of them.
+            users: ids, each once; or a table (Arrow, pandas, Polars) of `user_id` and columns of features, by which
+                users are answered who are not in the run. Those who are in it are answered by what it knows of them.
             stage: "retrieval" gives the first stage's own order; the rest as in `recommend`.
             workers: threads that answer, by default one for each core. Equal lists however many.
             explain: adds what carried each row, strongest first, in columns of lists: watched (ids), watched_share,
@@ -196,9 +221,10 @@ class Recommender:
         only_numbers, depth = limits["only"], bound.depth(limits["n"]) if bound else limits["n"]
         n_rows = max(self.two_stage.n_candidates, depth, 0 if only_numbers is None else len(only_numbers))
         size = max(1, ROWS_PER_BLOCK // n_rows)
-        return answer_together(
+        answers = answer_together(
             lambda block: self._table(block, stage, limits, repeats, bound, explain), asked, workers, size
         )
+        return RecommendationTable(answers)
 
     def asked_users(self, users: Iterable[Id] | pa.Table | AskedUsers) -> AskedUsers:
         """Users as `recommend_many` takes them, read; a part of them is asked for without reading the table again.
@@ -262,7 +288,7 @@ class Recommender:
             raise InputError(f"item {item!r} is not in the catalogue of run {self.run.name}")
         found, cosines = self._item_neighbourhood.nearest(number, check_n(n))
         rows = zip(*self._ids_and_titles(found), cosines.tolist(), strict=True)
-        return [SimilarItem(rank, *row) for rank, row in enumerate(rows, 1)]
+        return ResultList(SimilarItem(rank, *row) for rank, row in enumerate(rows, 1))
 
     def similar_users(self, user: Id, n: int = 10) -> list[SimilarUser]:
         """At most `n` users with a history whose vectors are most similar to this user's, nearest first.
@@ -280,7 +306,7 @@ class Recommender:
             )
         found, cosines = self._user_neighbourhood.nearest(number, check_n(n))
         rows = zip(self.users.take(found).to_pylist(), cosines.tolist(), strict=True)
-        return [SimilarUser(rank, *row) for rank, row in enumerate(rows, 1)]
+        return ResultList(SimilarUser(rank, *row) for rank, row in enumerate(rows, 1))
 
     def bound(self, rules: "RulesLike | None", where: str | None = None) -> "BoundRules | None":
         """The rules that a call asks for, held against the items of the run; None for none.
