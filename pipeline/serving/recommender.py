@@ -77,6 +77,11 @@ class Recommender:
 
         Raises:
             ArtifactError: there is no run, or it is damaged, foreign, of another version, or lacks the signature.
+
+        Example:
+            >>> from belfry import Recommender
+            >>> Recommender.load("artifacts").repeats
+            'exclude'
         """
         key = Path(require_signature) if require_signature is not None else None
         with _loading:
@@ -155,6 +160,13 @@ class Recommender:
                 `n` is below 1, `exclude_seen` contradicts `repeats`, `features` names no column of the run's users, or
                 a value that its column could not hold; `history`, or `features` of a user who has one, is given to a
                 run whose towers know users by their id alone; or the rules do not fit the items or one another.
+
+        Example:
+            >>> recommender = Recommender.load("artifacts")
+            >>> [place.rank for place in recommender.recommend(42, 3, history=[50, 181])]
+            [1, 2, 3]
+            >>> recommender.recommend(None, 1, features={"age": 31})[0].origin
+            'cold'
         """
         is_told = features is not None or not (isinstance(history, tuple) and not history)
         number = UNKNOWN if user is None and is_told else self.user_ids.number(user, "user")
@@ -211,6 +223,13 @@ class Recommender:
         Raises:
             InputError: a user is asked for twice or is no id, `n` or `workers` is below 1, `stage` is neither, or the
                 rules do not fit the items or one another.
+
+        Example:
+            >>> lists = Recommender.load("artifacts").recommend_many([42, 196], 2)
+            >>> lists.column_names
+            ['user_id', 'rank', 'item_id', 'score', 'origin']
+            >>> lists.to_pandas()["user_id"].tolist()
+            [42, 42, 196, 196]
         """
         asked = self.asked_users(users)
         if n_more := len(asked) - len(asked.ids.unique()):
@@ -282,6 +301,10 @@ class Recommender:
 
         Raises:
             InputError: the item is not in the catalogue, or `n` is below 1.
+
+        Example:
+            >>> [item.rank for item in Recommender.load("artifacts").similar_items(50, 3)]
+            [1, 2, 3]
         """
         number = self.item_ids.number(item, "item")
         if number == UNKNOWN:
@@ -298,6 +321,11 @@ class Recommender:
         Raises:
             UnknownUserError: the user is unknown or has no history to compare.
             InputError: `n` is below 1.
+
+        Example:
+            >>> nearest = Recommender.load("artifacts").similar_users(42, 3)
+            >>> all(-1 <= user.similarity <= 1 for user in nearest)
+            True
         """
         number = self.user_ids.number(user, "user")
         if number not in self._user_neighbourhood:

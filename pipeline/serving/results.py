@@ -40,6 +40,12 @@ class Explanation(NamedTuple):
     """What carried an item, strongest first, three of each at most; neither part adds up to the score.
 
     Both parts are empty for an unranked item.
+
+    Example:
+        >>> from belfry import recommend
+        >>> place = recommend(42, 1, explain=True)[0]
+        >>> max(one.share for one in place.because.watched) <= 1
+        True
     """
 
     watched: tuple[Watched, ...]  # none for cold users
@@ -57,6 +63,11 @@ class Recommendation(NamedTuple):
     (`n_candidates`) goes on in retrieval's order: those items have the origin "unranked", and as score minus their
     place in that order, which is below every probability. In cold lists, and where no ranker orders the list, scores
     compare within the list only.
+
+    Example:
+        >>> from belfry import Recommendation
+        >>> Recommendation(1, 50, "Brazil", 0.2, "cold").is_cold
+        True
     """
 
     rank: int  # 1-based
@@ -73,7 +84,14 @@ class Recommendation(NamedTuple):
 
 
 class SimilarItem(NamedTuple):
-    """An item and how similar it is to the one asked for."""
+    """An item and how similar it is to the one asked for.
+
+    Example:
+        >>> from belfry import Recommender
+        >>> first = Recommender.load("artifacts").similar_items(50, 1)[0]
+        >>> first.rank, first.item_id != 50
+        (1, True)
+    """
 
     rank: int  # 1-based
     item_id: Id
@@ -82,7 +100,13 @@ class SimilarItem(NamedTuple):
 
 
 class SimilarUser(NamedTuple):
-    """A user and how similar their history is to that of the one asked for."""
+    """A user and how similar their history is to that of the one asked for.
+
+    Example:
+        >>> from belfry import Recommender
+        >>> Recommender.load("artifacts").similar_users(42, 1)[0].rank
+        1
+    """
 
     rank: int  # 1-based
     user_id: Id
@@ -104,17 +128,36 @@ class RecommendationTable:
 
     Whatever reads Arrow's C streams takes it as it is: `pyarrow.table(lists)`, `polars.DataFrame(lists)`, DuckDB. It
     has whatever a `pyarrow.Table` has: `lists["item_id"]`, `lists.num_rows`, `lists.schema`.
+
+    Example:
+        >>> from belfry import Recommender
+        >>> lists = Recommender.load("artifacts").recommend_many([42, 196], 3)
+        >>> len(lists), sorted(set(lists["user_id"].to_pylist()))
+        (6, [42, 196])
     """
 
     def __init__(self, table: pa.Table) -> None:
         self._table = table
 
     def to_arrow(self) -> pa.Table:
-        """The `pyarrow.Table`, for what takes nothing else, such as `pyarrow.parquet.write_table`."""
+        """The `pyarrow.Table`, for what takes nothing else, such as `pyarrow.parquet.write_table`.
+
+        Example:
+            >>> from belfry import Recommender
+            >>> lists = Recommender.load("artifacts").recommend_many([42], 3)
+            >>> lists.to_arrow().num_rows
+            3
+        """
         return self._table
 
     def to_pandas(self) -> "pd.DataFrame":
-        """A DataFrame of pandas."""
+        """A DataFrame of pandas.
+
+        Example:
+            >>> lists = Recommender.load("artifacts").recommend_many([42], 3)
+            >>> lists.to_pandas().shape
+            (3, 5)
+        """
         frame: pd.DataFrame = self._table.to_pandas()
         return frame
 
@@ -123,6 +166,11 @@ class RecommendationTable:
 
         Raises:
             InputError: Polars is not installed.
+
+        Example:
+            >>> lists = Recommender.load("artifacts").recommend_many([42], 3)
+            >>> lists.to_polars().shape
+            (3, 5)
         """
         try:
             import polars as pl
@@ -131,7 +179,13 @@ class RecommendationTable:
         return pl.from_arrow(self._table)
 
     def equals(self, other: "RecommendationTable | pa.Table", check_metadata: bool = False) -> bool:
-        """Whether both hold the same rows and columns."""
+        """Whether both hold the same rows and columns.
+
+        Example:
+            >>> lists = Recommender.load("artifacts").recommend_many([42], 3)
+            >>> lists.equals(lists.to_arrow())
+            True
+        """
         other = other.to_arrow() if isinstance(other, RecommendationTable) else other
         return bool(self._table.equals(other, check_metadata=check_metadata))
 

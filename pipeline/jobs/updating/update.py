@@ -68,6 +68,12 @@ def update(
     Raises:
         InputError: a table is wrong, or does not fit the run; or another update is at work there.
         ArtifactError: the run is damaged.
+
+    Example:
+        >>> from belfry import update
+        >>> done = update("artifacts", "later.parquet")
+        >>> done.is_published, done.n_new_users
+        (True, 0)
     """
     reading = Reading.of(columns, delimiter, encoding)
     return update_run(
