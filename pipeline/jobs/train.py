@@ -94,7 +94,7 @@ def train(
         InputError: a table, a setting or the folder is wrong; the message names all problems of the tables.
         DivergenceError: a loss is not finite.
 
-    Example:
+    Examples:
         >>> import pandas as pd
         >>> from belfry import train
         >>> watches, items = pd.read_parquet("watches.parquet"), pd.read_parquet("items.parquet")

@@ -43,7 +43,7 @@ def recommend(
         ArtifactError: there is no run, or it is damaged.
         InputError, UnknownUserError: as there.
 
-    Example:
+    Examples:
         >>> from belfry import recommend
         >>> len(recommend(42, 5, where="year >= 1990"))
         5

@@ -78,7 +78,7 @@ class Recommender:
         Raises:
             ArtifactError: there is no run, or it is damaged, foreign, of another version, or lacks the signature.
 
-        Example:
+        Examples:
             >>> from belfry import Recommender
             >>> Recommender.load("artifacts").repeats
             'exclude'
@@ -161,7 +161,7 @@ class Recommender:
                 a value that its column could not hold; `history`, or `features` of a user who has one, is given to a
                 run whose towers know users by their id alone; or the rules do not fit the items or one another.
 
-        Example:
+        Examples:
             >>> recommender = Recommender.load("artifacts")
             >>> [place.rank for place in recommender.recommend(42, 3, history=[50, 181])]
             [1, 2, 3]
@@ -218,13 +218,14 @@ class Recommender:
             workers: threads that answer, by default one for each core. Equal lists however many.
             explain: adds what carried each row, strongest first, in columns of lists: watched (ids), watched_share,
                 features and feature_change, as in `Explanation`. It takes several times as long as the lists.
-            rules, where: as in `recommend`.
+            rules: as in `recommend`.
+            where: as in `recommend`.
 
         Raises:
             InputError: a user is asked for twice or is no id, `n` or `workers` is below 1, `stage` is neither, or the
                 rules do not fit the items or one another.
 
-        Example:
+        Examples:
             >>> lists = Recommender.load("artifacts").recommend_many([42, 196], 2)
             >>> lists.column_names
             ['user_id', 'rank', 'item_id', 'score', 'origin']
@@ -302,7 +303,7 @@ class Recommender:
         Raises:
             InputError: the item is not in the catalogue, or `n` is below 1.
 
-        Example:
+        Examples:
             >>> [item.rank for item in Recommender.load("artifacts").similar_items(50, 3)]
             [1, 2, 3]
         """
@@ -322,7 +323,7 @@ class Recommender:
             UnknownUserError: the user is unknown or has no history to compare.
             InputError: `n` is below 1.
 
-        Example:
+        Examples:
             >>> nearest = Recommender.load("artifacts").similar_users(42, 3)
             >>> all(-1 <= user.similarity <= 1 for user in nearest)
             True

@@ -41,7 +41,7 @@ class Explanation(NamedTuple):
 
     Both parts are empty for an unranked item.
 
-    Example:
+    Examples:
         >>> from belfry import recommend
         >>> place = recommend(42, 1, explain=True)[0]
         >>> max(one.share for one in place.because.watched) <= 1
@@ -64,7 +64,7 @@ class Recommendation(NamedTuple):
     place in that order, which is below every probability. In cold lists, and where no ranker orders the list, scores
     compare within the list only.
 
-    Example:
+    Examples:
         >>> from belfry import Recommendation
         >>> Recommendation(1, 50, "Brazil", 0.2, "cold").is_cold
         True
@@ -86,7 +86,7 @@ class Recommendation(NamedTuple):
 class SimilarItem(NamedTuple):
     """An item and how similar it is to the one asked for.
 
-    Example:
+    Examples:
         >>> from belfry import Recommender
         >>> first = Recommender.load("artifacts").similar_items(50, 1)[0]
         >>> first.rank, first.item_id != 50
@@ -102,7 +102,7 @@ class SimilarItem(NamedTuple):
 class SimilarUser(NamedTuple):
     """A user and how similar their history is to that of the one asked for.
 
-    Example:
+    Examples:
         >>> from belfry import Recommender
         >>> Recommender.load("artifacts").similar_users(42, 1)[0].rank
         1
@@ -129,7 +129,7 @@ class RecommendationTable:
     Whatever reads Arrow's C streams takes it as it is: `pyarrow.table(lists)`, `polars.DataFrame(lists)`, DuckDB. It
     has whatever a `pyarrow.Table` has: `lists["item_id"]`, `lists.num_rows`, `lists.schema`.
 
-    Example:
+    Examples:
         >>> from belfry import Recommender
         >>> lists = Recommender.load("artifacts").recommend_many([42, 196], 3)
         >>> len(lists), sorted(set(lists["user_id"].to_pylist()))
@@ -142,7 +142,7 @@ class RecommendationTable:
     def to_arrow(self) -> pa.Table:
         """The `pyarrow.Table`, for what takes nothing else, such as `pyarrow.parquet.write_table`.
 
-        Example:
+        Examples:
             >>> from belfry import Recommender
             >>> lists = Recommender.load("artifacts").recommend_many([42], 3)
             >>> lists.to_arrow().num_rows
@@ -153,7 +153,7 @@ class RecommendationTable:
     def to_pandas(self) -> "pd.DataFrame":
         """A DataFrame of pandas.
 
-        Example:
+        Examples:
             >>> lists = Recommender.load("artifacts").recommend_many([42], 3)
             >>> lists.to_pandas().shape
             (3, 5)
@@ -167,7 +167,7 @@ class RecommendationTable:
         Raises:
             InputError: Polars is not installed.
 
-        Example:
+        Examples:
             >>> lists = Recommender.load("artifacts").recommend_many([42], 3)
             >>> lists.to_polars().shape
             (3, 5)
@@ -181,7 +181,7 @@ class RecommendationTable:
     def equals(self, other: "RecommendationTable | pa.Table", check_metadata: bool = False) -> bool:
         """Whether both hold the same rows and columns.
 
-        Example:
+        Examples:
             >>> lists = Recommender.load("artifacts").recommend_many([42], 3)
             >>> lists.equals(lists.to_arrow())
             True

@@ -77,7 +77,7 @@ class Freshness(Settings):
 class Rules(Settings):
     """What shapes lists. What may be listed is decided first, then each place in turn: docs/rules.md has the order.
 
-    Example:
+    Examples:
         >>> from belfry import Recommender, Rules
         >>> rules = Rules(deny=[7, 12], at_most={"genres": 3})
         >>> lists = Recommender.load("artifacts").recommend_many([42, 196], 5, rules=rules)
