@@ -139,8 +139,8 @@ def _page(
     lines = [
         "# A cluster of Ray",
         "",
-        f"Written by `{command}` ({options}) on {datetime.now(UTC):%Y-%m-%d}, {usable_cores()} cores, ray {ray_version}, "
-        f"numpy {installed_versions()['numpy']}.",
+        f"Written by `{command}` ({options}) on {datetime.now(UTC):%Y-%m-%d}, {usable_cores()} cores, "
+        f"ray {ray_version}, numpy {installed_versions()['numpy']}.",
         "",
         f"A table of {len(recommender.users):,} users x {asked.n} out of {len(recommender.items):,} items by `belfry "
         "batch --engine ray`.",
