@@ -18,7 +18,7 @@ from belfry.evaluation.reports.comparison.result import Counterfactual, Estimato
 
 SHOWN = "as shown"  # the policy of a log itself
 MIN_EFFECTIVE = 30  # effective rows; fewer carry no interval worth its name
-MIN_SUPPORT = 0.9  # of the lists that the log could have shown, at the upper end of its interval
+MIN_SUPPORT = 0.9  # of the lists that the log could have shown, at the upper end of its interval; 1 over it, the lower
 N_FOLDS = 5
 _PRIOR = 10.0  # rows of the overall mean that steady an item's mean reward
 _N_RESAMPLES = 2_000
@@ -92,11 +92,13 @@ class Policy:
         squares = float((self.weight**2).sum())
         return float(self.weight.sum()) ** 2 / squares if squares else 0.0
 
-    def support(self, log: Log, generator: np.random.Generator) -> tuple[float, float]:
-        """Weights of a list, 1 where the log could have shown all of it; upper end of its interval."""
+    def support(self, log: Log, generator: np.random.Generator) -> tuple[float, float, float]:
+        """Weights of a list, 1 where the log could have shown all of it, and the ends of their interval."""
         sums, counts = _by_user(self.weight, log), log.n_lists.astype(np.float64)
-        _, high = bca(sums[:, None], counts[:, None], generator, n_resamples=_N_RESAMPLES)
-        return float(sums.sum() / counts.sum()), float(high[0])
+        low, high = bca(sums[:, None], counts[:, None], generator, n_resamples=_N_RESAMPLES)
+        mean = float(sums.sum() / counts.sum())
+        ends = np.where(np.isnan([low[0], high[0]]), mean, [low[0], high[0]])  # all users alike: no interval
+        return mean, float(ends[0]), float(ends[1])
 
 
 def evaluate_log(log: Log, baseline: Policy, challenger: Policy, *, seed: int) -> Counterfactual:
@@ -112,7 +114,7 @@ def evaluate_log(log: Log, baseline: Policy, challenger: Policy, *, seed: int) -
     policies = (baseline, challenger)
     supports = [policy.support(log, generator) for policy in policies]
     refused = []
-    for policy, (support, high) in zip(policies, supports, strict=True):
+    for policy, (support, low, high) in zip(policies, supports, strict=True):
         if not policy.weight.any():
             refused.append(f"no row of the log shows an item that {policy.name} lists for its user")
         elif policy.effective < MIN_EFFECTIVE:
@@ -124,6 +126,11 @@ def evaluate_log(log: Log, baseline: Policy, challenger: Policy, *, seed: int) -
                 f"the log could have shown only {support:.0%} of what {policy.name} lists (weights average "
                 f"{support:.2f} instead of 1): items without a chance, weights that are cut, or probabilities that are "
                 "not those of the log"
+            )
+        elif low > 1 / MIN_SUPPORT:
+            refused.append(
+                f"the log shows what {policy.name} lists more often than by chance (weights average {support:.2f} "
+                "instead of 1): lists that were made of it, or probabilities that are not those of the log"
             )
     return Counterfactual(
         refused=tuple(refused),

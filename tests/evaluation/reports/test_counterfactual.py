@@ -1,5 +1,7 @@
 """Counterfactual estimates of made-up logs whose truth is known, one worked by hand, and refusals in words."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -44,35 +46,44 @@ def test_every_estimator_finds_the_truth_under_a_skewed_log():
 
 
 def test_lists_with_drawn_places_by_hand():
-    """Users are shown (a, b, c) with the chances 1, 1/2, 1/4 and earn 1, 0, 1, or (a, b, d) and earn 0, 1, 0, in turn.
+    """Users are shown a for sure, and c or d with a chance of 1/2: three of five c, and earn (1, 1), the others (0, 1).
 
-    Of the lists (a, c, d) each row has the weight 1/3 / chance: a 1/3, c and d 4/3. So IPS is (5/3 + 0) / 2, SNIPS that
-    over the mean weight 5/3. Each fold's model, of 160 users of the others: a and b (80 + 5) / (160 + 10) = 1/2,
-    c (80 + 5) / (80 + 10), d 5 / 90, which is 1/2 for a place; its errors cancel out.
+    In the lists (a, c) a row of a weighs 1/2 and one of c 1. So IPS is 3/5 (1/2 + 1), and SNIPS that over the mean
+    weight 1/2 + 3/5. Each fold's model, of 160 users of the others, steadied by 10 rows of their mean 256 / 320: a
+    (96 + 8) / (160 + 10), c (96 + 8) / (96 + 10).
     """
     n_users = 200
-    row = np.repeat(np.arange(n_users), 3)
-    item = np.tile([1, 2, 3, 1, 2, 4], n_users // 2)
-    reward = np.tile([1.0, 0, 1, 0, 1, 0], n_users // 2)
-    chance = np.tile([1, 0.5, 0.25], n_users)
+    has_c = np.arange(n_users) // 5 % 5 < 3
+    row = np.repeat(np.arange(n_users), 2)
+    item = np.column_stack([np.ones(n_users, np.int64), np.where(has_c, 3, 4)]).ravel()
+    reward = np.column_stack([has_c, np.ones(n_users)]).ravel()
+    chance = np.tile([1, 0.5], n_users)
     log = Log(np.arange(1, n_users + 1), row, item, reward, chance, np.ones(n_users, np.int64))
-    found = against_shown(log, "B", np.tile([1, 3, 4], (n_users, 1)), seed=0)
-    assert (found.n_lists, found.n_rows) == (200, 600)
-    assert found.support_challenger == pytest.approx(5 / 3)
-    assert found.effective_challenger == pytest.approx((5 / 3) ** 2 / (1 / 9 + 16 / 9) * n_users)
-    by_name = {value.estimator: value for value in found.values}
-    assert [value.baseline for value in found.values] == pytest.approx([0.5] * 3)  # 2/3 and 1/3, as shown
-    assert by_name["IPS"].challenger == pytest.approx(5 / 6)
-    assert by_name["SNIPS"].challenger == pytest.approx(1 / 2)
-    assert by_name["doubly robust"].challenger == pytest.approx(1 / 2)
-    assert by_name["IPS"].challenger_low < 5 / 6 < by_name["IPS"].challenger_high
+    lists = np.tile([1, 3], (n_users, 1))
+    found = against_shown(log, "B", lists, seed=0)
+    assert (found.refused, found.n_lists, found.n_rows) == ((), 200, 400)
+    assert found.support_challenger == pytest.approx(1.1)
+    assert found.effective_challenger == pytest.approx(220**2 / (200 / 4 + 120))
+    a, c = 104 / 170, 104 / 106
+    robust = (a + c) / 2 + 0.6 * ((1 - a) / 2 + (1 - c)) - 0.4 * a / 2
+    assert [value.baseline for value in found.values] == pytest.approx([0.8] * 3)  # as shown
+    assert [value.challenger for value in found.values] == pytest.approx([0.9, 0.9 / 1.1, robust])
+    assert all(value.challenger_low < value.challenger < value.challenger_high for value in found.values)
     assert lines_of(found, (SHOWN, "B")) == [
-        "600 rows of the log, 200 lists of 200 users; worth 600 rows for as shown and 294 for B."
+        "400 rows of the log, 200 lists of 200 users; worth 400 rows for as shown and 285 for B."
     ]
-    cut = against_shown(Log(**{**vars(log), "clip": 2.0}), "B", np.tile([1, 3, 4], (n_users, 1)), seed=0)
-    assert cut.clipped_challenger == 0.5 and cut.clipped_baseline == 0
-    assert cut.values[0].challenger == pytest.approx((1 / 3 + 2 / 3) / 2)
-    assert "cut for 0.0% and 50.0% of the rows that count, so that values are too low" in lines_of(cut, ("A", "B"))[1]
+    cut = against_shown(replace(log, clip=1.5), "B", lists, seed=0)
+    assert (cut.clipped_challenger, cut.clipped_baseline) == (120 / 320, 0)
+    assert cut.values[0].challenger == pytest.approx(0.6 * (0.5 + 0.75))
+    assert "cut for 0.0% and 37.5% of the rows that count, so that values are too low" in lines_of(cut, ("A", "B"))[1]
+
+
+def test_lists_that_were_made_of_the_log_are_refused():
+    """Each user's list is what they were shown, though its second item had a chance of 1/4."""
+    row, item = np.repeat(np.arange(80), 2), np.tile([1, 2, 1, 3], 40)
+    log = Log(np.arange(1, 81), row, item, np.ones(160), np.tile([1, 0.25], 80), np.ones(80, np.int64))
+    (reason,) = against_shown(log, "B", item.reshape(80, 2), seed=0).refused
+    assert reason.startswith("the log shows what B lists more often than by chance (weights average 2.50 instead of 1)")
 
 
 def test_a_user_of_many_lists_counts_by_them():
