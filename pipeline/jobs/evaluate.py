@@ -23,8 +23,7 @@ from belfry.dataset.vocabulary import UserNums
 from belfry.evaluation.context import EvaluationContext, UserCount, make_context
 from belfry.evaluation.engine import SystemScores, evaluate
 from belfry.evaluation.groups import Categories
-from belfry.evaluation.lists import CandidateLists, ListSource
-from belfry.evaluation.lists import lists_of as lists_in_memory
+from belfry.evaluation.lists import CandidateLists, ListSource, lists_in_memory
 from belfry.evaluation.plan import Plan
 from belfry.evaluation.reports.attribution import attribute_loss
 from belfry.evaluation.reports.comparison.result import Counterfactual

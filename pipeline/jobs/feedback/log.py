@@ -14,7 +14,7 @@ from belfry.dataset.sources.tabular import Source, read_events
 from belfry.dataset.validation import coercion
 from belfry.dataset.vocabulary import UNKNOWN, Vocabulary, as_id_type
 from belfry.evaluation.context import EvaluationContext
-from belfry.evaluation.lists import ListSource, lists_of
+from belfry.evaluation.lists import ListSource, lists_in_memory
 from belfry.evaluation.metrics import Counts, PerUser
 from belfry.evaluation.reports.counterfactual import Log, Policy
 
@@ -76,7 +76,9 @@ def policies_of(
     pairs = np.unique(np.column_stack([log.users[log.row], log.item_num]), axis=0).astype(np.int32)
     starts = np.searchsorted(pairs[:, 0], np.arange(len(context.test.starts))).astype(np.int64)
     of_log = replace(context, test=SeenItems(starts, pairs[:, 1]), rating=None, time=None)
-    return [Policy.of_lists(name, lists_of(lists(of_log), len(log.users), n), log) for name, lists in systems.items()]
+    return [
+        Policy.of_lists(name, lists_in_memory(lists(of_log), len(log.users), n), log) for name, lists in systems.items()
+    ]
 
 
 def _numbers(
