@@ -73,9 +73,10 @@ def policies_of(
     Args:
         systems: name -> its lists for the users of a context, which are those of the log.
     """
-    pairs = np.unique(np.column_stack([log.users[log.row], log.item_num]), axis=0).astype(np.int32)
-    starts = np.searchsorted(pairs[:, 0], np.arange(len(context.test.starts))).astype(np.int64)
-    of_log = replace(context, test=SeenItems(starts, pairs[:, 1]), rating=None, time=None)
+    stride = len(context.history.items) + 1
+    pairs = np.unique(log.users[log.row].astype(np.int64) * stride + log.item_num)
+    starts = np.searchsorted(pairs, np.arange(len(context.test.starts)) * stride).astype(np.int64)
+    of_log = replace(context, test=SeenItems(starts, (pairs % stride).astype(np.int32)), rating=None, time=None)
     return [
         Policy.of_lists(name, lists_in_memory(lists(of_log), len(log.users), n), log) for name, lists in systems.items()
     ]

@@ -46,6 +46,15 @@ def test_rules_shape_a_list(asked: TestClient, recommender: Recommender):
     assert [one["item_id"] for one in many["lists"][0]["items"]] == [one["item_id"] for one in answer["items"]]
 
 
+def test_chances_are_told_where_rules_explore(asked: TestClient, recommender: Recommender):
+    rules = {"explore": {"share": 0.5, "seed": 3}}
+    items = asked.post("/v1/recommend", json={"user": 3, "n": 4, "rules": rules}).json()["items"]
+    chances = [one.propensity for one in recommender.recommend(3, 4, rules=rules)]
+    assert [item["propensity"] for item in items] == chances and None not in chances
+    many = asked.post("/v1/recommend/many", json={"users": [3], "n": 4, "rules": rules}).json()["lists"]
+    assert [item["propensity"] for item in many[0]["items"]] == pytest.approx(chances)
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
