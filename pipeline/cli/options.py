@@ -67,6 +67,10 @@ AllowSeen = Annotated[bool, typer.Option("--allow-seen", help="the same as --rep
 RulesFile = Annotated[
     Path | None, typer.Option("--rules", help="TOML file of what shapes lists: filters, quotas, diversity, pins, ...")
 ]
+Log = Annotated[
+    Path | None, typer.Option(help="what was shown: user_id, item_id, reward, propensity; rank where lists were")
+]
+LogClip = Annotated[float | None, typer.Option(min=1, help="weights of the log above this are cut to it")]
 Where = Annotated[
     str | None, typer.Option("--where", help="list these items alone, e.g. \"year >= 1990 and 'Horror' not in genres\"")
 ]

@@ -123,6 +123,7 @@ class BatchJob:
             rank=as_numpy(rows[columns.RANK]),
             origin=np.zeros(len(rows), np.int8),
             origins=("read",),
+            propensity=as_numpy(rows[columns.PROPENSITY]) if columns.PROPENSITY in rows.column_names else None,
         )
         check_lists(lists, n=self.n, n_items=len(recommender.items), seen=self._kept_out, blocked=self._blocked)
 
