@@ -94,7 +94,7 @@ class BatchJob:
         asked = AskedUsers(users, self.newcomers)
         return self.recommender.recommend_many(
             asked, self.n, stage=self.stage, repeats=self.repeats, workers=1, explain=self.explain, rules=rules
-        )
+        ).to_arrow()
 
     @property
     def without_users(self) -> "BatchJob":
