@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from belfry.pipeline.cli.commands.app import app
-from belfry.pipeline.cli.options import Columns, Delimiter, Encoding, Items, Quiet, Users
+from belfry.pipeline.cli.options import Columns, Delimiter, Encoding, Items, Quiet, RequireSignature, Sign, Users
 from belfry.pipeline.cli.terminal import log_and_bars, print_lines
 
 
@@ -29,6 +29,8 @@ def update(
             "--keep-statistics", help="histories alone move: users without new events keep their lists; no new items"
         ),
     ] = False,
+    sign: Sign = None,
+    require_signature: RequireSignature = None,
     as_json: Annotated[bool, typer.Option("--json", help="what was done, as JSON")] = False,
     quiet: Quiet = False,
 ) -> None:
@@ -47,5 +49,7 @@ def update(
             reading=reading_of(columns, delimiter, encoding),
             artifacts=artifacts,
             keep_statistics=keep_statistics,
+            sign=sign,
+            require_signature=require_signature,
         )
     print_lines(json.dumps(done.to_json(), indent=2).splitlines() if as_json else done.lines())
