@@ -140,6 +140,24 @@ ROWS = (
         "signed runs: no signature, another key's, a manifest changed, or swapped while it is opened",
         ("tests/attacks/test_signed_runs.py",),
     ),
+    Row(
+        38,
+        "`update` killed at every ninth step, and at 20 random moments three times over, then given the same again; "
+        "eight at once; a disk that fills up",
+        ("tests/faults/test_row_38_killed_update.py",),
+    ),
+    Row(
+        39,
+        "`serve` while its run is swapped (60 times), damaged and removed and a worker killed; 10,000 hostile requests",
+        (
+            "tests/faults/test_row_39_served_run.py",
+            "tests/load/test_row_39_served_swaps.py",
+            "tests/pipeline/server/test_current_run.py",
+            "tests/pipeline/server/test_process.py",
+            "tests/pipeline/server/test_hostile.py",
+            "tests/pipeline/server/guards",
+        ),
+    ),
 )
 
 
