@@ -134,7 +134,7 @@ def page(outcomes: dict[str, Outcome]) -> str:
         "# Would the tests notice?",
         "",
         "This code is changed in every small way that mutmut knows, one at a time: another sign, another number, an",
-        "argument left out; but for what messages say. A change is caught where a test fails. Written by `make mutation`;",
+        "argument left out; what errors say stays. A change is caught where a test fails. Written by `make mutation`;",
         "`python -m benchmarks.mutation --areas metrics` does one area again. It ends with 1 where a change went",
         "unnoticed and `benchmarks/mutation_explained.toml` does not say why nothing could notice it.",
         "",
