@@ -81,12 +81,28 @@ def test_top_of_few_are_the_top_candidates_above_zero(scores: np.ndarray, top_k:
     assert found.origins == ("test",)
 
 
-@pytest.mark.parametrize(("n_rows", "row_size"), [(0, 5), (1, 0), (7, CELLS_PER_BLOCK // 3), (3, 2 * CELLS_PER_BLOCK)])
-def test_blocks_cover_the_rows_and_are_bounded(n_rows: int, row_size: int) -> None:
+def test_top_of_few_of_many() -> None:
+    scores = np.random.default_rng(0).random(500, np.float32)
+    wanted = np.argsort(-scores[1:], kind="stable")[:20] + 1
+    found = top_of_few(np.array([1], np.int32), scores, SeenItems.nothing(1), 20, "test")
+    assert found.item_num.tolist() == wanted.tolist()
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "row_size", "sizes"),
+    [
+        (0, 5, [0]),
+        (1, 0, [1]),
+        (1, CELLS_PER_BLOCK, [1]),
+        (3, 2 * CELLS_PER_BLOCK, [1, 1, 1]),
+        (7, CELLS_PER_BLOCK // 3, [3, 3, 1]),
+        (CELLS_PER_BLOCK + 2, 1, [CELLS_PER_BLOCK, 2]),
+    ],
+)
+def test_blocks_cover_the_rows_and_are_bounded(n_rows: int, row_size: int, sizes: list[int]) -> None:
     found = list(blocks(n_rows, row_size))
-    assert [row for block in found for row in range(n_rows)[block]] == list(range(n_rows))
-    sizes = [block.stop - block.start for block in found]
-    assert sizes == {0: [0], 1: [1], 7: [3, 3, 1], 3: [1, 1, 1]}[n_rows]
+    assert [block.stop - block.start for block in found] == sizes
+    assert [block.start for block in found] == [0, *np.cumsum(sizes)[:-1]]
 
 
 def test_stack_keeps_each_users_rows() -> None:
@@ -105,6 +121,7 @@ def test_stack_keeps_each_users_rows() -> None:
     parts[1:] = [replace(part, origins=("others",)) for part in parts[1:]]
     for made, wanted in (
         (stack(parts), whole),
+        (stack(parts[:1]), parts[0]),
         (
             stack([replace(part, source_score=None, source_rank=None) for part in parts]),
             replace(whole, source_score=None, source_rank=None),
