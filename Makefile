@@ -53,9 +53,9 @@ dist: $(VENV)/.tested  ## wheel, source and notes of a release in dist/, tried i
 coverage: $(VENV)/.tested  ## branches that the tests take, child processes too; fails below 95% of one of the rooms
 	rm -rf build/coverage && mkdir -p build/coverage
 	COVERAGE_PROCESS_START=$(CURDIR)/pyproject.toml COVERAGE_FILE=$(CURDIR)/build/coverage/data $(PYTEST) -m "not slow and not realdata"
-	$(BIN)/coverage combine --quiet --data-file=build/coverage/all build/coverage
+	$(BIN)/coverage combine --quiet --data-file=build/coverage/data build/coverage
 	for room in dataset evaluation pipeline; do \
-		echo "$$room:" && $(BIN)/coverage report --data-file=build/coverage/all --include="$$room/*" --fail-under=95 || exit 1; \
+		echo "$$room:" && $(BIN)/coverage report --data-file=build/coverage/data --include="$$room/*" --fail-under=95 || exit 1; \
 	done
 
 mutation: $(VENV)/.tested  ## docs/results/mutation.md: small changes of the code that no test notices; an hour
