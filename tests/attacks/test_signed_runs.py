@@ -310,6 +310,11 @@ def test_an_update_warns_where_its_signature_says_less_or_more(
     assert warnings() == ""
 
 
+def test_training_on_from_a_signed_run_warns_too(small: Path, caplog: pytest.LogCaptureFixture) -> None:
+    train(small.parent, start_from=small)
+    assert f"note: run {small.name} is signed, and what is made of it will not be" in caplog.text
+
+
 def test_an_update_that_could_not_be_opened_is_refused(
     small: Path, keys: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
