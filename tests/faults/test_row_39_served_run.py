@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import shutil
 import signal
 import time
@@ -35,6 +36,12 @@ def wait_until(is_so: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
+def n_taken_up(server: Server) -> int:
+    """Runs, by all workers together."""
+    found = re.search(rb'outcome="taken_up"} (\d+)', server.get("/v1/metrics")[1])
+    return int(found[1]) if found else 0
+
+
 def check_lists(server: Server, run: Recommender) -> None:
     """Everybody's list is that of the run."""
     for user in USERS:
@@ -47,6 +54,7 @@ def check_lists(server: Server, run: Recommender) -> None:
 def harm(server: Server, artifacts: Path) -> None:
     """The run on the disk is taken apart, one step after the other."""
     first = Recommender.load(artifacts)
+    wait_until(lambda: n_taken_up(server) == 2)  # by each worker
     check_lists(server, first)
     cut_every_file(first.run.folder)
     check_lists(server, first)
@@ -57,7 +65,7 @@ def harm(server: Server, artifacts: Path) -> None:
     time.sleep(2)  # each worker has looked
     check_lists(server, first)
     second = publish(artifacts, seed=1)
-    wait_until(lambda: b'outcome="taken_up"} 4.0' in server.get("/v1/metrics")[1])
+    wait_until(lambda: n_taken_up(server) == 4)
     check_lists(server, second)
     died = workers_of(server)[0]
     os.kill(died, signal.SIGKILL)
