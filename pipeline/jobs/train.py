@@ -166,6 +166,7 @@ def train_tables(
                 data, config, holdout = prepare_tables(read(), preset, holdout, settings, repeats)
                 name = name_of_preset(preset)
             else:
+                parent.run.tell_who_signs(who)
                 config = _config_like(parent, preset, holdout, with_repeats(settings, repeats))
                 data, holdout, name = _prepare_for(parent, read(), config), parent.holdout, parent.run.manifest.preset
         return train_and_publish(
