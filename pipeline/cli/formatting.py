@@ -35,7 +35,8 @@ def lines_of_list(user: str, results: Sequence["Recommendation"]) -> Iterator[st
     for result in results:
         item_id, title = _shown(result.item_id), _shown(result.title or "")
         rating = "" if result.expected_rating is None else f"  expected rating {result.expected_rating:.2f}"
-        yield f"{result.rank:4}  {item_id}  {title}  {result.score:.3f}  {result.origin}{rating}"
+        chance = "" if result.propensity is None else f"  chance {result.propensity:.3g}"
+        yield f"{result.rank:4}  {item_id}  {title}  {result.score:.3f}  {result.origin}{rating}{chance}"
         if result.because:
             yield from _lines_of_reasons(result.because)
 
@@ -75,6 +76,7 @@ def show_report(report: "EvaluationReport") -> None:
 
     from belfry.evaluation.reports.attribution import attribution_lines
     from belfry.evaluation.reports.evaluation import to_rows
+    from belfry.evaluation.reports.feedback import feedback_lines, feedback_rows
     from belfry.evaluation.reports.rule_prices import price_rows
 
     console = rich_console()
@@ -99,6 +101,13 @@ def show_report(report: "EvaluationReport") -> None:
             prices.add_row(*(escape(cell.partition(" (")[0] if is_narrow else cell) for cell in row))
         console.print(prices)
     lines = ["", *attribution_lines(report.attribution)] if report.attribution else []
+    if report.feedback:
+        earned = Table(*next(feedback_rows(report.feedback), ()), title="what the lists would have earned")
+        for row in itertools.islice(feedback_rows(report.feedback), 1, None):
+            earned.add_row(*(cell.partition(" [")[0] if is_narrow else cell for cell in row))
+        if earned.row_count:
+            console.print(earned)
+        lines += feedback_lines(report.feedback)
     if report.reliability:
         error = report.reliability.calibration_error
         lines.append(f"Scores are probabilities, here off by {error:.4f} on average; evaluation.md says of what.")

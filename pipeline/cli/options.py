@@ -42,6 +42,10 @@ Settings = Annotated[
 ]
 Seed = Annotated[int, typer.Option(min=0, max=2**31 - 1, help="equal seeds and data give equal lists")]
 DataFolder = Annotated[Path | None, typer.Option(help="where MovieLens files lie [BELFRY_DATA]")]
+Address = Annotated[
+    str | None,
+    typer.Option("--address", metavar="HOST:PORT", help="of a Ray cluster to work on; auto: the one of this machine"),
+]
 Sign = Annotated[Path | None, typer.Option("--sign", metavar="KEY", help="private key to sign the run with")]
 RequireSignature = Annotated[
     Path | None,
@@ -75,6 +79,10 @@ AllowSeen = Annotated[bool, typer.Option("--allow-seen", help="the same as --rep
 RulesFile = Annotated[
     Path | None, typer.Option("--rules", help="TOML file of what shapes lists: filters, quotas, diversity, pins, ...")
 ]
+Log = Annotated[
+    Path | None, typer.Option(help="what was shown: user_id, item_id, reward, propensity; rank where lists were")
+]
+LogClip = Annotated[float | None, typer.Option(min=1, help="weights of the log above this are cut to it")]
 Where = Annotated[
     str | None, typer.Option("--where", help="list these items alone, e.g. \"year >= 1990 and 'Horror' not in genres\"")
 ]

@@ -188,8 +188,9 @@ class Recommender:
         origins = [lists.origins[origin] for origin in lists.origin]
         expected = two_stage.expected_ratings(lists)
         ratings: list[float | None] = [None] * len(lists) if expected is None else expected.tolist()
-        rows = zip(lists.rank.tolist(), item_ids, titles, lists.score.tolist(), origins, because, ratings, strict=True)
-        return ResultList(Recommendation(*row) for row in rows)
+        chances: list[float | None] = [None] * len(lists) if lists.propensity is None else lists.propensity.tolist()
+        shown = (lists.rank.tolist(), item_ids, titles, lists.score.tolist(), origins, because, ratings, chances)
+        return ResultList(Recommendation(*row) for row in zip(*shown, strict=True))
 
     def recommend_many(
         self,
@@ -209,8 +210,8 @@ class Recommender:
         """Lists of many users as one table: user_id, rank, item_id, score, origin; users in the order asked.
 
         The table is of Arrow, with `to_pandas()` and `to_polars()`. Where a model of the run expects ratings, there is
-        a column `expected_rating` too. A user with nothing left to recommend has no row. Users are answered in blocks,
-        so that of any number of them only their lists are in memory at once.
+        a column `expected_rating` too, and where rules explore, `propensity`. A user with nothing left to recommend has
+        no row. Users are answered in blocks, so that of any number of them only their lists are in memory at once.
 
         Args:
             users: ids, each once; or a table (Arrow, pandas, Polars) of `user_id` and columns of features, by which

@@ -208,7 +208,7 @@ class Changes:
 
 @dataclass(frozen=True)
 class PolicyValue:
-    """What an estimator says of one system, or of the difference."""
+    """What both systems would have earned for a place, by one estimator; intervals over users."""
 
     estimator: Estimator
     baseline: Figure
@@ -231,9 +231,12 @@ class Counterfactual:
     n_users: int
     effective_baseline: Figure  # effective number of rows
     effective_challenger: Figure
-    support_baseline: Figure  # share of the policy that the log could have seen
+    support_baseline: Figure  # share of the lists that the log could have shown
     support_challenger: Figure
     values: tuple[PolicyValue, ...]
+    n_lists: int = 0  # that were shown; rows, where single items were
+    clipped_baseline: Figure = 0.0  # share of the rows that count whose weight is cut
+    clipped_challenger: Figure = 0.0
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import typer
 from belfry.pipeline.cli import completion
 from belfry.pipeline.cli.commands.app import app
 from belfry.pipeline.cli.options import (
+    Address,
     AllowSeen,
     Artifacts,
     Budget,
@@ -129,6 +130,7 @@ def train(
     ] = None,
     sign: Sign = None,
     workers: Annotated[int, typer.Option(min=1, help="processes that train on parts of the history at once")] = 1,
+    address: Address = None,
     budget: Budget = None,
     track: Track = None,
     as_json: Json = False,
@@ -157,6 +159,7 @@ def train(
             start_from=start_from,
             work=work,
             workers=workers,
+            address=address,
             budget_s=budget,
             sign=sign,
         )

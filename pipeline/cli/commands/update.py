@@ -6,7 +6,17 @@ from typing import Annotated
 import typer
 
 from belfry.pipeline.cli.commands.app import app
-from belfry.pipeline.cli.options import Columns, Delimiter, Encoding, Items, Json, Quiet, Users
+from belfry.pipeline.cli.options import (
+    Columns,
+    Delimiter,
+    Encoding,
+    Items,
+    Json,
+    Quiet,
+    RequireSignature,
+    Sign,
+    Users,
+)
 from belfry.pipeline.cli.terminal import log_and_bars, print_result
 
 
@@ -29,6 +39,8 @@ def update(
             "--keep-statistics", help="histories alone move: users without new events keep their lists; no new items"
         ),
     ] = False,
+    sign: Sign = None,
+    require_signature: RequireSignature = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -45,5 +57,7 @@ def update(
             reading=reading_of(columns, delimiter, encoding),
             artifacts=artifacts,
             keep_statistics=keep_statistics,
+            sign=sign,
+            require_signature=require_signature,
         )
     print_result(done.lines(), done.to_json(), as_json=as_json)
