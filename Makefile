@@ -9,7 +9,7 @@ SITE := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 # A process for each core; the tests of a file stay together, for they share what they train.
 PYTEST := $(BIN)/pytest -n auto --dist loadfile
 
-.PHONY: install run test test-all coverage docs dist mutation reliability benchmark-everywhere benchmark-features benchmark-ranking benchmark-ratings benchmark-retrieval benchmark-scale benchmark-serving benchmark-speed benchmark-transfer benchmark-training benchmark-training-on benchmark-update clean
+.PHONY: install run test test-all docs dist reliability coverage mutation benchmark-cluster benchmark-everywhere benchmark-features benchmark-feedback benchmark-ranking benchmark-ratings benchmark-retrieval benchmark-scale benchmark-serving benchmark-speed benchmark-training benchmark-training-on benchmark-transfer benchmark-update clean
 
 install: $(INSTALLED)
 
@@ -69,8 +69,14 @@ reliability: $(VENV)/.tested  ## docs/results/reliability.md: every fault, attac
 benchmark-everywhere: $(VENV)/.tested  ## docs/results/everywhere.md; fails where a plain rule is not beaten; needs BELFRY_DATA
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.everywhere --check
 
+benchmark-feedback: $(VENV)/.tested  ## the figures of docs/results/feedback.md, some minutes; on generated data
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.feedback
+
 benchmark-features: $(VENV)/.tested  ## the figures of docs/results/features.md, an hour; needs BELFRY_DATA
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.features
+
+benchmark-cluster: $(VENV)/.tested  ## the figures of docs/results/cluster.md, ten minutes; on generated data
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.cluster
 
 benchmark-ranking: $(VENV)/.tested  ## the figures of docs/results/ranking.md, hours; needs BELFRY_DATA
 	$(BIN)/python -m benchmarks.ranking --rankers all

@@ -1,9 +1,9 @@
 """ALS: implicit matrix factorisation; users are folded in from their history at request time."""
 
-from itertools import pairwise
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import Field
 
 from belfry.dataset.features import FeatureTables
@@ -49,22 +49,30 @@ class ALS(FactorTowers[ALSConfig]):
     """
 
     config_type = ALSConfig
+    _gram: tuple[Embeddings, npt.NDArray[np.float32]] | None = None  # of which factors, and what it is
 
     def encode_queries(self, users: UserNums, features: FeatureTables) -> Embeddings:
         """[n_users, embedding_size] user factors, solved for from `features.history`."""
         factors, config = self.learned[ITEM_FACTORS], self.config
-        matrix = features.history.relative_matrix[users]
-        gram = factors.T @ factors + config.l2 * np.eye(config.embedding_size, dtype=np.float32)
+        matrix, gram = features.history.relative_matrix, self._regularised_gram()
         queries = np.zeros((len(users), config.embedding_size), np.float32)
         n_users = max(1, _CELLS_PER_BLOCK // config.embedding_size**2)
         for first in range(0, len(users), n_users):
-            block = matrix[first : first + n_users]
-            watched = [factors[block.indices[start:stop]] for start, stop in pairwise(block.indptr)]
-            weights = [config.alpha * block.data[start:stop] for start, stop in pairwise(block.indptr)]
-            left = np.stack([gram + (rows.T * own) @ rows for rows, own in zip(watched, weights, strict=True)])
-            right = np.stack([(1 + own) @ rows for rows, own in zip(watched, weights, strict=True)])
+            rows = [slice(*matrix.indptr[[user, user + 1]]) for user in users[first : first + n_users]]
+            watched = [factors[matrix.indices[row]] for row in rows]
+            weights = [config.alpha * matrix.data[row] for row in rows]
+            left = np.stack([gram + (items.T * own) @ items for items, own in zip(watched, weights, strict=True)])
+            right = np.stack([(1 + own) @ items for items, own in zip(watched, weights, strict=True)])
             queries[first : first + n_users] = np.linalg.solve(left, right[..., None])[..., 0]
         return queries
+
+    def _regularised_gram(self) -> npt.NDArray[np.float32]:
+        """[embedding_size, embedding_size] Q^T Q + l2 I, computed once: it costs as much as the catalogue is large."""
+        factors = self.learned[ITEM_FACTORS]
+        if self._gram is None or self._gram[0] is not factors:
+            penalty = self.config.l2 * np.eye(factors.shape[1], dtype=np.float32)
+            self._gram = factors, factors.T @ factors + penalty
+        return self._gram[1]
 
     def _train(self, history: Interactions, *, seed: int, progress: Progress) -> Arrays:
         from implicit.cpu.als import AlternatingLeastSquares

@@ -61,9 +61,12 @@ def update(
 
     Args:
         run: an artifacts folder, whose current run is updated, or a run folder; by default as `Recommender.load`.
-        interactions, items, users: what came since, as in `train`; a row of a known id takes the place of what is
-            known of it.
-        columns, delimiter, encoding: as in `train`.
+        interactions: what came since, as in `train`.
+        items: likewise; a row of a known id takes the place of what is known of it.
+        users: likewise.
+        columns: as in `train`.
+        delimiter: as in `train`.
+        encoding: as in `train`.
         artifacts: where to publish; by default where the run lies.
         keep_statistics: what all users have made together stays too (popularity, closed forms, pair features), and
             histories alone move: users without new events keep their lists. Not with new items.
@@ -74,6 +77,12 @@ def update(
     Raises:
         InputError: a table is wrong, or does not fit the run; or another update is at work there.
         ArtifactError: the run is damaged.
+
+    Examples:
+        >>> from belfry import update
+        >>> done = update("artifacts", "later.parquet")
+        >>> done.is_published, done.n_new_users
+        (True, 0)
     """
     reading = Reading.of(columns, delimiter, encoding)
     return update_run(
