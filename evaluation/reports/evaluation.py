@@ -9,6 +9,7 @@ import numpy as np
 from pydantic import JsonValue
 
 from belfry.dataset.history import Repeats
+from belfry.dataset.notebooks.html import html_table
 from belfry.evaluation.context import EvaluationContext, UserCount
 from belfry.evaluation.engine import SystemScores
 from belfry.evaluation.intervals import KIND, LEVEL, N_RESAMPLES, Interval, paired_intervals
@@ -65,6 +66,10 @@ class EvaluationReport:
     reliability: Reliability | None = None  # where final scores are probabilities
     rules: tuple[RulePrice, ...] = ()  # each alone, and all together, where lists under rules were judged too
     feedback: Counterfactual | None = None  # the last system against what a log shows
+
+    def _repr_html_(self) -> str:
+        head, *rows = to_rows(self)
+        return html_table(head, rows, caption=f"{self.run}, {self.split} split, {_count(self.n_users)}")
 
 
 def make_report(

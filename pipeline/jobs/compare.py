@@ -109,6 +109,12 @@ def compare(
 
     Raises:
         InputError: a table is at fault, or the call is; the message names every error with counts and first rows.
+
+    Examples:
+        >>> from belfry import compare
+        >>> found = compare("a.parquet", "b.parquet", train="train.parquet", test="test.parquet")
+        >>> [one.verdict.outcome for one in found.challengers]
+        ['not shown']
     """
     if not challengers:
         raise InputError("compare: one system is not enough; name at least two")

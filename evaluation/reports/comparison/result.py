@@ -10,6 +10,7 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import BeforeValidator, PlainSerializer
 
 from belfry.dataset.history import Repeats
+from belfry.dataset.notebooks.html import html_table
 from belfry.evaluation.context import UserCount
 from belfry.evaluation.registry import Direction
 from belfry.evaluation.table_lists import TableInfo
@@ -283,3 +284,13 @@ class Comparison:
     @property
     def primary(self) -> str:
         return self.settings.primary
+
+    def _repr_html_(self) -> str:
+        rows = []
+        for one in self.challengers:
+            found, verdict = one.metrics[0], one.verdict
+            values = (found.baseline, found.challenger, found.difference, found.low, found.high)
+            rows.append([one.name, verdict.outcome, *(f"{value:.4f}" for value in values), verdict.headline])
+        head = ("system", "verdict", self.baseline, "its own", "difference", "low", "high", "in words")
+        n_users = f"{self.verification.n_users:,} users"
+        return html_table(head, rows, caption=f"{self.primary} against {self.baseline}, {n_users}")

@@ -88,7 +88,15 @@ class Explore(Settings):
 
 
 class Rules(Settings):
-    """What shapes lists. What may be listed is decided first, then each place in turn: docs/rules.md has the order."""
+    """What shapes lists. What may be listed is decided first, then each place in turn: docs/rules.md has the order.
+
+    Examples:
+        >>> from belfry import Recommender, Rules
+        >>> rules = Rules(deny=[7, 12], at_most={"genres": 3})
+        >>> lists = Recommender.load("artifacts").recommend_many([42, 196], 5, rules=rules)
+        >>> set(lists["item_id"].to_pylist()) & {7, 12}
+        set()
+    """
 
     where: str | None = Field(None, description="a condition on item columns; docs/rules.md has the grammar")
     allow: ItemIds | None = Field(None, max_length=_MAX_IDS, description="ids: only these may be listed")
