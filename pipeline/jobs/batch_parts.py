@@ -27,7 +27,7 @@ from belfry.pipeline.serving.checks import check_lists
 from belfry.pipeline.serving.recommender import Recommender
 from belfry.pipeline.serving.rules.bound import BoundRules
 from belfry.pipeline.serving.two_stage import Stage
-from belfry.pipeline.serving.users.newcomers import AskedUsers, Newcomers
+from belfry.pipeline.serving.users.newcomers import AskedUsers, Newcomers, UserContexts
 from belfry.pipeline.serving.workers import USERS_PER_BLOCK, answer_blocks, blocks_of
 
 USERS_PER_PART = 4 * USERS_PER_BLOCK
@@ -61,6 +61,7 @@ class BatchJob:
     rules: BoundRules | None = None
     explain: bool = False
     newcomers: Newcomers | None = None  # among those asked, and their features
+    contexts: UserContexts | None = None  # in which they are asked for
 
     @property
     def key(self) -> str:
@@ -77,6 +78,8 @@ class BatchJob:
             digest.update(json.dumps(self.asked[start : start + USERS_PER_PART].to_pylist()).encode())
         for name, values in self.newcomers.columns.to_arrays().items() if self.newcomers else ():
             digest.update(name.encode() + values.tobytes())
+        for name, numbers in self.contexts.numbers.items() if self.contexts else ():
+            digest.update(b"context" + name.encode() + numbers.tobytes())
         return digest.hexdigest()[:12]
 
     @property
@@ -90,7 +93,7 @@ class BatchJob:
     def answer(self, users: pa.Array) -> pa.Table:
         """The lists of a block of users."""
         rules = self.rules.rules if self.rules else None
-        asked = AskedUsers(users, self.newcomers)
+        asked = AskedUsers(users, self.newcomers, self.contexts)
         return self.recommender.recommend_many(
             asked, self.n, stage=self.stage, repeats=self.repeats, workers=1, explain=self.explain, rules=rules
         )

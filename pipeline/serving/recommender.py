@@ -23,7 +23,8 @@ from belfry.pipeline.serving.neighbours import Neighbourhood
 from belfry.pipeline.serving.parts import Parts
 from belfry.pipeline.serving.results import Effect, Explanation, Recommendation, SimilarItem, SimilarUser, Watched
 from belfry.pipeline.serving.tables import in_order, table_of_lists
-from belfry.pipeline.serving.two_stage import Limits, Stage, Trace, TwoStage
+from belfry.pipeline.serving.two_stage import Limits, Stage, Trace, TwoStage, context_of
+from belfry.pipeline.serving.users.context import ContextReader
 from belfry.pipeline.serving.users.newcomers import AskedUsers, FeatureReader, table_of
 from belfry.pipeline.serving.users.session import SESSION_USER, newcomer_tables, session_tables
 from belfry.pipeline.serving.workers import answer_together
@@ -52,6 +53,8 @@ class Recommender:
         self.users, self.items = self.features.history.users, self.features.history.items
         self.user_ids, self.item_ids = IdReader(self.users, self.run.name), IdReader(self.items, self.run.name)
         self.user_features = FeatureReader(parts.user_encoder, parts.policy, self.run.name)
+        context = self.two_stage.context
+        self.contexts = ContextReader(self.features.history.context, context.columns if context else (), self.run.name)
         self.repeats = parts.repeats
         self._kept_out = {one: kept_out(self.features.history, one) for one in KINDS_OF_REPEATS}
 
@@ -92,6 +95,7 @@ class Recommender:
         *,
         features: Mapping[str, object] | None = None,
         history: Iterable[Id] = (),
+        context: Mapping[str, object] | None = None,
         exclude_seen: bool | None = None,
         repeats: Repeats | None = None,
         exclude: Iterable[Id] = (),
@@ -113,6 +117,8 @@ class Recommender:
             history: items that the user has watched since the run was trained, oldest first. They are folded in
                 without training and count as seen; a new user gets a personal list by them. Ids outside the catalogue
                 are ignored.
+            context: what is known of the moment, by the columns of `data.context_columns` that the run was trained
+                with, such as {"device": "tv"}; `timestamp_s` says hour and weekday. See docs/context.md.
             exclude_seen: True says repeats="exclude", False "allow"; or leave it out.
             repeats: "exclude" leaves out what the user has watched, "allow" does not, "only" leaves out all else; by
                 default what the run was trained for. Another kind is answered by models that were not trained for it.
@@ -127,9 +133,10 @@ class Recommender:
         Raises:
             UnknownUserError: the user is unknown and `strict` is set.
             InputError: an id is none that the run could have (of another type, or missing), with and without `strict`;
-                `n` is below 1, `exclude_seen` contradicts `repeats`, `features` names no column of the run's users, or
-                a value that its column could not hold; `history`, or `features` of a user who has one, is given to a
-                run whose towers know users by their id alone; or the rules do not fit the items or one another.
+                `n` is below 1, `exclude_seen` contradicts `repeats`, `features` or `context` names no column of the
+                run, or a value that its column could not hold; `history`, or `features` of a user who has one, is
+                given to a run whose towers know users by their id alone; or the rules do not fit the items or one
+                another.
         """
         is_told = features is not None or not (isinstance(history, tuple) and not history)
         number = UNKNOWN if user is None and is_told else self.user_ids.number(user, "user")
@@ -141,6 +148,8 @@ class Recommender:
             users, two_stage = SESSION_USER, self._session(number, fresh, features)
         bound = self.bound(rules, where)
         limits = self._limits(two_stage, n, self.repeats_of(exclude_seen, repeats), exclude, only, bound)
+        if context is not None:
+            limits["context"] = self.contexts.one(context)
         trace = self._trace(two_stage, users, "final", limits, bound)
         lists = trace.lists
         because: list[Explanation | None] = [None] * len(lists)
@@ -159,6 +168,7 @@ class Recommender:
         n: int = 10,
         *,
         stage: Stage = "final",
+        context: Mapping[str, object] | None = None,
         exclude_seen: bool | None = None,
         repeats: Repeats | None = None,
         exclude: Iterable[Id] = (),
@@ -176,7 +186,8 @@ class Recommender:
 
         Args:
             users: ids, each once; or a table (Arrow, pandas) of `user_id` and columns of features, by which users are
-                answered who are not in the run. Those who are in it are answered by what it knows of them.
+                answered who are not in the run. Those who are in it are answered by what it knows of them. Columns of
+                the context, such as device, count for all, before what `context` says.
             stage: "retrieval" gives the first stage's own order; the rest as in `recommend`.
             workers: threads that answer, by default one for each core. Equal lists however many.
             explain: adds what carried each row, strongest first, in columns of lists: watched (ids), watched_share,
@@ -187,7 +198,7 @@ class Recommender:
             InputError: a user is asked for twice or is no id, `n` or `workers` is below 1, `stage` is neither, or the
                 rules do not fit the items or one another.
         """
-        asked = self.asked_users(users)
+        asked = self.asked_users(users, context)
         if n_more := len(asked) - len(asked.ids.unique()):
             raise InputError(f"users: {n_more:,} are asked for more than once; pass each once")
         repeats = self.repeats_of(exclude_seen, repeats)
@@ -200,23 +211,27 @@ class Recommender:
             lambda block: self._table(block, stage, limits, repeats, bound, explain), asked, workers, size
         )
 
-    def asked_users(self, users: Iterable[Id] | pa.Table | AskedUsers) -> AskedUsers:
+    def asked_users(
+        self, users: Iterable[Id] | pa.Table | AskedUsers, context: Mapping[str, object] | None = None
+    ) -> AskedUsers:
         """Users as `recommend_many` takes them, read; a part of them is asked for without reading the table again.
 
         Raises:
-            InputError: a user is no id, or a column of the table holds what it could not in training.
+            InputError: a user is no id, or a column of the table or of `context` holds what it could not in training.
         """
         if isinstance(users, AskedUsers):
-            return users
+            return users if context is None else replace(users, contexts=self.contexts.of_all(context))
         table = table_of(users)
         if table is None:
-            return AskedUsers(self.user_ids.array(users, "users"))
+            return AskedUsers(self.user_ids.array(users, "users"), contexts=self.contexts.of_all(context))
         ids = self.user_ids.array(table[columns.USER_ID], "users")
+        asked = AskedUsers(ids, contexts=self.contexts.of_table(table, ids, context))
         is_new = self.users.numbers(ids) == UNKNOWN
         if not is_new.any():
-            return AskedUsers(ids)
+            return asked
         rows = as_arrow(np.flatnonzero(is_new))
-        return AskedUsers(ids, self.user_features.newcomers(table.take(rows), ids.take(rows)))
+        told = self.contexts.without(table).take(rows)
+        return replace(asked, newcomers=self.user_features.newcomers(told, ids.take(rows)))
 
     def _table(
         self,
@@ -238,6 +253,8 @@ class Recommender:
             return table.replace_schema_metadata(metadata)
 
         metadata = {"belfry.run": self.run.name, "belfry.stage": stage, REPEATS_OF_TABLE: repeats}
+        if asked.contexts is not None:
+            limits = {**limits, "context": asked.contexts.of(asked.ids)}
         users = self.users.numbers(asked.ids)
         is_new = (users == UNKNOWN) & (asked.newcomers is not None)
         if asked.newcomers is None or not is_new.any():
@@ -245,6 +262,7 @@ class Recommender:
         nobody = np.zeros(len(asked.newcomers.users) + 1, np.int32)
         two_stage = replace(self.two_stage, features=newcomer_tables(self.features, asked.newcomers), in_run=nobody)
         of_nobody: Limits = {**limits, "exclude": kept_out(two_stage.features.history, repeats)}
+        of_nobody["context"], limits["context"] = context_of(limits, is_new), context_of(limits, ~is_new)
         new, known = (asked.ids.take(as_arrow(np.flatnonzero(part))) for part in (is_new, ~is_new))
         tables = [rows(two_stage, asked.newcomers.users.numbers(new), new, of_nobody)]
         if len(known):

@@ -82,6 +82,10 @@ def train(
         source_kind(config.retrieval).make_towers(config.retrieval)
     if data.interactions.weight is not None:
         _tell_who_reads_no_weights(config)
+    if data.interactions.context and not (config.ranker and ranker_kind(config.ranker).family == "listwise"):
+        log.warning(
+            "data.context_columns: the context is learned behind a ranker of lists alone, and here there is none"
+        )
     _expect_first_stages(work, config, 1)
     with (
         closing(make_trainer(data, config, seed=seed, progress=work.report)) as trainer,
@@ -250,6 +254,7 @@ def put_together(first: FirstStage, config: PipelineConfig, ranker: Ranker | Non
         cold_weight=config.tower_weight_for_cold_users,
         ranker=ranker,
         n_candidates=config.n_candidates,
+        context=getattr(ranker, "context", None),
     )
 
 

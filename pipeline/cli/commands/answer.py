@@ -11,6 +11,7 @@ from belfry.pipeline.cli.options import (
     AllowSeen,
     Artifacts,
     Columns,
+    Context,
     Delimiter,
     Encoding,
     Features,
@@ -23,6 +24,7 @@ from belfry.pipeline.cli.options import (
     Stage,
     Strict,
     Where,
+    context_of,
     features_of,
     reading_of,
     repeats_of,
@@ -39,6 +41,7 @@ def recommend(
     n: ListLength = 10,
     features: Features = None,
     history: History = None,
+    context: Context = None,
     repeats: Repeats = None,
     allow_seen: AllowSeen = False,
     strict: Strict = False,
@@ -52,7 +55,7 @@ def recommend(
     from belfry import Recommender
     from belfry.pipeline.cli.formatting import HOW_TO_READ_REASONS, lines_of_list
 
-    told, kind = features_of(features), repeats_of(repeats, allow_seen)
+    told, kind, moment = features_of(features), repeats_of(repeats, allow_seen), context_of(context)
     if not users and told is None and not history:
         raise typer.BadParameter("name a user, or say by --features or --history who is asked for")
     recommender = Recommender.load(artifacts, require_signature=require_signature)
@@ -65,6 +68,7 @@ def recommend(
             n,
             features=told,
             history=items,
+            context=moment,
             repeats=kind,
             strict=strict,
             explain=explain,
@@ -92,6 +96,7 @@ def batch(
     encoding: Encoding = None,
     n: ListLength = 10,
     stage: Stage = "final",
+    context: Context = None,
     repeats: Repeats = None,
     allow_seen: AllowSeen = False,
     history: Annotated[
@@ -131,6 +136,7 @@ def batch(
             users=asked,
             n=n,
             stage=stage,
+            context=context_of(context),
             repeats=kind,
             rules=rules,
             where=where,

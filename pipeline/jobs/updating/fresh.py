@@ -111,6 +111,7 @@ def _folded(features: FeatureTables, users: Vocabulary, user_num: UserNums, item
         weight=None if known.weight is None else np.append(known.weight, np.ones(n_fresh, np.float32)),
         labels={name: np.append(values, nothing) for name, values in known.labels.items()},
         rows_in_order=known.rows_in_order,
+        context={name: column.followed_by(np.zeros(n_fresh, np.int32)) for name, column in known.context.items()},
         dislikes=pairs and replace(pairs, starts=np.append(pairs.starts, np.full(n_new, pairs.starts[-1]))),
     )
     rows = np.append(np.arange(len(known.users) + 1), np.zeros(n_new)).astype(np.int32)

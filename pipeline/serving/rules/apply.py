@@ -9,7 +9,7 @@ from belfry.dataset.interactions import Mask, SeenItems
 from belfry.dataset.vocabulary import ItemNums, UserNums
 from belfry.pipeline.serving.rules.bound import BoundRules
 from belfry.pipeline.serving.rules.retrieve import replace_lists
-from belfry.pipeline.serving.two_stage import Limits, Stage, Trace, TwoStage
+from belfry.pipeline.serving.two_stage import Limits, Stage, Trace, TwoStage, context_of
 from belfry.retrieval.dense import blocks, stack
 
 _DEEPER = 4  # times as many candidates for lists that are not full
@@ -31,7 +31,9 @@ def limits_under_rules(limits: Limits, rules: BoundRules) -> Limits:
             chosen[only] = True
         chosen[limits["blocked"]] = False
         allowed = allowed & chosen
-    return Limits(n=limits["n"], exclude=limits["exclude"], blocked=limits["blocked"], only=only, allowed=allowed)
+    within = limits.copy()
+    within["allowed"] = allowed
+    return within
 
 
 def not_allowed(lists: Candidates, limits: Limits) -> ItemNums:
@@ -63,7 +65,9 @@ def trace_under_rules(two_stage: TwoStage, users: UserNums, stage: Stage, limits
         depth = min(_DEEPER * depth, n_items)
         parts = []
         for block in blocks(len(short), depth):
-            trace_of_some = _trace(two_stage, users[short[block]], stage, limits, depth)
+            of_some = limits.copy()
+            of_some["context"] = context_of(limits, short[block])
+            trace_of_some = _trace(two_stage, users[short[block]], stage, of_some, depth)
             may_go_on[short[block]] = np.diff(trace_of_some.lists.starts) >= depth
             parts.append(_reordered(trace_of_some.lists, two_stage, limits, rules, allowed))
             trace = trace_of_some if len(users) == 1 else trace
