@@ -69,7 +69,9 @@ class ListRankerTrainer:
         context = ContextStatistics.fit(fold.history, stage.towers.vectors) if fold.history.context else None
         for candidates in self._with_hits(fold, stage, users[is_held_back], MAX_VALIDATION_LISTS):
             examples = self._describe(candidates, fold, stage, pair_features)
-            choices = context and choices_of(examples, fold.later, context, fold.history, seed=self._seed)
+            choices = None
+            if context is not None:
+                choices = choices_of(examples, fold.later, context, fold.history, seed=self._seed)
             yield Observed(examples, is_validation=True, choices=choices)
         max_lists = -(-self._config.max_lists // n_folds)
         for candidates in self._with_hits(fold, stage, users[~is_held_back], max_lists):

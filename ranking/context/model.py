@@ -208,7 +208,7 @@ class ContextModel:
 
     def save(self, directory: Path) -> None:
         directory.mkdir(parents=True)
-        saved = _Saved(weights=dict(self.weights.by_column))  # type: ignore[arg-type]
+        saved = _Saved(weights=dict(self.weights.by_column))
         (directory / WEIGHTS_FILE).write_text(json.dumps(saved.model_dump(mode="json"), indent=2))
         arrays = {f"lift/{name}": self.statistics.lifts[name] for name in self.columns}
         save_arrays(

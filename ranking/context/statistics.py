@@ -91,7 +91,7 @@ class ContextStatistics:
         items = history.item_num[rows]
         weights = (weights * self.scale[items]).astype(np.float32)
         if len(users) == 1:  # not worth the load of a sparse library
-            return (weights @ self.vectors[items])[np.newaxis]
+            return np.asarray(weights @ self.vectors[items])[np.newaxis]
         cells = (weights, items, np.append(0, np.cumsum(counts)))
         own: Matrix = scipy.sparse.csr_matrix(cells, shape=(len(users), len(self.vectors))) @ self.vectors
         return own
@@ -117,4 +117,4 @@ def _of_values(
 
 def _scale_of(vectors: Matrix) -> npt.NDArray[np.float32]:
     length = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
-    return np.divide(1, length, out=np.zeros_like(length), where=length > 0)
+    return np.asarray(np.divide(1, length, out=np.zeros_like(length), where=length > 0))

@@ -26,4 +26,4 @@ def context_tables(*, n_users: int = 150, n_items: int = 120, n_watches: int = 4
     events = tables.interactions
     events = events.append_column(TASTE, pa.array(device, mask=generator.random(len(place)) < 0.02))
     events = events.append_column(CHANCE, pa.array(np.array(["dry", "wet"])[generator.integers(0, 2, len(place))]))
-    return replace(tables, interactions=events)
+    return replace(tables, interactions=events, text_columns=())

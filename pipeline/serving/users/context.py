@@ -142,4 +142,4 @@ def _seconds(values: pa.ChunkedArray) -> np.ndarray:
         raise InputError(f"context: column {columns.TIMESTAMP_S!r} {error}") from error
     if seconds.null_count:
         raise InputError(f"context: column {columns.TIMESTAMP_S!r} has {seconds.null_count} nulls; fill them")
-    return seconds.to_numpy().astype(np.int64)
+    return np.asarray(seconds.to_numpy(), np.int64)
