@@ -33,6 +33,7 @@ from belfry.pipeline.serving.workers import USERS_PER_BLOCK, answer_blocks, bloc
 USERS_PER_PART = 4 * USERS_PER_BLOCK
 ROWS_PER_PART = 1_000_000  # longer lists make smaller parts, so that memory stays bounded
 
+_ROUNDING = 1e-4  # of an expected rating that is computed among others
 _FORMAT = 1  # of the parts: raise it when their meaning changes
 _N_ABSENT = b"belfry.n_left_out"  # in a part's metadata
 _BEGUN = "begun"  # file beside the parts: the time that their rules speak of, where they need one
@@ -111,6 +112,10 @@ class BatchJob:
         row_user = positions_in(rows[columns.USER_ID].combine_chunks(), asked).astype(np.int64)
         if (row_user < 0).any() or (np.diff(row_user) < 0).any():
             raise BelfryError("there are users that nobody asked for, or not in the order asked")
+        for floor in self.rules.floors if self.rules else ():
+            ratings = as_numpy(rows[columns.EXPECTED_RATING])
+            if not floor.holds(ratings + (_ROUNDING if floor.sign in (">", ">=") else -_ROUNDING)).all():
+                raise BelfryError(f"there are items that are not {floor}")
         recommender = self.recommender
         lists = Candidates(
             users=recommender.users.numbers(asked),

@@ -128,7 +128,8 @@ class Recommender:
             strict: refuse an unknown user instead.
             explain: fill in `because`, which takes a scoring of the candidates for each group of features.
             rules: what shapes the list: `Rules`, a dict of them, or the path of a TOML file; see docs/rules.md.
-            where: a condition on item columns, such as "year >= 1990", beside `rules`.
+            where: a condition on item columns, such as "year >= 1990", beside `rules`; where a model of the run expects
+                ratings, also on these: "expected_rating >= 3.5".
 
         Raises:
             UnknownUserError: the user is unknown and `strict` is set.
@@ -315,7 +316,8 @@ class Recommender:
         def directions() -> Embeddings:
             return self._item_neighbourhood.directions(len(self.items))
 
-        return RuleBook.of(self.run, self.features.history, self.titles, directions)
+        expects = self.two_stage.ratings is not None
+        return RuleBook.of(self.run, self.features.history, self.titles, directions, expects_ratings=expects)
 
     @cached_property
     def _item_neighbourhood(self) -> Neighbourhood:
