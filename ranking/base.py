@@ -6,7 +6,7 @@ of a history alone. Both answer as a `Ranker`.
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, Self
+from typing import Protocol, Self, runtime_checkable
 
 from belfry.dataset.candidates import Candidates
 from belfry.dataset.features import FeatureTables
@@ -66,6 +66,20 @@ class LabelRanker(Protocol):
 
     def expected(self, candidates: Candidates, features: FeatureTables) -> Matrix:
         """[n_rows, n_tasks] on the scale of the labels."""
+        ...
+
+
+@runtime_checkable
+class DeviatingLabels(Protocol):
+    """What also says how far labels lie from what is expected of them."""
+
+    @property
+    def deviating_labels(self) -> tuple[str, ...]:
+        """Those of `label_names` of which it does."""
+        ...
+
+    def deviations(self, candidates: Candidates, features: FeatureTables) -> Matrix:
+        """[n_rows, n_tasks] standard deviations on the scale of the labels; NaN for the others."""
         ...
 
 

@@ -50,6 +50,7 @@ class Place(Part):
     origin: str = Field(description="the source that brought the item; `cold` for users without a history")
     because: Explanation | None = None
     expected_rating: float | None = Field(None, description="where a model of the run expects ratings")
+    rating_deviation: float | None = Field(None, description="its standard deviation, where that model knows one")
 
 
 class RecommendAnswer(Answer):
@@ -64,6 +65,7 @@ class ManyPlace(Part):
     score: float
     origin: str
     expected_rating: float | None = None
+    rating_deviation: float | None = None
 
 
 class UserList(Part):

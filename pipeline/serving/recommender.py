@@ -158,9 +158,10 @@ class Recommender:
             because = [self._explanation(reason) for reason in self._reasons(two_stage, trace)]
         item_ids, titles = self._ids_and_titles(lists.item_num)
         origins = [lists.origins[origin] for origin in lists.origin]
-        expected = two_stage.expected_ratings(lists)
-        ratings: list[float | None] = [None] * len(lists) if expected is None else expected.tolist()
-        rows = zip(lists.rank.tolist(), item_ids, titles, lists.score.tolist(), origins, because, ratings, strict=True)
+        told = {name: values.tolist() for name, values in two_stage.told_ratings(lists).items()}
+        nothing: list[float | None] = [None] * len(lists)
+        ratings = [told.get(name, nothing) for name in (columns.EXPECTED_RATING, columns.RATING_DEVIATION)]
+        rows = zip(lists.rank.tolist(), item_ids, titles, lists.score.tolist(), origins, because, *ratings, strict=True)
         return [Recommendation(*row) for row in rows]
 
     def recommend_many(
@@ -181,7 +182,8 @@ class Recommender:
     ) -> pa.Table:
         """Lists of many users as one table: user_id, rank, item_id, score, origin; users in the order asked.
 
-        Where a model of the run expects ratings, there is a column `expected_rating` too. A user with nothing left to
+        Where a model of the run expects ratings, there is a column `expected_rating` too, and `rating_deviation` where
+        it knows how far ratings lie from that. A user with nothing left to
         recommend has no row. Users are answered in blocks, so that of any number of them only their lists are in memory
         at once.
 
@@ -249,8 +251,8 @@ class Recommender:
             trace = self._trace(two_stage, users, stage, limits, rules)
             reasons = self._reasons(two_stage, trace) if explain else None
             table = table_of_lists(trace.lists, ids, self.items, reasons)
-            if (ratings := two_stage.expected_ratings(trace.lists)) is not None:
-                table = table.append_column(columns.EXPECTED_RATING, as_arrow(ratings))
+            for name, values in two_stage.told_ratings(trace.lists).items():
+                table = table.append_column(name, as_arrow(values))
             return table.replace_schema_metadata(metadata)
 
         metadata = {"belfry.run": self.run.name, "belfry.stage": stage, REPEATS_OF_TABLE: repeats}

@@ -50,6 +50,7 @@ class Recommendation(NamedTuple):
     origin: str  # the source that brought the item, such as "two_tower"; or "cold", or "unranked"
     because: Explanation | None = None  # where it was asked for
     expected_rating: float | None = None  # on the scale of the data; where a model of the run expects ratings
+    rating_deviation: float | None = None  # standard deviation of the rating, where that model knows one
 
     @property
     def is_cold(self) -> bool:

@@ -6,6 +6,7 @@ from typing import Literal, NotRequired, Protocol, TypeAlias, TypedDict, Unpack,
 
 import numpy as np
 
+from belfry.dataset import columns
 from belfry.dataset.candidates import Candidates, order_by
 from belfry.dataset.concurrency.cached import cached_property
 from belfry.dataset.encoding.context import ContextNumbers
@@ -187,8 +188,19 @@ class TwoStage:
         """[n_rows] on the scale of the data; None where no model of the run expects ratings."""
         if self.ratings is None:
             return None
-        in_run = lists.users if self.in_run is None else self.in_run[lists.users]
-        return self.ratings.of(lists, self.features, in_run)
+        return self.ratings.of(lists, self.features, self._numbers_in_run(lists))
+
+    def told_ratings(self, lists: Candidates) -> dict[str, Scores]:
+        """Expected ratings and, where their model knows any, standard deviations: [n_rows] by name of the column."""
+        ratings = self.expected_ratings(lists)
+        if self.ratings is None or ratings is None:
+            return {}
+        deviations = self.ratings.deviations(lists, self.features, self._numbers_in_run(lists))
+        told = {columns.EXPECTED_RATING: ratings}
+        return told if deviations is None else told | {columns.RATING_DEVIATION: deviations}
+
+    def _numbers_in_run(self, lists: Candidates) -> UserNums:
+        return lists.users if self.in_run is None else self.in_run[lists.users]
 
     @cached_property
     def _describing_ranker(self) -> DescribingRanker | None:

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 
 from belfry.dataset.candidates import Candidates
 from belfry.dataset.features import FeatureTables
+from belfry.pipeline.cli.formatting import lines_of_list
 from belfry.pipeline.jobs.batch import write_batch
 from belfry.pipeline.serving.expected_ratings import ExpectedRatings
 from belfry.pipeline.serving.recommender import Recommender
@@ -72,3 +73,31 @@ def test_a_run_without_such_a_model_tells_none(tiny_run: Path) -> None:
     user = recommender.users.ids[0].as_py()
     assert {result.expected_rating for result in recommender.recommend(user, 5)} == {None}
     assert "expected_rating" not in recommender.recommend_many([user], 5).column_names
+
+
+class WithDeviations(ByNumbers):
+    """Knows how far ratings lie from that, and nothing of the other label."""
+
+    deviating_labels = ("rating",)
+
+    def deviations(self, candidates: Candidates, features: FeatureTables) -> Matrix:
+        return self.expected(candidates, features) / 1000
+
+
+def test_deviations_stand_beside_the_ratings_of_models_that_know_them(tmp_path: Path) -> None:
+    recommender = SmallRecommender()
+    assert recommender.recommend(5, 1)[0].rating_deviation is None
+    ratings = ExpectedRatings(WithDeviations(), recommender.features, knows_ids_alone=True)
+    recommender.two_stage = replace(recommender.two_stage, ratings=ratings)
+    for result in recommender.recommend(5, 3):
+        assert result.expected_rating is not None
+        assert result.rating_deviation == np.float32(result.expected_rating / 1000)
+    table = recommender.recommend_many([5, 3], 2)
+    assert table.column_names[-2:] == ["expected_rating", "rating_deviation"]
+    told = next(line for line in lines_of_list("5", recommender.recommend(5, 1)) if "expected rating" in line)
+    assert " +- 0.50" in told or " +- 0.51" in told
+
+
+def test_heads_that_know_no_distribution_tell_no_deviation(rated: Recommender) -> None:
+    assert rated.recommend(NEW, 1)[0].rating_deviation is None
+    assert "rating_deviation" not in rated.recommend_many([NEW], 1).column_names
