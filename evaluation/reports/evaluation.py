@@ -13,6 +13,7 @@ from belfry.evaluation.context import EvaluationContext, UserCount
 from belfry.evaluation.engine import SystemScores
 from belfry.evaluation.intervals import KIND, LEVEL, N_RESAMPLES, Interval, paired_intervals
 from belfry.evaluation.reports.attribution import Attribution, attribution_lines
+from belfry.evaluation.reports.cold_users import ColdUsers, cold_section, cold_users
 from belfry.evaluation.reports.escape import markdown_of, markdown_row
 from belfry.evaluation.reports.reliability import Reliability
 from belfry.evaluation.reports.rule_prices import RulePrice, price_section
@@ -62,6 +63,7 @@ class EvaluationReport:
     attribution: Attribution | None = None  # of the final lists; an external table has no candidates
     reliability: Reliability | None = None  # where final scores are probabilities
     rules: tuple[RulePrice, ...] = ()  # each alone, and all together, where lists under rules were judged too
+    cold: ColdUsers | None = None  # users without a history, where any are judged
 
 
 def make_report(
@@ -104,6 +106,7 @@ def make_report(
         attribution=attribution,
         reliability=reliability,
         rules=rules,
+        cold=cold_users(systems, context, seed=seed),
     )
 
 
@@ -137,7 +140,9 @@ def to_json(report: EvaluationReport) -> str:
         "bins": [{"predicted": float, "observed": float, "n_rows": int}]},
      "rules": [{"rule": str,                             each alone, then "all rules"; empty without --rules
         "metrics": {"ndcg@10": ESTIMATE, ...},           of the lists under it
-        "changes": {"ndcg@10": ESTIMATE, ...}}]}         against lists without, user by user
+        "changes": {"ndcg@10": ESTIMATE, ...}}],         against lists without, user by user
+     "cold": null | {"n_users": int,                     users without a history, by themselves
+        "systems": [{"name": str, "metrics": {"ndcg@10": ESTIMATE, ...}}]}}
     ESTIMATE = {"mean": float | null, "low": float | null, "high": float | null, "n_users": int}
     ```
 
@@ -185,6 +190,7 @@ def to_markdown(report: EvaluationReport) -> str:
         "",
         *([f"- {_count(left.n)}: {left.reason}." for left in report.left_out] or ["Nobody."]),
         "",
+        *(cold_section(report.cold) if report.cold else ()),
         *_watches_section(report.watches),
         *(_attribution_section(report.attribution) if report.attribution else ()),
         *(_reliability_section(report.reliability) if report.reliability else ()),

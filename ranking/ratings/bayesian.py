@@ -67,7 +67,8 @@ class BayesianFactorisation(ArrayModel[BayesianFactorisationConfig]):
         factors = np.zeros((len(history.users) + 1, 0)), np.zeros((len(history.items) + 1, 0))
         variance = np.zeros(len(history.users) + 1)
         if pairs.spread:
-            *factors, variance = self._mean_factors(pairs, features, np.random.default_rng(seed), progress)
+            *both, variance = self._mean_factors(pairs, features, np.random.default_rng(seed), progress)
+            factors = both[0], both[1]
         users, items = ((factor * np.sqrt(pairs.spread or 1)).astype(np.float32) for factor in factors)
         scale = np.array([pairs.centre, pairs.lowest, pairs.highest], np.float32)
         deviation = np.sqrt(variance * pairs.spread).astype(np.float32)

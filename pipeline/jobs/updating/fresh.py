@@ -63,12 +63,26 @@ def with_history(recommender: Recommender, source: Source, reading: Reading = AS
         watches = watches.take(np.argsort(as_numpy(watches[columns.TIMESTAMP_S]), kind="stable"))
     watches = _not_yet_known(watches, recommender)
     ids, item_num = watches[columns.USER_ID].combine_chunks(), items.numbers(watches[columns.ITEM_ID])
-    new = pc.unique(ids.filter(pa.array(users.numbers(ids) == UNKNOWN)))
-    _check_new_users(recommender, len(new))
-    everybody = _Extended(users, new) if len(new) else users
+    everybody = _with(users, ids)
+    _check_new_users(recommender, len(everybody) - len(users))
     features = _folded(recommender.features, everybody, everybody.numbers(ids), item_num)
     digest = hashlib.sha256(str([ids.to_pylist(), item_num.tolist()]).encode()).hexdigest()
     return Recommender(replace(parts, two_stage=replace(recommender.two_stage, features=features), folded=digest))
+
+
+def with_newcomers(features: FeatureTables, ids: pa.Array | pa.ChunkedArray) -> FeatureTables:
+    """Tables that also know those of `ids` who are in none: users who have done nothing, and of whom nothing is known.
+
+    Nulls are nobody.
+    """
+    nothing = np.zeros(0, np.int32)
+    return _folded(features, _with(features.history.users, ids.drop_null()), nothing, nothing)
+
+
+def _with(users: Vocabulary, ids: pa.Array | pa.ChunkedArray) -> Vocabulary:
+    """All users, and behind them those of `ids` who are new."""
+    new = pc.unique(ids.filter(pa.array(users.numbers(ids) == UNKNOWN)))
+    return _Extended(users, new) if len(new) else users
 
 
 def _not_yet_known(watches: pa.Table, recommender: Recommender) -> pa.Table:

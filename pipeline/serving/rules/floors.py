@@ -35,7 +35,7 @@ class Floor:
     sign: str
     value: float
 
-    def holds(self, ratings: npt.NDArray[np.float32]) -> Mask:
+    def holds(self, ratings: npt.NDArray[np.floating]) -> Mask:
         """[n_rows] of each expected rating; not of one that is NaN."""
         return np.asarray(_ORDER[self.sign](ratings, self.value))
 
