@@ -183,9 +183,8 @@ class Recommender:
         """Lists of many users as one table: user_id, rank, item_id, score, origin; users in the order asked.
 
         Where a model of the run expects ratings, there is a column `expected_rating` too, and `rating_deviation` where
-        it knows how far ratings lie from that. A user with nothing left to
-        recommend has no row. Users are answered in blocks, so that of any number of them only their lists are in memory
-        at once.
+        it knows how far ratings lie from that. A user with nothing left to recommend has no row. Users are answered in
+        blocks, so that of any number of them only their lists are in memory at once.
 
         Args:
             users: ids, each once; or a table (Arrow, pandas) of `user_id` and columns of features, by which users are
@@ -233,7 +232,8 @@ class Recommender:
         if not is_new.any():
             return asked
         rows = as_arrow(np.flatnonzero(is_new))
-        told = self.contexts.without(table).take(rows)
+        of_moment = set(self.contexts.names) - set(self.user_features.encoder.encoders)
+        told = table.drop_columns([name for name in table.column_names if name in of_moment]).take(rows)
         return replace(asked, newcomers=self.user_features.newcomers(told, ids.take(rows)))
 
     def _table(
@@ -264,12 +264,13 @@ class Recommender:
             return rows(self.two_stage, users, asked.ids, limits)
         nobody = np.zeros(len(asked.newcomers.users) + 1, np.int32)
         two_stage = replace(self.two_stage, features=newcomer_tables(self.features, asked.newcomers), in_run=nobody)
-        of_nobody: Limits = {**limits, "exclude": kept_out(two_stage.features.history, repeats)}
-        of_nobody["context"], limits["context"] = context_of(limits, is_new), context_of(limits, ~is_new)
+        of_known: Limits = {**limits, "context": context_of(limits, ~is_new)}
+        of_nobody: Limits = {**limits, "context": context_of(limits, is_new)}
+        of_nobody["exclude"] = kept_out(two_stage.features.history, repeats)
         new, known = (asked.ids.take(as_arrow(np.flatnonzero(part))) for part in (is_new, ~is_new))
         tables = [rows(two_stage, asked.newcomers.users.numbers(new), new, of_nobody)]
         if len(known):
-            tables += [rows(self.two_stage, users[~is_new], known, limits)]
+            tables += [rows(self.two_stage, users[~is_new], known, of_known)]
         return in_order(tables, asked.ids)
 
     def similar_items(self, item: Id, n: int = 10) -> list[SimilarItem]:

@@ -11,7 +11,7 @@ from belfry.ranking.base import Matrix
 from belfry.ranking.context.statistics import ContextStatistics
 from belfry.ranking.examples import Examples
 
-MAX_CHOICES = 800  # of the examples of one block of users: more would tell little and cost much
+MAX_CHOICES = 500  # of the examples of one block of users: more would tell little and cost much
 
 
 @dataclass(frozen=True)

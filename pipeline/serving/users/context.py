@@ -70,10 +70,6 @@ class ContextReader:
                 values[values == 0] = of_all.numbers[name][0]
         return UserContexts(numbers, users)
 
-    def without(self, table: pa.Table) -> pa.Table:
-        """The other columns."""
-        return table.drop_columns([name for name in table.column_names if name in self.names])
-
     def _check(self, given: Mapping[str, object]) -> None:
         for name in given:
             if name not in self.names:
@@ -91,9 +87,9 @@ class ContextReader:
                 numbers |= {clock: clock_number(clock, seconds) for clock in self.known if clock in CLOCK}
             else:
                 numbers[name] = self._numbers_of(name, values)
-        unused = [name for name in numbers if name in read and name not in self.counts]
+        unused = [name for name in read if not {*self.counts} & {*(CLOCK if name == columns.TIMESTAMP_S else (name,))}]
         if unused:
-            log.warning("note: context: %s made no clear difference in training, and makes none here", listed(unused))
+            log.warning("note: context: %s was not learned in training, and changes nothing here", listed(unused))
         return numbers
 
     def _numbers_of(self, name: str, values: pa.ChunkedArray) -> np.ndarray:
