@@ -9,7 +9,7 @@ SITE := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 # A process for each core; the tests of a file stay together, for they share what they train.
 PYTEST := $(BIN)/pytest -n auto --dist loadfile
 
-.PHONY: install run test test-all docs dist reliability benchmark-everywhere benchmark-features benchmark-ranking benchmark-ratings benchmark-retrieval benchmark-scale benchmark-serving benchmark-speed benchmark-transfer benchmark-training benchmark-training-on benchmark-update clean
+.PHONY: install run test test-all docs dist reliability benchmark-cluster benchmark-everywhere benchmark-features benchmark-ranking benchmark-ratings benchmark-retrieval benchmark-scale benchmark-serving benchmark-speed benchmark-transfer benchmark-training benchmark-training-on benchmark-update clean
 
 install: $(INSTALLED)
 
@@ -58,6 +58,9 @@ benchmark-everywhere: $(VENV)/.tested  ## docs/results/everywhere.md; fails wher
 
 benchmark-features: $(VENV)/.tested  ## the figures of docs/results/features.md, an hour; needs BELFRY_DATA
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.features
+
+benchmark-cluster: $(VENV)/.tested  ## the figures of docs/results/cluster.md, ten minutes; on generated data
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.cluster
 
 benchmark-ranking: $(VENV)/.tested  ## the figures of docs/results/ranking.md, hours; needs BELFRY_DATA
 	$(BIN)/python -m benchmarks.ranking --rankers all

@@ -30,6 +30,10 @@ Settings = Annotated[
 ]
 Seed = Annotated[int, typer.Option(min=0, max=2**31 - 1, help="equal seeds and data give equal lists")]
 DataFolder = Annotated[Path | None, typer.Option(help="where MovieLens files lie [BELFRY_DATA]")]
+Address = Annotated[
+    str | None,
+    typer.Option("--address", metavar="HOST:PORT", help="of a Ray cluster to work on; auto: the one of this machine"),
+]
 Sign = Annotated[Path | None, typer.Option("--sign", metavar="KEY", help="private key to sign the run with")]
 RequireSignature = Annotated[
     Path | None,

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -17,6 +18,7 @@ from belfry.dataset.tables import Tables
 from belfry.dataset.validation.check import CheckReport, check, keep_repeats
 from belfry.dataset.validation.features.table import LOG, column_uses, lines_of
 from belfry.dataset.validation.policy import Policy
+from belfry.pipeline.cluster import joined
 from belfry.pipeline.config import PipelineConfig, load_config
 from belfry.pipeline.machine import workers_to_use
 from belfry.pipeline.progress import Progress, Work, silent
@@ -52,6 +54,7 @@ def train(
     artifacts: PathLike | None = None,
     start_from: PathLike | None = None,
     workers: int = 1,
+    address: str | None = None,
     budget_s: float | None = None,
     sign: PathLike | None = None,
     progress: Progress = silent,
@@ -84,6 +87,7 @@ def train(
         workers: processes at work on parts of the history at once, of which this is one; the run is the same. Each
             further one loads the libraries and the data again, and needs a script whose main part stands behind
             `if __name__ == "__main__"`.
+        address: of a Ray cluster (`HOST:PORT`, or "auto") that works on those parts instead; docs/cluster.md.
         budget_s: how long training may take by the clock, about: dear sources are not tried where they would take it
             beyond. None: as long as it takes.
         sign: an ed25519 private key (PEM) to sign the run with.
@@ -107,6 +111,7 @@ def train(
         start_from=None if start_from is None else Path(start_from),
         work=work,
         workers=workers,
+        address=address,
         budget_s=budget_s,
         sign=Path(sign) if sign is not None else None,
     )
@@ -125,6 +130,7 @@ def train_tables(
     start_from: Path | None = None,
     work: Work | None = None,
     workers: int = 1,
+    address: str | None = None,
     budget_s: float | None = None,
     sign: Path | None = None,
 ) -> Path:
@@ -134,35 +140,39 @@ def train_tables(
         read: gives the tables, which are let go of as soon as they are numbered.
 
     Raises:
-        InputError: see `train`; or `seed` is no whole number from 0 to `MAX_SEED`.
+        InputError: see `train`; or no cluster answers at `address`; or `seed` is no whole number from 0 to `MAX_SEED`.
     """
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed <= MAX_SEED:
         raise InputError(f"seed={seed!r}: wanted a whole number from 0 to {MAX_SEED}")
     check_writable(artifacts)
     who = signer(sign)
     work = work or Work()
-    with work.step(READING):
-        parent = None if start_from is None else Parent.open(start_from)
-        if parent is None:
-            preset = preset or DEFAULT_PRESET
-            data, config, holdout = prepare_tables(read(), preset, holdout, settings, repeats)
-            name = name_of_preset(preset)
-        else:
-            config = _config_like(parent, preset, holdout, with_repeats(settings, repeats))
-            data, holdout, name = _prepare_for(parent, read(), config), parent.holdout, parent.run.manifest.preset
-    return train_and_publish(
-        data,
-        config,
-        preset=name,
-        holdout=holdout,
-        seed=seed,
-        artifacts=artifacts,
-        work=work,
-        workers=workers_to_use(workers),
-        budget_s=budget_s,
-        parent=parent,
-        signer=who,
-    )
+    if address is not None and start_from is not None:
+        raise InputError("--address: training on from a run learns no parts of the history apart; leave it out")
+    with joined(address, None) if address else nullcontext():  # before hours of work, rather than after
+        with work.step(READING):
+            parent = None if start_from is None else Parent.open(start_from)
+            if parent is None:
+                preset = preset or DEFAULT_PRESET
+                data, config, holdout = prepare_tables(read(), preset, holdout, settings, repeats)
+                name = name_of_preset(preset)
+            else:
+                config = _config_like(parent, preset, holdout, with_repeats(settings, repeats))
+                data, holdout, name = _prepare_for(parent, read(), config), parent.holdout, parent.run.manifest.preset
+        return train_and_publish(
+            data,
+            config,
+            preset=name,
+            holdout=holdout,
+            seed=seed,
+            artifacts=artifacts,
+            work=work,
+            workers=workers_to_use(workers),
+            address=address,
+            budget_s=budget_s,
+            parent=parent,
+            signer=who,
+        )
 
 
 def _config_like(

@@ -8,6 +8,7 @@ import typer
 
 from belfry.pipeline.cli.commands.app import app
 from belfry.pipeline.cli.options import (
+    Address,
     AllowSeen,
     Artifacts,
     Columns,
@@ -111,6 +112,10 @@ def batch(
         Literal["parquet", "csv", "jsonl"], typer.Option("--format", help="of the file in a folder")
     ] = "parquet",
     workers: Annotated[int | None, typer.Option(min=1, help="threads that score [one for each core]")] = None,
+    engine: Annotated[
+        Literal["threads", "ray"], typer.Option("--engine", help="what scores: threads, or a cluster of Ray")
+    ] = "threads",
+    address: Address = None,
     artifacts: Artifacts = None,
     require_signature: RequireSignature = None,
     quiet: Quiet = False,
@@ -143,6 +148,8 @@ def batch(
             explain=explain,
             format=format,
             workers=workers,
+            engine=engine,
+            address=address,
             progress=on_users,
         )
     print_lines(result.lines())

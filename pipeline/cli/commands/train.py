@@ -8,6 +8,7 @@ import typer
 
 from belfry.pipeline.cli.commands.app import app
 from belfry.pipeline.cli.options import (
+    Address,
     AllowSeen,
     Artifacts,
     Budget,
@@ -114,6 +115,7 @@ def train(
     ] = None,
     sign: Sign = None,
     workers: Annotated[int, typer.Option(min=1, help="processes that train on parts of the history at once")] = 1,
+    address: Address = None,
     budget: Budget = None,
     track: Track = None,
     quiet: Quiet = False,
@@ -141,6 +143,7 @@ def train(
             start_from=start_from,
             work=work,
             workers=workers,
+            address=address,
             budget_s=budget,
             sign=sign,
         )
