@@ -6,7 +6,7 @@ of a history alone. Both answer as a `Ranker`.
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, Self, runtime_checkable
+from typing import Protocol, Self
 
 from belfry.dataset.candidates import Candidates
 from belfry.dataset.features import FeatureTables
@@ -69,7 +69,6 @@ class LabelRanker(Protocol):
         ...
 
 
-@runtime_checkable
 class DeviatingLabels(Protocol):
     """What also says how far labels lie from what is expected of them."""
 

@@ -1,10 +1,10 @@
 """ExpectedRatings: how a user would rate the items of a list, where a run has a model that says so."""
 
 from dataclasses import dataclass, replace
+from typing import cast
 
 from belfry.dataset import columns
 from belfry.dataset.candidates import Candidates
-from belfry.dataset.concurrency.cached import cached_property
 from belfry.dataset.features import FeatureTables
 from belfry.dataset.vocabulary import UserNums
 from belfry.ranking.base import DeviatingLabels, LabelRanker, Scores
@@ -29,18 +29,14 @@ class ExpectedRatings:
 
     def deviations(self, lists: Candidates, features: FeatureTables, in_run: UserNums) -> Scores | None:
         """[n_rows] standard deviations of the ratings; None where the model knows none. The arguments as in `of`."""
-        if self._deviating is None:
+        if columns.RATING not in getattr(self.labels, "deviating_labels", ()):
             return None
-        return self._deviating.deviations(*self._asked(lists, features, in_run))[:, self._place]
+        labels = cast(DeviatingLabels, self.labels)
+        return labels.deviations(*self._asked(lists, features, in_run))[:, self._place]
 
     @property
     def _place(self) -> int:
         return self.labels.label_names.index(columns.RATING)
-
-    @cached_property
-    def _deviating(self) -> DeviatingLabels | None:
-        labels = self.labels
-        return labels if isinstance(labels, DeviatingLabels) and columns.RATING in labels.deviating_labels else None
 
     def _asked(self, lists: Candidates, features: FeatureTables, in_run: UserNums) -> tuple[Candidates, FeatureTables]:
         return (replace(lists, users=in_run), self.features) if self.knows_ids_alone else (lists, features)
