@@ -136,6 +136,7 @@ def stack(parts: Sequence[Candidates]) -> Candidates:
         origins=parts[0].origins,
         source_score=_joined([part.source_score for part in parts]),
         source_rank=_joined([part.source_rank for part in parts]),
+        propensity=_joined([part.propensity for part in parts]),
     )
 
 

@@ -98,7 +98,7 @@ class BatchJob:
         asked = AskedUsers(users, self.newcomers, self.contexts)
         return self.recommender.recommend_many(
             asked, self.n, stage=self.stage, repeats=self.repeats, workers=1, explain=self.explain, rules=rules
-        )
+        ).to_arrow()
 
     @property
     def without_users(self) -> "BatchJob":
@@ -131,6 +131,7 @@ class BatchJob:
             rank=as_numpy(rows[columns.RANK]),
             origin=np.zeros(len(rows), np.int8),
             origins=("read",),
+            propensity=as_numpy(rows[columns.PROPENSITY]) if columns.PROPENSITY in rows.column_names else None,
         )
         check_lists(lists, n=self.n, n_items=len(recommender.items), seen=self._kept_out, blocked=self._blocked)
 

@@ -61,7 +61,8 @@ def train(
 ) -> Recommender:
     """Train both stages on all of the interactions, publish the run, and return what answers from it.
 
-    Every table may be a path (CSV, JSON lines, Parquet, Arrow), a pandas DataFrame or a pyarrow Table.
+    Every table may be a path (CSV, JSON lines, Parquet, Arrow), or in memory: of pandas, Polars, Arrow, or of
+    whatever else gives an Arrow stream.
 
     Args:
         interactions: `user_id` and `item_id`; `rating`, `timestamp_s`, `event` and `weight` are used where they are
@@ -96,6 +97,14 @@ def train(
     Raises:
         InputError: a table, a setting or the folder is wrong; the message names all problems of the tables.
         DivergenceError: a loss is not finite.
+
+    Examples:
+        >>> import pandas as pd
+        >>> from belfry import train
+        >>> watches, items = pd.read_parquet("watches.parquet"), pd.read_parquet("items.parquet")
+        >>> recommender = train(interactions=watches, items=items, artifacts="mine")
+        >>> len(recommender.recommend(42, 10))
+        10
     """
     folder = Path(artifacts) if artifacts is not None else default_artifacts()
     work = Work(progress)
@@ -157,6 +166,7 @@ def train_tables(
                 data, config, holdout = prepare_tables(read(), preset, holdout, settings, repeats)
                 name = name_of_preset(preset)
             else:
+                parent.run.tell_who_signs(who)
                 config = _config_like(parent, preset, holdout, with_repeats(settings, repeats))
                 data, holdout, name = _prepare_for(parent, read(), config), parent.holdout, parent.run.manifest.preset
         return train_and_publish(

@@ -14,6 +14,7 @@ from belfry.dataset.concurrency.cached import cached_property
 from belfry.dataset.concurrency.forks import lock_beside_forks
 from belfry.dataset.errors import ArtifactError, InputError, UnknownUserError
 from belfry.dataset.history import KINDS_OF_REPEATS, REPEATS_OF_TABLE, Repeats, as_repeats, kept_out
+from belfry.dataset.notebooks.html import html_table
 from belfry.dataset.vocabulary import UNKNOWN, Id, ItemNums, UserNums, as_arrow
 from belfry.pipeline.runs.reader import default_artifacts, find_run
 from belfry.pipeline.serving.checks import check_lists, check_n
@@ -21,7 +22,16 @@ from belfry.pipeline.serving.explain import Reason, reasons_for
 from belfry.pipeline.serving.ids import IdReader
 from belfry.pipeline.serving.neighbours import Neighbourhood
 from belfry.pipeline.serving.parts import Parts
-from belfry.pipeline.serving.results import Effect, Explanation, Recommendation, SimilarItem, SimilarUser, Watched
+from belfry.pipeline.serving.results import (
+    Effect,
+    Explanation,
+    Recommendation,
+    RecommendationTable,
+    ResultList,
+    SimilarItem,
+    SimilarUser,
+    Watched,
+)
 from belfry.pipeline.serving.tables import in_order, table_of_lists
 from belfry.pipeline.serving.two_stage import Limits, Stage, Trace, TwoStage, context_of
 from belfry.pipeline.serving.users.context import ContextReader
@@ -70,6 +80,11 @@ class Recommender:
 
         Raises:
             ArtifactError: there is no run, or it is damaged, foreign, of another version, or lacks the signature.
+
+        Examples:
+            >>> from belfry import Recommender
+            >>> Recommender.load("artifacts").repeats
+            'exclude'
         """
         key = Path(require_signature) if require_signature is not None else None
         with _loading:
@@ -87,6 +102,21 @@ class Recommender:
 
     def __deepcopy__(self, memo: object) -> Self:
         return self
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(run {self.run.name}: {len(self.users):,} users, {len(self.items):,} items)"
+
+    def _repr_html_(self) -> str:
+        manifest = self.run.manifest
+        rows = [
+            ("users", f"{len(self.users):,}"),
+            ("items", f"{len(self.items):,}"),
+            ("preset", manifest.preset),
+            ("holdout", manifest.holdout),
+            ("published", f"{manifest.created_at[:19].replace('T', ' ')} UTC"),
+            ("ranker", manifest.gate.line),
+        ]
+        return html_table(("run", manifest.name), rows)
 
     def recommend(
         self,
@@ -138,6 +168,13 @@ class Recommender:
                 run, or a value that its column could not hold; `history`, or `features` of a user who has one, is
                 given to a run whose towers know users by their id alone; or the rules do not fit the items or one
                 another.
+
+        Examples:
+            >>> recommender = Recommender.load("artifacts")
+            >>> [place.rank for place in recommender.recommend(42, 3, history=[50, 181])]
+            [1, 2, 3]
+            >>> recommender.recommend(None, 1, features={"age": 31})[0].origin
+            'cold'
         """
         is_told = features is not None or not (isinstance(history, tuple) and not history)
         number = UNKNOWN if user is None and is_told else self.user_ids.number(user, "user")
@@ -160,9 +197,10 @@ class Recommender:
         origins = [lists.origins[origin] for origin in lists.origin]
         told = {name: values.tolist() for name, values in two_stage.told_ratings(lists).items()}
         nothing: list[float | None] = [None] * len(lists)
-        ratings = [told.get(name, nothing) for name in (columns.EXPECTED_RATING, columns.RATING_DEVIATION)]
-        rows = zip(lists.rank.tolist(), item_ids, titles, lists.score.tolist(), origins, because, *ratings, strict=True)
-        return [Recommendation(*row) for row in rows]
+        ratings, deviations = (told.get(name, nothing) for name in (columns.EXPECTED_RATING, columns.RATING_DEVIATION))
+        chances: list[float | None] = nothing if lists.propensity is None else lists.propensity.tolist()
+        shown = (lists.rank.tolist(), item_ids, titles, lists.score.tolist(), origins, because)
+        return ResultList(Recommendation(*row) for row in zip(*shown, ratings, chances, deviations, strict=True))
 
     def recommend_many(
         self,
@@ -179,26 +217,35 @@ class Recommender:
         explain: bool = False,
         rules: "RulesLike | None" = None,
         where: str | None = None,
-    ) -> pa.Table:
+    ) -> RecommendationTable:
         """Lists of many users as one table: user_id, rank, item_id, score, origin; users in the order asked.
 
-        Where a model of the run expects ratings, there is a column `expected_rating` too, and `rating_deviation` where
-        it knows how far ratings lie from that. A user with nothing left to recommend has no row. Users are answered in
-        blocks, so that of any number of them only their lists are in memory at once.
+        The table is of Arrow, with `to_pandas()` and `to_polars()`. Where a model of the run expects ratings, there is
+        a column `expected_rating` too, and `rating_deviation` where it knows how far ratings lie from that; where rules
+        explore, `propensity`. A user with nothing left to recommend has no row. Users are answered in blocks, so that
+        of any number of them only their lists are in memory at once.
 
         Args:
-            users: ids, each once; or a table (Arrow, pandas) of `user_id` and columns of features, by which users are
-                answered who are not in the run. Those who are in it are answered by what it knows of them. Columns of
-                the context, such as device, count for all, before what `context` says.
+            users: ids, each once; or a table (Arrow, pandas, Polars) of `user_id` and columns of features, by which
+                users are answered who are not in the run. Those who are in it are answered by what it knows of them.
+                Columns of the context, such as device, count for all, before what `context` says.
             stage: "retrieval" gives the first stage's own order; the rest as in `recommend`.
             workers: threads that answer, by default one for each core. Equal lists however many.
             explain: adds what carried each row, strongest first, in columns of lists: watched (ids), watched_share,
                 features and feature_change, as in `Explanation`. It takes several times as long as the lists.
-            rules, where: as in `recommend`.
+            rules: as in `recommend`.
+            where: as in `recommend`.
 
         Raises:
             InputError: a user is asked for twice or is no id, `n` or `workers` is below 1, `stage` is neither, or the
                 rules do not fit the items or one another.
+
+        Examples:
+            >>> lists = Recommender.load("artifacts").recommend_many([42, 196], 2)
+            >>> lists.column_names
+            ['user_id', 'rank', 'item_id', 'score', 'origin']
+            >>> lists.to_pandas()["user_id"].tolist()
+            [42, 42, 196, 196]
         """
         asked = self.asked_users(users, context)
         if n_more := len(asked) - len(asked.ids.unique()):
@@ -209,9 +256,10 @@ class Recommender:
         only_numbers, depth = limits["only"], bound.depth(limits["n"]) if bound else limits["n"]
         n_rows = max(self.two_stage.n_candidates, depth, 0 if only_numbers is None else len(only_numbers))
         size = max(1, ROWS_PER_BLOCK // n_rows)
-        return answer_together(
+        answers = answer_together(
             lambda block: self._table(block, stage, limits, repeats, bound, explain), asked, workers, size
         )
+        return RecommendationTable(answers)
 
     def asked_users(
         self, users: Iterable[Id] | pa.Table | AskedUsers, context: Mapping[str, object] | None = None
@@ -278,13 +326,17 @@ class Recommender:
 
         Raises:
             InputError: the item is not in the catalogue, or `n` is below 1.
+
+        Examples:
+            >>> [item.rank for item in Recommender.load("artifacts").similar_items(50, 3)]
+            [1, 2, 3]
         """
         number = self.item_ids.number(item, "item")
         if number == UNKNOWN:
             raise InputError(f"item {item!r} is not in the catalogue of run {self.run.name}")
         found, cosines = self._item_neighbourhood.nearest(number, check_n(n))
         rows = zip(*self._ids_and_titles(found), cosines.tolist(), strict=True)
-        return [SimilarItem(rank, *row) for rank, row in enumerate(rows, 1)]
+        return ResultList(SimilarItem(rank, *row) for rank, row in enumerate(rows, 1))
 
     def similar_users(self, user: Id, n: int = 10) -> list[SimilarUser]:
         """At most `n` users with a history whose vectors are most similar to this user's, nearest first.
@@ -294,6 +346,11 @@ class Recommender:
         Raises:
             UnknownUserError: the user is unknown or has no history to compare.
             InputError: `n` is below 1.
+
+        Examples:
+            >>> nearest = Recommender.load("artifacts").similar_users(42, 3)
+            >>> all(-1 <= user.similarity <= 1 for user in nearest)
+            True
         """
         number = self.user_ids.number(user, "user")
         if number not in self._user_neighbourhood:
@@ -302,7 +359,7 @@ class Recommender:
             )
         found, cosines = self._user_neighbourhood.nearest(number, check_n(n))
         rows = zip(self.users.take(found).to_pylist(), cosines.tolist(), strict=True)
-        return [SimilarUser(rank, *row) for rank, row in enumerate(rows, 1)]
+        return ResultList(SimilarUser(rank, *row) for rank, row in enumerate(rows, 1))
 
     def bound(self, rules: "RulesLike | None", where: str | None = None) -> "BoundRules | None":
         """The rules that a call asks for, held against the items of the run; None for none.

@@ -17,6 +17,7 @@ from belfry.pipeline.cli.options import (
     Encoding,
     Features,
     History,
+    Json,
     ListLength,
     Quiet,
     Repeats,
@@ -30,11 +31,12 @@ from belfry.pipeline.cli.options import (
     reading_of,
     repeats_of,
 )
-from belfry.pipeline.cli.terminal import log_and_bars, print_lines
+from belfry.pipeline.cli.terminal import log_alone, log_and_bars, print_json, print_lines, print_result
 
 
 @app.command()
 def recommend(
+    ctx: typer.Context,
     users: Annotated[
         list[str] | None,
         typer.Argument(help="user ids; ids below zero after --, as in: recommend -- -5; none for somebody new"),
@@ -51,17 +53,21 @@ def recommend(
     where: Where = None,
     artifacts: Artifacts = None,
     require_signature: RequireSignature = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Lists for a few users, with titles."""
     from belfry import Recommender
-    from belfry.pipeline.cli.formatting import HOW_TO_READ_REASONS, lines_of_list
+    from belfry.pipeline.cli.formatting import HOW_TO_READ_REASONS, json_of_list, lines_of_list
 
     told, kind, moment = features_of(features), repeats_of(repeats, allow_seen), context_of(context)
     if not users and told is None and not history:
         raise typer.BadParameter("name a user, or say by --features or --history who is asked for")
+    ctx.with_resource(log_alone(quiet))
     recommender = Recommender.load(artifacts, require_signature=require_signature)
     bound = recommender.bound(rules, where)
     items = [recommender.item_ids.parse(item) for text in history or () for item in text.split(",")]
+    lists: list[dict[str, object]] = []
     for text in users or [""]:
         user = recommender.user_ids.parse(text) if users else None
         results = recommender.recommend(
@@ -75,10 +81,16 @@ def recommend(
             explain=explain,
             rules=bound.rules if bound else None,
         )
+        why_fewer = bound.why_fewer() if bound and len(results) < n else None
+        if as_json:
+            lists.append({"user": user, "items": json_of_list(results), "why_fewer": why_fewer})
+            continue
         print_lines(lines_of_list(text or "new", results))
-        if bound and len(results) < n:
-            print_lines([f"      {len(results)} of {n}: {bound.why_fewer()}"])
-    if explain:
+        if why_fewer:
+            print_lines([f"      {len(results)} of {n}: {why_fewer}"])
+    if as_json:
+        print_json({"run": recommender.run.name, "lists": lists})
+    elif explain and not quiet:
         typer.echo(HOW_TO_READ_REASONS.rstrip())
 
 
@@ -118,6 +130,7 @@ def batch(
     address: Address = None,
     artifacts: Artifacts = None,
     require_signature: RequireSignature = None,
+    as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """The recommendation table for all users; a job that was stopped goes on where it was."""
@@ -133,7 +146,7 @@ def batch(
 
         recommender = with_history(recommender, history, reading)
     asked = None if users == "all" else read_users(Path(users), recommender, reading)
-    with log_and_bars(quiet, verbose=False) as progress:
+    with log_and_bars(quiet) as progress:
         on_users = partial(progress, "recommendation table")
         result = write_batch(
             recommender,
@@ -152,4 +165,4 @@ def batch(
             address=address,
             progress=on_users,
         )
-    print_lines(result.lines())
+    print_result(result.lines(), result, as_json=as_json)

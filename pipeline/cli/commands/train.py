@@ -1,11 +1,13 @@
 """Verbs that learn from tables: run, train, check."""
 
+import json
 from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from belfry.pipeline.cli import completion
 from belfry.pipeline.cli.commands.app import app
 from belfry.pipeline.cli.options import (
     Address,
@@ -18,6 +20,7 @@ from belfry.pipeline.cli.options import (
     Encoding,
     HoldoutName,
     Items,
+    Json,
     ListLength,
     Preset,
     Quiet,
@@ -33,12 +36,17 @@ from belfry.pipeline.cli.options import (
     reading_of,
     repeats_of,
 )
-from belfry.pipeline.cli.terminal import log_and_one_bar, print_lines
+from belfry.pipeline.cli.terminal import log_alone, log_and_one_bar, print_json, print_lines, print_result
 
 
 @app.command()
 def run(
-    data: Annotated[str, typer.Option(help="demo, ml-100k, ml-1m, ml-latest-small, ..., a folder or a file")] = "demo",
+    data: Annotated[
+        str,
+        typer.Option(
+            help="demo, ml-100k, ml-1m, ml-latest-small, ..., a folder or a file", autocompletion=completion.data_sets
+        ),
+    ] = "demo",
     columns: Columns = None,
     delimiter: Delimiter = None,
     encoding: Encoding = None,
@@ -53,6 +61,7 @@ def run(
     sign: Sign = None,
     data_folder: DataFolder = None,
     track: Track = None,
+    as_json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
@@ -78,10 +87,13 @@ def run(
             work=work,
             sign=sign,
         )
-    show_report(job.report)
-    if not quiet:
-        show_seconds(work.stopwatch)
-    print_lines(job.lines())
+    if as_json:
+        print_json({**job.to_json(), "seconds": work.stopwatch.by_stage()})
+    else:
+        show_report(job.report)
+        if not quiet:
+            show_seconds(work.stopwatch)
+        print_lines(job.lines())
     for tell in trackers:
         tell(job.run)
 
@@ -97,7 +109,10 @@ def train(
     columns: Columns = None,
     delimiter: Delimiter = None,
     encoding: Encoding = None,
-    preset: Annotated[str | None, typer.Option(help="as in run; with --from that of the run [default]")] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(help="as in run; with --from that of the run [default]", autocompletion=completion.presets),
+    ] = None,
     holdout: Annotated[
         HoldoutName | None,
         typer.Option(
@@ -118,6 +133,7 @@ def train(
     address: Address = None,
     budget: Budget = None,
     track: Track = None,
+    as_json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
@@ -147,15 +163,21 @@ def train(
             budget_s=budget,
             sign=sign,
         )
-    if not quiet:
-        show_seconds(work.stopwatch)
-    print_lines([read_manifest(published / MANIFEST).gate.line, f"published {published}"])
+    gate = read_manifest(published / MANIFEST).gate
+    if as_json:
+        told = {"run": published.name, "folder": published, "gate": gate}
+        print_json({**told, "seconds": work.stopwatch.by_stage()})
+    else:
+        if not quiet:
+            show_seconds(work.stopwatch)
+        print_lines([gate.line, f"published {published}"])
     for tell in trackers:
         tell(published)
 
 
 @app.command()
 def check(
+    ctx: typer.Context,
     tables: TableArguments,
     items: Items = None,
     users: Users = None,
@@ -169,12 +191,14 @@ def check(
     allow_seen: AllowSeen = False,
     settings: Settings = None,
     data_folder: DataFolder = None,
-    as_json: Annotated[bool, typer.Option("--json", help="the report as JSON")] = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """What training would take these tables for, without training; exit code 2 where it would refuse them."""
     from belfry.pipeline.cli.console import INPUT_WRONG
     from belfry.pipeline.jobs.check import check_tables
 
+    ctx.with_resource(log_alone(quiet))
     found = check_tables(
         *tables,
         items=items,
@@ -187,6 +211,6 @@ def check(
         repeats=repeats_of(repeats, allow_seen),
         data_folder=data_folder,
     )
-    print_lines(found.to_json().splitlines() if as_json else found.lines())
+    print_result(found.lines(), json.loads(found.to_json()), as_json=as_json)
     if found.errors:
         raise typer.Exit(INPUT_WRONG)

@@ -104,18 +104,22 @@ class BoundRules:
         if self.chooses and n > MAX_PLACES:
             raise InputError(
                 f"n={n:,}: lists that rules put in another order have at most {MAX_PLACES:,} places; ask for fewer, or "
-                "leave out freshness, diversity, calibration, at_most, pinned and floors"
+                "leave out freshness, diversity, calibration, explore, at_most, pinned and floors"
             )
 
     def depth(self, n: int) -> int:
         """Candidates of a list of `n` that there should be at first."""
-        deep = _PER_PLACE * n if self.floors else n
-        return max(self.rules.depth, deep) if self.chooses else n
+        deep = max(n, self._weighed(n)) if self.rules.reorders else n
+        return max(deep, self.rules.depth, _PER_PLACE * n) if self.floors else deep
 
     @property
     def chooses(self) -> bool:
         """Whether lists are more than what may be listed, in the order of the stages."""
         return self.rules.reorders or bool(self.floors)
+
+    def _weighed(self, n: int) -> int:
+        """Candidates of a list of `n` that the rules choose from; where some are drawn, twice the list at least."""
+        return max(self.rules.depth, 2 * n if self.rules.explore else 0)
 
     def most(self, allowed: Mask) -> int:
         """Items that a list can hold at most, for each label has its number."""
@@ -142,7 +146,7 @@ class BoundRules:
         pool = Pool.of(lists, self.pins, may_show)
         quotas = [Quota(column, k, pool) for column, k in self.quotas]
         terms = self._terms(pool, history, n)
-        return select(pool, n, depth=self.rules.depth, terms=terms, quotas=quotas)
+        return select(pool, n, depth=self._weighed(n), terms=terms, quotas=quotas, explore=self.rules.explore)
 
     def _terms(self, pool: Pool, history: Interactions, n: int) -> list[tuple[float, Term]]:
         found: list[tuple[float, Term]] = []
