@@ -46,7 +46,7 @@ AREAS = (
     Area(
         "manifest reader",
         ("pipeline/runs/manifest.py",),
-        ("pipeline/runs/test_writer.py", "faults/test_damaged_run.py"),
+        ("pipeline/runs/test_manifest.py", "pipeline/runs/test_writer.py", "faults/test_damaged_run.py"),
     ),
 )
 
@@ -112,7 +112,13 @@ def _mutmut(*arguments: str) -> str:
 def _survivor(mutant: str) -> Survivor:
     diff = _mutmut("show", mutant).splitlines()
     lines = {sign: [line[1:].strip() for line in diff if re.match(rf"\{sign}(?!\{sign})", line)] for sign in "-+"}
-    function = re.sub(r"__mutmut_\d+$", "", mutant).removeprefix("belfry.").replace(".x_", ".").replace("ǁ", ".")
+    function = (
+        re.sub(r"__mutmut_\d+$", "", mutant)
+        .removeprefix("belfry.")
+        .replace(".x_", ".")
+        .replace(".xǁ", ".")
+        .replace("ǁ", ".")
+    )
     was, now = " ".join(lines["-"]), " ".join(lines["+"])
     return Survivor(function, was, now, _explanation(function, was, now))
 

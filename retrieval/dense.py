@@ -13,7 +13,7 @@ from belfry.dataset.vocabulary import UNKNOWN, ItemNums, UserNums
 
 Scores: TypeAlias = npt.NDArray[np.float32]
 ScoreTable: TypeAlias = Scores
-Table = TypeVar("Table", npt.NDArray[np.float32], npt.NDArray[np.int32])
+Table = TypeVar("Table", npt.NDArray[np.float32], npt.NDArray[np.int32], npt.NDArray[np.float64])
 
 # A block of 4M scores takes 16 MiB: small enough to stay bounded, large enough for full speed.
 CELLS_PER_BLOCK = 1 << 22

@@ -333,8 +333,8 @@ def evaluate_table(
             shown, again = read_log(log, users, items, how=reading, clip=log_clip), Path(folder) / "log"
             again.mkdir()
             of_log = partial(open_lists, recommendations, folder=again, label=name, reading=reading)
-            (policy,) = policies_of(shown, context, {name: of_log}, n)
-            feedback = evaluate_log(shown, Policy.as_shown(shown), policy, seed=seed)
+            (judged,) = policies_of(shown, context, {name: of_log}, n)
+            feedback = evaluate_log(shown, Policy.as_shown(shown), judged, seed=seed)
     return make_report(
         {**_baselines(context, features, top_k, n, repeats, seed), name: scores},
         context,

@@ -14,7 +14,6 @@ from belfry.dataset.concurrency.cached import cached_property
 from belfry.dataset.concurrency.forks import lock_beside_forks
 from belfry.dataset.errors import ArtifactError, InputError, UnknownUserError
 from belfry.dataset.history import KINDS_OF_REPEATS, REPEATS_OF_TABLE, Repeats, as_repeats, kept_out
-from belfry.dataset.notebooks.html import html_table
 from belfry.dataset.vocabulary import UNKNOWN, Id, ItemNums, UserNums, as_arrow
 from belfry.pipeline.runs.reader import default_artifacts, find_run
 from belfry.pipeline.serving.checks import check_lists, check_n
@@ -107,6 +106,8 @@ class Recommender:
         return f"{type(self).__name__}(run {self.run.name}: {len(self.users):,} users, {len(self.items):,} items)"
 
     def _repr_html_(self) -> str:
+        from belfry.dataset.notebooks.html import html_table
+
         manifest = self.run.manifest
         rows = [
             ("users", f"{len(self.users):,}"),

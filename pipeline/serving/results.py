@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import pyarrow as pa
 
 from belfry.dataset.errors import InputError
-from belfry.dataset.notebooks.html import html_table
 from belfry.dataset.vocabulary import Id
 
 if TYPE_CHECKING:
@@ -119,6 +118,8 @@ class ResultList(list[Row]):
     """A list of named tuples that a notebook shows as a table."""
 
     def _repr_html_(self) -> str:
+        from belfry.dataset.notebooks.html import html_table
+
         if not self:
             return "<p>nothing</p>"
         shown = [name for name in self[0]._fields if any(getattr(row, name) is not None for row in self)]
@@ -214,6 +215,8 @@ class RecommendationTable:
         return f"{type(self).__name__}\n{self._table}"
 
     def _repr_html_(self) -> str:
+        from belfry.dataset.notebooks.html import html_table
+
         rows = (list(row.values()) for row in self._table.slice(0, ROWS_SHOWN).to_pylist())
         caption = f"{len(self):,} rows" + (f", the first {ROWS_SHOWN} of them" if len(self) > ROWS_SHOWN else "")
         return html_table(self._table.column_names, rows, caption=caption)

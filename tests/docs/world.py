@@ -64,6 +64,11 @@ def make_world(folder: Path) -> Path:
         **{"newcomers": newcomers, "a": lists["old"], "b": lists["new"], "lists": lists["new"], "new": late},
         "ratings": late.select(["user_id", "item_id"]).append_column("rating", pa.array([4.0] * len(late))),
     }
+    shown = lists["old"].select(["user_id", "item_id"])
+    rewards = generator.integers(0, 2, len(shown))
+    parquet["shown"] = shown.append_column("reward", pa.array(rewards)).append_column(
+        "propensity", pa.array(np.full(len(shown), 1 / N_ITEMS))
+    )
     for name, table in parquet.items():
         pq.write_table(table, folder / f"{name}.parquet")
     for name in ("old", "new"):

@@ -1,6 +1,6 @@
 """A log of what was shown, read and checked; and the lists that systems have for its users."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -65,7 +65,7 @@ def read_log(
 def policies_of(
     log: Log,
     context: EvaluationContext,
-    systems: dict[str, Callable[[EvaluationContext], ListSource]],
+    systems: Mapping[str, Callable[[EvaluationContext], ListSource]],
     n: int,
 ) -> list[Policy]:
     """How the lists of `n` of each system stand to a log.

@@ -112,10 +112,11 @@ def test_a_list_of_all_that_is_left_is_sure(shaped: Recommender) -> None:
 
 def test_a_table_has_the_chances_whoever_is_asked_beside(shaped: Recommender, tmp_path: Path) -> None:
     rules = {"explore": {"share": 0.3, "seed": 7}, "deny": [3]}
-    whole = shaped.recommend_many([*range(1, 41), NOBODY], 6, rules=rules)
+    whole = shaped.recommend_many([*range(1, 41), NOBODY], 6, rules=rules).to_arrow()
     assert whole.schema.field("propensity").type == pa.float64()
     assert "propensity" not in shaped.recommend_many([1], 6, rules={"deny": [3]}).column_names
-    alone = pa.concat_tables(shaped.recommend_many([user], 6, rules=rules) for user in (*range(1, 41), NOBODY))
+    users = [*range(1, 41), NOBODY]
+    alone = pa.concat_tables(shaped.recommend_many([user], 6, rules=rules).to_arrow() for user in users)
     assert alone.select(["user_id", "rank", "item_id"]) == whole.select(["user_id", "rank", "item_id"])
     assert alone["propensity"].to_numpy() == pytest.approx(whole["propensity"].to_numpy(), abs=1e-5)
     one = shaped.recommend(5, 6, rules=rules)
