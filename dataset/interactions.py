@@ -11,6 +11,7 @@ import scipy  # its parts load when they are used
 
 from belfry.dataset import columns
 from belfry.dataset.concurrency.cached import cached_property
+from belfry.dataset.encoding.context import CLOCK, ContextColumn
 from belfry.dataset.vocabulary import ItemNums, UserNums, Vocabulary
 
 Mask: TypeAlias = npt.NDArray[np.bool_]
@@ -82,6 +83,7 @@ class Interactions:
     dislikes: "SeenItems | None" = (
         None  # pairs of events that say that the user did not like it; some may be watched too
     )
+    context: Mapping[str, ContextColumn] = field(default_factory=dict)  # what was known when each event happened
 
     @classmethod
     def from_table(
@@ -93,6 +95,7 @@ class Interactions:
         impressions: pa.Table | None = None,
         dislikes: pa.Table | None = None,
         labels: Iterable[str] = (),
+        context: Mapping[str, ContextColumn] | None = None,
     ) -> "Interactions":
         """Number a table that `belfry.dataset.validation.check.check` has passed.
 
@@ -105,6 +108,7 @@ class Interactions:
             users, items: made from the ids of `table` where not given.
             impressions, dislikes: ids, and times where there are any.
             labels: names of further columns to learn from.
+            context: of the rows of `table`.
         """
         users = Vocabulary(table[columns.USER_ID]) if users is None else users
         items = Vocabulary(table[columns.ITEM_ID]) if items is None else items
@@ -129,6 +133,7 @@ class Interactions:
             {name: table[name].to_numpy(zero_copy_only=False).astype(np.float32) for name in labels},
             columns.ORDER in names,
             _pairs_of(dislikes, users, items),
+            context or {},
         )
 
     def to_table(self) -> pa.Table:
@@ -136,7 +141,8 @@ class Interactions:
         data = {columns.USER_ID: self.users.take(self.user_num), columns.ITEM_ID: self.items.take(self.item_num)}
         optional = {columns.RATING: self.rating, columns.TIMESTAMP_S: self.timestamp_s, columns.WEIGHT: self.weight}
         more = {name: values for name, values in optional.items() if values is not None} | dict(self.labels)
-        return pa.table(data | {name: pa.array(values, from_pandas=True) for name, values in more.items()})
+        data |= {name: pa.array(values, from_pandas=True) for name, values in more.items()}
+        return pa.table(data | {name: one.to_arrow() for name, one in self.context.items() if name not in CLOCK})
 
     def __len__(self) -> int:
         return len(self.user_num)
@@ -151,6 +157,7 @@ class Interactions:
             rating=None if self.rating is None else self.rating[rows],
             weight=None if self.weight is None else self.weight[rows],
             labels={name: values[rows] for name, values in self.labels.items()},
+            context={name: column.select(rows) for name, column in self.context.items()},
         )
 
     def without_items(self, items: ItemNums) -> "Interactions":

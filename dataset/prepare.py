@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from belfry.dataset import columns
+from belfry.dataset.encoding.context import learn_context
 from belfry.dataset.encoding.table import FeatureEncoder, encode_by
 from belfry.dataset.event_weights import DEFAULT_EVENT_WEIGHTS, EventWeights, part_events
 from belfry.dataset.features import FeatureColumns, FeatureTables
@@ -48,6 +49,9 @@ class Data:
             if pairs is not None:
                 event_columns += [pairs.user_num, pairs.item_num, pairs.first_s]
         event_columns += [values for _, values in sorted(events.labels.items())]
+        for name, context in sorted(events.context.items()):
+            digest.update(str((name, context.values)).encode())
+            event_columns.append(context.numbers)
         if events.rows_in_order:
             digest.update(b"in order")
         for column in event_columns:
@@ -91,6 +95,7 @@ def prepare(
             impressions=parts.impressions,
             dislikes=parts.dislikes,
             labels=tables.label_columns,
+            context=learn_context(parts.watches, tables.context_columns, tell),
         ),
         encode_by(user_encoder, tables.users, users, columns.USER_ID),
         encode_by(item_encoder, tables.items, items, columns.ITEM_ID),

@@ -22,6 +22,7 @@ class Tables:
     `text_columns` names the columns of items and users whose words are features (a title).
     `usage_columns` names the columns of items and users that events make; all others are known before any event.
     `label_columns` names further columns of interactions that models learn to predict.
+    `context_columns` names those that say what was known when an event happened.
     `notes` tell what their reader noticed.
     """
 
@@ -32,6 +33,7 @@ class Tables:
     usage_columns: tuple[str, ...] = ()
     label_columns: tuple[str, ...] = ()
     notes: tuple[ReadingNote, ...] = ()
+    context_columns: tuple[str, ...] = ()
 
     @property
     def user_ids(self) -> pa.ChunkedArray:

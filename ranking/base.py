@@ -69,6 +69,19 @@ class LabelRanker(Protocol):
         ...
 
 
+class DeviatingLabels(Protocol):
+    """What also says how far labels lie from what is expected of them."""
+
+    @property
+    def deviating_labels(self) -> tuple[str, ...]:
+        """Those of `label_names` of which it does."""
+        ...
+
+    def deviations(self, candidates: Candidates, features: FeatureTables) -> Matrix:
+        """[n_rows, n_tasks] standard deviations on the scale of the labels; NaN for the others."""
+        ...
+
+
 class ListScorer(Protocol):
     """What scores described lists, in training form or serving form."""
 

@@ -74,6 +74,15 @@ class RatingLabels:
         """[n_rows, 1]"""
         return self.ranker.score(candidates, features)[:, np.newaxis]
 
+    @property
+    def deviating_labels(self) -> tuple[str, ...]:
+        """The rating, where the ranker says how far it may lie from what is expected."""
+        return self.label_names if getattr(self.ranker, "has_deviations", False) else ()
+
+    def deviations(self, candidates: Candidates, features: FeatureTables) -> Matrix:
+        """[n_rows, 1]"""
+        return np.asarray(self.ranker.deviations(candidates), np.float32)[:, np.newaxis]  # type: ignore[attr-defined]
+
 
 @dataclass(frozen=True)
 class TrainedRatingLabels(RatingLabels):

@@ -14,6 +14,7 @@ from belfry.dataset.errors import TableError
 from belfry.dataset.tables import Tables
 from belfry.dataset.validation import coercion
 from belfry.dataset.validation.cleaning import Cleaning, Finding, codes_of, repeats, where
+from belfry.dataset.validation.features.context import read_context_columns
 from belfry.dataset.validation.features.read import check_names, read_features
 from belfry.dataset.validation.id_matches import compare_ids
 from belfry.dataset.validation.ids import find_header_rows, note_everybody, read_ids
@@ -95,7 +96,15 @@ def examine(tables: Tables, policy: Policy = DEFAULT_POLICY, *, can_set: bool = 
     texts = tuple(
         name for name in dict.fromkeys((*texts, *policy.text_columns)) if policy.kinds.get(name, "text") == "text"
     )
-    checked = Tables(interactions, items, users, texts, tables.usage_columns, tables.label_columns)
+    checked = Tables(
+        interactions,
+        items,
+        users,
+        texts,
+        tables.usage_columns,
+        tables.label_columns,
+        context_columns=policy.context_columns,
+    )
     return checked, CheckReport(tuple(findings))
 
 
@@ -145,7 +154,7 @@ def _clean_interactions(cleaning: Cleaning, labels: tuple[str, ...], policy: Pol
     ids = (columns.USER_ID, columns.ITEM_ID)
     there = [name for name in ids if cleaning.table.column_names.count(name) == 1]
     if cleaning.require(*ids):
-        _note_unused(cleaning, (*labels, *([policy.order] if policy.order else [])))
+        _note_unused(cleaning, (*labels, *policy.context_columns, *([policy.order] if policy.order else [])))
     elif not there:
         return  # and what else such a table lacks is no cause
     ids_read = [read_ids(cleaning, name, policy) for name in there]
@@ -156,6 +165,7 @@ def _clean_interactions(cleaning: Cleaning, labels: tuple[str, ...], policy: Pol
         if cleaning.require(name) and cleaning.read(name, coercion.as_labels):
             infinite = where(pc.is_inf(cleaning.columns[name]))
             cleaning.report("infinite_rating", name, infinite, "has {count} infinite labels", "error", "mend them")
+    read_context_columns(cleaning, policy)
     if not len(cleaning.table):
         cleaning.note("no_rows", "has no rows; hand in at least a few users' watches", action="error")
         return

@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field, FiniteFloat, field_validator
 
+from belfry.dataset import columns
 from belfry.dataset.validation.features.rules import FeatureRules
 
 # What databases, R, pandas and spreadsheets write where nothing is known; the case counts, for Nan and Null are names.
@@ -63,6 +64,11 @@ class Policy(FeatureRules):
     unusable_column: Literal["error", "drop"] = Field(
         "error", description="features of a type without a rule; drop leaves the column out"
     )
+    context_columns: tuple[str, ...] = Field(
+        (),
+        description="columns of the interactions that say what was known when an event happened, such as `device`; "
+        "lists can then be asked for in a context. `hour` and `weekday` are made of `timestamp_s`, in UTC",
+    )
 
     @property
     def of_ids_and_ratings(self) -> "Policy":
@@ -75,6 +81,14 @@ class Policy(FeatureRules):
             rating_range=self.rating_range if mends_ratings else None,
             rating_out_of_range=self.rating_out_of_range if mends_ratings else "error",
         )
+
+    @field_validator("context_columns")
+    @classmethod
+    def _of_events(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        taken = {*columns.OF_INTERACTIONS, columns.ORDER, ""} & {*names}
+        if taken or len(set(names)) < len(names):
+            raise ValueError(f"names are {names}; each column once, and none of {', '.join(columns.OF_INTERACTIONS)}")
+        return names
 
     @field_validator("rating_range")
     @classmethod

@@ -14,6 +14,7 @@ from belfry.evaluation.context import EvaluationContext, UserCount
 from belfry.evaluation.engine import SystemScores
 from belfry.evaluation.intervals import KIND, LEVEL, N_RESAMPLES, Interval, paired_intervals
 from belfry.evaluation.reports.attribution import Attribution, attribution_lines
+from belfry.evaluation.reports.cold_users import ColdUsers, cold_section, cold_users
 from belfry.evaluation.reports.comparison.result import Counterfactual
 from belfry.evaluation.reports.escape import markdown_of, markdown_row
 from belfry.evaluation.reports.feedback import feedback_section
@@ -65,6 +66,7 @@ class EvaluationReport:
     attribution: Attribution | None = None  # of the final lists; an external table has no candidates
     reliability: Reliability | None = None  # where final scores are probabilities
     rules: tuple[RulePrice, ...] = ()  # each alone, and all together, where lists under rules were judged too
+    cold: ColdUsers | None = None  # users without a history, where any are judged
     feedback: Counterfactual | None = None  # the last system against what a log shows
 
     def _repr_html_(self) -> str:
@@ -114,6 +116,7 @@ def make_report(
         attribution=attribution,
         reliability=reliability,
         rules=rules,
+        cold=cold_users(systems, context, seed=seed),
         feedback=feedback,
     )
 
@@ -149,6 +152,8 @@ def to_json(report: EvaluationReport) -> str:
      "rules": [{"rule": str,                             each alone, then "all rules"; empty without --rules
         "metrics": {"ndcg@10": ESTIMATE, ...},           of the lists under it
         "changes": {"ndcg@10": ESTIMATE, ...}}],         against lists without, user by user
+     "cold": null | {"n_users": int,                     users without a history, by themselves
+        "systems": [{"name": str, "metrics": {"ndcg@10": ESTIMATE, ...}}]},
      "feedback": null | COUNTERFACTUAL}                  of docs/comparison.schema.json; the baseline is what was shown
     ESTIMATE = {"mean": float | null, "low": float | null, "high": float | null, "n_users": int}
     ```
@@ -197,6 +202,7 @@ def to_markdown(report: EvaluationReport) -> str:
         "",
         *([f"- {_count(left.n)}: {left.reason}." for left in report.left_out] or ["Nobody."]),
         "",
+        *(cold_section(report.cold) if report.cold else ()),
         *_watches_section(report.watches),
         *(_attribution_section(report.attribution) if report.attribution else ()),
         *(_reliability_section(report.reliability) if report.reliability else ()),

@@ -35,6 +35,7 @@ def lines_of_list(user: str, results: Sequence["Recommendation"]) -> Iterator[st
     for result in results:
         item_id, title = _shown(result.item_id), _shown(result.title or "")
         rating = "" if result.expected_rating is None else f"  expected rating {result.expected_rating:.2f}"
+        rating += "" if result.rating_deviation is None else f" +- {result.rating_deviation:.2f}"
         chance = "" if result.propensity is None else f"  chance {result.propensity:.3g}"
         yield f"{result.rank:4}  {item_id}  {title}  {result.score:.3f}  {result.origin}{rating}{chance}"
         if result.because:

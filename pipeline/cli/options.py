@@ -106,21 +106,42 @@ History = Annotated[
 ]
 
 
-def features_of(texts: list[str] | None) -> dict[str, str] | None:
-    """Columns and values out of the option; None where it is not given. A value may hold commas.
+Context = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--context",
+        help="what is known of the moment, by the columns of data.context_columns: device=tv,timestamp_s=1700000000",
+    ),
+]
+
+
+def pairs_of(texts: list[str] | None, option: str, example: str) -> dict[str, str] | None:
+    """Columns and values out of an option; None where it is not given. A value may hold commas.
 
     Raises:
         BadParameter: a text is no pair, or a column is named twice.
     """
     if texts is None:
         return None
-    features: dict[str, str] = {}
+    pairs: dict[str, str] = {}
     for pair in (pair for text in texts for pair in re.split(r",(?=[^,=]+=)", text)):
         name, sign, value = pair.partition("=")
-        if not sign or not name.strip() or name.strip() in features:
-            raise typer.BadParameter(f"--features {pair[:60]!r}: wanted COLUMN=VALUE, each column once, such as age=31")
-        features[name.strip()] = value.strip()
-    return features
+        if not sign or not name.strip() or name.strip() in pairs:
+            raise typer.BadParameter(
+                f"{option} {pair[:60]!r}: wanted COLUMN=VALUE, each column once, such as {example}"
+            )
+        pairs[name.strip()] = value.strip()
+    return pairs
+
+
+def features_of(texts: list[str] | None) -> dict[str, str] | None:
+    """Those of `--features`; raises as `pairs_of`."""
+    return pairs_of(texts, "--features", "age=31")
+
+
+def context_of(texts: list[str] | None) -> dict[str, str] | None:
+    """That of `--context`; raises as `pairs_of`."""
+    return pairs_of(texts, "--context", "device=tv")
 
 
 def reading_of(columns: list[str] | None, delimiter: str | None, encoding: str | None) -> "Reading":

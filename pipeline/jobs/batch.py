@@ -12,7 +12,7 @@ A reader of the folder takes no notice of names that begin with a dot or an unde
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -98,6 +98,7 @@ def write_batch(
     users: pa.Array | pa.Table | None = None,
     n: int,
     stage: Stage = "final",
+    context: Mapping[str, object] | None = None,
     repeats: Repeats | None = None,
     rules: RulesLike | None = None,
     where: str | None = None,
@@ -117,6 +118,7 @@ def write_batch(
         out: a folder of its own, made where it is missing; or, as text, a destination that `sink_of` reads.
         users: ids of the run's type; an unknown one gets the cold answer. A table, as `recommend_many` takes it, also
             tells the features of those. None: all users that the run knows.
+        context: as in `Recommender.recommend_many`; columns of the table of users come before it.
         repeats: whether lists may hold what a user has seen; by default what the run was trained for.
         rules, where: as in `Recommender.recommend`. Where they ask for the time, all lists speak of when the job began.
         explain: adds columns of reasons, as in `Recommender.recommend_many`.
@@ -134,13 +136,15 @@ def write_batch(
     """
     started = time.perf_counter()
     n_workers = workers_within_memory(workers if engine == "threads" else None)
-    asked, n_repeated = unique_users(users, recommender)
+    asked, n_repeated = unique_users(users, recommender, context)
     repeats = recommender.repeats_of(repeats=repeats)
     bound = recommender.bound(rules, where)
     # Refuses a wrong `n` or `stage`.
     rules = bound.rules if bound else None
     schema = recommender.recommend_many(asked[:0], n, stage=stage, explain=explain, rules=rules).schema
-    job = BatchJob(recommender, asked.ids, int(n), stage, repeats, schema, bound, explain, asked.newcomers)
+    job = BatchJob(
+        recommender, asked.ids, int(n), stage, repeats, schema, bound, explain, asked.newcomers, asked.contexts
+    )
     work = work_folder(out)
     folder = work / f"{_PARTS}{job.key}"
     if explain and not takes_lists(out):

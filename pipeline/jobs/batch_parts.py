@@ -28,12 +28,13 @@ from belfry.pipeline.serving.checks import check_lists
 from belfry.pipeline.serving.recommender import Recommender
 from belfry.pipeline.serving.rules.bound import BoundRules
 from belfry.pipeline.serving.two_stage import Stage
-from belfry.pipeline.serving.users.newcomers import AskedUsers, Newcomers
+from belfry.pipeline.serving.users.newcomers import AskedUsers, Newcomers, UserContexts
 from belfry.pipeline.serving.workers import USERS_PER_BLOCK, answer_within_memory, blocks_of
 
 USERS_PER_PART = 4 * USERS_PER_BLOCK
 ROWS_PER_PART = 1_000_000  # longer lists make smaller parts, so that memory stays bounded
 
+_ROUNDING = 1e-4  # of an expected rating that is computed among others
 _FORMAT = 1  # of the parts: raise it when their meaning changes
 _N_ABSENT = b"belfry.n_left_out"  # in a part's metadata
 _BEGUN = "begun"  # file beside the parts: the time that their rules speak of, where they need one
@@ -62,6 +63,7 @@ class BatchJob:
     rules: BoundRules | None = None
     explain: bool = False
     newcomers: Newcomers | None = None  # among those asked, and their features
+    contexts: UserContexts | None = None  # in which they are asked for
 
     @property
     def key(self) -> str:
@@ -78,6 +80,8 @@ class BatchJob:
             digest.update(json.dumps(self.asked[start : start + USERS_PER_PART].to_pylist()).encode())
         for name, values in self.newcomers.columns.to_arrays().items() if self.newcomers else ():
             digest.update(name.encode() + values.tobytes())
+        for name, numbers in self.contexts.numbers.items() if self.contexts else ():
+            digest.update(b"context" + name.encode() + numbers.tobytes())
         return digest.hexdigest()[:12]
 
     @property
@@ -91,7 +95,7 @@ class BatchJob:
     def answer(self, users: pa.Array) -> pa.Table:
         """The lists of a block of users."""
         rules = self.rules.rules if self.rules else None
-        asked = AskedUsers(users, self.newcomers)
+        asked = AskedUsers(users, self.newcomers, self.contexts)
         return self.recommender.recommend_many(
             asked, self.n, stage=self.stage, repeats=self.repeats, workers=1, explain=self.explain, rules=rules
         ).to_arrow()
@@ -114,6 +118,10 @@ class BatchJob:
         row_user = positions_in(rows[columns.USER_ID].combine_chunks(), asked).astype(np.int64)
         if (row_user < 0).any() or (np.diff(row_user) < 0).any():
             raise BelfryError("there are users that nobody asked for, or not in the order asked")
+        for floor in self.rules.floors if self.rules else ():
+            ratings = as_numpy(rows[columns.EXPECTED_RATING])
+            if not floor.holds(ratings + (_ROUNDING if floor.sign in (">", ">=") else -_ROUNDING)).all():
+                raise BelfryError(f"there are items that are not {floor}")
         recommender = self.recommender
         lists = Candidates(
             users=recommender.users.numbers(asked),

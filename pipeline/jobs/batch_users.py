@@ -1,6 +1,7 @@
 """Whom a batch job is asked for: read from a table, each user once, as ids of the run."""
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -43,17 +44,20 @@ def read_users(path: Path, recommender: Recommender, reading: Reading = AS_IT_IS
     return table
 
 
-def unique_users(users: pa.Array | pa.Table | None, recommender: Recommender) -> tuple[AskedUsers, int]:
+def unique_users(
+    users: pa.Array | pa.Table | None, recommender: Recommender, context: Mapping[str, object] | None = None
+) -> tuple[AskedUsers, int]:
     """The users to answer, each once, by their first row; and how many rows repeat an earlier one.
 
     Args:
         users: ids, or a table of ids and features; None stands for all users of the run.
+        context: as in `Recommender.recommend_many`.
 
     Raises:
         InputError: there are none, some are null, or they are of another type than the run's.
     """
     if users is None:
-        return AskedUsers(recommender.users.ids), 0
+        return recommender.asked_users(AskedUsers(recommender.users.ids), context), 0
     if not len(users):
         raise InputError("users: there are none; pass at least one id, or none at all for every user of the run")
     table = table_of(users)
@@ -62,4 +66,4 @@ def unique_users(users: pa.Array | pa.Table | None, recommender: Recommender) ->
     asked = ids if table is None else table
     if len(first) < len(ids):
         asked = asked.take(as_arrow(first))
-    return recommender.asked_users(asked), len(ids) - len(first)
+    return recommender.asked_users(asked, context), len(ids) - len(first)

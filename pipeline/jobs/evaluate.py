@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -9,6 +10,7 @@ from types import MappingProxyType
 import numpy as np
 import pyarrow as pa
 
+from belfry.dataset import columns
 from belfry.dataset.candidates import Candidates
 from belfry.dataset.event_weights import DEFAULT_EVENT_WEIGHTS
 from belfry.dataset.features import FeatureTables
@@ -29,13 +31,15 @@ from belfry.evaluation.reports.attribution import attribute_loss
 from belfry.evaluation.reports.comparison.result import Counterfactual
 from belfry.evaluation.reports.counterfactual import Log, Policy, against_shown, evaluate_log
 from belfry.evaluation.reports.evaluation import EvaluationReport, make_report, to_json, to_markdown
-from belfry.evaluation.reports.reliability import measure_reliability
+from belfry.evaluation.reports.reliability import Reliability, measure_reliability
 from belfry.evaluation.reports.rule_prices import rule_prices
 from belfry.evaluation.table_lists import open_lists, repeats_of_table
 from belfry.pipeline.jobs.feedback.log import policies_of, read_log
 from belfry.pipeline.jobs.later_events import later_watches, unknown_users
+from belfry.pipeline.jobs.updating.fresh import with_newcomers
 from belfry.pipeline.runs.disk import check_writable, explain_failed_writes, write_together
 from belfry.pipeline.serving.recommender import Recommender
+from belfry.pipeline.serving.results import COLD
 from belfry.pipeline.serving.rules.apply import lists_under_rules
 from belfry.pipeline.serving.rules.bound import BoundRules
 from belfry.pipeline.serving.rules.config import RulesLike
@@ -122,6 +126,8 @@ def evaluate_run(
     Args:
         test: `user_id` and `item_id`, of the run's types; with `event` or `weight`, watches count and nothing else.
         repeats: by default what the run was trained for.
+        min_history: 0 judges users without a history too, be they in the run or not, by their cold lists; not of a run
+            whose towers know users by their id alone, which has none for somebody new.
         rules: each of them alone, and all together, are judged beside lists without.
         log: of what was shown, over the vocabularies of the run; tells what its lists would have earned.
 
@@ -132,8 +138,12 @@ def evaluate_run(
     users, items = recommender.users, recommender.items
     bound = recommender.bound(rules)
     test = later_watches(test, users, items, recommender.event_weights, policy=recommender.parts.policy)
+    stages = recommender.two_stage
+    if min_history == 0 and recommender.parts.reads_history:
+        stages = replace(stages, features=with_newcomers(stages.features, test[columns.USER_ID]))
+        users = stages.features.history.users
     return evaluate_stages(
-        recommender.two_stage,
+        stages,
         Interactions.from_table(test, users=users, items=items),
         run=recommender.run.name,
         split=split,
@@ -225,14 +235,19 @@ def evaluate_stages(
         split=split,
         repeats=repeats,
         attribution=attribute_loss(final, context.users, context.test, n=n, seed=seed),
-        # Below 0 are places that the ranker never saw, where `n` is beyond its depth; they have no probability.
-        reliability=measure_reliability(final.select(final.score >= 0), context.test) if stages.ranker else None,
+        reliability=_reliability(final, context) if stages.ranker else None,
         rules=rule_prices(both_stages, ruled, seed=seed),
         feedback=None if log is None else against(log),
         compared=(RETRIEVAL, BOTH_STAGES),
         left_out=left,
         seed=seed,
     )
+
+
+def _reliability(final: Candidates, context: EvaluationContext) -> Reliability | None:
+    """Of what the ranker ordered: cold places, and those below 0 that it never saw, have no probability."""
+    is_cold = np.array([origin == COLD for origin in final.origins], np.bool_)[final.origin]
+    return measure_reliability(final.select((final.score >= 0) & ~is_cold), context.test)
 
 
 def _each_rule(recommender: Recommender, bound: BoundRules) -> dict[str, BoundRules]:
@@ -299,6 +314,9 @@ def evaluate_table(
     users, items = history.users, history.items
     n = min(n, len(items))
     later = later_watches(read_events(test, users, items, reading=reading), users, items, DEFAULT_EVENT_WEIGHTS)
+    if min_history == 0:
+        features = with_newcomers(features, later[columns.USER_ID])
+        history, users = features.history, features.history.users
     context, left_out = make_context(
         history,
         Interactions.from_table(later, users=users, items=items),

@@ -2,8 +2,9 @@
 
 run/
 ├── users.parquet, items.parquet      ids in the order of their numbers; items with titles
-├── history.parquet                   user_num, item_num and, where there are any, times, ratings, weights, labels;
-│                                     where its rows are in order, its metadata say so
+├── history.parquet                   user_num, item_num and, where there are any, times, ratings, weights, labels,
+│                                     context; where its rows are in order, its metadata say so, and the values of
+│                                     each context
 ├── dislikes.parquet                  user_num and item_num of what users did not like, where there is any
 ├── user_features.npz, item_features.npz
 ├── user_encoder.npz, item_encoder.npz  how these were made, to read users and items that come later
@@ -12,6 +13,7 @@ run/
 └── training/                         configs and weights of all towers and the ranker, to go on from
 """
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,8 +23,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from pydantic import TypeAdapter, ValidationError
 
 from belfry.dataset import columns
+from belfry.dataset.encoding.context import ContextColumn
 from belfry.dataset.encoding.table import FeatureEncoder
 from belfry.dataset.errors import ArtifactError
 from belfry.dataset.features import FeatureColumns, FeatureTables
@@ -36,7 +40,9 @@ _USERS, _ITEMS, _HISTORY, _DISLIKES = "users.parquet", "items.parquet", "history
 _USER_FEATURES, _ITEM_FEATURES = "user_features.npz", "item_features.npz"
 _USER_ENCODER, _ITEM_ENCODER = "user_encoder.npz", "item_encoder.npz"
 _LABEL = "label/"  # before the name of a further column
+_CONTEXT = "context/"  # likewise of a column of context, by numbers
 _IN_ORDER = b"belfry.rows_in_order"  # key of the metadata of a history whose rows stand in order
+_CONTEXT_VALUES = b"belfry.context"  # likewise of what the numbers of context stand for, as JSON
 _GROWTH = 100  # times that a table may be larger than its file
 _TEXTS = (pa.string(), pa.large_string())
 _ID_TYPES = (pa.int64(), *_TEXTS)
@@ -47,6 +53,7 @@ _COLUMN_TYPES = {  # of events
     columns.RATING: pa.float32(),
     columns.WEIGHT: pa.float32(),
     "label": pa.float32(),
+    "context": pa.int32(),
 }
 
 
@@ -63,8 +70,12 @@ def save_tables(features: FeatureTables, titles: pa.Array, folder: Path) -> None
     }
     events |= {name: values for name, values in optional.items() if values is not None}
     events |= {_LABEL + name: values for name, values in history.labels.items()}
-    metadata = {_IN_ORDER: b"true"} if history.rows_in_order else None
-    write_table(pa.table(events, metadata=metadata), folder / _HISTORY)
+    events |= {_CONTEXT + name: column.numbers for name, column in history.context.items()}
+    metadata = {_IN_ORDER: b"true"} if history.rows_in_order else {}
+    if history.context:
+        values = {name: column.values for name, column in history.context.items()}
+        metadata[_CONTEXT_VALUES] = json.dumps(values).encode()
+    write_table(pa.table(events, metadata=metadata or None), folder / _HISTORY)
     if history.dislikes is not None:
         pairs = {USER_NUM: history.dislikes.user_num, ITEM_NUM: history.dislikes.item_num}
         write_table(pa.table(pairs), folder / _DISLIKES)
@@ -92,6 +103,7 @@ def load_tables(folder: ReadablePath) -> tuple[FeatureTables, pa.Array]:
         labels={name.removeprefix(_LABEL): values for name, values in events.items() if name.startswith(_LABEL)},
         rows_in_order=_IN_ORDER in metadata,
         dislikes=_read_dislikes(folder / _DISLIKES, users, items),
+        context=_context_in(folder / _HISTORY, events, metadata),
     )
     features = FeatureTables(
         history,
@@ -161,7 +173,7 @@ def _read_numbers(
     path: ReadablePath, users: Vocabulary, items: Vocabulary
 ) -> tuple[dict[str, npt.NDArray[Any]], dict[bytes, bytes]]:
     """Columns of events, which name users and items by their numbers; and the metadata of their table."""
-    table = _read(path, lambda name: (_COLUMN_TYPES.get("label" if name.startswith(_LABEL) else name),))
+    table = _read(path, lambda name: (_COLUMN_TYPES.get(name.partition("/")[0] if "/" in name else name),))
     if not {USER_NUM, ITEM_NUM} <= set(table.column_names) or any(column.null_count for column in table.columns):
         raise ArtifactError(f"{path}: wanted {USER_NUM!r} and {ITEM_NUM!r} and no nulls; {REMEDY}")
     events = {name: as_numpy(table[name]) for name in table.column_names}
@@ -169,6 +181,24 @@ def _read_numbers(
         if table.num_rows and not 1 <= events[name].min() <= events[name].max() <= len(known):
             raise ArtifactError(f"{path}: {name!r} is not within 1 and {len(known):,}; {REMEDY}")
     return events, table.schema.metadata or {}
+
+
+def _context_in(
+    path: ReadablePath, events: dict[str, npt.NDArray[Any]], metadata: dict[bytes, bytes]
+) -> dict[str, ContextColumn]:
+    """The columns of context, each with the values that its numbers stand for."""
+    numbers = {name.removeprefix(_CONTEXT): values for name, values in events.items() if name.startswith(_CONTEXT)}
+    if not numbers and _CONTEXT_VALUES not in metadata:
+        return {}
+    try:
+        values = TypeAdapter(dict[str, tuple[str, ...]]).validate_json(metadata.get(_CONTEXT_VALUES, b""))
+    except ValidationError as error:
+        raise ArtifactError(f"{path}: does not say what its context stands for; {REMEDY}") from error
+    for name in values.keys() | numbers.keys():
+        own, known = numbers.get(name), values.get(name, ())
+        if own is None or len(set(known)) < len(known) or (len(own) and not 0 <= own.min() <= own.max() <= len(known)):
+            raise ArtifactError(f"{path}: context {name[:100]!r} has other values than it says; {REMEDY}")
+    return {name: ContextColumn(known, numbers[name]) for name, known in values.items()}
 
 
 def _read_dislikes(path: ReadablePath, users: Vocabulary, items: Vocabulary) -> SeenItems | None:

@@ -51,6 +51,7 @@ class Place(Part):
     because: Explanation | None = None
     expected_rating: float | None = Field(None, description="where a model of the run expects ratings")
     propensity: float | None = Field(None, description="chance that this list holds the item; where rules explore")
+    rating_deviation: float | None = Field(None, description="its standard deviation, where that model knows one")
 
 
 class RecommendAnswer(Answer):
@@ -66,6 +67,7 @@ class ManyPlace(Part):
     origin: str
     expected_rating: float | None = None
     propensity: float | None = None
+    rating_deviation: float | None = None
 
 
 class UserList(Part):

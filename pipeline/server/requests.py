@@ -24,6 +24,10 @@ Features = Annotated[
     dict[str, Cell | Annotated[list[Cell], Field(max_length=MAX_VALUES)] | None] | None,
     Field(max_length=MAX_FEATURES, description="of somebody in no table, by columns", examples=[{"age": 31}]),
 ]
+Context = Annotated[
+    dict[str, Cell | None] | None,
+    Field(max_length=MAX_VALUES, description="what is known of the moment", examples=[{"device": "tv"}]),
+]
 Where = Annotated[
     str | None, Field(max_length=MAX_WHERE, description="a condition on item columns", examples=["year >= 1990"])
 ]
@@ -60,6 +64,7 @@ class RecommendRequest(Request):
     n: N = 10
     features: Features = None
     history: Annotated[Items, Field(description="watched since the run was trained, oldest first")] = []
+    context: Context = None
     exclude: Annotated[Items, Field(description="items to leave out")] = []
     only: Annotated[Items | None, Field(description="the items to choose from")] = None
     rules: Annotated[Rules | None, Field(description="what shapes the list")] = None
@@ -76,6 +81,7 @@ class ManyRequest(Request):
 
     users: Users
     n: N = 10
+    context: Context = None
     exclude: Items = []
     only: Items | None = None
     rules: Rules | None = None

@@ -1,12 +1,13 @@
 """ExpectedRatings: how a user would rate the items of a list, where a run has a model that says so."""
 
 from dataclasses import dataclass, replace
+from typing import cast
 
 from belfry.dataset import columns
 from belfry.dataset.candidates import Candidates
 from belfry.dataset.features import FeatureTables
 from belfry.dataset.vocabulary import UserNums
-from belfry.ranking.base import LabelRanker, Scores
+from belfry.ranking.base import DeviatingLabels, LabelRanker, Scores
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,18 @@ class ExpectedRatings:
             features: that the lists were made by; of a session, or of the run.
             in_run: [n_users] number of each user of the lists in the run, 0 where it has none.
         """
-        place = self.labels.label_names.index(columns.RATING)
-        if self.knows_ids_alone:
-            lists, features = replace(lists, users=in_run), self.features
-        return self.labels.expected(lists, features)[:, place]
+        return self.labels.expected(*self._asked(lists, features, in_run))[:, self._place]
+
+    def deviations(self, lists: Candidates, features: FeatureTables, in_run: UserNums) -> Scores | None:
+        """[n_rows] standard deviations of the ratings; None where the model knows none. The arguments as in `of`."""
+        if columns.RATING not in getattr(self.labels, "deviating_labels", ()):
+            return None
+        labels = cast(DeviatingLabels, self.labels)
+        return labels.deviations(*self._asked(lists, features, in_run))[:, self._place]
+
+    @property
+    def _place(self) -> int:
+        return self.labels.label_names.index(columns.RATING)
+
+    def _asked(self, lists: Candidates, features: FeatureTables, in_run: UserNums) -> tuple[Candidates, FeatureTables]:
+        return (replace(lists, users=in_run), self.features) if self.knows_ids_alone else (lists, features)

@@ -17,6 +17,7 @@ from belfry.ranking.features.groups.segments import segment_words
 
 N_NAMED = 3  # watched items, and groups of features, that a reason names at most
 MIN_EFFECT = 0.01  # smaller effects are not named
+CONTEXT = "the context"  # what moves a list that is asked for in one
 
 Weights = npt.NDArray[np.floating]
 Named = TypeVar("Named", int, str)
@@ -75,7 +76,12 @@ def _effects_of_known(two_stage: TwoStage, known: KnownTrace | None) -> tuple[De
         return None
     ranker, lists = known.described.ranker, known.described.lists
     columns = ranker.pair_features.columns(two_stage.features, known.candidates.sources)
-    return known.described, occlude(ranker, lists, columns)
+    effects = occlude(ranker, lists, columns)
+    if known.context is not None:
+        mean = np.bincount(lists.row_list, known.context, len(lists)) / np.maximum(lists.lengths, 1)
+        changes = np.vstack([effects.changes, known.context - mean[lists.row_list]])
+        effects = Effects((*effects.groups, CONTEXT), changes)
+    return known.described, effects
 
 
 def _reasons_by_features(
@@ -108,6 +114,8 @@ def _cold_effects(two_stage: TwoStage, trace: ColdTrace, place: int, items: Item
     parts = {"popularity" if name is None else segment_words(label(name)): part for name, part in by_group.items()}
     if trace.tower_scores is not None:
         parts["the towers"] = trace.tower_scores[own]
+    if trace.context is not None:
+        parts[CONTEXT] = trace.context[own]
     if not len(candidates):
         return Effects(tuple(parts), np.zeros((len(parts), len(items))))
     effects = np.stack([values - values.mean() for values in parts.values()])

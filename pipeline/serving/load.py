@@ -24,6 +24,8 @@ from belfry.pipeline.runs.tables import load_tables, load_user_encoder
 from belfry.pipeline.serving.expected_ratings import ExpectedRatings
 from belfry.pipeline.serving.two_stage import TwoStage
 from belfry.ranking.base import LabelRanker, Ranker, SavedRanker
+from belfry.ranking.context.model import WEIGHTS_FILE, ContextModel
+from belfry.ranking.listwise.feature_ranker import CONTEXT
 from belfry.ranking.utility import UtilityRanker
 from belfry.retrieval.base import Embeddings, Retriever, Towers
 from belfry.retrieval.blend import Source, combine
@@ -107,6 +109,7 @@ def load_serving(
         ranker=ranker,
         n_candidates=config.n_candidates,
         ratings=_expected_ratings(labels, ranker, config, features),
+        context=_load_context(folder / RANKER / CONTEXT, features, first_vectors) if gate_is_open else None,
     )
 
 
@@ -192,6 +195,12 @@ def read_sources(path: ReadablePath) -> dict[str, SourceConfig]:
     if not named or not source_kind(next(iter(named.values())).model).has_vectors:
         raise ArtifactError(f"{path}: the first source has no towers; {REMEDY}")
     return named
+
+
+def _load_context(folder: ReadablePath, features: FeatureTables, vectors: Embeddings) -> ContextModel | None:
+    """None where events had no context, or training found none of use."""
+    is_there = bool(features.history.context) and (folder / WEIGHTS_FILE).exists()
+    return ContextModel.load(folder, features.history, vectors) if is_there else None
 
 
 def _load_ranker(folder: ReadablePath, config: PipelineConfig, labels: LabelRanker | None) -> Ranker:

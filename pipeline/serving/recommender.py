@@ -32,7 +32,8 @@ from belfry.pipeline.serving.results import (
     Watched,
 )
 from belfry.pipeline.serving.tables import in_order, table_of_lists
-from belfry.pipeline.serving.two_stage import Limits, Stage, Trace, TwoStage
+from belfry.pipeline.serving.two_stage import Limits, Stage, Trace, TwoStage, context_of
+from belfry.pipeline.serving.users.context import ContextReader
 from belfry.pipeline.serving.users.newcomers import AskedUsers, FeatureReader, table_of
 from belfry.pipeline.serving.users.session import SESSION_USER, newcomer_tables, session_tables
 from belfry.pipeline.serving.workers import answer_together
@@ -61,6 +62,8 @@ class Recommender:
         self.users, self.items = self.features.history.users, self.features.history.items
         self.user_ids, self.item_ids = IdReader(self.users, self.run.name), IdReader(self.items, self.run.name)
         self.user_features = FeatureReader(parts.user_encoder, parts.policy, self.run.name)
+        context = self.two_stage.context
+        self.contexts = ContextReader(self.features.history.context, context.columns if context else (), self.run.name)
         self.repeats = parts.repeats
         self._kept_out = {one: kept_out(self.features.history, one) for one in KINDS_OF_REPEATS}
 
@@ -123,6 +126,7 @@ class Recommender:
         *,
         features: Mapping[str, object] | None = None,
         history: Iterable[Id] = (),
+        context: Mapping[str, object] | None = None,
         exclude_seen: bool | None = None,
         repeats: Repeats | None = None,
         exclude: Iterable[Id] = (),
@@ -144,6 +148,8 @@ class Recommender:
             history: items that the user has watched since the run was trained, oldest first. They are folded in
                 without training and count as seen; a new user gets a personal list by them. Ids outside the catalogue
                 are ignored.
+            context: what is known of the moment, by the columns of `data.context_columns` that the run was trained
+                with, such as {"device": "tv"}; `timestamp_s` says hour and weekday. See docs/context.md.
             exclude_seen: True says repeats="exclude", False "allow"; or leave it out.
             repeats: "exclude" leaves out what the user has watched, "allow" does not, "only" leaves out all else; by
                 default what the run was trained for. Another kind is answered by models that were not trained for it.
@@ -153,14 +159,16 @@ class Recommender:
             strict: refuse an unknown user instead.
             explain: fill in `because`, which takes a scoring of the candidates for each group of features.
             rules: what shapes the list: `Rules`, a dict of them, or the path of a TOML file; see docs/rules.md.
-            where: a condition on item columns, such as "year >= 1990", beside `rules`.
+            where: a condition on item columns, such as "year >= 1990", beside `rules`; where a model of the run expects
+                ratings, also on these: "expected_rating >= 3.5".
 
         Raises:
             UnknownUserError: the user is unknown and `strict` is set.
             InputError: an id is none that the run could have (of another type, or missing), with and without `strict`;
-                `n` is below 1, `exclude_seen` contradicts `repeats`, `features` names no column of the run's users, or
-                a value that its column could not hold; `history`, or `features` of a user who has one, is given to a
-                run whose towers know users by their id alone; or the rules do not fit the items or one another.
+                `n` is below 1, `exclude_seen` contradicts `repeats`, `features` or `context` names no column of the
+                run, or a value that its column could not hold; `history`, or `features` of a user who has one, is
+                given to a run whose towers know users by their id alone; or the rules do not fit the items or one
+                another.
 
         Examples:
             >>> recommender = Recommender.load("artifacts")
@@ -179,6 +187,8 @@ class Recommender:
             users, two_stage = SESSION_USER, self._session(number, fresh, features)
         bound = self.bound(rules, where)
         limits = self._limits(two_stage, n, self.repeats_of(exclude_seen, repeats), exclude, only, bound)
+        if context is not None:
+            limits["context"] = self.contexts.one(context)
         trace = self._trace(two_stage, users, "final", limits, bound)
         lists = trace.lists
         because: list[Explanation | None] = [None] * len(lists)
@@ -186,11 +196,12 @@ class Recommender:
             because = [self._explanation(reason) for reason in self._reasons(two_stage, trace)]
         item_ids, titles = self._ids_and_titles(lists.item_num)
         origins = [lists.origins[origin] for origin in lists.origin]
-        expected = two_stage.expected_ratings(lists)
-        ratings: list[float | None] = [None] * len(lists) if expected is None else expected.tolist()
-        chances: list[float | None] = [None] * len(lists) if lists.propensity is None else lists.propensity.tolist()
-        shown = (lists.rank.tolist(), item_ids, titles, lists.score.tolist(), origins, because, ratings, chances)
-        return ResultList(Recommendation(*row) for row in zip(*shown, strict=True))
+        told = {name: values.tolist() for name, values in two_stage.told_ratings(lists).items()}
+        nothing: list[float | None] = [None] * len(lists)
+        ratings, deviations = (told.get(name, nothing) for name in (columns.EXPECTED_RATING, columns.RATING_DEVIATION))
+        chances: list[float | None] = nothing if lists.propensity is None else lists.propensity.tolist()
+        shown = (lists.rank.tolist(), item_ids, titles, lists.score.tolist(), origins, because)
+        return ResultList(Recommendation(*row) for row in zip(*shown, ratings, chances, deviations, strict=True))
 
     def recommend_many(
         self,
@@ -198,6 +209,7 @@ class Recommender:
         n: int = 10,
         *,
         stage: Stage = "final",
+        context: Mapping[str, object] | None = None,
         exclude_seen: bool | None = None,
         repeats: Repeats | None = None,
         exclude: Iterable[Id] = (),
@@ -210,12 +222,14 @@ class Recommender:
         """Lists of many users as one table: user_id, rank, item_id, score, origin; users in the order asked.
 
         The table is of Arrow, with `to_pandas()` and `to_polars()`. Where a model of the run expects ratings, there is
-        a column `expected_rating` too, and where rules explore, `propensity`. A user with nothing left to recommend has
-        no row. Users are answered in blocks, so that of any number of them only their lists are in memory at once.
+        a column `expected_rating` too, and `rating_deviation` where it knows how far ratings lie from that; where rules
+        explore, `propensity`. A user with nothing left to recommend has no row. Users are answered in blocks, so that
+        of any number of them only their lists are in memory at once.
 
         Args:
             users: ids, each once; or a table (Arrow, pandas, Polars) of `user_id` and columns of features, by which
                 users are answered who are not in the run. Those who are in it are answered by what it knows of them.
+                Columns of the context, such as device, count for all, before what `context` says.
             stage: "retrieval" gives the first stage's own order; the rest as in `recommend`.
             workers: threads that answer, by default one for each core. Equal lists however many.
             explain: adds what carried each row, strongest first, in columns of lists: watched (ids), watched_share,
@@ -234,7 +248,7 @@ class Recommender:
             >>> lists.to_pandas()["user_id"].tolist()
             [42, 42, 196, 196]
         """
-        asked = self.asked_users(users)
+        asked = self.asked_users(users, context)
         if n_more := len(asked) - len(asked.ids.unique()):
             raise InputError(f"users: {n_more:,} are asked for more than once; pass each once")
         repeats = self.repeats_of(exclude_seen, repeats)
@@ -248,23 +262,28 @@ class Recommender:
         )
         return RecommendationTable(answers)
 
-    def asked_users(self, users: Iterable[Id] | pa.Table | AskedUsers) -> AskedUsers:
+    def asked_users(
+        self, users: Iterable[Id] | pa.Table | AskedUsers, context: Mapping[str, object] | None = None
+    ) -> AskedUsers:
         """Users as `recommend_many` takes them, read; a part of them is asked for without reading the table again.
 
         Raises:
-            InputError: a user is no id, or a column of the table holds what it could not in training.
+            InputError: a user is no id, or a column of the table or of `context` holds what it could not in training.
         """
         if isinstance(users, AskedUsers):
-            return users
+            return users if context is None else replace(users, contexts=self.contexts.of_all(context))
         table = table_of(users)
         if table is None:
-            return AskedUsers(self.user_ids.array(users, "users"))
+            return AskedUsers(self.user_ids.array(users, "users"), contexts=self.contexts.of_all(context))
         ids = self.user_ids.array(table[columns.USER_ID], "users")
+        asked = AskedUsers(ids, contexts=self.contexts.of_table(table, ids, context))
         is_new = self.users.numbers(ids) == UNKNOWN
         if not is_new.any():
-            return AskedUsers(ids)
+            return asked
         rows = as_arrow(np.flatnonzero(is_new))
-        return AskedUsers(ids, self.user_features.newcomers(table.take(rows), ids.take(rows)))
+        of_moment = set(self.contexts.names) - set(self.user_features.encoder.encoders)
+        told = table.drop_columns([name for name in table.column_names if name in of_moment]).take(rows)
+        return replace(asked, newcomers=self.user_features.newcomers(told, ids.take(rows)))
 
     def _table(
         self,
@@ -281,22 +300,26 @@ class Recommender:
             trace = self._trace(two_stage, users, stage, limits, rules)
             reasons = self._reasons(two_stage, trace) if explain else None
             table = table_of_lists(trace.lists, ids, self.items, reasons)
-            if (ratings := two_stage.expected_ratings(trace.lists)) is not None:
-                table = table.append_column(columns.EXPECTED_RATING, as_arrow(ratings))
+            for name, values in two_stage.told_ratings(trace.lists).items():
+                table = table.append_column(name, as_arrow(values))
             return table.replace_schema_metadata(metadata)
 
         metadata = {"belfry.run": self.run.name, "belfry.stage": stage, REPEATS_OF_TABLE: repeats}
+        if asked.contexts is not None:
+            limits = {**limits, "context": asked.contexts.of(asked.ids)}
         users = self.users.numbers(asked.ids)
         is_new = (users == UNKNOWN) & (asked.newcomers is not None)
         if asked.newcomers is None or not is_new.any():
             return rows(self.two_stage, users, asked.ids, limits)
         nobody = np.zeros(len(asked.newcomers.users) + 1, np.int32)
         two_stage = replace(self.two_stage, features=newcomer_tables(self.features, asked.newcomers), in_run=nobody)
-        of_nobody: Limits = {**limits, "exclude": kept_out(two_stage.features.history, repeats)}
+        of_known: Limits = {**limits, "context": context_of(limits, ~is_new)}
+        of_nobody: Limits = {**limits, "context": context_of(limits, is_new)}
+        of_nobody["exclude"] = kept_out(two_stage.features.history, repeats)
         new, known = (asked.ids.take(as_arrow(np.flatnonzero(part))) for part in (is_new, ~is_new))
         tables = [rows(two_stage, asked.newcomers.users.numbers(new), new, of_nobody)]
         if len(known):
-            tables += [rows(self.two_stage, users[~is_new], known, limits)]
+            tables += [rows(self.two_stage, users[~is_new], known, of_known)]
         return in_order(tables, asked.ids)
 
     def similar_items(self, item: Id, n: int = 10) -> list[SimilarItem]:
@@ -354,7 +377,8 @@ class Recommender:
         def directions() -> Embeddings:
             return self._item_neighbourhood.directions(len(self.items))
 
-        return RuleBook.of(self.run, self.features.history, self.titles, directions)
+        expects = self.two_stage.ratings is not None
+        return RuleBook.of(self.run, self.features.history, self.titles, directions, expects_ratings=expects)
 
     @cached_property
     def _item_neighbourhood(self) -> Neighbourhood:

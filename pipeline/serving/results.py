@@ -77,6 +77,7 @@ class Recommendation(NamedTuple):
     because: Explanation | None = None  # where it was asked for
     expected_rating: float | None = None  # on the scale of the data; where a model of the run expects ratings
     propensity: float | None = None  # chance that this list holds the item; where rules explore
+    rating_deviation: float | None = None  # standard deviation of the rating, where that model knows one
 
     @property
     def is_cold(self) -> bool:

@@ -6,20 +6,23 @@ from typing import Literal, NotRequired, Protocol, TypeAlias, TypedDict, Unpack,
 
 import numpy as np
 
+from belfry.dataset import columns
 from belfry.dataset.candidates import Candidates, order_by
 from belfry.dataset.concurrency.cached import cached_property
+from belfry.dataset.encoding.context import ContextNumbers
 from belfry.dataset.features import FeatureTables
-from belfry.dataset.interactions import Mask, SeenItems
+from belfry.dataset.interactions import Mask, Positions, SeenItems
 from belfry.dataset.vocabulary import ItemNums, UserNums
 from belfry.pipeline.serving.expected_ratings import ExpectedRatings
 from belfry.pipeline.serving.results import COLD, UNRANKED
 from belfry.pipeline.serving.rules.retrieve import retrieve_allowed
 from belfry.ranking.base import ListScorer, Ranker, Scores
+from belfry.ranking.context.model import ContextModel, LogOdds, moved
 from belfry.ranking.features.pair_features import PairFeatures
 from belfry.ranking.lists import Lists
 from belfry.retrieval.base import Embeddings, Retriever, Towers
 from belfry.retrieval.dense import blocks
-from belfry.retrieval.popularity import Popularity
+from belfry.retrieval.popularity import EPSILON, Popularity
 
 Stage: TypeAlias = Literal["final", "retrieval"]
 COLD_DEPTH = 500  # popular items that the towers may put in another order; so lists of up to 500 begin alike
@@ -33,6 +36,7 @@ class Limits(TypedDict):
     blocked: ItemNums  # items that nobody gets
     only: NotRequired[ItemNums | None]  # where given, the items to choose from
     allowed: NotRequired[Mask | None]  # [n_items + 1] in the place of both, where many are allowed and many are not
+    context: NotRequired[ContextNumbers | None]  # in which lists are asked for: [n_users], or [1] for all
 
 
 @runtime_checkable
@@ -60,6 +64,7 @@ class KnownTrace:
     lists: Candidates
     candidates: Candidates  # in retrieval's order
     described: Described | None  # the ranked rows; None where no ranker reads features of them
+    context: LogOdds | None = None  # [n_ranked rows] what the context added to each; None where it adds nothing
 
 
 @dataclass(frozen=True)
@@ -69,6 +74,7 @@ class ColdTrace:
     lists: Candidates
     popular: Candidates  # by popularity in the users' groups
     tower_scores: Scores | None  # [n_popular] what the towers added to each score; None where they add nothing
+    context: Scores | None = None  # [n_popular] likewise the context
 
 
 @dataclass(frozen=True)
@@ -93,6 +99,7 @@ class TwoStage:
     ranker: Ranker | None  # gives probabilities; None: the gate closed, or the preset has no second stage
     n_candidates: int
     ratings: ExpectedRatings | None = None  # where a model expects them; training has no use for it
+    context: ContextModel | None = None  # how a context moves what the ranker orders; None: not at all
     in_run: UserNums | None = None  # [n_users + 1] of these tables: number in the run, 0 of the new; None: the same
 
     def lists(self, users: UserNums, stage: Stage, **limits: Unpack[Limits]) -> Candidates:
@@ -116,7 +123,9 @@ class TwoStage:
         if is_cold.all():
             cold = self._trace_cold(users, limits)
             return Trace(cold.lists, None, cold)
-        known, cold = self._trace_known(users[~is_cold], stage, limits), self._trace_cold(users[is_cold], limits)
+        of_known, of_cold = limits.copy(), limits.copy()
+        of_known["context"], of_cold["context"] = context_of(limits, ~is_cold), context_of(limits, is_cold)
+        known, cold = self._trace_known(users[~is_cold], stage, of_known), self._trace_cold(users[is_cold], of_cold)
         places = [np.flatnonzero(~is_cold), np.flatnonzero(is_cold)]
         return Trace(_interleave(users, places, [known.lists, cold.lists]), known, cold)
 
@@ -126,12 +135,15 @@ class TwoStage:
             return KnownTrace(_sort(candidates, candidates.score, limits["n"]), candidates, None)
         is_ranked = np.asarray(candidates.rank <= n_ranked)
         all_ranked = bool(is_ranked.all())
-        score, described = self._rank(self.ranker, candidates if all_ranked else candidates.select(is_ranked))
+        ranked = candidates if all_ranked else candidates.select(is_ranked)
+        score, described = self._rank(self.ranker, ranked)
+        added = self._added_by_context(ranked, limits)
+        score = score if added is None else moved(score, added)
         if not all_ranked:
             scores, score = score, -candidates.rank.astype(np.float32)
             score[is_ranked] = scores
         lists = _sort(_mark_unranked(candidates, is_ranked), score, limits["n"])
-        return KnownTrace(lists, candidates, described)
+        return KnownTrace(lists, candidates, described, added)
 
     def _candidates(self, users: UserNums, limits: Limits) -> tuple[Candidates, int]:
         """What retrieval brings of what may be listed, and up to which rank the ranker learned to order it."""
@@ -157,12 +169,38 @@ class TwoStage:
             lists = replace(lists, users=self.in_run[lists.users])
         return describing.score_lists(lists), Described(describing, lists)
 
+    def _added_by_context(self, ranked: Candidates, limits: Limits) -> LogOdds | None:
+        """[n_rows] to the log-odds of what was ranked."""
+        asked = self._context_of_lists(ranked, limits)
+        if self.context is None or asked is None:
+            return None
+        return self.context.added(asked, ranked.users, ranked.row_user, ranked.item_num, self.features.history)
+
+    def _context_of_lists(self, lists: Candidates, limits: Limits) -> ContextNumbers | None:
+        """[n_users] by each column that counts; None where no list is asked for in a context that does."""
+        asked = limits.get("context")
+        if self.context is None or not asked:
+            return None
+        found = {name: np.broadcast_to(asked[name], len(lists.users)) for name in self.context.columns}
+        return found if any(numbers.any() for numbers in found.values()) else None
+
     def expected_ratings(self, lists: Candidates) -> Scores | None:
         """[n_rows] on the scale of the data; None where no model of the run expects ratings."""
         if self.ratings is None:
             return None
-        in_run = lists.users if self.in_run is None else self.in_run[lists.users]
-        return self.ratings.of(lists, self.features, in_run)
+        return self.ratings.of(lists, self.features, self._numbers_in_run(lists))
+
+    def told_ratings(self, lists: Candidates) -> dict[str, Scores]:
+        """Expected ratings and, where their model knows any, standard deviations: [n_rows] by name of the column."""
+        ratings = self.expected_ratings(lists)
+        if self.ratings is None or ratings is None:
+            return {}
+        deviations = self.ratings.deviations(lists, self.features, self._numbers_in_run(lists))
+        told = {columns.EXPECTED_RATING: ratings}
+        return told if deviations is None else told | {columns.RATING_DEVIATION: deviations}
+
+    def _numbers_in_run(self, lists: Candidates) -> UserNums:
+        return lists.users if self.in_run is None else self.in_run[lists.users]
 
     @cached_property
     def _describing_ranker(self) -> DescribingRanker | None:
@@ -182,7 +220,18 @@ class TwoStage:
             popular = _without(found, limits["blocked"])
         added = self._tower_scores(popular)
         score = popular.score if added is None else (popular.score + added).astype(np.float32)
-        return ColdTrace(replace(_sort(popular, score, limits["n"]), origins=(COLD,)), popular, added)
+        in_context = self._popular_in_context(popular, limits)
+        if in_context is not None:
+            logs = score if self.popularity.tells_users_apart else np.log(score + EPSILON)
+            score = (logs + in_context).astype(np.float32)
+        return ColdTrace(replace(_sort(popular, score, limits["n"]), origins=(COLD,)), popular, added, in_context)
+
+    def _popular_in_context(self, popular: Candidates, limits: Limits) -> Scores | None:
+        """[n_rows] what the context adds to the logarithm of the watches."""
+        asked = self._context_of_lists(popular, limits)
+        if self.context is None or asked is None:
+            return None
+        return self.context.popular(asked, popular.row_user, popular.item_num)
 
     def _tower_scores(self, popular: Candidates) -> Scores | None:
         """[n_rows] what the towers of the first source add to the score of each row; None where they add nothing."""
@@ -194,6 +243,12 @@ class TwoStage:
             of_user, of_item = popular.row_user[rows], popular.item_num[rows]
             scores[rows] = np.einsum("ij,ij->i", queries[of_user], self.vectors[of_item])
         return self.cold_weight * scores
+
+
+def context_of(limits: Limits, users: Mask | Positions) -> ContextNumbers | None:
+    """The context of some of the users."""
+    asked = limits.get("context")
+    return asked and {name: numbers if len(numbers) == 1 else numbers[users] for name, numbers in asked.items()}
 
 
 def _without(candidates: Candidates, blocked: ItemNums) -> Candidates:

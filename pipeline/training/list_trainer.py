@@ -19,6 +19,9 @@ from belfry.pipeline.training.gate_evaluation import LABEL_TOLERANCE, evaluate_g
 from belfry.pipeline.training.ranker_trainer import Observed, RankerOf, candidates_for
 from belfry.pipeline.training.retrieval_stage import FirstStage
 from belfry.ranking.base import LabelRanker
+from belfry.ranking.context.choices import Choices, choices_of, join_choices
+from belfry.ranking.context.model import ContextModel, ContextWeights, log_odds_of
+from belfry.ranking.context.statistics import ContextStatistics
 from belfry.ranking.example_store import ExampleStore
 from belfry.ranking.examples import Examples, concatenate, make_examples, validation_users
 from belfry.ranking.features.expected_labels import name_of_expected
@@ -51,6 +54,7 @@ class ListRankerTrainer:
         self.learned = ExampleStore(limit_bytes=EXAMPLE_BYTES)
         self._validation: list[Examples] = []
         self._newcomers: list[Examples] = []
+        self._choices: list[Choices] = []  # among the lists to validate on
 
     def n_folds(self, first: Fold) -> int:
         """As many as give the ranker enough lists, two at least."""
@@ -62,8 +66,13 @@ class ListRankerTrainer:
         users = np.random.default_rng(self._seed).permutation(fold.users)
         is_held_back = np.isin(users, self._held_back)
         pair_features = self._pair_features(stage)
+        context = ContextStatistics.fit(fold.history, stage.towers.vectors) if fold.history.context else None
         for candidates in self._with_hits(fold, stage, users[is_held_back], MAX_VALIDATION_LISTS):
-            yield Observed(self._describe(candidates, fold, stage, pair_features), is_validation=True)
+            examples = self._describe(candidates, fold, stage, pair_features)
+            choices = None
+            if context is not None:
+                choices = choices_of(examples, fold.later, context, fold.history, seed=self._seed)
+            yield Observed(examples, is_validation=True, choices=choices)
         max_lists = -(-self._config.max_lists // n_folds)
         for candidates in self._with_hits(fold, stage, users[~is_held_back], max_lists):
             yield Observed(self._describe(candidates, fold, stage, pair_features))
@@ -86,6 +95,10 @@ class ListRankerTrainer:
         elif not observed.is_validation:
             self.learned.add(observed.examples)
         elif len(observed.examples):
+            if observed.choices is not None:
+                n_lists = sum(len(part) for part in self._validation)
+                n_rows = sum(len(part.labels) for part in self._validation)
+                self._choices.append(observed.choices.behind(n_lists, n_rows))
             self._validation.append(observed.examples)
 
     def finish(self) -> tuple[RankerOf | None, Gate]:
@@ -120,10 +133,18 @@ class ListRankerTrainer:
             newcomers = concatenate(self._newcomers)
             log_odds = blend.log_odds(ranker.score_lists(newcomers.lists), newcomers.lists)
             blend = replace(blend, first_watches=FirstWatches.fit(log_odds, newcomers))
-        gate = evaluate_gate(validation, blend(scores, validation.lists), seed=self._seed, tolerance=tolerance)
+        probability = blend(scores, validation.lists)
+        gate = evaluate_gate(validation, probability, seed=self._seed, tolerance=tolerance)
+        weights = ContextWeights()
+        if self._choices:
+            weights = ContextWeights.fit(join_choices(self._choices), log_odds_of(probability), validation.lists)
 
         def ranker_of(stage: FirstStage) -> TrainedFeaturedRanker:
-            return TrainedFeaturedRanker(self._pair_features(stage), ranker, blend, validation.lists.names)
+            context = None
+            if weights.by_column:
+                context = ContextModel(weights, ContextStatistics.fit(stage.features.history, stage.towers.vectors))
+            names = validation.lists.names
+            return TrainedFeaturedRanker(self._pair_features(stage), ranker, blend, names, context)
 
         return ranker_of, gate
 

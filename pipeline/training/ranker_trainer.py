@@ -12,6 +12,7 @@ from belfry.dataset.vocabulary import UserNums
 from belfry.pipeline.runs.gate import Gate
 from belfry.pipeline.training.retrieval_stage import FirstStage
 from belfry.ranking.base import TrainedRanker
+from belfry.ranking.context.choices import Choices
 from belfry.ranking.examples import Examples
 
 USERS_PER_BLOCK = 1_000
@@ -26,6 +27,7 @@ class Observed:
     examples: Examples
     is_validation: bool = False  # else they are to be learned from
     are_newcomers: bool = False  # after their first watches: neither
+    choices: Choices | None = None  # among validation lists, where events have a context
 
 
 class RankerTrainer(Protocol):

@@ -83,6 +83,8 @@ def train(
         source_kind(config.retrieval).make_towers(config.retrieval)
     if data.interactions.weight is not None:
         _tell_who_reads_no_weights(config)
+    if data.interactions.context:
+        _warn_of_context(data, config, holdout)
     _expect_first_stages(work, config, 1)
     with (
         closing(make_trainer(data, config, seed=seed, progress=work.report)) as trainer,
@@ -251,6 +253,7 @@ def put_together(first: FirstStage, config: PipelineConfig, ranker: Ranker | Non
         cold_weight=config.tower_weight_for_cold_users,
         ranker=ranker,
         n_candidates=config.n_candidates,
+        context=getattr(ranker, "context", None),
     )
 
 
@@ -261,6 +264,16 @@ def _tell_who_reads_no_weights(config: PipelineConfig) -> None:
         unread.append(f"ranker {config.ranker.kind!r}")
     if unread:
         log.warning("weights of watches are not read by %s: there all watches count alike", ", ".join(unread))
+
+
+def _warn_of_context(data: Data, config: PipelineConfig, holdout: Holdout) -> None:
+    if not (config.ranker and ranker_kind(config.ranker).family == "listwise"):
+        log.warning("data.context_columns: a context is learned behind a ranker of lists, and here there is none")
+    elif holdout == "random" and data.interactions.timestamp_s is not None:
+        log.warning(
+            "data.context_columns under holdout random: events of one sitting share their context, so one that is held "
+            "back is told by those that are not, and the context seems to say more than it will; use holdout time"
+        )
 
 
 def _expect_first_stages(work: Work, config: PipelineConfig, n_stages: int) -> None:

@@ -16,12 +16,13 @@ from belfry.layers.model import Epoch
 from belfry.layers.saved.files import load_arrays, read_settings, save_arrays
 from belfry.ranking.base import ListRanker, ListScorer, SavedRanker, Scores
 from belfry.ranking.calibration import Calibration
+from belfry.ranking.context.model import ContextModel
 from belfry.ranking.features.pair_features import PairFeatures
 from belfry.ranking.lists import Lists
 from belfry.ranking.listwise.first_watches import LENGTH, FirstWatches
 from belfry.ranking.listwise.score_blend import ScoreBlend
 
-FEATURES, SCORE_BLEND_FILE = "pair_features", "score_blend.json"
+FEATURES, CONTEXT, SCORE_BLEND_FILE = "pair_features", "context", "score_blend.json"
 _N_NAMED = 5  # in a message
 
 
@@ -98,10 +99,17 @@ class TrainedFeaturedRanker(FeaturedRanker):
     """In training form: its scorer can be saved."""
 
     def __init__(
-        self, pair_features: PairFeatures, scorer: ListRanker, score_blend: ScoreBlend, names: tuple[str, ...]
+        self,
+        pair_features: PairFeatures,
+        scorer: ListRanker,
+        score_blend: ScoreBlend,
+        names: tuple[str, ...],
+        context: ContextModel | None = None,
     ) -> None:
+        """`context` moves the order of its lists, where they are asked for in one."""
         super().__init__(pair_features, scorer, score_blend, names)
         self._trained = scorer
+        self.context = context
 
     @property
     def curve(self) -> Sequence[Epoch]:
@@ -119,6 +127,8 @@ class TrainedFeaturedRanker(FeaturedRanker):
         self._trained.export(directory)
         saved = {"names": self.names, **asdict(self.score_blend)}
         (directory / SCORE_BLEND_FILE).write_text(json.dumps(saved, indent=2))
+        if self.context is not None:
+            self.context.save(directory / CONTEXT)
 
 
 def _difference(trained: tuple[str, ...], found: tuple[str, ...]) -> str:

@@ -1,6 +1,6 @@
 """Heads: the labels that a multitask model expects, out of its queries and its arrays. NumPy alone."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,10 +8,11 @@ import numpy as np
 
 from belfry.dataset.candidates import Candidates
 from belfry.dataset.features import FeatureTables
+from belfry.dataset.vocabulary import ItemNums
 from belfry.layers.saved.files import ReadablePath, read_arrays, write_arrays
 from belfry.ranking.base import Matrix
 from belfry.ranking.multitask.category_lifts import CategoryLifts
-from belfry.ranking.multitask.config import MultitaskConfig
+from belfry.ranking.multitask.config import MultitaskConfig, TaskKind
 from belfry.ranking.multitask.label_batches import LabelRows
 from belfry.ranking.multitask.ridge_head import RidgeHead
 
@@ -34,6 +35,25 @@ class Heads:
         Args:
             task_queries: [n_asked, n_tasks * embedding_size], those of the tasks side by side.
         """
+        return self._of_pairs(RidgeHead.predict, candidates, features, task_queries)
+
+    def deviations(self, candidates: Candidates, features: FeatureTables, task_queries: Matrix) -> Matrix:
+        """[n_rows, n_tasks] each label's standard deviation; NaN of a regression, which knows none."""
+        return self._of_pairs(RidgeHead.deviation, candidates, features, task_queries)
+
+    @property
+    def deviating_labels(self) -> tuple[str, ...]:
+        """Of the tasks that know a distribution."""
+        return tuple(task.column for task in self.config.tasks if task.kind != "regression")
+
+    def _of_pairs(
+        self,
+        compute: Callable[[RidgeHead, Matrix, Matrix, ItemNums, TaskKind], Matrix],
+        candidates: Candidates,
+        features: FeatureTables,
+        task_queries: Matrix,
+    ) -> Matrix:
+        """[n_rows, n_tasks] by a method of each head."""
         names = [task.column for task in self.config.tasks]
         observed = LabelRows.of(features.history, names, candidates.users, max_length=self.config.max_history)
         queries = np.split(task_queries, len(names), axis=1)
@@ -42,13 +62,14 @@ class Heads:
             table.user_factors(queries[number], candidates.users, features, lifts, observed, number)
             for number, table in enumerate(self.tables)
         ]
-        expected = np.empty((len(candidates), len(names)), np.float32)
+        computed = np.empty((len(candidates), len(names)), np.float32)
         for rows in row_blocks(len(candidates)):
             row_user, items = candidates.row_user[rows], candidates.item_num[rows]
             of_pairs = lifts(row_user, items, are_watched=False)
             for number, (task, table) in enumerate(zip(self.config.tasks, self.tables, strict=True)):
-                expected[rows, number] = table.predict(user_factors[number][row_user], of_pairs, items, task.kind)
-        return expected
+                factors = user_factors[number][row_user]
+                computed[rows, number] = compute(table, factors, of_pairs, items, task.kind)
+        return computed
 
     def save(self, directory: Path) -> None:
         arrays: dict[str, Matrix] = {}

@@ -99,13 +99,34 @@ class RidgeHead:
             lifts: [n_rows, n_columns]
             items: [n_rows]
         """
+        latent = self._latent(user_factors, lifts, items)
+        if kind == "regression":
+            return np.asarray(np.clip(self.centre + self.scale * latent, *self.levels), np.float32)
+        return np.asarray(self.levels[0] + self._above(latent) @ np.diff(self.levels), np.float32)
+
+    def deviation(self, user_factors: Matrix, lifts: Matrix, items: ItemNums, kind: TaskKind) -> Matrix:
+        """[n_rows] the standard deviation of the label under the probabilities of its levels; NaN of a regression.
+
+        Args:
+            user_factors, lifts, items: as in `predict`.
+        """
+        if kind == "regression":
+            return np.full(len(items), np.nan, np.float32)
+        above = self._above(self._latent(user_factors, lifts, items)).astype(np.float64)
+        none, every = np.zeros((len(items), 1)), np.ones((len(items), 1))
+        share = -np.diff(np.concatenate([every, np.minimum.accumulate(above, axis=1), none], axis=1), axis=1)
+        mean = share @ self.levels
+        return np.asarray(np.sqrt(np.maximum(share @ self.levels**2 - mean**2, 0)), np.float32)
+
+    def _above(self, latent: Matrix) -> Matrix:
+        """[n_rows, n_levels - 1] the probability of a label above each level."""
+        return np.asarray(1 / (1 + np.exp(-self.steepness * (latent[:, np.newaxis] - self.thresholds))))
+
+    def _latent(self, user_factors: Matrix, lifts: Matrix, items: ItemNums) -> Matrix:
         of_items = np.concatenate([self.item_factors[items], self.embeddings[items]], axis=1)
         latent = self._base_of(items, self.counts[items]) + lifts @ self.lift_slopes
         latent += np.einsum("ij,ij->i", of_items, user_factors)
-        if kind == "regression":
-            return np.asarray(np.clip(self.centre + self.scale * latent, *self.levels), np.float32)
-        above = 1 / (1 + np.exp(-self.steepness * (latent[:, np.newaxis] - self.thresholds)))  # [n_rows, n_levels - 1]
-        return np.asarray(self.levels[0] + above @ np.diff(self.levels), np.float32)
+        return np.asarray(latent)
 
     def _base_of(self, items: ItemNums, counts: Matrix) -> Matrix:
         return np.asarray(self.base[items] + self.count_slope * log_count(counts), np.float32)

@@ -31,6 +31,15 @@ class OnnxMultitask:
         """[n_rows, n_tasks] each task's expected label."""
         return self._heads.expected(candidates, features, self._task_queries(candidates.users, features))
 
+    @property
+    def deviating_labels(self) -> tuple[str, ...]:
+        """Of the tasks that know a distribution."""
+        return self._heads.deviating_labels
+
+    def deviations(self, candidates: Candidates, features: FeatureTables) -> Matrix:
+        """[n_rows, n_tasks] each label's standard deviation; NaN where a task knows none."""
+        return self._heads.deviations(candidates, features, self._task_queries(candidates.users, features))
+
     def _task_queries(self, users: UserNums, features: FeatureTables) -> Matrix:
         """[n_users, n_tasks * embedding_size] those of the tasks side by side."""
         found = []

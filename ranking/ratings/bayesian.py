@@ -6,14 +6,18 @@ from typing import Self
 import numpy as np
 
 from belfry.dataset.candidates import Candidates
+from belfry.dataset.errors import ArtifactError
 from belfry.dataset.features import FeatureTables
 from belfry.dataset.interactions import Interactions
 from belfry.layers.model import ArrayModel, Progress, no_progress
+from belfry.layers.saved.files import ReadablePath, read_array
 from belfry.ranking.base import Scores
 from belfry.ranking.ratings.config import BayesianFactorisationConfig
-from belfry.ranking.ratings.gibbs_sampler import FactorSampler, NoiseSampler
-from belfry.ranking.ratings.posterior_mean import PosteriorMean
+from belfry.ranking.ratings.gibbs_sampler import FactorSampler, NoiseSampler, PerPair
+from belfry.ranking.ratings.posterior_mean import PosteriorMean, VarianceOfUsers
 from belfry.ranking.ratings.rated_pairs import ROWS_PER_BLOCK, RatedPairs, SideInputs, Table, check_ratings
+
+_DEVIATION, _DEVIATION_FILE = "user_deviation", "user_deviation.npy"
 
 
 class BayesianFactorisation(ArrayModel[BayesianFactorisationConfig]):
@@ -26,6 +30,10 @@ class BayesianFactorisation(ArrayModel[BayesianFactorisationConfig]):
     The prediction is the mean over `sweeps` samples, clipped to the range of the ratings learned from, and kept as one
     pair of factor tables of `rank` columns: what is saved is the serving form too, and a rating costs one dot product.
     Features are read in `fit` alone. Where all ratings are equal, that rating is predicted for every pair.
+
+    How far a user's ratings lie from that is the root of the mean over the samples of their noise 1 / (a t_u), and of
+    the variance between samples of what is predicted of the pairs they have rated; of a user without ratings, that of
+    the others on average.
 
     Sources: Salakhutdinov and Mnih, Bayesian probabilistic matrix factorization using Markov chain Monte Carlo, ICML
     2008; means linear in features: Simm et al., Macau: Scalable Bayesian factorization with high-dimensional side
@@ -57,11 +65,14 @@ class BayesianFactorisation(ArrayModel[BayesianFactorisationConfig]):
         self.check(history, features)
         pairs = RatedPairs.of(history)
         factors = np.zeros((len(history.users) + 1, 0)), np.zeros((len(history.items) + 1, 0))
+        variance = np.zeros(len(history.users) + 1)
         if pairs.spread:
-            factors = self._mean_factors(pairs, features, np.random.default_rng(seed), progress)
+            *both, variance = self._mean_factors(pairs, features, np.random.default_rng(seed), progress)
+            factors = both[0], both[1]
         users, items = ((factor * np.sqrt(pairs.spread or 1)).astype(np.float32) for factor in factors)
         scale = np.array([pairs.centre, pairs.lowest, pairs.highest], np.float32)
-        self._learned = {"users": users, "items": items, "scale": scale}
+        deviation = np.sqrt(variance * pairs.spread).astype(np.float32)
+        self._learned = {"users": users, "items": items, "scale": scale, _DEVIATION: deviation}
         return self
 
     def score(self, candidates: Candidates, features: FeatureTables) -> Scores:
@@ -75,6 +86,30 @@ class BayesianFactorisation(ArrayModel[BayesianFactorisationConfig]):
             ratings[rows] = np.einsum("rk,rk->r", arrays["users"][users[rows]], arrays["items"][items[rows]])
         return np.asarray(np.clip(ratings + centre, lowest, highest))
 
+    @property
+    def has_deviations(self) -> bool:
+        """Runs of earlier versions have none."""
+        return _DEVIATION in self.learned
+
+    def deviations(self, candidates: Candidates) -> Scores:
+        """[n_rows] float32 standard deviation of each rating from what is expected: one for each user."""
+        return np.asarray(self.learned[_DEVIATION][candidates.user_num])
+
+    def save(self, directory: Path) -> None:
+        super().save(directory)
+        if self.has_deviations:
+            np.save(directory / _DEVIATION_FILE, self.learned[_DEVIATION])
+
+    @classmethod
+    def load(cls, directory: ReadablePath) -> Self:
+        model = super().load(directory)
+        if (directory / _DEVIATION_FILE).exists():
+            deviation = read_array(directory / _DEVIATION_FILE)
+            if deviation.shape != model.learned["users"].shape[:1] or not np.isfinite(deviation).all():
+                raise ArtifactError(f"{directory / _DEVIATION_FILE}: is not of the users of the run; train again")
+            model.learned[_DEVIATION] = deviation
+        return model
+
     def export(self, directory: Path) -> None:
         """What `save` writes is the serving form too."""
         self.save(directory)
@@ -85,8 +120,10 @@ class BayesianFactorisation(ArrayModel[BayesianFactorisationConfig]):
         features: FeatureTables,
         generator: np.random.Generator,
         progress: Progress,
-    ) -> tuple[Table, Table]:
-        """[n_users + 1, rank] and [n_items + 1, rank] tables, whose product is the posterior mean, standardised."""
+    ) -> tuple[Table, Table, PerPair]:
+        """[n_users + 1, rank] and [n_items + 1, rank] tables, whose product is the posterior mean; and [n_users + 1]
+        the variance of ratings around it. All are standardised.
+        """
         config = self.config
         side_inputs = SideInputs.of(
             features,
@@ -98,18 +135,20 @@ class BayesianFactorisation(ArrayModel[BayesianFactorisationConfig]):
         items = FactorSampler(pairs.item_num, pairs.user_num, side_inputs.items, config.embedding_size, generator)
         noise = NoiseSampler(pairs.user_num, len(features.history.users) + 1, freedom=config.noise_freedom)
         targets = pairs.standard
-        mean = PosteriorMean(config.rank)
+        mean, around = PosteriorMean(config.rank), VarianceOfUsers(pairs.user_num, len(features.history.users) + 1)
         n_sweeps = config.warm_up + config.sweeps
         for sweep in range(n_sweeps):
             left, right = _product_form(users.factors, items.factors)
             fitted = np.einsum("rk,rk->r", left[pairs.user_num], right[pairs.item_num])
             precision = noise.sample(targets - fitted, generator)
+            if sweep > config.warm_up:
+                around.add(fitted, noise.variance)
             users.sample(targets, precision, items, generator)
             items.sample(targets, precision, users, generator)
             if sweep >= config.warm_up:
                 mean.add(*_product_form(users.factors, items.factors))
             progress(sweep + 1, n_sweeps)
-        return mean.factors()
+        return *mean.factors(), around.variance()
 
 
 def _product_form(users: Table, items: Table) -> tuple[Table, Table]:

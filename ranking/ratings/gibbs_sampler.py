@@ -39,14 +39,21 @@ class NoiseSampler:
         self._user_num, self._counts = user_num, np.bincount(user_num, minlength=n_rows)
         self._freedom = freedom
         self._overall = 1.0  # a
+        self.of_user = np.ones(n_rows)  # t
 
     def sample(self, errors: PerPair, generator: np.random.Generator) -> PerPair:
         """[n_pairs] precision a t_u of each rating, given the errors of the factors."""
         squares = np.bincount(self._user_num, errors**2, len(self._counts))
         of_user = generator.gamma((self._freedom + self._counts) / 2) * 2
         of_user /= self._freedom + self._overall * squares
+        self.of_user = of_user
         self._overall = float(generator.gamma((1 + len(errors)) / 2) * 2 / (1 + of_user @ squares))
         return self._overall * of_user[self._user_num]
+
+    @property
+    def variance(self) -> PerPair:
+        """[n_rows] 1 / (a t_u) of each user, as sampled last."""
+        return np.asarray(1 / (self._overall * self.of_user))
 
 
 class FactorSampler:

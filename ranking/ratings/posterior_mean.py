@@ -1,7 +1,9 @@
-"""PosteriorMean: the mean over samples of a product of two tables, as one product of low rank."""
+"""What is kept of samples: the mean of a product of two tables, as one product of low rank; and what lies around it."""
 
 import numpy as np
 
+from belfry.dataset.vocabulary import UserNums
+from belfry.ranking.ratings.gibbs_sampler import PerPair
 from belfry.ranking.ratings.rated_pairs import Table
 
 _SAMPLES_PER_MERGE = 25
@@ -41,3 +43,28 @@ class PosteriorMean:
         root = np.sqrt(values[: self._rank])
         self._left = [left @ (left_vectors[:, : len(root)] * root)]
         self._right = [right @ (right_vectors[: len(root)].T * root)]
+
+
+class VarianceOfUsers:
+    """How far ratings lie from their posterior mean, by user: their noise, and what samples differ by."""
+
+    def __init__(self, user_num: UserNums, n_rows: int) -> None:
+        """`user_num` [n_pairs]: who rated; [n_rows] variances are to be told."""
+        self._user_num, self._n_samples = user_num, 0
+        self._sum, self._squares, self._noise = np.zeros(len(user_num)), np.zeros(len(user_num)), np.zeros(n_rows)
+
+    def add(self, fitted: PerPair, noise: PerPair) -> None:
+        """Add a sample: what it predicts of the rated pairs, and the variance [n_rows] of each user's noise."""
+        self._sum += fitted
+        self._squares += fitted**2
+        self._noise += noise
+        self._n_samples += 1
+
+    def variance(self) -> PerPair:
+        """[n_rows]; of users who have rated nothing, the mean of the others."""
+        n = max(self._n_samples, 1)
+        counts = np.bincount(self._user_num, minlength=len(self._noise))
+        between = np.maximum(self._squares / n - (self._sum / n) ** 2, 0)
+        variance = self._noise / n + np.bincount(self._user_num, between, len(self._noise)) / np.maximum(counts, 1)
+        variance[counts == 0] = variance[counts > 0].mean()
+        return np.asarray(variance)

@@ -12,6 +12,7 @@ from belfry.pipeline.cli.options import (
     AllowSeen,
     Artifacts,
     Columns,
+    Context,
     Delimiter,
     Encoding,
     Features,
@@ -25,6 +26,7 @@ from belfry.pipeline.cli.options import (
     Stage,
     Strict,
     Where,
+    context_of,
     features_of,
     reading_of,
     repeats_of,
@@ -42,6 +44,7 @@ def recommend(
     n: ListLength = 10,
     features: Features = None,
     history: History = None,
+    context: Context = None,
     repeats: Repeats = None,
     allow_seen: AllowSeen = False,
     strict: Strict = False,
@@ -57,7 +60,7 @@ def recommend(
     from belfry import Recommender
     from belfry.pipeline.cli.formatting import HOW_TO_READ_REASONS, json_of_list, lines_of_list
 
-    told, kind = features_of(features), repeats_of(repeats, allow_seen)
+    told, kind, moment = features_of(features), repeats_of(repeats, allow_seen), context_of(context)
     if not users and told is None and not history:
         raise typer.BadParameter("name a user, or say by --features or --history who is asked for")
     ctx.with_resource(log_alone(quiet))
@@ -72,6 +75,7 @@ def recommend(
             n,
             features=told,
             history=items,
+            context=moment,
             repeats=kind,
             strict=strict,
             explain=explain,
@@ -105,6 +109,7 @@ def batch(
     encoding: Encoding = None,
     n: ListLength = 10,
     stage: Stage = "final",
+    context: Context = None,
     repeats: Repeats = None,
     allow_seen: AllowSeen = False,
     history: Annotated[
@@ -149,6 +154,7 @@ def batch(
             users=asked,
             n=n,
             stage=stage,
+            context=context_of(context),
             repeats=kind,
             rules=rules,
             where=where,

@@ -44,7 +44,9 @@ def evaluate(
     delimiter: Delimiter = None,
     encoding: Encoding = None,
     n: ListLength = 10,
-    min_history: Annotated[int, typer.Option(min=1, help="earlier events that a judged user must have")] = 1,
+    min_history: Annotated[
+        int, typer.Option(min=0, help="earlier events that a judged user must have; 0 judges newcomers too")
+    ] = 1,
     repeats: Repeats = None,
     allow_seen: AllowSeen = False,
     rules: RulesFile = None,

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from belfry.dataset import columns
 from belfry.dataset.concurrency.cached import cached_property
+from belfry.dataset.encoding.context import CLOCK
 from belfry.dataset.encoding.table import FeatureEncoder
 from belfry.dataset.errors import InputError
 from belfry.dataset.event_weights import EventParts, part_events
@@ -116,6 +117,13 @@ def _read_events(table: pa.Table, history: Interactions, config: PipelineConfig,
     declared, policy = Tables(table, label_columns=config.label_columns), config.data
     if history.rows_in_order and history.timestamp_s is None and policy.order is None:
         policy = policy.model_copy(update={"order": columns.TIMESTAMP_S})  # which was found to be one at training
+    there = tuple(name for name in policy.context_columns if name in (*table.column_names, *CLOCK))
+    if missing := [name for name in policy.context_columns if name not in there]:
+        found = f"lacks {', '.join(map(shown, missing))}; the context of these events is taken for absent"
+        findings.append(Finding("interactions", "context", "note", found))
+    if columns.TIMESTAMP_S not in table.column_names:
+        there = tuple(name for name in there if name not in CLOCK)  # an error below, where they have rows
+    policy = policy.model_copy(update={"context_columns": there})
     checked, report = examine(declared, policy, can_set=False)
     events = checked.interactions
     is_empty = not events.num_columns or not len(events)

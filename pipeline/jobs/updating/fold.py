@@ -6,6 +6,7 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from belfry.dataset.encoding.context import read_context
 from belfry.dataset.errors import TableError
 from belfry.dataset.event_weights import EventParts
 from belfry.dataset.history import Repeats
@@ -60,6 +61,7 @@ def fold(
         items=numbering.items,
         dislikes=events.dislikes,
         labels=() if empty else labels,
+        context=read_context(events.watches, {name: column.values for name, column in known.context.items()}),
     )
     fresh, unread = _like(fresh, known)
     n_given = len(fresh)
@@ -177,6 +179,7 @@ def _joined(known: Interactions, fresh: Interactions) -> Interactions:
         rating=_both(known.rating, fresh.rating),
         weight=weight,
         labels={name: np.concatenate([values, fresh.labels[name]]) for name, values in known.labels.items()},
+        context={name: column.followed_by(fresh.context[name].numbers) for name, column in known.context.items()},
         dislikes=None if not pairs else pairs[0] if len(pairs) == 1 else pairs[0].joined(pairs[1]),
     )
 

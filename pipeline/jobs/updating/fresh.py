@@ -63,12 +63,26 @@ def with_history(recommender: Recommender, source: Source, reading: Reading = AS
         watches = watches.take(np.argsort(as_numpy(watches[columns.TIMESTAMP_S]), kind="stable"))
     watches = _not_yet_known(watches, recommender)
     ids, item_num = watches[columns.USER_ID].combine_chunks(), items.numbers(watches[columns.ITEM_ID])
-    new = pc.unique(ids.filter(pa.array(users.numbers(ids) == UNKNOWN)))
-    _check_new_users(recommender, len(new))
-    everybody = _Extended(users, new) if len(new) else users
+    everybody = _with(users, ids)
+    _check_new_users(recommender, len(everybody) - len(users))
     features = _folded(recommender.features, everybody, everybody.numbers(ids), item_num)
     digest = hashlib.sha256(str([ids.to_pylist(), item_num.tolist()]).encode()).hexdigest()
     return Recommender(replace(parts, two_stage=replace(recommender.two_stage, features=features), folded=digest))
+
+
+def with_newcomers(features: FeatureTables, ids: pa.Array | pa.ChunkedArray) -> FeatureTables:
+    """Tables that also know those of `ids` who are in none: users who have done nothing, and of whom nothing is known.
+
+    Nulls are nobody.
+    """
+    nothing = np.zeros(0, np.int32)
+    return _folded(features, _with(features.history.users, ids.drop_null()), nothing, nothing)
+
+
+def _with(users: Vocabulary, ids: pa.Array | pa.ChunkedArray) -> Vocabulary:
+    """All users, and behind them those of `ids` who are new."""
+    new = pc.unique(ids.filter(pa.array(users.numbers(ids) == UNKNOWN)))
+    return _Extended(users, new) if len(new) else users
 
 
 def _not_yet_known(watches: pa.Table, recommender: Recommender) -> pa.Table:
@@ -111,6 +125,7 @@ def _folded(features: FeatureTables, users: Vocabulary, user_num: UserNums, item
         weight=None if known.weight is None else np.append(known.weight, np.ones(n_fresh, np.float32)),
         labels={name: np.append(values, nothing) for name, values in known.labels.items()},
         rows_in_order=known.rows_in_order,
+        context={name: column.followed_by(np.zeros(n_fresh, np.int32)) for name, column in known.context.items()},
         dislikes=pairs and replace(pairs, starts=np.append(pairs.starts, np.full(n_new, pairs.starts[-1]))),
     )
     rows = np.append(np.arange(len(known.users) + 1), np.zeros(n_new)).astype(np.int32)

@@ -27,8 +27,10 @@ from belfry.pipeline.serving.load import (
     read_sources,
 )
 from belfry.pipeline.training.sources import N_INDEX_QUERIES
+from belfry.ranking.context.model import WEIGHTS_FILE, ContextModel, read_weights
+from belfry.ranking.context.statistics import ContextStatistics
 from belfry.ranking.features.pair_features import PairFeatures
-from belfry.ranking.listwise.feature_ranker import FEATURES
+from belfry.ranking.listwise.feature_ranker import CONTEXT, FEATURES
 from belfry.retrieval.base import Embeddings, Towers
 from belfry.retrieval.index.choose import build_index
 from belfry.retrieval.index.exact import ExactIndex
@@ -50,7 +52,8 @@ def carry_models(run: Run, placement: Placement, folder: Path) -> dict[str, Json
         raise InputError(f"{n_new:,} items are new and have no statistics yet; update without keeping statistics")
     sources = read_sources(run.path(_SERVING) / SOURCES_FILE)
     of_all = [name for name, source in sources.items() if not source_kind(source.model).has_vectors]
-    stays = (SOURCES_FILE, f"{POPULARITY}/", f"{RANKER}/{FEATURES}/", *(f"{SOURCES}/{name}/" for name in of_all))
+    of_ranker = (f"{RANKER}/{FEATURES}/", f"{RANKER}/{CONTEXT}/")
+    stays = (SOURCES_FILE, f"{POPULARITY}/", *of_ranker, *(f"{SOURCES}/{name}/" for name in of_all))
     for file in _files_in(run, _SERVING):
         if file.startswith(stays) or f"/{INDEX}/" in file:
             _copy(run, f"{_SERVING}/{file}", folder / _SERVING / file)
@@ -145,10 +148,15 @@ def _write_ranker(run: Run, config: PipelineConfig, placement: Placement, target
     inside = f"{_SERVING}/{RANKER}"
     files = list(_files_in(run, inside))
     for file in files:
-        if not file.startswith(f"{FEATURES}/"):
+        if not file.startswith((f"{FEATURES}/", f"{CONTEXT}/")):
             placement.carry(run.path(inside), file, target)
     if any(file.startswith(f"{FEATURES}/") for file in files):
         save_arrays(target / FEATURES, PairFeatures.fit(placement.features, config.pair_features).arrays)
+    if f"{CONTEXT}/{WEIGHTS_FILE}" in files:
+        first = next(iter(read_sources(target.parent / SOURCES_FILE)))
+        vectors = read_array(target.parent / SOURCES / first / VECTORS_FILE)
+        context = ContextStatistics.fit(placement.features.history, vectors)
+        ContextModel(read_weights(run.path(inside) / CONTEXT), context).save(target / CONTEXT)
 
 
 def copy_training(run: Run, folder: Path) -> None:

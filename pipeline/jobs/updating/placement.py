@@ -20,7 +20,7 @@ from belfry.pipeline.serving.load import VECTORS_FILE
 
 # Files of sources and rankers, and of the arrays in them those with a row for each item, or user; others stay.
 _OF_ITEMS = frozenset({"item_factors.npy", "item_vectors.npy", "negative_share.npy", "items.npy"})
-_OF_USERS = frozenset({"user_vectors.npy", "users.npy"})
+_OF_USERS = frozenset({"user_deviation.npy", "user_vectors.npy", "users.npy"})
 _KNOWN_USERS = "known_users.npy"  # the hash of their ids
 _HEADS, _HEAD_ROWS, _HEAD_COUNTS = "heads.npz", frozenset({"base", "item_factors", "embeddings"}), "counts"
 _WITHOUT_ROWS = frozenset(

@@ -4,12 +4,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from belfry.dataset.candidates import Candidates
+from belfry.dataset.candidates import Candidates, order_by
 from belfry.dataset.interactions import Mask, SeenItems
 from belfry.dataset.vocabulary import ItemNums, UserNums
 from belfry.pipeline.serving.rules.bound import BoundRules
+from belfry.pipeline.serving.rules.config import MAX_PLACES
+from belfry.pipeline.serving.rules.floors import above_floors
 from belfry.pipeline.serving.rules.retrieve import replace_lists
-from belfry.pipeline.serving.two_stage import Limits, Stage, Trace, TwoStage
+from belfry.pipeline.serving.two_stage import Limits, Stage, Trace, TwoStage, context_of
 from belfry.retrieval.dense import blocks, stack
 
 _DEEPER = 4  # times as many candidates for lists that are not full
@@ -31,7 +33,9 @@ def limits_under_rules(limits: Limits, rules: BoundRules) -> Limits:
             chosen[only] = True
         chosen[limits["blocked"]] = False
         allowed = allowed & chosen
-    return Limits(n=limits["n"], exclude=limits["exclude"], blocked=limits["blocked"], only=only, allowed=allowed)
+    within = limits.copy()
+    within["allowed"] = allowed
+    return within
 
 
 def not_allowed(lists: Candidates, limits: Limits) -> ItemNums:
@@ -52,20 +56,23 @@ def trace_under_rules(two_stage: TwoStage, users: UserNums, stage: Stage, limits
     n_items = int(allowed.sum())
     depth = min(rules.depth(n), max(n_items, 1))
     trace = _trace(two_stage, users, stage, limits, depth)
-    if not rules.rules.reorders:
+    if not rules.chooses:
         return trace
-    lists, n_full = _reordered(trace.lists, two_stage, limits, rules, allowed), min(n, rules.most(allowed))
+    deepest = min(n_items, MAX_PLACES) if rules.floors else n_items
+    lists, n_full = _chosen(trace.lists, two_stage, limits, rules, allowed), min(n, rules.most(allowed))
     may_go_on = np.diff(trace.lists.starts) >= depth
-    while depth < n_items:
+    while depth < deepest:
         short = np.flatnonzero(may_go_on & (np.diff(lists.starts) < n_full))
         if not len(short):
             break
-        depth = min(_DEEPER * depth, n_items)
+        depth = min(_DEEPER * depth, deepest)
         parts = []
         for block in blocks(len(short), depth):
-            trace_of_some = _trace(two_stage, users[short[block]], stage, limits, depth)
+            of_some = limits.copy()
+            of_some["context"] = context_of(limits, short[block])
+            trace_of_some = _trace(two_stage, users[short[block]], stage, of_some, depth)
             may_go_on[short[block]] = np.diff(trace_of_some.lists.starts) >= depth
-            parts.append(_reordered(trace_of_some.lists, two_stage, limits, rules, allowed))
+            parts.append(_chosen(trace_of_some.lists, two_stage, limits, rules, allowed))
             trace = trace_of_some if len(users) == 1 else trace
         lists = _with_others(lists, short, parts)
     known = trace.known and replace(trace.known, lists=lists)
@@ -86,7 +93,13 @@ def _trace(two_stage: TwoStage, users: UserNums, stage: Stage, limits: Limits, d
     return two_stage.trace(users, stage, **deeper)
 
 
-def _reordered(lists: Candidates, two_stage: TwoStage, limits: Limits, rules: BoundRules, allowed: Mask) -> Candidates:
+def _chosen(lists: Candidates, two_stage: TwoStage, limits: Limits, rules: BoundRules, allowed: Mask) -> Candidates:
+    if rules.floors:
+        ratings = two_stage.expected_ratings(lists)
+        assert ratings is not None  # `BoundRules.of` saw to it
+        lists = above_floors(lists, ratings, rules.floors)
+    if not rules.rules.reorders:
+        return order_by(lists, lists.score, top_k=limits["n"])
     history = two_stage.features.history
     return rules.reordered(lists, limits["n"], allowed=allowed, exclude=limits["exclude"], history=history)
 

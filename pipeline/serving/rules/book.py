@@ -24,11 +24,20 @@ class RuleBook:
         self._bound: dict[str, BoundRules] = {}
 
     @classmethod
-    def of(cls, run: Run, history: Interactions, titles: pa.Array, directions: Callable[[], Gains]) -> Self:
+    def of(
+        cls,
+        run: Run,
+        history: Interactions,
+        titles: pa.Array,
+        directions: Callable[[], Gains],
+        *,
+        expects_ratings: bool = False,
+    ) -> Self:
         """That of a run; its columns of items are read when a rule asks for one."""
         items = history.items
         columns = ItemColumns(items, titles, lambda: load_item_columns(run.root / ITEM_COLUMNS, len(items)))
-        return cls(Catalogue(run.name, columns, IdReader(items, run.name), history, directions))
+        ids = IdReader(items, run.name)
+        return cls(Catalogue(run.name, columns, ids, history, directions, expects_ratings))
 
     def bound(self, rules: RulesLike | None, where: str | None = None) -> BoundRules | None:
         """What a call asks for, in any of its forms; None for no rules.

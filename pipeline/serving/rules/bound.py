@@ -15,7 +15,8 @@ from belfry.dataset.interactions import Interactions, Mask, SeenItems
 from belfry.dataset.vocabulary import UNKNOWN, ItemNums
 from belfry.pipeline.serving.ids import IdReader
 from belfry.pipeline.serving.rules.config import MAX_PLACES, Rules
-from belfry.pipeline.serving.rules.grammar import parse
+from belfry.pipeline.serving.rules.floors import Floor, part_where
+from belfry.pipeline.serving.rules.grammar import Expression
 from belfry.pipeline.serving.rules.item_columns import ItemColumns, LabelColumn, NumberColumn
 from belfry.pipeline.serving.rules.select import Pool, Quota, select
 from belfry.pipeline.serving.rules.terms import (
@@ -37,6 +38,7 @@ DIVERSITIES: dict[str, Callable[[Gains, ItemNums, int], Term]] = {
     "dpp": DeterminantalProcess,
 }
 
+_PER_PLACE = 4  # candidates that are looked at at first, for each place of a list with a floor
 _SECONDS_PER_DAY = 86_400
 _FIRST_TIME, _LAST_TIME = 1e8, 1e11  # of UTC seconds, 1973 and 5138: other numbers are years, or milliseconds
 
@@ -50,6 +52,7 @@ class Catalogue:
     ids: IdReader  # of the items
     history: Interactions
     directions: Callable[[], Gains]  # [n_items + 1, dim] of each item's vector, of unit length
+    expects_ratings: bool = False  # whether a model of the run does
 
 
 @dataclass(frozen=True)
@@ -66,12 +69,14 @@ class BoundRules:
     freshness: Gains | None  # [n_items + 1]
     shares: Gains | None  # [n_items + 1, n_labels] of the labels of an item, which lists are calibrated by
     labelled: Gains | None  # [n_items + 1, n_labels] of unit length, by which items are alike
+    floors: tuple[Floor, ...] = ()  # of the ratings that are expected
 
     @classmethod
     def of(cls, rules: Rules, catalogue: Catalogue) -> Self:
         """Raises InputError: a rule asks for what the items have not, or two contradict each other."""
         columns = catalogue.columns
-        is_allowed = _allowed(rules, catalogue)
+        where, floors = part_where(rules, columns, catalogue.run, expects_ratings=catalogue.expects_ratings)
+        is_allowed = _allowed(rules, where, catalogue)
         quotas = tuple((columns.labels(name, "at_most"), k) for name, k in rules.at_most.items())
         pins = _pins(rules, catalogue, is_allowed, quotas)
         names = (("available_from", rules.available_from), ("available_until", rules.available_until))
@@ -80,7 +85,7 @@ class BoundRules:
         shares = None if rules.calibration is None else _shares(columns, rules.calibration.column, "calibration")
         by = None if rules.diversity is None else rules.diversity.column
         labelled = None if by is None else _unit_length(_shares(columns, by, "diversity"))
-        return cls(rules, catalogue, is_allowed, opens, closes, pins, quotas, freshness, shares, labelled)
+        return cls(rules, catalogue, is_allowed, opens, closes, pins, quotas, freshness, shares, labelled, floors)
 
     def allowed(self) -> Mask:
         """[n_items + 1] what may be listed now; not to be changed."""
@@ -96,15 +101,21 @@ class BoundRules:
 
     def check_length(self, n: int) -> None:
         """Raises InputError: a list is longer than what is put in another order."""
-        if self.rules.reorders and n > MAX_PLACES:
+        if self.chooses and n > MAX_PLACES:
             raise InputError(
                 f"n={n:,}: lists that rules put in another order have at most {MAX_PLACES:,} places; ask for fewer, or "
-                "leave out freshness, diversity, calibration, explore, at_most and pinned"
+                "leave out freshness, diversity, calibration, explore, at_most, pinned and floors"
             )
 
     def depth(self, n: int) -> int:
         """Candidates of a list of `n` that there should be at first."""
-        return max(n, self._weighed(n)) if self.rules.reorders else n
+        deep = max(n, self._weighed(n)) if self.rules.reorders else n
+        return max(deep, self.rules.depth, _PER_PLACE * n) if self.floors else deep
+
+    @property
+    def chooses(self) -> bool:
+        """Whether lists are more than what may be listed, in the order of the stages."""
+        return self.rules.reorders or bool(self.floors)
 
     def _weighed(self, n: int) -> int:
         """Candidates of a list of `n` that the rules choose from; where some are drawn, twice the list at least."""
@@ -159,18 +170,19 @@ class BoundRules:
         allowed = self.allowed()
         words = [f"{int(allowed.sum()):,} of {len(allowed) - 1:,} items may be listed"]
         words += [f"at most {k} of each label of {printable(repr(name), 40)}" for name, k in self.rules.at_most.items()]
+        words += [f"to each user by {floor} alone" for floor in self.floors]
         return ", ".join(words)
 
 
-def _allowed(rules: Rules, catalogue: Catalogue) -> Mask:
+def _allowed(rules: Rules, where: "Expression | None", catalogue: Catalogue) -> Mask:
     allowed = np.ones(len(catalogue.ids.vocabulary) + 1, np.bool_)
     if rules.allow is not None:
         allowed[:] = False
         allowed[numbers := catalogue.ids.numbers(rules.allow, "allow")] = True
         if not len(numbers):
             raise InputError(f"allow: none of its {len(rules.allow):,} ids is in the catalogue of run {catalogue.run}")
-    if rules.where is not None:
-        allowed &= items_that(parse(rules.where), catalogue.columns)
+    if where is not None:
+        allowed &= items_that(where, catalogue.columns)
     allowed[catalogue.ids.numbers(rules.deny, "deny")] = False
     allowed[UNKNOWN] = False
     return allowed

@@ -11,7 +11,7 @@ import math
 import re
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
 import numpy as np
@@ -26,6 +26,7 @@ from belfry.dataset.encoding.columns import (
     VectorEncoder,
     lists_as_arrow,
 )
+from belfry.dataset.encoding.context import ContextNumbers
 from belfry.dataset.encoding.table import FeatureEncoder
 from belfry.dataset.errors import InputError
 from belfry.dataset.features import FeatureColumns
@@ -51,17 +52,33 @@ class Newcomers:
 
 
 @dataclass(frozen=True)
+class UserContexts:
+    """The context in which lists are asked for."""
+
+    numbers: ContextNumbers  # [n_users + 1] by column; [1] where it is the same for all
+    users: Vocabulary | None = None  # None where it is the same for all
+
+    def of(self, ids: pa.Array) -> ContextNumbers:
+        """[n] those of some users, or [1]."""
+        if self.users is None:
+            return self.numbers
+        rows = self.users.numbers(ids)
+        return {name: values if len(values) == 1 else values[rows] for name, values in self.numbers.items()}
+
+
+@dataclass(frozen=True)
 class AskedUsers:
     """Users to be answered; a part of them, as a block, is a slice."""
 
     ids: pa.Array
     newcomers: Newcomers | None = None  # where a table told of users whom the run does not know
+    contexts: UserContexts | None = None  # where lists are asked for in a context
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def __getitem__(self, rows: slice) -> "AskedUsers":
-        return AskedUsers(self.ids[rows], self.newcomers)
+        return replace(self, ids=self.ids[rows])
 
 
 @dataclass(frozen=True)
@@ -79,7 +96,7 @@ class FeatureReader:
             InputError: a column is none of the run, or a value is none that the column could hold.
         """
         self._check_names(given)
-        read = {name: self._value(name, value) for name, value in given.items() if not _is_missing(value)}
+        read = {name: self._value(name, value) for name, value in given.items() if not is_missing(value)}
         found = self.encoder.encode(pa.table(read) if read else pa.table({"": as_arrow(ONE)}), ONE, 1)
         for name in read:
             encoder = self.encoder.encoders[name]
@@ -100,7 +117,7 @@ class FeatureReader:
 
         unused = [name for name in table.column_names if name not in (*self.encoder.encoders, columns.USER_ID)]
         if unused:
-            log.warning("note: users: columns that run %s does not read: %s", self.run, _listed(unused))
+            log.warning("note: users: columns that run %s does not read: %s", self.run, listed(unused))
         cleaning = Cleaning("users", table, [], can_set=False)
         read_as(cleaning, {name: kind_of(encoder) for name, encoder in self.encoder.encoders.items()}, self.policy)
         cleaning.raise_errors()
@@ -115,14 +132,14 @@ class FeatureReader:
 
     def _check_names(self, names: Mapping[str, object]) -> None:
         if not isinstance(names, Mapping):
-            raise InputError(f"features={_cut(names)}: wanted names and values, such as {{'age': 31}}")
+            raise InputError(f"features={cut(names)}: wanted names and values, such as {{'age': 31}}")
         known = list(self.encoder.encoders)
         for name in names:
             if name not in known:
-                there = f"there are {_listed(known)}" if known else "its users have none"
+                there = f"there are {listed(known)}" if known else "its users have none"
                 near = nearest(name, known) if isinstance(name, str) else None
                 hint = f"; did you mean {near!r}?" if near else ""
-                raise InputError(f"features: run {self.run} reads no column {_cut(name)} of users, {there}{hint}")
+                raise InputError(f"features: run {self.run} reads no column {cut(name)} of users, {there}{hint}")
 
     def _value(self, name: str, value: Any) -> pa.Array:
         """A column of one row, of the type that the encoder reads."""
@@ -174,11 +191,11 @@ class FeatureReader:
     def _tell_unknown(self, name: str, encoder: CategoryEncoder | ListEncoder, values: pa.Array) -> None:
         unknown = encoder.unknown(values)
         if len(unknown):
-            told = _listed(unknown.to_pylist())
-            log.warning("note: features: column %s of run %s knows no %s; read as unknown", _cut(name), self.run, told)
+            told = listed(unknown.to_pylist())
+            log.warning("note: features: column %s of run %s knows no %s; read as unknown", cut(name), self.run, told)
 
     def _refuse(self, name: str, value: object, wanted: str) -> NoReturn:
-        raise InputError(f"features: column {_cut(name)} of run {self.run} holds {wanted}, {_cut(value)} is none")
+        raise InputError(f"features: column {cut(name)} of run {self.run} holds {wanted}, {cut(value)} is none")
 
 
 def table_of(users: Any) -> pa.Table | None:
@@ -196,7 +213,7 @@ def table_of(users: Any) -> pa.Table | None:
 
         users = from_pandas(users)
     if users.column_names.count(columns.USER_ID) != 1:
-        found = _listed(users.column_names) or "none"
+        found = listed(users.column_names) or "none"
         raise InputError(f"users: a table needs one column {columns.USER_ID!r}, there are {found}; or pass ids alone")
     return users
 
@@ -210,16 +227,16 @@ def kind_of(encoder: Encoder) -> Kind:
     return "category" if isinstance(encoder, CategoryEncoder) else "text" if encoder.of_words else "list"
 
 
-def _is_missing(value: object) -> bool:
+def is_missing(value: object) -> bool:
     is_nan = isinstance(value, float | np.floating) and bool(np.isnan(value))
     return is_nan or value is None or type(value).__name__ in ("NAType", "NaTType")
 
 
-def _listed(names: list[Any]) -> str:
+def listed(names: list[Any]) -> str:
     more = f" and {len(names) - N_NAMED:,} more" if len(names) > N_NAMED else ""
-    return ", ".join(map(_cut, names[:N_NAMED])) + more
+    return ", ".join(map(cut, names[:N_NAMED])) + more
 
 
-def _cut(value: object) -> str:
+def cut(value: object) -> str:
     text = repr(value)
     return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}…"

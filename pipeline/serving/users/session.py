@@ -42,6 +42,10 @@ def session_tables(
         weight=None if weight is None else np.append(weight[rows], np.ones(len(fresh), np.float32)),
         rows_in_order=known.rows_in_order,
         dislikes=None if known.dislikes is None else _alone(known.dislikes.of(user)),
+        context={
+            name: column.select(rows).followed_by(np.zeros(len(fresh), np.int32))
+            for name, column in known.context.items()
+        },
     )
     users = _rows(features.users, np.array([0, user]))
     if told is not None:

@@ -10,8 +10,10 @@ from belfry.pipeline.runs.reader import Run
 from belfry.pipeline.serving.load import RANKER, SOURCES
 from belfry.pipeline.training.warm_start.parent import Parent
 from belfry.ranking.base import SavedRanker
+from belfry.ranking.context.model import WEIGHTS_FILE, ContextModel, read_weights
+from belfry.ranking.context.statistics import ContextStatistics
 from belfry.ranking.features.pair_features import PairFeatures
-from belfry.ranking.listwise.feature_ranker import FEATURES, FeaturedRanker
+from belfry.ranking.listwise.feature_ranker import CONTEXT, FEATURES, FeaturedRanker
 
 _SERVING, _TRAINING = f"serving/{RANKER}", f"training/{RANKER}"
 
@@ -30,9 +32,15 @@ def ranker_of(parent: Parent) -> FeaturedRanker | None:
 class CarriedRanker(FeaturedRanker):
     """Scores as it did; what it reads are the statistics of another history."""
 
-    def __init__(self, run: Run, ranker: FeaturedRanker, pair_features: PairFeatures) -> None:
+    def __init__(
+        self, run: Run, ranker: FeaturedRanker, pair_features: PairFeatures, statistics: ContextStatistics | None
+    ) -> None:
+        """`statistics` are of the context of events, where these have any."""
         super().__init__(pair_features, ranker.scorer, ranker.score_blend, ranker.names)
         self._run = run
+        has_weights = f"{_SERVING}/{CONTEXT}/{WEIGHTS_FILE}" in run.manifest.files
+        weights = read_weights(run.path(_SERVING) / CONTEXT) if has_weights else None
+        self.context = ContextModel(weights, statistics) if weights and statistics else None
 
     def save(self, directory: Path) -> None:
         """The weights as they were."""
@@ -40,13 +48,15 @@ class CarriedRanker(FeaturedRanker):
 
     def export(self, directory: Path) -> None:
         """The serving form as it was, but for the statistics."""
-        _copy(self._run, _SERVING, directory, without=FEATURES)
+        _copy(self._run, _SERVING, directory, without=(f"{FEATURES}/", f"{CONTEXT}/"))
         save_arrays(directory / FEATURES, self.pair_features.arrays)
+        if self.context is not None:
+            self.context.save(directory / CONTEXT)
 
 
-def _copy(run: Run, folder: str, target: Path, *, without: str = "") -> None:
+def _copy(run: Run, folder: str, target: Path, *, without: tuple[str, ...] = ()) -> None:
     for name in _files_in(run, folder):
-        if not without or not name.startswith(f"{without}/"):
+        if not name.startswith(without):
             path = target / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(run.files.read(f"{folder}/{name}"))

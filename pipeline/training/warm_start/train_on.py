@@ -15,6 +15,7 @@ from belfry.pipeline.training.train import LAST_FIRST_STAGE, LIBRARIES, RANKER, 
 from belfry.pipeline.training.warm_start.parent import Parent
 from belfry.pipeline.training.warm_start.ranker import CarriedRanker, ranker_of
 from belfry.pipeline.training.warm_start.since import gate_of
+from belfry.ranking.context.statistics import ContextStatistics
 from belfry.ranking.features.pair_features import PairFeatures
 
 log = logging.getLogger(__name__)
@@ -72,7 +73,9 @@ def _ranker(parent: Parent, first: FirstStage, data: Data, *, seed: int) -> tupl
     config = parent.asked
     labels = first.towers.model if expects_labels(config.retrieval) else None
     pair_features = PairFeatures.fit(first.features, config.pair_features, labels)  # type: ignore[arg-type]
-    ranker = CarriedRanker(parent.run, before, pair_features)
+    history = first.features.history
+    context = ContextStatistics.fit(history, first.towers.vectors) if history.context else None
+    ranker = CarriedRanker(parent.run, before, pair_features, context)
     user = first.features.history.user_num[:1]
     some = first.retriever.retrieve(user, first.features, top_k=1, exclude=first.features.history.seen_items)
     ranker.describe(some, first.features)  # which refuses other columns than it was trained with

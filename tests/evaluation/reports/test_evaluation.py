@@ -82,6 +82,7 @@ def test_json_keeps_its_schema(report):
         "attribution",
         "reliability",
         "rules",
+        "cold",
         "feedback",
     }
     assert (document["format"], document["format_version"]) == ("belfry-evaluation", 2)

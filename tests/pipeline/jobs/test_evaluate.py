@@ -134,6 +134,34 @@ class TestRun:
         assert report.n_users == len(enough)
         assert left_out(report) == {"fewer than 5 earlier events": 39 - len(enough)}
 
+    def test_users_without_a_history_are_judged_by_their_cold_lists(self, recommender):
+        """One whom the run knows, two strangers, one with a history; the cold want what is second among the popular."""
+        wanted = recommender.recommend(99, 3)[1].item_id
+        own = unseen(recommender, 1)[0]
+        test = events([(NO_HISTORY, wanted), (99, wanted), (100, wanted), (1, own)])
+        report = evaluate_run(recommender, test, n=3, min_history=0, seed=0)
+        assert report.n_users == 4
+        assert left_out(report) == {"judged without any history (cold)": 3}
+        assert report.cold.n_users == 3
+        of_cold = {system.name: system.metrics["ndcg@3"].mean for system in report.cold.systems}
+        assert of_cold["both stages"] == of_cold["popularity"] == pytest.approx(1 / math.log2(3))
+        assert of_cold["ItemKNN"] == 0
+        alone = evaluate_run(recommender, events([(1, own)]), n=3, seed=0)
+        assert alone.cold is None
+        assert means(report)["both stages"]["ndcg@3"] == pytest.approx(
+            (3 / math.log2(3) + means(alone)["both stages"]["ndcg@3"]) / 4
+        )
+        assert "## Users without a history" in to_markdown(report)
+        assert "## Users without a history" not in to_markdown(alone)
+        assert report.reliability == alone.reliability  # cold scores are no probabilities
+
+    def test_a_run_of_ids_alone_judges_no_strangers(self):
+        recommender = SmallRecommender()
+        recommender.parts = replace(recommender.parts, reads_history=False)
+        test = events([(99, "a"), (1, unseen(recommender, 1)[0])])
+        report = evaluate_run(recommender, test, n=3, min_history=0, seed=0)
+        assert left_out(report) == {"not in the training data (1 test rows)": 1}
+
     def test_nobody_to_judge(self, recommender):
         with pytest.raises(
             InputError, match=r"no user can be judged \(not in the training data \(1 test rows\): 1 users\)"
@@ -251,6 +279,15 @@ class TestTable:
         assert report.attribution is None  # nobody knows its candidates
         assert means(report)["mine"]["ndcg@1"] == pytest.approx(2 / 3)  # user 3 has no list and counts with 0
         assert means(report)["popularity"]["ndcg@1"] == 1  # only one item is left for each
+
+    def test_newcomers_of_a_table_are_judged_too(self):
+        lists = self.lists([(1, "c", 1), (9, "a", 1)])
+        later = events([(1, "c"), (9, "a"), (8, "b")])
+        report = evaluate_table(lists, self.TRAIN, later, name="mine", n=1, min_history=0, seed=0)
+        assert (report.n_users, report.cold.n_users) == (3, 2)
+        of_cold = {system.name: system.metrics["ndcg@1"].mean for system in report.cold.systems}
+        assert of_cold == {"popularity": 0.5, "ItemKNN": 0, "mine": 0.5}  # "a" is the most popular; user 8 has no list
+        assert means(report)["mine"]["ndcg@1"] == pytest.approx(2 / 3)
 
     def test_seen_items_are_refused_or_allowed_everywhere(self):
         lists = self.lists([(1, "a", 1), (2, "b", 1), (3, "a", 1)])

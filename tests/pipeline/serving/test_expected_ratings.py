@@ -6,55 +6,38 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import pytest
 
 from belfry.dataset.candidates import Candidates
 from belfry.dataset.features import FeatureTables
-from belfry.dataset.sources.demo import generate
+from belfry.pipeline.cli.formatting import lines_of_list
 from belfry.pipeline.jobs.batch import write_batch
-from belfry.pipeline.jobs.train import train_tables
 from belfry.pipeline.serving.expected_ratings import ExpectedRatings
 from belfry.pipeline.serving.recommender import Recommender
 from belfry.ranking.base import Matrix
 from tests.pipeline.small_recommender import SmallRecommender
 
-QUICK = ("n_candidates=15", "sources=[]", "ranker=none", "retrieval.embedding_size=8", "retrieval.epochs=1")
 NEW = 10**6
 FEATURES = {"age": 31, "gender": "F", "occupation": "writer"}
 
 
-@pytest.fixture(scope="module")
-def recommender(tmp_path_factory: pytest.TempPathFactory) -> Recommender:
-    """Of a run whose towers have heads."""
-    published = train_tables(
-        lambda: generate(n_users=80, n_items=60, n_watches=2_000, seed=1),
-        preset="multitask",
-        holdout="random",
-        settings=[*QUICK, "retrieval.n_factors=2"],
-        seed=0,
-        artifacts=tmp_path_factory.mktemp("rated") / "artifacts",
-    )
-    return Recommender.load(published)
-
-
-def test_each_place_tells_the_rating_that_is_expected(recommender: Recommender) -> None:
-    user = recommender.users.ids[0].as_py()
-    results = recommender.recommend(user, 20)
+def test_each_place_tells_the_rating_that_is_expected(rated: Recommender) -> None:
+    user = rated.users.ids[0].as_py()
+    results = rated.recommend(user, 20)
     ratings = [result.expected_rating for result in results]
     assert all(rating is not None and 0 < rating < 6 for rating in ratings)
     assert len(set(ratings)) > 10
-    changed = recommender.recommend(user, 20, history=[result.item_id for result in results[-3:]])
+    changed = rated.recommend(user, 20, history=[result.item_id for result in results[-3:]])
     assert changed[0].expected_rating not in ratings  # heads read the history
 
 
-def test_tables_hold_the_same(recommender: Recommender, tmp_path: Path) -> None:
-    users = [*recommender.users.ids[:3].to_pylist(), NEW]
-    table = recommender.recommend_many(users, 4)
-    alone = [result.expected_rating for user in users for result in recommender.recommend(user, 4)]
+def test_tables_hold_the_same(rated: Recommender, tmp_path: Path) -> None:
+    users = [*rated.users.ids[:3].to_pylist(), NEW]
+    table = rated.recommend_many(users, 4)
+    alone = [result.expected_rating for user in users for result in rated.recommend(user, 4)]
     np.testing.assert_allclose(table["expected_rating"].to_numpy(), alone, atol=1e-4)
-    told = [result.expected_rating for result in recommender.recommend(None, 4, features=FEATURES)]
+    told = [result.expected_rating for result in rated.recommend(None, 4, features=FEATURES)]
     asked = pa.Table.from_pylist([{"user_id": NEW, **FEATURES}])
-    written = pq.read_table(write_batch(recommender, tmp_path / "out", users=asked, n=4).path)
+    written = pq.read_table(write_batch(rated, tmp_path / "out", users=asked, n=4).path)
     np.testing.assert_allclose(written["expected_rating"].to_numpy(), told, atol=1e-4)
 
 
@@ -90,3 +73,31 @@ def test_a_run_without_such_a_model_tells_none(tiny_run: Path) -> None:
     user = recommender.users.ids[0].as_py()
     assert {result.expected_rating for result in recommender.recommend(user, 5)} == {None}
     assert "expected_rating" not in recommender.recommend_many([user], 5).column_names
+
+
+class WithDeviations(ByNumbers):
+    """Knows how far ratings lie from that, and nothing of the other label."""
+
+    deviating_labels = ("rating",)
+
+    def deviations(self, candidates: Candidates, features: FeatureTables) -> Matrix:
+        return self.expected(candidates, features) / 1000
+
+
+def test_deviations_stand_beside_the_ratings_of_models_that_know_them(tmp_path: Path) -> None:
+    recommender = SmallRecommender()
+    assert recommender.recommend(5, 1)[0].rating_deviation is None
+    ratings = ExpectedRatings(WithDeviations(), recommender.features, knows_ids_alone=True)
+    recommender.two_stage = replace(recommender.two_stage, ratings=ratings)
+    for result in recommender.recommend(5, 3):
+        assert result.expected_rating is not None
+        assert result.rating_deviation == np.float32(result.expected_rating / 1000)
+    table = recommender.recommend_many([5, 3], 2)
+    assert table.column_names[-2:] == ["expected_rating", "rating_deviation"]
+    told = next(line for line in lines_of_list("5", recommender.recommend(5, 1)) if "expected rating" in line)
+    assert " +- 0.50" in told or " +- 0.51" in told
+
+
+def test_heads_that_know_no_distribution_tell_no_deviation(rated: Recommender) -> None:
+    assert rated.recommend(NEW, 1)[0].rating_deviation is None
+    assert "rating_deviation" not in rated.recommend_many([NEW], 1).column_names

@@ -108,7 +108,14 @@ def test_an_expected_label_of_an_ordinal_task_by_hand() -> None:
     )
     nothing = np.zeros((1, 0), np.float32)
     predicted = table.predict(np.zeros((1, 2), np.float32), nothing, np.array([1], np.int32), "ordinal")
-    assert predicted.tolist() == pytest.approx([1 + 0.5 * 1 + 3 / (1 + np.exp(2))])
+    above_two = 1 / (1 + np.exp(2))
+    assert predicted.tolist() == pytest.approx([1 + 0.5 * 1 + 3 * above_two])
+    deviation = table.deviation(np.zeros((1, 2), np.float32), nothing, np.array([1], np.int32), "ordinal")
+    shares = np.array([0.5, 0.5 - above_two, above_two])
+    mean_square = shares @ np.array([1, 2, 5]) ** 2
+    assert deviation.tolist() == pytest.approx([np.sqrt(mean_square - predicted[0] ** 2)], rel=1e-5)
+    unknown = table.deviation(np.zeros((1, 2), np.float32), nothing, np.array([1], np.int32), "regression")
+    assert np.isnan(unknown).all()
 
 
 def test_labels_of_a_user_move_predictions_towards_them() -> None:

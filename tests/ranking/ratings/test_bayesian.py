@@ -1,12 +1,20 @@
 """BayesianFactorisation beside the promises: its samplers against known distributions, and the low-rank mean."""
 
+from pathlib import Path
+
 import numpy as np
+import pyarrow as pa
 import pytest
 
+from belfry.dataset.candidates import take_top_k
+from belfry.dataset.errors import ArtifactError
+from belfry.dataset.features import FeatureColumns, FeatureTables
+from belfry.dataset.interactions import Interactions
+from belfry.dataset.vocabulary import Vocabulary
 from belfry.ranking.ratings.bayesian import BayesianFactorisation
 from belfry.ranking.ratings.config import BayesianFactorisationConfig
 from belfry.ranking.ratings.gibbs_sampler import FactorSampler, NoiseSampler
-from belfry.ranking.ratings.posterior_mean import PosteriorMean
+from belfry.ranking.ratings.posterior_mean import PosteriorMean, VarianceOfUsers
 from tests.contracts.ratings import RatingRankerPromises
 
 TINY = BayesianFactorisationConfig(embedding_size=2, watch_vectors=4, warm_up=20, sweeps=40, rank=16)
@@ -75,3 +83,38 @@ def test_noise_is_estimated_for_each_user() -> None:
     noise = NoiseSampler(users, 3, freedom=5)
     deviation = np.mean([1 / np.sqrt(noise.sample(errors, generator)[::500]) for _ in range(200)], axis=0)
     np.testing.assert_allclose(deviation, [0.5, 1, 2], rtol=0.1)
+
+
+def test_what_lies_around_the_mean_is_noise_and_what_samples_differ_by() -> None:
+    """Users 1 (of two pairs) and 3; two samples. User 2 has rated nothing, and is as the others on average."""
+    around = VarianceOfUsers(np.array([1, 1, 3], np.int32), 4)
+    around.add(np.array([1.0, 2.0, 0.0]), np.array([9.0, 1.0, 9.0, 2.0]))
+    around.add(np.array([3.0, 2.0, 0.0]), np.array([9.0, 3.0, 9.0, 4.0]))
+    np.testing.assert_allclose(around.variance(), [2.75, 2 + 0.5, 2.75, 3.0])
+
+
+def test_deviations_are_those_of_the_ratings(tmp_path: Path) -> None:
+    """Noise of 0.3 for even users and 0.9 for odd ones, around one taste that all share."""
+    generator = np.random.default_rng(0)
+    n_users, n_items = 60, 40
+    users, items = Vocabulary(pa.array(range(1, n_users + 1))), Vocabulary(pa.array(range(1, n_items + 1)))
+    user, item = (one.ravel().astype(np.int32) for one in np.indices((n_users, n_items)) + 1)
+    noise = np.where(np.arange(n_users + 1) % 2, 0.9, 0.3)
+    rating = (3 + np.sin(item) + generator.normal(size=len(user)) * noise[user]).astype(np.float32)
+    is_kept = generator.random(len(user)) < 0.7
+    kept, left = (Interactions(users, items, user, item, rating=rating).select(part) for part in (is_kept, ~is_kept))
+    features = FeatureTables(kept, FeatureColumns(), FeatureColumns())
+    model = BayesianFactorisation(TINY.model_copy(update={"sweeps": 100})).fit(kept, features, seed=0)
+    everybody, score = np.arange(n_users + 1, dtype=np.int32), np.zeros(len(left), np.float32)
+    asked = take_top_k(everybody, left.user_num.astype(np.int64), left.item_num, score, top_k=n_items, origins=("x",))
+    deviation = model.deviations(asked)
+    of_even = deviation[asked.user_num % 2 == 0]
+    assert 0.25 < of_even.mean() < 0.45
+    assert 0.75 < deviation[asked.user_num % 2 == 1].mean() < 1.05
+    model.save(tmp_path / "model")
+    assert BayesianFactorisation.load(tmp_path / "model").deviations(asked).tolist() == deviation.tolist()
+    np.save(tmp_path / "model" / "user_deviation.npy", deviation[:3])
+    with pytest.raises(ArtifactError, match="is not of the users of the run"):
+        BayesianFactorisation.load(tmp_path / "model")
+    (tmp_path / "model" / "user_deviation.npy").unlink()
+    assert not BayesianFactorisation.load(tmp_path / "model").has_deviations
