@@ -213,7 +213,7 @@ def truncated_svd(
 
     size = min(rank + _OVERSAMPLING, *matrix.shape)
     block = np.random.default_rng(seed).normal(size=(matrix.shape[1], size)).astype(np.float32)
-    parts = [matrix[first : first + _USERS_PER_BLOCK] for first in range(0, matrix.shape[0], _USERS_PER_BLOCK)]
+    parts = [_rows_of(matrix, first) for first in range(0, matrix.shape[0], _USERS_PER_BLOCK)]
     with threadpool_limits(1, "blas"):
         for _ in range(_POWER_STEPS):
             block = np.linalg.qr(sum(np.asarray(part.T @ (part @ block)) for part in parts))[0]
@@ -225,6 +225,13 @@ def truncated_svd(
         values = np.sqrt(np.maximum(squares[::-1][:rank], 0))
         n_factors = max(1, int((values > _EPSILON * values[0]).sum()))
         return values[:n_factors], np.asarray(block @ rotation[:, ::-1][:, :n_factors], np.float32)
+
+
+def _rows_of(matrix: "scipy.sparse.csr_matrix[np.float32]", first: int) -> "scipy.sparse.csr_matrix[np.float32]":
+    """A block of users, in the same memory; a slice would copy it."""
+    starts = matrix.indptr[first : first + _USERS_PER_BLOCK + 1]
+    cells = (matrix.data[starts[0] : starts[-1]], matrix.indices[starts[0] : starts[-1]], starts - starts[0])
+    return scipy.sparse.csr_matrix(cells, shape=(len(starts) - 1, matrix.shape[1]))
 
 
 @once_for_a_history

@@ -13,7 +13,7 @@ from belfry.dataset.sources.frames import with_range_index
 
 MAX_UNPACKED = 1 << 30  # bytes that any file may unpack to
 MAX_GROWTH = 500  # times its size that a file may unpack to beyond that; tables of events grow by some 10
-ROWS_PER_BLOCK = 1 << 18
+ROWS_PER_BLOCK = 1 << 19
 
 _WIDTHS = {"BOOLEAN": 0.125, "INT32": 4, "INT64": 8, "INT96": 8, "FLOAT": 4, "DOUBLE": 8, "BYTE_ARRAY": 4}  # bytes
 _MAX_TEXT = 1 << 30  # bytes of one chunk of strings, whose ends are int32
@@ -40,7 +40,7 @@ def read_parquet(label: str, source: Path | bytes, encode: Collection[str] = ())
     columns: list[list[pa.Array]] = [[] for _ in schema]
     n_bytes = 0
     with _open(source, texts) as file:
-        for batch in file.iter_batches(ROWS_PER_BLOCK):
+        for batch in file.iter_batches(ROWS_PER_BLOCK, use_threads=False):  # each keeps memory of its own
             batch.validate(full=True)  # damaged files can carry text and codes that only show when used, and then badly
             n_bytes += sum(map(_n_bytes_of_text, batch.columns))
             if n_bytes > limit:

@@ -1,7 +1,7 @@
 """Cleaning: one table while it is checked, and what was found in it; `check` holds the rules."""
 
 import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias, TypeVar
 
@@ -209,26 +209,30 @@ def likely_equal(codes: list[Codes], others: list[pa.ChunkedArray], among: Mask)
     Args:
         codes, others: as in `repeats`.
     """
-    values = np.zeros(len(among), np.uint64)
-    for key in (*codes, *(one if pa.types.is_integer(one.type) else codes_of(one) for one in others)):
-        values *= _FACTOR
-        for start in range(0, len(values), _BLOCK):  # which spares a copy of the key
-            block = key[start : start + _BLOCK]
-            block = block if isinstance(block, np.ndarray) else np.asarray(pc.fill_null(block, 0))
-            values[start : start + _BLOCK] += block.astype(np.uint64)
-    ordered = values.copy() if among.all() else values[among]
-    ordered.sort()
-    shared = ordered[1:][ordered[1:] == ordered[:-1]]
-    del ordered
-    if not len(shared):
-        return np.zeros(0, np.int64)
-    shared = np.unique(shared)
-    found = []
-    for start in range(0, len(values), _BLOCK):
-        block = values[start : start + _BLOCK]
+    keys = [*codes, *(one if pa.types.is_integer(one.type) else codes_of(one) for one in others)]
+    numbers = np.empty(len(among), np.uint64)
+    for start in range(0, len(among), _BLOCK):
+        numbers[start : start + _BLOCK] = _one_number(keys, start)
+    numbers = numbers if among.all() else numbers[among]
+    numbers.sort()
+    shared = np.unique(numbers[1:][numbers[1:] == numbers[:-1]])
+    del numbers
+    found = [np.zeros(0, np.int64)]
+    for start in range(0, len(among) if len(shared) else 0, _BLOCK):
+        block = _one_number(keys, start)
         place = np.minimum(np.searchsorted(shared, block), len(shared) - 1)
         found.append(start + np.flatnonzero((shared[place] == block) & among[start : start + _BLOCK]))
     return np.concatenate(found)
+
+
+def _one_number(keys: Sequence[Codes | pa.ChunkedArray], start: int) -> npt.NDArray[np.uint64]:
+    """[n_rows of a block] equal where all keys are; a null is as good as any integer."""
+    number = np.zeros(1, np.uint64)
+    for key in keys:
+        block = key[start : start + _BLOCK]
+        block = block if isinstance(block, np.ndarray) else np.asarray(pc.fill_null(block, 0))
+        number = number * _FACTOR + block.astype(np.uint64)
+    return number
 
 
 def nearest(wanted: str, names: list[str]) -> str | None:
