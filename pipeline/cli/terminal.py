@@ -2,13 +2,14 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import typer
 
 from belfry.dataset.errors import printable
 
 if TYPE_CHECKING:
+    from belfry.pipeline.jobs.estimate.dry_run import Estimate
     from belfry.pipeline.progress import Progress, Work
 
 
@@ -16,6 +17,14 @@ def print_lines(lines: Iterable[str]) -> None:
     """To stdout; nothing in them steers the terminal."""
     for line in lines:
         typer.echo(printable(line))
+
+
+def tell_estimate(estimate: "Estimate") -> NoReturn:
+    """What work would take, instead of the work; the exit code says whether there is enough for it."""
+    from belfry.pipeline.cli.console import INPUT_WRONG
+
+    print_lines(estimate.lines())
+    raise typer.Exit(INPUT_WRONG if estimate.problems else 0)
 
 
 @contextmanager

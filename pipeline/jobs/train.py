@@ -18,6 +18,7 @@ from belfry.dataset.validation.check import CheckReport, check, keep_repeats
 from belfry.dataset.validation.features.table import LOG, column_uses, lines_of
 from belfry.dataset.validation.policy import Policy
 from belfry.pipeline.config import PipelineConfig, load_config
+from belfry.pipeline.jobs.estimate.dry_run import note_if_scarce
 from belfry.pipeline.machine import workers_to_use
 from belfry.pipeline.progress import Progress, Work, silent
 from belfry.pipeline.runs.disk import check_writable
@@ -150,6 +151,8 @@ def train_tables(
         else:
             config = _config_like(parent, preset, holdout, with_repeats(settings, repeats))
             data, holdout, name = _prepare_for(parent, read(), config), parent.holdout, parent.run.manifest.preset
+    workers = workers_to_use(workers)
+    note_if_scarce(data, artifacts, workers)
     return train_and_publish(
         data,
         config,
@@ -158,7 +161,7 @@ def train_tables(
         seed=seed,
         artifacts=artifacts,
         work=work,
-        workers=workers_to_use(workers),
+        workers=workers,
         budget_s=budget_s,
         parent=parent,
         signer=who,

@@ -12,6 +12,7 @@ from belfry.pipeline.cli.options import (
     Artifacts,
     Columns,
     Delimiter,
+    DryRun,
     Encoding,
     Features,
     History,
@@ -27,7 +28,7 @@ from belfry.pipeline.cli.options import (
     reading_of,
     repeats_of,
 )
-from belfry.pipeline.cli.terminal import log_and_bars, print_lines
+from belfry.pipeline.cli.terminal import log_and_bars, print_lines, tell_estimate
 
 
 @app.command()
@@ -106,6 +107,7 @@ def batch(
         Literal["parquet", "csv", "jsonl"], typer.Option("--format", help="of the file in a folder")
     ] = "parquet",
     workers: Annotated[int | None, typer.Option(min=1, help="threads that score [one for each core]")] = None,
+    dry_run: DryRun = False,
     artifacts: Artifacts = None,
     require_signature: RequireSignature = None,
     quiet: Quiet = False,
@@ -123,6 +125,10 @@ def batch(
 
         recommender = with_history(recommender, history, reading)
     asked = None if users == "all" else read_users(Path(users), recommender, reading)
+    if dry_run:
+        from belfry.pipeline.jobs.estimate.dry_run import estimate_table
+
+        tell_estimate(estimate_table(recommender, out, asked, n))
     with log_and_bars(quiet, verbose=False) as progress:
         on_users = partial(progress, "recommendation table")
         result = write_batch(

@@ -11,6 +11,9 @@ from belfry.pipeline.cli.terminal import print_lines
 @app.command()
 def doctor(
     sbom: Annotated[bool, typer.Option("--sbom", help="print what is installed as CycloneDX JSON instead")] = False,
+    rates: Annotated[
+        bool, typer.Option("--rates", help="measure this machine for a few seconds; --dry-run estimates by it")
+    ] = False,
 ) -> None:
     """Versions, processor, folders: what is usable, and what to do where something is not."""
     from belfry.pipeline.cli.doctor import diagnose, exit_code
@@ -19,6 +22,12 @@ def doctor(
         from belfry.pipeline.cli.sbom import bill_of_materials
 
         typer.echo(bill_of_materials())
+        return
+    if rates:
+        from belfry.pipeline.jobs.estimate.rates import keep, measure
+
+        found = measure()
+        print_lines([found.line(), f"kept in {keep(found)}"])
         return
     checks = diagnose()
     width = max(len(check.name) for check in checks)
