@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable
 from itertools import pairwise
-from typing import Annotated, NamedTuple, TypeAlias
+from typing import Annotated, Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -151,7 +151,8 @@ def _is_superseded(events: pa.Table, counts: Mask, rank: npt.NDArray[np.float64]
         return superseded
     taken = pa.array(rows)
     keys = [*(key[rows] for key in codes), *(codes_of(events[name].take(taken)) for name in names[2:])]
-    order = np.lexsort((rank[rows], *keys))
+    by: list[npt.NDArray[Any]] = [rank[rows], *keys]
+    order = np.lexsort(by)
     is_first = differs_from_row_before(*(key[order] for key in keys))
     best = rank[rows][order[is_first]][np.cumsum(is_first) - 1]
     superseded[rows[order]] = rank[rows][order] > best

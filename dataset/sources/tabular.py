@@ -20,6 +20,7 @@ from belfry.dataset.sources.kinds import Opened, is_foreign, open_content, open_
 from belfry.dataset.sources.reading import AS_IT_IS, RawTable, Reading, explaining, shown, way_to
 from belfry.dataset.sources.text.csv_table import read_csv
 from belfry.dataset.sources.text.json_lines import read_json_lines
+from belfry.dataset.sources.web.remote import address_of, fetched
 from belfry.dataset.tables import ReadingNote, Tables
 from belfry.dataset.vocabulary import Vocabulary
 
@@ -91,8 +92,8 @@ def read_table(source: Source, reading: Reading = AS_IT_IS) -> pa.Table:
     """One raw table.
 
     Args:
-        source: a CSV, JSON lines, Parquet or Arrow file, a folder of them, a zip that holds one, a pandas DataFrame
-            (its index is left out) or a pyarrow Table.
+        source: a CSV, JSON lines, Parquet or Arrow file, a folder of them, a zip that holds one, an address of either
+            such as s3://BUCKET/NAME, a pandas DataFrame (its index is left out) or a pyarrow Table.
         reading: what the source does not say itself.
 
     Raises:
@@ -116,6 +117,9 @@ def read_raw(
         return RawTable(source).renamed(reading, name)
     if not isinstance(source, str | Path):
         return RawTable(from_pandas(source)).renamed(reading, name)
+    if address := address_of(source):
+        with fetched(address) as place:
+            return read_raw(place, reading, name, encode_ids=encode_ids)
     path = Path(source)
     with explaining(path):
         if not path.exists():

@@ -130,7 +130,8 @@ def read_shape(
     interactions: Source, items: Source | None = None, users: Source | None = None, reading: Reading = AS_IT_IS
 ) -> Shape:
     """Rows and distinct ids; Parquet is read in parts."""
-    n_watches, counts = 0, {}
+    n_watches = 0
+    counts: dict[str, int] = {}
     for label, source in (("interactions", interactions), ("items", items), ("users", users)):
         if source is None:
             continue
