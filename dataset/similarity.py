@@ -13,8 +13,9 @@ from belfry.dataset.interactions import Interactions
 P = ParamSpec("P")
 ResultT = TypeVar("ResultT")
 
-# Of products; as values and columns these take at most 128 MiB, and less where several fall into one cell.
-_SUMS_PER_BLOCK = 1 << 24
+# Of products; as values and columns these take at most 16 MiB, which caches like, and less where several fall into one
+# cell. More than a catalogue has items, or blocks would cost more than their sums.
+_SUMS_PER_BLOCK = 1 << 21
 _USERS_PER_BLOCK = 1 << 16  # whose projections a factorisation holds at once
 _OVERSAMPLING = 32  # dimensions that the randomised range has beyond the rank
 _POWER_STEPS = 3
