@@ -70,10 +70,8 @@ def plain(table: pa.Table, columns: Collection[str]) -> pa.Table:
 
 def alike_encoded(tables: Mapping[Key, pa.Table], columns: Collection[str]) -> dict[Key, pa.Table]:
     """The tables, plain in those of these columns that are not of one type in all of them."""
-    types = {
-        str(field.type): field.name for table in tables.values() for field in table.schema if field.name in columns
-    }
-    differing = {name for name in columns if [*types.values()].count(name) > 1}
+    found = {(field.name, str(field.type)) for table in tables.values() for field in table.schema}
+    differing = {name for name in columns if sum(one == name for one, _ in found) > 1}
     return {label: plain(table, differing) for label, table in tables.items()}
 
 

@@ -36,7 +36,7 @@ def read_parquet(label: str, source: Path | bytes, encode: Collection[str] = ())
     with _open(source) as file:
         schema = file.schema_arrow
         _refuse_few_runs(label, file.metadata, size, limit)
-    texts = {field.name for field in schema if _is_text(field.type)}
+    texts = {field.name for field in schema if _is_text(field.type) or _is_binary(field.type)}
     columns: list[list[pa.Array]] = [[] for _ in schema]
     n_bytes = 0
     with _open(source, texts) as file:
@@ -49,7 +49,7 @@ def read_parquet(label: str, source: Path | bytes, encode: Collection[str] = ())
                     "the column out"
                 )
             for field, chunks, block in zip(schema, columns, batch.columns, strict=True):
-                keeps = field.name in encode or field.name not in texts
+                keeps = field.name not in texts or (field.name in encode and _is_text(field.type))
                 chunks += [block] if keeps else _decoded(block, field.type)
     arrays = []
     for field, chunks in zip(schema, columns, strict=True):
@@ -62,7 +62,7 @@ def read_parquet(label: str, source: Path | bytes, encode: Collection[str] = ())
 
 
 def _open(source: Path | bytes, encode: Collection[str] = ()) -> pq.ParquetFile:
-    """A folder on the way named `a=1` is no column of the file; and a buffer would hold the whole file beside it."""
+    """Columns of these names come as dictionaries; read ahead, the whole file would lie beside the table."""
     place = pa.BufferReader(source) if isinstance(source, bytes) else source
     return pq.ParquetFile(place, read_dictionary=list(encode), pre_buffer=False, buffer_size=1 << 20)
 
@@ -82,9 +82,14 @@ def _is_text(type_: pa.DataType) -> bool:
     return bool(pa.types.is_string(type_) or pa.types.is_large_string(type_) or pa.types.is_string_view(type_))
 
 
+def _is_binary(type_: pa.DataType) -> bool:
+    return bool(pa.types.is_binary(type_) or pa.types.is_large_binary(type_) or pa.types.is_binary_view(type_))
+
+
 def _n_bytes_of_text(column: pa.Array) -> int:
-    """How long the values of all rows are altogether, where a column of text is encoded."""
-    if not (pa.types.is_dictionary(column.type) and _is_text(value_type(column.type))):
+    """How long the values of all rows are altogether, where a column of text or bytes is encoded."""
+    values = value_type(column.type)
+    if not pa.types.is_dictionary(column.type) or not (_is_text(values) or _is_binary(values)):
         return 0
     return pc.sum(pc.binary_length(column.dictionary).cast(pa.int64()).take(column.indices)).as_py() or 0
 

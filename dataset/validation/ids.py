@@ -122,14 +122,13 @@ def find_header_rows(cleaning: Cleaning, *names: str) -> bool:
     is_header = np.zeros(len(cleaning.table), np.bool_)
     for name in names:
         if cleaning.table.column_names.count(name) == 1:
-            ids = cleaning.table[name]
-            if not coercion.is_text(value_type(ids.type)):
-                continue
-            codes, values = codes_and_values(encoded(ids))
-            words = pa.array((name, f"\ufeff{name}"), pa.string())
-            is_word = where(pc.is_in(values.cast(pa.string()), value_set=words))
-            if is_word.any():
+            ids, words = cleaning.table[name], pa.array((name, f"\ufeff{name}"), pa.string())
+            if pa.types.is_dictionary(ids.type) and coercion.is_text(ids.type.value_type):
+                codes, values = codes_and_values(encoded(ids))
+                is_word = where(pc.is_in(values.cast(pa.string()), value_set=words))
                 is_header |= np.append(is_word, False)[codes_as_numpy(codes, null=-1)]
+            elif (text := coercion.text_of(ids)) is not None:
+                is_header |= where(pc.is_in(text, value_set=words))
     rows = np.flatnonzero(is_header)
     if len(rows):
         first = ", ".join(map(str, rows[:5]))

@@ -67,14 +67,14 @@ def test_codes_of_nulls_are_what_is_asked_for():
 
 def test_tables_are_plain_where_their_types_differ():
     text, numbers = pa.chunked_array([["a", "b"]]), pa.chunked_array([[1, 2]])
-    first = pa.table({"user_id": encoded(text), "item_id": encoded(numbers)})
-    other = pa.table({"user_id": text, "item_id": encoded(numbers)})
+    first = pa.table({"user_id": encoded(text), "item_id": encoded(numbers), "event": encoded(text)})
+    other = pa.table({"user_id": text, "item_id": encoded(numbers), "event": encoded(text)})
 
-    found = alike_encoded({"first": first, "other": other}, ("user_id", "item_id"))
+    found = alike_encoded({"first": first, "other": other}, ("user_id", "item_id", "event"))
 
     assert found["first"].schema == found["other"].schema
-    assert found["first"].schema.types == [pa.string(), encoded(numbers).type]
-    assert plain(first, ["item_id"]).schema.types == [encoded(text).type, pa.int64()]
+    assert found["first"].schema.types == [pa.string(), encoded(numbers).type, encoded(text).type]
+    assert plain(first, ["item_id"]).schema.types == [encoded(text).type, pa.int64(), encoded(text).type]
 
 
 def test_a_vocabulary_of_encoded_ids_is_that_of_the_ids():

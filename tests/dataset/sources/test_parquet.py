@@ -99,17 +99,26 @@ def test_the_report_names_every_problem_as_of_the_table_in_memory(tmp_path, smal
         assert {"bad_id", "bad_time", "id_spelling", "repeated_event"} <= {one.kind for one in found}
 
 
+@pytest.mark.parametrize("type_", [pa.string(), pa.binary()])
 @pytest.mark.parametrize("name", ["user_id", "comment"])
-def test_a_long_text_in_many_rows_is_refused_before_it_is_unpacked(tmp_path, monkeypatch, name):
+def test_a_long_text_in_many_rows_is_refused_before_it_is_unpacked(tmp_path, monkeypatch, name, type_):
     monkeypatch.setattr(parquet, "MAX_UNPACKED", 1 << 20)
-    many = pa.DictionaryArray.from_arrays(pa.array(np.zeros(100_000, np.int32)), pa.array(["x" * 100_000]))
-    table = pa.table({name: many.cast(pa.dictionary(pa.int32(), pa.string())), "item_id": np.arange(100_000)})
+    many = pa.DictionaryArray.from_arrays(pa.array(np.zeros(100_000, np.int32)), pa.array(["x" * 100_000]).cast(type_))
+    table = pa.table({name: many, "item_id": np.arange(100_000)})
     pq.write_table(table, tmp_path / "t.parquet", store_schema=False)
 
     before = pa.total_allocated_bytes()
     with pytest.raises(TableError, match=r"bytes unpack to more than [\d,]+: text that repeats; shorten it"):
         read_table(tmp_path / "t.parquet")
     assert pa.total_allocated_bytes() - before < 10 << 20
+
+
+def test_bytes_come_as_bytes(tmp_path):
+    table = pa.table({"user_id": [b"a", None, b"b"], "look": pa.array([b"x", b"y", b"x"], pa.large_binary())})
+    pq.write_table(table, tmp_path / "t.parquet")
+
+    assert read_table(tmp_path / "t.parquet").equals(table)
+    assert read_tables(tmp_path / "t.parquet").interactions.equals(table)
 
 
 def test_text_longer_than_a_chunk_of_strings_is_given_in_several(tmp_path, monkeypatch):
