@@ -6,6 +6,8 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import pyarrow as pa
+
 from belfry.dataset.errors import InputError
 from belfry.dataset.folds import Holdout, default_holdout
 from belfry.dataset.history import Repeats, as_repeats
@@ -151,6 +153,7 @@ def train_tables(
         else:
             config = _config_like(parent, preset, holdout, with_repeats(settings, repeats))
             data, holdout, name = _prepare_for(parent, read(), config), parent.holdout, parent.run.manifest.preset
+        pa.default_memory_pool().release_unused()  # what the tables took goes back to the system
     workers = workers_to_use(workers)
     note_if_scarce(data, artifacts, workers)
     return train_and_publish(
