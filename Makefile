@@ -9,7 +9,7 @@ SITE := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 # A process for each core; the tests of a file stay together, for they share what they train.
 PYTEST := $(BIN)/pytest -n auto --dist loadfile
 
-.PHONY: install run test test-all docs dist reliability benchmark-everywhere benchmark-features benchmark-ranking benchmark-ratings benchmark-retrieval benchmark-scale benchmark-serving benchmark-speed benchmark-transfer benchmark-training benchmark-training-on benchmark-update clean
+.PHONY: install run test test-all docs dist reliability coverage mutation benchmark-cluster benchmark-everywhere benchmark-features benchmark-feedback benchmark-ranking benchmark-ratings benchmark-retrieval benchmark-scale benchmark-serving benchmark-speed benchmark-training benchmark-training-on benchmark-transfer benchmark-update clean
 
 install: $(INSTALLED)
 
@@ -50,14 +50,33 @@ dist: $(VENV)/.tested  ## wheel, source and notes of a release in dist/, tried i
 	cd dist/try && BELFRY_ARTIFACTS= bin/belfry run
 	rm -rf dist/try
 
+coverage: $(VENV)/.tested  ## branches that the tests take, child processes too; fails below 95% of one of the rooms
+	rm -rf build/coverage && mkdir -p build/coverage
+	COVERAGE_PROCESS_START=$(CURDIR)/pyproject.toml COVERAGE_FILE=$(CURDIR)/build/coverage/data $(PYTEST) -m "not slow and not realdata" \
+		--deselect tests/pipeline/cli/test_console.py::test_a_signal_at_each_line_around_the_work  # it traces by itself
+	$(BIN)/coverage combine --quiet --data-file=build/coverage/data build/coverage
+	for room in dataset evaluation pipeline; do \
+		echo "$$room:" && $(BIN)/coverage report --data-file=build/coverage/data --include="$$room/*" --fail-under=95 || exit 1; \
+	done
+
+mutation: $(VENV)/.tested  ## docs/results/mutation.md: small changes of the code that no test notices; an hour
+	$(PIP) --editable ".[mutation]"
+	$(BIN)/python -m benchmarks.mutation
+
 reliability: $(VENV)/.tested  ## docs/results/reliability.md: every fault, attack and load, tried for real; an hour
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.reliability
 
 benchmark-everywhere: $(VENV)/.tested  ## docs/results/everywhere.md; fails where a plain rule is not beaten; needs BELFRY_DATA
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.everywhere --check
 
+benchmark-feedback: $(VENV)/.tested  ## the figures of docs/results/feedback.md, some minutes; on generated data
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.feedback
+
 benchmark-features: $(VENV)/.tested  ## the figures of docs/results/features.md, an hour; needs BELFRY_DATA
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.features
+
+benchmark-cluster: $(VENV)/.tested  ## the figures of docs/results/cluster.md, ten minutes; on generated data
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.cluster
 
 benchmark-ranking: $(VENV)/.tested  ## the figures of docs/results/ranking.md, hours; needs BELFRY_DATA
 	$(BIN)/python -m benchmarks.ranking --rankers all

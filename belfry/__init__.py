@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from belfry.pipeline.serving.recommender import Recommender as Recommender
     from belfry.pipeline.serving.results import Explanation as Explanation
     from belfry.pipeline.serving.results import Recommendation as Recommendation
+    from belfry.pipeline.serving.results import RecommendationTable as RecommendationTable
     from belfry.pipeline.serving.results import SimilarItem as SimilarItem
     from belfry.pipeline.serving.results import SimilarUser as SimilarUser
     from belfry.pipeline.serving.rules.config import Rules as Rules
@@ -27,6 +28,7 @@ _HOMES = {
     "recommend": "belfry.pipeline.serving.current",
     "Explanation": "belfry.pipeline.serving.results",
     "Recommendation": "belfry.pipeline.serving.results",
+    "RecommendationTable": "belfry.pipeline.serving.results",
     "SimilarItem": "belfry.pipeline.serving.results",
     "SimilarUser": "belfry.pipeline.serving.results",
     "Rules": "belfry.pipeline.serving.rules.config",

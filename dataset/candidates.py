@@ -32,6 +32,7 @@ class Candidates:
     origins: tuple[str, ...]
     source_score: npt.NDArray[np.float32] | None = None  # [n_rows, n_origins], NaN where a source did not bring it
     source_rank: npt.NDArray[np.int32] | None = None  # [n_rows, n_origins], 1-based; 0 where a source did not bring it
+    propensity: npt.NDArray[np.float64] | None = None  # [n_rows] chance of the row to be listed, where some are drawn
 
     def __len__(self) -> int:
         return len(self.item_num)
@@ -62,6 +63,7 @@ class Candidates:
             origin=self.origin[rows],
             source_score=None if self.source_score is None else self.source_score[rows],
             source_rank=None if self.source_rank is None else self.source_rank[rows],
+            propensity=None if self.propensity is None else self.propensity[rows],
         )
 
     def of_users(self, places: Positions) -> "Candidates":

@@ -16,6 +16,7 @@ from belfry.dataset.interactions import (
     Times,
     damped,
     differs_from_row_before,
+    relative_weights,
     stretches,
 )
 from belfry.dataset.vocabulary import ItemNums, UserNums
@@ -97,6 +98,12 @@ def weighted_bag(history: Interactions, user_num: int) -> tuple[ItemNums, Weight
     items, item_of_row = np.unique(history.item_num[rows], return_inverse=True)
     weight = None if history.weight is None else history.weight[rows]
     return items, damped(np.bincount(item_of_row, weight, len(items)).astype(np.float32))
+
+
+def relative_bag(history: Interactions, user_num: int) -> tuple[ItemNums, Weights]:
+    """The same of `Interactions.relative_matrix`."""
+    items, weights = weighted_bag(history, user_num)
+    return items, relative_weights(weights, np.array([len(items)]))
 
 
 def padded_bags(

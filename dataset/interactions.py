@@ -40,6 +40,16 @@ def damped(totals: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     return np.where(totals > 1, 1 + np.log(np.maximum(totals, 1)), totals).astype(np.float32)
 
 
+def relative_weights(weights: npt.NDArray[np.float32], counts: npt.NDArray[np.integer]) -> npt.NDArray[np.float32]:
+    """[n] each weight over the mean of its group; groups stand one after another, `counts` [n_groups] long."""
+    filled = counts[counts > 0]
+    if not len(filled):
+        return weights
+    means = np.add.reduceat(weights, np.cumsum(filled) - filled, dtype=np.float64) / filled
+    relative: npt.NDArray[np.float32] = (weights / np.repeat(means, filled)).astype(np.float32)
+    return relative
+
+
 @dataclass(frozen=True)
 class UserRows:
     """Rows of a table grouped by user: those of user u are `order[starts[u] : starts[u + 1]]`."""
@@ -200,6 +210,24 @@ class Interactions:
         totals = scipy.sparse.csr_matrix(cells, shape=self.matrix.shape)
         totals.data = damped(totals.data)
         return totals
+
+    @cached_property
+    def relative_matrix(self) -> "scipy.sparse.csr_matrix[np.float32]":
+        """`weighted_matrix` with each user's row divided by its mean: `matrix` where all watches count alike.
+
+        So one heavy user says no more than another, and what is tuned on watches that weigh 1 fits any weights.
+        """
+        if self.weight is None and len(self.seen_items.item_num) == len(self):
+            return self.matrix
+        relative = self.weighted_matrix.copy()
+        counts = np.diff(relative.indptr)
+        relative.data = relative_weights(relative.data, counts)
+        return relative
+
+    @cached_property
+    def damped_weight(self) -> npt.NDArray[np.float32] | None:
+        """[n_events] `damped` weights, of each event alone; none: all 1."""
+        return None if self.weight is None else damped(self.weight)
 
     @cached_property
     def rated_rows(self) -> Positions:

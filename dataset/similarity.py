@@ -246,14 +246,14 @@ def ease_weights(history: Interactions, *, l2: float) -> npt.NDArray[np.float32]
     Cubic in the number of items, so callers set a limit.
 
     Args:
-        history: X is its matrix.
+        history: X is its `relative_matrix`.
         l2: > 0, per square root of the number of users: the noise of counts grows so.
 
     Source: Steck, Embarrassingly shallow autoencoders for sparse data, WWW 2019.
     """
     from scipy.linalg import lapack
 
-    matrix = history.matrix
+    matrix = history.relative_matrix
     gram = (matrix.T @ matrix).toarray().astype(np.float64)
     gram[np.diag_indices_from(gram)] += l2 * np.sqrt(len(history.users))
     factor, _ = lapack.dpotrf(gram, lower=True, overwrite_a=True)

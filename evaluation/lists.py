@@ -32,6 +32,14 @@ class ListSource(Protocol):
         """Lists down to `depth`, each judged user at most once; who is in no block has an empty list."""
 
 
+def lists_in_memory(source: ListSource, n_users: int, n: int) -> Lists:
+    """[n_users, n] all lists down to `n`, 0 behind their ends."""
+    lists = np.zeros((n_users, n), np.int32)
+    for block in source.blocks(n):
+        lists[block.position] = block.lists
+    return lists
+
+
 @dataclass(frozen=True)
 class CandidateLists:
     """Lists in memory, all at once or made while they are asked for."""

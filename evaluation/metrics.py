@@ -119,9 +119,7 @@ def ideal_gain(row: Counts, gain: PerUser, n_users: int, n: int) -> PerUser:
     row, gain = row[order], gain[order]
     rank = np.arange(len(row)) - np.searchsorted(row, row)
     kept = rank < n
-    return np.asarray(
-        np.bincount(row[kept], weights=gain[kept] * _discounts(n)[rank[kept]], minlength=n_users), np.float64
-    )
+    return np.asarray(np.bincount(row[kept], weights=gain[kept] * _discounts(n)[rank[kept]], minlength=n_users))
 
 
 def _discounts(n: int) -> PerUser:

@@ -87,7 +87,7 @@ class WatchBatches:
         candidates, starts = self._candidates(
             (step[query[is_target]], items[is_target]), (step[needed_by], needed), int(step[-1]) + 1, generator
         )
-        weight = np.ones(1, np.float32) if history.weight is None else history.weight[events[is_target]]
+        weight = np.ones(1, np.float32) if history.damped_weight is None else history.damped_weight[events[is_target]]
         place = _Places(candidates.item_num, starts, len(history.items))
         return WatchBlock(
             n_steps=int(step[-1]) + 1,

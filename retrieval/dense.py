@@ -13,7 +13,7 @@ from belfry.dataset.vocabulary import UNKNOWN, ItemNums, UserNums
 
 Scores: TypeAlias = npt.NDArray[np.float32]
 ScoreTable: TypeAlias = Scores
-Table = TypeVar("Table", npt.NDArray[np.float32], npt.NDArray[np.int32])
+Table = TypeVar("Table", npt.NDArray[np.float32], npt.NDArray[np.int32], npt.NDArray[np.float64])
 
 # A block of 4M scores takes 16 MiB: small enough to stay bounded, large enough for full speed.
 CELLS_PER_BLOCK = 1 << 22
@@ -136,6 +136,7 @@ def stack(parts: Sequence[Candidates]) -> Candidates:
         origins=parts[0].origins,
         source_score=_joined([part.source_score for part in parts]),
         source_rank=_joined([part.source_rank for part in parts]),
+        propensity=_joined([part.propensity for part in parts]),
     )
 
 

@@ -178,11 +178,11 @@ class Popularity(Model[PopularityConfig, PopularityScores]):
 
 
 def watch_weights(history: Interactions, config: PopularityConfig) -> Watches:
-    """[n_events] how much each watch counts: its own weight * 2 ** (-age / half-life) * n_u ** -activity_damping.
+    """[n_events] how much each watch counts: its `damped_weight` * 2 ** (-age / half-life) * n_u ** -activity_damping.
 
     n_u is the number of watches of its user. Without times, or without a half-life, a watch does not age.
     """
-    weights = np.ones(len(history)) if history.weight is None else history.weight.astype(np.float64)
+    weights = np.ones(len(history)) if history.damped_weight is None else history.damped_weight.astype(np.float64)
     if config.half_life_days is not None and history.timestamp_s is not None and len(history):
         age_s = history.timestamp_s.max() - history.timestamp_s
         weights *= np.exp2(-age_s / (config.half_life_days * SECONDS_PER_DAY))

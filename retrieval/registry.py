@@ -105,7 +105,7 @@ KINDS: Mapping[str, RetrieverKind] = {
             config_checks=True,
         ),
         RetrieverKind(ReportConfig, f"{_NEURAL}.report:ReportTwoTower", QUERY_TOWER, reads_history=False),
-        RetrieverKind(ALSConfig, f"{_MODELS}.als:ALS"),
+        RetrieverKind(ALSConfig, f"{_MODELS}.als:ALS", reads_weight=True),
         RetrieverKind(PureSVDConfig, f"{_MODELS}.pure_svd:PureSVD", is_closed_form=True),
         RetrieverKind(LogisticMFConfig, f"{_MODELS}.logistic_mf:LogisticMF"),
         RetrieverKind(
@@ -123,7 +123,7 @@ KINDS: Mapping[str, RetrieverKind] = {
         RetrieverKind(AutoencoderConfig, f"{_NEURAL}.autoencoder:Autoencoder", QUERY_TOWER),
         RetrieverKind(AutoRecConfig, f"{_MODELS}.autorec:AutoRec"),
         RetrieverKind(RBMConfig, f"{_NEURAL}.rbm:RBM", QUERY_TOWER),
-        RetrieverKind(EASEConfig, f"{_MODELS}.ease:EASE", has_vectors=False, is_closed_form=True),
+        RetrieverKind(EASEConfig, f"{_MODELS}.ease:EASE", has_vectors=False, reads_weight=True, is_closed_form=True),
         RetrieverKind(
             ItemKNNConfig, f"{_MODELS}.item_knn:ItemKNN", has_vectors=False, reads_weight=True, is_closed_form=True
         ),

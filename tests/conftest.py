@@ -7,6 +7,7 @@ import gc
 import os
 from dataclasses import replace
 
+import hypothesis
 import pytest
 
 from belfry.dataset.prepare import prepare
@@ -14,6 +15,10 @@ from belfry.dataset.sources.demo import generate
 from belfry.dataset.split import split_time
 from belfry.dataset.validation.check import check
 from belfry.pipeline.config import load_config
+
+# A machine with other work would fail tests by its clock.
+hypothesis.settings.register_profile("belfry", deadline=None)
+hypothesis.settings.load_profile("belfry")
 
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # for tests that import ONNX Runtime themselves
 

@@ -18,7 +18,7 @@ from benchmarks.everywhere.results import (
     rules_of,
 )
 from benchmarks.everywhere.shops import PUBLISHED
-from benchmarks.everywhere.systems import HOLDOUTS, LISTS, RETRIEVAL, WITHOUT_ATTRIBUTES
+from benchmarks.everywhere.systems import HOLDOUTS, LISTS, RETRIEVAL, WITHOUT
 from benchmarks.leaderboard.splits import Case
 
 VERSIONS = ("python", "tensorflow", "scann", "numpy", "scipy", "implicit")
@@ -48,7 +48,7 @@ def page(found: FOUND, *, command: str) -> str:
     lines += _table([*heads, "training, CPU s", "holds"], [_row(*item) for item in measured.items()])
     by_name = {case.name: results for case, results in measured.items()}
     for case, results in measured.items():
-        lines += _section(case, results, by_name.get(WITHOUT_ATTRIBUTES.get(case.name, ""), []))
+        lines += _section(case, results, by_name.get(WITHOUT.get(case.name, ""), []))
     if missing := [case.name for case, results in found.items() if not results]:
         lines += [f"Not measured yet: {', '.join(missing)}.", ""]
     return "\n".join(lines)
@@ -99,7 +99,7 @@ def _section(case: Case, results: Sequence[Result], without: Sequence[Result]) -
             f"{_title(metric)} {_interval(difference(without, system, results, system, metric))}"
             for metric, system in JUDGED.items()
         ]
-        lines += [f"`default` with the attributes minus without: {', '.join(gains)}.", ""]
+        lines += [f"`default` here minus `default` on `{WITHOUT[case.name]}`: {', '.join(gains)}.", ""]
     if case.data in PUBLISHED and case.name.endswith("-last"):
         ours = ["**Belfry, `default`**", *(f"**{mean(results, LISTS, metric):.4f}**" for metric in METRICS[:2]), ""]
         others = [[one.system, one.ndcg, one.recall, one.source] for one in PUBLISHED[case.data]]

@@ -11,6 +11,7 @@ from belfry.retrieval.models.ease import EASEConfig
 from belfry.retrieval.models.item_knn import ItemKNNConfig
 from belfry.retrieval.models.sequential_rules import SequentialRulesConfig
 from belfry.retrieval.popularity import PopularityConfig
+from benchmarks.everywhere.plays import PlaysCase, RatingsAsWeightsCase
 from benchmarks.everywhere.shops import ShopCase
 from benchmarks.leaderboard.splits import CASES as LEADERBOARD_CASES
 from benchmarks.leaderboard.splits import Case
@@ -57,11 +58,20 @@ CASES: tuple[Case, ...] = (
     *(case for case in LEADERBOARD_CASES if case.name in _MOVIELENS),
     *_shop("beauty", "Amazon Beauty", "Beauty"),
     *_shop("sports", "Amazon Sports and Outdoors", "Sports_and_Outdoors"),
+    PlaysCase("plays", "Generated play counts, without the counts, random 80/20", "", _random, with_weights=False),
+    PlaysCase("plays-weights", "Generated play counts as weights, random 80/20", "", _random),
+    RatingsAsWeightsCase(
+        "100k-weights", "MovieLens 100K with ratings as weights too, random 80/20", "ml-100k", _random
+    ),
 )
 HOLDOUTS: Mapping[str, Holdout] = {  # the one that looks like the split
+    **{case.name: "random" for case in CASES},
     **_MOVIELENS,
-    **{case.name: "last" if case.in_order else "random" for case in CASES if isinstance(case, ShopCase)},
+    **{case.name: "last" for case in CASES if isinstance(case, ShopCase) and case.in_order},
 }
-WITHOUT_ATTRIBUTES = {  # case with attributes -> the same without
-    f"{short}-attributes": f"{short}-last" for short in ("beauty", "sports")
+WITHOUT = {  # case with attributes or weights -> the same without
+    "beauty-attributes": "beauty-last",
+    "sports-attributes": "sports-last",
+    "plays-weights": "plays",
+    "100k-weights": "100k-random",
 }

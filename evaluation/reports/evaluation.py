@@ -9,11 +9,14 @@ import numpy as np
 from pydantic import JsonValue
 
 from belfry.dataset.history import Repeats
+from belfry.dataset.notebooks.html import html_table
 from belfry.evaluation.context import EvaluationContext, UserCount
 from belfry.evaluation.engine import SystemScores
 from belfry.evaluation.intervals import KIND, LEVEL, N_RESAMPLES, Interval, paired_intervals
 from belfry.evaluation.reports.attribution import Attribution, attribution_lines
+from belfry.evaluation.reports.comparison.result import Counterfactual
 from belfry.evaluation.reports.escape import markdown_of, markdown_row
+from belfry.evaluation.reports.feedback import feedback_section
 from belfry.evaluation.reports.reliability import Reliability
 from belfry.evaluation.reports.rule_prices import RulePrice, price_section
 from belfry.evaluation.reports.watches import WatchesSlice, slices_by_watches
@@ -62,6 +65,11 @@ class EvaluationReport:
     attribution: Attribution | None = None  # of the final lists; an external table has no candidates
     reliability: Reliability | None = None  # where final scores are probabilities
     rules: tuple[RulePrice, ...] = ()  # each alone, and all together, where lists under rules were judged too
+    feedback: Counterfactual | None = None  # the last system against what a log shows
+
+    def _repr_html_(self) -> str:
+        head, *rows = to_rows(self)
+        return html_table(head, rows, caption=f"{self.run}, {self.split} split, {_count(self.n_users)}")
 
 
 def make_report(
@@ -76,6 +84,7 @@ def make_report(
     attribution: Attribution | None = None,
     reliability: Reliability | None = None,
     rules: tuple[RulePrice, ...] = (),
+    feedback: Counterfactual | None = None,
     seed: int,
 ) -> EvaluationReport:
     """Put systems side by side, in the order of `systems`, name -> scores in `context`.
@@ -89,6 +98,7 @@ def make_report(
         attribution: of the loss of the last system to its stages.
         reliability: of the scores of the last system.
         rules: what lists under rules cost, against those of the last system.
+        feedback: what the lists of the last system would have earned, against what a log shows.
         seed: of the resamples, the same for all systems.
     """
     return EvaluationReport(
@@ -104,6 +114,7 @@ def make_report(
         attribution=attribution,
         reliability=reliability,
         rules=rules,
+        feedback=feedback,
     )
 
 
@@ -137,7 +148,8 @@ def to_json(report: EvaluationReport) -> str:
         "bins": [{"predicted": float, "observed": float, "n_rows": int}]},
      "rules": [{"rule": str,                             each alone, then "all rules"; empty without --rules
         "metrics": {"ndcg@10": ESTIMATE, ...},           of the lists under it
-        "changes": {"ndcg@10": ESTIMATE, ...}}]}         against lists without, user by user
+        "changes": {"ndcg@10": ESTIMATE, ...}}],         against lists without, user by user
+     "feedback": null | COUNTERFACTUAL}                  of docs/comparison.schema.json; the baseline is what was shown
     ESTIMATE = {"mean": float | null, "low": float | null, "high": float | null, "n_users": int}
     ```
 
@@ -189,6 +201,7 @@ def to_markdown(report: EvaluationReport) -> str:
         *(_attribution_section(report.attribution) if report.attribution else ()),
         *(_reliability_section(report.reliability) if report.reliability else ()),
         *(price_section(report.rules) if report.rules else ()),
+        *(feedback_section(report.feedback) if report.feedback else ()),
     ]
     return markdown_of(lines)
 

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, NoReturn
 
 from belfry.dataset.errors import BelfryError, InputError, printable
+from belfry.pipeline.cli.colour import coloured, rich_console
 from belfry.pipeline.cli.signals import Interrupts, interrupts
 
 if TYPE_CHECKING:
@@ -33,7 +34,6 @@ def progress(*, quiet: bool = False) -> "Progress":
 
     Use as `with progress() as bars: task = bars.add_task("train", total=n)`, then `bars.advance(task)`.
     """
-    from rich.console import Console
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -50,7 +50,7 @@ def progress(*, quiet: bool = False) -> "Progress":
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
-        console=Console(stderr=True),
+        console=rich_console(stderr=True),
         disable=quiet or not sys.stderr.isatty(),
     )
 
@@ -73,10 +73,10 @@ def one_bar(work: "Work", *, quiet: bool = False) -> Iterator[None]:
     if quiet or not sys.stderr.isatty():
         yield
         return
-    from rich.console import Console
     from rich.live import Live
 
-    with Live(console=Console(stderr=True), get_renderable=lambda: _bar_of(work), refresh_per_second=4, transient=True):
+    console = rich_console(stderr=True)
+    with Live(console=console, get_renderable=lambda: _bar_of(work), refresh_per_second=4, transient=True):
         yield
 
 
@@ -203,5 +203,5 @@ def _stop(message: str, code: int) -> NoReturn:
 
         traceback.print_exc()
     lines = [printable(line) for line in message.split("\n")]
-    sys.stderr.write("\n".join(["belfry: " + lines[0], *lines[1:], ""]))
+    sys.stderr.write("\n".join([coloured("belfry: ", "bad", sys.stderr) + lines[0], *lines[1:], ""]))
     raise SystemExit(code) from None

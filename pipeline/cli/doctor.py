@@ -9,10 +9,12 @@ from typing import Literal, TypeAlias
 
 from belfry.dataset.errors import ArtifactError
 from belfry.dataset.sources.web.download import cache_folder
+from belfry.pipeline.cli.colour import Meaning
 from belfry.pipeline.runs.reader import current_run, default_artifacts
 from belfry.pipeline.runs.versions import ANSWERING, BELFRY, COMPARING, TRAINING, installed_version, other_distributions
 
 Status: TypeAlias = Literal["ok", "warn", "fail"]
+MEANINGS: dict[Status, Meaning] = {"ok": "good", "warn": "caution", "fail": "bad"}
 
 # ScaNN's wheel is linked against one TensorFlow minor version; with another, importing it fails.
 SCANN_NEEDS_TENSORFLOW = {"1.4": "2.20"}  # minor versions

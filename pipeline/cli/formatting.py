@@ -1,14 +1,16 @@
-"""Formatting: lists as lines, reports as a table for the terminal."""
+"""Formatting: lists as lines and for programs, reports as a table for the terminal."""
 
 import itertools
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from belfry.dataset.errors import printable
+from belfry.pipeline.cli.colour import NAMES, Meaning, rich_console
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
 
+    from belfry.evaluation.intervals import Interval
     from belfry.evaluation.reports.evaluation import EvaluationReport
     from belfry.pipeline.runs.manifest import Manifest
     from belfry.pipeline.runs.registry.listed import ListedRun
@@ -33,9 +35,21 @@ def lines_of_list(user: str, results: Sequence["Recommendation"]) -> Iterator[st
     for result in results:
         item_id, title = _shown(result.item_id), _shown(result.title or "")
         rating = "" if result.expected_rating is None else f"  expected rating {result.expected_rating:.2f}"
-        yield f"{result.rank:4}  {item_id}  {title}  {result.score:.3f}  {result.origin}{rating}"
+        chance = "" if result.propensity is None else f"  chance {result.propensity:.3g}"
+        yield f"{result.rank:4}  {item_id}  {title}  {result.score:.3f}  {result.origin}{rating}{chance}"
         if result.because:
             yield from _lines_of_reasons(result.because)
+
+
+def json_of_list(results: Sequence["Recommendation"]) -> list[dict[str, object]]:
+    """The places of a list with their fields by name."""
+    return [place._asdict() | {"because": _json_of_reasons(place.because)} for place in results]
+
+
+def _json_of_reasons(because: "Explanation | None") -> dict[str, object] | None:
+    if because is None:
+        return None
+    return {name: [one._asdict() for one in part] for name, part in because._asdict().items()}
 
 
 def _lines_of_reasons(because: "Explanation") -> Iterator[str]:
@@ -57,15 +71,15 @@ def show_report(report: "EvaluationReport") -> None:
 
     A narrow terminal has no room for the intervals.
     """
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
     from belfry.evaluation.reports.attribution import attribution_lines
     from belfry.evaluation.reports.evaluation import to_rows
+    from belfry.evaluation.reports.feedback import feedback_lines, feedback_rows
     from belfry.evaluation.reports.rule_prices import price_rows
 
-    console = Console()
+    console = rich_console()
     is_narrow = console.width < WIDTH_OF_INTERVALS
     head, *rows = to_rows(report)
     table = Table(
@@ -74,8 +88,12 @@ def show_report(report: "EvaluationReport") -> None:
     )
     for place, name in enumerate(head):
         table.add_column(escape(_shown(name)), justify="right" if place else "left", no_wrap=not place)
+    differences = report.difference.metrics if report.difference else {}
     for row in rows:
-        table.add_row(*(escape(cell.partition(" [")[0] if is_narrow else cell) for cell in row))
+        cells = [escape(cell.partition(" [")[0] if is_narrow else cell) for cell in row]
+        if meaning := _meaning(row[0], differences.get(row[0])):
+            cells[-1] = f"[{NAMES[meaning]}]{cells[-1]}[/]"
+        table.add_row(*cells)
     console.print(table)
     if report.rules:
         prices = Table(*next(price_rows(report.rules)), title="what each rule costs")
@@ -83,11 +101,27 @@ def show_report(report: "EvaluationReport") -> None:
             prices.add_row(*(escape(cell.partition(" (")[0] if is_narrow else cell) for cell in row))
         console.print(prices)
     lines = ["", *attribution_lines(report.attribution)] if report.attribution else []
+    if report.feedback:
+        earned = Table(*next(feedback_rows(report.feedback), ()), title="what the lists would have earned")
+        for row in itertools.islice(feedback_rows(report.feedback), 1, None):
+            earned.add_row(*(cell.partition(" [")[0] if is_narrow else cell for cell in row))
+        if earned.row_count:
+            console.print(earned)
+        lines += feedback_lines(report.feedback)
     if report.reliability:
         error = report.reliability.calibration_error
         lines.append(f"Scores are probabilities, here off by {error:.4f} on average; evaluation.md says of what.")
     for line in lines:
         console.print(line, markup=False, highlight=False)
+
+
+def _meaning(metric: str, difference: "Interval | None") -> Meaning | None:
+    """Of a difference whose interval leaves out 0, in a metric that is better one way."""
+    from belfry.evaluation.registry import better
+
+    if difference is None or not (difference.low > 0 or difference.high < 0) or (way := better(metric)) is None:
+        return None
+    return "good" if (difference.low > 0) == (way == "higher") else "bad"
 
 
 def lines_of_runs(runs: Sequence["ListedRun"]) -> Iterator[str]:
@@ -135,7 +169,6 @@ def _rounded(value: "JsonValue") -> str:
 
 def show_seconds(stopwatch: "Stopwatch") -> None:
     """Where the time of a job went."""
-    from rich.console import Console
     from rich.table import Table
 
     total = stopwatch.total
@@ -146,4 +179,4 @@ def show_seconds(stopwatch: "Stopwatch") -> None:
         table.add_row(stage, f"{seconds.cpu:.1f}", f"{seconds.wall:.1f}", f"{seconds.cpu / max(total.cpu, 1e-9):.0%}")
     table.add_section()
     table.add_row("total", f"{total.cpu:.1f}", f"{total.wall:.1f}", "100%")
-    Console().print(table)
+    rich_console().print(table)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from belfry.dataset.errors import printable
+from belfry.pipeline.cli.colour import coloured
 
 
 class _StderrHandler(logging.Handler):
@@ -15,7 +16,10 @@ class _StderrHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            sys.stderr.write("".join(f"{printable(line)}\n" for line in self.format(record).split("\n")))
+            lines = [printable(line) for line in self.format(record).split("\n")]
+            if record.levelno >= logging.WARNING:
+                lines = [coloured(line, "caution", sys.stderr) for line in lines]
+            sys.stderr.write("".join(f"{line}\n" for line in lines))
         except Exception:
             self.handleError(record)
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from belfry.pipeline.cli import completion
+
 if TYPE_CHECKING:
     from belfry.dataset.sources.reading import Reading
 
@@ -24,12 +26,26 @@ Ratings = Annotated[Path | None, typer.Option(help="further interactions: user_i
 Artifacts = Annotated[
     Path | None, typer.Option(help="artifacts folder, or one run in it [BELFRY_ARTIFACTS, else ./artifacts]")
 ]
-Preset = Annotated[str, typer.Option(help="default, multitask, report, ..., or the path of a .toml file")]
+Preset = Annotated[
+    str,
+    typer.Option(
+        help="default, multitask, report, ..., or the path of a .toml file", autocompletion=completion.presets
+    ),
+]
 Settings = Annotated[
-    list[str] | None, typer.Option("--set", help="key=value, e.g. retrieval.embedding_size=32; may be repeated")
+    list[str] | None,
+    typer.Option(
+        "--set",
+        help="key=value, e.g. retrieval.embedding_size=32; may be repeated",
+        autocompletion=completion.settings,
+    ),
 ]
 Seed = Annotated[int, typer.Option(min=0, max=2**31 - 1, help="equal seeds and data give equal lists")]
 DataFolder = Annotated[Path | None, typer.Option(help="where MovieLens files lie [BELFRY_DATA]")]
+Address = Annotated[
+    str | None,
+    typer.Option("--address", metavar="HOST:PORT", help="of a Ray cluster to work on; auto: the one of this machine"),
+]
 Sign = Annotated[Path | None, typer.Option("--sign", metavar="KEY", help="private key to sign the run with")]
 RequireSignature = Annotated[
     Path | None,
@@ -43,8 +59,8 @@ Track = Annotated[
     list[str] | None,
     typer.Option("--track", help="mlflow:FOLDER, mlflow:http://HOST:PORT or tensorboard:FOLDER is told of the run"),
 ]
-Json = Annotated[bool, typer.Option("--json", help="as JSON")]
-Quiet = Annotated[bool, typer.Option("--quiet", help="no progress bars, and not where the time went")]
+Json = Annotated[bool, typer.Option("--json", help="the result as one JSON document on stdout, instead of words")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="no progress bars, not where the time went: results and warnings")]
 Verbose = Annotated[bool, typer.Option("--verbose", help="log every step of training")]
 Strict = Annotated[bool, typer.Option("--strict", help="refuse an unknown user instead of a cold answer")]
 Stage = Annotated[Literal["final", "retrieval"], typer.Option(help="retrieval: the first stage's own order")]
@@ -63,6 +79,10 @@ AllowSeen = Annotated[bool, typer.Option("--allow-seen", help="the same as --rep
 RulesFile = Annotated[
     Path | None, typer.Option("--rules", help="TOML file of what shapes lists: filters, quotas, diversity, pins, ...")
 ]
+Log = Annotated[
+    Path | None, typer.Option(help="what was shown: user_id, item_id, reward, propensity; rank where lists were")
+]
+LogClip = Annotated[float | None, typer.Option(min=1, help="weights of the log above this are cut to it")]
 Where = Annotated[
     str | None, typer.Option("--where", help="list these items alone, e.g. \"year >= 1990 and 'Horror' not in genres\"")
 ]

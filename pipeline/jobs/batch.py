@@ -12,11 +12,12 @@ A reader of the folder takes no notice of names that begin with a dot or an unde
 
 import time
 from collections import Counter
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
+from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -25,7 +26,17 @@ from belfry.dataset import columns
 from belfry.dataset.errors import BelfryError, InputError
 from belfry.dataset.history import Repeats
 from belfry.dataset.vocabulary import as_numpy
-from belfry.pipeline.jobs.batch_parts import BatchJob, Part, begun, make_parts, read_parts, users_without_row
+from belfry.pipeline.cluster import ClusterError, joined
+from belfry.pipeline.jobs.batch_parts import (
+    AnswerAll,
+    BatchJob,
+    Part,
+    answer_users,
+    begun,
+    make_parts,
+    read_parts,
+    users_without_row,
+)
 from belfry.pipeline.jobs.batch_users import unique_users
 from belfry.pipeline.jobs.sinks.base import LeftOut, LeftOutUser, Sink, SinkError, refused_in_words, writing
 from belfry.pipeline.jobs.sinks.destination import Format, sink_of, takes_lists, work_folder
@@ -34,7 +45,9 @@ from belfry.pipeline.runs.lock import Lock, hold
 from belfry.pipeline.serving.recommender import Recommender
 from belfry.pipeline.serving.rules.config import RulesLike
 from belfry.pipeline.serving.two_stage import Stage
-from belfry.pipeline.serving.workers import in_order, workers_within_memory
+from belfry.pipeline.serving.workers import answer_blocks, in_order, workers_within_memory
+
+Engine: TypeAlias = Literal["threads", "ray"]
 
 _LOCK = ".lock"
 _PARTS = ".parts-"
@@ -91,6 +104,8 @@ def write_batch(
     explain: bool = False,
     format: Format = "parquet",  # noqa: A002
     workers: int | None = None,
+    engine: Engine = "threads",
+    address: str | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> BatchResult:
     """Write a table, such as `out/recommendations.parquet`: at most `n` items for each user, users in the order asked.
@@ -106,17 +121,19 @@ def write_batch(
         rules, where: as in `Recommender.recommend`. Where they ask for the time, all lists speak of when the job began.
         explain: adds columns of reasons, as in `Recommender.recommend_many`.
         format: of the file in a folder.
-        workers: threads that score, by default one for each core.
+        workers: threads that score, by default one for each core; or tasks of a cluster.
+        engine: "threads" of this process, or "ray": the cluster at `address` (`HOST:PORT`, or "auto"), or one on this
+            machine. Each of its machines reads the run folder under the same path; docs/cluster.md.
         progress: told how many users are done, of how many.
 
     Raises:
         InputError: the call is wrong, `out` cannot be written or holds other files, or another job is at work there.
-        SinkError: a destination outside of this machine went away; the same call goes on when it is back.
+        SinkError, ClusterError: a destination or the cluster went away; the same call goes on when it is back.
         BelfryError: the disk is full, `out` was moved or its lock removed meanwhile, or a promise is broken; an earlier
             table is still there.
     """
     started = time.perf_counter()
-    n_workers = workers_within_memory(workers)
+    n_workers = workers_within_memory(workers if engine == "threads" else None)
     asked, n_repeated = unique_users(users, recommender)
     repeats = recommender.repeats_of(repeats=repeats)
     bound = recommender.bound(rules, where)
@@ -134,14 +151,14 @@ def write_batch(
     with refused_in_words(str(work), "mend that, or let BELFRY_CACHE name another place", OSError):
         work.mkdir(parents=True, exist_ok=True)
     check_writable(work, remedy="let BELFRY_CACHE name another place")
-    with hold(work / _LOCK) as lock:
+    with hold(work / _LOCK) as lock, _answering(recommender, engine, address, workers, n_workers) as answer_all:
         try:
             with explain_failed_writes(work):
                 job = begun(job, folder)
-                absent, resumed = make_parts(job, folder, n_workers, progress)
+                absent, resumed = make_parts(job, folder, answer_all, progress)
                 left_out = _with_reasons(absent, job)
                 n_rows, n_short = _publish(job, folder, sink, left_out, n_repeated, n_workers, lock)
-        except SinkError:
+        except (SinkError, ClusterError):
             raise  # another try goes on from the parts
         except (OSError, BelfryError):
             remove(folder)  # nothing that another try should go on from; and a full disk gets its room back
@@ -152,6 +169,24 @@ def write_batch(
     why_short = job.rules.why_fewer() if job.rules and n_short else ""
     told = (n_rows, n_repeated, tuple(left_out), resumed, seconds, n_short, why_short)
     return BatchResult(sink.place, sink.listing, len(asked), *told)
+
+
+@contextmanager
+def _answering(
+    recommender: Recommender, engine: Engine, address: str | None, workers: int | None, n_threads: int
+) -> Iterator[AnswerAll]:
+    """What answers blocks of users: `n_threads` of this process, or `workers` tasks of a cluster."""
+    if engine not in get_args(Engine):
+        raise InputError(f"engine={engine!r}: wanted one of {', '.join(get_args(Engine))}")
+    if engine == "threads":
+        if address is not None:
+            raise InputError("--address: only --engine ray works on a cluster")
+        yield lambda job, blocks: answer_blocks(job.answer, blocks, n_threads)
+        return
+    if recommender.parts.folded:
+        raise InputError("--engine ray: other machines read the run alone; update it instead of --history")
+    with joined(address, workers) as cluster:
+        yield lambda job, blocks: cluster.in_order(answer_users, job.without_users, job.key, blocks)
 
 
 def _with_reasons(absent: pa.Array, job: BatchJob) -> list[LeftOutUser]:

@@ -3,12 +3,13 @@
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -28,7 +29,7 @@ from belfry.pipeline.serving.recommender import Recommender
 from belfry.pipeline.serving.rules.bound import BoundRules
 from belfry.pipeline.serving.two_stage import Stage
 from belfry.pipeline.serving.users.newcomers import AskedUsers, Newcomers
-from belfry.pipeline.serving.workers import USERS_PER_BLOCK, answer_blocks, blocks_of
+from belfry.pipeline.serving.workers import USERS_PER_BLOCK, answer_within_memory, blocks_of
 
 USERS_PER_PART = 4 * USERS_PER_BLOCK
 ROWS_PER_PART = 1_000_000  # longer lists make smaller parts, so that memory stays bounded
@@ -93,7 +94,12 @@ class BatchJob:
         asked = AskedUsers(users, self.newcomers)
         return self.recommender.recommend_many(
             asked, self.n, stage=self.stage, repeats=self.repeats, workers=1, explain=self.explain, rules=rules
-        )
+        ).to_arrow()
+
+    @property
+    def without_users(self) -> "BatchJob":
+        """The same for whoever is told the users block by block."""
+        return replace(self, asked=self.asked[:0])
 
     def check_rows(self, rows: pa.Table, asked: pa.Array) -> None:
         """Check the promises about the lists of `asked`, in rows that were read from where they are stored.
@@ -117,6 +123,7 @@ class BatchJob:
             rank=as_numpy(rows[columns.RANK]),
             origin=np.zeros(len(rows), np.int8),
             origins=("read",),
+            propensity=as_numpy(rows[columns.PROPENSITY]) if columns.PROPENSITY in rows.column_names else None,
         )
         check_lists(lists, n=self.n, n_items=len(recommender.items), seen=self._kept_out, blocked=self._blocked)
 
@@ -131,6 +138,14 @@ class BatchJob:
         if self.rules is None:
             return np.zeros(0, np.int32)
         return np.flatnonzero(~self.rules.allowed()).astype(np.int32)
+
+
+AnswerAll: TypeAlias = Callable[[BatchJob, Iterable[pa.Array]], Generator[pa.Table]]  # blocks of users -> their lists
+
+
+def answer_users(job: BatchJob, users: pa.Array) -> pa.Table:
+    """`BatchJob.answer`, as a task of its own."""
+    return answer_within_memory(job.answer, users)
 
 
 def begun(job: BatchJob, folder: Path) -> BatchJob:
@@ -152,9 +167,9 @@ def begun(job: BatchJob, folder: Path) -> BatchJob:
 
 
 def make_parts(
-    job: BatchJob, folder: Path, workers: int, progress: Callable[[int, int], None]
+    job: BatchJob, folder: Path, answer_all: AnswerAll, progress: Callable[[int, int], None]
 ) -> tuple[pa.Array, bool]:
-    """Have every part in `folder`, scored by `workers` threads and written by this one while they go on.
+    """Have every part in `folder`, answered by others and written by this thread while they go on.
 
     Returns:
         The users who are in no part, and whether some parts were there.
@@ -177,7 +192,7 @@ def make_parts(
             note(part, rows)
     resumed = bool(absent)
     blocks = (block for part in missing for block in blocks_of(part.users))
-    with closing(answer_blocks(job.answer, blocks, workers)) as tables:
+    with closing(answer_all(job, blocks)) as tables:
         for part in missing:
             rows = pa.concat_tables(next(tables) for _ in blocks_of(part.users))
             _write_part(rows, part.users, _path(folder, part.number))

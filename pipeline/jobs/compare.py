@@ -1,9 +1,10 @@
 """`compare`: two or more systems, as runs or as external tables -> one report, offline."""
 
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import count
 from pathlib import Path
 from string import ascii_uppercase
@@ -25,8 +26,9 @@ from belfry.evaluation.reports.comparison.verdict import Limit, default_limits
 from belfry.evaluation.reports.pages.json import to_json
 from belfry.evaluation.reports.pages.markdown import to_markdown
 from belfry.evaluation.table_lists import TableLists
-from belfry.pipeline.jobs.compared_data import read_compare_data, read_log
+from belfry.pipeline.jobs.compared_data import read_compare_data
 from belfry.pipeline.jobs.compared_systems import Opened, common_repeats, open_system
+from belfry.pipeline.jobs.feedback.log import policies_of, read_log
 from belfry.pipeline.progress import Progress, silent
 from belfry.pipeline.runs.disk import check_writable, explain_failed_writes, write_together
 from belfry.pipeline.runs.versions import COMPARING, installed_versions
@@ -69,6 +71,7 @@ def compare(
     liked_from: float | None = None,
     log: Source | None = None,
     log_is_uniform: bool = False,
+    log_clip: float | None = None,
     seed: int = 0,
     require_signature: PathLike | None = None,
     progress: Progress = silent,
@@ -97,13 +100,21 @@ def compare(
             those that say one agree, else "exclude".
         seen_allowed: True says repeats="allow", False "exclude".
         liked_from: the rating from which an item counts as liked; without, the mean rating.
-        log: `user_id`, `item_id`, `reward` and `propensity`, for counterfactual estimates.
+        log: `user_id`, `item_id`, `reward` and `propensity`, for counterfactual estimates; with `rank`, rows are places
+            of lists, and the propensity is the chance that the list held the item. docs/exploring.md has more.
         log_is_uniform: every item of the catalogue was as likely to be shown; `log` needs no propensities.
+        log_clip: weights above it are cut.
         seed: of resamples, flips and groups.
         require_signature: a public key (PEM) whose owner must have signed every run among the systems.
 
     Raises:
         InputError: a table is at fault, or the call is; the message names every error with counts and first rows.
+
+    Examples:
+        >>> from belfry import compare
+        >>> found = compare("a.parquet", "b.parquet", train="train.parquet", test="test.parquet")
+        >>> [one.verdict.outcome for one in found.challengers]
+        ['not shown']
     """
     if not challengers:
         raise InputError("compare: one system is not enough; name at least two")
@@ -129,6 +140,11 @@ def compare(
         data = read_compare_data(train, test, items, users, runs, how=how, repeats=rule, liked_from=liked_from)
         wanted = wanted.within(len(data.context.history.items))
         systems, plan = _score(opened, data.context, wanted, work, progress, repeats=rule)
+        logged = None
+        if log is not None:
+            vocabularies = data.context.history.users, data.context.history.items
+            found = read_log(log, *vocabularies, how=how, is_uniform=log_is_uniform, clip=log_clip)
+            logged = found, policies_of(found, data.context, _first_lists(opened, work, plan.n, rule), plan.n)
         comparison = make_comparison(
             systems,
             data.context,
@@ -142,7 +158,7 @@ def compare(
             ),
             left_out=data.left_out,
             notes=[*data.notes, *wanted.notes(plan), *_NOTES_ON_REPEATS[rule]],
-            log=None if log is None else read_log(log, data.context, how=how, is_uniform=log_is_uniform),
+            logged=logged,
             versions=installed_versions(("numpy", "scipy", "pyarrow", *COMPARING)),
         )
         if folder is not None:
@@ -231,6 +247,18 @@ def _named(opened: list[Opened], names: Sequence[str]) -> list[Opened]:
     longer = [name if found.count(name) == 1 else one.long_name for name, one in zip(found, opened, strict=True)]
     unique = [name if longer.count(name) == 1 else f"{name} ({place})" for place, name in enumerate(longer, 1)]
     return [replace(one, name=name) for one, name in zip(opened, unique, strict=True)]
+
+
+def _first_lists(
+    opened: Sequence[Opened], work: Path, n: int, repeats: Repeats
+) -> dict[str, Callable[[EvaluationContext], TableLists]]:
+    """Of each system, what makes the lists of its first run of training for the users of a context."""
+
+    def lists(one: Opened, context: EvaluationContext) -> TableLists:
+        folder = Path(tempfile.mkdtemp(dir=work))
+        return one.parts[0].lists(context, folder, depth=n, repeats=repeats)
+
+    return {one.name: partial(lists, one) for one in opened}
 
 
 def _score(

@@ -1,31 +1,26 @@
 """The data that systems are compared on: train and test tables, as one context that every system is judged in."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from belfry.dataset import columns
-from belfry.dataset.errors import InputError, TableError
+from belfry.dataset.errors import TableError
 from belfry.dataset.event_weights import DEFAULT_EVENT_WEIGHTS, EventWeights, part_events
 from belfry.dataset.history import Repeats, kept_out
 from belfry.dataset.interactions import Interactions
 from belfry.dataset.sources.reading import AS_IT_IS, Reading
 from belfry.dataset.sources.tabular import Source, read_events, read_tables
-from belfry.dataset.validation import coercion
 from belfry.dataset.validation.check import check, keep_repeats
 from belfry.dataset.validation.policy import DEFAULT_POLICY, Policy
-from belfry.dataset.vocabulary import UNKNOWN, Vocabulary, as_id_type
+from belfry.dataset.vocabulary import UNKNOWN, Vocabulary
 from belfry.evaluation.context import EvaluationContext, UserCount, make_context
 from belfry.evaluation.groups import Groups, categories_of, groups_of_column
-from belfry.evaluation.metrics import PerUser
-from belfry.evaluation.reports.comparison.counterfactual import Log
 from belfry.pipeline.jobs.later_events import later_watches
 from belfry.pipeline.serving.recommender import Recommender
 
-REWARD, PROPENSITY = "reward", "propensity"
 MAX_USER_COLUMNS = 10
 MAX_VALUES = 50  # a column with more of them names its users rather than grouping them
 
@@ -92,58 +87,6 @@ def _reading_of(runs: Sequence[Recommender]) -> tuple[EventWeights, Policy, list
     return DEFAULT_EVENT_WEIGHTS, DEFAULT_POLICY, [differ] if readings else []
 
 
-def read_log(source: Source, context: EvaluationContext, *, how: Reading = AS_IT_IS, is_uniform: bool) -> Log:
-    """A log of what was shown, to whom, how likely, and what came of it; rows of users who are not judged stay out.
-
-    Raises:
-        TableError: it cannot be used; the message lists every problem.
-    """
-    vocabularies = {columns.USER_ID: context.history.users, columns.ITEM_ID: context.history.items}
-    table = read_events(source, *vocabularies.values(), reading=how, name="log")
-    problems = []
-    for name, vocabulary in vocabularies.items():
-        if table.column_names.count(name) != 1:
-            problems.append(f"column {name!r} is needed once")
-        elif (found := _id_type(table, name)) != vocabulary.ids.type:
-            problems.append(f"column {name!r} is {found} and the data has {vocabulary.ids.type} ids; cast it")
-    numbers = {}
-    for name in [REWARD] if is_uniform else [REWARD, PROPENSITY]:
-        if table.column_names.count(name) != 1:
-            problems.append(
-                f"column {name!r} is needed once"
-                + ("; where items were shown at random, say so instead" if name == PROPENSITY else "")
-            )
-            continue
-        try:
-            numbers[name] = coercion.as_numbers(table[name]).to_numpy(zero_copy_only=False).astype(np.float64)
-        except TableError as error:
-            problems.append(f"column {name!r} {error}")
-    if not problems:
-        problems += _bad_numbers(numbers)
-    if problems:
-        raise TableError("\n- ".join(["log: cannot be used", *problems]))
-    user_num = context.history.users.numbers(table[columns.USER_ID])
-    item_num = context.history.items.numbers(table[columns.ITEM_ID]).astype(np.int64)
-    row = np.searchsorted(context.users, user_num)
-    kept = context.users[np.minimum(row, len(context.users) - 1)] == user_num
-    if not kept.any():
-        raise InputError("log: none of its users is judged; pass the log of the users in the test part")
-    propensity = numbers.get(PROPENSITY, np.full(len(table), 1 / len(context.history.items)))
-    return Log(row[kept], item_num[kept], numbers[REWARD][kept], propensity[kept])
-
-
-def _bad_numbers(numbers: dict[str, PerUser]) -> Iterator[str]:
-    for name, values in numbers.items():
-        bad = ~np.isfinite(values)
-        if name == PROPENSITY:
-            bad |= (values <= 0) | (values > 1)
-        if bad.any():
-            rows = ", ".join(map(str, np.flatnonzero(bad)[:3]))
-            wanted = "above 0 and up to 1" if name == PROPENSITY else "numbers"
-            found = f"{bad.sum():,} values that are not {wanted} (first in rows {rows})"
-            yield f"column {name!r} has {found}; mend or drop them"
-
-
 def _with_runs(items: Vocabulary, runs: Sequence[Recommender]) -> tuple[Vocabulary, list[str]]:
     """The catalogue with that of the runs, and what they differ in."""
     notes, chunks = [], [items.ids]
@@ -191,10 +134,3 @@ def _user_columns(users: pa.Table | None, vocabulary: Vocabulary) -> dict[str, G
         if (groups := groups_of_column(values, numbers, len(vocabulary))) is not None:
             found[name] = groups
     return found
-
-
-def _id_type(table: pa.Table, name: str) -> pa.DataType:
-    try:
-        return as_id_type(table[name].combine_chunks()).type
-    except InputError:
-        return table[name].type

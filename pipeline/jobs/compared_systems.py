@@ -82,7 +82,7 @@ class RunPart(Part):
                 block = users[start : start + USERS_PER_CALL]
                 lists = self.recommender.recommend_many(block, depth, repeats=repeats)
                 seconds += time.perf_counter() - started
-                sink.write(lists)
+                sink.write(lists.to_arrow())
         self.ms_per_user = 1000 * seconds / len(users)
         return open_lists(path, context, folder, label=self.label)
 

@@ -23,13 +23,16 @@ from belfry.dataset.vocabulary import UserNums
 from belfry.evaluation.context import EvaluationContext, UserCount, make_context
 from belfry.evaluation.engine import SystemScores, evaluate
 from belfry.evaluation.groups import Categories
-from belfry.evaluation.lists import CandidateLists, ListSource
+from belfry.evaluation.lists import CandidateLists, ListSource, lists_in_memory
 from belfry.evaluation.plan import Plan
 from belfry.evaluation.reports.attribution import attribute_loss
+from belfry.evaluation.reports.comparison.result import Counterfactual
+from belfry.evaluation.reports.counterfactual import Log, Policy, against_shown, evaluate_log
 from belfry.evaluation.reports.evaluation import EvaluationReport, make_report, to_json, to_markdown
 from belfry.evaluation.reports.reliability import measure_reliability
 from belfry.evaluation.reports.rule_prices import rule_prices
 from belfry.evaluation.table_lists import open_lists, repeats_of_table
+from belfry.pipeline.jobs.feedback.log import policies_of, read_log
 from belfry.pipeline.jobs.later_events import later_watches, unknown_users
 from belfry.pipeline.runs.disk import check_writable, explain_failed_writes, write_together
 from belfry.pipeline.serving.recommender import Recommender
@@ -60,6 +63,8 @@ def evaluate_published(
     min_history: int,
     repeats: Repeats | None = None,
     rules: RulesLike | None = None,
+    log: Path | None = None,
+    log_clip: float | None = None,
     seed: int,
     out: Path | None,
     require_signature: Path | None = None,
@@ -70,7 +75,9 @@ def evaluate_published(
     """
     recommender = Recommender.load(artifacts, require_signature=require_signature)
     folder = _place_for_report(recommender, out)
-    later = read_events(test, recommender.users, recommender.items, reading=reading)
+    users, items = recommender.users, recommender.items
+    later = read_events(test, users, items, reading=reading)
+    shown = None if log is None else read_log(log, users, items, how=reading, clip=log_clip)
     report = evaluate_run(
         recommender,
         later,
@@ -79,6 +86,7 @@ def evaluate_published(
         min_history=min_history,
         repeats=repeats,
         rules=rules,
+        log=shown,
         seed=seed,
     )
     if out is None:
@@ -106,6 +114,7 @@ def evaluate_run(
     min_history: int = 1,
     repeats: Repeats | None = None,
     rules: RulesLike | None = None,
+    log: Log | None = None,
     seed: int,
 ) -> EvaluationReport:
     """`evaluate_stages` of a published run, on a table of later events.
@@ -114,6 +123,7 @@ def evaluate_run(
         test: `user_id` and `item_id`, of the run's types; with `event` or `weight`, watches count and nothing else.
         repeats: by default what the run was trained for.
         rules: each of them alone, and all together, are judged beside lists without.
+        log: of what was shown, over the vocabularies of the run; tells what its lists would have earned.
 
     Raises:
         TableError: a column is missing, or has ids of another type than the run.
@@ -134,6 +144,7 @@ def evaluate_run(
         under_rules=_each_rule(recommender, bound) if bound else {},
         categories=_categories(bound) if bound else None,
         left_out=unknown_users(test, users),
+        log=log,
         seed=seed,
     )
 
@@ -151,6 +162,7 @@ def evaluate_stages(
     under_rules: Mapping[str, BoundRules] = MappingProxyType({}),
     categories: Categories | None = None,
     left_out: Sequence[UserCount] = (),
+    log: Log | None = None,
     seed: int,
 ) -> EvaluationReport:
     """Retrieval alone and both stages, beside popularity and ItemKNN: full ranking, seen items kept out or not.
@@ -168,6 +180,7 @@ def evaluate_stages(
         under_rules: what to call them -> rules whose lists are judged beside those without.
         categories: of items, whose shares in lists are held against those in histories.
         left_out: users that the caller has left out.
+        log: of what was shown; the final lists are held against it.
         seed: of the resamples.
 
     Raises:
@@ -182,10 +195,15 @@ def evaluate_stages(
     depth = max(n, min(depth, len(history.items)))
     final_depth = max(n, min(stages.n_candidates, len(history.items)))
 
+    def lists_of_users(asked: UserNums, stage: Stage, top_k: int) -> Iterator[Candidates]:
+        return _in_blocks(lambda users: stages.lists(users, stage, n=top_k, exclude=exclude, blocked=nothing), asked)
+
     def lists_of(stage: Stage, top_k: int) -> Iterator[Candidates]:
-        return _in_blocks(
-            lambda users: stages.lists(users, stage, n=top_k, exclude=exclude, blocked=nothing), context.users
-        )
+        return lists_of_users(context.users, stage, top_k)
+
+    def against(log: Log) -> Counterfactual:
+        lists = CandidateLists(lists_of_users(log.users, "final", n), log.users)
+        return against_shown(log, BOTH_STAGES, lists_in_memory(lists, len(log.users), n), seed=seed)
 
     def judged(name: str, lists: Iterator[Candidates], top_k: int) -> SystemScores:
         return _judged(name, CandidateLists(lists, context.users), context, n, top_k)
@@ -210,6 +228,7 @@ def evaluate_stages(
         # Below 0 are places that the ranker never saw, where `n` is beyond its depth; they have no probability.
         reliability=measure_reliability(final.select(final.score >= 0), context.test) if stages.ranker else None,
         rules=rule_prices(both_stages, ruled, seed=seed),
+        feedback=None if log is None else against(log),
         compared=(RETRIEVAL, BOTH_STAGES),
         left_out=left,
         seed=seed,
@@ -245,6 +264,8 @@ def evaluate_table(
     min_history: int = 1,
     repeats: Repeats | None = None,
     seen_removed: bool | None = None,
+    log: Source | None = None,
+    log_clip: float | None = None,
     seed: int,
 ) -> EvaluationReport:
     """Any table of lists, beside popularity and ItemKNN fitted on `train`. A user without a row counts with zeros.
@@ -260,6 +281,8 @@ def evaluate_table(
         repeats: "exclude" refuses lists with items that their user has seen, and keeps them out of the baselines,
             "allow" does not, "only" refuses all others; by default what the table's metadata say, else "exclude".
         seen_removed: True says repeats="exclude", False "allow".
+        log: of what was shown, `user_id`, `item_id`, `reward` and `propensity`; tells what the lists would have earned.
+        log_clip: weights above it are cut.
         seed: of the resamples.
 
     Raises:
@@ -287,6 +310,13 @@ def evaluate_table(
         lists = open_lists(recommendations, context, Path(folder), label=name, reading=reading)
         top_k = max(n, lists.info.longest_list)
         scores = _judged(name, lists, context, n, top_k)
+        feedback = None
+        if log is not None:
+            shown, again = read_log(log, users, items, how=reading, clip=log_clip), Path(folder) / "log"
+            again.mkdir()
+            of_log = partial(open_lists, recommendations, folder=again, label=name, reading=reading)
+            (judged,) = policies_of(shown, context, {name: of_log}, n)
+            feedback = evaluate_log(shown, Policy.as_shown(shown), judged, seed=seed)
     return make_report(
         {**_baselines(context, features, top_k, n, repeats, seed), name: scores},
         context,
@@ -294,6 +324,7 @@ def evaluate_table(
         split=split,
         repeats=repeats,
         compared=(ITEM_KNN, name),
+        feedback=feedback,
         left_out=left_out,
         seed=seed,
     )

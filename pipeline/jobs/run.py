@@ -1,5 +1,6 @@
 """The main job: from data to lists and their evaluation."""
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -17,7 +18,7 @@ from belfry.dataset.interactions import Interactions
 from belfry.dataset.sources.open import read_data
 from belfry.dataset.sources.reading import AS_IT_IS, Reading
 from belfry.dataset.split import Split, save_split, split_last_out, split_random, split_time
-from belfry.evaluation.reports.evaluation import EvaluationReport
+from belfry.evaluation.reports.evaluation import EvaluationReport, to_json
 from belfry.pipeline.jobs.batch import BatchResult, write_batch
 from belfry.pipeline.jobs.evaluate import evaluate_stages, save_report
 from belfry.pipeline.jobs.train import READING, name_of_preset, prepare_tables
@@ -62,6 +63,12 @@ class MainJob:
             f"table       {self.table.path}",
             f"evaluation  {self.run / 'evaluation.md'}",
         ]
+
+    def to_json(self) -> dict[str, object]:
+        """For programs; the evaluation as in evaluation.json."""
+        gate = read_manifest(self.run / MANIFEST).gate
+        told = {"run": self.run.name, "folder": self.run, "gate": gate, "table": self.table}
+        return {**told, "evaluation": json.loads(to_json(self.report))}
 
 
 def run_main_job(

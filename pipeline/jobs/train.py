@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -19,6 +20,7 @@ from belfry.dataset.tables import Tables
 from belfry.dataset.validation.check import CheckReport, check, keep_repeats
 from belfry.dataset.validation.features.table import LOG, column_uses, lines_of
 from belfry.dataset.validation.policy import Policy
+from belfry.pipeline.cluster import joined
 from belfry.pipeline.config import PipelineConfig, load_config
 from belfry.pipeline.jobs.estimate.dry_run import note_if_scarce
 from belfry.pipeline.machine import workers_to_use
@@ -55,13 +57,15 @@ def train(
     artifacts: PathLike | None = None,
     start_from: PathLike | None = None,
     workers: int = 1,
+    address: str | None = None,
     budget_s: float | None = None,
     sign: PathLike | None = None,
     progress: Progress = silent,
 ) -> Recommender:
     """Train both stages on all of the interactions, publish the run, and return what answers from it.
 
-    Every table may be a path (CSV, JSON lines, Parquet, Arrow), a pandas DataFrame or a pyarrow Table.
+    Every table may be a path (CSV, JSON lines, Parquet, Arrow), or in memory: of pandas, Polars, Arrow, or of
+    whatever else gives an Arrow stream.
 
     Args:
         interactions: `user_id` and `item_id`; `rating`, `timestamp_s`, `event` and `weight` are used where they are
@@ -87,6 +91,7 @@ def train(
         workers: processes at work on parts of the history at once, of which this is one; the run is the same. Each
             further one loads the libraries and the data again, and needs a script whose main part stands behind
             `if __name__ == "__main__"`.
+        address: of a Ray cluster (`HOST:PORT`, or "auto") that works on those parts instead; docs/cluster.md.
         budget_s: how long training may take by the clock, about: dear sources are not tried where they would take it
             beyond. None: as long as it takes.
         sign: an ed25519 private key (PEM) to sign the run with.
@@ -95,6 +100,14 @@ def train(
     Raises:
         InputError: a table, a setting or the folder is wrong; the message names all problems of the tables.
         DivergenceError: a loss is not finite.
+
+    Examples:
+        >>> import pandas as pd
+        >>> from belfry import train
+        >>> watches, items = pd.read_parquet("watches.parquet"), pd.read_parquet("items.parquet")
+        >>> recommender = train(interactions=watches, items=items, artifacts="mine")
+        >>> len(recommender.recommend(42, 10))
+        10
     """
     folder = Path(artifacts) if artifacts is not None else default_artifacts()
     work = Work(progress)
@@ -110,6 +123,7 @@ def train(
         start_from=None if start_from is None else Path(start_from),
         work=work,
         workers=workers,
+        address=address,
         budget_s=budget_s,
         sign=Path(sign) if sign is not None else None,
     )
@@ -128,6 +142,7 @@ def train_tables(
     start_from: Path | None = None,
     work: Work | None = None,
     workers: int = 1,
+    address: str | None = None,
     budget_s: float | None = None,
     sign: Path | None = None,
 ) -> Path:
@@ -137,38 +152,43 @@ def train_tables(
         read: gives the tables, which are let go of as soon as they are numbered.
 
     Raises:
-        InputError: see `train`; or `seed` is no whole number from 0 to `MAX_SEED`.
+        InputError: see `train`; or no cluster answers at `address`; or `seed` is no whole number from 0 to `MAX_SEED`.
     """
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed <= MAX_SEED:
         raise InputError(f"seed={seed!r}: wanted a whole number from 0 to {MAX_SEED}")
     check_writable(artifacts)
     who = signer(sign)
     work = work or Work()
-    with work.step(READING):
-        parent = None if start_from is None else Parent.open(start_from)
-        if parent is None:
-            preset = preset or DEFAULT_PRESET
-            data, config, holdout = prepare_tables(read(), preset, holdout, settings, repeats)
-            name = name_of_preset(preset)
-        else:
-            config = _config_like(parent, preset, holdout, with_repeats(settings, repeats))
-            data, holdout, name = _prepare_for(parent, read(), config), parent.holdout, parent.run.manifest.preset
-        pa.default_memory_pool().release_unused()  # what the tables took goes back to the system
-    workers = workers_to_use(workers)
-    note_if_scarce(data, artifacts, workers)
-    return train_and_publish(
-        data,
-        config,
-        preset=name,
-        holdout=holdout,
-        seed=seed,
-        artifacts=artifacts,
-        work=work,
-        workers=workers,
-        budget_s=budget_s,
-        parent=parent,
-        signer=who,
-    )
+    if address is not None and start_from is not None:
+        raise InputError("--address: training on from a run learns no parts of the history apart; leave it out")
+    with joined(address, None) if address else nullcontext():  # before hours of work, rather than after
+        with work.step(READING):
+            parent = None if start_from is None else Parent.open(start_from)
+            if parent is None:
+                preset = preset or DEFAULT_PRESET
+                data, config, holdout = prepare_tables(read(), preset, holdout, settings, repeats)
+                name = name_of_preset(preset)
+            else:
+                parent.run.tell_who_signs(who)
+                config = _config_like(parent, preset, holdout, with_repeats(settings, repeats))
+                data, holdout, name = _prepare_for(parent, read(), config), parent.holdout, parent.run.manifest.preset
+            pa.default_memory_pool().release_unused()  # what the tables took goes back to the system
+        workers = workers_to_use(workers)
+        note_if_scarce(data, artifacts, workers)
+        return train_and_publish(
+            data,
+            config,
+            preset=name,
+            holdout=holdout,
+            seed=seed,
+            artifacts=artifacts,
+            work=work,
+            workers=workers,
+            address=address,
+            budget_s=budget_s,
+            parent=parent,
+            signer=who,
+        )
 
 
 def _config_like(

@@ -1,5 +1,6 @@
 """Open published runs: only when every byte is as it was published."""
 
+import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,9 +10,11 @@ from belfry.dataset.errors import ArtifactError
 from belfry.pipeline.runs.files import is_plain_file, list_files
 from belfry.pipeline.runs.manifest import MANIFEST, REMEDY, SAFE_NAME, SIGNATURE, Manifest, listed, read_manifest
 from belfry.pipeline.runs.sealed import SealedFiles, SealedPath, explain_unreadable
-from belfry.pipeline.runs.signature import SIGNATURE_BYTES, TrustedKey, trusted_key
+from belfry.pipeline.runs.signature import SIGNATURE_BYTES, Signer, TrustedKey, trusted_key
 
 CURRENT = "current"  # the file that names the run in use
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -21,6 +24,7 @@ class Run:
     folder: Path
     manifest: Manifest
     trusted: TrustedKey | None = None  # whose signature was required, and is there
+    signature: bytes | None = None
 
     @property
     def name(self) -> str:
@@ -46,6 +50,24 @@ class Run:
         if not any(name == relative or name.startswith(f"{relative}/") for name in names):
             raise ArtifactError(f"run {self.name}: holds no {relative!r}; it is of another kind, train again")
         return self.root / relative
+
+    def tell_who_signs(self, successor: Signer | None) -> None:
+        """Warn of a run made of this one whose signature says less, or more, than is known of this one."""
+        if successor is None and self.signature is not None:
+            log.warning(
+                "note: run %s is signed, and what is made of it will not be; sign it too: --sign KEY", self.name
+            )
+        if successor is None or self.trusted is not None:
+            return
+        try:
+            successor.public.check(self.manifest.to_json().encode(), self.signature, self.folder)
+        except ArtifactError:
+            log.warning(
+                "note: run %s is not signed by %s, and what is made of it will be; where others may write to it, name "
+                "who must have signed it: --require-signature KEY",
+                self.name,
+                successor.path,
+            )
 
 
 def default_artifacts() -> Path:
@@ -84,13 +106,13 @@ def current_run(artifacts: Path) -> Path:
     return run
 
 
-def open_run(path: Path | str) -> Run:
+def open_run(path: Path | str, require_signature: Path | None = None) -> Run:
     """The current run of an artifacts folder, or the run of a run folder, with every file checked.
 
     Raises:
         ArtifactError: as `find_run`; or a file is not as it was published.
     """
-    run = find_run(path)
+    run = find_run(path, require_signature)
     run.files.check_unread()
     return run
 
@@ -134,7 +156,7 @@ def _find_in(folder: Path, trusted: TrustedKey | None) -> Run:
             f"run {manifest.name}: {listed(unexpected)} unexpected, not in its manifest; remove what does not belong "
             f"there, or copy the run afresh"
         )
-    return Run(folder, manifest, trusted)
+    return Run(folder, manifest, trusted, signature)
 
 
 def _read_signature(path: Path | None) -> bytes | None:

@@ -53,6 +53,10 @@ class Signer:
     def belongs_to(self, trusted: "TrustedKey") -> bool:
         return bool(self._key.public_key() == trusted._key)
 
+    @property
+    def public(self) -> "TrustedKey":
+        return TrustedKey(self.path, self._key.public_key())
+
 
 @dataclass(frozen=True)
 class TrustedKey:
@@ -107,19 +111,22 @@ def trusted_key(path: Path | None) -> TrustedKey | None:
     return TrustedKey.read(Path(named)) if named else None
 
 
-def signer(path: Path | None) -> Signer | None:
+def signer(path: Path | None, required: Path | None = None) -> Signer | None:
     """Who signs a run that is to be published; nobody without a path.
+
+    Args:
+        required: the public key that runs must be signed with, as in `trusted_key`.
 
     Raises:
         InputError: the key cannot be used, or the run could not be opened afterwards.
     """
     found = Signer.read(path) if path else None
-    trusted = trusted_key(None)
+    trusted = trusted_key(required)
     if trusted and (found is None or not found.belongs_to(trusted)):
         how = f"--sign {printable(str(path), 200)} is another key" if path else "the run would have none"
         raise InputError(
-            f"{REQUIRE_SIGNATURE} asks for signatures by {trusted.path}, and {how}; sign with its private key (--sign "
-            "KEY), or unset it"
+            f"{'--require-signature' if required else REQUIRE_SIGNATURE} asks for signatures by {trusted.path}, and "
+            f"{how}; sign with its private key (--sign KEY), or {'leave it out' if required else 'unset it'}"
         )
     return found
 

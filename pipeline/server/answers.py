@@ -50,6 +50,7 @@ class Place(Part):
     origin: str = Field(description="the source that brought the item; `cold` for users without a history")
     because: Explanation | None = None
     expected_rating: float | None = Field(None, description="where a model of the run expects ratings")
+    propensity: float | None = Field(None, description="chance that this list holds the item; where rules explore")
 
 
 class RecommendAnswer(Answer):
@@ -64,6 +65,7 @@ class ManyPlace(Part):
     score: float
     origin: str
     expected_rating: float | None = None
+    propensity: float | None = None
 
 
 class UserList(Part):

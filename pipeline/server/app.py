@@ -32,7 +32,7 @@ def create_app(settings: Settings) -> ASGIApp:
     """The application; the run is loaded when it starts."""
     metrics = Metrics()
     service = Service(
-        current=CurrentRun(settings.artifacts, metrics.swapped),
+        current=CurrentRun(settings.artifacts, metrics.swapped, settings.require_signature),
         quick=Lane("quick", max_waiting=settings.max_waiting, timeout_s=settings.timeout_s),
         bulk=Lane("bulk", max_waiting=MAX_BULK, timeout_s=settings.timeout_s),
         metrics=metrics,

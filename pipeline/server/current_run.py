@@ -29,8 +29,11 @@ class CurrentRun:
     one stays.
     """
 
-    def __init__(self, artifacts: Path, on_swap: OnSwap = lambda is_taken: None) -> None:
+    def __init__(
+        self, artifacts: Path, on_swap: OnSwap = lambda is_taken: None, require_signature: Path | None = None
+    ) -> None:
         self.artifacts = artifacts
+        self.require_signature = require_signature
         self.recommender: Recommender | None = None
         self.is_refused = False
         self._on_swap = on_swap
@@ -58,7 +61,7 @@ class CurrentRun:
             if self.is_refused and self._tried == folder and time.monotonic() < self._retry_at_s:
                 return
             self._tried = folder
-            recommender = Recommender.load(self.artifacts)
+            recommender = Recommender.load(self.artifacts, require_signature=self.require_signature)
             _answer_first(recommender)
         except BelfryError as error:
             self._refuse(str(error))

@@ -74,7 +74,7 @@ def serve(settings: Settings, listening: socket.socket) -> None:
     Raises:
         ArtifactError: there is no run to begin with, or it is damaged.
     """
-    open_run(settings.artifacts)
+    open_run(settings.artifacts, settings.require_signature)
     config = uvicorn.Config(
         partial(create_worker, settings),
         factory=True,

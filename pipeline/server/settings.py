@@ -14,6 +14,7 @@ class Settings:
     """Of all workers alike."""
 
     artifacts: Path  # an artifacts folder, whose current run is followed, or one run
+    require_signature: Path | None = None  # the public key that each run must be signed with, as in `find_run`
     host: str = "127.0.0.1"
     port: int = 8080
     workers: int = 1  # processes, each with the run in memory

@@ -33,6 +33,7 @@ def check_lists(lists: Candidates, *, n: int, n_items: int, seen: SeenItems, blo
         "a blocked item": np.isin(lists.item_num, blocked) if len(blocked) else blocked,
         "a score that is no number": np.isnan(lists.score),
         "a rank beyond n": lists.rank > n,
+        "a propensity that is no chance": ~_are_chances(lists),
         "a list that does not start at rank 1": first & (lists.rank != 1),
         "a gap in the ranks": ~first[1:] & (np.diff(lists.rank) != 1),
         "a rising score": ~first[1:] & (np.diff(lists.score) > 0),
@@ -41,6 +42,12 @@ def check_lists(lists: Candidates, *, n: int, n_items: int, seen: SeenItems, blo
     for what, rows in broken.items():
         if rows.any():
             raise BelfryError(f"lists: {what} ({int(rows.sum())} rows); this is a defect of Belfry, please report it")
+
+
+def _are_chances(lists: Candidates) -> Mask:
+    """[n_rows] or [0] where nothing was drawn."""
+    chance = np.zeros(0) if lists.propensity is None else lists.propensity
+    return (chance > 0) & (chance <= 1)
 
 
 def _is_seen(lists: Candidates, item_num: ItemNums, seen: SeenItems, n_items: int) -> Mask:

@@ -38,6 +38,15 @@ def recommend(
     """As `Recommender.recommend`, from the run that is current in `artifacts` at the time of the call.
 
     The run is loaded at the first call and again when another one is published.
+
+    Raises:
+        ArtifactError: there is no run, or it is damaged.
+        InputError, UnknownUserError: as there.
+
+    Examples:
+        >>> from belfry import recommend
+        >>> len(recommend(42, 5, where="year >= 1990"))
+        5
     """
     folder = Path(artifacts) if artifacts is not None else default_artifacts()
     return _current(folder).recommend(

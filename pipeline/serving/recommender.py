@@ -21,7 +21,16 @@ from belfry.pipeline.serving.explain import Reason, reasons_for
 from belfry.pipeline.serving.ids import IdReader
 from belfry.pipeline.serving.neighbours import Neighbourhood
 from belfry.pipeline.serving.parts import Parts
-from belfry.pipeline.serving.results import Effect, Explanation, Recommendation, SimilarItem, SimilarUser, Watched
+from belfry.pipeline.serving.results import (
+    Effect,
+    Explanation,
+    Recommendation,
+    RecommendationTable,
+    ResultList,
+    SimilarItem,
+    SimilarUser,
+    Watched,
+)
 from belfry.pipeline.serving.tables import in_order, table_of_lists
 from belfry.pipeline.serving.two_stage import Limits, Stage, Trace, TwoStage
 from belfry.pipeline.serving.users.newcomers import AskedUsers, FeatureReader, table_of
@@ -67,6 +76,11 @@ class Recommender:
 
         Raises:
             ArtifactError: there is no run, or it is damaged, foreign, of another version, or lacks the signature.
+
+        Examples:
+            >>> from belfry import Recommender
+            >>> Recommender.load("artifacts").repeats
+            'exclude'
         """
         key = Path(require_signature) if require_signature is not None else None
         with _loading:
@@ -84,6 +98,23 @@ class Recommender:
 
     def __deepcopy__(self, memo: object) -> Self:
         return self
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(run {self.run.name}: {len(self.users):,} users, {len(self.items):,} items)"
+
+    def _repr_html_(self) -> str:
+        from belfry.dataset.notebooks.html import html_table
+
+        manifest = self.run.manifest
+        rows = [
+            ("users", f"{len(self.users):,}"),
+            ("items", f"{len(self.items):,}"),
+            ("preset", manifest.preset),
+            ("holdout", manifest.holdout),
+            ("published", f"{manifest.created_at[:19].replace('T', ' ')} UTC"),
+            ("ranker", manifest.gate.line),
+        ]
+        return html_table(("run", manifest.name), rows)
 
     def recommend(
         self,
@@ -130,6 +161,13 @@ class Recommender:
                 `n` is below 1, `exclude_seen` contradicts `repeats`, `features` names no column of the run's users, or
                 a value that its column could not hold; `history`, or `features` of a user who has one, is given to a
                 run whose towers know users by their id alone; or the rules do not fit the items or one another.
+
+        Examples:
+            >>> recommender = Recommender.load("artifacts")
+            >>> [place.rank for place in recommender.recommend(42, 3, history=[50, 181])]
+            [1, 2, 3]
+            >>> recommender.recommend(None, 1, features={"age": 31})[0].origin
+            'cold'
         """
         is_told = features is not None or not (isinstance(history, tuple) and not history)
         number = UNKNOWN if user is None and is_told else self.user_ids.number(user, "user")
@@ -150,8 +188,9 @@ class Recommender:
         origins = [lists.origins[origin] for origin in lists.origin]
         expected = two_stage.expected_ratings(lists)
         ratings: list[float | None] = [None] * len(lists) if expected is None else expected.tolist()
-        rows = zip(lists.rank.tolist(), item_ids, titles, lists.score.tolist(), origins, because, ratings, strict=True)
-        return [Recommendation(*row) for row in rows]
+        chances: list[float | None] = [None] * len(lists) if lists.propensity is None else lists.propensity.tolist()
+        shown = (lists.rank.tolist(), item_ids, titles, lists.score.tolist(), origins, because, ratings, chances)
+        return ResultList(Recommendation(*row) for row in zip(*shown, strict=True))
 
     def recommend_many(
         self,
@@ -167,25 +206,33 @@ class Recommender:
         explain: bool = False,
         rules: "RulesLike | None" = None,
         where: str | None = None,
-    ) -> pa.Table:
+    ) -> RecommendationTable:
         """Lists of many users as one table: user_id, rank, item_id, score, origin; users in the order asked.
 
-        Where a model of the run expects ratings, there is a column `expected_rating` too. A user with nothing left to
-        recommend has no row. Users are answered in blocks, so that of any number of them only their lists are in memory
-        at once.
+        The table is of Arrow, with `to_pandas()` and `to_polars()`. Where a model of the run expects ratings, there is
+        a column `expected_rating` too, and where rules explore, `propensity`. A user with nothing left to recommend has
+        no row. Users are answered in blocks, so that of any number of them only their lists are in memory at once.
 
         Args:
-            users: ids, each once; or a table (Arrow, pandas) of `user_id` and columns of features, by which users are
-                answered who are not in the run. Those who are in it are answered by what it knows of them.
+            users: ids, each once; or a table (Arrow, pandas, Polars) of `user_id` and columns of features, by which
+                users are answered who are not in the run. Those who are in it are answered by what it knows of them.
             stage: "retrieval" gives the first stage's own order; the rest as in `recommend`.
             workers: threads that answer, by default one for each core. Equal lists however many.
             explain: adds what carried each row, strongest first, in columns of lists: watched (ids), watched_share,
                 features and feature_change, as in `Explanation`. It takes several times as long as the lists.
-            rules, where: as in `recommend`.
+            rules: as in `recommend`.
+            where: as in `recommend`.
 
         Raises:
             InputError: a user is asked for twice or is no id, `n` or `workers` is below 1, `stage` is neither, or the
                 rules do not fit the items or one another.
+
+        Examples:
+            >>> lists = Recommender.load("artifacts").recommend_many([42, 196], 2)
+            >>> lists.column_names
+            ['user_id', 'rank', 'item_id', 'score', 'origin']
+            >>> lists.to_pandas()["user_id"].tolist()
+            [42, 42, 196, 196]
         """
         asked = self.asked_users(users)
         if n_more := len(asked) - len(asked.ids.unique()):
@@ -196,9 +243,10 @@ class Recommender:
         only_numbers, depth = limits["only"], bound.depth(limits["n"]) if bound else limits["n"]
         n_rows = max(self.two_stage.n_candidates, depth, 0 if only_numbers is None else len(only_numbers))
         size = max(1, ROWS_PER_BLOCK // n_rows)
-        return answer_together(
+        answers = answer_together(
             lambda block: self._table(block, stage, limits, repeats, bound, explain), asked, workers, size
         )
+        return RecommendationTable(answers)
 
     def asked_users(self, users: Iterable[Id] | pa.Table | AskedUsers) -> AskedUsers:
         """Users as `recommend_many` takes them, read; a part of them is asked for without reading the table again.
@@ -256,13 +304,17 @@ class Recommender:
 
         Raises:
             InputError: the item is not in the catalogue, or `n` is below 1.
+
+        Examples:
+            >>> [item.rank for item in Recommender.load("artifacts").similar_items(50, 3)]
+            [1, 2, 3]
         """
         number = self.item_ids.number(item, "item")
         if number == UNKNOWN:
             raise InputError(f"item {item!r} is not in the catalogue of run {self.run.name}")
         found, cosines = self._item_neighbourhood.nearest(number, check_n(n))
         rows = zip(*self._ids_and_titles(found), cosines.tolist(), strict=True)
-        return [SimilarItem(rank, *row) for rank, row in enumerate(rows, 1)]
+        return ResultList(SimilarItem(rank, *row) for rank, row in enumerate(rows, 1))
 
     def similar_users(self, user: Id, n: int = 10) -> list[SimilarUser]:
         """At most `n` users with a history whose vectors are most similar to this user's, nearest first.
@@ -272,6 +324,11 @@ class Recommender:
         Raises:
             UnknownUserError: the user is unknown or has no history to compare.
             InputError: `n` is below 1.
+
+        Examples:
+            >>> nearest = Recommender.load("artifacts").similar_users(42, 3)
+            >>> all(-1 <= user.similarity <= 1 for user in nearest)
+            True
         """
         number = self.user_ids.number(user, "user")
         if number not in self._user_neighbourhood:
@@ -280,7 +337,7 @@ class Recommender:
             )
         found, cosines = self._user_neighbourhood.nearest(number, check_n(n))
         rows = zip(self.users.take(found).to_pylist(), cosines.tolist(), strict=True)
-        return [SimilarUser(rank, *row) for rank, row in enumerate(rows, 1)]
+        return ResultList(SimilarUser(rank, *row) for rank, row in enumerate(rows, 1))
 
     def bound(self, rules: "RulesLike | None", where: str | None = None) -> "BoundRules | None":
         """The rules that a call asks for, held against the items of the run; None for none.

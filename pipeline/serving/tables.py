@@ -23,6 +23,8 @@ def table_of_lists(lists: Candidates, ids: pa.Array, items: Vocabulary, reasons:
         columns.SCORE: as_arrow(lists.score),
         columns.ORIGIN: texts_as_arrow(lists.origins).take(as_arrow(lists.origin)),
     }
+    if lists.propensity is not None:
+        table[columns.PROPENSITY] = as_arrow(lists.propensity)
     return pa.table(table | ({} if reasons is None else reason_columns(reasons, items)))
 
 

@@ -37,7 +37,7 @@ def answer_together(answer: Answer, users: pa.Array, workers: int | None, size: 
         workers = workers_to_use(workers)
     size = min(size, USERS_PER_BLOCK)
     if len(users) <= size:
-        return _answer_within_memory(answer, users)
+        return answer_within_memory(answer, users)
     tables = answer_blocks(answer, blocks_of(users, size), workers_within_memory(workers))
     with closing(tables):
         return pa.concat_tables(tables).combine_chunks()
@@ -51,7 +51,7 @@ def blocks_of(users: pa.Array, size: int = USERS_PER_BLOCK) -> Iterator[pa.Array
 
 def answer_blocks(answer: Answer, blocks: Iterable[pa.Array], workers: int) -> Generator[pa.Table]:
     """The answer of each block, in order."""
-    return in_order(lambda block: _answer_within_memory(answer, block), blocks, workers)
+    return in_order(lambda block: answer_within_memory(answer, block), blocks, workers)
 
 
 def workers_within_memory(wanted: int | None) -> int:
@@ -92,7 +92,7 @@ def in_order(function: Callable[[Item], Result], items: Iterable[Item], workers:
                     future.cancel()
 
 
-def _answer_within_memory(answer: Answer, users: pa.Array) -> pa.Table:
+def answer_within_memory(answer: Answer, users: pa.Array) -> pa.Table:
     """The answer; where memory is short, that of each half."""
     try:
         return answer(users)
@@ -101,4 +101,4 @@ def _answer_within_memory(answer: Answer, users: pa.Array) -> pa.Table:
             raise BelfryError("there is not enough memory for the list of one user; free some, run again") from error
     half = len(users) // 2
     log.warning("there is not enough memory for %d users at once; %d at once are tried", len(users), half)
-    return pa.concat_tables([_answer_within_memory(answer, part) for part in (users[:half], users[half:])])
+    return pa.concat_tables([answer_within_memory(answer, part) for part in (users[:half], users[half:])])

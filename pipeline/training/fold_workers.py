@@ -1,4 +1,4 @@
-"""Folds in processes of their own: each gives what the trainer of the ranker learns from its fold."""
+"""Folds in processes of their own, or on a cluster: each gives what the trainer of the ranker learns from its fold."""
 
 import os
 import threading
@@ -8,6 +8,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 from multiprocessing import get_context
 from typing import TypeAlias
@@ -15,6 +16,7 @@ from typing import TypeAlias
 from belfry.dataset.errors import BelfryError
 from belfry.dataset.folds import Holdout
 from belfry.dataset.prepare import Data
+from belfry.pipeline.cluster import joined
 from belfry.pipeline.config import PipelineConfig
 from belfry.pipeline.progress import silent
 from belfry.pipeline.training.ranker_trainer import Observed
@@ -34,7 +36,8 @@ class FoldTask:
     seed: int
 
 
-Submit: TypeAlias = Callable[[FoldTask], Future[list[Observed]]]
+# Begins with a fold, and gives what waits for its end: BelfryError where its process was ended from outside.
+Submit: TypeAlias = Callable[[FoldTask], Callable[[], list[Observed]]]
 
 
 def observe_fold(data: Data, task: FoldTask) -> list[Observed]:
@@ -49,29 +52,31 @@ def observe_fold(data: Data, task: FoldTask) -> list[Observed]:
 
 
 @contextmanager
-def fold_workers(data: Data, n_workers: int) -> Iterator[Submit | None]:
-    """A way to have folds observed beside this process, by `n_workers` - 1 others; None where there is no other."""
+def fold_workers(data: Data, n_workers: int, address: str | None = None) -> Iterator[Submit | None]:
+    """A way to have folds observed beside this process, by `n_workers` - 1 others; None where there is no other.
+
+    With the `address` of a cluster they work there, as many of them as it has cores.
+    """
+    bare = replace(data, interactions=replace(data.interactions))  # without what was computed of them
+    if address is not None:
+        with joined(address, None) as cluster:
+            yield cluster.submitter(observe_fold, bare)
+        return
     if n_workers < 2:
         yield None
         return
-    bare = replace(data, interactions=replace(data.interactions))  # without what was computed of them
     pool = ProcessPoolExecutor(
         n_workers - 1, mp_context=get_context("spawn"), initializer=_begin, initargs=(bare, os.getpid())
     )
     try:
-        yield lambda task: pool.submit(_observe, task)
+        yield lambda task: partial(_result_of, pool.submit(_observe, task))
     finally:
         for process in list((pool._processes or {}).values()):  # what still works on a fold would go on to its end
             process.terminate()
         pool.shutdown(cancel_futures=True)
 
 
-def result_of(observed: Future[list[Observed]]) -> list[Observed]:
-    """Waits for a fold.
-
-    Raises:
-        BelfryError: its process was ended from outside, most often for want of memory.
-    """
+def _result_of(observed: Future[list[Observed]]) -> list[Observed]:
     try:
         return observed.result()
     except BrokenProcessPool as error:

@@ -38,6 +38,7 @@ def train_and_publish(
     artifacts: Path,
     work: Work | None = None,
     workers: int = 1,
+    address: str | None = None,
     budget_s: float | None = None,
     before_publishing: Callable[[Trained, Path], None] | None = None,
     parent: Parent | None = None,
@@ -47,7 +48,7 @@ def train_and_publish(
 
     Args:
         work: what this is a part of; told of every step. Its seconds so far are noted in the run.
-        workers, budget_s: as in `belfry.pipeline.training.train.train`.
+        workers, address, budget_s: as in `belfry.pipeline.training.train.train`.
         parent: the run whose weights to go on from, in the place of nothing; see `belfry.pipeline.training.warm_start`.
         before_publishing: may look at what was trained and add files to the run's folder, such as an evaluation.
         signer: signs the run.
@@ -72,7 +73,16 @@ def train_and_publish(
         if parent:
             trained, writer.notes[WARM_START] = train_on(data, config, parent, seed=seed, work=work)
         else:
-            trained = train(data, config, holdout=holdout, seed=seed, work=work, workers=workers, budget_s=budget_s)
+            trained = train(
+                data,
+                config,
+                holdout=holdout,
+                seed=seed,
+                work=work,
+                workers=workers,
+                address=address,
+                budget_s=budget_s,
+            )
         with work.step(EXPORT):
             save_tables(trained.two_stage.features, data.titles, writer.folder)
             save_encoders(data.user_encoder, data.item_encoder, writer.folder)

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -14,7 +13,7 @@ from belfry.pipeline.kinds import ranker_kind, source_kind
 from belfry.pipeline.progress import Work
 from belfry.pipeline.runs.gate import Gate
 from belfry.pipeline.serving.two_stage import TwoStage
-from belfry.pipeline.training.fold_workers import FoldTask, Submit, fold_workers, result_of
+from belfry.pipeline.training.fold_workers import FoldTask, Submit, fold_workers
 from belfry.pipeline.training.ranker_trainer import Observed, RankerTrainer
 from belfry.pipeline.training.retrieval_stage import (
     FirstStage,
@@ -59,6 +58,7 @@ def train(
     seed: int,
     work: Work | None = None,
     workers: int = 1,
+    address: str | None = None,
     budget_s: float | None = None,
     on_first_stage: Callable[[Tuning], None] = lambda tuning: None,
 ) -> Trained:
@@ -69,6 +69,7 @@ def train(
         holdout: which part of the history stands in for the future.
         work: what this is a part of; told of every step.
         workers: processes at work on folds, this one among them; the result is the same.
+        address: of a cluster that works on folds instead, see `belfry.pipeline.cluster.joined`.
         budget_s: dear sources are not tried where the training would take longer by the clock; None for no end.
         on_first_stage: told what the first fold decided as soon as it has; may raise to end the training there.
 
@@ -85,7 +86,7 @@ def train(
     _expect_first_stages(work, config, 1)
     with (
         closing(make_trainer(data, config, seed=seed, progress=work.report)) as trainer,
-        fold_workers(data, workers) as submit,
+        fold_workers(data, workers, address) as submit,
     ):
         folds = observe_folds(
             data,
@@ -113,7 +114,7 @@ def train(
         )
         for elsewhere in folds.elsewhere:
             with work.step(EXAMPLES, text="waiting for the other parts"):
-                for observed in result_of(elsewhere):
+                for observed in elsewhere():
                     trainer.add(observed)
         with work.step(RANKER):
             ranker_of, gate = trainer.finish()
@@ -129,7 +130,7 @@ class Folds:
     """What folds decide for the last first stage, and those that are still under way in other processes."""
 
     tuning: Tuning | None  # none where no part was needed: there is no ranker, and no weight to learn
-    elsewhere: Sequence[Future[list[Observed]]] = ()
+    elsewhere: Sequence[Callable[[], list[Observed]]] = ()
 
 
 def observe_folds(

@@ -1,9 +1,9 @@
 """ALS: implicit matrix factorisation; users are folded in from their history at request time."""
 
-from itertools import pairwise
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import Field
 
 from belfry.dataset.features import FeatureTables
@@ -36,11 +36,12 @@ class ALS(FactorTowers[ALSConfig]):
 
         sum over all cells of c_ui (x_ui - p_u . q_i)^2 + l2 (sum |p_u|^2 + sum |q_i|^2)
 
-    where x_ui is 1 and c_ui is 1 + alpha if u watched i, else 0 and 1. The library `implicit` trains the q_i, on one
+    where x_ui is 1 and c_ui is 1 + alpha w_ui if u watched i, else 0 and 1; w_ui is the entry of
+    `Interactions.relative_matrix`: 1 where all watches count alike. The library `implicit` trains the q_i, on one
     thread: with more, sums come in another order and equal seeds give other factors. At request time, with Q the rows
     q_i and Q_u those of the user's history,
 
-        p_u = (Q^T Q + alpha Q_u^T Q_u + l2 I)^-1 (1 + alpha) Q_u^T 1
+        p_u = (Q^T Q + alpha Q_u^T W_u Q_u + l2 I)^-1 Q_u^T (1 + alpha w_u)
 
     so fresh watches count at once. An empty history gives zeros.
 
@@ -48,21 +49,30 @@ class ALS(FactorTowers[ALSConfig]):
     """
 
     config_type = ALSConfig
+    _gram: tuple[Embeddings, npt.NDArray[np.float32]] | None = None  # of which factors, and what it is
 
     def encode_queries(self, users: UserNums, features: FeatureTables) -> Embeddings:
         """[n_users, embedding_size] user factors, solved for from `features.history`."""
         factors, config = self.learned[ITEM_FACTORS], self.config
-        matrix = features.history.matrix[users]
-        gram = factors.T @ factors + config.l2 * np.eye(config.embedding_size, dtype=np.float32)
+        matrix, gram = features.history.relative_matrix, self._regularised_gram()
         queries = np.zeros((len(users), config.embedding_size), np.float32)
         n_users = max(1, _CELLS_PER_BLOCK // config.embedding_size**2)
         for first in range(0, len(users), n_users):
-            block = matrix[first : first + n_users]
-            watched = [factors[block.indices[start:stop]] for start, stop in pairwise(block.indptr)]
-            left = np.stack([gram + config.alpha * rows.T @ rows for rows in watched])
-            right = np.stack([(1 + config.alpha) * rows.sum(axis=0) for rows in watched])
+            rows = [slice(*matrix.indptr[[user, user + 1]]) for user in users[first : first + n_users]]
+            watched = [factors[matrix.indices[row]] for row in rows]
+            weights = [config.alpha * matrix.data[row] for row in rows]
+            left = np.stack([gram + (items.T * own) @ items for items, own in zip(watched, weights, strict=True)])
+            right = np.stack([(1 + own) @ items for items, own in zip(watched, weights, strict=True)])
             queries[first : first + n_users] = np.linalg.solve(left, right[..., None])[..., 0]
         return queries
+
+    def _regularised_gram(self) -> npt.NDArray[np.float32]:
+        """[embedding_size, embedding_size] Q^T Q + l2 I, computed once: it costs as much as the catalogue is large."""
+        factors = self.learned[ITEM_FACTORS]
+        if self._gram is None or self._gram[0] is not factors:
+            penalty = self.config.l2 * np.eye(factors.shape[1], dtype=np.float32)
+            self._gram = factors, factors.T @ factors + penalty
+        return self._gram[1]
 
     def _train(self, history: Interactions, *, seed: int, progress: Progress) -> Arrays:
         from implicit.cpu.als import AlternatingLeastSquares
@@ -79,9 +89,10 @@ class ALS(FactorTowers[ALSConfig]):
                 num_threads=1,
                 random_state=seed,
             )
-            # The library takes values as confidences, 1 where nothing was watched.
-            model.fit(
-                history.matrix[1:, 1:] * np.float32((1 + config.alpha) / config.alpha),
+            confidence = history.relative_matrix[1:, 1:]
+            confidence.data = (1 + np.float32(config.alpha) * confidence.data) / np.float32(config.alpha)
+            model.fit(  # the library takes values times alpha as confidences, 1 where nothing was watched
+                confidence,
                 show_progress=False,
                 callback=lambda epoch, seconds, loss: progress(epoch + 1, config.epochs),
             )

@@ -9,7 +9,7 @@ from pydantic import Field
 from belfry.dataset.candidates import Candidates
 from belfry.dataset.errors import InputError
 from belfry.dataset.features import FeatureTables
-from belfry.dataset.history import history_bags
+from belfry.dataset.history import history_bags, relative_bag
 from belfry.dataset.interactions import Interactions, SeenItems
 from belfry.dataset.similarity import ease_weights
 from belfry.dataset.vocabulary import ItemNums, UserNums
@@ -32,7 +32,8 @@ class EASEConfig(ModelConfig):
 class EASE(ArrayModel[EASEConfig]):
     """score(u, i) = sum over the history of u of w_uj B_ji, with the weights B of `ease_weights`.
 
-    w_uj is 1, or the recency weight of the watch under `half_life`. A user without a history gets no list.
+    w_uj is the entry of `Interactions.relative_matrix`, or the recency weight of the watch under `half_life`. A user
+    without a history gets no list.
 
     Source: Steck, Embarrassingly shallow autoencoders for sparse data, WWW 2019.
     """
@@ -82,19 +83,19 @@ class EASE(ArrayModel[EASEConfig]):
         """[1, n_items + 1] of one user: not worth the load of a sparse library; to the bit what a block gives."""
         weights, history = self.learned["weights"], features.history
         if self.config.half_life is None:
-            read = weights[history.seen_items.of(int(users[0]))]
+            items, own = relative_bag(history, int(users[0]))
         else:
             bags = history_bags(history, users, half_life=self.config.half_life, max_length=len(weights))
             items, of_entry = np.unique(bags.item_num, return_inverse=True)
             own = np.zeros(len(items), np.float32)
             np.add.at(own, of_entry, bags.recency)
-            read = own[:, np.newaxis] * weights[items]
+        read = own[:, np.newaxis] * weights[items]
         return read.sum(axis=0, keepdims=True) if len(read) else np.full((1, len(weights)), -np.inf, np.float32)
 
     def _histories(self, users: UserNums, features: FeatureTables) -> "scipy.sparse.csr_matrix[np.float32]":
         """[n_users, n_items + 1] the weight of each watch."""
         if self.config.half_life is None:
-            return features.history.matrix[users]
+            return features.history.relative_matrix[users]
         n_rows, n_columns = len(users), len(features.history.items) + 1
         bags = history_bags(features.history, users, half_life=self.config.half_life, max_length=n_columns)
         return scipy.sparse.csr_matrix((bags.recency, (bags.row, bags.item_num)), shape=(n_rows, n_columns))

@@ -16,10 +16,14 @@ import pytest
 
 from belfry import Recommender
 from belfry.dataset.errors import ArtifactError, InputError
+from belfry.pipeline.jobs.updating.result import Update
+from belfry.pipeline.jobs.updating.update import update
 from belfry.pipeline.runs.manifest import MANIFEST, SIGNATURE, Manifest, read_manifest
 from belfry.pipeline.runs.reader import find_run
 from belfry.pipeline.runs.signature import Signer, TrustedKey, signer
+from belfry.pipeline.server.current_run import CurrentRun
 from tests.attacks.resealing import reseal
+from tests.pipeline.jobs.updating.world import later, train
 
 pytest.importorskip("cryptography")
 
@@ -259,6 +263,8 @@ def test_the_verbs(keys: tuple[Path, Path], tmp_path: Path) -> None:
         assert subprocess.run([*verify, "-sigfile", run / SIGNATURE], check=False, capture_output=True).returncode == 0
     (run / SIGNATURE).unlink()
     for verb in (
+        ["update", artifacts, "--interactions", events, "--sign", private, *required[2:]],
+        ["serve", *required],
         ["recommend", "1", *required],
         ["batch", "--out", tmp_path / "out", *required],
         ["evaluate", "--test", events, *required],
@@ -269,3 +275,82 @@ def test_the_verbs(keys: tuple[Path, Path], tmp_path: Path) -> None:
         assert done.returncode == 2, done.stderr
         assert "the run is not signed" in done.stderr + done.stdout
     assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture
+def small(keys: tuple[Path, Path], tmp_path: Path) -> Path:
+    """A small signed run, the current one of its folder."""
+    return train(tmp_path / "artifacts", sign=keys[0]).run.folder
+
+
+def updated(run: Path, private: Path | None = None, **options: Path) -> Update:
+    return update(run, later([(2, 4)]), sign=private, **options)
+
+
+def test_an_update_warns_where_its_signature_says_less_or_more(
+    small: Path, keys: tuple[Path, Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    other = write_keys(tmp_path, "other")
+
+    def warnings(*keys: Path, **options: Path) -> str:
+        caplog.clear()
+        folder = updated(small, *keys[:1], **options).folder
+        assert (folder / SIGNATURE).exists() == bool(keys)
+        if keys:
+            Recommender.load(folder, require_signature=keys[1])
+        return "".join(record.getMessage() for record in caplog.records if "sign" in record.getMessage())
+
+    with_none = f"note: run {small.name} is signed, and what is made of it will not be; sign it too: --sign KEY"
+    unsigned = "note: run {} is not signed by {}, and what is made of it will be; where others may write to it, name "
+    assert warnings() == with_none
+    assert warnings(*keys) == warnings(*keys, require_signature=keys[1]) == ""
+    assert warnings(*other).startswith(unsigned.format(small.name, other[0]))
+    (small / SIGNATURE).unlink()
+    assert warnings(*keys).startswith(unsigned.format(small.name, keys[0]))
+    assert warnings() == ""
+
+
+def test_training_on_from_a_signed_run_warns_too(small: Path, caplog: pytest.LogCaptureFixture) -> None:
+    train(small.parent, start_from=small)
+    assert f"note: run {small.name} is signed, and what is made of it will not be" in caplog.text
+
+
+def test_an_update_that_could_not_be_opened_is_refused(
+    small: Path, keys: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other, other_public = write_keys(tmp_path, "other")
+    with pytest.raises(
+        InputError, match=r"^--require-signature asks for signatures by .*, and the run would have none"
+    ):
+        updated(small, require_signature=keys[1])
+    with pytest.raises(InputError, match=r"other\.pem is another key"):
+        updated(small, other, require_signature=keys[1])
+    with pytest.raises(ArtifactError, match=r"no signature of this manifest by .*other\.pub\.pem"):
+        updated(small, other, require_signature=other_public)
+    monkeypatch.setenv("BELFRY_REQUIRE_SIGNATURE", str(keys[1]))
+    with pytest.raises(
+        InputError, match=r"^BELFRY_REQUIRE_SIGNATURE asks for signatures by .*, and the run would have"
+    ):
+        updated(small)
+    assert [run.parent.name for run in small.parent.glob(f"*/{MANIFEST}")] == [small.name]
+    assert updated(small, keys[0]).is_published
+
+
+def test_a_server_takes_up_signed_runs_alone(
+    small: Path, keys: tuple[Path, Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    other, _ = write_keys(tmp_path, "other")
+    served = CurrentRun(small.parent, require_signature=keys[1])
+    served.look()
+
+    def state() -> tuple[bool, str]:
+        assert served.recommender
+        served.look()
+        return served.is_refused, served.recommender.run.name
+
+    for private, words in ((None, "the run is not signed"), (other, "somebody else signed it")):
+        updated(small, private)
+        assert state() == (True, small.name)
+        assert words in caplog.text
+    newest = updated(small, keys[0])
+    assert state() == (False, newest.run)

@@ -16,7 +16,7 @@ from benchmarks.everywhere import __main__ as command
 from benchmarks.everywhere.page import OLDER, page
 from benchmarks.everywhere.results import METRICS, Judged, Metric, Result, code_now, compare, keep, per_user, stored
 from benchmarks.everywhere.shops import ATTRIBUTES, PUBLISHED, ShopCase
-from benchmarks.everywhere.systems import CASES, HOLDOUTS, LISTS, RETRIEVAL, RULES, WITHOUT_ATTRIBUTES
+from benchmarks.everywhere.systems import CASES, HOLDOUTS, LISTS, RETRIEVAL, RULES, WITHOUT
 from benchmarks.judging import context_of, scores_of
 from benchmarks.leaderboard.splits import Case
 
@@ -141,7 +141,7 @@ def test_the_page_shows_what_is_there_and_names_what_is_not():
     assert "sources by weight: `two_tower` 1.00, `item_knn` 0.50; alone worth `two_tower` 0.1100" in text
     assert "together 0.1200; left out: `ease`; gate open." in text
     assert "- EASE is left out: too large." in text
-    assert "with the attributes minus without: NDCG@10 +0.0500 [+0.0500, +0.0500]" in text
+    assert "here minus `default` on `beauty-last`: NDCG@10 +0.0500 [+0.0500, +0.0500]" in text
     assert text.count("| eSASRec | 0.0523 | 0.0928 |") == 1  # of the last events without attributes alone
     assert "Not measured yet: 100k-last." in text
     assert OLDER not in text
@@ -208,7 +208,7 @@ def test_a_shop_is_two_columns_of_ids_in_order(tmp_path):
 def test_every_case_has_its_holdout_and_its_neighbour():
     assert len(BY_NAME) == len(CASES)
     assert set(HOLDOUTS) == set(BY_NAME)
-    assert set(WITHOUT_ATTRIBUTES) | set(WITHOUT_ATTRIBUTES.values()) <= set(BY_NAME)
+    assert set(WITHOUT) | set(WITHOUT.values()) <= set(BY_NAME)
     assert set(PUBLISHED) == {case.data for case in CASES if isinstance(case, ShopCase)}
     assert [BY_NAME["beauty-last"].data, HOLDOUTS["beauty-random"]] == ["Beauty", "random"]
 

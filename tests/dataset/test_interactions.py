@@ -66,6 +66,24 @@ def test_the_weighted_matrix_counts_repeated_watches_and_weights():
     np.testing.assert_allclose(weighed.toarray(), expected, rtol=1e-6)
 
 
+def test_relative_weights_are_over_the_mean_of_each_user() -> None:
+    table = pa.table({"user_id": [1, 1, 1, 2, 3, 3], "item_id": [1, 1, 2, 1, 1, 2]})
+    weight = pa.array([1, 2, 1, 400, 0.5, 0.25], pa.float32())
+    history = Interactions.from_table(table.append_column("weight", weight))
+    first = 1 + np.log(3)
+    mean = (first + 1) / 2
+    expected = [[0, 0, 0], [0, first / mean, 1 / mean], [0, 1, 0], [0, 4 / 3, 2 / 3]]
+    np.testing.assert_allclose(history.relative_matrix.toarray(), expected, rtol=1e-6)
+    assert history.relative_matrix.dtype == np.float32
+    assert history.damped_weight is not None
+    np.testing.assert_allclose(history.damped_weight, [1, 1 + np.log(2), 1, 1 + np.log(400), 0.5, 0.25], rtol=1e-6)
+
+
+def test_single_watches_of_equal_weight_are_relative_to_nothing() -> None:
+    history = Interactions.from_table(pa.table({"user_id": [1, 1, 2], "item_id": [1, 2, 1]}))
+    assert history.relative_matrix is history.matrix and history.damped_weight is None
+
+
 def test_the_weighted_matrix_of_single_watches_is_the_matrix(interactions):
     once = interactions.select(np.unique(interactions.user_num * 10 + interactions.item_num, return_index=True)[1])
     assert (once.weighted_matrix != once.matrix).nnz == 0

@@ -66,10 +66,36 @@ def judged_lists(draw):
 
 
 @given(judged_lists())
+def test_no_order_surpasses_the_one_with_all_hits_in_front(judged):
+    hits, n_relevant = judged
+    in_front = np.sort(hits, axis=1)[:, ::-1]
+    best = metrics.ndcg_of_best_order(hits.sum(axis=1), n_relevant, hits.shape[1])
+    np.testing.assert_allclose(best, metrics.ndcg(in_front, n_relevant), rtol=1e-12)
+
+
+def test_more_hits_than_places_fill_the_list():
+    found = metrics.ndcg_of_best_order(np.array([0, 1, 3]), np.array([3, 3, 4]), 2)
+    assert found == pytest.approx([0, 1 / (1 + 1 / np.log2(3)), 1])
+
+
+def test_gains_by_hand():
+    gains = np.array([[0.0, 2.0, 0.0], [0.0, 0.0, 0.0], [1.0, 1.0, 0.0]])
+    np.testing.assert_array_equal(
+        metrics.weighted_recall(gains, np.array([4.0, 0.0, 2.0])), [0.5, np.nan, 1], strict=True
+    )
+    row, gain = np.array([2, 0, 0, 2, 2]), np.array([1.0, 2.0, 3.0, 0.5, 0.25])
+    ideal = metrics.ideal_gain(row, gain, 4, 2)
+    third = 1 / np.log2(3)
+    np.testing.assert_allclose(ideal, [3 + 2 * third, 0, 1 + 0.5 * third, 0], strict=True)
+    wanted = [2 * third / (3 + 2 * third), np.nan, (1 + third) / (1 + 0.5 * third)]
+    np.testing.assert_allclose(metrics.weighted_ndcg(gains, ideal[:3]), wanted, strict=True)
+
+
+@given(judged_lists())
 def test_every_metric_lies_between_0_and_1(judged):
     hits, n_relevant = judged
     for name, values in every_metric(hits, n_relevant).items():
-        assert values.shape == (len(hits),), name
+        assert (values.shape, values.dtype) == ((len(hits),), np.float64), name
         assert (values >= 0).all(), name
         assert (values <= 1 + 1e-12).all(), name
         assert (values[~hits.any(axis=1)] == 0).all(), name

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from belfry.dataset.history import HistoryBags
-from belfry.dataset.interactions import Interactions, SeenItems
+from belfry.dataset.interactions import Interactions, SeenItems, damped
 from belfry.dataset.vocabulary import Numbers
 from belfry.layers.batches import Cells, WatchBatches, WatchBlock
 from belfry.layers.negatives import NegativeSampler
@@ -265,7 +265,8 @@ def test_targets_count_by_the_weight_of_their_watch() -> None:
     table = watches().to_table()
     weight = np.random.default_rng(3).integers(1, 5, len(table)).astype(np.float32)
     history = Interactions.from_table(table.append_column("weight", pa.array(weight)))
-    given = dict(zip(zip(history.user_num.tolist(), history.item_num.tolist(), strict=True), weight, strict=True))
+    pairs = zip(history.user_num.tolist(), history.item_num.tolist(), strict=True)
+    given = dict(zip(pairs, damped(weight), strict=True))
     for batch in batches_of(history):
         rows, columns = np.nonzero(batch.target_weight)
         for user, item, found in zip(

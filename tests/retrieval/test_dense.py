@@ -1,11 +1,22 @@
+from dataclasses import replace
+
 import numpy as np
+import pytest
 import scipy.sparse as sp
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from belfry.dataset.interactions import SeenItems
-from belfry.retrieval.dense import best_columns, stack, top_candidates, top_sparse_candidates
+from belfry.retrieval.dense import (
+    CELLS_PER_BLOCK,
+    best_columns,
+    blocks,
+    stack,
+    top_candidates,
+    top_of_few,
+    top_sparse_candidates,
+)
 
 FEW_VALUES = st.sampled_from([-np.inf, -1.0, 0.0, 0.5, 2.0])
 TABLES = arrays(np.float32, st.tuples(st.integers(1, 4), st.integers(1, 12)), elements=FEW_VALUES)
@@ -29,6 +40,8 @@ def test_top_candidates_drops_what_is_seen_unknown_or_no_answer() -> None:
     assert candidates.row_user.tolist() == [0, 0, 1, 1]
     assert candidates.item_num.tolist() == [2, 3, 1, 3]
     assert candidates.origins == ("test",)
+    kinds = (candidates.item_num.dtype, candidates.score.dtype, candidates.rank.dtype, candidates.origin.dtype)
+    assert kinds == (np.int32, np.float32, np.int32, np.int8)
     np.testing.assert_array_equal(scores, before)
 
 
@@ -45,6 +58,7 @@ def test_top_sparse_candidates_are_the_top_candidates_above_zero(
     exclude = SeenItems(seen[:, 0].searchsorted(np.arange(6)), seen[:, 1])
     only = generator.permutation(9)[:4].astype(np.int32) if is_limited else None
     stored = sp.csr_matrix(scores)  # NaN is stored too
+    stored.data[stored.data == 0.25], scores[scores == 0.25] = 0, 0  # and so may 0 be
     found = top_sparse_candidates(users, stored, exclude, top_k, "test", only)
     whole = top_candidates(users, np.where(scores == 0, -np.inf, scores), exclude, top_k, "test", only)
     assert found.users.tolist() == whole.users.tolist()
@@ -55,12 +69,65 @@ def test_top_sparse_candidates_are_the_top_candidates_above_zero(
     assert (found.origins, found.item_num.dtype, found.score.dtype) == (("test",), np.int32, np.float32)
 
 
+@given(arrays(np.float32, 9, elements=NOT_BELOW_ZERO.filter(np.isfinite)), st.integers(1, 12), st.booleans())
+def test_top_of_few_are_the_top_candidates_above_zero(scores: np.ndarray, top_k: int, is_limited: bool) -> None:
+    users = np.array([2], np.int32)
+    exclude = SeenItems(np.array([0, 0, 1, 3]), np.array([4, 1, 6], np.int32))
+    only = np.array([1, 2, 3, 5, 8], np.int32) if is_limited else None
+    whole = top_candidates(users, np.where(scores == 0, -np.inf, scores)[None], exclude, top_k, "test", only)
+    found = top_of_few(users, scores, exclude, top_k, "test", only)
+    for name in ("users", "row_user", "item_num", "score", "rank", "origin"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(whole, name), strict=True)
+    assert found.origins == ("test",)
+
+
+def test_top_of_few_of_many() -> None:
+    """So many that NumPy puts no others in order than those asked for."""
+    for seed in range(9):
+        scores = np.random.default_rng(seed).random(3_001, np.float32)
+        wanted = np.argsort(-scores[1:], kind="stable")[:2_000] + 1
+        found = top_of_few(np.array([1], np.int32), scores, SeenItems.nothing(1), 2_000, "test")
+        assert found.item_num.tolist() == wanted.tolist()
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "row_size", "sizes"),
+    [
+        (0, 5, [0]),
+        (1, 0, [1]),
+        (1, CELLS_PER_BLOCK, [1]),
+        (3, 2 * CELLS_PER_BLOCK, [1, 1, 1]),
+        (7, CELLS_PER_BLOCK // 3, [3, 3, 1]),
+        (CELLS_PER_BLOCK + 2, 1, [CELLS_PER_BLOCK, 2]),
+    ],
+)
+def test_blocks_cover_the_rows_and_are_bounded(n_rows: int, row_size: int, sizes: list[int]) -> None:
+    found = list(blocks(n_rows, row_size))
+    assert [block.stop - block.start for block in found] == sizes
+    assert [block.start for block in found] == [0, *np.cumsum(sizes)[:-1]]
+
+
 def test_stack_keeps_each_users_rows() -> None:
-    scores = np.array([[0, 1, 2], [0, 4, 3]], np.float32)
-    users = np.array([1, 2], np.int32)
-    nothing = SeenItems.nothing(2)
-    whole = top_candidates(users, scores, nothing, 2, "test")
-    parts = stack([top_candidates(users[i : i + 1], scores[i : i + 1], nothing, 2, "test") for i in range(2)])
-    assert parts.user_num.tolist() == whole.user_num.tolist() == [1, 1, 2, 2]
-    assert parts.item_num.tolist() == whole.item_num.tolist() == [2, 1, 1, 2]
-    assert parts.rank.tolist() == whole.rank.tolist() == [1, 2, 1, 2]
+    """Of three groups, so that the first one of each is not the number of the group."""
+    random = np.random.default_rng(0)
+    users = np.array([4, 1, 2, 0, 3], np.int32)
+    whole = top_candidates(users, random.random((5, 7), np.float32), SeenItems.nothing(4), 3, "a")
+    whole = replace(
+        whole,
+        origin=random.integers(0, 2, len(whole)).astype(np.int8),
+        origins=("a", "b"),
+        source_score=random.random((len(whole), 2), np.float32),
+        source_rank=random.integers(0, 9, (len(whole), 2)).astype(np.int32),
+    )
+    parts = [whole.of_users(np.arange(5)[part]) for part in (slice(0, 2), slice(2, 3), slice(3, 5))]
+    parts[1:] = [replace(part, origins=("others",)) for part in parts[1:]]
+    for made, wanted in (
+        (stack(parts), whole),
+        (stack(parts[:1]), parts[0]),
+        (
+            stack([replace(part, source_score=None, source_rank=None) for part in parts]),
+            replace(whole, source_score=None, source_rank=None),
+        ),
+    ):
+        for name, value in vars(wanted).items():
+            np.testing.assert_array_equal(getattr(made, name), value)

@@ -14,7 +14,6 @@ from belfry.evaluation.intervals import MIN_USERS, N_RESAMPLES
 from belfry.evaluation.metrics import PerUser
 from belfry.evaluation.registry import better
 from belfry.evaluation.reports.comparison.changes import changes, examples, histogram
-from belfry.evaluation.reports.comparison.counterfactual import Log, evaluate_log
 from belfry.evaluation.reports.comparison.inference import ALPHA, N_FLIPS, POWER, Tested, compare_columns, correct
 from belfry.evaluation.reports.comparison.judged import Choices, ScoredSystem, judged_users, notes_on
 from belfry.evaluation.reports.comparison.result import (
@@ -22,6 +21,7 @@ from belfry.evaluation.reports.comparison.result import (
     FORMAT_VERSION,
     Challenger,
     Comparison,
+    Counterfactual,
     Difference,
     SeedAnalysis,
     Settings,
@@ -31,6 +31,7 @@ from belfry.evaluation.reports.comparison.result import (
 from belfry.evaluation.reports.comparison.seeds import analyse_seeds
 from belfry.evaluation.reports.comparison.slices import slices
 from belfry.evaluation.reports.comparison.verdict import Evidence, decide, judge_guardrail
+from belfry.evaluation.reports.counterfactual import Log, Policy, evaluate_log
 
 
 def make_comparison(
@@ -40,10 +41,13 @@ def make_comparison(
     *,
     left_out: Sequence[UserCount] = (),
     notes: Sequence[str] = (),
-    log: Log | None = None,
+    logged: tuple[Log, Sequence[Policy]] | None = None,
     versions: dict[str, str],
 ) -> Comparison:
     """Test every challenger against the first system and put all that was found together.
+
+    Args:
+        logged: a log of what was shown, and how the lists of each system stand to it.
 
     Raises:
         InputError: no user has lists to compare, or the primary metric or a guardrail's is not there.
@@ -64,7 +68,7 @@ def make_comparison(
         ]
     ).holm
     challengers = [
-        _challenger(systems, merged, place, table, one, float(p), judged, context, choices, log)
+        _challenger(systems, merged, place, table, one, float(p), judged, context, choices, logged)
         for place, (table, one, p) in enumerate(zip(tested, seeds, p_primary, strict=True), 1)
     ]
     return Comparison(
@@ -132,7 +136,7 @@ def _challenger(
     judged: Mask,
     context: EvaluationContext,
     choices: Choices,
-    log: Log | None,
+    logged: tuple[Log, Sequence[Policy]] | None,
 ) -> Challenger:
     baseline, other, primary = merged[0], merged[place], choices.primary
     differences = _differences(baseline, other, tested, judged, primary)
@@ -164,8 +168,13 @@ def _challenger(
         losers=losers,
         winners=winners,
         changes=changes(baseline, other, context),
-        counterfactual=None if log is None else evaluate_log(log, baseline, other, context, seed=choices.seed),
+        counterfactual=_counterfactual(logged, place, choices.seed) if logged else None,
     )
+
+
+def _counterfactual(logged: tuple[Log, Sequence[Policy]], place: int, seed: int) -> Counterfactual:
+    log, policies = logged
+    return evaluate_log(log, policies[0], policies[place], seed=seed)
 
 
 def _differences(

@@ -10,6 +10,7 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import BeforeValidator, PlainSerializer
 
 from belfry.dataset.history import Repeats
+from belfry.dataset.notebooks.html import html_table
 from belfry.evaluation.context import UserCount
 from belfry.evaluation.registry import Direction
 from belfry.evaluation.table_lists import TableInfo
@@ -207,7 +208,7 @@ class Changes:
 
 @dataclass(frozen=True)
 class PolicyValue:
-    """What an estimator says of one system, or of the difference."""
+    """What both systems would have earned for a place, by one estimator; intervals over users."""
 
     estimator: Estimator
     baseline: Figure
@@ -230,9 +231,12 @@ class Counterfactual:
     n_users: int
     effective_baseline: Figure  # effective number of rows
     effective_challenger: Figure
-    support_baseline: Figure  # share of the policy that the log could have seen
+    support_baseline: Figure  # share of the lists that the log could have shown
     support_challenger: Figure
     values: tuple[PolicyValue, ...]
+    n_lists: int = 0  # that were shown; rows, where single items were
+    clipped_baseline: Figure = 0.0  # share of the rows that count whose weight is cut
+    clipped_challenger: Figure = 0.0
 
 
 @dataclass(frozen=True)
@@ -280,3 +284,13 @@ class Comparison:
     @property
     def primary(self) -> str:
         return self.settings.primary
+
+    def _repr_html_(self) -> str:
+        rows = []
+        for one in self.challengers:
+            found, verdict = one.metrics[0], one.verdict
+            values = (found.baseline, found.challenger, found.difference, found.low, found.high)
+            rows.append([one.name, verdict.outcome, *(f"{value:.4f}" for value in values), verdict.headline])
+        head = ("system", "verdict", self.baseline, "its own", "difference", "low", "high", "in words")
+        n_users = f"{self.verification.n_users:,} users"
+        return html_table(head, rows, caption=f"{self.primary} against {self.baseline}, {n_users}")

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from belfry.evaluation.registry import label_of
 from belfry.evaluation.reports.comparison.result import Challenger, Comparison, Example
+from belfry.evaluation.reports.counterfactual import lines_of
 from belfry.evaluation.reports.escape import markdown_of, markdown_row
 from belfry.evaluation.reports.pages.text import (
     METRIC_HEAD,
@@ -193,8 +194,7 @@ def _counterfactual(challenger: Challenger) -> list[str]:
         for value in found.values
     )
     return [
-        f"{found.n_rows:,} rows of the log, {found.n_users:,} users; worth {found.effective_baseline:,.0f} and "
-        f"{found.effective_challenger:,.0f} rows.",
+        *lines_of(found, ("the baseline", challenger.name)),
         "",
         *_table(("estimator", "baseline", challenger.name, "difference [95%]"), rows),
     ]

@@ -18,6 +18,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from belfry.evaluation.registry import label_of
+from belfry.evaluation.reports.counterfactual import lines_of
 from belfry.evaluation.reports.pages.text import (
     chance,
     change,
@@ -90,6 +91,7 @@ def _environment() -> Environment:
         "sort_value": _sort_value,
     }
     environment.globals |= {"interval": interval, "change": change, "is_nan": math.isnan}
+    environment.globals["counterfactual_lines"] = lines_of
     return environment
 
 

@@ -8,6 +8,7 @@ import typer
 
 from belfry.pipeline.cli.commands.app import app
 from belfry.pipeline.cli.options import (
+    Address,
     AllowSeen,
     Artifacts,
     Columns,
@@ -16,6 +17,7 @@ from belfry.pipeline.cli.options import (
     Encoding,
     Features,
     History,
+    Json,
     ListLength,
     Quiet,
     Repeats,
@@ -28,11 +30,12 @@ from belfry.pipeline.cli.options import (
     reading_of,
     repeats_of,
 )
-from belfry.pipeline.cli.terminal import log_and_bars, print_lines, tell_estimate
+from belfry.pipeline.cli.terminal import log_alone, log_and_bars, print_json, print_lines, print_result, tell_estimate
 
 
 @app.command()
 def recommend(
+    ctx: typer.Context,
     users: Annotated[
         list[str] | None,
         typer.Argument(help="user ids; ids below zero after --, as in: recommend -- -5; none for somebody new"),
@@ -48,17 +51,21 @@ def recommend(
     where: Where = None,
     artifacts: Artifacts = None,
     require_signature: RequireSignature = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Lists for a few users, with titles."""
     from belfry import Recommender
-    from belfry.pipeline.cli.formatting import HOW_TO_READ_REASONS, lines_of_list
+    from belfry.pipeline.cli.formatting import HOW_TO_READ_REASONS, json_of_list, lines_of_list
 
     told, kind = features_of(features), repeats_of(repeats, allow_seen)
     if not users and told is None and not history:
         raise typer.BadParameter("name a user, or say by --features or --history who is asked for")
+    ctx.with_resource(log_alone(quiet))
     recommender = Recommender.load(artifacts, require_signature=require_signature)
     bound = recommender.bound(rules, where)
     items = [recommender.item_ids.parse(item) for text in history or () for item in text.split(",")]
+    lists: list[dict[str, object]] = []
     for text in users or [""]:
         user = recommender.user_ids.parse(text) if users else None
         results = recommender.recommend(
@@ -71,10 +78,16 @@ def recommend(
             explain=explain,
             rules=bound.rules if bound else None,
         )
+        why_fewer = bound.why_fewer() if bound and len(results) < n else None
+        if as_json:
+            lists.append({"user": user, "items": json_of_list(results), "why_fewer": why_fewer})
+            continue
         print_lines(lines_of_list(text or "new", results))
-        if bound and len(results) < n:
-            print_lines([f"      {len(results)} of {n}: {bound.why_fewer()}"])
-    if explain:
+        if why_fewer:
+            print_lines([f"      {len(results)} of {n}: {why_fewer}"])
+    if as_json:
+        print_json({"run": recommender.run.name, "lists": lists})
+    elif explain and not quiet:
         typer.echo(HOW_TO_READ_REASONS.rstrip())
 
 
@@ -107,9 +120,14 @@ def batch(
         Literal["parquet", "csv", "jsonl"], typer.Option("--format", help="of the file in a folder")
     ] = "parquet",
     workers: Annotated[int | None, typer.Option(min=1, help="threads that score [one for each core]")] = None,
+    engine: Annotated[
+        Literal["threads", "ray"], typer.Option("--engine", help="what scores: threads, or a cluster of Ray")
+    ] = "threads",
+    address: Address = None,
     dry_run: DryRun = False,
     artifacts: Artifacts = None,
     require_signature: RequireSignature = None,
+    as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """The recommendation table for all users; a job that was stopped goes on where it was."""
@@ -128,8 +146,8 @@ def batch(
     if dry_run:
         from belfry.pipeline.jobs.estimate.dry_run import estimate_table
 
-        tell_estimate(estimate_table(recommender, out, asked, n))
-    with log_and_bars(quiet, verbose=False) as progress:
+        tell_estimate(estimate_table(recommender, out, asked, n), as_json)
+    with log_and_bars(quiet) as progress:
         on_users = partial(progress, "recommendation table")
         result = write_batch(
             recommender,
@@ -143,6 +161,8 @@ def batch(
             explain=explain,
             format=format,
             workers=workers,
+            engine=engine,
+            address=address,
             progress=on_users,
         )
-    print_lines(result.lines())
+    print_result(result.lines(), result, as_json=as_json)

@@ -1,10 +1,12 @@
 """Verbs that judge lists: evaluate, compare."""
 
+import json
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
+from belfry.pipeline.cli.colour import Meaning
 from belfry.pipeline.cli.commands.app import app
 from belfry.pipeline.cli.options import (
     AllowSeen,
@@ -12,7 +14,10 @@ from belfry.pipeline.cli.options import (
     Columns,
     Delimiter,
     Encoding,
+    Json,
     ListLength,
+    Log,
+    LogClip,
     Out,
     Quiet,
     Repeats,
@@ -22,11 +27,14 @@ from belfry.pipeline.cli.options import (
     reading_of,
     repeats_of,
 )
-from belfry.pipeline.cli.terminal import log_and_bars, print_lines
+from belfry.pipeline.cli.terminal import log_alone, log_and_bars, print_json, print_line, print_lines
+
+_MEANINGS: dict[str, Meaning] = {"better": "good", "not shown": "caution"}  # of verdicts; the others are bad
 
 
 @app.command()
 def evaluate(
+    ctx: typer.Context,
     test: Annotated[Path, typer.Option(help="table of what the users did later: user_id, item_id")],
     artifacts: Artifacts = None,
     recommendations: Annotated[Path | None, typer.Option(help="judge this table, whoever made it")] = None,
@@ -40,15 +48,21 @@ def evaluate(
     repeats: Repeats = None,
     allow_seen: AllowSeen = False,
     rules: RulesFile = None,
+    log: Log = None,
+    log_clip: LogClip = None,
     seed: Seed = 0,
     out: Annotated[Path | None, typer.Option(help="folder for evaluation.json and evaluation.md")] = None,
     require_signature: RequireSignature = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Metrics by stage, beside popularity and ItemKNN; or, with --recommendations, those of any table."""
+    from belfry.evaluation.reports.evaluation import to_json
     from belfry.pipeline.cli.formatting import show_report
     from belfry.pipeline.jobs.evaluate import evaluate_published, evaluate_table, save_report
     from belfry.pipeline.runs.disk import check_writable
 
+    ctx.with_resource(log_alone(quiet))
     kind, reading = repeats_of(repeats, allow_seen), reading_of(columns, delimiter, encoding)
     if recommendations is None:
         report, folder = evaluate_published(
@@ -59,6 +73,8 @@ def evaluate(
             min_history=min_history,
             repeats=kind,
             rules=rules,
+            log=log,
+            log_clip=log_clip,
             seed=seed,
             out=out,
             require_signature=require_signature,
@@ -82,9 +98,14 @@ def evaluate(
             n=n,
             min_history=min_history,
             repeats=kind,
+            log=log,
+            log_clip=log_clip,
             seed=seed,
         )
         save_report(report, folder)
+    if as_json:
+        print_json(json.loads(to_json(report)))
+        return
     show_report(report)
     print_lines([f"written to {folder}"])
 
@@ -120,17 +141,19 @@ def compare(
     repeats: Repeats = None,
     allow_seen: AllowSeen = False,
     liked_from: Annotated[float | None, typer.Option(help="rating from which an item is liked [the mean]")] = None,
-    log: Annotated[Path | None, typer.Option(help="shown items: user_id, item_id, reward, propensity")] = None,
+    log: Log = None,
     log_uniform: Annotated[bool, typer.Option("--log-uniform", help="the log showed every item as likely")] = False,
+    log_clip: LogClip = None,
     seed: Seed = 0,
     require_signature: RequireSignature = None,
+    as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Is a system better than the first one, for whom, by how much, how sure is that? An offline A/B report."""
     from belfry.pipeline.jobs.compare import PAGE, compare
 
     reading = reading_of(columns, delimiter, encoding)
-    with log_and_bars(quiet, verbose=False) as progress:
+    with log_and_bars(quiet) as progress:
         found = compare(
             *map(_runs_of_training, systems),
             train=train,
@@ -150,14 +173,18 @@ def compare(
             liked_from=liked_from,
             log=log,
             log_is_uniform=log_uniform,
+            log_clip=log_clip,
             seed=seed,
             require_signature=require_signature,
             progress=progress,
         )
+    if as_json:
+        print_json(found)
+        return
     for challenger in found.challengers:
         verdict = challenger.verdict
-        print_lines([f"{challenger.name}: {verdict.outcome}", verdict.headline, verdict.size, verdict.uncertainty])
-        print_lines([verdict.next_step, ""])
+        print_line(f"{challenger.name}: ", (verdict.outcome, _MEANINGS.get(verdict.outcome, "bad")))
+        print_lines([verdict.headline, verdict.size, verdict.uncertainty, verdict.next_step, ""])
     print_lines(f"note: {note}" for note in found.verification.notes)
     print_lines([f"written to {out / PAGE}"])
 

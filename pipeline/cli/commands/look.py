@@ -14,6 +14,7 @@ from belfry.pipeline.cli.options import (
     Encoding,
     HoldoutName,
     Items,
+    Json,
     Preset,
     Quiet,
     Ratings,
@@ -25,13 +26,14 @@ from belfry.pipeline.cli.options import (
     reading_of,
     repeats_of,
 )
-from belfry.pipeline.cli.terminal import log_and_bars, print_lines
+from belfry.pipeline.cli.terminal import log_alone, log_and_bars, print_line, print_result
 
 Page = Annotated[Path, typer.Option(help="the page to write")]
 
 
 @app.command()
 def describe(
+    ctx: typer.Context,
     tables: TableArguments,
     out: Page = Path("description.html"),
     items: Items = None,
@@ -46,15 +48,16 @@ def describe(
     allow_seen: AllowSeen = False,
     settings: Settings = None,
     data_folder: DataFolder = None,
-    as_json: Annotated[bool, typer.Option("--json", help="print the figures as JSON, too")] = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """What tables hold and what fits them, on one page; exit code 2 where training would refuse them."""
-    from belfry.evaluation.reports.description.page import to_json
     from belfry.pipeline.cli.console import INPUT_WRONG
     from belfry.pipeline.jobs.look.describe import describe_tables, write_description
     from belfry.pipeline.jobs.look.pages import check_page
 
     check_page(out)
+    ctx.with_resource(log_alone(quiet))
     found = describe_tables(
         *tables,
         items=items,
@@ -68,10 +71,9 @@ def describe(
         data_folder=data_folder,
     )
     write_description(found, out)
-    if as_json:
-        print_lines(to_json(found).splitlines())
-    else:
-        print_lines([*(f"error: {error}" for error in found.errors), f"written to {out}"])
+    for error in () if as_json else found.errors:
+        print_line(("error: ", "bad"), error)
+    print_result([f"written to {out}"], found, as_json=as_json)
     if found.errors:
         raise typer.Exit(INPUT_WRONG)
 
@@ -96,16 +98,15 @@ def explore(
     max_items: Annotated[int, typer.Option(min=2, max=20_000, help="on the map, those of most users")] = 5_000,
     n_users: Annotated[int, typer.Option("--users", min=1, max=100, help="how many users' lists to show")] = 12,
     seed: Seed = 0,
+    as_json: Json = False,
     quiet: Quiet = False,
-    as_json: Annotated[bool, typer.Option("--json", help="print what is on the page as JSON, too")] = False,
 ) -> None:
     """What a run learned, on one page: a map of its items, users beside their lists, what it looks at and decided."""
-    from belfry.evaluation.reports.exploration.page import to_json
     from belfry.pipeline.jobs.look.explore import explore, write_exploration
     from belfry.pipeline.jobs.look.pages import check_page
 
     check_page(out)
-    with log_and_bars(quiet, verbose=False) as progress:
+    with log_and_bars(quiet) as progress:
         found = explore(
             run,
             items=items,
@@ -118,4 +119,4 @@ def explore(
             progress=progress,
         )
         write_exploration(found, out)
-    print_lines(to_json(found).splitlines() if as_json else [f"written to {out}"])
+    print_result([f"written to {out}"], found, as_json=as_json)

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from belfry.pipeline.cli import completion
 from belfry.pipeline.cli.commands.app import app
 from belfry.pipeline.cli.options import Artifacts, Json, RequireSignature, days_of
-from belfry.pipeline.cli.terminal import print_lines
+from belfry.pipeline.cli.terminal import print_json, print_line, print_result
 
 if TYPE_CHECKING:
     from belfry.pipeline.runs.manifest import Manifest
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
 runs = typer.Typer(no_args_is_help=True, help="The runs of an artifacts folder: which there are, which is in use.")
 app.add_typer(runs, name="runs")
 
-Run = Annotated[str | None, typer.Argument(help="name of a run [the current one]")]
+Run = Annotated[
+    str | None, typer.Argument(help="name of a run [the current one]", autocompletion=completion.names_of_runs)
+]
 
 
 @runs.command(name="list")
@@ -27,10 +30,7 @@ def list_(artifacts: Artifacts = None, as_json: Json = False) -> None:
     from belfry.pipeline.runs.registry.listed import list_runs
 
     found = list_runs(_folder(artifacts))
-    if as_json:
-        print_lines([json.dumps([run.to_dict() for run in found])])
-    else:
-        print_lines(lines_of_runs(found))
+    print_result(lines_of_runs(found), [run.to_dict() for run in found], as_json=as_json)
 
 
 @runs.command()
@@ -39,12 +39,12 @@ def show(run: Run = None, artifacts: Artifacts = None, as_json: Json = False) ->
     from belfry.pipeline.cli.formatting import lines_of_manifest
 
     manifest = _manifest(artifacts, run)
-    print_lines(manifest.to_json().splitlines() if as_json else lines_of_manifest(manifest))
+    print_result(lines_of_manifest(manifest), manifest, as_json=as_json)
 
 
 @runs.command()
 def diff(
-    a: Annotated[str, typer.Argument(help="name of a run")],
+    a: Annotated[str, typer.Argument(help="name of a run", autocompletion=completion.names_of_runs)],
     b: Run = None,
     artifacts: Artifacts = None,
     as_json: Json = False,
@@ -53,17 +53,18 @@ def diff(
     from belfry.pipeline.runs.registry.differences import differences
 
     found = differences(_manifest(artifacts, a), _manifest(artifacts, b))
-    if as_json:
-        print_lines([json.dumps(found)])
-    else:
-        print_lines(f"{key}: {json.dumps(of_a)} -> {json.dumps(of_b)}" for key, (of_a, of_b) in found.items())
+    lines = (f"{key}: {json.dumps(of_a)} -> {json.dumps(of_b)}" for key, (of_a, of_b) in found.items())
+    print_result(lines, found, as_json=as_json)
 
 
 @runs.command()
 def verify(
-    run: Annotated[list[str] | None, typer.Argument(help="names of runs [all]")] = None,
+    run: Annotated[
+        list[str] | None, typer.Argument(help="names of runs [all]", autocompletion=completion.names_of_runs)
+    ] = None,
     artifacts: Artifacts = None,
     require_signature: RequireSignature = None,
+    as_json: Json = False,
 ) -> None:
     """Check every byte, and answer once from each; exit code 2 where one is damaged."""
     from belfry import Recommender
@@ -71,15 +72,19 @@ def verify(
     from belfry.pipeline.cli.console import INPUT_WRONG
     from belfry.pipeline.runs.registry.listed import folder_of, list_runs
 
-    folder, n_damaged = _folder(artifacts), 0
+    folder = _folder(artifacts)
+    damage: dict[str, str | None] = {}
     for name in run or [found.name for found in list_runs(folder)]:
         try:
             Recommender.load(folder_of(folder, name), require_signature=require_signature)
-            print_lines([f"{name}: whole"])
+            damage[name] = None
         except ArtifactError as error:
-            n_damaged += 1
-            print_lines([f"{name}: {error}"])
-    raise typer.Exit(INPUT_WRONG if n_damaged else 0)
+            damage[name] = str(error)
+        if not as_json:
+            print_line(f"{name}: ", (damage[name] or "whole", "bad" if damage[name] else "good"))
+    if as_json:
+        print_json([{"name": name, "is_whole": what is None, "damage": what} for name, what in damage.items()])
+    raise typer.Exit(INPUT_WRONG if any(damage.values()) else 0)
 
 
 @runs.command()
@@ -90,6 +95,7 @@ def prune(
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would go, and leave it")] = False,
     artifacts: Artifacts = None,
+    as_json: Json = False,
 ) -> None:
     """Remove old runs; the current one stays, and what cannot be read."""
     from belfry.pipeline.runs.registry.listed import remove_runs, to_prune
@@ -98,20 +104,25 @@ def prune(
     found = to_prune(folder, keep, older_than)
     n_bytes = {run.name: run.n_bytes for run in found}
     names = list(n_bytes) if dry_run else remove_runs(folder, list(n_bytes))
-    print_lines(f"{'would remove' if dry_run else 'removed'} {name}  {n_bytes[name]:,} bytes" for name in names)
-    print_lines([] if names else ["nothing to remove"])
+    lines = [f"{'would remove' if dry_run else 'removed'} {name}  {n_bytes[name]:,} bytes" for name in names]
+    gone = [{"name": name, "n_bytes": n_bytes[name]} for name in names]
+    print_result(lines or ["nothing to remove"], {"is_removed": not dry_run, "runs": gone}, as_json=as_json)
 
 
 @runs.command()
 def rollback(
-    run: Annotated[str | None, typer.Argument(help="name of a run [the one published before]")] = None,
+    run: Annotated[
+        str | None,
+        typer.Argument(help="name of a run [the one published before]", autocompletion=completion.names_of_runs),
+    ] = None,
     artifacts: Artifacts = None,
+    as_json: Json = False,
 ) -> None:
     """Make an earlier run the current one again, once all of it was checked."""
     from belfry.pipeline.runs.registry.listed import roll_back
 
     before, now = roll_back(_folder(artifacts), run)
-    print_lines([f"current run: {now}, before: {before}"])
+    print_result([f"current run: {now}, before: {before}"], {"run": now, "before": before}, as_json=as_json)
 
 
 def _folder(artifacts: Path | None) -> Path:

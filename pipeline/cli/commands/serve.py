@@ -6,13 +6,14 @@ from typing import Annotated
 import typer
 
 from belfry.pipeline.cli.commands.app import app
-from belfry.pipeline.cli.options import Artifacts
+from belfry.pipeline.cli.options import Artifacts, RequireSignature
 from belfry.pipeline.cli.terminal import print_lines
 
 
 @app.command()
 def serve(
     artifacts: Artifacts = None,
+    require_signature: RequireSignature = None,
     host: Annotated[str, typer.Option(help="address to listen on")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65_535, help="0: any that is free")] = 8080,
     workers: Annotated[int, typer.Option(min=1, max=256, help="processes, each with the run in memory")] = 1,
@@ -37,6 +38,7 @@ def serve(
 
     settings = Settings(
         artifacts=artifacts or default_artifacts(),
+        require_signature=require_signature,
         host=host,
         port=port,
         workers=workers,
@@ -48,7 +50,7 @@ def serve(
         access_log=access_log,
     )
     settings.check()
-    find_run(settings.artifacts)  # said before anybody is told where to ask
+    find_run(settings.artifacts, require_signature)  # said before anybody is told where to ask
     with bind(settings) as listening:
         address, number = listening.getsockname()[:2]
         shown = f"[{address}]" if ":" in address else address

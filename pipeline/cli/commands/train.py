@@ -1,13 +1,16 @@
 """Verbs that learn from tables: run, train, check."""
 
+import json
 from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from belfry.pipeline.cli import completion
 from belfry.pipeline.cli.commands.app import app
 from belfry.pipeline.cli.options import (
+    Address,
     AllowSeen,
     Artifacts,
     Budget,
@@ -18,6 +21,7 @@ from belfry.pipeline.cli.options import (
     Encoding,
     HoldoutName,
     Items,
+    Json,
     ListLength,
     Preset,
     Quiet,
@@ -33,12 +37,24 @@ from belfry.pipeline.cli.options import (
     reading_of,
     repeats_of,
 )
-from belfry.pipeline.cli.terminal import log_and_one_bar, print_lines, tell_estimate
+from belfry.pipeline.cli.terminal import (
+    log_alone,
+    log_and_one_bar,
+    print_json,
+    print_lines,
+    print_result,
+    tell_estimate,
+)
 
 
 @app.command()
 def run(
-    data: Annotated[str, typer.Option(help="demo, ml-100k, ml-1m, ml-latest-small, ..., a folder or a file")] = "demo",
+    data: Annotated[
+        str,
+        typer.Option(
+            help="demo, ml-100k, ml-1m, ml-latest-small, ..., a folder or a file", autocompletion=completion.data_sets
+        ),
+    ] = "demo",
     columns: Columns = None,
     delimiter: Delimiter = None,
     encoding: Encoding = None,
@@ -53,6 +69,7 @@ def run(
     sign: Sign = None,
     data_folder: DataFolder = None,
     track: Track = None,
+    as_json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
@@ -78,10 +95,13 @@ def run(
             work=work,
             sign=sign,
         )
-    show_report(job.report)
-    if not quiet:
-        show_seconds(work.stopwatch)
-    print_lines(job.lines())
+    if as_json:
+        print_json({**job.to_json(), "seconds": work.stopwatch.by_stage()})
+    else:
+        show_report(job.report)
+        if not quiet:
+            show_seconds(work.stopwatch)
+        print_lines(job.lines())
     for tell in trackers:
         tell(job.run)
 
@@ -97,7 +117,10 @@ def train(
     columns: Columns = None,
     delimiter: Delimiter = None,
     encoding: Encoding = None,
-    preset: Annotated[str | None, typer.Option(help="as in run; with --from that of the run [default]")] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(help="as in run; with --from that of the run [default]", autocompletion=completion.presets),
+    ] = None,
     holdout: Annotated[
         HoldoutName | None,
         typer.Option(
@@ -115,9 +138,11 @@ def train(
     ] = None,
     sign: Sign = None,
     workers: Annotated[int, typer.Option(min=1, help="processes that train on parts of the history at once")] = 1,
+    address: Address = None,
     budget: Budget = None,
     dry_run: DryRun = False,
     track: Track = None,
+    as_json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
@@ -128,7 +153,9 @@ def train(
 
         place, how = artifacts or default_artifacts(), reading_of(columns, delimiter, encoding)
         tables, is_default = (interactions, items, users), preset in (None, "default") and not settings
-        tell_estimate(estimate_training(*tables, reading=how, artifacts=place, is_default=is_default, workers=workers))
+        tell_estimate(
+            estimate_training(*tables, reading=how, artifacts=place, is_default=is_default, workers=workers), as_json
+        )
     from belfry.dataset.sources.tabular import read_tables
     from belfry.pipeline.cli.formatting import show_seconds
     from belfry.pipeline.jobs.tracking import trackers_of
@@ -150,18 +177,25 @@ def train(
             start_from=start_from,
             work=work,
             workers=workers,
+            address=address,
             budget_s=budget,
             sign=sign,
         )
-    if not quiet:
-        show_seconds(work.stopwatch)
-    print_lines([read_manifest(published / MANIFEST).gate.line, f"published {published}"])
+    gate = read_manifest(published / MANIFEST).gate
+    if as_json:
+        told = {"run": published.name, "folder": published, "gate": gate}
+        print_json({**told, "seconds": work.stopwatch.by_stage()})
+    else:
+        if not quiet:
+            show_seconds(work.stopwatch)
+        print_lines([gate.line, f"published {published}"])
     for tell in trackers:
         tell(published)
 
 
 @app.command()
 def check(
+    ctx: typer.Context,
     tables: TableArguments,
     items: Items = None,
     users: Users = None,
@@ -175,12 +209,14 @@ def check(
     allow_seen: AllowSeen = False,
     settings: Settings = None,
     data_folder: DataFolder = None,
-    as_json: Annotated[bool, typer.Option("--json", help="the report as JSON")] = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """What training would take these tables for, without training; exit code 2 where it would refuse them."""
     from belfry.pipeline.cli.console import INPUT_WRONG
     from belfry.pipeline.jobs.check import check_tables
 
+    ctx.with_resource(log_alone(quiet))
     found = check_tables(
         *tables,
         items=items,
@@ -193,6 +229,6 @@ def check(
         repeats=repeats_of(repeats, allow_seen),
         data_folder=data_folder,
     )
-    print_lines(found.to_json().splitlines() if as_json else found.lines())
+    print_result(found.lines(), json.loads(found.to_json()), as_json=as_json)
     if found.errors:
         raise typer.Exit(INPUT_WRONG)

@@ -13,6 +13,7 @@ from belfry.pipeline.cli.options import (
     Encoding,
     HoldoutName,
     Items,
+    Json,
     Preset,
     Quiet,
     Ratings,
@@ -23,7 +24,7 @@ from belfry.pipeline.cli.options import (
     reading_of,
     seconds_of,
 )
-from belfry.pipeline.cli.terminal import log_and_bars, print_lines
+from belfry.pipeline.cli.terminal import log_and_bars, print_result
 
 
 @app.command()
@@ -45,6 +46,7 @@ def tune(
     time: Annotated[
         float | None, typer.Option("--time", parser=seconds_of, metavar="TIME", help="90s, 30m, 1.5h: about the end")
     ] = None,
+    as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Search for settings on what the history holds back; the preset it writes is better, or the old one."""
@@ -52,7 +54,7 @@ def tune(
     from belfry.pipeline.jobs.tuning.tune import tune_tables
 
     reading = reading_of(columns, delimiter, encoding)
-    with log_and_bars(quiet, verbose=False) as progress:
+    with log_and_bars(quiet) as progress:
         found = tune_tables(
             partial(read_tables, interactions, items, users, ratings=ratings, reading=reading),
             out=out,
@@ -65,4 +67,4 @@ def tune(
             seed=seed,
             progress=progress,
         )
-    print_lines(found.lines())
+    print_result(found.lines(), found, as_json=as_json)

@@ -6,8 +6,18 @@ from typing import Annotated
 import typer
 
 from belfry.pipeline.cli.commands.app import app
-from belfry.pipeline.cli.options import Columns, Delimiter, Encoding, Items, Quiet, Users
-from belfry.pipeline.cli.terminal import log_and_bars, print_lines
+from belfry.pipeline.cli.options import (
+    Columns,
+    Delimiter,
+    Encoding,
+    Items,
+    Json,
+    Quiet,
+    RequireSignature,
+    Sign,
+    Users,
+)
+from belfry.pipeline.cli.terminal import log_and_bars, print_result
 
 
 @app.command()
@@ -29,16 +39,16 @@ def update(
             "--keep-statistics", help="histories alone move: users without new events keep their lists; no new items"
         ),
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="what was done, as JSON")] = False,
+    sign: Sign = None,
+    require_signature: RequireSignature = None,
+    as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Take new events, users and items into a run without training, and publish the result."""
-    import json
-
     from belfry.pipeline.cli.options import reading_of
     from belfry.pipeline.jobs.updating.update import update_run
 
-    with log_and_bars(quiet, verbose=False):
+    with log_and_bars(quiet):
         done = update_run(
             run,
             interactions,
@@ -47,5 +57,7 @@ def update(
             reading=reading_of(columns, delimiter, encoding),
             artifacts=artifacts,
             keep_statistics=keep_statistics,
+            sign=sign,
+            require_signature=require_signature,
         )
-    print_lines(json.dumps(done.to_json(), indent=2).splitlines() if as_json else done.lines())
+    print_result(done.lines(), done.to_json(), as_json=as_json)

@@ -1,6 +1,5 @@
 """Dry runs: what training or a table would take on this machine, and whether there is that much of it."""
 
-import json
 import logging
 import shutil
 from collections.abc import Callable
@@ -68,9 +67,10 @@ class Estimate:
         lines += [f"note: {note}" for note in self.notes]
         return lines + [f"error: {problem}" for problem in self.problems]
 
-    def to_json(self) -> str:
+    @property
+    def document(self) -> dict[str, object]:
         """For programs."""
-        return json.dumps({"is_enough": not self.problems, "problems": self.problems, **asdict(self)}, indent=2)
+        return {"is_enough": not self.problems, "problems": self.problems, **asdict(self)}
 
 
 def estimate_training(

@@ -28,6 +28,7 @@ from belfry.pipeline.runs.disk import check_writable
 from belfry.pipeline.runs.lock import hold
 from belfry.pipeline.runs.manifest import MANIFEST, RunInfo, invalid_file
 from belfry.pipeline.runs.reader import CURRENT, Run, current_run, default_artifacts, find_run
+from belfry.pipeline.runs.signature import Signer, signer
 from belfry.pipeline.runs.tables import load_item_encoder, load_tables, load_user_encoder, save_encoders, save_tables
 from belfry.pipeline.runs.versions import installed_versions
 from belfry.pipeline.runs.writer import publish
@@ -50,6 +51,8 @@ def update(
     encoding: str | None = None,
     artifacts: PathLike | None = None,
     keep_statistics: bool = False,
+    sign: PathLike | None = None,
+    require_signature: PathLike | None = None,
 ) -> Update:
     """Fold what came since into a run, without training, and publish what that gives as the current one.
 
@@ -58,20 +61,40 @@ def update(
 
     Args:
         run: an artifacts folder, whose current run is updated, or a run folder; by default as `Recommender.load`.
-        interactions, items, users: what came since, as in `train`; a row of a known id takes the place of what is
-            known of it.
-        columns, delimiter, encoding: as in `train`.
+        interactions: what came since, as in `train`.
+        items: likewise; a row of a known id takes the place of what is known of it.
+        users: likewise.
+        columns: as in `train`.
+        delimiter: as in `train`.
+        encoding: as in `train`.
         artifacts: where to publish; by default where the run lies.
         keep_statistics: what all users have made together stays too (popularity, closed forms, pair features), and
             histories alone move: users without new events keep their lists. Not with new items.
+        sign: an ed25519 private key (PEM) to sign the new run with.
+        require_signature: a public key (PEM) whose owner must have signed the run that is updated, as in
+            `Recommender.load`, and signs the new one.
 
     Raises:
         InputError: a table is wrong, or does not fit the run; or another update is at work there.
         ArtifactError: the run is damaged.
+
+    Examples:
+        >>> from belfry import update
+        >>> done = update("artifacts", "later.parquet")
+        >>> done.is_published, done.n_new_users
+        (True, 0)
     """
     reading = Reading.of(columns, delimiter, encoding)
     return update_run(
-        run, interactions, items, users, reading=reading, artifacts=artifacts, keep_statistics=keep_statistics
+        run,
+        interactions,
+        items,
+        users,
+        reading=reading,
+        artifacts=artifacts,
+        keep_statistics=keep_statistics,
+        sign=None if sign is None else Path(sign),
+        require_signature=None if require_signature is None else Path(require_signature),
     )
 
 
@@ -84,16 +107,19 @@ def update_run(
     reading: Reading = AS_IT_IS,
     artifacts: PathLike | None = None,
     keep_statistics: bool = False,
+    sign: Path | None = None,
+    require_signature: Path | None = None,
 ) -> Update:
     """As `update`, with what the tables do not say themselves as `reading`."""
     started = perf_counter()
     place = Path(run) if run is not None else default_artifacts()
-    find_run(place)  # before a folder is made
+    who = signer(sign, require_signature)
+    find_run(place, require_signature)  # before a folder is made
     folder = Path(artifacts) if artifacts is not None else _artifacts_of(place)
     check_writable(folder)
     folder.mkdir(exist_ok=True)
     with hold(folder / LOCK):
-        job = _Job(find_run(place), folder, _named_in(folder), keep_statistics)
+        job = _Job(find_run(place, require_signature), folder, _named_in(folder), keep_statistics, who)
         done = job.do(interactions, items, users, reading)
     return replace(done, seconds=perf_counter() - started)
 
@@ -104,6 +130,7 @@ class _Job:
     artifacts: Path
     in_use: str | None  # what `current` names
     keep_statistics: bool
+    signer: Signer | None
 
     def do(self, interactions: Source | None, items: Source | None, users: Source | None, reading: Reading) -> Update:
         run = self.run
@@ -156,7 +183,8 @@ class _Job:
             versions=installed_versions(),
             input_hash=data.content_hash,
         )
-        with publish(self.artifacts, info, check=self._check) as writer:
+        run.tell_who_signs(self.signer)
+        with publish(self.artifacts, info, check=self._check, signer=self.signer) as writer:
             save_tables(placement.features, data.titles, writer.folder)
             save_encoders(data.user_encoder, data.item_encoder, writer.folder)
             write_item_columns(run, placement.numbering, arrived.items, writer.folder)

@@ -99,12 +99,16 @@ class BoundRules:
         if self.rules.reorders and n > MAX_PLACES:
             raise InputError(
                 f"n={n:,}: lists that rules put in another order have at most {MAX_PLACES:,} places; ask for fewer, or "
-                "leave out freshness, diversity, calibration, at_most and pinned"
+                "leave out freshness, diversity, calibration, explore, at_most and pinned"
             )
 
     def depth(self, n: int) -> int:
         """Candidates of a list of `n` that there should be at first."""
-        return max(self.rules.depth, n) if self.rules.reorders else n
+        return max(n, self._weighed(n)) if self.rules.reorders else n
+
+    def _weighed(self, n: int) -> int:
+        """Candidates of a list of `n` that the rules choose from; where some are drawn, twice the list at least."""
+        return max(self.rules.depth, 2 * n if self.rules.explore else 0)
 
     def most(self, allowed: Mask) -> int:
         """Items that a list can hold at most, for each label has its number."""
@@ -131,7 +135,7 @@ class BoundRules:
         pool = Pool.of(lists, self.pins, may_show)
         quotas = [Quota(column, k, pool) for column, k in self.quotas]
         terms = self._terms(pool, history, n)
-        return select(pool, n, depth=self.rules.depth, terms=terms, quotas=quotas)
+        return select(pool, n, depth=self._weighed(n), terms=terms, quotas=quotas, explore=self.rules.explore)
 
     def _terms(self, pool: Pool, history: Interactions, n: int) -> list[tuple[float, Term]]:
         found: list[tuple[float, Term]] = []

@@ -74,8 +74,29 @@ class Freshness(Settings):
     weight: float = Field(0.2, gt=0, le=0.95, description="of being new, beside relevance")
 
 
+class Explore(Settings):
+    """A share of the places drawn at random among the candidates, with chances that are known."""
+
+    share: float = Field(0.1, gt=0, le=1, description="of the places of a list that are drawn")
+    temperature: float = Field(
+        0.5,
+        ge=0.01,
+        le=100,
+        description="of the softmax of relevance that they are drawn by: low keeps to the best, high draws evenly",
+    )
+    seed: int = Field(0, ge=0, lt=1 << 63, description="equal ones draw equal lists")
+
+
 class Rules(Settings):
-    """What shapes lists. What may be listed is decided first, then each place in turn: docs/rules.md has the order."""
+    """What shapes lists. What may be listed is decided first, then each place in turn: docs/rules.md has the order.
+
+    Examples:
+        >>> from belfry import Recommender, Rules
+        >>> rules = Rules(deny=[7, 12], at_most={"genres": 3})
+        >>> lists = Recommender.load("artifacts").recommend_many([42, 196], 5, rules=rules)
+        >>> set(lists["item_id"].to_pylist()) & {7, 12}
+        set()
+    """
 
     where: str | None = Field(None, description="a condition on item columns; docs/rules.md has the grammar")
     allow: ItemIds | None = Field(None, max_length=_MAX_IDS, description="ids: only these may be listed")
@@ -86,11 +107,12 @@ class Rules(Settings):
     freshness: Freshness | None = None
     diversity: Diversity | None = None
     calibration: Calibration | None = None
+    explore: Explore | None = None
     depth: int = Field(
         50,
         ge=2,
         le=MAX_DEPTH,
-        description="candidates of a list that freshness, diversity and calibration choose from",
+        description="candidates of a list that freshness, diversity, calibration and explore choose from",
     )
     at_most: dict[str, int] = Field(
         {}, max_length=20, description="column -> items of one label, such as a genre, that a list holds at most"
@@ -142,6 +164,11 @@ class Rules(Settings):
             raise ValueError("pinned: an item has two places; keep one")
         if len(set(places)) < len(places):
             raise ValueError(f"pinned: place {max(places, key=places.count)} has two items; keep one")
+        if self.explore is not None and self.at_most:
+            raise ValueError(
+                "explore and at_most contradict each other: what is drawn has known chances only where no label can be "
+                "used up; keep one"
+            )
         if self.available_from is not None and self.available_from == self.available_until:
             raise ValueError(f"available_from and available_until are both {printable(self.available_from, 40)!r}")
         return self
@@ -160,7 +187,8 @@ class Rules(Settings):
     @property
     def reorders(self) -> bool:
         """Whether lists are more than what may be listed, in the order of the stages."""
-        return bool(self.freshness or self.diversity or self.calibration or self.at_most or self.pinned)
+        shapes = (self.freshness, self.diversity, self.calibration, self.explore, self.at_most, self.pinned)
+        return any(shapes)
 
     def alone(self) -> dict[str, "Rules"]:
         """Each rule by itself, by its name: to tell what each does."""

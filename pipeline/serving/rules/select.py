@@ -10,6 +10,8 @@ from belfry.dataset.candidates import Candidates, ranks_of
 from belfry.dataset.interactions import Mask, stretches
 from belfry.dataset.vocabulary import ItemNums
 from belfry.pipeline.serving.results import UNRANKED
+from belfry.pipeline.serving.rules.config import Explore
+from belfry.pipeline.serving.rules.explore import EXPLORED, Drawn, draw_places, keys_of
 from belfry.pipeline.serving.rules.item_columns import LabelColumn
 from belfry.pipeline.serving.rules.terms import Gains, Places, Term
 
@@ -96,16 +98,23 @@ class Quota:
 
 
 def select(
-    pool: Pool, n: int, *, depth: int, terms: Sequence[tuple[float, Term]], quotas: Sequence[Quota]
+    pool: Pool,
+    n: int,
+    *,
+    depth: int,
+    terms: Sequence[tuple[float, Term]],
+    quotas: Sequence[Quota],
+    explore: Explore | None = None,
 ) -> Candidates:
     """At most `n` items for each list: pinned ones at their places, and each other place to the largest sum.
 
     What was chosen then stands in the order of relevance and of the terms that do not depend on the rest of the list. A
     list that has nothing left ends there, with later pinned items moved up. Scores are those of the items, or of the
-    place above where that is lower; a pinned item has that of the place above, or on top the highest.
+    place above where that is lower; a pinned or drawn item has that of the place above, or on top the highest.
 
     Args:
         terms: weights in front of gains, and what gives them.
+        explore: how some of the places are drawn once a list is full.
     """
     relevance, is_open = pool.relevance(depth), pool.is_open()
     for weight, term in terms:
@@ -142,7 +151,24 @@ def select(
         free = rows[~is_due[rows]]
         for quota in quotas:
             quota.take(free, column[free])
-    return _as_lists(pool, _in_order(chosen, relevance, pool.n_candidates) if weighed else chosen)
+    chosen = _in_order(chosen, relevance, pool.n_candidates) if weighed else chosen
+    if explore is None:
+        return _as_lists(pool, chosen, None)
+    drawn = _explored(pool, chosen, relevance, depth, explore)
+    return _as_lists(pool, drawn.chosen, drawn)
+
+
+def _explored(pool: Pool, chosen: Places, relevance: Gains, depth: int, explore: Explore) -> Drawn:
+    n = pool.n_candidates
+    return draw_places(
+        chosen,
+        (chosen >= 0) & (chosen < n),
+        relevance[:, :n],
+        pool.is_open()[:, :n] & (np.arange(n) < depth),
+        keys_of(explore.seed, pool.lists.users, pool.item_num[:, : min(n, depth)]),
+        share=explore.share,
+        temperature=explore.temperature,
+    )
 
 
 def _in_order(chosen: Places, relevance: Gains, n_candidates: int) -> Places:
@@ -155,19 +181,24 @@ def _in_order(chosen: Places, relevance: Gains, n_candidates: int) -> Places:
     return np.where(moves, in_order, chosen)
 
 
-def _as_lists(pool: Pool, chosen: Places) -> Candidates:
+def _as_lists(pool: Pool, chosen: Places, drawn: Drawn | None) -> Candidates:
     row_user, at = np.nonzero(chosen >= 0)
-    column = chosen[row_user, at]
-    is_pin, lists = column >= pool.n_candidates, pool.lists
-    row = np.full(len(column), -1)
-    row[~is_pin] = pool.row[row_user[~is_pin], column[~is_pin]]
+    column, lists = chosen[row_user, at], pool.lists
+    is_pin = column >= pool.n_candidates
+    is_drawn = np.zeros(len(column), np.bool_) if drawn is None else drawn.is_drawn[row_user, at]
+    own = ~is_pin & ~is_drawn  # places by relevance
+    row = pool.row[row_user[own], column[own]]
     scores = np.full(chosen.shape, np.inf, np.float32)
-    scores[row_user[~is_pin], at[~is_pin]] = lists.score[row[~is_pin]]
+    scores[row_user[own], at[own]] = lists.score[row]
     highest = np.where(np.isinf(scores), -np.inf, scores).max(axis=1, initial=-np.inf, keepdims=True)
     scores = np.minimum.accumulate(scores, axis=1)
     scores = np.where(np.isinf(scores), np.where(np.isinf(highest), 0, highest), scores)
-    origin = np.full(len(column), len(lists.origins), np.int8)
-    origin[~is_pin] = lists.origin[row[~is_pin]]
+    others = ((PINNED, is_pin, bool(pool.pins)), (EXPLORED, is_drawn, drawn is not None))
+    origins, origin = list(lists.origins), np.zeros(len(column), np.int8)
+    origin[own] = lists.origin[row]
+    for name, of_name, is_there in others:
+        origin[of_name] = len(origins)
+        origins += [name] if is_there else []
     return Candidates(
         users=lists.users,
         row_user=row_user,
@@ -175,5 +206,6 @@ def _as_lists(pool: Pool, chosen: Places) -> Candidates:
         score=scores[row_user, at].astype(np.float32),
         rank=ranks_of(row_user, len(lists.users)),
         origin=origin,
-        origins=(*lists.origins, PINNED) if len(pool.pins) else lists.origins,
+        origins=tuple(origins),
+        propensity=None if drawn is None else drawn.chance[row_user, at],
     )

@@ -82,6 +82,7 @@ def test_json_keeps_its_schema(report):
         "attribution",
         "reliability",
         "rules",
+        "feedback",
     }
     assert (document["format"], document["format_version"]) == ("belfry-evaluation", 2)
     assert document["n_users"] == 40
@@ -158,3 +159,11 @@ def test_one_system_needs_no_difference(judged, lists):
     assert text.partition("## New and rare items")[0].rstrip().endswith("Nobody.")
     assert text.count("## ") == 2  # nothing of stages and probabilities
     assert document["systems"][0]["metrics"]["novelty@1"]["mean"] is None
+
+
+def test_a_notebook_shows_it_as_a_table_of_text(report):
+    html = replace(report, run="<script>alert(1)</script>")._repr_html_()
+    assert "<script" not in html
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;, random split, 40 users" in html
+    assert html.count("<tr>") == len(to_rows(report))
+    assert "<th>both | stages minus retrieval</th>" in html

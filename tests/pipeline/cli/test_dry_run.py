@@ -1,5 +1,6 @@
 """`--dry-run` and `doctor --rates`: figures instead of work, and the exit code that a script looks at."""
 
+import json
 from pathlib import Path
 
 import pyarrow as pa
@@ -35,6 +36,7 @@ def test_training_is_estimated_and_nothing_is_made(tmp_path, monkeypatch):
     done = belfry(*asked)
     assert done.exit_code == 2
     assert "error: memory: at least about 1,518 MiB are needed" in done.output
+    assert json.loads(belfry(*asked, "--json").output)["is_enough"] is False
 
 
 def test_a_table_is_estimated_and_not_written(tmp_path, tiny_run: Path):

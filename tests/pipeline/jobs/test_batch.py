@@ -41,7 +41,7 @@ def test_the_table_is_what_recommend_many_gives(recommender, out, stage):
     told = []
     result = write_batch(recommender, out, n=4, stage=stage, progress=lambda done, total: told.append((done, total)))
     table = pq.read_table(result.path)
-    assert table.equals(recommender.recommend_many(recommender.users.ids, 4, stage=stage))
+    assert table.equals(recommender.recommend_many(recommender.users.ids, 4, stage=stage).to_arrow())
     assert table.schema.types == [pa.int64(), pa.int32(), pa.string(), pa.float32(), pa.string()]
     assert (result.n_users, result.n_rows, result.n_repeated, result.resumed) == (40, len(table), 0, False)
     assert told == [(min(done, 40), 40) for done in range(PARTS, 46, PARTS)]

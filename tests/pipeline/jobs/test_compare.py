@@ -378,3 +378,12 @@ def test_seen_items_may_be_allowed(tables, files, tmp_path, call):
     write(changed(tables.b, 0, item_id=seen), files["b"])
     code, said = call(files, "--allow-seen")
     assert code == 0, said
+
+
+def test_a_notebook_shows_the_verdicts_as_a_table_of_text(tables):
+    names = ("old", "<script>alert(1)</script>")
+    found = compare(tables.a, tables.b, train=tables.train, test=tables.test, names=names)
+    html = found._repr_html_()
+    assert "<script" not in html
+    assert "<td>&lt;script&gt;alert(1)&lt;/script&gt;</td><td>better</td>" in html
+    assert "ndcg@10 against old, 60 users" in html

@@ -1,5 +1,6 @@
 """`belfry.train`: tables of any kind -> a published run that answers."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,9 @@ import pyarrow as pa
 import pytest
 
 import belfry
+from belfry import Recommender, train
 from belfry.dataset.errors import InputError, TableError
+from belfry.dataset.sources.demo import generate
 from belfry.dataset.sources.tabular import read_tables
 from belfry.pipeline.jobs.train import prepare_tables
 from belfry.pipeline.runs.reader import open_run
@@ -117,3 +120,25 @@ def test_a_seed_that_is_none_is_refused_before_any_work(tmp_path: Path, seed: ob
 def test_no_interactions_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="a table is a path, a pandas DataFrame or a pyarrow Table, not NoneType"):
         belfry.train(None, artifacts=tmp_path)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("form", ["pandas", "polars", "stream"])
+def test_frames_of_any_kind_train_the_same_run(form: str, tmp_path: Path) -> None:
+    if form == "polars":
+        pl = pytest.importorskip("polars")
+    tables = generate(n_users=60, n_items=40, n_watches=900)
+    forms = {
+        "pandas": lambda table: table.to_pandas(),
+        "polars": lambda table: pl.from_arrow(table),
+        "stream": pa.RecordBatchReader.from_stream,  # whatever has __arrow_c_stream__
+    }
+    light = ("retrieval.kind=pure_svd", "retrieval.embedding_size=4", "ranker=none", "sources=[]")
+
+    def trained(name: str, convert: Callable[[pa.Table], object]) -> Recommender:
+        events, items = convert(tables.interactions), convert(tables.items)
+        return train(interactions=events, items=items, settings=light, artifacts=tmp_path / name)  # type: ignore[arg-type]
+
+    found, wanted = trained("frames", forms[form]), trained("arrow", lambda table: table)
+    assert found.run.manifest.input_hash == wanted.run.manifest.input_hash
+    users = wanted.users.ids
+    assert found.recommend_many(users, 5).to_arrow().equals(wanted.recommend_many(users, 5).to_arrow())

@@ -17,7 +17,7 @@ def places(recommendations):
 
 
 def without_reasons(answer):
-    left_out = {"because", "expected_rating"}
+    left_out = {"because", "expected_rating", "propensity"}
     return [{name: value for name, value in item.items() if name not in left_out} for item in answer["items"]]
 
 
@@ -44,6 +44,15 @@ def test_rules_shape_a_list(asked: TestClient, recommender: Recommender):
     assert answer["items"][1]["item_id"] == 105
     many = asked.post("/v1/recommend/many", json={"users": [3], "n": 4, **shaped}).json()
     assert [one["item_id"] for one in many["lists"][0]["items"]] == [one["item_id"] for one in answer["items"]]
+
+
+def test_chances_are_told_where_rules_explore(asked: TestClient, recommender: Recommender):
+    rules = {"explore": {"share": 0.5, "seed": 3}}
+    items = asked.post("/v1/recommend", json={"user": 3, "n": 4, "rules": rules}).json()["items"]
+    chances = [one.propensity for one in recommender.recommend(3, 4, rules=rules)]
+    assert [item["propensity"] for item in items] == chances and None not in chances
+    many = asked.post("/v1/recommend/many", json={"users": [3], "n": 4, "rules": rules}).json()["lists"]
+    assert [item["propensity"] for item in many[0]["items"]] == pytest.approx(chances)
 
 
 @pytest.mark.parametrize(
@@ -85,7 +94,7 @@ def test_many_lists_come_in_the_order_asked(asked: TestClient, recommender: Reco
     assert [one["user"] for one in told["lists"]] == [5, 2, 777]
     table = recommender.recommend_many([5, 2, 777], 3).to_pylist()
     rows = [{"user_id": one["user"], **item} for one in told["lists"] for item in one["items"]]
-    assert rows == [{**row, "expected_rating": None} for row in table]
+    assert rows == [{**row, "expected_rating": None, "propensity": None} for row in table]
 
 
 def test_a_user_with_nothing_left_has_an_empty_list(asked: TestClient):

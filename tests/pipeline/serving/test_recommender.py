@@ -227,7 +227,7 @@ def test_the_order_of_users_and_who_else_is_asked_change_no_list(recommender: Re
     shuffled = np.random.default_rng(0).permutation(users).tolist()
     whole = recommender.recommend_many(users, 10)
     parts = pa.concat_tables(
-        [recommender.recommend_many(shuffled[start : start + 13], 10) for start in range(0, 150, 13)]
+        [recommender.recommend_many(shuffled[start : start + 13], 10).to_arrow() for start in range(0, 150, 13)]
     )
     keys = ["user_id", "rank", "item_id", "origin"]
     by_user = [("user_id", "ascending"), ("rank", "ascending")]

@@ -10,7 +10,7 @@ import pytest
 
 from belfry.dataset.errors import BelfryError
 from belfry.pipeline.config import PipelineConfig, load_config
-from belfry.pipeline.training.fold_workers import FoldTask, fold_workers, result_of
+from belfry.pipeline.training.fold_workers import FoldTask, fold_workers
 from belfry.pipeline.training.retrieval_stage import Tuning
 from belfry.pipeline.training.train import train
 from tests.pipeline.small_world import small_data
@@ -51,7 +51,7 @@ def test_a_process_that_is_killed_is_told_in_words() -> None:
             sleep(0.05)
         os.kill(children[0].pid or 0, signal.SIGKILL)
         with pytest.raises(BelfryError, match="ended from outside, perhaps because memory ran out"):
-            result_of(observed)
+            observed()
 
 
 def test_no_process_outlives_the_training() -> None:

@@ -1,5 +1,7 @@
 """EASE: the promises, the limit, and recency."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -44,3 +46,16 @@ def test_a_score_is_the_weighted_sum_over_the_history(half_life: float | None) -
     weights = np.ones(len(history)) if half_life is None else recency / np.linalg.norm(recency)
     found = model.retrieve(np.array([2], np.int32), board.features, top_k=12, exclude=board.history.seen_items)
     np.testing.assert_allclose(found.score, weights @ model.learned["weights"][history][:, found.item_num], rtol=1e-4)
+
+
+def test_weights_count_against_the_mean_of_their_user_for_one_as_for_many() -> None:
+    board = checkerboard()
+    history = replace(board.history, weight=1 + np.arange(len(board.history), dtype=np.float32) % 5)
+    features = features_of(history)
+    model = EASE(EASEConfig(l2=1.0)).fit(history, features, seed=0)
+    all_of_them = model.retrieve(board.users, features, top_k=12, exclude=history.seen_items)
+    scores = history.relative_matrix @ model.learned["weights"]
+    users = board.users[all_of_them.row_user]
+    np.testing.assert_allclose(all_of_them.score, scores[users, all_of_them.item_num], rtol=1e-5)
+    alone = model.retrieve(board.users[4:5], features, top_k=12, exclude=history.seen_items)
+    assert alone.score.tolist() == all_of_them.score[all_of_them.row_user == 4].tolist()

@@ -1,6 +1,5 @@
 """Dry runs: shapes read cheaply, words where there is too little, and estimates that real work bears out."""
 
-import json
 import re
 import subprocess
 import sys
@@ -51,7 +50,7 @@ def test_too_little_memory_or_disk_is_told(tmp_path, monkeypatch):
     assert memory.startswith("memory: at least about 1,518 MiB are needed and 1 MiB can be had; take a machine")
     assert disk == "disk: about 14 MiB are needed and 1 MiB are free; free some"
     assert found.lines()[-2:] == [f"error: {memory}", f"error: {disk}"]
-    assert not json.loads(found.to_json())["is_enough"]
+    assert not found.document["is_enough"]
     assert replace(found, available_bytes=None, free_bytes=1 << 40).problems == ()
 
 

@@ -59,7 +59,7 @@ def recommender() -> SmallRecommender:
 
 
 def lists(recommender: SmallRecommender, n: int) -> pa.Table:
-    return recommender.recommend_many(recommender.users.ids, n)
+    return recommender.recommend_many(recommender.users.ids, n).to_arrow()
 
 
 def shown(place: Place) -> pa.Table:

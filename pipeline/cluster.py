@@ -1,0 +1,172 @@
+"""Cluster: tasks on other machines, by Ray. All read one shared object; a task whose machine is lost is begun again.
+
+Ray carries objects between its processes as pickles, so whoever can speak to a cluster can run programs on it: it
+belongs into a network of its own, as its makers say.
+"""
+
+import logging
+import os
+import socket
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager, suppress
+from typing import Any, NoReturn, TypeVar
+
+from belfry.dataset.errors import BelfryError, InputError, printable
+from belfry.pipeline.machine import workers_to_use
+
+AUTO = "auto"  # the address of a cluster that this machine is already a part of
+_RETRIES = 20  # of a task whose process or machine was lost
+_ANSWERS_WITHIN_S = 5.0
+_LONGEST_CAUSE = 300
+
+Shared = TypeVar("Shared")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+_kept: dict[str, Any] = {}  # in a process of the cluster: the shared object of the work that it is at
+
+
+class ClusterError(BelfryError):
+    """The cluster went away, or lost a task too often; what was done so far is kept."""
+
+
+class Cluster:
+    """A cluster that this process has joined."""
+
+    def __init__(self, ray: Any, at_once: int | None) -> None:
+        """`at_once` tasks at most; None: one for each core, and as many that wait for one."""
+        self._ray = ray
+        self._at_once = at_once or 2 * max(1, int(ray.cluster_resources().get("CPU", 1)))
+
+    def in_order(
+        self, function: Callable[[Shared, Item], Result], shared: Shared, key: str, items: Iterable[Item]
+    ) -> Generator[Result]:
+        """`function(shared, item)` for each item, in their order; items are taken no sooner than there is room.
+
+        Args:
+            key: no other work's; a process of the cluster unpickles `shared` once for it.
+
+        Raises:
+            ClusterError: the cluster went away.
+        """
+        task, held = self._task(_apply), [self._ray.put(shared)]  # in a list, or each task would unpickle it
+        pending: deque[Any] = deque()
+        try:
+            for item in items:
+                pending.append(task.remote(function, key, held, item))
+                if len(pending) == self._at_once:
+                    yield self._result(self._ray.get, pending.popleft())
+            while pending:
+                yield self._result(self._ray.get, pending.popleft())
+        finally:
+            with suppress(Exception):  # the cluster may be gone
+                for reference in pending:
+                    self._ray.cancel(reference)
+
+    def submitter(
+        self, function: Callable[[Shared, Item], Result], shared: Shared
+    ) -> Callable[[Item], Callable[[], Result]]:
+        """What begins `function(shared, item)` for an item, and gives what waits for its result.
+
+        That raises as `in_order`.
+        """
+        task, held = self._task(function), self._ray.put(shared)
+
+        def submit(item: Item) -> Callable[[], Result]:
+            future: Future[Result] = task.remote(held, item).future()
+            return lambda: self._result(future.result)
+
+        return submit
+
+    def _task(self, function: Callable[..., object]) -> Any:
+        return self._ray.remote(max_retries=_RETRIES, num_cpus=1)(function)
+
+    def _result(self, get: Callable[..., Result], *arguments: object) -> Result:
+        try:
+            return get(*arguments)
+        except self._ray.exceptions.RayTaskError as error:
+            raise error.cause from None
+        except self._ray.exceptions.RayError as error:
+            raise ClusterError(
+                f"the cluster lost a task and did not get over it: {_short(error)}; make the same call again when the "
+                "cluster is whole"
+            ) from error
+
+
+@contextmanager
+def joined(address: str | None, workers: int | None) -> Iterator[Cluster]:
+    """The cluster at `address` (`HOST:PORT`, `ray://HOST:PORT` or `auto`), or one on this machine, for this block.
+
+    A process that has joined one already stays in it.
+
+    Args:
+        workers: tasks at once; None: as many as the cluster has cores.
+
+    Raises:
+        InputError: Ray is not installed, or nothing answers at the address.
+    """
+    ray = _import_ray()
+    is_member = ray.is_initialized()
+    if not is_member:
+        _join(ray, address, workers)
+    try:
+        yield Cluster(ray, workers)
+    finally:
+        if not is_member:
+            ray.shutdown()
+
+
+def _import_ray() -> Any:
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # else Ray reports to its makers
+    try:
+        import ray
+        import ray.exceptions
+    except ImportError as error:
+        raise InputError("a cluster needs Ray; run: pip install 'belfry-recommender[ray]'") from error
+    return ray
+
+
+def _join(ray: Any, address: str | None, workers: int | None) -> None:
+    how: dict[str, object] = {"logging_level": logging.ERROR, "log_to_driver": False}
+    if address is None:
+        ray.init(address="local", num_cpus=workers_to_use(workers), include_dashboard=False, **how)
+        return
+    if address != AUTO:
+        _knock(address)
+    try:
+        ray.init(address=address, **how)
+    except (ray.exceptions.RayError, OSError, RuntimeError, ValueError) as error:
+        _refuse(address, error)
+
+
+def _knock(address: str) -> None:
+    """Ray would try for minutes where nobody answers."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdecimal():
+        raise InputError(f"--address {printable(address)}: wanted HOST:PORT, ray://HOST:PORT or {AUTO}")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), _ANSWERS_WITHIN_S).close()
+    except (OSError, OverflowError) as error:
+        _refuse(address, error)
+
+
+def _refuse(address: str, error: Exception) -> NoReturn:
+    raise InputError(
+        f"--address {printable(address)}: no cluster answers there: {_short(error)}; start one there by `ray start "
+        "--head`, or leave the address out to work on this machine"
+    ) from error
+
+
+def _short(error: Exception) -> str:
+    return printable(str(error), _LONGEST_CAUSE)
+
+
+def _apply(function: Callable[[Shared, Item], Result], key: str, held: list[Any], item: Item) -> Result:
+    """In a process of the cluster."""
+    if key not in _kept:
+        import ray
+
+        _kept.clear()
+        _kept[key] = ray.get(held[0])
+    return function(_kept[key], item)

@@ -1,0 +1,1 @@
+"""Logged feedback: what was shown, and what came of it."""
