@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable
 from itertools import pairwise
-from typing import Annotated, NamedTuple, TypeAlias
+from typing import Annotated, Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -12,9 +12,10 @@ import pyarrow.compute as pc
 from pydantic import AfterValidator, Field
 
 from belfry.dataset import columns
+from belfry.dataset.encoding.dictionary import codes_and_values, codes_as_numpy, encoded
 from belfry.dataset.errors import TableError
 from belfry.dataset.interactions import Mask, differs_from_row_before
-from belfry.dataset.validation.cleaning import codes_of
+from belfry.dataset.validation.cleaning import codes_of, likely_equal
 
 _PLAIN_WEIGHT = 1.0  # of a row without an event name, or with one that is not listed
 _DISLIKE_RANK = -1.0  # before every watch
@@ -117,13 +118,15 @@ def _weigh(
     ranks = np.append(np.arange(len(event_weights)), np.count_nonzero(weights[:-1] >= _PLAIN_WEIGHT) - 0.5)
     if columns.EVENT not in events.column_names:
         return np.full(len(events), _PLAIN_WEIGHT, np.float32), np.full(len(events), ranks[-1])
-    event = events[columns.EVENT]
+    codes, distinct = codes_and_values(encoded(events[columns.EVENT]))
     names = pa.array([_folded(name) for name, _ in event_weights], pa.string())
-    place = pc.index_in(pc.utf8_lower(pc.utf8_trim_whitespace(event)), value_set=names)
-    unlisted = event.filter(pc.and_(pc.is_valid(event), pc.is_null(place)))
-    if len(unlisted):
+    listed = pc.index_in(pc.utf8_lower(pc.utf8_trim_whitespace(distinct)), value_set=names)
+    is_unlisted = pc.is_null(listed)
+    if pc.any(is_unlisted).as_py():
+        unlisted = events[columns.EVENT].filter(is_unlisted.take(codes))
         tell(_note_on_unlisted(unlisted, event_weights, table_name))
-    place = np.asarray(pc.fill_null(place, len(event_weights)), np.int64)
+    nothing = len(event_weights)
+    place = np.append(np.asarray(pc.fill_null(listed, nothing)), nothing)[codes_as_numpy(codes, null=-1)]
     return weights[place], ranks[place]
 
 
@@ -141,11 +144,15 @@ def _note_on_unlisted(unlisted: pa.ChunkedArray, event_weights: EventWeights, ta
 def _is_superseded(events: pa.Table, counts: Mask, rank: npt.NDArray[np.float64]) -> Mask:
     """[n_events] rows in `counts` beside a better one of user, item and time; `rank` [n_events], lower is better."""
     superseded = np.zeros(len(events), np.bool_)
-    rows = np.flatnonzero(counts)
-    if len(np.unique(rank[rows])) < 2:
+    names = _keys_of(events)
+    codes = [codes_of(events[name]) for name in names[:2]]
+    rows = likely_equal(codes, [events[name] for name in names[2:]], counts)
+    if not len(rows):
         return superseded
-    keys = [codes_of(events[name])[rows] for name in _keys_of(events)]
-    order = np.lexsort(np.stack([rank[rows], *keys]))
+    taken = pa.array(rows)
+    keys = [*(key[rows] for key in codes), *(codes_of(events[name].take(taken)) for name in names[2:])]
+    by: list[npt.NDArray[Any]] = [rank[rows], *keys]
+    order = np.lexsort(by)
     is_first = differs_from_row_before(*(key[order] for key in keys))
     best = rank[rows][order[is_first]][np.cumsum(is_first) - 1]
     superseded[rows[order]] = rank[rows][order] > best

@@ -115,7 +115,7 @@ class Interactions:
         names = table.column_names
         rating = timestamp_s = weight = None
         if columns.TIMESTAMP_S in names:
-            timestamp_s = table[columns.TIMESTAMP_S].to_numpy().astype(np.int64)
+            timestamp_s = table[columns.TIMESTAMP_S].to_numpy().astype(np.int64, copy=False)
         if columns.RATING in names:
             rating = table[columns.RATING].to_numpy(zero_copy_only=False).astype(np.float32)
             rating = rating if np.isfinite(rating).any() else None

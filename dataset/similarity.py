@@ -13,8 +13,9 @@ from belfry.dataset.interactions import Interactions
 P = ParamSpec("P")
 ResultT = TypeVar("ResultT")
 
-# Of products; as values and columns these take at most 128 MiB, and less where several fall into one cell.
-_SUMS_PER_BLOCK = 1 << 24
+# Of products; as values and columns these take at most 16 MiB, which caches like, and less where several fall into one
+# cell. More than a catalogue has items, or blocks would cost more than their sums.
+_SUMS_PER_BLOCK = 1 << 21
 _USERS_PER_BLOCK = 1 << 16  # whose projections a factorisation holds at once
 _OVERSAMPLING = 32  # dimensions that the randomised range has beyond the rank
 _POWER_STEPS = 3
@@ -213,7 +214,7 @@ def truncated_svd(
 
     size = min(rank + _OVERSAMPLING, *matrix.shape)
     block = np.random.default_rng(seed).normal(size=(matrix.shape[1], size)).astype(np.float32)
-    parts = [matrix[first : first + _USERS_PER_BLOCK] for first in range(0, matrix.shape[0], _USERS_PER_BLOCK)]
+    parts = [_rows_of(matrix, first) for first in range(0, matrix.shape[0], _USERS_PER_BLOCK)]
     with threadpool_limits(1, "blas"):
         for _ in range(_POWER_STEPS):
             block = np.linalg.qr(sum(np.asarray(part.T @ (part @ block)) for part in parts))[0]
@@ -225,6 +226,13 @@ def truncated_svd(
         values = np.sqrt(np.maximum(squares[::-1][:rank], 0))
         n_factors = max(1, int((values > _EPSILON * values[0]).sum()))
         return values[:n_factors], np.asarray(block @ rotation[:, ::-1][:, :n_factors], np.float32)
+
+
+def _rows_of(matrix: "scipy.sparse.csr_matrix[np.float32]", first: int) -> "scipy.sparse.csr_matrix[np.float32]":
+    """A block of users, in the same memory; a slice would copy it."""
+    starts = matrix.indptr[first : first + _USERS_PER_BLOCK + 1]
+    cells = (matrix.data[starts[0] : starts[-1]], matrix.indices[starts[0] : starts[-1]], starts - starts[0])
+    return scipy.sparse.csr_matrix(cells, shape=(len(starts) - 1, matrix.shape[1]))
 
 
 @once_for_a_history

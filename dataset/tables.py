@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from belfry.dataset import columns
+from belfry.dataset.encoding.dictionary import distinct_in
 
 
 @dataclass(frozen=True)
@@ -37,14 +38,16 @@ class Tables:
 
     @property
     def user_ids(self) -> pa.ChunkedArray:
-        """Of all rows in interactions and users."""
+        """Those in interactions and users; of an encoded column each once."""
         return _ids(columns.USER_ID, self.interactions, self.users)
 
     @property
     def item_ids(self) -> pa.ChunkedArray:
-        """Of all rows in interactions and items."""
+        """Those in interactions and items; of an encoded column each once."""
         return _ids(columns.ITEM_ID, self.interactions, self.items)
 
 
 def _ids(name: str, *tables: pa.Table | None) -> pa.ChunkedArray:
-    return pa.chunked_array([chunk for table in tables if table is not None for chunk in table[name].chunks])
+    given = [table[name] for table in tables if table is not None]
+    chunks = ([distinct_in(ids)] if pa.types.is_dictionary(ids.type) else ids.chunks for ids in given)
+    return pa.chunked_array([chunk for of_one in chunks for chunk in of_one])

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from belfry.dataset.concurrency.cached import cached_property
+from belfry.dataset.encoding.dictionary import codes_and_values, codes_as_numpy, distinct_in
 from belfry.dataset.errors import InputError
 
 Id: TypeAlias = str | int
@@ -26,14 +27,12 @@ class Vocabulary:
     Numbers rise with ids, so breaking ties by number is breaking them by id.
     """
 
-    def __init__(self, ids: pa.Array) -> None:
+    def __init__(self, ids: pa.Array | pa.ChunkedArray) -> None:
         """`ids` may hold duplicates in any order, but no nulls."""
-        if isinstance(ids, pa.ChunkedArray):
-            ids = ids.combine_chunks()
-        ids = as_id_type(ids)
-        if ids.null_count:
-            raise InputError(f"vocabulary: {ids.null_count} ids are null; drop those rows first")
-        self.ids = pc.unique(ids).sort()
+        distinct = as_id_type(distinct_in(ids))
+        if n_nulls := max(ids.null_count, distinct.null_count):
+            raise InputError(f"vocabulary: {n_nulls} ids are null; drop those rows first")
+        self.ids = pc.unique(distinct).sort()
 
     def __len__(self) -> int:
         """Count of known ids; embedding tables need one row more."""
@@ -51,6 +50,9 @@ class Vocabulary:
     def numbers(self, ids: pa.Array | pa.ChunkedArray) -> Numbers:
         """[n] int32 numbers of `ids`, 0 where an id is unknown. Strings and integers never match each other."""
         if isinstance(ids, pa.ChunkedArray):
+            if pa.types.is_dictionary(ids.type):
+                codes, values = codes_and_values(ids)
+                return np.append(self.numbers(values), np.int32(UNKNOWN))[codes_as_numpy(codes, null=-1)]
             ids = ids.combine_chunks()
         if len(ids) and not pa.types.is_null(ids.type):
             ids = as_id_type(ids)

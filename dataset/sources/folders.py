@@ -6,6 +6,7 @@ from urllib.parse import unquote
 
 import pyarrow as pa
 
+from belfry.dataset.encoding.dictionary import alike_encoded
 from belfry.dataset.errors import InputError, TableError
 from belfry.dataset.sources.id_types import ID_COLUMNS, alike, integers_or_text
 from belfry.dataset.sources.kinds import PARQUET_SUFFIXES, TEXT_SUFFIXES, is_foreign
@@ -88,7 +89,7 @@ def joined(folder: Path, raws: Mapping[Path, RawTable], said: Mapping[str, pa.Ar
         TableError: ids are missing in a file, or the types of a column differ; the message names files and column.
     """
     notes = [note for raw in raws.values() for note in raw.notes]
-    tables = {path: raw.table for path, raw in raws.items()}
+    tables = alike_encoded({path: raw.table for path, raw in raws.items()}, ID_COLUMNS)
     for name, values in said.items():
         if any(name in table.column_names for table in tables.values()):
             notes.append(f"column {name!r} is in the files; what the folders' names say of it is left out")

@@ -4,6 +4,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from belfry.dataset import columns
+from belfry.dataset.encoding.dictionary import value_type
 
 ID_COLUMNS = (columns.USER_ID, columns.ITEM_ID)
 # An integer that is written in one way only: read as a number and printed again, it is the same text.
@@ -22,7 +23,8 @@ def alike(tables: dict[str, pa.Table], untyped: set[str]) -> dict[str, pa.Table]
     """
     tables = dict(tables)
     for column in ID_COLUMNS:
-        types = {name: table.schema.field(column).type for name, table in tables.items() if _has_one(table, column)}
+        fields = {name: table.schema.field(column) for name, table in tables.items() if _has_one(table, column)}
+        types = {name: value_type(field.type) for name, field in fields.items()}
         is_text = pa.string() in types.values()
         is_settled = any(type_ == pa.string() for name, type_ in types.items() if name not in untyped)
         for name in untyped & types.keys():

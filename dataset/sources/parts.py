@@ -10,6 +10,7 @@ from belfry.dataset.sources.folders import common_schema, partition_columns, tab
 from belfry.dataset.sources.kinds import PARQUET_SUFFIXES
 from belfry.dataset.sources.reading import AS_IT_IS, Reading, explaining
 from belfry.dataset.sources.tabular import Source, read_table
+from belfry.dataset.sources.web.remote import address_of
 
 ROWS_PER_PART = 1 << 20
 
@@ -48,7 +49,7 @@ def open_table(source: Source, reading: Reading = AS_IT_IS) -> TableParts:
 
 def _parquet_of(source: Source) -> list[Path]:
     """The Parquet files that a source is; none where it is something else, or nothing."""
-    if not isinstance(source, str | Path):
+    if not isinstance(source, str | Path) or address_of(source):
         return []
     path = Path(source)
     with explaining(path):

@@ -3,21 +3,24 @@
 import logging
 import zipfile
 import zlib
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, Union
 
 import pyarrow as pa
 
 from belfry.dataset import columns
+from belfry.dataset.encoding.dictionary import alike_encoded
 from belfry.dataset.errors import InputError, TableError
 from belfry.dataset.sources.archive import SafeZip
 from belfry.dataset.sources.folders import differing_text, joined, partition_columns, table_files
 from belfry.dataset.sources.frames import from_pandas, without_index
-from belfry.dataset.sources.id_types import alike
+from belfry.dataset.sources.id_types import ID_COLUMNS, alike
 from belfry.dataset.sources.kinds import Opened, is_foreign, open_content, open_file
 from belfry.dataset.sources.reading import AS_IT_IS, RawTable, Reading, explaining, shown, way_to
 from belfry.dataset.sources.text.csv_table import read_csv
 from belfry.dataset.sources.text.json_lines import read_json_lines
+from belfry.dataset.sources.web.remote import address_of, fetched
 from belfry.dataset.tables import ReadingNote, Tables
 from belfry.dataset.vocabulary import Vocabulary
 
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
 
 Source: TypeAlias = Union[str, Path, pa.Table, "pd.DataFrame"]
 
+_OF_EVENTS = ("interactions", "ratings")
 _RATED = "rated"  # as the setting `event_weights` names it
 _READ_ME = ("readme", "license", "licence")
 
@@ -42,6 +46,8 @@ def read_tables(
 ) -> Tables:
     """The raw tables, each from any source that `read_table` takes; `ratings` are further interactions, named `rated`.
 
+    Ids of events are encoded where a Parquet file holds them.
+
     A CSV file does not say whether ids are numbers. So where ids of a CSV file look like integers and those of another
     table are strings, the former are read as strings too.
 
@@ -50,7 +56,7 @@ def read_tables(
     """
     sources = {"interactions": interactions, "items": items, "users": users, "ratings": ratings}
     needed = {name: source for name, source in sources.items() if source is not None or name == "interactions"}
-    raws = {name: read_raw(source, reading, name) for name, source in needed.items()}
+    raws = {name: read_raw(source, reading, name, encode_ids=name in _OF_EVENTS) for name, source in needed.items()}
     _refuse_unknown(reading, raws)
     tables = alike(
         {name: raw.table for name, raw in raws.items()}, {name for name, raw in raws.items() if raw.is_untyped}
@@ -86,8 +92,8 @@ def read_table(source: Source, reading: Reading = AS_IT_IS) -> pa.Table:
     """One raw table.
 
     Args:
-        source: a CSV, JSON lines, Parquet or Arrow file, a folder of them, a zip that holds one, a pandas DataFrame
-            (its index is left out) or a pyarrow Table.
+        source: a CSV, JSON lines, Parquet or Arrow file, a folder of them, a zip that holds one, an address of either
+            such as s3://BUCKET/NAME, a pandas DataFrame (its index is left out) or a pyarrow Table.
         reading: what the source does not say itself.
 
     Raises:
@@ -97,29 +103,36 @@ def read_table(source: Source, reading: Reading = AS_IT_IS) -> pa.Table:
     return read_raw(source, reading).table
 
 
-def read_raw(source: Source, reading: Reading = AS_IT_IS, name: str = "interactions") -> RawTable:
-    """Likewise, with what was noticed; `name` is that of the file to read in a zip that holds several."""
+def read_raw(
+    source: Source, reading: Reading = AS_IT_IS, name: str = "interactions", *, encode_ids: bool = False
+) -> RawTable:
+    """Likewise, with what was noticed.
+
+    Args:
+        name: of the file to read in a zip that holds several.
+        encode_ids: give those of Parquet files encoded.
+    """
+    encode = [reading.columns.get(column, column) for column in ID_COLUMNS] if encode_ids else []
     if isinstance(source, pa.Table):
         return RawTable(source).renamed(reading, name)
     if not isinstance(source, str | Path):
         return RawTable(from_pandas(source)).renamed(reading, name)
+    if address := address_of(source):
+        with fetched(address) as place:
+            return read_raw(place, reading, name, encode_ids=encode_ids)
     path = Path(source)
     with explaining(path):
         if not path.exists():
             raise InputError(f"{source}: no such file or folder; {way_to(str(source))}")
         if path.is_dir():
-            return _read_folder(path, reading)
-        return _read_file(path, reading, name)
+            return _read_folder(path, reading, encode)
+        opened = open_file(path)
+        if opened.kind == "zip":
+            return _read_zip(path, reading, name, encode)
+        return _read_opened(str(path), path, opened, reading, encode)
 
 
-def _read_file(path: Path, reading: Reading, name: str) -> RawTable:
-    opened = open_file(path)
-    if opened.kind == "zip":
-        return _read_zip(path, reading, name)
-    return _read_opened(str(path), path, opened, reading)
-
-
-def _read_opened(label: str, path: Path | None, opened: Opened, reading: Reading) -> RawTable:
+def _read_opened(label: str, path: Path | None, opened: Opened, reading: Reading, encode: Collection[str]) -> RawTable:
     """One table from a file that was looked at; `path` is where it lies, if it is no member of an archive."""
     if opened.kind == "zip":
         raise InputError(f"{label}: is a zip in a zip; unzip it, and name the file")
@@ -131,17 +144,17 @@ def _read_opened(label: str, path: Path | None, opened: Opened, reading: Reading
         if opened.kind == "parquet":
             from belfry.dataset.sources.parquet import read_parquet
 
-            table = read_parquet(label, place)
+            table = read_parquet(label, place, encode)
         else:
             table = _read_arrow(place)
+            # Damaged files can carry offsets and text that only show when used, and then badly.
+            table.validate(full=True)
         raw = RawTable(table).renamed(reading, label)
-    # Damaged files can carry offsets and text that only show when used, and then badly.
-    raw.table.validate(full=True)
     table, notes = without_index(raw.table)
     return RawTable(table, (*opened.notes, *raw.notes, *notes), raw.is_untyped)
 
 
-def _read_zip(path: Path, reading: Reading, name: str) -> RawTable:
+def _read_zip(path: Path, reading: Reading, name: str, encode: Collection[str]) -> RawTable:
     """The one table of an archive, or the one whose name is asked for."""
     with SafeZip(path) as archive:
         member = _member(path, archive.names, name)
@@ -155,7 +168,7 @@ def _read_zip(path: Path, reading: Reading, name: str) -> RawTable:
                 f"{label}: is damaged, or packed in an unknown way; unzip it, or fetch it again"
             ) from error
     with explaining(label):
-        raw = _read_opened(label, None, open_content(label, member, content), reading)
+        raw = _read_opened(label, None, open_content(label, member, content), reading, encode)
     return RawTable(raw.table, (f"read {named} of the zip", *raw.notes), raw.is_untyped)
 
 
@@ -185,24 +198,24 @@ def _member(path: Path, names: frozenset[str], name: str) -> str:
     raise InputError(f"{path}: holds {there}; {wanted} unzip it and name the file or folder")
 
 
-def _read_folder(folder: Path, reading: Reading) -> RawTable:
+def _read_folder(folder: Path, reading: Reading, encode: Collection[str]) -> RawTable:
     paths, notes = table_files(folder)
-    raws = {path: _part_of_folder(path, reading, ()) for path in paths}
+    raws = {path: _part_of_folder(path, reading, encode) for path in paths}
     if as_text := differing_text(raws):
-        raws = {path: _part_of_folder(path, reading, as_text) for path in paths}
+        raws = {path: _part_of_folder(path, reading, encode, as_text) for path in paths}
     said = {reading.rename([name], str(folder))[0]: values for name, values in partition_columns(folder, paths).items()}
     raw = joined(folder, raws, said)
     return RawTable(raw.table, (*notes, *raw.notes), raw.is_untyped)
 
 
-def _part_of_folder(path: Path, reading: Reading, as_text: set[str] | tuple[()]) -> RawTable:
+def _part_of_folder(path: Path, reading: Reading, encode: Collection[str], as_text: Collection[str] = ()) -> RawTable:
     with explaining(path):
         opened = open_file(path)
         if opened.kind == "csv" and opened.content is not None and as_text:
             raw = read_csv(str(path), opened.content, reading, as_text)
             table, notes = without_index(raw.table)
             return RawTable(table, (*raw.notes, *notes), raw.is_untyped)
-        return _read_opened(str(path), path, opened, reading)
+        return _read_opened(str(path), path, opened, reading, encode)
 
 
 def _read_arrow(source: Path | bytes | None) -> pa.Table:
@@ -217,8 +230,9 @@ def _with_ratings(interactions: pa.Table, ratings: pa.Table) -> pa.Table:
     """Both tables, one below the other; `belfry.dataset.event_weights` decides which of two events of a pair stays."""
     if columns.EVENT not in ratings.column_names:
         ratings = ratings.append_column(columns.EVENT, pa.array([_RATED] * len(ratings)))
+    both = alike_encoded({"interactions": interactions, "ratings": ratings}, ID_COLUMNS)
     try:
-        return pa.concat_tables([interactions, ratings], promote_options="permissive")
+        return pa.concat_tables(both.values(), promote_options="permissive")
     except pa.ArrowException as error:
         raise TableError(f"ratings: cannot stand below the interactions: {error}; give both the same types") from error
 

@@ -64,8 +64,8 @@ class CheckReport:
 def check(tables: Tables, policy: Policy = DEFAULT_POLICY, *, can_set: bool = True) -> tuple[Tables, CheckReport]:
     """The tables in Belfry's own types, and what was found and done on the way.
 
-    Interactions keep the columns that Belfry knows and the labels named; items and users keep every column that tells
-    rows apart, ids first.
+    Interactions keep the columns that Belfry knows and the labels named, their ids encoded; items and users keep every
+    column that tells rows apart, ids first.
 
     Args:
         tables: raw.
@@ -90,7 +90,7 @@ def examine(tables: Tables, policy: Policy = DEFAULT_POLICY, *, can_set: bool = 
     of_users = _clean_features("users", tables.users, columns.USER_ID, policy, texts, findings, can_set)
     compare_ids(events, of_items, columns.ITEM_ID)
     compare_ids(events, of_users, columns.USER_ID)
-    interactions = in_order(events.finish())
+    interactions = in_order(events.finish_encoded())
     items, users = (None if cleaning is None else cleaning.finish() for cleaning in (of_items, of_users))
     findings += check_names(tables, policy)
     texts = tuple(

@@ -1,15 +1,16 @@
 """Cleaning: one table while it is checked, and what was found in it; `check` holds the rules."""
 
 import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from belfry.dataset.encoding.dictionary import codes_and_values, codes_as_numpy, encoded, plain, value_type
 from belfry.dataset.errors import TableError
 from belfry.dataset.interactions import Mask, Positions
 from belfry.dataset.validation import coercion
@@ -17,6 +18,7 @@ from belfry.dataset.validation.number_text import decimal_comma_in
 from belfry.dataset.validation.usual_names import names_in, remedy
 
 Codes: TypeAlias = npt.NDArray[np.int32]
+Value = TypeVar("Value", bound=np.generic)
 Action: TypeAlias = Literal["error", "drop", "clip", "null", "middle", "keep", "note"]
 
 _DONE = {
@@ -27,6 +29,8 @@ _DONE = {
     "keep": "kept",
 }
 _SHOWN = 60  # letters of a value in a message
+_FACTOR = np.uint64(0x9E3779B97F4A7C15)  # odd, and its bits are spread evenly: 2^64 divided by the golden ratio
+_BLOCK = 1 << 18  # rows
 
 
 @dataclass(frozen=True)
@@ -99,7 +103,7 @@ class Cleaning:
             self.note("unusable_column", f"{error}{ending}", name, action=on_refusal)
             return False
         if coercion.family(given.type) != coercion.family(self.columns[name].type):
-            self.note("coerced", f"is {given.type}; read as {self.columns[name].type}", name)
+            self.note("coerced", f"is {given.type}; read as {value_type(self.columns[name].type)}", name)
             text = coercion.text_of(given) if pa.types.is_float32(self.columns[name].type) else None
             if text is not None and (comma := decimal_comma_in(text)):
                 self.note("decimal_comma", f"has decimal commas, such as {shown(comma)}; read as points", name)
@@ -147,8 +151,17 @@ class Cleaning:
             raise TableError("\n".join(map(str, errors)))
 
     def finish(self) -> pa.Table:
+        """What was taken over of the rows that are kept."""
+        return plain(self.finish_encoded(), self.columns)
+
+    def finish_encoded(self) -> pa.Table:
+        """Likewise, ids encoded."""
         table = pa.table(self.columns)
         return table if self.kept.all() or not self.columns else table.filter(pa.array(self.kept))
+
+    def of_kept(self, values: npt.NDArray[Value]) -> npt.NDArray[Value]:
+        """[n_kept] of `values` [n_rows], which themselves are given where all rows are kept."""
+        return values if self.kept.all() else values[self.kept]
 
 
 def where(condition: pa.ChunkedArray) -> Mask:
@@ -164,41 +177,62 @@ def shown(value: object) -> str:
 
 def codes_of(column: pa.ChunkedArray) -> Codes:
     """[n_rows] equal numbers for equal values, nulls included; from 0."""
-    return np.asarray(pc.dictionary_encode(column.combine_chunks(), null_encoding="encode").indices)
+    codes, values = codes_and_values(encoded(column))
+    return codes_as_numpy(codes, null=len(values))
 
 
 def repeats(codes: list[Codes], others: list[pa.ChunkedArray], among: Mask) -> Mask:
     """[n_rows] rows whose keys an earlier row has too; only the rows in `among` are compared.
 
     Args:
-        codes: of one or two keys. Few rows share these, and only those are compared by the others.
+        codes: of one or two keys.
         others: further keys.
     """
-    cells = codes[0].astype(np.int64)
-    for more in codes[1:]:
-        cells *= int(more.max(initial=0)) + 1
-        cells += more
-    rows = np.flatnonzero(_is_shared(cells, among) & among)
-    keys = [cells[rows], *(codes_of(key.take(pa.array(rows))).astype(np.int64) for key in others)]
+    repeated = np.zeros(len(among), np.bool_)
+    rows = likely_equal(codes, others, among)
+    if not len(rows):
+        return repeated
+    keys = [*(key[rows] for key in codes), *(codes_of(key.take(pa.array(rows))) for key in others)]
     order = np.lexsort(keys)
-    same = np.ones(max(len(order) - 1, 0), np.bool_)
+    same = np.ones(len(order) - 1, np.bool_)
     for key in keys:
         same &= key[order[1:]] == key[order[:-1]]
-    repeated = np.zeros(len(among), np.bool_)
     repeated[rows[order[1:][same]]] = True
     return repeated
 
 
-def _is_shared(values: Positions, among: Mask) -> Mask:
-    """[n] whether two of those in `among` are equal to it."""
-    ordered = values.copy() if among.all() else values[among]
-    ordered.sort()
-    shared = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
-    del ordered
-    if not len(shared):
-        return np.zeros(len(values), np.bool_)
-    found = shared[np.minimum(np.searchsorted(shared, values), len(shared) - 1)]
-    return np.asarray(found == values)
+def likely_equal(codes: list[Codes], others: list[pa.ChunkedArray], among: Mask) -> Positions:
+    """Positions in `among` of all rows that have the keys of another row there, and of hardly any more.
+
+    One number is made of all keys of a row, and those that share theirs are found.
+
+    Args:
+        codes, others: as in `repeats`.
+    """
+    keys = [*codes, *(one if pa.types.is_integer(one.type) else codes_of(one) for one in others)]
+    numbers = np.empty(len(among), np.uint64)
+    for start in range(0, len(among), _BLOCK):
+        numbers[start : start + _BLOCK] = _one_number(keys, start)
+    numbers = numbers if among.all() else numbers[among]
+    numbers.sort()
+    shared = np.unique(numbers[1:][numbers[1:] == numbers[:-1]])
+    del numbers
+    found = [np.zeros(0, np.int64)]
+    for start in range(0, len(among) if len(shared) else 0, _BLOCK):
+        block = _one_number(keys, start)
+        place = np.minimum(np.searchsorted(shared, block), len(shared) - 1)
+        found.append(start + np.flatnonzero((shared[place] == block) & among[start : start + _BLOCK]))
+    return np.concatenate(found)
+
+
+def _one_number(keys: Sequence[Codes | pa.ChunkedArray], start: int) -> npt.NDArray[np.uint64]:
+    """[n_rows of a block] equal where all keys are; a null is as good as any integer."""
+    number = np.zeros(1, np.uint64)
+    for key in keys:
+        block = key[start : start + _BLOCK]
+        block = block if isinstance(block, np.ndarray) else np.asarray(pc.fill_null(block, 0))
+        number = number * _FACTOR + block.astype(np.uint64)
+    return number
 
 
 def nearest(wanted: str, names: list[str]) -> str | None:

@@ -23,6 +23,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from belfry.dataset.encoding.dictionary import codes_and_values, encoded, value_type, with_values
 from belfry.dataset.errors import TableError
 from belfry.dataset.validation import date_times
 from belfry.dataset.validation.number_text import INTEGER_LITERAL, NUMBER_LITERAL, with_points
@@ -35,10 +36,19 @@ _LAST_WHOLE = {pa.float16(): 2.0**11, pa.float32(): 2.0**24, pa.float64(): 2.0**
 
 
 def as_ids(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Ids as int64 or string; an empty string becomes null, for it names nobody.
+    """Ids as int64 or string, encoded; an empty string becomes null, for it names nobody.
 
     Floats are taken as the integers that they are, for pandas makes floats of integers with gaps; NaN is a gap.
     """
+    kind = value_type(column.type)
+    if pa.types.is_integer(kind) or is_text(kind):
+        ids = encoded(column)
+        values = pa.chunked_array([codes_and_values(ids)[1]])
+        return with_values(ids, _plain_ids(values).combine_chunks())
+    return encoded(_plain_ids(column))
+
+
+def _plain_ids(column: pa.ChunkedArray) -> pa.ChunkedArray:
     column = decoded(column)
     if pa.types.is_null(column.type):
         return column.cast(pa.string())

@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from belfry.dataset.encoding.dictionary import codes_and_values, codes_as_numpy, distinct_in, value_type, with_values
 from belfry.dataset.validation import spelling
 from belfry.dataset.validation.cleaning import Cleaning, shown, where
 
@@ -38,12 +39,13 @@ def compare_ids(events: Cleaning, others: Cleaning | None, name: str) -> None:
         return
     if not _align(events, others, name):
         return
-    ids = events.columns[name].filter(pa.array(events.kept))
-    known = pc.unique(others.columns[name].filter(pa.array(others.kept))).drop_null()
-    is_absent = ~where(pc.is_in(ids, value_set=known))
+    codes, values = codes_and_values(events.columns[name])
+    known = distinct_in(others.columns[name].filter(pa.array(others.kept))).drop_null()
+    is_known = where(pc.is_in(values, value_set=known))
+    is_absent = ~np.append(is_known, False)[events.of_kept(codes_as_numpy(codes, null=-1))]
     if not is_absent.any() or not len(known):
         return
-    distinct = pc.unique(ids).drop_null()
+    distinct = distinct_in(events.columns[name].filter(pa.array(events.kept))).drop_null()
     absent = distinct.filter(pc.invert(pc.is_in(distinct, value_set=known)))
     n_met = len(distinct) - len(absent)
     cause = likely_cause(absent, known)
@@ -90,22 +92,23 @@ def likely_cause(absent: pa.Array, known: pa.Array) -> str:
 
 def numbers_among(text: pa.ChunkedArray, numbers: pa.ChunkedArray) -> str:
     """How many ids of text are one of `numbers` in another spelling, as a part of a message; empty for none."""
-    ids = pc.unique(text).drop_null()
-    is_number = pc.is_in(spelling.plain_numbers(ids), value_set=pc.unique(numbers).cast(pa.string()))
+    ids = distinct_in(text).drop_null()
+    is_number = pc.is_in(spelling.plain_numbers(ids), value_set=distinct_in(numbers).cast(pa.string()))
     found = ids.filter(is_number)
     return f"; {len(found)} of its ids ({_examples(found)}) are such numbers, but for their spelling" if found else ""
 
 
 def _align(events: Cleaning, others: Cleaning, name: str) -> bool:
     """Make text of whole numbers whose file did not say that they are some, where the other table has text."""
-    ids, known = events.columns[name], others.columns[name]
-    if ids.type == known.type:
+    of_events, of_others = (value_type(cleaning.columns[name].type) for cleaning in (events, others))
+    if of_events == of_others:
         return True
-    of_numbers, of_text = (events, others) if pa.types.is_integer(ids.type) else (others, events)
+    of_numbers, of_text = (events, others) if pa.types.is_integer(of_events) else (others, events)
     if name in of_numbers.guessed:
-        of_numbers.columns[name] = of_numbers.columns[name].cast(pa.string())
+        ids = of_numbers.columns[name]
+        of_numbers.columns[name] = with_values(ids, codes_and_values(ids)[1].cast(pa.string()))
         return True
-    text = f"is {known.type}, but {ids.type} in {events.name}; 1 and '1' are never merged: "
+    text = f"is {of_others}, but {of_events} in {events.name}; 1 and '1' are never merged: "
     if strays := of_text.strays.get(name):
         text += f"in {of_text.name}, {strays}: mend or remove it"
     else:

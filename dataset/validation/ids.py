@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from belfry.dataset import columns
+from belfry.dataset.encoding.dictionary import codes_and_values, codes_as_numpy, encoded, value_type, with_values
 from belfry.dataset.sources.id_types import is_guessed
 from belfry.dataset.validation import coercion, spelling
 from belfry.dataset.validation.cleaning import Cleaning, Codes, shown, where
@@ -27,27 +28,29 @@ _MIN_DISTINCT = 10  # below, one of them is not few
 class _Text:
     """An id column of text: its rows, each distinct value, and how that is spelled."""
 
-    rows: pa.ChunkedArray
+    codes: pa.Array  # [n_rows] places in `distinct`
     distinct: pa.Array  # [n_distinct] as they came
     spelled: pa.Array  # [n_distinct] null where they name nobody
 
     def first_row(self, position: int) -> int:
-        return int(pc.index(self.rows, self.distinct[position]).as_py())
+        return int(pc.index(self.codes, pa.scalar(position, pa.int32())).as_py())
 
     def n_rows(self, positions: np.ndarray) -> int:
-        return int(pc.sum(pc.is_in(self.rows, value_set=self.distinct.take(pa.array(positions)))).as_py())
+        return int(pc.sum(pc.is_in(self.codes, value_set=pa.array(positions, pa.int32()))).as_py())
 
 
 def read_ids(cleaning: Cleaning, name: str, policy: Policy) -> bool:
-    """Take the id column over as int64 or string; False where there is none that can be used."""
+    """Take the id column over as int64 or string, encoded; False where there is none that can be used."""
     if not (cleaning.require(name) and spell_ids(cleaning, name, policy)):
         return False
     ids = cleaning.columns[name]
     written = cleaning.null_words.get(name, "")
     found = f"has {{count}} null or empty ids{written}"
     cleaning.report("bad_id", name, where(pc.is_null(ids)), found, policy.bad_id, "fill them")
-    if pa.types.is_string(ids.type):
-        long = where(pc.greater(pc.binary_length(ids), MAX_ID_BYTES))
+    codes, values = codes_and_values(ids)
+    if pa.types.is_string(values.type):
+        is_long = where(pc.greater(pc.binary_length(values), MAX_ID_BYTES))
+        long = np.append(is_long, False)[codes_as_numpy(codes, null=-1)]
         found = f"has {{count}} ids longer than {MAX_ID_BYTES} bytes"
         cleaning.report("bad_id", name, long, found, policy.bad_id, "shorten them")
     return True
@@ -58,12 +61,12 @@ def spell_ids(cleaning: Cleaning, name: str, policy: Policy) -> bool:
     given = cleaning.table[name]
     if not cleaning.read(name, coercion.as_ids):
         return False
-    if pa.types.is_floating(coercion.decoded(given).type):
+    if pa.types.is_floating(value_type(given.type)):
         cleaning.note("coerced", f"is {given.type}; every id is whole, and read as a whole number", name)
     if is_guessed(cleaning.table, name):
         cleaning.guessed.add(name)
     ids = cleaning.columns[name]
-    if pa.types.is_string(ids.type):
+    if pa.types.is_string(value_type(ids.type)):
         try:
             cleaning.columns[name] = _spelled(cleaning, name, ids, policy)
         except pa.ArrowException:  # of a table in memory, which nobody has validated
@@ -77,7 +80,7 @@ def spell_ids(cleaning: Cleaning, name: str, policy: Policy) -> bool:
 def note_everybody(cleaning: Cleaning, codes: Codes) -> None:
     """Say so where one user, of `codes` [n_rows], has so many events that the id may stand for all who have none."""
     is_one = cleaning.kept & where(pc.is_valid(cleaning.columns[columns.USER_ID]))
-    n_rows, counts = int(is_one.sum()), np.bincount(codes, is_one).astype(np.int64)
+    n_rows, counts = int(is_one.sum()), np.bincount(codes if is_one.all() else codes[is_one])
     n_users = np.count_nonzero(counts)
     if n_users < _MIN_USERS:
         return
@@ -103,7 +106,7 @@ def ids_like(
     for name, vocabulary in known.items():
         spell_ids(cleaning, name, policy)
         cleaning.raise_errors()
-        ids = cleaning.columns[name]
+        ids = coercion.decoded(cleaning.columns[name])
         if name in cleaning.guessed and pa.types.is_string(vocabulary.ids.type):
             ids = ids.cast(pa.string())
         table = table.set_column(table.schema.get_field_index(name), name, ids)
@@ -119,10 +122,13 @@ def find_header_rows(cleaning: Cleaning, *names: str) -> bool:
     is_header = np.zeros(len(cleaning.table), np.bool_)
     for name in names:
         if cleaning.table.column_names.count(name) == 1:
-            ids = coercion.text_of(cleaning.table[name])
-            for spelled in (name, f"\ufeff{name}"):
-                if ids is not None:
-                    is_header |= where(pc.equal(ids, spelled))
+            ids, words = cleaning.table[name], pa.array((name, f"\ufeff{name}"), pa.string())
+            if pa.types.is_dictionary(ids.type) and coercion.is_text(ids.type.value_type):
+                codes, values = codes_and_values(encoded(ids))
+                is_word = where(pc.is_in(values.cast(pa.string()), value_set=words))
+                is_header |= np.append(is_word, False)[codes_as_numpy(codes, null=-1)]
+            elif (text := coercion.text_of(ids)) is not None:
+                is_header |= where(pc.is_in(text, value_set=words))
     rows = np.flatnonzero(is_header)
     if len(rows):
         first = ", ".join(map(str, rows[:5]))
@@ -134,21 +140,23 @@ def find_header_rows(cleaning: Cleaning, *names: str) -> bool:
 
 def _leave_out_numbers(cleaning: Cleaning, name: str, ids: pa.ChunkedArray, numbers: list[int]) -> None:
     """Make nulls of the ids that are said to be none."""
-    is_null = pc.is_in(ids, value_set=pa.array(numbers, pa.int64()))
-    if n_rows := int(where(is_null).sum()):
-        cleaning.columns[name] = pc.if_else(is_null, pa.scalar(None, pa.int64()), ids)
+    values = codes_and_values(ids)[1]
+    is_null = pc.is_in(values, value_set=pa.array(numbers, pa.int64()))
+    if pc.any(is_null).as_py():
+        cleaning.columns[name] = with_values(ids, pc.if_else(is_null, pa.scalar(None, pa.int64()), values))
+        n_rows = cleaning.columns[name].null_count - ids.null_count
         cleaning.null_words[name] = f", written {', '.join(map(str, numbers))} in {n_rows} rows"
 
 
 def _spelled(cleaning: Cleaning, name: str, ids: pa.ChunkedArray, policy: Policy) -> pa.ChunkedArray:
-    distinct = pc.unique(ids).drop_null()
+    codes, distinct = codes_and_values(ids)
     if not len(distinct):
         return ids
     mended = spelling.mended(distinct)
     words = pa.array(("", *policy.null_words), pa.string())
     is_null = pc.is_in(mended, value_set=words)
     spelled = pc.if_else(is_null, pa.scalar(None, pa.string()), mended if policy.id_spelling == "mend" else distinct)
-    text = _Text(ids, distinct, spelled)
+    text = _Text(codes, distinct, spelled)
     _tell_words(cleaning, name, text, is_null, policy)
     _tell_mended(cleaning, name, text, mended, policy)
     _tell_rounded(cleaning, name, text, policy)
@@ -159,9 +167,7 @@ def _spelled(cleaning: Cleaning, name: str, ids: pa.ChunkedArray, policy: Policy
         spelled = whole
     else:
         _tell_numbers(cleaning, name, text)
-    if spelled.equals(distinct):
-        return ids
-    return pc.take(spelled, pc.index_in(ids, value_set=distinct))
+    return ids if spelled.equals(distinct) else with_values(ids, spelled)
 
 
 def _tell_words(cleaning: Cleaning, name: str, text: _Text, is_null: pa.Array, policy: Policy) -> None:

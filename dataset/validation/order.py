@@ -89,7 +89,7 @@ def in_order(interactions: pa.Table) -> pa.Table:
 
 def _why_no_clock(cleaning: Cleaning) -> str | None:
     """What the times are, where they cannot be seconds since 1970."""
-    time = _numbers(cleaning.columns[columns.TIMESTAMP_S])[cleaning.kept]
+    time = cleaning.of_kept(_numbers(cleaning.columns[columns.TIMESTAMP_S]))
     if not len(time) or time.min() < 0:
         return None
     if time.max() < DAY_S:
@@ -99,7 +99,7 @@ def _why_no_clock(cleaning: Cleaning) -> str | None:
         if time.min() >= _DAY_1990 and time.max() < _DAY_2100:
             asked = "are they days of a spreadsheet? Those count from 1899-12-30: to_datetime(unit='D', origin=...)"
         return f"times that all lie within one day of 1970 ({time.min()} to {time.max()}: {asked})"
-    if _is_counting(time - np.flatnonzero(cleaning.kept)):
+    if time[0] <= len(cleaning.kept) and _is_counting(time - np.flatnonzero(cleaning.kept)):
         return "the place of each row in the table"
     if columns.USER_ID in cleaning.columns and time.max() <= len(time):
         user = codes_of(cleaning.columns[columns.USER_ID])[cleaning.kept]
@@ -136,7 +136,7 @@ def _read_places(cleaning: Cleaning, name: str, on_null: Action) -> None:
 
 def _numbers(column: pa.ChunkedArray) -> Positions:
     """[n_rows] a null as -1."""
-    return np.asarray(pc.fill_null(column, -1), np.int64)
+    return np.asarray(pc.fill_null(column, -1) if column.null_count else column, np.int64)
 
 
 def _tell(cleaning: Cleaning, rows: Positions, found: str, done: str, column: str) -> None:

@@ -47,7 +47,7 @@ def note_1970(cleaning: Cleaning) -> None:
     times = cleaning.columns.get(columns.TIMESTAMP_S)
     if times is None or not cleaning.kept.any():
         return
-    kept = times.to_numpy()[cleaning.kept]
+    kept = cleaning.of_kept(times.to_numpy())
     if kept.min() >= 0 and kept.max() < YEAR_S:
         text = (
             f"says that everything happened in 1970 ({kept.min()} to {kept.max()} seconds after its start): are they "
@@ -66,9 +66,9 @@ def mend_far_times(cleaning: Cleaning, action: Action) -> None:
     times = cleaning.columns.get(columns.TIMESTAMP_S)
     if times is None:
         return
-    seconds = np.asarray(pc.fill_null(times, -1), np.int64).copy()
+    seconds = np.asarray(pc.fill_null(times, -1) if times.null_count else times)
     is_read = cleaning.kept & (seconds >= 0) & (seconds < YEAR_2200_S)
-    low_s, high_s = range_of_most(seconds[is_read])
+    low_s, high_s = range_of_most(seconds if is_read.all() else seconds[is_read])
     is_early, is_late = is_read & (seconds < low_s), is_read & (seconds > high_s)
     for is_far, side, edge_s in ((is_early, "before", low_s), (is_late, "after", high_s)):
         if not is_far.any():
@@ -80,6 +80,7 @@ def mend_far_times(cleaning: Cleaning, action: Action) -> None:
         cleaning.report("far_time", columns.TIMESTAMP_S, is_far, found, action, "mend them")
     is_far = is_early | is_late
     if action == "middle" and is_far.any():
+        seconds = seconds.copy()
         rank = np.unique(seconds[is_far], return_inverse=True)[1]
         seconds[is_far] = int(np.median(seconds[is_read & ~is_far])) + rank
         cleaning.columns[columns.TIMESTAMP_S] = pa.chunked_array([pa.array(seconds, mask=where(pc.is_null(times)))])
@@ -99,10 +100,9 @@ def range_of_most(times: Times) -> tuple[int, int]:
     times = np.sort(times)
     n_far = max(1, int(len(times) * _FAR_SHARE))
     limit_s = max(YEAR_S, _FAR_SPAN * (times[-1 - n_far] - times[n_far]))
-    gaps = np.diff(times)
-    wide_after = np.flatnonzero(gaps[-n_far:] > limit_s)
-    wide_before = np.flatnonzero(gaps[:n_far] > limit_s)
-    last = len(gaps) - n_far + int(wide_after[0]) if len(wide_after) else len(times) - 1
+    wide_after = np.flatnonzero(np.diff(times[-1 - n_far :]) > limit_s)
+    wide_before = np.flatnonzero(np.diff(times[: n_far + 1]) > limit_s)
+    last = len(times) - 1 - n_far + int(wide_after[0]) if len(wide_after) else len(times) - 1
     first = int(wide_before[-1]) + 1 if len(wide_before) else 0
     return int(times[first]), int(times[last])
 

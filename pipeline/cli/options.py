@@ -167,6 +167,10 @@ def seconds_of(text: str) -> float:
     return float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]]
 
 
+DryRun = Annotated[
+    bool,
+    typer.Option("--dry-run", help="only say what CPU, memory and disk it would take; exit code 2 where there is less"),
+]
 Budget = Annotated[
     float | None,
     typer.Option(

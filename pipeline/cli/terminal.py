@@ -4,7 +4,7 @@ import json
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import typer
 
@@ -12,6 +12,7 @@ from belfry.dataset.errors import printable
 from belfry.pipeline.cli.colour import Meaning, coloured
 
 if TYPE_CHECKING:
+    from belfry.pipeline.jobs.estimate.dry_run import Estimate
     from belfry.pipeline.progress import Progress, Work
 
 
@@ -46,6 +47,14 @@ def print_json(found: object) -> None:
     from pydantic_core import to_jsonable_python
 
     typer.echo(json.dumps(to_jsonable_python(found, inf_nan_mode="null"), indent=2, allow_nan=False))
+
+
+def tell_estimate(estimate: "Estimate", as_json: bool) -> NoReturn:
+    """What work would take, instead of the work; the exit code says whether there is enough for it."""
+    from belfry.pipeline.cli.console import INPUT_WRONG
+
+    print_result(estimate.lines(), estimate.document, as_json=as_json)
+    raise typer.Exit(INPUT_WRONG if estimate.problems else 0)
 
 
 @contextmanager

@@ -7,6 +7,8 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import pyarrow as pa
+
 from belfry.dataset.errors import InputError
 from belfry.dataset.folds import Holdout, default_holdout
 from belfry.dataset.history import Repeats, as_repeats
@@ -20,6 +22,7 @@ from belfry.dataset.validation.features.table import LOG, column_uses, lines_of
 from belfry.dataset.validation.policy import Policy
 from belfry.pipeline.cluster import joined
 from belfry.pipeline.config import PipelineConfig, load_config
+from belfry.pipeline.jobs.estimate.dry_run import note_if_scarce
 from belfry.pipeline.machine import workers_to_use
 from belfry.pipeline.progress import Progress, Work, silent
 from belfry.pipeline.runs.disk import check_writable
@@ -169,6 +172,9 @@ def train_tables(
                 parent.run.tell_who_signs(who)
                 config = _config_like(parent, preset, holdout, with_repeats(settings, repeats))
                 data, holdout, name = _prepare_for(parent, read(), config), parent.holdout, parent.run.manifest.preset
+            pa.default_memory_pool().release_unused()  # what the tables took goes back to the system
+        workers = workers_to_use(workers)
+        note_if_scarce(data, artifacts, workers)
         return train_and_publish(
             data,
             config,
@@ -177,7 +183,7 @@ def train_tables(
             seed=seed,
             artifacts=artifacts,
             work=work,
-            workers=workers_to_use(workers),
+            workers=workers,
             address=address,
             budget_s=budget_s,
             parent=parent,

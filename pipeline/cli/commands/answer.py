@@ -14,6 +14,7 @@ from belfry.pipeline.cli.options import (
     Columns,
     Context,
     Delimiter,
+    DryRun,
     Encoding,
     Features,
     History,
@@ -31,7 +32,7 @@ from belfry.pipeline.cli.options import (
     reading_of,
     repeats_of,
 )
-from belfry.pipeline.cli.terminal import log_alone, log_and_bars, print_json, print_lines, print_result
+from belfry.pipeline.cli.terminal import log_alone, log_and_bars, print_json, print_lines, print_result, tell_estimate
 
 
 @app.command()
@@ -128,6 +129,7 @@ def batch(
         Literal["threads", "ray"], typer.Option("--engine", help="what scores: threads, or a cluster of Ray")
     ] = "threads",
     address: Address = None,
+    dry_run: DryRun = False,
     artifacts: Artifacts = None,
     require_signature: RequireSignature = None,
     as_json: Json = False,
@@ -146,6 +148,10 @@ def batch(
 
         recommender = with_history(recommender, history, reading)
     asked = None if users == "all" else read_users(Path(users), recommender, reading)
+    if dry_run:
+        from belfry.pipeline.jobs.estimate.dry_run import estimate_table
+
+        tell_estimate(estimate_table(recommender, out, asked, n), as_json)
     with log_and_bars(quiet) as progress:
         on_users = partial(progress, "recommendation table")
         result = write_batch(

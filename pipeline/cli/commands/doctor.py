@@ -6,12 +6,15 @@ import typer
 
 from belfry.pipeline.cli.commands.app import app
 from belfry.pipeline.cli.options import Json
-from belfry.pipeline.cli.terminal import print_json, print_line
+from belfry.pipeline.cli.terminal import print_json, print_line, print_result
 
 
 @app.command()
 def doctor(
     sbom: Annotated[bool, typer.Option("--sbom", help="print what is installed as CycloneDX JSON instead")] = False,
+    rates: Annotated[
+        bool, typer.Option("--rates", help="measure this machine for a few seconds; --dry-run estimates by it")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Versions, processor, folders: what is usable, and what to do where something is not."""
@@ -21,6 +24,12 @@ def doctor(
         from belfry.pipeline.cli.sbom import bill_of_materials
 
         typer.echo(bill_of_materials())
+        return
+    if rates:
+        from belfry.pipeline.jobs.estimate.rates import keep, measure
+
+        found = measure()
+        print_result([found.line(), f"kept in {keep(found)}"], found, as_json=as_json)
         return
     checks = diagnose()
     if as_json:

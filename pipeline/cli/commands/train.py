@@ -17,6 +17,7 @@ from belfry.pipeline.cli.options import (
     Columns,
     DataFolder,
     Delimiter,
+    DryRun,
     Encoding,
     HoldoutName,
     Items,
@@ -36,7 +37,14 @@ from belfry.pipeline.cli.options import (
     reading_of,
     repeats_of,
 )
-from belfry.pipeline.cli.terminal import log_alone, log_and_one_bar, print_json, print_lines, print_result
+from belfry.pipeline.cli.terminal import (
+    log_alone,
+    log_and_one_bar,
+    print_json,
+    print_lines,
+    print_result,
+    tell_estimate,
+)
 
 
 @app.command()
@@ -132,12 +140,22 @@ def train(
     workers: Annotated[int, typer.Option(min=1, help="processes that train on parts of the history at once")] = 1,
     address: Address = None,
     budget: Budget = None,
+    dry_run: DryRun = False,
     track: Track = None,
     as_json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
     """Train on all of the interactions and publish a run folder."""
+    if dry_run:
+        from belfry.pipeline.jobs.estimate.dry_run import estimate_training
+        from belfry.pipeline.runs.reader import default_artifacts
+
+        place, how = artifacts or default_artifacts(), reading_of(columns, delimiter, encoding)
+        tables, is_default = (interactions, items, users), preset in (None, "default") and not settings
+        tell_estimate(
+            estimate_training(*tables, reading=how, artifacts=place, is_default=is_default, workers=workers), as_json
+        )
     from belfry.dataset.sources.tabular import read_tables
     from belfry.pipeline.cli.formatting import show_seconds
     from belfry.pipeline.jobs.tracking import trackers_of

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from belfry.dataset import columns
 from belfry.dataset.concurrency.cached import cached_property
 from belfry.dataset.encoding.context import CLOCK
+from belfry.dataset.encoding.dictionary import plain
 from belfry.dataset.encoding.table import FeatureEncoder
 from belfry.dataset.errors import InputError
 from belfry.dataset.event_weights import EventParts, part_events
@@ -125,7 +126,7 @@ def _read_events(table: pa.Table, history: Interactions, config: PipelineConfig,
         there = tuple(name for name in there if name not in CLOCK)  # an error below, where they have rows
     policy = policy.model_copy(update={"context_columns": there})
     checked, report = examine(declared, policy, can_set=False)
-    events = checked.interactions
+    events = plain(checked.interactions, (columns.USER_ID, columns.ITEM_ID))
     is_empty = not events.num_columns or not len(events)
     findings += [one for one in report.findings if not _is_fine(one, is_empty)]
     for name, known in ((columns.USER_ID, history.users), (columns.ITEM_ID, history.items)):
@@ -186,7 +187,7 @@ def _read_described(table: pa.Table | None, side: _Side, policy: Policy, finding
     found = "repeats an earlier id {count} times"
     repeated = repeats([codes_of(ids)], [], cleaning.kept & where(pc.is_valid(ids)))
     cleaning.report("repeated_id", name, repeated, found, policy.repeated_id, "keep one row per id")
-    findings += _other_type(side.label, pa.table({name: ids}), name, side.known)
+    findings += _other_type(side.label, plain(pa.table({name: ids}), [name]), name, side.known)
     read_as(cleaning, {column: kind_of(encoder) for column, encoder in encoders.items()}, policy)
     if side.label == "items" and columns.TITLE in table.column_names and columns.TITLE not in encoders:
         cleaning.read(columns.TITLE, as_spelled)

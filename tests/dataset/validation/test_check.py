@@ -48,8 +48,8 @@ def test_good_tables_pass_in_canonical_types() -> None:
 
     types = {field.name: str(field.type) for field in cleaned.interactions.schema}
     assert types == {
-        "user_id": "int64",
-        "item_id": "string",
+        "user_id": "dictionary<values=int64, indices=int32, ordered=0>",
+        "item_id": "dictionary<values=string, indices=int32, ordered=0>",
         "rating": "float",
         "timestamp_s": "int64",
         "weight": "float",

@@ -1,0 +1,1 @@
+"""What work would take, before hours are spent."""
