@@ -66,10 +66,13 @@ def test_row_36_what_a_terminal_gets(artifacts: Path) -> None:
 
 
 def test_row_36_what_a_real_terminal_gets(artifacts: Path) -> None:
-    """A pseudo-terminal, whose line breaks are of two signs."""
+    """A pseudo-terminal, whose line breaks are of two signs; without our own colours nothing may steer it."""
     ours, theirs = pty.openpty()
     command = [sys.executable, "-m", "belfry", "recommend", "999", "\x1b[2J", "-n", "31", "--artifacts", str(artifacts)]
-    with subprocess.Popen(command, stdout=theirs, stderr=theirs, stdin=subprocess.DEVNULL, cwd=ROOT) as process:
+    plain = os.environ | {"NO_COLOR": "1"}
+    with subprocess.Popen(
+        command, stdout=theirs, stderr=theirs, stdin=subprocess.DEVNULL, cwd=ROOT, env=plain
+    ) as process:
         os.close(theirs)
         said = b""
         try:
