@@ -1,6 +1,5 @@
-"""Evaluation of a run's stages, or of an external table, beside popularity and ItemKNN on the same users."""
+"""Evaluation of a run's stages beside popularity and ItemKNN on the same users."""
 
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -12,15 +11,11 @@ import pyarrow as pa
 
 from belfry.dataset import columns
 from belfry.dataset.candidates import Candidates
-from belfry.dataset.event_weights import DEFAULT_EVENT_WEIGHTS
 from belfry.dataset.features import FeatureTables
-from belfry.dataset.history import Repeats, as_repeats, kept_out
+from belfry.dataset.history import Repeats, kept_out
 from belfry.dataset.interactions import Interactions
-from belfry.dataset.prepare import prepare
 from belfry.dataset.sources.reading import AS_IT_IS, Reading
-from belfry.dataset.sources.tabular import Source, read_events, read_tables
-from belfry.dataset.validation.check import check, keep_repeats
-from belfry.dataset.validation.policy import DEFAULT_POLICY
+from belfry.dataset.sources.tabular import read_events
 from belfry.dataset.vocabulary import UserNums
 from belfry.evaluation.context import EvaluationContext, UserCount, make_context
 from belfry.evaluation.engine import SystemScores, evaluate
@@ -29,15 +24,14 @@ from belfry.evaluation.lists import CandidateLists, ListSource, lists_in_memory
 from belfry.evaluation.plan import Plan
 from belfry.evaluation.reports.attribution import attribute_loss
 from belfry.evaluation.reports.comparison.result import Counterfactual
-from belfry.evaluation.reports.counterfactual import Log, Policy, against_shown, evaluate_log
+from belfry.evaluation.reports.counterfactual import Log, against_shown
 from belfry.evaluation.reports.evaluation import EvaluationReport, make_report, to_json, to_markdown
 from belfry.evaluation.reports.reliability import Reliability, measure_reliability
 from belfry.evaluation.reports.rule_prices import rule_prices
-from belfry.evaluation.table_lists import open_lists, repeats_of_table
-from belfry.pipeline.jobs.feedback.log import policies_of, read_log
+from belfry.pipeline.jobs.feedback.log import read_log
 from belfry.pipeline.jobs.later_events import later_watches, unknown_users
 from belfry.pipeline.jobs.updating.fresh import with_newcomers
-from belfry.pipeline.runs.disk import check_writable, explain_failed_writes, write_together
+from belfry.pipeline.runs.disk import check_writable, write_together
 from belfry.pipeline.serving.recommender import Recommender
 from belfry.pipeline.serving.results import COLD
 from belfry.pipeline.serving.rules.apply import lists_under_rules
@@ -216,7 +210,7 @@ def evaluate_stages(
         return against_shown(log, BOTH_STAGES, lists_in_memory(lists, len(log.users), n), seed=seed)
 
     def judged(name: str, lists: Iterator[Candidates], top_k: int) -> SystemScores:
-        return _judged(name, CandidateLists(lists, context.users), context, n, top_k)
+        return judged_lists(name, CandidateLists(lists, context.users), context, n, top_k)
 
     def under(rules: BoundRules) -> Iterator[Candidates]:
         return _in_blocks(lambda users: lists_under_rules(stages, users, n, exclude, rules), context.users)
@@ -226,7 +220,7 @@ def evaluate_stages(
     ruled = {name: judged(name, under(rules), n) for name, rules in under_rules.items()}
     return make_report(
         {
-            **_baselines(context, stages.features, depth, n, repeats, seed),
+            **baselines(context, stages.features, depth, n, repeats, seed),
             RETRIEVAL: judged(RETRIEVAL, lists_of("retrieval", depth), depth),
             BOTH_STAGES: both_stages,
         },
@@ -266,88 +260,6 @@ def _categories(bound: BoundRules) -> Categories | None:
     return Categories(calibration.column, labels, bound.shares.astype(np.float64))
 
 
-def evaluate_table(
-    recommendations: Source,
-    train: Source,
-    test: Source,
-    *,
-    items: Source | None = None,
-    reading: Reading = AS_IT_IS,
-    name: str = "table",
-    split: str = "test",
-    n: int = 10,
-    min_history: int = 1,
-    repeats: Repeats | None = None,
-    seen_removed: bool | None = None,
-    log: Source | None = None,
-    log_clip: float | None = None,
-    seed: int,
-) -> EvaluationReport:
-    """Any table of lists, beside popularity and ItemKNN fitted on `train`. A user without a row counts with zeros.
-
-    Args:
-        recommendations: `user_id`, `item_id` and `rank` or `score`.
-        train: what the users did before.
-        test: what they did later: `user_id` and `item_id`; with `event` or `weight`, watches count and nothing else.
-        items: where given, its items belong to the catalogue too.
-        reading: what the tables do not say themselves.
-        name: what the report calls the table.
-        split: what it calls the test part.
-        repeats: "exclude" refuses lists with items that their user has seen, and keeps them out of the baselines,
-            "allow" does not, "only" refuses all others; by default what the table's metadata say, else "exclude".
-        seen_removed: True says repeats="exclude", False "allow".
-        log: of what was shown, `user_id`, `item_id`, `reward` and `propensity`; tells what the lists would have earned.
-        log_clip: weights above it are cut.
-        seed: of the resamples.
-
-    Raises:
-        TableError: a table cannot be judged; the message says why.
-        InputError: no user can be judged.
-    """
-    repeats = as_repeats(seen_removed, repeats) or repeats_of_table(recommendations) or "exclude"
-    tables = read_tables(train, items, reading=reading)
-    policy = DEFAULT_POLICY if repeats == "exclude" else keep_repeats(DEFAULT_POLICY, tables)
-    checked, report = check(tables, policy, can_set=False)
-    report.tell()
-    data = prepare(checked)
-    history, features = data.interactions, data.features(data.interactions)
-    users, items = history.users, history.items
-    n = min(n, len(items))
-    later = later_watches(read_events(test, users, items, reading=reading), users, items, DEFAULT_EVENT_WEIGHTS)
-    if min_history == 0:
-        features = with_newcomers(features, later[columns.USER_ID])
-        history, users = features.history, features.history.users
-    context, left_out = make_context(
-        history,
-        Interactions.from_table(later, users=users, items=items),
-        seen=kept_out(history, repeats),
-        min_history=min_history,
-        told=unknown_users(later, users),
-    )
-    with tempfile.TemporaryDirectory() as folder, explain_failed_writes(Path(folder)):
-        lists = open_lists(recommendations, context, Path(folder), label=name, reading=reading)
-        top_k = max(n, lists.info.longest_list)
-        scores = _judged(name, lists, context, n, top_k)
-        feedback = None
-        if log is not None:
-            shown, again = read_log(log, users, items, how=reading, clip=log_clip), Path(folder) / "log"
-            again.mkdir()
-            of_log = partial(open_lists, recommendations, folder=again, label=name, reading=reading)
-            (judged,) = policies_of(shown, context, {name: of_log}, n)
-            feedback = evaluate_log(shown, Policy.as_shown(shown), judged, seed=seed)
-    return make_report(
-        {**_baselines(context, features, top_k, n, repeats, seed), name: scores},
-        context,
-        run=name,
-        split=split,
-        repeats=repeats,
-        compared=(ITEM_KNN, name),
-        feedback=feedback,
-        left_out=left_out,
-        seed=seed,
-    )
-
-
 def save_report(report: EvaluationReport, folder: Path) -> None:
     """Write `evaluation.json` and `evaluation.md` into `folder`, which is made where it is missing.
 
@@ -358,11 +270,12 @@ def save_report(report: EvaluationReport, folder: Path) -> None:
     write_together(folder, {"evaluation.json": to_json(report), "evaluation.md": to_markdown(report)})
 
 
-def _judged(name: str, lists: ListSource, context: EvaluationContext, n: int, top_k: int) -> SystemScores:
+def judged_lists(name: str, lists: ListSource, context: EvaluationContext, n: int, top_k: int) -> SystemScores:
+    """Scores of lists of `top_k`, of which the first `n` are shown."""
     return evaluate(lists, context, Plan.of_evaluation(name, n, depth=top_k, cutoffs=CUTOFFS))
 
 
-def _baselines(
+def baselines(
     context: EvaluationContext, features: FeatureTables, top_k: int, n: int, repeats: Repeats, seed: int
 ) -> dict[str, SystemScores]:
     """Popularity, ItemKNN and, with repeats, the user's own items by their names, fitted on the context's history."""
@@ -377,7 +290,7 @@ def _baselines(
         system.fit(context.history, features, seed=seed)
         retrieve = partial(system.retrieve, features=features, top_k=top_k, exclude=context.seen)
         lists = CandidateLists(_in_blocks(retrieve, context.users), context.users)
-        found[name] = _judged(name, lists, context, n, top_k)
+        found[name] = judged_lists(name, lists, context, n, top_k)
     return found
 
 

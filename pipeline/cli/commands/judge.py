@@ -61,7 +61,8 @@ def evaluate(
     """Metrics by stage, beside popularity and ItemKNN; or, with --recommendations, those of any table."""
     from belfry.evaluation.reports.evaluation import to_json
     from belfry.pipeline.cli.formatting import show_report
-    from belfry.pipeline.jobs.evaluate import evaluate_published, evaluate_table, save_report
+    from belfry.pipeline.jobs.evaluate import evaluate_published, save_report
+    from belfry.pipeline.jobs.evaluate_table import evaluate_table
     from belfry.pipeline.runs.disk import check_writable
 
     ctx.with_resource(log_alone(quiet))

@@ -12,7 +12,8 @@ from belfry.dataset.errors import InputError, TableError
 from belfry.dataset.sources.tabular import read_events
 from belfry.evaluation.reports.evaluation import to_markdown
 from belfry.pipeline.jobs import evaluate
-from belfry.pipeline.jobs.evaluate import evaluate_run, evaluate_stages, evaluate_table, save_report
+from belfry.pipeline.jobs.evaluate import evaluate_run, evaluate_stages, save_report
+from belfry.pipeline.jobs.evaluate_table import evaluate_table
 from belfry.pipeline.serving.recommender import Recommender
 from tests.pipeline.small_recommender import NO_HISTORY, SEEN_ALL, SmallRecommender
 

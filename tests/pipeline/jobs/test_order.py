@@ -10,7 +10,8 @@ import pytest
 import belfry
 from belfry import Recommender
 from belfry.dataset.columns import TIMESTAMP_S
-from belfry.pipeline.jobs.evaluate import evaluate_run, evaluate_table
+from belfry.pipeline.jobs.evaluate import evaluate_run
+from belfry.pipeline.jobs.evaluate_table import evaluate_table
 from belfry.pipeline.serving.users.session import session_tables
 
 N_USERS, N_ITEMS, N_EACH = 60, 40, 10

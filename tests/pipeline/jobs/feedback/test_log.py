@@ -12,7 +12,8 @@ from belfry.dataset.errors import InputError, TableError
 from belfry.dataset.vocabulary import Vocabulary
 from belfry.evaluation.reports.counterfactual import Policy
 from belfry.evaluation.reports.evaluation import to_markdown
-from belfry.pipeline.jobs.evaluate import evaluate_run, evaluate_table
+from belfry.pipeline.jobs.evaluate import evaluate_run
+from belfry.pipeline.jobs.evaluate_table import evaluate_table
 from belfry.pipeline.jobs.feedback.log import read_log
 from belfry.pipeline.serving.recommender import Recommender
 
