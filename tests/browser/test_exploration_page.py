@@ -1,10 +1,16 @@
 """The exploration of a run with hostile titles in a real browser: the map by mouse, by keys and by a screen reader."""
 
 import re
+from dataclasses import replace
+from datetime import date
 
+import numpy as np
+import pyarrow as pa
 import pytest
 
+from belfry.dataset.vocabulary import Vocabulary
 from belfry.pipeline.jobs.look.explore import write_exploration
+from belfry.pipeline.jobs.look.item_columns import colourings_of_table
 from tests.browser.hostile import HOSTILE, HOSTILE_GENRE
 from tests.explorations import N_ITEMS, make_exploration
 
@@ -131,6 +137,42 @@ def test_colours_and_maps_can_be_chosen_and_the_legend_tells_them(open_file, pat
     assert "missing" in legend.inner_text()
     page.get_by_label("Map", exact=True).select_option(label="UMAP")
     assert page.locator("#map-how").inner_text() == "So too."
+
+
+def test_every_kind_of_column_colours_the_map_under_its_own_name(open_file, tmp_path):
+    at = range(N_ITEMS)
+    table = pa.table(
+        {
+            "item_id": list(range(100, 100 + N_ITEMS)),
+            "genres": [["war", "noir"] if item % 3 else ["noir"] for item in at],
+            "studio": [f"studio {item % 2}" for item in at],
+            "in stock": [item % 4 == 0 for item in at],
+            "price": [None if item == 7 else 1.5 * item for item in at],
+            "opened": pa.array([date(1960 + item, 3, 1) for item in at]),
+        }
+    )
+    ids = Vocabulary(table["item_id"].combine_chunks())
+    found, without = colourings_of_table(table, ids, np.arange(1, N_ITEMS + 1, dtype=np.int32))
+    assert without == []
+    made = make_exploration()
+    write_exploration(replace(made, item_map=replace(made.item_map, colourings=found)), tmp_path / "page.html")
+    page, said, _ = open_file(tmp_path / "page.html")
+    colour, legend, canvas = page.get_by_label("Colour"), page.locator("#map-legend"), page.locator("#map-canvas")
+    assert colour.locator("option").all_inner_texts() == ["genres", "studio", "in stock", "price", "opened"]
+    told, drawn = {}, set()
+    for name in colour.locator("option").all_inner_texts():
+        colour.select_option(label=name)
+        told[name] = " ".join(legend.inner_text().split())
+        drawn.add(canvas.evaluate("(one) => one.toDataURL()"))
+    assert told == {
+        "genres": "noir war",
+        "studio": "studio 0 studio 1",
+        "in stock": "false true",
+        "price": "price: 0 88.5 missing",
+        "opened": "opened: 1960 2019",
+    }
+    assert len(drawn) == 5
+    assert said == []
 
 
 @pytest.mark.parametrize(("width", "theme"), [(1200, "light"), (1200, "dark"), (360, "light")])

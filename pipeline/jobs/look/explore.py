@@ -12,8 +12,9 @@ from belfry.pipeline.jobs.look.expected_ratings import expected_ratings
 from belfry.pipeline.jobs.look.held_out import held_out
 from belfry.pipeline.jobs.look.importance import N_USERS, importances
 from belfry.pipeline.jobs.look.item_columns import (
-    colourings_of_run,
     colourings_of_table,
+    items_of_run,
+    of_no_colour,
     read_items,
     titles_of_table,
 )
@@ -46,7 +47,7 @@ def explore(
 
     Args:
         run: its folder, or an artifacts folder; as in `Recommender.load`.
-        items: a table of items whose columns colour the map, or what `belfry run --data` takes; else what the run has.
+        items: a table of items whose columns colour the map, or what `belfry run --data` takes; else the run's own.
         test: what users did later; else the test part that `belfry run` keeps in the run, if there is one.
         data_folder: where MovieLens files lie.
         max_items: on the map; those of fewer users are left out.
@@ -59,22 +60,16 @@ def explore(
     """
     check_library()
     recommender = Recommender.load(run)
-    table = None if items is None else read_items(items, reading, data_folder)
+    table = items_of_run(recommender) if items is None else read_items(items, reading, data_folder)
     later = held_out(recommender, test, reading)
     manifest, notes = recommender.run.manifest, TrainingNotes.of(recommender.run)
     history, missing = recommender.features.history, dict[str, str]()
 
     shown = shown_items(recommender, max_items)
     titles = _titles(recommender, table)
-    if table is None:
-        colourings = colourings_of_run(recommender.features.items, shown)
-        if recommender.features.items.names:
-            missing["columns"] = (
-                "A run keeps its columns as numbers: those of the colours are in standard deviations, and categories "
-                "have no names. With --items and the table that it was trained with, they bear their own."
-            )
-    else:
-        colourings = colourings_of_table(table, recommender.items, shown)
+    colourings, without = colourings_of_table(table, recommender.items, shown)
+    if without:
+        missing["columns"] = of_no_colour(without)
     places = [titles[item - 1] for item in shown.tolist()]
     plane = item_map(recommender, shown, places, colourings, seed=seed, progress=progress)
     if not plane.projections:
@@ -143,7 +138,7 @@ def write_exploration(found: Exploration, path: Path) -> None:
         log.warning("%s: has %.1f MB, which opens slowly; --max-items makes it smaller", path, size / 1e6)
 
 
-def _titles(recommender: Recommender, table: pa.Table | None) -> list[str | None]:
+def _titles(recommender: Recommender, table: pa.Table) -> list[str | None]:
     """[n_items] of the table where it has some, else the run's."""
-    of_table = None if table is None else titles_of_table(table, recommender.items)
+    of_table = titles_of_table(table, recommender.items)
     return (recommender.titles if of_table is None else of_table).to_pylist()  # type: ignore[no-any-return]

@@ -1,6 +1,6 @@
-"""Columns that the map of items is coloured by: of a table, or what a run keeps of them."""
+"""Columns that the map of items is coloured by: of a table that is named, or of that which a run keeps."""
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from belfry.dataset import columns
-from belfry.dataset.errors import InputError
-from belfry.dataset.features import FeatureColumns
+from belfry.dataset.errors import InputError, printable
 from belfry.dataset.sources.open import read_data
 from belfry.dataset.sources.reading import Reading
 from belfry.dataset.sources.tabular import read_table
@@ -18,9 +17,12 @@ from belfry.dataset.validation.features.lists import as_list
 from belfry.dataset.vocabulary import ItemNums, Vocabulary
 from belfry.evaluation.reports.description.values import release_years
 from belfry.evaluation.reports.exploration.result import Colouring
+from belfry.pipeline.serving.recommender import Recommender
+from belfry.pipeline.serving.rules.item_columns import ITEM_COLUMNS, as_arrow, load_item_columns
 
-MAX_COLUMNS, MAX_LABELS = 12, 10
+MAX_COLUMNS, MAX_LABELS = 30, 10
 _MAX_NAME = 40  # signs of a column's or a label's name
+_MOST_NAMES = 8  # of columns without colours that are told
 
 Codes = npt.NDArray[np.int64]
 
@@ -39,39 +41,49 @@ def read_items(source: str, reading: Reading, data_folder: Path | None) -> pa.Ta
     return table
 
 
-def colourings_of_table(table: pa.Table, ids: Vocabulary, items: ItemNums) -> Iterator[Colouring]:
-    """Of each column that tells items apart, and of the years in titles.
+def items_of_run(recommender: Recommender) -> pa.Table:
+    """The table of items that a run keeps, in the order of its vocabulary; numbers that are categories to it as text.
+
+    Raises:
+        ArtifactError: it is not as it was published.
+    """
+    kept = load_item_columns(recommender.run.root / ITEM_COLUMNS, len(recommender.items))
+    features = recommender.features.items
+    categories = features.categorical.keys() - features.tenths.keys()
+    named = {name: as_arrow(column) for name, column in kept.items()}
+    named |= {name: named[name].cast(pa.string()) for name in named.keys() & categories}
+    return pa.table({columns.ITEM_ID: recommender.items.ids, columns.TITLE: recommender.titles, **named})
+
+
+def colourings_of_table(table: pa.Table, ids: Vocabulary, items: ItemNums) -> tuple[list[Colouring], list[str]]:
+    """Of each column that tells items apart, and of the years in titles; and the names of the other columns.
 
     Args:
         items: in the order of the map.
     """
     row = _rows(table, ids)[items]
-    if years := release_years(table):
-        yield Colouring("year", "number", _numbers(years[1], row))
+    years = release_years(table)
+    found = [Colouring("year", "number", _numbers(years[1], row))] if years else []
+    without = []
     for name in table.column_names:
         if name in (columns.ITEM_ID, columns.TITLE) or (years and name == years[0]):
             continue
-        values = table[name].combine_chunks()
-        if pa.types.is_integer(values.type) or pa.types.is_floating(values.type):
-            numbers = np.asarray(values.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False), np.float64)
-            yield Colouring(name[:_MAX_NAME], "number", _numbers(numbers, row))
-        elif (found := _categories(values)) is not None:
-            codes, labels = found
-            yield Colouring(name[:_MAX_NAME], "category", _labelled(codes, row), labels)
+        colouring = _colouring(name[:_MAX_NAME], table[name].combine_chunks(), row)
+        if colouring is None or len(found) >= MAX_COLUMNS:
+            without.append(name)
+        else:
+            found.append(colouring)
+    return found, without
 
 
-def colourings_of_run(features: FeatureColumns, items: ItemNums) -> Iterator[Colouring]:
-    """Of the features that a run keeps, which has numbers in standard deviations and no names of categories."""
-    for name, values in features.numeric.items():
-        yield Colouring(name[:_MAX_NAME], "number", _numbers(values.astype(np.float64), items))
-    single = {name: values for name, values in features.categorical.items() if name not in features.tenths}
-    for name, codes in {**single, **{name: values[:, 0] for name, values in features.multi_valued.items()}}.items():
-        counts = np.bincount(codes, minlength=features.sizes[name])
-        common = np.argsort(-counts[1:], kind="stable")[:MAX_LABELS] + 1
-        place = np.full(len(counts), -1)
-        place[common] = np.arange(len(common))
-        labels = tuple(f"category {number}" for number in common.tolist())
-        yield Colouring(name[:_MAX_NAME], "category", _labelled(place[codes], items), labels)
+def of_no_colour(names: Sequence[str]) -> str:
+    """Why columns are not there to colour by, for people."""
+    shown = ", ".join(printable(repr(name), _MAX_NAME) for name in names[:_MOST_NAMES])
+    more = f" and {len(names) - _MOST_NAMES:,} more" if len(names) > _MOST_NAMES else ""
+    return (
+        f"No colours for {shown}{more}: a column that has one holds numbers or categories that some items share, and "
+        f"is among the first {MAX_COLUMNS}."
+    )
 
 
 def titles_of_table(table: pa.Table, ids: Vocabulary) -> pa.Array | None:
@@ -99,6 +111,20 @@ def _rows(table: pa.Table, ids: Vocabulary) -> Codes:
     if (found < 0).all():
         raise InputError("--items: none of its ids is in the run; name the table that the run was trained with")
     return found
+
+
+def _colouring(name: str, values: pa.Array, row: npt.NDArray[np.integer]) -> Colouring | None:
+    """None where there is nothing to tell items apart by."""
+    if pa.types.is_date(values.type) or pa.types.is_timestamp(values.type):
+        values = pc.year(values)
+    if pa.types.is_integer(values.type) or pa.types.is_floating(values.type):
+        numbers = np.asarray(values.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False), np.float64)
+        shown = _numbers(numbers, row)
+        return Colouring(name, "number", shown) if len({*shown} - {None}) > 1 else None
+    if (found := _categories(values)) is None:
+        return None
+    codes, labels = found
+    return Colouring(name, "category", _labelled(codes, row), labels)
 
 
 def _categories(values: pa.Array) -> tuple[Codes, tuple[str, ...]] | None:

@@ -1,8 +1,7 @@
 """The map of the items: vectors on a plane, neighbours, and how similar pairs are."""
 
 import warnings
-from collections.abc import Callable, Iterable, Sequence
-from itertools import islice
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +9,6 @@ import numpy.typing as npt
 from belfry.dataset.errors import InputError
 from belfry.dataset.vocabulary import ItemNums
 from belfry.evaluation.reports.exploration.result import Colouring, ItemMap, Projection, Similarities
-from belfry.pipeline.jobs.look.item_columns import MAX_COLUMNS
 from belfry.pipeline.progress import Progress, silent
 from belfry.pipeline.serving.neighbours import Neighbourhood
 from belfry.pipeline.serving.recommender import Recommender
@@ -19,12 +17,14 @@ from belfry.retrieval.index.scann import tensorflow_hidden
 N_SIMILAR = 10
 MIN_ITEMS = 5  # with fewer there is no map
 EXTRA = "pip install 'belfry-recommender[explore]'"
+_N_NEAR = 14  # that UMAP reads of each item, as many as it takes by default with the item itself
 _BLOCK = 512  # items whose cosines are computed at a time
 _N_PAIRS = 50_000
 _BINS = np.linspace(-1, 1, 41)
 
 Plane = npt.NDArray[np.float64]  # [n_items, 2]
 Floats = npt.NDArray[np.float32]
+Near = tuple[npt.NDArray[np.int64], Floats]  # [n_items, k] places of the most similar items, and their cosines
 
 
 def check_library() -> None:
@@ -45,7 +45,7 @@ def item_map(
     recommender: Recommender,
     items: ItemNums,
     titles: Sequence[str | None],
-    colourings: Iterable[Colouring],
+    colourings: Sequence[Colouring],
     *,
     seed: int,
     progress: Progress = silent,
@@ -60,7 +60,7 @@ def item_map(
     ways = _WAYS if len(items) >= MIN_ITEMS else {}
     for done, (name, (project, how)) in enumerate(ways.items()):
         progress("map", done, len(ways))
-        if (plane := project(directions, seed)) is not None:
+        if (plane := project(directions, (near, cosines), seed)) is not None:
             x, y = _within(plane)
             projections.append(Projection(name, how, x, y))
     return ItemMap(
@@ -68,9 +68,9 @@ def item_map(
         titles=tuple(titles),
         n_users=tuple(n_users.tolist()),
         projections=tuple(projections),
-        colourings=(popularity, *islice(colourings, MAX_COLUMNS)),
-        neighbours=tuple(map(tuple, near.tolist())),
-        cosines=tuple(map(tuple, cosines.round(3).tolist())),
+        colourings=(popularity, *colourings),
+        neighbours=tuple(map(tuple, near[:, :N_SIMILAR].tolist())),
+        cosines=tuple(map(tuple, cosines[:, :N_SIMILAR].round(3).tolist())),
         n_left_out=len(recommender.items) - len(items),
     )
 
@@ -99,9 +99,9 @@ def _directions(recommender: Recommender, items: ItemNums) -> Floats:
     return Neighbourhood(recommender.two_stage.vectors, members).directions(n)[items]
 
 
-def _nearest(directions: Floats) -> tuple[npt.NDArray[np.int64], Floats]:
-    """[n_items, N_SIMILAR] places of the most similar items, nearest first, and their cosines."""
-    n, k = len(directions), min(N_SIMILAR, len(directions) - 1)
+def _nearest(directions: Floats) -> Near:
+    """Nearest first, `_N_NEAR` of them."""
+    n, k = len(directions), min(_N_NEAR, len(directions) - 1)
     near, cosines = np.zeros((n, k), np.int64), np.zeros((n, k), np.float32)
     for start in range(0, n, _BLOCK):
         block = directions[start : start + _BLOCK] @ directions.T
@@ -113,7 +113,7 @@ def _nearest(directions: Floats) -> tuple[npt.NDArray[np.int64], Floats]:
     return near, cosines
 
 
-def _tsne(directions: Floats, seed: int) -> Plane:
+def _tsne(directions: Floats, near: Near, seed: int) -> Plane:
     from sklearn.manifold import TSNE
 
     perplexity = min(30.0, (len(directions) - 1) / 3)
@@ -121,7 +121,7 @@ def _tsne(directions: Floats, seed: int) -> Plane:
     return np.asarray(TSNE(init=start, perplexity=perplexity, random_state=seed, n_jobs=1).fit_transform(directions))
 
 
-def _umap(directions: Floats, seed: int) -> Plane | None:
+def _umap(directions: Floats, near: Near, seed: int) -> Plane | None:
     """None where the library is not installed."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # on threads, and on what its compiler will change some day
@@ -130,13 +130,24 @@ def _umap(directions: Floats, seed: int) -> Plane | None:
                 from umap import UMAP
         except ImportError:
             return None
-        near = min(15, len(directions) - 1)
-        start = "spectral" if len(directions) > 4 * near else "random"
-        found = UMAP(n_neighbors=near, metric="cosine", init=start, random_state=seed, n_jobs=1)
+        # Its own search sorts all pairs of a small catalogue, and takes longer than the map.
+        itself = np.arange(len(directions))[:, None]
+        n_near = min(_N_NEAR + 1, len(directions) - 1)
+        places = np.append(itself, near[0], axis=1)[:, :n_near].astype(np.int32)
+        distances = np.append(0 * itself, 1 - near[1], axis=1)[:, :n_near].clip(0).astype(np.float32)
+        start = "spectral" if len(directions) > 4 * n_near else "random"
+        found = UMAP(
+            n_neighbors=n_near,
+            precomputed_knn=(places, distances, None),
+            metric="cosine",
+            init=start,
+            random_state=seed,
+            n_jobs=1,
+        )
         return np.asarray(found.fit_transform(directions), np.float64)
 
 
-_WAYS: dict[str, tuple[Callable[[Floats, int], Plane | None], str]] = {
+_WAYS: dict[str, tuple[Callable[[Floats, Near, int], Plane | None], str]] = {
     "t-SNE": (_tsne, "t-SNE keeps near items near."),
     "UMAP": (_umap, "UMAP keeps near items near, and more of how groups lie."),
 }

@@ -13,8 +13,7 @@ from belfry.pipeline.jobs.updating.numbering import Numbering
 from belfry.pipeline.runs.reader import Run
 from belfry.pipeline.serving.rules.item_columns import (
     ITEM_COLUMNS,
-    ItemColumn,
-    NumberColumn,
+    as_arrow,
     load_item_columns,
     save_item_columns,
 )
@@ -32,7 +31,7 @@ def write_item_columns(run: Run, numbering: Numbering, came: pa.Table | None, fo
         InputError: a column that came is of another kind than that of the run.
     """
     n_before = int((numbering.items_before > 0).sum())
-    before = {name: _as_arrow(column) for name, column in load_item_columns(run.root / ITEM_COLUMNS, n_before).items()}
+    before = {name: as_arrow(column) for name, column in load_item_columns(run.root / ITEM_COLUMNS, n_before).items()}
     named = {} if came is None else {name: came[name].combine_chunks() for name in came.column_names}
     ids = named.pop(columns.ITEM_ID, None)
     named.pop(columns.TITLE, None)
@@ -54,17 +53,6 @@ def _first_known(new: pa.Array, known: pa.Array) -> pa.Array:
     rows = np.arange(len(new))
     is_new = np.asarray(pc.is_valid(new))
     return pa.concat_arrays([new, known]).take(pa.array(np.where(is_new, rows, rows + len(new))))
-
-
-def _as_arrow(column: ItemColumn) -> pa.Array:
-    """[n_items] in the order of numbers."""
-    if isinstance(column, NumberColumn):
-        return pa.array(column.values[1:], mask=column.missing[1:])
-    labels = pa.array(column.labels, pa.string()).take(pa.array(column.codes))
-    starts = column.starts[1:]
-    if column.is_list:
-        return pa.ListArray.from_arrays(pa.array(starts - starts[0], pa.int32()), labels)
-    return labels.take(pa.array(starts[:-1] - starts[0], mask=column.missing[1:]))
 
 
 def _like(values: pa.Array, wanted: pa.DataType, name: str) -> pa.Array:

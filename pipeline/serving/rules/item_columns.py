@@ -161,6 +161,17 @@ def load_item_columns(path: ReadablePath, n_items: int) -> dict[str, ItemColumn]
     return found
 
 
+def as_arrow(column: ItemColumn) -> pa.Array:
+    """[n_items] in the order of numbers."""
+    if isinstance(column, NumberColumn):
+        return pa.array(column.values[1:], mask=column.missing[1:])
+    labels = pa.array(column.labels, pa.string()).take(pa.array(column.codes))
+    starts = column.starts[1:]
+    if column.is_list:
+        return pa.ListArray.from_arrays(pa.array(starts - starts[0], pa.int32()), labels)
+    return labels.take(pa.array(starts[:-1] - starts[0], mask=column.missing[1:]))
+
+
 def _labels(values: list[str | None]) -> LabelColumn:
     """A column of one label or none for each item number."""
     labels = tuple(sorted({value for value in values if value is not None}))

@@ -27,7 +27,7 @@ def recommender(tiny_run: Path) -> Recommender:
 @pytest.fixture
 def projected(monkeypatch: pytest.MonkeyPatch) -> None:
     """A projection that takes no time and no library."""
-    ways = {"first two": (lambda directions, seed: directions[:, :2].astype(np.float64), "As they are.")}
+    ways = {"first two": (lambda directions, near, seed: directions[:, :2].astype(np.float64), "As they are.")}
     monkeypatch.setattr("belfry.pipeline.jobs.look.item_map._WAYS", ways)
 
 
