@@ -48,6 +48,11 @@ AREAS = (
         ("pipeline/runs/manifest.py",),
         ("pipeline/runs/test_manifest.py", "pipeline/runs/test_writer.py", "faults/test_damaged_run.py"),
     ),
+    Area(
+        "batch commit",
+        ("pipeline/jobs/sinks/file.py",),
+        ("pipeline/jobs/sinks/test_parquet.py", "pipeline/jobs/sinks/test_text.py", "faults/test_moved_output.py"),
+    ),
 )
 
 
