@@ -51,7 +51,12 @@ AREAS = (
     Area(
         "batch commit",
         ("pipeline/jobs/sinks/file.py",),
-        ("pipeline/jobs/sinks/test_parquet.py", "pipeline/jobs/sinks/test_text.py", "faults/test_moved_output.py"),
+        (
+            "pipeline/jobs/sinks/test_file.py",
+            "pipeline/jobs/sinks/test_parquet.py",
+            "pipeline/jobs/sinks/test_text.py",
+            "faults/test_moved_output.py",
+        ),
     ),
 )
 

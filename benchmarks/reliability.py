@@ -63,7 +63,7 @@ ROWS = (
         13,
         "Parquet and other tables of odd types, 1.6 GB in a small file",
         ("tests/dataset/sources", "tests/attacks/test_row_13_parquet_bomb.py"),
-        missing="text that repeats is not bounded",
+        missing="lists of text that repeat are not bounded",
     ),
     Row(14, "ratings, ids and times that cannot be meant", (VALIDATION,)),
     Row(15, "a user who saw everything, cold users, empty parts", (SERVING, "tests/dataset/test_split.py")),

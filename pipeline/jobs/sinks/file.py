@@ -68,7 +68,7 @@ class FileSink:
             self._writer = self._begin(schema)
 
     def write(self, block: pa.Table) -> None:
-        assert self._writer is not None, "the sink is not open"
+        assert self._writer is not None  # the sink is open
         with explain_failed_writes(self._aside):
             self._writer.write(block)
 
@@ -76,7 +76,7 @@ class FileSink:
         self._listing_aside = self._aside.with_name(f"{self._aside.name}{LEFT_OUT}")
         remove(self._listing_aside)
         with explain_failed_writes(self._listing_aside):
-            self._listing_aside.write_text(left_out.to_json(), encoding="utf-8")
+            self._listing_aside.write_bytes(left_out.to_json().encode())
             sync(self._listing_aside)
 
     def close(self) -> None:
@@ -87,8 +87,8 @@ class FileSink:
                 sync(self._aside)
 
     def left_out(self) -> set[Id]:
-        assert self._listing_aside is not None, "nobody was left out"
-        return listed_in(self._listing_aside.read_text(encoding="utf-8"))
+        assert self._listing_aside is not None  # `leave_out` was called
+        return listed_in(self._listing_aside.read_bytes().decode())
 
     def commit(self) -> None:
         with explain_failed_writes(self.path):
