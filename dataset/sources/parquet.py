@@ -16,6 +16,7 @@ MAX_GROWTH = 500  # times its size that a file may unpack to beyond that; tables
 ROWS_PER_BLOCK = 1 << 19
 
 _WIDTHS = {"BOOLEAN": 0.125, "INT32": 4, "INT64": 8, "INT96": 8, "FLOAT": 4, "DOUBLE": 8, "BYTE_ARRAY": 4}  # bytes
+_BLOCKS_BESIDE = 4  # of one column, with a dictionary each
 _MAX_TEXT = 1 << 30  # bytes of one chunk of strings, whose ends are int32
 
 
@@ -49,8 +50,12 @@ def read_parquet(label: str, source: Path | bytes, encode: Collection[str] = ())
                     "the column out"
                 )
             for field, chunks, block in zip(schema, columns, batch.columns, strict=True):
-                keeps = field.name not in texts or (field.name in encode and _is_text(field.type))
-                chunks += [block] if keeps else _decoded(block, field.type)
+                if field.name in texts and not (field.name in encode and _is_text(field.type)):
+                    chunks += _decoded(block, field.type)
+                    continue
+                chunks.append(block)
+                if field.name in texts and len(chunks) % _BLOCKS_BESIDE == 0:  # each brought its distinct values
+                    chunks[:] = _alike(chunks)
     arrays = []
     for field, chunks in zip(schema, columns, strict=True):
         column = pa.chunked_array(chunks, None if chunks else field.type)
@@ -92,6 +97,15 @@ def _n_bytes_of_text(column: pa.Array) -> int:
     if not pa.types.is_dictionary(column.type) or not (_is_text(values) or _is_binary(values)):
         return 0
     return pc.sum(pc.binary_length(column.dictionary).cast(pa.int64()).take(column.indices)).as_py() or 0
+
+
+def _alike(chunks: list[pa.DictionaryArray]) -> list[pa.DictionaryArray]:
+    """With one dictionary; as they are where Arrow cannot, as with nulls among the values."""
+    try:
+        unified: list[pa.DictionaryArray] = pa.chunked_array(chunks).unify_dictionaries().chunks
+    except pa.ArrowException:
+        return chunks
+    return unified
 
 
 def _decoded(column: pa.DictionaryArray, type_: pa.DataType) -> list[pa.Array]:
