@@ -97,7 +97,7 @@ def weighted_bag(history: Interactions, user_num: int) -> tuple[ItemNums, Weight
     rows = history.by_user.of(user_num) if user_num else np.zeros(0, np.int64)
     items, item_of_row = np.unique(history.item_num[rows], return_inverse=True)
     weight = None if history.weight is None else history.weight[rows]
-    return items, damped(np.bincount(item_of_row, weight, len(items)).astype(np.float32))
+    return items, damped(np.bincount(item_of_row, weight, len(items)))
 
 
 def relative_bag(history: Interactions, user_num: int) -> tuple[ItemNums, Weights]:

@@ -36,8 +36,9 @@ def differs_from_row_before(*keys: npt.NDArray[np.generic]) -> Mask:
     return differs
 
 
-def damped(totals: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+def damped(totals: npt.NDArray[np.number]) -> npt.NDArray[np.float32]:
     """[n] 1 + log(w) for w >= 1, and w below: how much watches of one pair count that weigh w altogether."""
+    totals = np.minimum(totals, np.finfo(np.float32).max).astype(np.float32)  # sums of huge weights
     return np.where(totals > 1, 1 + np.log(np.maximum(totals, 1)), totals).astype(np.float32)
 
 

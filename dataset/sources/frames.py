@@ -23,7 +23,7 @@ def from_pandas(frame: object) -> pa.Table:
 
     if hasattr(frame, "__arrow_c_stream__") and not isinstance(frame, pd.DataFrame):  # of Polars, DuckDB, ...
         with suppress(pa.ArrowException):  # a column alone
-            return pa.table(frame)
+            return without_views(pa.table(frame))
     if not isinstance(frame, pd.DataFrame):
         raise InputError(
             f"a table is a path, a pandas DataFrame or a pyarrow Table, not {type(frame).__name__}; convert it first"
@@ -70,6 +70,20 @@ def _union_of(name: str, values: Iterable[Any]) -> pa.Array:
             f"column {name!r} holds values that Arrow has no type for (of {kinds}); make text of them (.astype(str)), "
             "or drop the column"
         ) from error
+
+
+def without_views(table: pa.Table) -> pa.Table:
+    """The table with plain text and bytes in place of views, which Polars gives and Arrow can hardly use."""
+    fields = [field.with_type(without_view(field.type)) for field in table.schema]
+    schema = pa.schema(fields, metadata=table.schema.metadata)
+    return table if schema.equals(table.schema) else table.cast(schema)
+
+
+def without_view(type_: pa.DataType) -> pa.DataType:
+    """The type to read such a column as."""
+    if pa.types.is_dictionary(type_):
+        return pa.dictionary(type_.index_type, without_view(type_.value_type), type_.ordered)
+    return {pa.string_view(): pa.large_string(), pa.binary_view(): pa.large_binary()}.get(type_, type_)
 
 
 def with_range_index(table: pa.Table) -> pa.Table:

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 
 from belfry.dataset.encoding.dictionary import encoded, value_type
 from belfry.dataset.errors import TableError
-from belfry.dataset.sources.frames import with_range_index
+from belfry.dataset.sources.frames import with_range_index, without_view
 
 MAX_UNPACKED = 1 << 30  # bytes that any file may unpack to
 MAX_GROWTH = 500  # times its size that a file may unpack to beyond that; tables of events grow by some 10
@@ -35,8 +35,9 @@ def read_parquet(label: str, source: Path | bytes, encode: Collection[str] = ())
     size = len(source) if isinstance(source, bytes) else source.stat().st_size
     limit = max(MAX_UNPACKED, MAX_GROWTH * size)
     with _open(source) as file:
-        schema = file.schema_arrow
+        given = file.schema_arrow
         _refuse_few_runs(label, file.metadata, size, limit)
+    schema = pa.schema([field.with_type(without_view(field.type)) for field in given], metadata=given.metadata)
     texts = {field.name for field in schema if _is_text(field.type) or _is_binary(field.type)}
     columns: list[list[pa.Array]] = [[] for _ in schema]
     n_bytes = 0
@@ -84,11 +85,11 @@ def _refuse_few_runs(label: str, metadata: pq.FileMetaData, size: int, limit: in
 
 
 def _is_text(type_: pa.DataType) -> bool:
-    return bool(pa.types.is_string(type_) or pa.types.is_large_string(type_) or pa.types.is_string_view(type_))
+    return bool(pa.types.is_string(type_) or pa.types.is_large_string(type_))
 
 
 def _is_binary(type_: pa.DataType) -> bool:
-    return bool(pa.types.is_binary(type_) or pa.types.is_large_binary(type_) or pa.types.is_binary_view(type_))
+    return bool(pa.types.is_binary(type_) or pa.types.is_large_binary(type_))
 
 
 def _n_bytes_of_text(column: pa.Array) -> int:

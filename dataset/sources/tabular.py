@@ -14,7 +14,7 @@ from belfry.dataset.encoding.dictionary import alike_encoded
 from belfry.dataset.errors import InputError, TableError
 from belfry.dataset.sources.archive import SafeZip
 from belfry.dataset.sources.folders import differing_text, joined, partition_columns, table_files
-from belfry.dataset.sources.frames import from_pandas, without_index
+from belfry.dataset.sources.frames import from_pandas, without_index, without_views
 from belfry.dataset.sources.id_types import ID_COLUMNS, alike
 from belfry.dataset.sources.kinds import Opened, is_foreign, open_content, open_file
 from belfry.dataset.sources.reading import AS_IT_IS, RawTable, Reading, explaining, shown, way_to
@@ -114,7 +114,7 @@ def read_raw(
     """
     encode = [reading.columns.get(column, column) for column in ID_COLUMNS] if encode_ids else []
     if isinstance(source, pa.Table):
-        return RawTable(source).renamed(reading, name)
+        return RawTable(without_views(source)).renamed(reading, name)
     if not isinstance(source, str | Path):
         return RawTable(from_pandas(source)).renamed(reading, name)
     if address := address_of(source):
@@ -149,6 +149,7 @@ def _read_opened(label: str, path: Path | None, opened: Opened, reading: Reading
             table = _read_arrow(place)
             # Damaged files can carry offsets and text that only show when used, and then badly.
             table.validate(full=True)
+            table = without_views(table)
         raw = RawTable(table).renamed(reading, label)
     table, notes = without_index(raw.table)
     return RawTable(table, (*opened.notes, *raw.notes, *notes), raw.is_untyped)

@@ -2,6 +2,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from belfry.dataset.history import weighted_bag
 from belfry.dataset.interactions import Interactions, SeenItems, stretches
 from belfry.dataset.vocabulary import Vocabulary
 
@@ -77,6 +78,15 @@ def test_relative_weights_are_over_the_mean_of_each_user() -> None:
     assert history.relative_matrix.dtype == np.float32
     assert history.damped_weight is not None
     np.testing.assert_allclose(history.damped_weight, [1, 1 + np.log(2), 1, 1 + np.log(400), 0.5, 0.25], rtol=1e-6)
+
+
+def test_the_largest_weights_add_up_to_a_finite_one() -> None:
+    table = pa.table({"user_id": [1, 1, 1, 2], "item_id": [1, 1, 2, 1], "weight": [3e38, 3e38, 1.0, 1.0]})
+    history = Interactions.from_table(table)
+    assert np.isfinite(history.relative_matrix.data).all()
+    np.testing.assert_array_equal(weighted_bag(history, 1)[1], history.weighted_matrix[1].data)
+    most = 1 + np.log(np.finfo(np.float32).max)
+    np.testing.assert_allclose(history.weighted_matrix.data, [most, 1, 1], rtol=1e-6)
 
 
 def test_single_watches_of_equal_weight_are_relative_to_nothing() -> None:

@@ -16,6 +16,7 @@ from belfry.dataset.sources.movielens import is_movielens, read_movielens
 from belfry.dataset.sources.open import read_data
 from belfry.dataset.sources.tabular import read_table, read_tables
 from belfry.dataset.validation.check import check
+from belfry.dataset.validation.policy import Policy
 
 TABLE = pa.table({"user_id": [1, 1, 2], "item_id": ["a", "b", "a"], "rating": [1.5, None, 3.0]})
 
@@ -137,6 +138,17 @@ def test_pandas_without_its_index() -> None:
         {"user_id": 1, "item_id": "a", "rating": 1.0, "7": "x"},
         {"user_id": 2, "item_id": None, "rating": None, "7": "y"},
     ]
+
+
+def test_categories_and_text_of_polars() -> None:
+    pl = pytest.importorskip("polars")
+    plain = {"user_id": ["a", "b", None, "a"], "item_id": ["x", "y", "y", "z"]}
+    frame = pl.DataFrame(plain).with_columns(pl.col("user_id").cast(pl.Categorical))
+    tables = read_tables(frame, pl.DataFrame({"item_id": ["x", "y", "z"], "genres": [["p"], ["q", "r"], []]}))
+    assert tables.interactions.to_pydict() == plain
+    checked = check(tables, Policy(bad_id="drop"))[0]
+    assert checked.interactions["user_id"].to_pylist() == ["a", "b", "a"]
+    assert checked.items is not None and checked.items["genres"].to_pylist() == [["p"], ["q", "r"], []]
 
 
 def test_pandas_values_without_an_arrow_type() -> None:

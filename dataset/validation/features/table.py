@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from belfry.dataset import columns
+from belfry.dataset.encoding.dictionary import distinct_in, encoded
 from belfry.dataset.features import FeatureColumns
 from belfry.dataset.prepare import Data
 from belfry.dataset.tables import Tables
@@ -60,9 +61,9 @@ def column_uses(raw: Tables, checked: Tables, data: Data | None) -> list[ColumnU
         given, read = getattr(raw, table), getattr(checked, table)
         if given is None:
             continue
-        encoded: FeatureColumns | None = None if data is None else getattr(data, table)
+        learned: FeatureColumns | None = None if data is None else getattr(data, table)
         is_read = set() if read is None else set(read.column_names)
-        is_used = is_read if encoded is None else is_read & set(encoded.names)
+        is_used = is_read if learned is None else is_read & set(learned.names)
         for name in dict.fromkeys(given.column_names):
             values = _first(given, name)
             if name == id_column:
@@ -73,7 +74,7 @@ def column_uses(raw: Tables, checked: Tables, data: Data | None) -> list[ColumnU
                 taken = "left out"
             else:
                 taken = _kind(values.type, read[name].type, name in checked.text_columns)
-                taken += ", by use" if encoded is not None and name in encoded.usage else ""
+                taken += ", by use" if learned is not None and name in learned.usage else ""
                 values = read[name] if taken.startswith("list") else values
             uses.append(_use(table, name, values, taken))
     return uses
@@ -143,6 +144,7 @@ def _count_distinct(column: pa.ChunkedArray) -> int | None:
         return None
     try:
         flat = pc.list_flatten(column) if pa.types.is_list(column.type) else column
+        flat = distinct_in(encoded(flat)) if pa.types.is_dictionary(flat.type) else flat
         return int(pc.count_distinct(flat, mode="only_valid").as_py())
     except pa.ArrowException:
         return None  # of a type whose values Arrow does not compare

@@ -15,6 +15,7 @@ from belfry.dataset.prepare import prepare
 from belfry.dataset.sources import parquet
 from belfry.dataset.sources.tabular import read_table, read_tables
 from belfry.dataset.validation.check import check, examine
+from belfry.dataset.validation.features.table import column_uses
 from belfry.dataset.validation.policy import Policy
 
 ROOT = Path(__file__).parents[3]
@@ -153,3 +154,26 @@ def test_a_watch_more_takes_sixty_bytes_at_the_peak_at_most(tmp_path, kind):
         assert n_read > 0.99 * n
 
     assert (peaks[many] - peaks[few]) / (many - few) <= MAX_BYTES_PER_WATCH
+
+
+@pytest.mark.parametrize("n", [0, 40])
+def test_views_of_text_and_bytes_are_read_as_text_and_bytes(tmp_path: Path, n: int) -> None:
+    text = pa.array([f"u{i % 7}" for i in range(n)], pa.string_view())
+    table = pa.table({"user_id": text, "item_id": pa.array(range(n), pa.int64()), "note": text, "raw": text})
+    table = table.set_column(3, "raw", text.cast(pa.binary()).cast(pa.binary_view()))
+    pq.write_table(table, tmp_path / "views.parquet", row_group_size=7)
+    read = read_tables(tmp_path / "views.parquet").interactions
+    assert str(read.schema.field("user_id").type).startswith("dictionary<values=")
+    assert read["user_id"].to_pylist() == read["note"].to_pylist() == text.to_pylist()
+    assert read["raw"].to_pylist() == table["raw"].to_pylist()
+
+
+def test_check_counts_the_distinct_ids_of_a_file(tmp_path: Path) -> None:
+    pq.write_table(events(500), tmp_path / "events.parquet", row_group_size=60)
+    raw = read_tables(tmp_path / "events.parquet")
+    checked = examine(raw)[0]
+    uses = {use.column: use.distinct for use in column_uses(raw, checked, None)}
+    given = events(500)
+    assert [uses[name] for name in ("user_id", "item_id")] == [
+        len(given[name].unique().drop_null()) for name in ("user_id", "item_id")
+    ]
