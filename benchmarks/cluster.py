@@ -9,6 +9,7 @@ import argparse
 import os
 import random
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -19,10 +20,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
+
+from belfry.pipeline.cluster import joined
 from belfry.pipeline.jobs.batch import write_batch
 from belfry.pipeline.jobs.batch_parts import USERS_PER_PART
 from belfry.pipeline.jobs.sinks.destination import TABLE
-from belfry.pipeline.jobs.train import train
 from belfry.pipeline.machine import usable_cores
 from belfry.pipeline.runs.versions import installed_versions
 from belfry.pipeline.serving.recommender import Recommender
@@ -76,11 +79,12 @@ def cluster_of(n_machines: int) -> Iterator[Machines]:
 
 def table_s(recommender: Recommender, machines: Machines, out: Path, n: int) -> float:
     """Seconds by the clock of a table whose processes have the run already."""
-    few = recommender.users.ids[: 256 * 2 * len(machines.machines)]
-    write_batch(recommender, out / "first", users=few, n=n, engine="ray", address=machines.cluster.address)
-    started = time.perf_counter()
-    write_batch(recommender, out / "all", n=n, engine="ray", address=machines.cluster.address)
-    return time.perf_counter() - started
+    few = recommender.users.ids[: 256 * 4 * len(machines.machines)]
+    with joined(machines.cluster.address, None):  # for both, or Ray would start new processes
+        write_batch(recommender, out / "first", users=few, n=n, engine="ray", address=machines.cluster.address)
+        started = time.perf_counter()
+        write_batch(recommender, out / "all", n=n, engine="ray", address=machines.cluster.address)
+        return time.perf_counter() - started
 
 
 def table_under_kills(recommender: Recommender, machines: Machines, out: Path, n: int, kills: int) -> float:
@@ -107,10 +111,7 @@ def main() -> None:
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        if asked.run:
-            recommender = Recommender.load(asked.run)
-        else:
-            recommender = train(generate(N_WATCHES), artifacts=folder / "artifacts")
+        recommender = Recommender.load(asked.run or _trained(folder))
         of_one, of_two = [], []
         for _ in range(asked.repeats):
             for n_machines, seconds in ((1, of_one), (2, of_two)):
@@ -120,6 +121,14 @@ def main() -> None:
             killed_s = table_under_kills(recommender, machines, folder, asked.n, asked.kills)
         PAGE.write_text(_page(recommender, asked, of_one, of_two, machines, killed_s))
     print(f"written to {PAGE}")
+
+
+def _trained(folder: Path) -> Path:
+    """Artifacts with a run on generated watches, by a process that is gone with all its threads."""
+    pq.write_table(generate(N_WATCHES), folder / "watches.parquet")
+    options = ["--interactions", str(folder / "watches.parquet"), "--artifacts", str(folder / "artifacts"), "--quiet"]
+    subprocess.run([sys.executable, "-m", "belfry", "train", *options], check=True)
+    return folder / "artifacts"
 
 
 def _page(

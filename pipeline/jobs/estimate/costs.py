@@ -8,11 +8,11 @@ MEBIBYTE = 1 << 20
 # docs/results/scale.md, default preset. Users and items grow with the watches there, in these proportions.
 WATCHES = (100_000, 1_000_000, 10_000_000)
 WATCHES_PER_USER, WATCHES_PER_ITEM = 50, 100
-TRAINING_CPU_S = (19, 48, 315)
-TRAINING_MIB = (1_518, 2_384, 4_441)
-RUN_MIB = (14, 86, 825)
-TABLE_USERS_PER_S = (1_075, 1_592, 734)  # lists of 100
-TABLE_MIB = (595, 819, 1_876)
+TRAINING_CPU_S = (22, 44, 301)
+TRAINING_MIB = (1_495, 2_011, 4_067)
+RUN_MIB = (15, 86, 825)
+TABLE_USERS_PER_S = (941, 1_648, 716)  # lists of 100
+TABLE_MIB = (325, 541, 1_628)
 # Of one row of a table on disk: its parts lie beside the table until that is whole.
 _ROW_BYTES = 2 * 30
 

@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from belfry.pipeline.cli import commands as cli
-from belfry.pipeline.jobs.estimate import dry_run, rates
+from belfry.pipeline.jobs.estimate import costs, dry_run, rates
 from belfry.pipeline.jobs.estimate.rates import REFERENCE
 
 
@@ -35,7 +35,7 @@ def test_training_is_estimated_and_nothing_is_made(tmp_path, monkeypatch):
     monkeypatch.setattr(dry_run, "_with_own", lambda available: 1 << 20)
     done = belfry(*asked)
     assert done.exit_code == 2
-    assert "error: memory: at least about 1,518 MiB are needed" in done.output
+    assert f"error: memory: at least about {costs.TRAINING_MIB[0]:,} MiB are needed" in done.output
     assert json.loads(belfry(*asked, "--json").output)["is_enough"] is False
 
 

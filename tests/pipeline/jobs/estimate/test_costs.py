@@ -53,7 +53,7 @@ def test_other_proportions_are_a_range_from_the_watches_to_the_largest_of_all():
 
 
 def test_workers_each_hold_the_data():
-    assert training_cost(shape(10**6), workers=2).memory_bytes[0] == 2 * 2384 * MEBIBYTE
+    assert training_cost(shape(10**6), workers=2).memory_bytes[0] == 2 * costs.TRAINING_MIB[1] * MEBIBYTE
 
 
 @pytest.mark.parametrize("place", range(3))
