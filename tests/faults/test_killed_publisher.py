@@ -117,7 +117,9 @@ def test_two_publishers_at_once(tmp_path):
             open_run(tmp_path)
             opened += 1
         except ArtifactError as error:
-            assert "one without a run" in str(error)
+            # Before the first run is whole there is none, and for a moment a whole one that nothing names yet.
+            assert not opened
+            assert "one without a run" in str(error) or "'current' is missing" in str(error)
     assert [publisher.returncode for publisher in publishers] == [0, 0]
     assert opened
     assert check_every_visible_run(tmp_path) == 30
