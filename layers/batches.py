@@ -47,7 +47,7 @@ class WatchBlock:
 
 
 class WatchBatches:
-    """Epochs over one history: every user with two events or more, once, in random order."""
+    """Epochs over one history: every user with two events or more, once, in random order, or as many as steps allow."""
 
     def __init__(self, history: Interactions, config: TowersConfig, sampler: NegativeSampler) -> None:
         self._history, self._config, self._sampler = history, config, sampler
@@ -55,7 +55,7 @@ class WatchBatches:
         users = np.flatnonzero(counts >= 2).astype(np.int32)
         self._users, self._counts = users[users > 0], counts
         self._has_repeats = history.matrix.nnz < len(history)
-        self.n_steps = -(-len(self._users) // config.batch_users)  # of an epoch
+        self.n_steps = config.n_steps(-(-len(self._users) // config.batch_users))  # of an epoch
 
     def epoch(self, generator: np.random.Generator, mined: ItemNums | None = None) -> Iterator[WatchBlock]:
         """One epoch.
@@ -64,7 +64,8 @@ class WatchBatches:
             mined: [n_users + 1, n_mined] items that must be candidates where their user is a query, 0 where there are
                 fewer.
         """
-        users, size = generator.permutation(self._users), self._config.batch_users
+        size = self._config.batch_users
+        users = generator.permutation(self._users)[: self.n_steps * size]
         past = np.cumsum(self._counts[users])[np.minimum(np.arange(1, self.n_steps + 1) * size, len(users)) - 1]
         firsts = np.searchsorted(past // _EVENTS_PER_BLOCK, np.unique(past // _EVENTS_PER_BLOCK)) * size
         for first, stop in zip(firsts, [*firsts[1:], len(users)], strict=True):

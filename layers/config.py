@@ -9,7 +9,7 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 EVALUATIONS = AliasChoices("evaluations", "looks")  # names of that setting of a network
 LearningRate: TypeAlias = Annotated[float, Field(gt=0, description="of Adam, at the start of its cosine decay")]
 Epochs: TypeAlias = Annotated[int, Field(ge=1, description="passes over the data, at most")]
-MaxSteps: TypeAlias = Annotated[int, Field(ge=1, description="steps of training, at most: more data, fewer epochs")]
+MaxSteps: TypeAlias = Annotated[int, Field(ge=1, description="steps of training, at most: more data, fewer epochs, and then a random part")]
 Evaluations: TypeAlias = Annotated[
     int,
     Field(
@@ -47,6 +47,10 @@ class TrainingConfig(Settings):
     max_steps: MaxSteps = 4500
     evaluations: Evaluations = 9
     patience: Patience = 3
+
+    def n_steps(self, n_needed: int) -> int:
+        """Steps of an epoch, where `n_needed` see all of the data: it takes a random part that `max_steps` can see."""
+        return min(n_needed, self.max_steps)
 
     def n_epochs(self, n_steps: int) -> int:
         """Epochs of a whole training; `n_steps` are those of one."""

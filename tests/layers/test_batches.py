@@ -328,3 +328,15 @@ def test_an_epoch_in_many_blocks_has_the_same_users_and_steps(monkeypatch: pytes
         user for batch in whole for user in batch.users.tolist()
     ]
     assert sum(block.n_steps for block in blocks) == len(whole)
+
+
+def test_an_epoch_of_more_users_than_steps_can_see_takes_as_many_others_each_time() -> None:
+    """In random order, as every epoch: the users of a large history are sampled anew."""
+    plan = PLAN.model_copy(update={"batch_users": 2, "max_steps": 3})
+    epochs = [batches_of(watches(), plan, seed=seed) for seed in range(30)]
+    users = [[user for batch in batches for user in batch.users.tolist()] for batches in epochs]
+    assert {len(batches) for batches in epochs} == {3}
+    assert {len(set(some)) for some in users} == {6}
+    assert len({user for some in users for user in some}) == len(
+        {user for batch in batches_of(watches()) for user in batch.users.tolist()}
+    )

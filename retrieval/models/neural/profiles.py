@@ -118,14 +118,15 @@ class ProfileTowers(NeuralTowers[ConfigT, NetworkT]):
     def _plan(self, history: Interactions, features: FeatureTables, generator: np.random.Generator) -> TrainingPlan:
         config, matrix = self.config, history.matrix
         users = np.flatnonzero(np.diff(matrix.indptr))
-        n_batches = -(-len(users) // config.batch_users)
+        n_batches = config.n_steps(-(-len(users) // config.batch_users))
         max_epochs = config.n_epochs(n_batches)
         n_steps = n_batches * max_epochs
         schedule = keras.optimizers.schedules.CosineDecay(config.learning_rate, n_steps)
         step = self._make_step(keras.optimizers.Adam(schedule), history, n_steps=n_steps)
 
         def run_epoch() -> Iterator[Tensor]:
-            for batch in np.array_split(generator.permutation(users), n_batches):
+            some = generator.permutation(users)[: n_batches * config.batch_users]
+            for batch in np.array_split(some, n_batches):
                 yield step(tf.constant(matrix[batch, 1:].toarray()))
 
         return TrainingPlan(

@@ -18,7 +18,7 @@ _WINDOWS_PER_POOL = 2048  # which are sorted by their length
 
 
 class SequenceBatches:
-    """Every window once in an epoch, and so every event is predicted once.
+    """Every window once in an epoch, and so every event is predicted once; or as many windows as steps allow.
 
     The windows of a step have about the same length, so that little of what is computed is padding.
     """
@@ -29,7 +29,7 @@ class SequenceBatches:
         self._users, self._ends = _window_ends(history, config)
         n_events: Positions = self._ends - history.by_user.starts[self._users]
         self._n_events = np.minimum(n_events, config.max_length)  # that each window predicts
-        self.n_steps = int(self._n_events.sum()) // config.batch_events + 1  # of an epoch
+        self.n_steps = config.n_steps(int(self._n_events.sum()) // config.batch_events + 1)  # of an epoch
 
     def shared(self) -> Nest:
         """The candidates, where all steps have the same."""
@@ -52,7 +52,7 @@ class SequenceBatches:
         order = order[np.lexsort((self._n_events[order], pool))]
         step = np.cumsum(self._n_events[order]) // self._config.batch_events
         steps = np.split(order, np.flatnonzero(np.diff(step)) + 1)
-        return [steps[place] for place in generator.permutation(len(steps))]
+        return [steps[place] for place in generator.permutation(len(steps))[: self.n_steps]]
 
     def _step(self, rows: Positions, generator: np.random.Generator) -> dict[str, Nest]:
         """Arrays of one step."""

@@ -61,3 +61,11 @@ def test_an_epoch_predicts_every_event_once(batch_events: int, candidates: dict[
 def test_windows_of_a_step_are_cut_to_the_longest() -> None:
     assert sorted(predictions(SequenceConfig(max_length=4, batch_events=1))[1]) == [1, 2, 3, 3, 4, 4, 4]
     assert set(predictions(SequenceConfig(max_length=4, batch_events=1, encoder="recurrent"))[1]) == {4}
+
+
+def test_an_epoch_of_more_windows_than_steps_can_see_takes_a_part_of_them() -> None:
+    found, lengths = predictions(SequenceConfig(max_length=4, batch_events=1, max_steps=3))
+    everything, _ = predictions(SequenceConfig(max_length=4, batch_events=1))
+    assert len(lengths) == 3
+    assert len(found) == sum(lengths) < len(everything)
+    assert set(found) < set(everything)
