@@ -80,11 +80,20 @@ class PairRequest:
         return table
 
     @cached_property
+    def column_of(self) -> npt.NDArray[np.int32]:
+        """[n_items + 1] a number of each item that is anybody's candidate, from 1; 0 of the others."""
+        column = np.zeros(len(self.features.history.items) + 1, np.int32)
+        column[self.items] = 1
+        listed = column.nonzero()[0]
+        column[listed] = np.arange(1, len(listed) + 1, dtype=np.int32)
+        return column
+
+    @cached_property
     def row_at(self) -> npt.NDArray[np.int32]:
-        """[n_users * (n_items + 1)] the row of each user's candidate, user by user; -1 for items that are none."""
-        stride = len(self.features.history.items) + 1
-        rows = np.full(len(self.candidates.users) * stride, -1, np.int32)
-        rows[self.row_user * stride + self.items] = np.arange(len(self.items), dtype=np.int32)
+        """[n_users, n_columns + 1] the row of a user's candidate, by `column_of`; -1 for items that are none."""
+        columns = self.column_of[self.items]
+        rows = np.full((len(self.candidates.users), int(columns.max(initial=0)) + 1), -1, np.int32)
+        rows[self.row_user, columns] = np.arange(len(self.items), dtype=np.int32)
         return rows
 
     def rows_of(self, table: Matrix) -> Matrix:

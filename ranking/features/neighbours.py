@@ -89,7 +89,8 @@ class NeighbourGroup(FeatureGroup):
         watched = histories.item_num[read]
         counts = starts[watched + 1] - starts[watched]
         places = stretches(starts[watched], counts)
-        first_cell = histories.event_user[read] * (len(starts) - 1)
-        row = request.row_at[first_cell.repeat(counts) + self.arrays[_NEIGHBOUR][places]]
+        column = request.column_of[self.arrays[_NEIGHBOUR][places]]
+        first_cell = histories.event_user[read] * request.row_at.shape[1]
+        row = request.row_at.ravel()[first_cell.repeat(counts) + column]
         kept = (row >= 0).nonzero()[0]
         return read.repeat(counts)[kept], row[kept], self.arrays[_WEIGHT][places[kept]]
