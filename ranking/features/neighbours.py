@@ -89,8 +89,7 @@ class NeighbourGroup(FeatureGroup):
         watched = histories.item_num[read]
         counts = starts[watched + 1] - starts[watched]
         places = stretches(starts[watched], counts)
-        column = request.column_of[self.arrays[_NEIGHBOUR][places]]
-        first_cell = histories.event_user[read] * request.row_at.shape[1]
-        row = request.row_at.ravel()[first_cell.repeat(counts) + column]
+        event = read.repeat(counts)
+        row = request.rows_at(histories.event_user[event], self.arrays[_NEIGHBOUR][places])
         kept = (row >= 0).nonzero()[0]
-        return read.repeat(counts)[kept], row[kept], self.arrays[_WEIGHT][places[kept]]
+        return event[kept], row[kept], self.arrays[_WEIGHT][places[kept]]
