@@ -107,9 +107,9 @@ def curve(name: str, split: Split, stages: TwoStage) -> list[str]:
         "",
         f"## From cold to warm: {name}",
         "",
-        f"{len(users)} newcomers, asked for by features and their first watches. To be found is what they watched after",
-        f"these; and, on the right, what they watched after the first {longest}, so that all rows are of the same items.",
-        "± is half of a 95% interval of the difference, users paired.",
+        f"{len(users)} newcomers, asked for by features and their first watches. To be found is what they watched",
+        f"after these; on the right, what they watched after the first {longest}, so that all rows are of the same",
+        "items. ± is half of a 95% interval of the difference, users paired.",
         "",
         f"| watches | NDCG@10 | against plain popularity | after the first {longest} | against plain popularity "
         "| against the cold list |",
