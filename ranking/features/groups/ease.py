@@ -122,13 +122,10 @@ def _columns(arrays: Arrays, request: PairRequest, weights: Matrix) -> Matrix:
 
 def _own(arrays: Arrays, request: PairRequest, weights: Matrix) -> Matrix:
     """[n_weightings, n_rows] what watched candidates would add to themselves, where B is 0; else 0."""
-    histories, n_numbers = request.histories, len(arrays["diagonal"])
-    watched = histories.event_user * n_numbers + histories.item_num
-    asked = request.row_user * n_numbers + request.items
-    is_watched = np.zeros(len(request.candidates.users) * n_numbers, np.bool_)
-    is_watched[watched] = True
-    if not is_watched[asked].any():
+    row = request.rows_at(request.histories.event_user, request.histories.item_num)
+    is_asked = row >= 0
+    if not is_asked.any():
         return np.zeros((len(weights), 1), np.float32)
-    own = np.stack([np.bincount(watched, of_event, len(is_watched))[asked] for of_event in weights])
-    of_itself = (arrays["factors"] ** 2) @ arrays["gain"]  # [n_items + 1]
-    return np.asarray(own * of_itself[request.items], np.float32)
+    own = np.stack([np.bincount(row[is_asked], of_event[is_asked], len(request.items)) for of_event in weights])
+    of_itself = (arrays["factors"][request.items] ** 2) @ arrays["gain"]  # [n_rows]
+    return np.asarray(own * of_itself, np.float32)
