@@ -16,13 +16,16 @@ def vector_cell(value: Any, length: int) -> pa.FixedSizeListArray:
         ValueError: what it is instead.
     """
     if isinstance(value, str):
-        value = json.loads(value)  # its error is a ValueError
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError) as error:
+            raise ValueError("no JSON") from error
     if not isinstance(value, list | tuple | np.ndarray):
         raise ValueError("no list")
     try:
         given = np.asarray(value)
     except ValueError as error:
-        raise ValueError("a list of lists") from error
+        raise ValueError("no list of numbers") from error
     if given.ndim != 1 or (given.size and given.dtype.kind not in "iuf"):
         raise ValueError("no list of numbers")
     if len(given) != length:
