@@ -23,7 +23,7 @@ from belfry.pipeline.serving.two_stage import TwoStage
 from belfry.pipeline.training.train import train
 
 RESULT = Path(__file__).parent.parent / "docs" / "results" / "user-vectors.md"
-SEEDS = (0, 1)
+SEEDS = (2, 3)  # the weight of the towers in cold lists was chosen on 0 and 1
 N_NEWCOMERS = 500
 HELD_BACK = 0.2  # of the events of users with a history
 COLUMNS = {
@@ -99,7 +99,8 @@ def main() -> None:
         f"Written by `python -m benchmarks.user_vectors` on {datetime.now(UTC):%Y-%m-%d}. Generated users whose tastes",
         "follow a hidden vector of 8 numbers; their table holds a vector of 32. NDCG@10 of the default preset over the",
         f"whole catalogue, {len(SEEDS)} worlds of 1,000 users with a history and {N_NEWCOMERS} without, and 800 items.",
-        "± is half of a 95% interval of the difference from no column, users paired.",
+        "± is half of a 95% interval of the difference from no column, users paired. The weight of the towers in cold",
+        "lists (`cold_weight`: 0.5 where users have vectors) was chosen between 0.1 and 2 on two other such worlds.",
         "",
         "| column of users | users without a history | users with one |",
         "|---|---|---|",

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from belfry import Recommender
+from belfry.dataset.encoding.columns import VectorEncoder
 from belfry.dataset.errors import ArtifactError, InputError, TableError
 from belfry.dataset.interactions import Interactions
 from belfry.dataset.vocabulary import UserNums
@@ -17,12 +18,17 @@ from belfry.layers.saved.files import read_arrays, write_arrays
 from belfry.pipeline.config import PipelineConfig, load_config
 from belfry.pipeline.jobs.batch import write_batch
 from belfry.pipeline.jobs.batch_users import read_users
+from belfry.pipeline.jobs.updating.update import update
+from belfry.pipeline.kinds import SOURCE_KINDS
 from belfry.pipeline.runs.tables import load_tables, load_user_encoder
 from belfry.pipeline.serving.two_stage import TwoStage
 from belfry.pipeline.training.publish import train_and_publish
 from belfry.retrieval.popularity import Popularity
 from belfry.retrieval.registry import make_towers
 from benchmarks.user_vectors import Generated, generate, judge, split
+from tests.pipeline.small_world import N_USERS as N_USERS_OF_SMALL
+from tests.pipeline.small_world import small_data
+from tests.pipeline.test_kinds import assert_answers_as_trained, quick
 
 N_USERS, N_NEWCOMERS, LENGTH, FIRST_NEW = 700, 200, 32, 10**6
 QUICK = ("ranker=none", "sources=[]", "retrieval.embedding_size=16", "retrieval.max_steps=200", "folds=2")
@@ -184,3 +190,33 @@ def test_the_weight_of_the_towers_in_cold_lists(recommender: Recommender) -> Non
     users = recommender.features.users
     assert PipelineConfig(cold_weight=0.2).tower_weight_for_cold_users(users) == 0.2
     assert PipelineConfig().tower_weight_for_cold_users(replace(users, vectors={})) == 0.1
+
+
+def test_an_update_brings_vectors_of_new_users(
+    run: Path, recommender: Recommender, table: pa.Table, vectors: dict[int, list[float]], tmp_path: Path
+) -> None:
+    short = pa.table({"user_id": table["user_id"], "embedding": [vector[:9] for vector in vectors.values()]})
+    with pytest.raises(TableError, match=r"4 of another length than 32 \(first in row 0\)"):
+        update(run, users=short, artifacts=tmp_path)
+    assert update(run, users=table, artifacts=tmp_path).is_published
+    after = Recommender.load(tmp_path)
+    for user in vectors:
+        assert after.recommend(FIRST_NEW + user, 10) == recommender.recommend(user, 10)
+
+
+@pytest.mark.parametrize("kind", ["sequence", "multitask"])
+def test_other_towers_read_them_too(kind: str, tmp_path: Path) -> None:
+    data = small_data()
+    column = pa.array(np.random.default_rng(0).normal(size=(N_USERS_OF_SMALL, 8)).tolist(), pa.list_(pa.float32(), 8))
+    encoder = VectorEncoder.learn("face", column)
+    assert encoder is not None
+    rows = np.vstack([np.zeros((1, 8), np.float32), encoder.encode(column)])
+    data = replace(
+        data,
+        users=replace(data.users, vectors={"face": rows}),
+        user_encoder=replace(data.user_encoder, encoders={**data.user_encoder.encoders, "face": encoder}),
+    )
+    settings = ["ranker=none", "sources=[]", *quick("retrieval", kind, list(SOURCE_KINDS[kind].config.model_fields))]
+    served = assert_answers_as_trained(data, settings, "retrieval", tmp_path)
+    one, other = (served.recommend(None, 5, features={"face": column[row].as_py()}) for row in (0, 1))
+    assert kind == "sequence" or [place.score for place in one] != [place.score for place in other]
