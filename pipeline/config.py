@@ -178,7 +178,7 @@ class PipelineConfig(Settings):
         """`cold_weight`, or 0 where the first source makes nothing of a user's features alone."""
         if not source_kind(self.retrieval).reads_user_features:
             return 0.0
-        if self.cold_weight is None:  # vectors have no groups, whose popularity would say the same
+        if self.cold_weight is None:  # no popularity by group says what vectors do
             return 0.5 if users.content.vectors else 0.1
         return self.cold_weight
 
