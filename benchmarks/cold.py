@@ -62,7 +62,7 @@ def main() -> None:
         lines.append(_row(name, [_ndcg(data, split, config) for split in (*earlier, test)]))
     cuts = [_by_tower_weight(data, split) for split in (*earlier, test)]
     for weight in TOWER_WEIGHTS:
-        default = " (default)" if weight == PipelineConfig().cold_weight else ""
+        default = " (default)" if weight == PipelineConfig().tower_weight_for_cold_users(data.users) else ""
         lines.append(_row(f"the last, and the towers by {weight}{default}", [found[weight] for found in cuts]))
     for name, split in curve_splits(test).items():
         lines += curve(name, split, _trained(data, split))
