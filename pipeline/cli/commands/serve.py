@@ -5,12 +5,12 @@ from typing import Annotated
 
 import typer
 
-from belfry.pipeline.cli.commands.app import app
+from belfry.pipeline.cli.commands.app import verb
 from belfry.pipeline.cli.options import Artifacts, RequireSignature
 from belfry.pipeline.cli.terminal import print_lines
 
 
-@app.command()
+@verb
 def serve(
     artifacts: Artifacts = None,
     require_signature: RequireSignature = None,
