@@ -16,7 +16,7 @@ from belfry.evaluation.intervals import KIND, LEVEL, N_RESAMPLES, Interval, pair
 from belfry.evaluation.reports.attribution import Attribution, attribution_lines
 from belfry.evaluation.reports.cold_users import ColdUsers, cold_section, cold_users
 from belfry.evaluation.reports.comparison.result import Counterfactual
-from belfry.evaluation.reports.escape import markdown_of, markdown_row
+from belfry.evaluation.reports.escape import markdown_of, markdown_row, markdown_table
 from belfry.evaluation.reports.feedback import feedback_section
 from belfry.evaluation.reports.reliability import Reliability
 from belfry.evaluation.reports.rule_prices import RulePrice, price_section
@@ -191,9 +191,7 @@ def to_markdown(report: EvaluationReport) -> str:
         "",
         f"{_count(report.n_users)} of split `{report.split}`; {_SEEN[report.repeats]}",
         "",
-        markdown_row(head),
-        markdown_row(["---", *["---:"] * (len(head) - 1)]),
-        *map(markdown_row, rows),
+        *markdown_table(head, rows),
         "",
         f"In brackets: {LEVEL:.0%} interval, {KIND} ({N_RESAMPLES:,} resamples). A difference is taken user "
         "by user; one whose interval leaves out 0 is unlikely to be chance.",
@@ -216,42 +214,39 @@ def _watches_section(slices: Sequence[WatchesSlice]) -> list[str]:
     if not slices:
         return []
     names = [system.name for system in slices[0].systems]
+    rows = (
+        [
+            part.watches,
+            f"{part.n_items:,}",
+            f"{part.n_test:,}",
+            *(f"{_cell(system.ndcg)}, {system.share:.1%}" for system in part.systems),
+        ]
+        for part in slices
+    )
     return [
         "## New and rare items",
         "",
         "Test items by how many users had watched them before: NDCG of the lists as if all other test items were none, "
         "and the share of all places that such items take.",
         "",
-        markdown_row(["watches", "items", "test rows", *(f"{name}, share" for name in names)]),
-        markdown_row(["---", *["---:"] * (2 + len(names))]),
-        *(
-            markdown_row(
-                [
-                    part.watches,
-                    f"{part.n_items:,}",
-                    f"{part.n_test:,}",
-                    *(f"{_cell(system.ndcg)}, {system.share:.1%}" for system in part.systems),
-                ]
-            )
-            for part in slices
-        ),
+        *markdown_table(["watches", "items", "test rows", *(f"{name}, share" for name in names)], rows),
         "",
     ]
 
 
 def _attribution_section(attribution: Attribution) -> list[str]:
-    n = attribution.n
+    rows = [
+        (f"NDCG@{attribution.n} reached", _cell(attribution.reached)),
+        ("lost by retrieval", _cell(attribution.lost_by_retrieval)),
+        ("lost by ranking", _cell(attribution.lost_by_ranking)),
+        ("share of test items among the candidates", _cell(attribution.candidate_recall)),
+    ]
     return [
         "## Where the loss is",
         "",
         *attribution_lines(attribution),
         "",
-        markdown_row(["part", "mean over users"]),
-        markdown_row(["---", "---:"]),
-        markdown_row([f"NDCG@{n} reached", _cell(attribution.reached)]),
-        markdown_row(["lost by retrieval", _cell(attribution.lost_by_retrieval)]),
-        markdown_row(["lost by ranking", _cell(attribution.lost_by_ranking)]),
-        markdown_row(["share of test items among the candidates", _cell(attribution.candidate_recall)]),
+        *markdown_table(["part", "mean over users"], rows),
         "",
     ]
 

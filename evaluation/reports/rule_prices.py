@@ -8,7 +8,7 @@ import numpy as np
 from belfry.evaluation.engine import SystemScores
 from belfry.evaluation.intervals import Interval, paired_intervals
 from belfry.evaluation.registry import label_of
-from belfry.evaluation.reports.escape import markdown_row
+from belfry.evaluation.reports.escape import markdown_table
 
 SHOWN = ("ndcg", "recall", "intra_list_diversity", "miscalibration", "novelty", "coverage")
 
@@ -48,9 +48,7 @@ def price_section(prices: tuple[RulePrice, ...]) -> list[str]:
     return [
         "## What each rule costs",
         "",
-        markdown_row(head),
-        markdown_row(["---", *["---:"] * (len(head) - 1)]),
-        *map(markdown_row, rows),
+        *markdown_table(head, rows),
         "",
         "Lists of both stages under each rule alone, and under all of them. Behind each mean: the change against lists "
         "without rules, user by user, with its interval.",
