@@ -10,10 +10,9 @@ from typing import Any, Protocol, TypeVar
 import pyarrow as pa
 
 from belfry.dataset import columns
-from belfry.dataset.errors import BelfryError, InputError, printable
+from belfry.dataset.errors import BelfryError, InputError, cause_of
 from belfry.dataset.vocabulary import Id
 
-LONGEST_CAUSE = 300  # signs of what a library says
 _GO_ON = (
     "Nothing of the new table is visible, an earlier one stays; make the same call again, it goes on from what was made"
 )
@@ -142,7 +141,7 @@ def refused_in_words(place: str, remedy: str, *errors: type[Exception]) -> Itera
     except errors as error:
         if isinstance(error, BelfryError):
             raise
-        raise InputError(f"{place}: {_cause(error)}; {remedy}") from error
+        raise InputError(f"{place}: {cause_of(error)}; {remedy}") from error
 
 
 @contextmanager
@@ -155,12 +154,7 @@ def stopped_in_words(place: str, *errors: type[Exception]) -> Iterator[None]:
     except errors as error:
         if isinstance(error, BelfryError):
             raise
-        raise SinkError(f"{place}: {_cause(error)}; mend that. {_GO_ON}") from error
-
-
-def _cause(error: BaseException) -> str:
-    text = " ".join(str(error).split())
-    return printable(f"{type(error).__name__}: {text}" if text else type(error).__name__, LONGEST_CAUSE)
+        raise SinkError(f"{place}: {cause_of(error)}; mend that. {_GO_ON}") from error
 
 
 def resliced(batches: Iterator[pa.RecordBatch], sizes: list[int], schema: pa.Schema) -> Iterator[pa.Table]:
