@@ -4,8 +4,7 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from importlib import import_module
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 import pyarrow as pa
 
@@ -116,21 +115,6 @@ def writing(sink: AnySink, schema: pa.Schema) -> Iterator[AnySink]:
     except BaseException:
         sink.abandon()
         raise
-
-
-def needed(module: str, extra: str, place: str) -> Any:
-    """A library that comes with one of Belfry's extras.
-
-    Raises:
-        InputError: it is not installed.
-    """
-    try:
-        return import_module(module)
-    except ImportError as error:
-        library = module.partition(".")[0]
-        raise InputError(
-            f'{place}: needs {library}, which is not installed; run: pip install "belfry-recommender[{extra}]"'
-        ) from error
 
 
 @contextmanager
