@@ -5,14 +5,13 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
-import numpy as np
 from pydantic import JsonValue
 
 from belfry.dataset.history import Repeats
 from belfry.dataset.notebooks.html import html_table
 from belfry.evaluation.context import EvaluationContext, UserCount
 from belfry.evaluation.engine import SystemScores
-from belfry.evaluation.intervals import KIND, LEVEL, N_RESAMPLES, Interval, paired_intervals
+from belfry.evaluation.intervals import KIND, LEVEL, N_RESAMPLES, Interval
 from belfry.evaluation.reports.attribution import Attribution, attribution_lines
 from belfry.evaluation.reports.cold_users import ColdUsers, cold_section, cold_users
 from belfry.evaluation.reports.comparison.result import Counterfactual
@@ -103,6 +102,10 @@ def make_report(
         feedback: what the lists of the last system would have earned, against what a log shows.
         seed: of the resamples, the same for all systems.
     """
+    difference = None
+    if compared:
+        baseline, system = compared
+        difference = Difference(*compared, systems[system].differences(systems[baseline], seed=seed))
     return EvaluationReport(
         run=run,
         split=split,
@@ -111,7 +114,7 @@ def make_report(
         n_users=len(context.users),
         left_out=tuple(left_out),
         systems=tuple(System(name, scores.intervals(seed=seed)) for name, scores in systems.items()),
-        difference=_difference(systems, *compared, seed=seed) if compared else None,
+        difference=difference,
         watches=slices_by_watches(systems, context, seed=seed),
         attribution=attribution,
         reliability=reliability,
@@ -119,12 +122,6 @@ def make_report(
         cold=cold_users(systems, context, seed=seed),
         feedback=feedback,
     )
-
-
-def _difference(systems: Mapping[str, SystemScores], baseline: str, system: str, *, seed: int) -> Difference:
-    shared = [metric for metric in systems[system].per_user if metric in systems[baseline].per_user]
-    sides = (np.column_stack([systems[name].per_user[metric] for metric in shared]) for name in (baseline, system))
-    return Difference(baseline, system, dict(zip(shared, paired_intervals(*sides, seed=seed), strict=True)))
 
 
 def to_json(report: EvaluationReport) -> str:

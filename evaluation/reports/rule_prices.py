@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from belfry.evaluation.engine import SystemScores
-from belfry.evaluation.intervals import Interval, paired_intervals
+from belfry.evaluation.intervals import Interval
 from belfry.evaluation.registry import label_of
 from belfry.evaluation.reports.escape import markdown_table
 
@@ -24,13 +24,10 @@ class RulePrice:
 
 def rule_prices(without: SystemScores, under: Mapping[str, SystemScores], *, seed: int) -> tuple[RulePrice, ...]:
     """One for each rule of `under`, rule -> the scores of lists under it."""
-    prices = []
-    for rule, scores in under.items():
-        shared = [metric for metric in scores.per_user if metric in without.per_user]
-        sides = (np.column_stack([one.per_user[metric] for metric in shared]) for one in (without, scores))
-        changes = dict(zip(shared, paired_intervals(*sides, seed=seed), strict=True))
-        prices.append(RulePrice(rule, scores.intervals(seed=seed), changes))
-    return tuple(prices)
+    return tuple(
+        RulePrice(rule, scores.intervals(seed=seed), scores.differences(without, seed=seed))
+        for rule, scores in under.items()
+    )
 
 
 def price_rows(prices: tuple[RulePrice, ...]) -> Iterator[list[str]]:
