@@ -170,6 +170,7 @@ def test_a_pickle_as_an_array_does_not_run(tmp_path: Path) -> None:
         npy_header("{'descr': '<f4', 'fortran_order': False, 'shape': (-1,), }"),
         npy_header("{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (1,), }") + bytes(4),
         npy_header("{'descr': '>f4', 'fortran_order': False, 'shape': (1,), }") + bytes(4),
+        npy_header("{'descr': '<U0', 'fortran_order': False, 'shape': (1073741824,), }"),
         npy_header("(" * 3000 + ")" * 3000),
         npy_header("__import__('os').abort()"),
         npy(np.zeros(9))[:-1],
