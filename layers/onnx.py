@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy.typing as npt
 
 from belfry.dataset.concurrency.forks import graphs
-from belfry.dataset.errors import ArtifactError
+from belfry.dataset.errors import ArtifactError, printable
 from belfry.layers.saved.files import Array, ReadablePath
 from belfry.layers.saved.graph_check import check_graph
 
@@ -50,7 +50,12 @@ class Graph:
         options.add_session_config_entry("session.use_env_allocators", "1")
         try:
             with graphs:  # a fork would leave the allocator locked in the child, for ever
-                self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+                self._session = onnxruntime.InferenceSession(
+                    content,
+                    options,
+                    providers=["CPUExecutionProvider"],
+                    enable_fallback=0,  # to the same provider, with words on stdout
+                )
         except Exception as error:  # its own exceptions share no other base
             raise ArtifactError(f"{path}: ONNX Runtime cannot read it ({_first_line(error)}); train again") from error
         self.input_shapes: dict[str, list[int | str | None]] = {
@@ -84,4 +89,4 @@ def check_exported(content: bytes, path: Path) -> None:
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0][:300]
+    return printable((str(error) or type(error).__name__).splitlines()[0], 300)

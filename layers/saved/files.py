@@ -135,7 +135,7 @@ def parse_array(content: bytes, name: str) -> Array:
         dtype, in_columns, shape, start = _header(content)
     except (ValueError, TypeError, KeyError, SyntaxError, MemoryError, RecursionError) as error:
         raise ArtifactError(f"{name}: is no array ({str(error)[:100]}); train again") from error
-    if dtype.kind not in _KINDS or not dtype.isnative:
+    if dtype.kind not in _KINDS or not dtype.isnative or not dtype.itemsize:  # "<U0" has room in memory alone
         raise ArtifactError(f"{name}: holds {str(dtype)[:100]}, wanted numbers or texts; train again")
     count, found = math.prod(shape), len(content) - start
     if count * dtype.itemsize != found:

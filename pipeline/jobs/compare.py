@@ -28,7 +28,7 @@ from belfry.pipeline.jobs.compared_data import read_compare_data
 from belfry.pipeline.jobs.compared_systems import Opened, common_repeats, open_systems
 from belfry.pipeline.jobs.feedback.log import policies_of, read_log
 from belfry.pipeline.progress import Progress, silent
-from belfry.pipeline.runs.disk import check_writable, explain_failed_writes, write_together
+from belfry.pipeline.runs.disk import check_writable, explain_failed_writes, temporary_folder, write_together
 from belfry.pipeline.runs.versions import COMPARING, installed_versions
 from belfry.pipeline.serving.recommender import PathLike
 
@@ -123,7 +123,9 @@ def compare(
             check_writable(folder)
             folder.mkdir(exist_ok=True)
             stack.enter_context(explain_failed_writes(folder))
-        work = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=folder, prefix=".comparing-")))
+            work = stack.enter_context(temporary_folder(folder, ".comparing-"))
+        else:
+            work = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         wanted = _Wanted.of(primary, cutoffs, guardrails)
         opened = open_systems((baseline, *challengers), names, how, require_signature)
         runs = [recommender for one in opened for recommender in one.recommenders]

@@ -5,13 +5,15 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from belfry.dataset.errors import BelfryError, InputError
+from belfry.pipeline.runs.lock import hold
 from belfry.pipeline.runs.manifest import MANIFEST
 
 MEBIBYTE = 1 << 20
+ALIVE = "alive"  # held by the owner of a temporary folder as long as it lives
 
 
 def check_writable(
@@ -127,6 +129,19 @@ def write_together(folder: Path, texts: dict[str, str]) -> None:
         for name in texts:
             (Path(aside) / name).replace(folder / name)
         sync(folder)
+
+
+@contextmanager
+def temporary_folder(parent: Path, prefix: str) -> Iterator[Path]:
+    """A folder in `parent`, gone with all in it when its owner stops; that of a killed one goes with the next."""
+    for alive in parent.glob(f"{prefix}*/{ALIVE}"):
+        with suppress(InputError), hold(alive):
+            shutil.rmtree(alive.parent, ignore_errors=True)
+    with ExitStack() as stack:
+        made = tempfile.TemporaryDirectory(dir=parent, prefix=prefix, ignore_cleanup_errors=True)
+        folder = Path(stack.enter_context(made))
+        stack.enter_context(hold(folder / ALIVE))
+        yield folder
 
 
 def sync(path: Path) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 from pydantic import JsonValue
 
 from belfry.dataset.errors import InputError
-from belfry.pipeline.runs.disk import check_writable, explain_failed_writes, sync
+from belfry.pipeline.runs.disk import ALIVE, check_writable, explain_failed_writes, sync
 from belfry.pipeline.runs.files import list_files
 from belfry.pipeline.runs.gate import NOT_EVALUATED, Gate
 from belfry.pipeline.runs.lock import hold, wait_and_hold
@@ -37,7 +37,6 @@ from belfry.pipeline.runs.signature import Signer
 
 _PUBLISHING = ".lock"
 _WRITING = ".writing-"
-_ALIVE = "alive"  # held by the writer of a `.writing-*` folder as long as it lives
 
 
 @dataclass
@@ -106,7 +105,7 @@ def aside(artifacts: Path) -> Iterator[Path]:
             _remove_dead(artifacts)
             folder = tempfile.TemporaryDirectory(prefix=_WRITING, dir=artifacts, ignore_cleanup_errors=True)
             path = Path(stack.enter_context(folder))
-            stack.enter_context(hold(path / _ALIVE))
+            stack.enter_context(hold(path / ALIVE))
         yield path
 
 
@@ -164,5 +163,5 @@ def _make_read_only(path: Path) -> None:
 def _remove_dead(artifacts: Path) -> None:
     """Remove what writers that were killed have left; those that live hold their lock."""
     for folder in artifacts.glob(f"{_WRITING}*"):
-        with suppress(InputError), hold(folder / _ALIVE):
+        with suppress(InputError), hold(folder / ALIVE):
             shutil.rmtree(folder, ignore_errors=True)

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy  # its parts load when they are used
 
+from belfry.dataset.errors import ArtifactError
 from belfry.dataset.features import FeatureTables
 from belfry.dataset.interactions import stretches
 from belfry.dataset.similarity import largest_of_rows
@@ -43,6 +44,19 @@ class NeighbourGroup(FeatureGroup):
 
     about: ClassVar[str]
     weightings: ClassVar[tuple[Weighting, ...]]
+
+    def __init__(self, arrays: Arrays) -> None:
+        """Raises ArtifactError: the rows of neighbours lead out of the arrays or of the items."""
+        super().__init__(arrays)
+        start, neighbour, weight = (arrays[name] for name in (_START, _NEIGHBOUR, _WEIGHT))
+        are_rows = (
+            start.ndim == neighbour.ndim == 1 and len(start) > 1 and start.dtype.kind == neighbour.dtype.kind == "i"
+        )
+        if not are_rows or start[0] != 0 or start[-1] != len(neighbour) or (np.diff(start) < 0).any():
+            raise ArtifactError(f"pair features: {self.name} holds no rows of neighbours; train again")
+        is_outside = len(neighbour) and not 0 <= neighbour.min() <= neighbour.max() < len(start) - 1
+        if weight.shape != neighbour.shape or is_outside:
+            raise ArtifactError(f"pair features: {self.name} names items that there are not; train again")
 
     @staticmethod
     @abstractmethod

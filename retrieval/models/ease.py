@@ -7,7 +7,7 @@ import scipy  # its parts load when they are used
 from pydantic import Field
 
 from belfry.dataset.candidates import Candidates
-from belfry.dataset.errors import InputError
+from belfry.dataset.errors import ArtifactError, InputError
 from belfry.dataset.features import FeatureTables
 from belfry.dataset.history import recency_bag, recency_matrix, relative_bag
 from belfry.dataset.interactions import Interactions, SeenItems
@@ -67,8 +67,16 @@ class EASE(ArrayModel[EASEConfig]):
     def retrieve(
         self, users: UserNums, features: FeatureTables, *, top_k: int, exclude: SeenItems, only: ItemNums | None = None
     ) -> Candidates:
-        """Lists by `features.history`, which may be newer than the history of the fit."""
-        weights = self.learned["weights"]
+        """Lists by `features.history`, which may be newer than the history of the fit.
+
+        Raises:
+            ArtifactError: the weights are of other items.
+        """
+        weights, n_rows = self.learned["weights"], len(features.history.items) + 1
+        if weights.shape != (n_rows, n_rows):
+            raise ArtifactError(
+                f"ease: weights of the shape {weights.shape}, the run has {n_rows - 1:,} items; train again"
+            )
         if len(users) == 1:
             return top_candidates(users, self._scores_of_one(users, features), exclude, top_k, "ease", only)
         parts = []

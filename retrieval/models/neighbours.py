@@ -89,7 +89,14 @@ class NeighbourRetriever(ArrayModel[NeighbourConfigT]):
     def retrieve(
         self, users: UserNums, features: FeatureTables, *, top_k: int, exclude: SeenItems, only: ItemNums | None = None
     ) -> Candidates:
-        """Lists by `features.history`, which may be newer than the history of the fit."""
+        """Lists by `features.history`, which may be newer than the history of the fit.
+
+        Raises:
+            ArtifactError: the weights are of other items.
+        """
+        n_rows = len(self.learned["start"]) - 1
+        if n_rows != len(features.history.items) + 1:
+            raise ArtifactError(f"{self.config.kind}: weights of {n_rows - 1:,} items, the run has others; train again")
         if len(users) == 1:
             own = self._scores_of_one(users, features)
             return top_of_few(users, own, exclude, top_k, self.config.kind, only)

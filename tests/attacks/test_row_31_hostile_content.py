@@ -130,6 +130,18 @@ def test_a_graph_that_is_more_than_arithmetic(content: Callable[[], bytes], mess
         Graph(tmp_path / "x.onnx")
 
 
+@pytest.mark.parametrize("name", [b"\x1b[2J", b"\xbc\xbc\xbc\xbc"])
+def test_what_a_graph_calls_its_parts_reaches_no_terminal(
+    name: bytes, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    wrong = graph([helper.make_node("MatMul", ["x"], ["y"], name="name")])
+    (tmp_path / "x.onnx").write_bytes(wrong.replace(b"name", name))
+    with pytest.raises(ArtifactError, match=r"x\.onnx: ONNX Runtime cannot read it") as caught:
+        Graph(tmp_path / "x.onnx")
+    assert str(caught.value).isprintable()
+    assert capfd.readouterr() == ("", "")
+
+
 def test_a_graph_that_asks_for_memory(tmp_path: Path) -> None:
     """The shape of what it makes is known only when it runs."""
     side = helper.make_tensor("side", TensorProto.INT64, [2], [1 << 17, 1 << 17])
@@ -170,6 +182,7 @@ def test_a_pickle_as_an_array_does_not_run(tmp_path: Path) -> None:
         npy_header("{'descr': '<f4', 'fortran_order': False, 'shape': (-1,), }"),
         npy_header("{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (1,), }") + bytes(4),
         npy_header("{'descr': '>f4', 'fortran_order': False, 'shape': (1,), }") + bytes(4),
+        npy_header("{'descr': '<U0', 'fortran_order': False, 'shape': (1073741824,), }"),
         npy_header("(" * 3000 + ")" * 3000),
         npy_header("__import__('os').abort()"),
         npy(np.zeros(9))[:-1],

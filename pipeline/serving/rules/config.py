@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Self, TypeAlias
 
 import numpy as np
 from pydantic import BeforeValidator, Field, StrictInt, StrictStr, ValidationError, field_validator, model_validator
+from pydantic_core import PydanticSerializationError
 
 from belfry.dataset.errors import InputError, printable
 from belfry.layers.config import Settings
@@ -229,7 +230,10 @@ def rules_of(rules: RulesLike | None, where: str | None = None) -> Rules | None:
         parse(where)  # by itself, so that no bracket of it closes another
         given = {name: getattr(found, name) for name in found.model_fields_set}
         found = Rules(**{**given, "where": where if found.where is None else f"({found.where}) and ({where})"})
-    return found if found.key else None
+    try:
+        return found if found.key else None
+    except PydanticSerializationError as error:
+        raise InputError("rules: half of a surrogate pair is no text; hand in Unicode text") from error
 
 
 def _read(path: Path) -> Rules:

@@ -121,7 +121,10 @@ class ItemColumns:
 
 
 def save_item_columns(table: pa.Table | None, items: Vocabulary, folder: Path) -> None:
-    """Write the columns of a checked table of items beside ids and titles; nothing where there are none."""
+    """Write the columns of a checked table of items beside ids and titles, but for vectors, of which no rule asks.
+
+    Nothing where there are none.
+    """
     names = [] if table is None else [one for one in table.column_names if one not in (columns.ITEM_ID, columns.TITLE)]
     if table is None or not names:
         return
@@ -132,7 +135,8 @@ def save_item_columns(table: pa.Table | None, items: Vocabulary, folder: Path) -
     rows = pa.array(row, mask=row < 0)
     arrays: dict[str, Array] = {}
     for name in names:
-        if not pa.types.is_null(table[name].type):
+        type_ = table[name].type
+        if not (pa.types.is_null(type_) or pa.types.is_fixed_size_list(type_)):
             arrays |= _arrays_of(name, table[name].combine_chunks().take(rows))
     write_arrays(folder / ITEM_COLUMNS, arrays)
 
@@ -218,8 +222,8 @@ def _checked_numbers(values: Array, missing: Array, n_items: int) -> NumberColum
 def _checked_labels(
     starts: Array, codes: Array, ends: Array, text: Array, is_list: Array, *, n_items: int
 ) -> LabelColumn:
-    found = [str(part.dtype) for part in (starts, codes, ends, text, is_list)]
-    if found != ["int64", "int32", "int64", "uint8", "bool"] or is_list.ndim:
+    found = [f"{part.dtype} {part.ndim}" for part in (starts, codes, ends, text, is_list)]
+    if found != ["int64 1", "int32 1", "int64 1", "uint8 1", "bool 0"]:
         raise ValueError("its types")
     if starts.shape != (n_items + 2,) or starts[0] or starts[-1] != len(codes) or (np.diff(starts) < 0).any():
         raise ValueError("its items")

@@ -68,6 +68,14 @@ def call(run, tmp_path):
     return with_files
 
 
+def test_what_a_killed_comparison_has_left_goes_with_the_next(tables, tmp_path: Path) -> None:
+    (left := tmp_path / "out" / ".comparing-1").mkdir(parents=True)
+    for name in ("alive", "lists.parquet"):
+        (left / name).touch()
+    compare(tables.a, tables.b, train=tables.train, test=tables.test, out=tmp_path / "out")
+    assert sorted(path.suffix for path in (tmp_path / "out").iterdir()) == [".html", ".json", ".md"]
+
+
 def test_two_id_columns_are_enough(files, tmp_path, call):
     code, said = call(files)
     assert code == 0, said

@@ -1,11 +1,12 @@
 """EASE: the promises, the limit, and recency."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from belfry.dataset.errors import InputError
+from belfry.dataset.errors import ArtifactError, InputError
 from belfry.dataset.interactions import Interactions
 from belfry.retrieval.models.ease import EASE, EASEConfig
 from tests.contracts.checkerboard import checkerboard, features_of
@@ -35,6 +36,18 @@ def test_recency_without_times_names_the_column() -> None:
     history = Interactions(board.history.users, board.history.items, board.history.user_num, board.history.item_num)
     with pytest.raises(InputError, match="timestamp_s"):
         EASE(EASEConfig(half_life=5)).fit(history, features_of(history), seed=0)
+
+
+@pytest.mark.parametrize("users", [[2], [2, 3]])
+def test_weights_of_other_items_are_refused(users: list[int], tmp_path: Path) -> None:
+    board = checkerboard()
+    EASE(EASEConfig()).fit(board.history, board.features, seed=0).save(tmp_path)
+    weights = np.load(tmp_path / "weights.npy")
+    np.save(tmp_path / "weights.npy", weights[:-1])
+    with pytest.raises(ArtifactError, match=r"ease: weights of the shape \(12, 13\), the run has 12 items"):
+        EASE.load(tmp_path).retrieve(
+            np.array(users, np.int32), board.features, top_k=3, exclude=board.history.seen_items
+        )
 
 
 @pytest.mark.parametrize("half_life", [None, 1.0])

@@ -6,9 +6,10 @@ import pytest
 import scipy.sparse as sp
 
 from belfry.dataset import similarity
-from belfry.dataset.errors import InputError
+from belfry.dataset.errors import ArtifactError, InputError
 from belfry.dataset.interactions import Interactions, SeenItems
 from belfry.dataset.similarity import bm25_neighbours, cosine_neighbours
+from belfry.dataset.vocabulary import Vocabulary
 from belfry.retrieval.models import neighbours
 from belfry.retrieval.models.item_knn import ItemKNN, ItemKNNConfig
 from tests.contracts.checkerboard import checkerboard, features_of
@@ -146,3 +147,12 @@ def test_scores_follow_the_history_at_hand_and_not_that_of_the_fit() -> None:
     only_first = board.history.select(board.history.by_user.of(2)[:1])
     later = model.retrieve(user, features_of(only_first), top_k=99, exclude=only_first.seen_items)
     assert len(later) == len(board.history.items) // 2 - 1
+
+
+@pytest.mark.parametrize("users", [[2], [2, 3]])
+def test_weights_of_other_items_are_refused(users: list[int]) -> None:
+    board = checkerboard()
+    model = ItemKNN(ItemKNNConfig()).fit(board.history, board.features, seed=0)
+    wider = replace(board.history, items=Vocabulary(pa.array(range(100, 120))))
+    with pytest.raises(ArtifactError, match="item_knn: weights of 12 items, the run has others"):
+        model.retrieve(np.array(users, np.int32), features_of(wider), top_k=3, exclude=wider.seen_items)

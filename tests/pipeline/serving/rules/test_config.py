@@ -153,3 +153,9 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
         rules_of(tmp_path / "none.toml")
     with pytest.raises(InputError, match="cannot be read"):
         rules_of(tmp_path)
+
+
+@pytest.mark.parametrize("rules", [{"deny": ["\ud800"]}, {"pinned": [{"item_id": "\ud800", "place": 1}]}])
+def test_half_of_a_surrogate_pair_is_no_text(rules: dict[str, object]) -> None:
+    with pytest.raises(InputError, match="rules: half of a surrogate pair is no text"):
+        rules_of(rules)

@@ -28,6 +28,7 @@ TABLE = pa.table(
         "tags": [["é", "b", "b"], [], ["q"]],
         "kind": pa.array([None, "k", "l"]),
         "nothing": pa.nulls(3),
+        "vector": pa.array([[1, 2], None, [3, 4]], pa.list_(pa.float32(), 2)),  # of which no rule asks
     }
 )
 
@@ -65,6 +66,7 @@ def test_without_columns_there_is_no_file(tmp_path: Path, table: pa.Table | None
         ("codes/tags", np.array([0, 2], np.int32)),
         ("codes/tags", np.array([0, -1], np.int32)),
         ("codes/tags", np.array([0.0, 1.0])),
+        ("codes/tags", np.array([[0], [1]], np.int32)),
         ("ends/tags", np.array([0, 1, 99])),
         ("ends/tags", np.array([0, 2, 3])),  # in the middle of a letter
         ("text/tags", np.array([255, 255, 255], np.uint8)),

@@ -1,11 +1,13 @@
 """Cosine, BM25 and rules: sums over the newest items of a history, of those whose neighbours a candidate is among."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from belfry.dataset.candidates import Candidates
+from belfry.dataset.errors import ArtifactError
 from belfry.dataset.features import FeatureTables
 from belfry.dataset.similarity import bm25_neighbours, cosine_neighbours, largest_of_rows, sequential_rules
 from belfry.ranking.features.groups.similar import Bm25, Cosine, Next, Rules
@@ -95,3 +97,24 @@ def test_rows_in_order_make_the_rules_that_times_make(world: FeatureTables) -> N
     columns, others = matrix_of(world, asked), matrix_of(in_order, asked)
     for name in WEIGHT_OF_AGE:
         np.testing.assert_allclose(columns[name], others[name], rtol=1e-5, err_msg=name)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "words"),
+    [
+        ("start", lambda own: np.concatenate([own, own]), "no rows of neighbours"),
+        ("start", lambda own: own[:-1], "no rows of neighbours"),
+        ("start", lambda own: own.astype(np.float32), "no rows of neighbours"),
+        ("neighbour", lambda own: own[:, np.newaxis], "no rows of neighbours"),
+        ("neighbour", lambda own: own - own.max() - 1, "items that there are not"),
+        ("neighbour", lambda own: own + 9_999, "items that there are not"),
+        ("weight", lambda own: own[:-1], "items that there are not"),
+    ],
+)
+def test_rows_that_lead_out_are_refused(
+    world: FeatureTables, name: str, change: Callable[[np.ndarray], np.ndarray], words: str
+) -> None:
+    arrays = Cosine.fit(world, CONFIG)
+    Cosine(arrays)
+    with pytest.raises(ArtifactError, match=f"pair features: cosine .*{words}; train again"):
+        Cosine({**arrays, name: change(arrays[name])})
