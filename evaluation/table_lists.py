@@ -14,13 +14,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from belfry.dataset import columns
+from belfry.dataset.encoding.dictionary import codes_and_values, codes_as_numpy, distinct_in, encoded
 from belfry.dataset.errors import InputError
 from belfry.dataset.history import KINDS_OF_REPEATS, REPEATS_OF_TABLE, Repeats
 from belfry.dataset.sources.kinds import is_text
 from belfry.dataset.sources.parts import TableParts, is_in_parts, open_table
 from belfry.dataset.sources.reading import AS_IT_IS, Reading
 from belfry.dataset.sources.tabular import Source, read_events
-from belfry.dataset.vocabulary import UNKNOWN, Vocabulary
+from belfry.dataset.vocabulary import UNKNOWN, Vocabulary, positions_in
 from belfry.evaluation.context import EvaluationContext
 from belfry.evaluation.lists import BlockOfLists
 from belfry.evaluation.table_errors import Rows, TableErrors, column_problems, find_errors, find_seen, refusal, rows_of
@@ -175,12 +176,13 @@ class TableLists:
 
     def _origin_codes(self, origin: pa.ChunkedArray) -> npt.NDArray[np.int8]:
         """Numbers of the origins as they turn up; -1 for a null and for what comes after the 100th."""
-        text = origin.cast(pa.string()).combine_chunks()
-        for name in pc.unique(text.drop_null()).to_pylist():
+        codes, values = codes_and_values(encoded(origin))
+        texts = values.cast(pa.string())
+        for name in texts.to_pylist():
             if name not in self._origins and len(self._origins) < 100:
                 self._origins.append(name)
-        found = pc.index_in(text, value_set=pa.array(self._origins, pa.string()))
-        return np.asarray(pc.fill_null(pc.if_else(pc.is_valid(text), found, None), -1), np.int8)
+        numbers = positions_in(texts, pa.array(self._origins, pa.string())).astype(np.int8)
+        return np.append(numbers, np.int8(-1))[codes_as_numpy(codes, null=-1)]
 
     def _block(self, records: npt.NDArray[np.void], depth: int) -> BlockOfLists:
         names = records.dtype.names or ()
@@ -210,5 +212,5 @@ class TableLists:
 
 def _unique(table: TableParts) -> pa.Array:
     """The users of the table, each once."""
-    found = [pc.unique(part[columns.USER_ID].drop_null()) for part in table.read([columns.USER_ID])]
+    found = [distinct_in(part[columns.USER_ID]).drop_null() for part in table.read([columns.USER_ID])]
     return pc.unique(pa.chunked_array(found).combine_chunks())

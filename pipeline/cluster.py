@@ -13,8 +13,8 @@ from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from typing import Any, NoReturn, TypeVar
 
+from belfry.dataset.concurrency.machine import workers_to_use
 from belfry.dataset.errors import BelfryError, InputError, printable
-from belfry.pipeline.machine import workers_to_use
 
 AUTO = "auto"  # the address of a cluster that this machine is already a part of
 _RETRIES = 20  # of a task whose process or machine was lost

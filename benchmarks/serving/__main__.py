@@ -19,7 +19,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from belfry import Recommender
-from belfry.pipeline.machine import usable_cores
+from belfry.dataset.concurrency.machine import usable_cores
 from belfry.pipeline.runs.reader import CURRENT, find_run
 from benchmarks.serving.hostile import KEY, Attacked, attack
 from benchmarks.serving.load import Load, ask_for_lists

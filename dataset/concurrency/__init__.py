@@ -1,1 +1,1 @@
-"""Values and locks of objects that threads share, in processes that may fork."""
+"""Values and locks that threads share, in processes that may fork; and what the machine gives such a process."""

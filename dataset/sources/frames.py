@@ -83,6 +83,15 @@ def without_view(type_: pa.DataType) -> pa.DataType:
     """The type to read such a column as."""
     if pa.types.is_dictionary(type_):
         return pa.dictionary(type_.index_type, without_view(type_.value_type), type_.ordered)
+    if pa.types.is_struct(type_):
+        return pa.struct([field.with_type(without_view(field.type)) for field in type_])
+    if pa.types.is_map(type_):
+        return pa.map_(without_view(type_.key_type), type_.item_field.with_type(without_view(type_.item_type)))
+    if pa.types.is_fixed_size_list(type_):
+        return pa.list_(type_.value_field.with_type(without_view(type_.value_type)), type_.list_size)
+    if pa.types.is_list(type_) or pa.types.is_large_list(type_):
+        make = pa.list_ if pa.types.is_list(type_) else pa.large_list
+        return make(type_.value_field.with_type(without_view(type_.value_type)))
     return {pa.string_view(): pa.large_string(), pa.binary_view(): pa.large_binary()}.get(type_, type_)
 
 

@@ -64,15 +64,13 @@ def _is_parquet(path: Path) -> bool:
 
 
 def _open_parquet(source: Path, paths: list[Path], reading: Reading) -> TableParts:
-    import pyarrow.parquet as pq
+    from belfry.dataset.sources.parquet import read_blocks, schema_and_rows
 
     with explaining(source):
-        heads = {path: pq.ParquetFile(path) for path in paths}
+        heads = {path: schema_and_rows(path) for path in paths}
         folder = source if source.is_dir() else source.parent
-        schema = common_schema(folder, {path: head.schema_arrow for path, head in heads.items()})
-        n_rows = sum(head.metadata.num_rows for head in heads.values())
-        for head in heads.values():
-            head.close()
+        schema = common_schema(folder, {path: schema for path, (schema, _) in heads.items()})
+        n_rows = sum(n for _, n in heads.values())
         said = partition_columns(source, paths) if source.is_dir() else {}
         said = {name: values for name, values in said.items() if name not in schema.names}
         for name, values in said.items():
@@ -84,13 +82,11 @@ def _open_parquet(source: Path, paths: list[Path], reading: Reading) -> TablePar
         )
 
     def batches(names: Sequence[str]) -> Iterator[pa.Table]:
-        wanted = pa.schema([schema.field(name) for name in names])
         asked = [given[renamed.index(name)] for name in names]
         for place, path in enumerate(paths):
-            with explaining(path), pq.ParquetFile(path) as file:
-                for batch in file.iter_batches(ROWS_PER_PART, columns=asked):
+            with explaining(path):
+                for batch in read_blocks(path, asked, ROWS_PER_PART):
                     part = pa.Table.from_batches([batch])
-                    part.validate(full=True)
                     for name in asked:
                         if name not in part.column_names:
                             value = said[name][place] if name in said else None
@@ -98,6 +94,15 @@ def _open_parquet(source: Path, paths: list[Path], reading: Reading) -> TablePar
                             part = part.append_column(
                                 name, pa.repeat(pa.scalar(value and value.as_py(), kind), len(part))
                             )
-                    yield part.select(asked).rename_columns(list(names)).cast(wanted)
+                    part = part.select(asked).rename_columns(list(names))
+                    fields = [schema.field(name) for name in names]
+                    wanted = [one.with_type(_still_encoded(part[one.name].type, one.type)) for one in fields]
+                    yield part.cast(pa.schema(wanted))
 
     return TableParts(schema, n_rows, batches)
+
+
+def _still_encoded(found: pa.DataType, wanted: pa.DataType) -> pa.DataType:
+    """The type to give a column of `wanted` in: text that was read as codes stays so."""
+    is_text = pa.types.is_string(wanted) or pa.types.is_large_string(wanted)
+    return pa.dictionary(found.index_type, wanted) if pa.types.is_dictionary(found) and is_text else wanted

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from belfry.dataset.concurrency.machine import workers_to_use
 from belfry.dataset.errors import InputError
 from belfry.dataset.folds import Holdout, default_holdout
 from belfry.dataset.history import Repeats, as_repeats
@@ -23,7 +24,6 @@ from belfry.dataset.validation.policy import Policy
 from belfry.pipeline.cluster import joined
 from belfry.pipeline.config import PipelineConfig, load_config
 from belfry.pipeline.jobs.estimate.dry_run import note_if_scarce
-from belfry.pipeline.machine import workers_to_use
 from belfry.pipeline.progress import Progress, Work, silent
 from belfry.pipeline.runs.disk import check_writable
 from belfry.pipeline.runs.reader import default_artifacts

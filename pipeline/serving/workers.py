@@ -13,8 +13,8 @@ from typing import TypeVar
 
 import pyarrow as pa
 
+from belfry.dataset.concurrency.machine import available_bytes, workers_to_use
 from belfry.dataset.errors import BelfryError
-from belfry.pipeline.machine import available_bytes, workers_to_use
 
 USERS_PER_BLOCK = 256  # scored together; a job that is stopped waits for no more than one of these on each core
 BLOCK_BYTES = 256 << 20  # of memory at most while it is scored

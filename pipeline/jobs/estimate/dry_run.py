@@ -10,6 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from belfry.dataset import columns
+from belfry.dataset.concurrency.machine import available_bytes
+from belfry.dataset.encoding.dictionary import distinct_in
 from belfry.dataset.errors import TableError
 from belfry.dataset.prepare import Data
 from belfry.dataset.sources.parts import open_table
@@ -18,7 +20,6 @@ from belfry.dataset.sources.tabular import Source
 from belfry.dataset.validation.usual_names import remedy
 from belfry.pipeline.jobs.estimate.costs import MEBIBYTE, Cost, Shape, table_cost, training_cost
 from belfry.pipeline.jobs.estimate.rates import Rates, known_rates
-from belfry.pipeline.machine import available_bytes
 from belfry.pipeline.serving.recommender import Recommender
 
 log = logging.getLogger(__name__)
@@ -144,7 +145,7 @@ def read_shape(
             n_watches += len(part) if label == "interactions" else 0
             for name in wanted:
                 known = distinct[name]
-                chunks = [pc.unique(part[name])] if known is None else [known, pc.unique(part[name])]
+                chunks = [distinct_in(part[name])] if known is None else [known, distinct_in(part[name])]
                 distinct[name] = pc.unique(pa.chunked_array(chunks))
         for name, ids in distinct.items():
             counts[name] = max(counts.get(name, 0), 0 if ids is None else len(ids) - ids.null_count)

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from belfry.dataset.concurrency import machine
 from belfry.dataset.errors import InputError
-from belfry.pipeline import machine
 from belfry.pipeline.jobs import batch_parts
 from belfry.pipeline.jobs.batch import write_batch
 from belfry.pipeline.serving.recommender import Recommender
@@ -23,7 +23,7 @@ PARTS, BLOCKS = 20, 8  # users in a part, in a block
 JOB = f"""
 import signal, sys, time
 from pathlib import Path
-from belfry.pipeline import machine
+from belfry.dataset.concurrency import machine
 from belfry.pipeline.jobs import batch, batch_parts
 from belfry.pipeline.serving.recommender import Recommender
 

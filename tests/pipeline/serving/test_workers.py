@@ -6,8 +6,8 @@ from contextlib import closing
 import pyarrow as pa
 import pytest
 
+from belfry.dataset.concurrency import machine
 from belfry.dataset.errors import BelfryError, InputError
-from belfry.pipeline import machine
 from belfry.pipeline.serving import workers
 from belfry.pipeline.serving.recommender import Recommender
 from belfry.pipeline.serving.workers import in_order, workers_within_memory

@@ -2,9 +2,9 @@ import os
 
 import pytest
 
+from belfry.dataset.concurrency import machine
+from belfry.dataset.concurrency.machine import available_bytes, usable_cores, workers_to_use
 from belfry.dataset.errors import InputError
-from belfry.pipeline import machine
-from belfry.pipeline.machine import available_bytes, usable_cores, workers_to_use
 
 
 @pytest.fixture
