@@ -24,7 +24,7 @@ from belfry.pipeline.cli.terminal import log_and_bars, print_result
 def update(
     run: Annotated[
         Path | None,
-        typer.Argument(help="artifacts folder, or one run in it [BELFRY_ARTIFACTS, else ./artifacts]"),
+        typer.Argument(help="artifacts folder, or one run in it [--artifacts, BELFRY_ARTIFACTS or ./artifacts]"),
     ] = None,
     interactions: Annotated[Path | None, typer.Option(help="events since: user_id, item_id, ...")] = None,
     items: Items = None,
