@@ -42,9 +42,12 @@ def as_vectors(
         return pa.chunked_array([pa.nulls(len(lists), pa.list_(pa.float32(), MIN_LENGTH))])
     length = int(np.bincount(lengths[present]).argmax())
     if not length or (length < MIN_LENGTH and not is_named):
+        longest = int(lengths.max())
+        found = f"{length} numbers" if (lengths[present] == length).all() else f"up to {longest} numbers"
         raise TableError(
-            f"is {str(column.type)[:_SHOWN]} of {length} numbers; a feature is a number, a string or a list of "
-            f"strings: convert or drop it, or name it in data.vector_columns: unnamed ones have {MIN_LENGTH} or more"
+            f"is {str(column.type)[:_SHOWN]} of {found}; a feature is a number, a string or a list of strings: convert "
+            f"or drop it; vectors are lists of one length, and of {MIN_LENGTH} or more unless data.vector_columns "
+            "names them"
         )
     is_other = present & (lengths != length)
     rows = np.flatnonzero(present & ~is_other)
@@ -64,7 +67,7 @@ def as_vectors(
             if mask.any()
         )
         raise TableError(
-            f"has bad vectors, {found}; mend them, or set data.bad_vector to drop, which takes them for missing"
+            f"has bad vectors, {found}; mend them, or --set data.bad_vector=drop, which takes them for missing"
         )
     kept = is_finite & ~is_zero
     place = np.full(len(lists), -1)
