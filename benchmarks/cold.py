@@ -62,7 +62,7 @@ def main() -> None:
         lines.append(_row(name, [_ndcg(data, split, config) for split in (*earlier, test)]))
     cuts = [_by_tower_weight(data, split) for split in (*earlier, test)]
     for weight in TOWER_WEIGHTS:
-        default = " (default)" if weight == PipelineConfig().cold_weight else ""
+        default = " (default)" if weight == PipelineConfig().tower_weight_for_cold_users(data.users) else ""
         lines.append(_row(f"the last, and the towers by {weight}{default}", [found[weight] for found in cuts]))
     for name, split in curve_splits(test).items():
         lines += curve(name, split, _trained(data, split))
@@ -84,37 +84,45 @@ def _trained(data: Data, split: Split) -> TwoStage:
 def curve(name: str, split: Split, stages: TwoStage) -> list[str]:
     """NDCG@10 of newcomers after their first watches, as lines of Markdown."""
     popularity = Popularity(PopularityConfig()).fit(split.train, stages.features, seed=0)
-    later = split.test
-    users = [user for user in _newcomers(split).tolist() if len(later.by_user.of(user)) > max(WATCHES)]
-    plain: list[float] = []
-    found: dict[int, list[float]] = {count: [] for count in WATCHES}
+    later, longest = split.test, max(WATCHES)
+    users = [user for user in _newcomers(split).tolist() if len(later.by_user.of(user)) > longest]
+    found: dict[int, list[list[float]]] = {count: [] for count in WATCHES}
     for user in users:
         events = later.item_num[later.by_user.of(user)]
-        first, relevant = np.unique(events[: max(WATCHES)]), np.setdiff1d(events, events[: max(WATCHES)])
+        popular = popularity.retrieve(
+            np.array([user], np.int32), stages.features, top_k=10 + longest, exclude=split.train.seen_items
+        ).item_num
         for count in WATCHES:
             asked = replace(stages, features=session_tables(stages.features, user, events[:count]))
-            seen = asked.features.history.seen_items
-            lists = asked.lists(SESSION_USER, "final", n=10, exclude=seen, blocked=first)
-            found[count].append(_ndcg_of(lists.item_num, relevant))
-        popular = popularity.retrieve(
-            np.array([user], np.int32), stages.features, top_k=10 + len(first), exclude=split.train.seen_items
-        ).item_num
-        plain.append(_ndcg_of(popular[~np.isin(popular, first)][:10], relevant))
-    cold = found[0]
+            judged = []
+            for first in (np.unique(events[:count]), np.unique(events[:longest])):
+                relevant = np.setdiff1d(events, first)
+                lists = asked.lists(
+                    SESSION_USER, "final", n=10, exclude=asked.features.history.seen_items, blocked=first
+                )
+                plain = popular[~np.isin(popular, first)][:10]
+                judged += [_ndcg_of(lists.item_num, relevant), _ndcg_of(plain, relevant)]
+            found[count].append(judged)
     lines = [
         "",
         f"## From cold to warm: {name}",
         "",
-        f"{len(users)} newcomers, asked for by features and their first watches; what they watched after the first",
-        f"{max(WATCHES)} is to be found, so that all rows are of the same items. ± is half of a 95% interval of the",
-        "difference, users paired.",
+        f"{len(users)} newcomers, asked for by features and their first watches. To be found is what they watched",
+        f"after these; on the right, what they watched after the first {longest}, so that all rows are of the same",
+        "items. ± is half of a 95% interval of the difference, users paired.",
         "",
-        f"| watches | NDCG@10 | against plain popularity ({np.mean(plain):.4f}) | against the cold list |",
-        "|---|---|---|---|",
+        f"| watches | NDCG@10 | against plain popularity | after the first {longest} | against plain popularity "
+        "| against the cold list |",
+        "|---|---|---|---|---|---|",
     ]
-    for count, values in found.items():
-        against = [_difference(np.array(values) - np.array(others)) for others in (plain, cold)]
-        lines.append(f"| {count} | {np.mean(values):.4f} | {against[0]} | {against[1] if count else ''} |")
+    cold = np.array(found[0])[:, 2]
+    for count, rows in found.items():
+        following, popular_now, late, popular_late = np.array(rows).T
+        against_cold = _difference(late - cold) if count else ""
+        lines.append(
+            f"| {count} | {following.mean():.4f} | {_difference(following - popular_now)} "
+            f"| {late.mean():.4f} | {_difference(late - popular_late)} | {against_cold} |"
+        )
     return lines
 
 

@@ -89,12 +89,11 @@ class FeatureColumns:
     @cached_property
     def input_names(self) -> dict[str, str]:
         """What a graph calls each column: its place, for what a column is called may be no name inside a graph."""
-        names = (*self.categorical, *self.numeric, *self.multi_valued)  # graphs read users, who have no vectors
-        return {name: f"column_{place}" for place, name in enumerate(names)}
+        return {name: f"column_{place}" for place, name in enumerate(self.names)}
 
     def inputs(self, numbers: Numbers) -> dict[str, Column]:
-        """By `input_names`, the rows of `numbers` in every column: [n], or [n, n_values] where it is multi-valued."""
-        everything: dict[str, Column] = {**self.categorical, **self.numeric, **self.multi_valued}
+        """By `input_names`, the rows of `numbers` in every column: [n], [n, n_values] of lists, [n, dim] of vectors."""
+        everything: dict[str, Column] = {**self.categorical, **self.numeric, **self.multi_valued, **self.vectors}
         return {called: everything[name][numbers] for name, called in self.input_names.items()}
 
     @cached_property

@@ -228,6 +228,17 @@ def truncated_svd(
         return values[:n_factors], np.asarray(block @ rotation[:, ::-1][:, :n_factors], np.float32)
 
 
+@once_for_a_history
+def singular_vectors(
+    history: Interactions, rank: int, *, by_count: bool = False
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float32]]:
+    """`truncated_svd` of the watches; under `by_count`, each divided by the root of the watches of its item."""
+    if not by_count:
+        return truncated_svd(history.matrix, rank)
+    weights = (1 / np.sqrt(np.maximum(history.item_counts, 1))).astype(np.float32)
+    return truncated_svd(scipy.sparse.csr_matrix(history.matrix @ scipy.sparse.diags(weights)), rank)
+
+
 def _rows_of(matrix: "scipy.sparse.csr_matrix[np.float32]", first: int) -> "scipy.sparse.csr_matrix[np.float32]":
     """A block of users, in the same memory; a slice would copy it."""
     starts = matrix.indptr[first : first + _USERS_PER_BLOCK + 1]

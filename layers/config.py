@@ -9,7 +9,9 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 EVALUATIONS = AliasChoices("evaluations", "looks")  # names of that setting of a network
 LearningRate: TypeAlias = Annotated[float, Field(gt=0, description="of Adam, at the start of its cosine decay")]
 Epochs: TypeAlias = Annotated[int, Field(ge=1, description="passes over the data, at most")]
-MaxSteps: TypeAlias = Annotated[int, Field(ge=1, description="steps of training, at most: more data, fewer epochs, and then a random part")]
+MaxSteps: TypeAlias = Annotated[
+    int, Field(ge=1, description="steps of training, at most: more data, fewer epochs, and then a random part")
+]
 Evaluations: TypeAlias = Annotated[
     int,
     Field(

@@ -9,6 +9,7 @@ from pydantic import AliasChoices, BaseModel, Field, ValidationError, model_vali
 
 from belfry.dataset.errors import InputError
 from belfry.dataset.event_weights import DEFAULT_EVENT_WEIGHTS, EventWeights
+from belfry.dataset.features import FeatureColumns
 from belfry.dataset.folds import Holdout
 from belfry.dataset.history import Repeats
 from belfry.dataset.sources.reading import MAX_SHOWN, cut, reason_of, shown
@@ -126,11 +127,11 @@ class PipelineConfig(Settings):
         PopularityConfig(half_life_days=14, activity_damping=0.5, segment_smoothing=2),
         description="the answer for cold users",
     )
-    cold_weight: float = Field(
-        0.1,
+    cold_weight: float | None = Field(
+        None,
         ge=0,
         description="of what the two towers make of a cold user's features, beside the log of popularity in the group; "
-        "only where users have categories",
+        "only where users have categories or vectors; none: 0.5 where they have vectors, else 0.1",
     )
     n_candidates: int = Field(
         200,
@@ -173,10 +174,13 @@ class PipelineConfig(Settings):
         """Whether all lists follow the user's history as it is when asked; else some source knows users by their id."""
         return all(source_kind(source.model).reads_history for source in self.named_sources.values())
 
-    @property
-    def tower_weight_for_cold_users(self) -> float:
+    def tower_weight_for_cold_users(self, users: FeatureColumns) -> float:
         """`cold_weight`, or 0 where the first source makes nothing of a user's features alone."""
-        return self.cold_weight if source_kind(self.retrieval).reads_user_features else 0.0
+        if not source_kind(self.retrieval).reads_user_features:
+            return 0.0
+        if self.cold_weight is None:  # no popularity by group says what vectors do
+            return 0.5 if users.content.vectors else 0.1
+        return self.cold_weight
 
     @model_validator(mode="after")
     def _dear_ones_come_after_another(self) -> Self:

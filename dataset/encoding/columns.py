@@ -21,6 +21,7 @@ MIN_COUNT = 3  # rows of a category: with fewer there is too little to learn fro
 N_BUCKETS = 10  # of a numeric column
 MAX_VALUES = 32  # of one multi-valued cell
 MAX_DIMENSIONS = 64  # of a vector
+MAX_RADIUS = 10.0  # of a vector whose mean square is 1: farther out lies what training says nothing of
 
 log = logging.getLogger(__name__)
 
@@ -170,14 +171,21 @@ class VectorEncoder:
         return cls(mean, directions / (largest * length))
 
     @property
+    def length(self) -> int:
+        """Of the vectors that it reads."""
+        return len(self.mean)
+
+    @property
     def width(self) -> int:
         return len(self.directions.T)
 
     def encode(self, values: pa.FixedSizeListArray) -> FloatColumn:
-        """[n, width]; zeros where there is none."""
+        """[n, width]; zeros where there is none. One that is longer than `MAX_RADIUS` is shortened to that."""
         valid, given = _vectors(values)
         encoded = np.zeros((len(values), self.width), np.float32)
-        encoded[valid] = (given - self.mean) @ self.directions
+        found = (given - self.mean) @ self.directions
+        radius = np.sqrt((found**2).sum(axis=1, keepdims=True))
+        encoded[valid] = found * (MAX_RADIUS / np.maximum(radius, MAX_RADIUS))
         return encoded
 
 

@@ -4,11 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-import scipy.sparse as sp
 
 from belfry.dataset.errors import ArtifactError
 from belfry.dataset.interactions import Interactions
-from belfry.dataset.similarity import truncated_svd
+from belfry.dataset.similarity import singular_vectors
 from belfry.dataset.vocabulary import Numbers
 from belfry.layers.backend import Tensor, keras
 from belfry.layers.saved.files import Array
@@ -33,8 +32,7 @@ def item_start(history: Interactions, size: int, *, seed: int) -> Vectors:
     So the dot product of two items goes by how many users watched both, for their popularity. Dimensions beyond the
     rank of X are noise, for two towers that are both 0 there would never leave it.
     """
-    weights = (1 / np.sqrt(np.maximum(history.item_counts, 1))).astype(np.float32)
-    values, vectors = truncated_svd(sp.csr_matrix(history.matrix @ sp.diags(weights)), size, seed=seed)
+    values, vectors = singular_vectors(history, size, by_count=True)
     start = np.random.default_rng(seed).normal(scale=_SPREAD, size=(len(vectors), size)).astype(np.float32)
     if values[0] > 0:
         found = vectors * np.sqrt(values).astype(np.float32)

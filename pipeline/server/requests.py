@@ -2,13 +2,13 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, field_validator
 
 from belfry.pipeline.serving.rules.config import Rules
 
 MAX_N, MAX_USERS, MAX_ITEMS = 500, 200, 5_000  # of a list, of `many`, of history, exclude and only
 MAX_WHERE = 2_000  # signs of a condition
-MAX_FEATURES, MAX_VALUES = 1_000, 100  # of a user, of one of them
+MAX_FEATURES, MAX_LENGTH, MAX_VALUES = 1_000, 4_096, 100  # of a user, of a list or vector of theirs, of a context
 MAX_ID = 1_000  # signs of an id that is text
 
 IntegerId = Annotated[int, Field(strict=True, ge=-(2**63), le=2**63 - 1)]
@@ -21,13 +21,14 @@ N = Annotated[int, Field(ge=1, le=MAX_N, description="length of the list, at mos
 Repeats = Literal["exclude", "allow", "only"]
 Cell = StrictBool | StrictInt | StrictFloat | Annotated[str, Field(max_length=MAX_ID)]
 Features = Annotated[
-    dict[str, Cell | Annotated[list[Cell], Field(max_length=MAX_VALUES)] | None] | None,
+    dict[str, Cell | Annotated[list[Cell], Field(max_length=MAX_LENGTH, fail_fast=True)] | None] | None,
     Field(max_length=MAX_FEATURES, description="of somebody in no table, by columns", examples=[{"age": 31}]),
 ]
 Context = Annotated[
     dict[str, Cell | None] | None,
     Field(max_length=MAX_VALUES, description="what is known of the moment", examples=[{"device": "tv"}]),
 ]
+Pair = Annotated[str, Field(pattern="^[^=]+=", max_length=MAX_ID)]
 Where = Annotated[
     str | None, Field(max_length=MAX_WHERE, description="a condition on item columns", examples=["year >= 1990"])
 ]
@@ -49,6 +50,21 @@ class RecommendQuery(Request):
     ] = None
     strict: Annotated[bool, Field(description="404 for an unknown user, rather than what is popular")] = False
     explain: Annotated[bool, Field(description="say what carried each item")] = False
+    context: Annotated[
+        list[Pair], Field(max_length=MAX_VALUES, description="what is known of the moment: device=tv; may be repeated")
+    ] = []
+
+    @property
+    def moment(self) -> dict[str, str] | None:
+        """The context by columns."""
+        return dict(pair.split("=", 1) for pair in self.context) or None
+
+    @field_validator("context")
+    @classmethod
+    def _each_once(cls, context: list[str]) -> list[str]:
+        if len({pair.partition("=")[0] for pair in context}) < len(context):
+            raise ValueError("names a column twice")
+        return context
 
 
 class RecommendRequest(Request):

@@ -89,7 +89,7 @@ def routes(service: Service) -> APIRouter:
         """A list for one user."""
 
         def call(recommender: Recommender) -> Answer:
-            asked = dict(query) | {"user": recommender.user_ids.parse(query.user)}
+            asked = dict(query) | {"user": recommender.user_ids.parse(query.user), "context": query.moment}
             return _one(service, recommender, **asked)
 
         return await service.answer(request, service.quick, call)

@@ -105,7 +105,7 @@ def load_serving(
         vectors=first_vectors,
         retriever=combine(sources, are_new(features.history, features.items) if config.places_new_items else None),
         popularity=_load_popularity(folder / POPULARITY, features),
-        cold_weight=config.tower_weight_for_cold_users,
+        cold_weight=config.tower_weight_for_cold_users(features.users),
         ranker=ranker,
         n_candidates=config.n_candidates,
         ratings=_expected_ratings(labels, ranker, config, features),

@@ -219,11 +219,11 @@ class TwoStage:
             )
             popular = _without(found, limits["blocked"])
         added = self._tower_scores(popular)
-        score = popular.score if added is None else (popular.score + added).astype(np.float32)
         in_context = self._popular_in_context(popular, limits)
-        if in_context is not None:
+        score = popular.score
+        if added is not None or in_context is not None:
             logs = score if self.popularity.tells_users_apart else np.log(score + EPSILON)
-            score = (logs + in_context).astype(np.float32)
+            score = sum((part for part in (added, in_context) if part is not None), logs).astype(np.float32)
         return ColdTrace(replace(_sort(popular, score, limits["n"]), origins=(COLD,)), popular, added, in_context)
 
     def _popular_in_context(self, popular: Candidates, limits: Limits) -> Scores | None:
@@ -235,7 +235,7 @@ class TwoStage:
 
     def _tower_scores(self, popular: Candidates) -> Scores | None:
         """[n_rows] what the towers of the first source add to the score of each row; None where they add nothing."""
-        if not self.cold_weight or not self.popularity.tells_users_apart:
+        if not self.cold_weight or not (self.popularity.tells_users_apart or self.features.users.content.vectors):
             return None
         queries = self.towers.encode_queries(popular.users, self.features)
         scores = np.empty(len(popular), np.float32)

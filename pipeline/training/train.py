@@ -250,7 +250,7 @@ def put_together(first: FirstStage, config: PipelineConfig, ranker: Ranker | Non
         vectors=first.towers.vectors,
         retriever=first.retriever,
         popularity=first.popularity,
-        cold_weight=config.tower_weight_for_cold_users,
+        cold_weight=config.tower_weight_for_cold_users(first.features.users),
         ranker=ranker,
         n_candidates=config.n_candidates,
         context=getattr(ranker, "context", None),

@@ -79,12 +79,9 @@ class PairRequest:
         table[self._present] = self.items
         return table
 
-    @cached_property
-    def row_at(self) -> npt.NDArray[np.int32]:
-        """[n_users * (n_items + 1)] the row of each user's candidate, user by user; -1 for items that are none."""
-        stride = len(self.features.history.items) + 1
-        rows = np.full(len(self.candidates.users) * stride, -1, np.int32)
-        rows[self.row_user * stride + self.items] = np.arange(len(self.items), dtype=np.int32)
+    def rows_at(self, user: Positions, items: ItemNums) -> npt.NDArray[np.int32]:
+        """[n_pairs] the row of a user's candidate, by position of the user; -1 for items that are none of theirs."""
+        rows: npt.NDArray[np.int32] = self._row_at.ravel()[user * self._row_at.shape[1] + self._column_of[items]]
         return rows
 
     def rows_of(self, table: Matrix) -> Matrix:
@@ -107,6 +104,23 @@ class PairRequest:
             read = queries[:, users].transpose(1, 0, 2)
             np.matmul(read, factors[items[users]].transpose(0, 2, 1), out=products[users])
         return self.rows_of(products.transpose(1, 0, 2))
+
+    @cached_property
+    def _column_of(self) -> npt.NDArray[np.int32]:
+        """[n_items + 1] a number of each item that is anybody's candidate, from 1; 0 of the others."""
+        column = np.zeros(len(self.features.history.items) + 1, np.int32)
+        column[self.items] = 1
+        listed = column.nonzero()[0]
+        column[listed] = np.arange(1, len(listed) + 1, dtype=np.int32)
+        return column
+
+    @cached_property
+    def _row_at(self) -> npt.NDArray[np.int32]:
+        """[n_users, n_listed + 1] the row of each user's candidate, by `_column_of`; -1 for items that are none."""
+        columns = self._column_of[self.items]
+        rows = np.full((len(self.candidates.users), int(columns.max(initial=0)) + 1), -1, np.int32)
+        rows[self.row_user, columns] = np.arange(len(self.items), dtype=np.int32)
+        return rows
 
     @cached_property
     def _present(self) -> Mask:

@@ -89,7 +89,7 @@ class NeighbourGroup(FeatureGroup):
         watched = histories.item_num[read]
         counts = starts[watched + 1] - starts[watched]
         places = stretches(starts[watched], counts)
-        first_cell = histories.event_user[read] * (len(starts) - 1)
-        row = request.row_at[first_cell.repeat(counts) + self.arrays[_NEIGHBOUR][places]]
+        event = read.repeat(counts)
+        row = request.rows_at(histories.event_user[event], self.arrays[_NEIGHBOUR][places])
         kept = (row >= 0).nonzero()[0]
-        return read.repeat(counts)[kept], row[kept], self.arrays[_WEIGHT][places[kept]]
+        return event[kept], row[kept], self.arrays[_WEIGHT][places[kept]]

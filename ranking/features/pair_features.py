@@ -52,7 +52,6 @@ GROUPS: tuple[type[FeatureGroup], ...] = (
 )
 _FITTED = "groups"  # name of the array that holds the names of the fitted groups
 _USERS_PER_BLOCK = 128  # with 200 candidates each, a column of a block takes 100 KB
-_CELLS_PER_BLOCK = 1 << 23  # of users times items: a large catalogue has fewer users in a block
 
 
 class _Layout(NamedTuple):
@@ -101,8 +100,7 @@ class PairFeatures:
         other values when some of them are left out.
         """
         matrix = np.empty((len(candidates), len(self.columns(features, candidates.sources))), np.float32)
-        n_users = max(1, min(_USERS_PER_BLOCK, _CELLS_PER_BLOCK // (len(features.history.items) + 1)))
-        for rows, request in PairRequest.blocks(candidates, features, self.config, n_users=n_users):
+        for rows, request in PairRequest.blocks(candidates, features, self.config, n_users=_USERS_PER_BLOCK):
             if rows.start < rows.stop:
                 self._compute(request, matrix[rows])
         return matrix

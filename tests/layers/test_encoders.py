@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -12,6 +14,7 @@ COLUMNS = FeatureColumns(
     numeric={"year": np.array([0, -1, 0.5, 0], np.float32), "length": np.array([0, 2, 0, 0], np.float32)},
     multi_valued={"genres": np.array([[0, 0, 0], [1, 4, 0], [2, 0, 0], [0, 0, 0]], np.int32)},
     sizes={"studio": 3, "genres": 5},
+    vectors={"look": np.array([[0, 0], [3, -1], [0.5, 0], [0, 0]], np.float32)},
 )
 NUMBERS = np.arange(N_ROWS, dtype=np.int32)
 
@@ -28,23 +31,26 @@ class Dense:
     def expected_row_1(self, encoder: FeatureEncoder) -> np.ndarray:
         tables, slopes = {name: table.numpy() for name, table in encoder.tables.items()}, encoder.slopes.numpy()
         studio, genre = (tables[COLUMNS.input_names[name]] for name in ("studio", "genres"))
+        look = encoder.projections[COLUMNS.input_names["look"]].numpy()
         genres = (genre[1] + genre[4]) / 2
-        return studio[1] + genres - 1 * slopes[0] + 2 * slopes[1]
+        return studio[1] + genres - 1 * slopes[0] + 2 * slopes[1] + 3 * look[0] - 1 * look[1]
 
 
 class Sparse:
     """The encoder of items."""
 
     def make(self) -> ItemEncoder:
-        return ItemEncoder(n_ids=N_ROWS, n_features=8, embedding_size=SIZE, name="item")
+        return ItemEncoder(n_ids=N_ROWS, n_features=10, embedding_size=SIZE, name="item")
 
     def encode(self, encoder: ItemEncoder, columns: FeatureColumns, numbers: np.ndarray) -> np.ndarray:
         return encoder(item_inputs(numbers, columns)).numpy()
 
     def expected_row_1(self, encoder: ItemEncoder) -> np.ndarray:
-        slopes = encoder.slopes.numpy()  # two studios, four genres, year, length
+        slopes = encoder.slopes.numpy()  # two studios, four genres, year, length, two of a look
         genres = (slopes[2 + 0] + slopes[2 + 3]) / 2
-        return encoder.ids.numpy()[1] + slopes[0] + genres - 1 * slopes[6] + 2 * slopes[7]
+        return (
+            encoder.ids.numpy()[1] + slopes[0] + genres - 1 * slopes[6] + 2 * slopes[7] + 3 * slopes[8] - 1 * slopes[9]
+        )
 
 
 @pytest.mark.parametrize("kind", [Dense(), Sparse()])
@@ -61,7 +67,7 @@ class TestBothEncoders:
 
     def test_padding_of_a_multi_valued_column_changes_nothing(self, kind: Dense | Sparse) -> None:
         genres = np.pad(COLUMNS.multi_valued["genres"], ((0, 0), (0, 5)))
-        wider = FeatureColumns(COLUMNS.categorical, COLUMNS.numeric, {"genres": genres}, COLUMNS.sizes)
+        wider = replace(COLUMNS, multi_valued={"genres": genres})
         encoder = kind.make()
         np.testing.assert_allclose(
             kind.encode(encoder, wider, NUMBERS), kind.encode(encoder, COLUMNS, NUMBERS), rtol=1e-5, atol=1e-7

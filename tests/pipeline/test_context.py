@@ -175,6 +175,9 @@ def test_on_the_command_line_and_over_http(
     ) as client:
         body = {"user": users[0], "n": 3, "context": TV}
         assert [one["item_id"] for one in client.post("/v1/recommend", json=body).json()["items"]] == wanted
+        query = f"/v1/recommend?user={users[0]}&n=3&context=device=tv"
+        assert [one["item_id"] for one in client.get(query).json()["items"]] == wanted
+        assert client.get(f"{query}&context=weather=dry&context=device=phone").status_code == 422
         many = client.post("/v1/recommend/many", json={"users": users[:1], "n": 3, "context": TV}).json()
         assert [one["item_id"] for one in many["lists"][0]["items"]] == wanted
         refused = client.post("/v1/recommend", json={"user": users[0], "context": {"devise": "tv"}})

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from belfry.dataset import columns
+from belfry.dataset.encoding.columns import CategoryEncoder, Encoder, NumberEncoder, VectorEncoder
 from belfry.dataset.errors import TableError
 from belfry.dataset.tables import Tables
 from belfry.dataset.validation import coercion
@@ -51,18 +52,28 @@ def read_features(
         else:
             remedy = ", or --set data.unusable_column=drop"
             cleaning.read(name, partial(as_type_says, rules=rules), on_refusal, remedy=remedy)
-    _leave_out_vectors_of_users(cleaning)
     note_noise_and_kinds(cleaning, id_column, kinds)
     if cleaning.name == "items":
         note_likely_title(cleaning)
 
 
-def read_as(cleaning: Cleaning, kinds: Mapping[str, Kind], policy: Policy) -> None:
-    """Take over those columns of a later table that have a kind, each read as training read it."""
-    for name, kind in kinds.items():
+def read_as(cleaning: Cleaning, encoders: Mapping[str, Encoder], policy: Policy) -> None:
+    """Take over those columns of a later table that training made encoders of, each read as training read it."""
+    for name, encoder in encoders.items():
         if name in cleaning.table.column_names and cleaning.require(name):
-            words = policy.null_words if kind == "number" else ()
-            _read_named(cleaning, name, _rule_of(kind, policy, name), words)
+            words = policy.null_words if isinstance(encoder, NumberEncoder) else ()
+            rule = _rule_of(_kind_of(encoder), policy, name)
+            if isinstance(encoder, VectorEncoder):
+                rule = partial(as_vectors, on_bad=policy.bad_vector, length=encoder.length)
+            _read_named(cleaning, name, rule, words)
+
+
+def _kind_of(encoder: Encoder) -> Kind:
+    if isinstance(encoder, NumberEncoder):
+        return "number"
+    if isinstance(encoder, VectorEncoder):
+        return "vector"
+    return "category" if isinstance(encoder, CategoryEncoder) else "text" if encoder.of_words else "list"
 
 
 def check_names(tables: Tables, rules: FeatureRules) -> list[Finding]:
@@ -112,13 +123,6 @@ def as_spelled(column: pa.ChunkedArray) -> pa.ChunkedArray:
         return column.cast(pa.string())
     except pa.ArrowException as error:
         raise TableError(f"is {str(kind)[:60]}, which has no form as text; convert or ignore the column") from error
-
-
-def _leave_out_vectors_of_users(cleaning: Cleaning) -> None:
-    vectors = [name for name, values in cleaning.columns.items() if pa.types.is_fixed_size_list(values.type)]
-    for name in vectors if cleaning.name == "users" else ():
-        del cleaning.columns[name]
-        cleaning.note("left_out", "is left out: vectors are read of items alone", name)
 
 
 def as_type_says(column: pa.ChunkedArray, rules: FeatureRules) -> pa.ChunkedArray:

@@ -30,8 +30,8 @@ class FeatureRules(BaseModel):
     text_columns: Names = Field((), description="columns whose words are features, e.g. title")
     vector_columns: Names = Field(
         (),
-        description="columns of items that hold vectors, such as embeddings: lists of numbers of one length, or JSON; "
-        "lists of 8 and more that are no whole numbers are taken for vectors without being named",
+        description="columns of items and users that hold vectors, such as embeddings: lists of numbers of one length, "
+        "or JSON; lists of 8 and more that are no whole numbers are taken for vectors without being named",
     )
     bad_vector: Literal["error", "drop"] = Field(
         "error",

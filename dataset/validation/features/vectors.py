@@ -22,7 +22,11 @@ def is_list_of_floats(kind: pa.DataType) -> bool:
 
 
 def as_vectors(
-    column: pa.ChunkedArray, *, on_bad: Literal["error", "drop"] = "error", is_named: bool = True
+    column: pa.ChunkedArray,
+    *,
+    on_bad: Literal["error", "drop"] = "error",
+    is_named: bool = True,
+    length: int | None = None,
 ) -> pa.ChunkedArray:
     """Of type fixed_size_list<float32>; null where there is none, and where a bad one was dropped.
 
@@ -31,6 +35,7 @@ def as_vectors(
         on_bad: what becomes of vectors of another length than most, with a value that is null or not finite, or of
             zeros alone.
         is_named: without, lists shorter than `MIN_LENGTH` are refused.
+        length: that training knew, of a later table; else it is that of most.
 
     Raises:
         TableError: it holds something else, or bad vectors; the first row is named.
@@ -39,15 +44,14 @@ def as_vectors(
     lengths = np.asarray(pc.fill_null(pc.list_value_length(lists), -1), np.int64)
     present = lengths >= 0
     if not present.any():
-        return pa.chunked_array([pa.nulls(len(lists), pa.list_(pa.float32(), MIN_LENGTH))])
-    length = int(np.bincount(lengths[present]).argmax())
+        return pa.chunked_array([pa.nulls(len(lists), pa.list_(pa.float32(), length or MIN_LENGTH))])
+    can_set, length = length is None, length or int(np.bincount(lengths[present]).argmax())
     if not length or (length < MIN_LENGTH and not is_named):
-        longest = int(lengths.max())
-        found = f"{length} numbers" if (lengths[present] == length).all() else f"up to {longest} numbers"
+        up_to = "" if (lengths[present] == length).all() else "up to "
         raise TableError(
-            f"is {str(column.type)[:_SHOWN]} of {found}; a feature is a number, a string or a list of strings: convert "
-            f"or drop it; vectors are lists of one length, and of {MIN_LENGTH} or more unless data.vector_columns "
-            "names them"
+            f"is {str(column.type)[:_SHOWN]} of {up_to}{lengths.max()} numbers; a feature is a number, a string or a "
+            "list of strings: convert or drop it; vectors are lists of one length, and of "
+            f"{MIN_LENGTH} or more unless data.vector_columns names them"
         )
     is_other = present & (lengths != length)
     rows = np.flatnonzero(present & ~is_other)
@@ -66,9 +70,8 @@ def as_vectors(
             for what, mask in bad.items()
             if mask.any()
         )
-        raise TableError(
-            f"has bad vectors, {found}; mend them, or --set data.bad_vector=drop, which takes them for missing"
-        )
+        choice = ", or --set data.bad_vector=drop, which takes them for missing" if can_set else ""
+        raise TableError(f"has bad vectors, {found}; mend them{choice}")
     kept = is_finite & ~is_zero
     place = np.full(len(lists), -1)
     place[rows[kept]] = np.arange(np.count_nonzero(kept))

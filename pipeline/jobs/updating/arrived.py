@@ -29,7 +29,6 @@ from belfry.dataset.validation.ids import find_header_rows, read_ids
 from belfry.dataset.validation.policy import Policy
 from belfry.dataset.vocabulary import Vocabulary
 from belfry.pipeline.config import PipelineConfig
-from belfry.pipeline.serving.users.newcomers import kind_of
 
 # What `examine` finds in tables that are all there is to learn from; these come on top of others.
 _OF_WHOLE_TABLES = frozenset({"one_user", "one_item", "everybody", "named_column", "equal_weights"})
@@ -188,7 +187,7 @@ def _read_described(table: pa.Table | None, side: _Side, policy: Policy, finding
     repeated = repeats([codes_of(ids)], [], cleaning.kept & where(pc.is_valid(ids)))
     cleaning.report("repeated_id", name, repeated, found, policy.repeated_id, "keep one row per id")
     findings += _other_type(side.label, plain(pa.table({name: ids}), [name]), name, side.known)
-    read_as(cleaning, {column: kind_of(encoder) for column, encoder in encoders.items()}, policy)
+    read_as(cleaning, encoders, policy)
     if side.label == "items" and columns.TITLE in table.column_names and columns.TITLE not in encoders:
         cleaning.read(columns.TITLE, as_spelled)
     for column in table.column_names:

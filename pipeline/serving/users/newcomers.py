@@ -22,7 +22,6 @@ import pyarrow as pa
 from belfry.dataset import columns
 from belfry.dataset.encoding.columns import (
     CategoryEncoder,
-    Encoder,
     ListEncoder,
     NumberEncoder,
     VectorEncoder,
@@ -33,11 +32,11 @@ from belfry.dataset.encoding.table import FeatureEncoder
 from belfry.dataset.errors import InputError
 from belfry.dataset.features import FeatureColumns
 from belfry.dataset.validation.cleaning import Cleaning, nearest
-from belfry.dataset.validation.features.rules import Kind
 from belfry.dataset.validation.number_text import NUMBER_LITERAL
 from belfry.dataset.validation.policy import Policy
 from belfry.dataset.vocabulary import Vocabulary, as_arrow, texts_as_arrow
 from belfry.pipeline.serving.ids import LONGEST_SHOWN
+from belfry.pipeline.serving.users.vectors import vector_cell
 
 N_NAMED = 12  # columns, or values, in a message
 ONE = np.ones(1, np.int32)  # the number of a row that stands alone
@@ -121,7 +120,7 @@ class FeatureReader:
         if unused:
             log.warning("note: users: columns that run %s does not read: %s", self.run, listed(unused))
         cleaning = Cleaning("users", table, [], can_set=False)
-        read_as(cleaning, {name: kind_of(encoder) for name, encoder in self.encoder.encoders.items()}, self.policy)
+        read_as(cleaning, self.encoder.encoders, self.policy)
         cleaning.raise_errors()
         for finding in cleaning.findings:
             log.warning("note: %s", finding)
@@ -152,7 +151,7 @@ class FeatureReader:
         if isinstance(encoder, NumberEncoder):
             return as_arrow(np.array([self._number(name, value)]))
         if isinstance(encoder, VectorEncoder):
-            self._refuse(name, value, "nothing: vectors are read of items alone")
+            return self._vector(name, value, encoder.length)
         if isinstance(encoder, CategoryEncoder) or encoder.of_words:
             return texts_as_arrow([self._text(name, value, "one category or text")])
         if isinstance(value, str):
@@ -179,6 +178,12 @@ class FeatureReader:
             self._refuse(name, value, "a number")
         return value
 
+    def _vector(self, name: str, value: Any, length: int) -> pa.Array:
+        try:
+            return vector_cell(value, length)
+        except ValueError as error:
+            self._refuse(name, value, f"vectors of {length} finite numbers, not all 0", f"none: {error}")
+
     def _text(self, name: str, value: Any, wanted: str) -> str:
         """As a table of training would spell it."""
         if isinstance(value, bool):
@@ -199,8 +204,8 @@ class FeatureReader:
             told = listed(unknown.to_pylist())
             log.warning("note: features: column %s of run %s knows no %s; read as unknown", cut(name), self.run, told)
 
-    def _refuse(self, name: str, value: object, wanted: str) -> NoReturn:
-        raise InputError(f"features: column {cut(name)} of run {self.run} holds {wanted}, {cut(value)} is none")
+    def _refuse(self, name: str, value: object, wanted: str, found: str = "none") -> NoReturn:
+        raise InputError(f"features: column {cut(name)} of run {self.run} holds {wanted}, {cut(value)} is {found}")
 
 
 def table_of(users: Any) -> pa.Table | None:
@@ -221,15 +226,6 @@ def table_of(users: Any) -> pa.Table | None:
         found = listed(users.column_names) or "none"
         raise InputError(f"users: a table needs one column {columns.USER_ID!r}, there are {found}; or pass ids alone")
     return users
-
-
-def kind_of(encoder: Encoder) -> Kind:
-    """How a later column is to be read."""
-    if isinstance(encoder, NumberEncoder):
-        return "number"
-    if isinstance(encoder, VectorEncoder):
-        return "vector"
-    return "category" if isinstance(encoder, CategoryEncoder) else "text" if encoder.of_words else "list"
 
 
 def is_missing(value: object) -> bool:

@@ -78,4 +78,5 @@ def _rows(columns: FeatureColumns, numbers: np.ndarray) -> FeatureColumns:
         categorical={name: values[numbers] for name, values in columns.categorical.items()},
         numeric={name: values[numbers] for name, values in columns.numeric.items()},
         multi_valued={name: values[numbers] for name, values in columns.multi_valued.items()},
+        vectors={name: values[numbers] for name, values in columns.vectors.items()},
     )

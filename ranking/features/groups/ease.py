@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 import numpy as np
-import scipy  # its parts load when they are used
 
 from belfry.dataset.features import FeatureTables
-from belfry.dataset.similarity import ease_weights, truncated_svd
+from belfry.dataset.interactions import Interactions
+from belfry.dataset.similarity import ease_weights, singular_vectors
 from belfry.dataset.vocabulary import ItemNums
 from belfry.ranking.base import Matrix
 from belfry.ranking.features.base import Arrays, Column, FeatureGroup, PairRequest
@@ -34,7 +34,7 @@ class Ease(FeatureGroup):
     def fit(features: FeatureTables, config: PairFeaturesConfig) -> Arrays:
         """B `table` [n_items + 1, n_items + 1], or what `_solve` gives."""
         if len(features.history.items) > config.ease_max_items:
-            return _solve(features.history.matrix, config)
+            return _solve(features.history, config)
         return {"table": ease_weights(features.history, l2=config.ease_l2)}
 
     def columns(self, features: FeatureTables, sources: tuple[str, ...]) -> Sequence[Column]:
@@ -79,7 +79,7 @@ class EaseByRating(FeatureGroup):
         above = ratings_above_mean(features.history)
         config = config.model_copy(update={"ease_l2": config.ease_l2 / 2})
         chosen = {"liked": above > 0, "disliked": above < 0}
-        solved = {name: _solve(features.history.select(own).matrix, config) for name, own in chosen.items()}
+        solved = {name: _solve(features.history.select(own), config) for name, own in chosen.items()}
         return {f"{name}.{key}": array for name, arrays in solved.items() for key, array in arrays.items()}
 
     def columns(self, features: FeatureTables, sources: tuple[str, ...]) -> Sequence[Column]:
@@ -97,15 +97,14 @@ class EaseByRating(FeatureGroup):
         return np.concatenate(columns)
 
 
-def _l2(matrix: "scipy.sparse.csr_matrix[np.float32]", config: PairFeaturesConfig) -> float:
-    """The regularisation grows with the root of the number of users, as the noise of counts does."""
-    return config.ease_l2 * float(np.sqrt(matrix.shape[0] - 1))
+def _solve(history: Interactions, config: PairFeaturesConfig) -> Arrays:
+    """As in `Ease`: V `factors` [n_items + 1, n_factors], g `gain` [n_factors], diag(P) `diagonal` [n_items + 1].
 
-
-def _solve(matrix: "scipy.sparse.csr_matrix[np.float32]", config: PairFeaturesConfig) -> Arrays:
-    """As in `Ease`: V `factors` [n_items + 1, n_factors], g `gain` [n_factors], diag(P) `diagonal` [n_items + 1]."""
-    values, factors = truncated_svd(matrix, config.ease_rank)
-    l2 = _l2(matrix, config)
+    The regularisation grows with the root of the number of users, as the noise of counts does.
+    """
+    values, factors = singular_vectors(history, max((config.ease_rank, *config.svd_sizes)))  # those of `Svd`, too
+    values, factors = values[: config.ease_rank], np.ascontiguousarray(factors[:, : config.ease_rank])
+    l2 = config.ease_l2 * float(np.sqrt(len(history.users)))
     gain = values**2 / (l2 * (values**2 + l2))
     diagonal = 1 / l2 - (factors.astype(np.float64) ** 2) @ gain
     return {"factors": factors, "gain": gain.astype(np.float32), "diagonal": diagonal.astype(np.float32)}
@@ -122,13 +121,10 @@ def _columns(arrays: Arrays, request: PairRequest, weights: Matrix) -> Matrix:
 
 def _own(arrays: Arrays, request: PairRequest, weights: Matrix) -> Matrix:
     """[n_weightings, n_rows] what watched candidates would add to themselves, where B is 0; else 0."""
-    histories, n_numbers = request.histories, len(arrays["diagonal"])
-    watched = histories.event_user * n_numbers + histories.item_num
-    asked = request.row_user * n_numbers + request.items
-    is_watched = np.zeros(len(request.candidates.users) * n_numbers, np.bool_)
-    is_watched[watched] = True
-    if not is_watched[asked].any():
+    row = request.rows_at(request.histories.event_user, request.histories.item_num)
+    is_asked = row >= 0
+    if not is_asked.any():
         return np.zeros((len(weights), 1), np.float32)
-    own = np.stack([np.bincount(watched, of_event, len(is_watched))[asked] for of_event in weights])
-    of_itself = (arrays["factors"] ** 2) @ arrays["gain"]  # [n_items + 1]
-    return np.asarray(own * of_itself[request.items], np.float32)
+    own = np.stack([np.bincount(row[is_asked], of_event[is_asked], len(request.items)) for of_event in weights])
+    of_itself = (arrays["factors"][request.items] ** 2) @ arrays["gain"]  # [n_rows]
+    return np.asarray(own * of_itself, np.float32)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from belfry.dataset.features import FeatureTables
-from belfry.dataset.similarity import truncated_svd
+from belfry.dataset.similarity import singular_vectors
 from belfry.ranking.base import Matrix
 from belfry.ranking.features.base import Arrays, Column, FeatureGroup, PairRequest
 from belfry.ranking.features.config import PairFeaturesConfig
@@ -27,8 +27,9 @@ class Svd(FeatureGroup):
     @staticmethod
     def fit(features: FeatureTables, config: PairFeaturesConfig) -> Arrays:
         """V, [n_items + 1, n_factors], and the sizes f."""
-        _, factors = truncated_svd(features.history.matrix, max(config.svd_sizes, default=1))
-        return {"factors": factors, "sizes": np.array(config.svd_sizes, np.int64)}
+        size, is_shared = max(config.svd_sizes, default=1), len(features.history.items) > config.ease_max_items
+        _, factors = singular_vectors(features.history, max(size, config.ease_rank) if is_shared else size)
+        return {"factors": np.ascontiguousarray(factors[:, :size]), "sizes": np.array(config.svd_sizes, np.int64)}
 
     def columns(self, features: FeatureTables, sources: tuple[str, ...]) -> Sequence[Column]:
         """One for each size."""

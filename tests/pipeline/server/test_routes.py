@@ -6,7 +6,15 @@ import pytest
 from starlette.testclient import TestClient
 
 from belfry import Recommender
-from belfry.pipeline.server.requests import MAX_ITEMS, MAX_N, MAX_USERS, ManyRequest, RecommendQuery, RecommendRequest
+from belfry.pipeline.server.requests import (
+    MAX_ITEMS,
+    MAX_LENGTH,
+    MAX_N,
+    MAX_USERS,
+    ManyRequest,
+    RecommendQuery,
+    RecommendRequest,
+)
 
 
 def places(recommendations):
@@ -145,6 +153,20 @@ def test_what_does_not_fit_is_refused_where_it_stands(asked: TestClient, body, w
     answer = asked.post("/v1/recommend", json=body)
     assert answer.status_code == 422
     assert any(problem["where"].startswith(where) for problem in answer.json()["problems"])
+
+
+@pytest.mark.parametrize("context", ["device", "=tv", "a=1&context=a=2"])
+def test_a_context_in_a_query_is_pairs_of_columns_each_once(asked: TestClient, context):
+    answer = asked.get(f"/v1/recommend?user=3&context={context}")
+    assert answer.status_code == 422
+    assert all(problem["where"].startswith("query.context") for problem in answer.json()["problems"])
+
+
+def test_a_vector_may_be_longer_than_a_list_of_words_ever_is(asked: TestClient):
+    refused = asked.post("/v1/recommend", json={"user": None, "features": {"look": [0.5] * MAX_LENGTH}})
+    assert "reads no column 'look' of users" in refused.json()["message"]
+    longer = asked.post("/v1/recommend", json={"user": None, "features": {"look": [0.5] * (MAX_LENGTH + 1)}})
+    assert longer.json()["problems"][0]["where"].startswith("body.features.look")
 
 
 @pytest.mark.parametrize("users", [[], list(range(1, MAX_USERS + 2)), [1, 1], [1, "1"], 3])

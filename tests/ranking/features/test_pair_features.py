@@ -73,15 +73,13 @@ def test_rows_of_a_list_in_another_order() -> None:
         np.testing.assert_allclose(turned[name], column[order], rtol=1e-5, atol=1e-5, err_msg=name)
 
 
-@pytest.mark.parametrize(("name", "size"), [("_USERS_PER_BLOCK", 2), ("_CELLS_PER_BLOCK", 50), ("_CELLS_PER_BLOCK", 1)])
-def test_blocks_of_users_give_the_rows_of_one_block(monkeypatch: pytest.MonkeyPatch, name: str, size: int) -> None:
-    """Two users a block, or as many as 50 cells hold of a catalogue of 20 items, or one."""
+def test_blocks_of_users_give_the_rows_of_one_block(monkeypatch: pytest.MonkeyPatch) -> None:
     world = random_world()
     pair_features = PairFeatures.fit(world, CONFIG)
     candidates = candidates_for(world, [3, 0, 30, 1, 9])
     rows = candidates.row_user != 1  # user 0 is asked for and has no candidates
     whole = pair_features.matrix(candidates.select(rows), world)
-    monkeypatch.setattr(f"belfry.ranking.features.pair_features.{name}", size)
+    monkeypatch.setattr("belfry.ranking.features.pair_features._USERS_PER_BLOCK", 2)
     found = pair_features.matrix(candidates.select(rows), world)
     np.testing.assert_allclose(found, whole, rtol=1e-5, atol=1e-6)
 

@@ -4,9 +4,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from belfry.dataset.encoding.columns import MAX_DIMENSIONS
+from belfry.dataset.encoding.columns import MAX_DIMENSIONS, MAX_RADIUS, VectorEncoder
 from belfry.dataset.encoding.table import encode_features
 from belfry.dataset.errors import TableError
+from belfry.dataset.sources.frames import from_pandas
 from belfry.dataset.tables import Tables
 from belfry.dataset.validation.check import check, examine
 from belfry.dataset.validation.features.table import column_uses
@@ -91,12 +92,33 @@ def test_the_table_of_columns_says_vector() -> None:
     assert [use.taken_as for use in column_uses(raw, checked, None) if use.column == "look"] == [f"vector of {DIM}"]
 
 
-def test_vectors_of_users_are_left_out_with_a_note() -> None:
-    users = pa.table({"user_id": np.arange(3), "look": pa.array(VECTORS[:3].tolist())})
-    checked, report = check(Tables(EVENTS, users=users))
+@pytest.mark.parametrize("container", ["lists", "arrays in pandas"])
+def test_vectors_of_users_are_read_and_checked_as_those_of_items_are(container: str) -> None:
+    def users(**cells: object) -> Tables:
+        table = pa.table({"user_id": np.arange(N), "look": lists(**cells)})
+        if container == "arrays in pandas":
+            frame = table.to_pandas()
+            frame["look"] = [None if cell is None else np.asarray(cell) for cell in frame["look"]]
+            table = from_pandas(frame)
+        return Tables(EVENTS, users=table)
+
+    checked, report = check(users(row_3=None))
     assert checked.users is not None
-    assert "look" not in checked.users.column_names
-    assert any("vectors are read of items alone" in str(finding) for finding in report.findings)
+    assert checked.users["look"].type == pa.list_(pa.float32(), DIM)
+    assert checked.users["look"][3].as_py() is None
+    assert not any(finding.column == "look" for finding in report.findings)
+    with pytest.raises(
+        TableError, match=r"users: column 'look' has bad vectors, 1 of another length than 8 \(first in"
+    ):
+        check(users(row_4=[1.0, 2.0]))
+
+
+def test_a_later_table_has_vectors_of_the_length_of_training() -> None:
+    short = pa.chunked_array([pa.array(VECTORS[:, :2].tolist())])
+    with pytest.raises(TableError, match=r"12 of another length than 8 \(first in row 0\); mend them$"):
+        as_vectors(short, length=DIM)
+    assert as_vectors(short, length=DIM, on_bad="drop").null_count == N
+    assert as_vectors(pa.chunked_array([pa.nulls(2)]), length=3).type == pa.list_(pa.float32(), 3)
 
 
 def encoded(vectors: np.ndarray, missing: int | None = None) -> np.ndarray:
@@ -126,3 +148,12 @@ def test_long_vectors_keep_their_products() -> None:
     assert found.shape == (N, MAX_DIMENSIONS)
     products = centred @ centred.T
     np.testing.assert_allclose(found @ found.T, products / np.trace(products) * N, atol=1e-4)
+
+
+def test_what_lies_far_out_is_drawn_in_and_keeps_its_direction() -> None:
+    encoder = VectorEncoder.learn("look", pa.array(VECTORS.tolist(), pa.list_(pa.float32(), DIM)))
+    assert encoder is not None
+    rows = np.stack([VECTORS[0], encoder.mean + 1e30 * (VECTORS[0] - encoder.mean)])
+    near, far = encoder.encode(pa.array(rows.tolist(), pa.list_(pa.float32(), DIM)))
+    assert np.linalg.norm(far) == pytest.approx(MAX_RADIUS)
+    np.testing.assert_allclose(far / np.linalg.norm(far), near / np.linalg.norm(near), atol=1e-4)
