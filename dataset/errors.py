@@ -12,6 +12,7 @@ BelfryError
 import unicodedata
 
 LONGEST_LINE = 2_000  # signs of a line that is shown
+LONGEST_CAUSE = 300  # likewise of what another library says
 _JOINERS = "\u200c\u200d"  # of letters and of emoji: they steer nothing
 
 
@@ -53,6 +54,12 @@ def printable(text: str, longest: int = LONGEST_LINE) -> str:
     if text.isprintable():
         return text
     return "".join(sign if _is_harmless(sign) else sign.encode("unicode_escape").decode() for sign in text)
+
+
+def cause_of(error: BaseException) -> str:
+    """What an error of another library says, for a message: its kind and its words."""
+    text = " ".join(str(error).split())
+    return printable(f"{type(error).__name__}: {text}" if text else type(error).__name__, LONGEST_CAUSE)
 
 
 def _is_harmless(sign: str) -> bool:

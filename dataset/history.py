@@ -6,6 +6,7 @@ from typing import ClassVar, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+import scipy  # its parts load when they are used
 
 from belfry.dataset.errors import InputError
 from belfry.dataset.interactions import (
@@ -104,6 +105,24 @@ def relative_bag(history: Interactions, user_num: int) -> tuple[ItemNums, Weight
     """The same of `Interactions.relative_matrix`."""
     items, weights = weighted_bag(history, user_num)
     return items, relative_weights(weights, np.array([len(items)]))
+
+
+def recency_bag(history: Interactions, user_num: int, *, half_life: float, max_length: int) -> tuple[ItemNums, Weights]:
+    """Items of a user, each once, and how much each counts by recency: their row of `recency_matrix`, to the bit."""
+    bags = history_bags(history, np.array([user_num], np.int32), half_life=half_life, max_length=max_length)
+    items, of_entry = np.unique(bags.item_num, return_inverse=True)
+    weights = np.zeros(len(items), np.float32)
+    np.add.at(weights, of_entry, bags.recency)
+    return items, weights
+
+
+def recency_matrix(
+    history: Interactions, users: UserNums, *, half_life: float, max_length: int
+) -> "scipy.sparse.csr_matrix[np.float32]":
+    """[n_users, n_items + 1] the weights by recency of the newest `max_length` events, see `HistoryBags`."""
+    bags = history_bags(history, users, half_life=half_life, max_length=max_length)
+    shape = (len(users), len(history.items) + 1)
+    return scipy.sparse.csr_matrix((bags.recency, (bags.row, bags.item_num)), shape=shape)
 
 
 def padded_bags(

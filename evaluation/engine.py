@@ -8,7 +8,7 @@ import numpy as np
 
 from belfry.dataset.interactions import Mask
 from belfry.evaluation.context import EvaluationContext
-from belfry.evaluation.intervals import Interval, mean_intervals
+from belfry.evaluation.intervals import Interval, mean_intervals, paired_intervals
 from belfry.evaluation.lists import BlockOfLists, JudgedLists, ListSource
 from belfry.evaluation.metrics import Counts, Lists, PerUser
 from belfry.evaluation.plan import Plan
@@ -36,6 +36,12 @@ class SystemScores:
         found = mean_intervals(np.column_stack(list(self.per_user.values())), seed=seed)
         of_all = {name: Interval.of_all_lists(value, len(self.lists)) for name, value in self.of_all.items()}
         return dict(zip(self.per_user, found, strict=True)) | of_all
+
+    def differences(self, baseline: "SystemScores", *, seed: int) -> dict[str, Interval]:
+        """The mean over users of each metric that both have, less that of the baseline, user by user."""
+        shared = [metric for metric in self.per_user if metric in baseline.per_user]
+        sides = (np.column_stack([one.per_user[metric] for metric in shared]) for one in (baseline, self))
+        return dict(zip(shared, paired_intervals(*sides, seed=seed), strict=True))
 
 
 def evaluate(source: ListSource, context: EvaluationContext, plan: Plan) -> SystemScores:

@@ -1,8 +1,6 @@
-"""PipelineConfig: the settings of all components put together, read from a preset and from `key=value` texts."""
+"""PipelineConfig: the settings of all components put together, checked as a preset and a holdout have them."""
 
-import tomllib
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+from collections.abc import Iterable
 from typing import Any, Self
 
 from pydantic import AliasChoices, BaseModel, Field, ValidationError, model_validator
@@ -12,10 +10,11 @@ from belfry.dataset.event_weights import DEFAULT_EVENT_WEIGHTS, EventWeights
 from belfry.dataset.features import FeatureColumns
 from belfry.dataset.folds import Holdout
 from belfry.dataset.history import Repeats
-from belfry.dataset.sources.reading import MAX_SHOWN, cut, reason_of, shown
+from belfry.dataset.sources.reading import MAX_SHOWN, cut, shown
 from belfry.dataset.validation.cleaning import nearest
 from belfry.dataset.validation.policy import DEFAULT_POLICY, Policy
 from belfry.layers.config import Settings
+from belfry.pipeline.config_text import preset_with, with_nothing
 from belfry.pipeline.kinds import (
     RANKER_KINDS,
     SOURCE_KINDS,
@@ -38,16 +37,7 @@ MAX_CANDIDATES = 1_000_000  # of a list; a mistyped number shall not end in an o
 
 EVENT_WEIGHTS = AliasChoices("event_weights", "relations")  # names of that setting
 
-# Far above what settings need; the parser's time grows with the square of some of them.
-MAX_TEXT = 20_000  # signs of a `--set`
-MAX_FILE = 100_000  # bytes of a preset
-MAX_DOTS = 1_000  # in a line of it
 MAX_PROBLEMS = 8  # that a message tells of
-MAX_DEPTH = 12  # tables and lists in one another
-
-_PRESETS = Path(__file__).parent / "presets"
-
-_TOO_DEEP = f"holds more than {MAX_DEPTH} tables or lists in one another, and no setting does; see docs/config.md"
 
 # What a holdout means for the components; a preset says nothing of it, `--set` may overrule it.
 _TARGETS = {"random": "any", "last": "next", "time": "next"}  # of retrieval models that have such a setting
@@ -205,11 +195,6 @@ class PipelineConfig(Settings):
         return named
 
 
-def preset_names() -> list[str]:
-    """Names that `load_config` knows."""
-    return sorted(path.name.removesuffix(".toml") for path in _PRESETS.iterdir())
-
-
 def load_config(preset: str, *, holdout: Holdout, settings: Iterable[str] = ()) -> PipelineConfig:
     """The config of a preset (a name, or the path of a TOML file) under a holdout, changed by `key=value` texts.
 
@@ -221,28 +206,12 @@ def load_config(preset: str, *, holdout: Holdout, settings: Iterable[str] = ()) 
     if tree.get("repeats", "exclude") != "exclude":
         tree["pair_features"].setdefault("repeats", True)
     try:
-        return PipelineConfig(**_with_nothing(tree))
+        return PipelineConfig(**with_nothing(tree))
     except ValidationError as error:
         found = error.errors()
         said = [_said(_key(one["loc"]), one["type"], one["msg"]) for one in found[:MAX_PROBLEMS]]
         more = f"; and {len(found) - MAX_PROBLEMS:,} more" if len(found) > MAX_PROBLEMS else ""
         raise InputError(f"config: {'; '.join(said)}{more}; `docs/config.md` lists every key") from error
-
-
-def preset_with(preset: str, settings: Iterable[str]) -> dict[str, Any]:
-    """What a preset says, changed by `key=value` texts, as TOML has it.
-
-    Raises:
-        InputError: there is no such preset, or a text is no `key=value`.
-    """
-    tree = _read_preset(preset)
-    for text in settings:
-        key, equals, value = text.partition("=")
-        if not equals or len(text) > MAX_TEXT:
-            too_long = f" of at most {MAX_TEXT:,} signs" if equals else ""
-            raise InputError(f"--set {shown(text)}: wanted key=value{too_long}, e.g. retrieval.embedding_size=64")
-        _set(tree, key.strip(), _parse(value.strip()))
-    return tree
 
 
 def _key(place: tuple[int | str, ...]) -> str:
@@ -285,62 +254,6 @@ def _apply_holdout(tree: dict[str, Any], holdout: Holdout) -> None:
         retrieval.setdefault("targets", _TARGETS[holdout])
     if holdout == "random":  # what is held back came in no order, so towers that predict the next are not worth a try
         tree.setdefault("sources", [source for source in DEFAULT_SOURCES if source.model.kind != "sequence"])
-
-
-def _read_preset(preset: str) -> dict[str, Any]:
-    if preset in preset_names():
-        return tomllib.loads((_PRESETS / f"{preset}.toml").read_text())
-    path = Path(preset)
-    if path.suffix != ".toml" or not path.is_file():
-        raise InputError(f"preset {shown(preset)}: known are {', '.join(preset_names())}, or the path of a .toml file")
-    try:
-        with path.open("rb") as file:
-            content = file.read(MAX_FILE + 1)
-        if len(content) > MAX_FILE:
-            raise InputError(f"{preset}: has more than {MAX_FILE:,} bytes, which no preset needs; check the path")
-        if any(line.count(b".") > MAX_DOTS for line in content.splitlines()):
-            raise InputError(f"{preset}: {_TOO_DEEP}")
-        return tomllib.loads(content.decode())
-    except OSError as error:
-        raise InputError(f"{preset}: cannot be read ({error.strerror})") from error
-    except ValueError as error:  # of TOML, of UTF-8, of numbers with thousands of digits
-        raise InputError(f"{preset}: not readable as TOML ({reason_of(error)})") from error
-    except RecursionError as error:
-        raise InputError(f"{preset}: {_TOO_DEEP}") from error
-
-
-def _set(tree: dict[str, Any], key: str, value: object) -> None:
-    *parents, last = key.split(".")
-    if len(parents) > MAX_DEPTH:
-        raise InputError(f"--set {shown(key)}: {_TOO_DEEP}")
-    for parent in parents:
-        child = tree.setdefault(parent, {})
-        if not isinstance(child, Mapping):
-            raise InputError(f"--set {shown(key)}: {shown(parent)} is a value and has no keys below it")
-        tree[parent] = dict(child)
-        tree = tree[parent]
-    tree[last] = value
-
-
-def _with_nothing(tree: Any, depth: int = 0) -> Any:
-    """The tree with None for every "none": TOML has no word for no value."""
-    if depth > MAX_DEPTH:
-        raise InputError(f"config: {_TOO_DEEP}")
-    if isinstance(tree, dict):
-        return {key: _with_nothing(value, depth + 1) for key, value in tree.items()}
-    if isinstance(tree, list):
-        return [_with_nothing(value, depth + 1) for value in tree]
-    return None if tree == "none" else tree
-
-
-def _parse(text: str) -> object:
-    """A TOML value; text that is none is taken as a string."""
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except ValueError:  # of TOML, or of numbers with thousands of digits
-        return text
-    except RecursionError as error:
-        raise InputError(f"--set {shown(text)}: {_TOO_DEEP}") from error
 
 
 def components() -> list[tuple[str, str, BaseModel]]:

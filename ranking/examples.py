@@ -135,9 +135,3 @@ def validation_users(users: UserNums, *, share: float, seed: int) -> UserNums:
     """A `share` of the distinct users, at least one: with all their lists they go to validation."""
     distinct = np.unique(users)
     return np.sort(np.random.default_rng(seed).permutation(distinct)[: max(1, round(len(distinct) * share))])
-
-
-def split_by_user(examples: Examples, held_back: UserNums) -> tuple[Examples, Examples]:
-    """(to learn from, to validate on): the lists of users other than `held_back`, and theirs."""
-    is_held_back = np.isin(examples.lists.users, held_back)
-    return examples.select(np.flatnonzero(~is_held_back)), examples.select(np.flatnonzero(is_held_back))

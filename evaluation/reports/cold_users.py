@@ -9,7 +9,7 @@ import numpy as np
 from belfry.evaluation.context import EvaluationContext
 from belfry.evaluation.engine import SystemScores
 from belfry.evaluation.intervals import Interval, mean_intervals
-from belfry.evaluation.reports.escape import markdown_row
+from belfry.evaluation.reports.escape import markdown_table
 
 
 @dataclass(frozen=True)
@@ -44,14 +44,13 @@ def cold_users(systems: Mapping[str, SystemScores], context: EvaluationContext, 
 def cold_section(cold: ColdUsers) -> list[str]:
     """In Markdown."""
     names = dict.fromkeys(name for system in cold.systems for name in system.metrics)
+    rows = ([name, *(_shown(system.metrics.get(name)) for system in cold.systems)] for name in names)
     return [
         "## Users without a history",
         "",
         f"{cold.n_users:,} of those judged, by themselves.",
         "",
-        markdown_row(["metric", *(system.name for system in cold.systems)]),
-        markdown_row(["---", *["---:"] * len(cold.systems)]),
-        *(markdown_row([name, *(_shown(system.metrics.get(name)) for system in cold.systems)]) for name in names),
+        *markdown_table(["metric", *(system.name for system in cold.systems)], rows),
         "",
     ]
 

@@ -22,6 +22,11 @@ def markdown_row(cells: Sequence[str]) -> str:
     return f"| {' | '.join(escaped)} |"
 
 
+def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """The lines of a table whose first column stands left, the others right."""
+    return [markdown_row(head), markdown_row(["---", *["---:"] * (len(head) - 1)]), *map(markdown_row, rows)]
+
+
 def _escaped(line: str) -> str:
     """One line, with the empty one that may follow a paragraph."""
     body = printable(line.removesuffix("\n"), 1 << 20)

@@ -5,18 +5,17 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
-import numpy as np
 from pydantic import JsonValue
 
 from belfry.dataset.history import Repeats
 from belfry.dataset.notebooks.html import html_table
 from belfry.evaluation.context import EvaluationContext, UserCount
 from belfry.evaluation.engine import SystemScores
-from belfry.evaluation.intervals import KIND, LEVEL, N_RESAMPLES, Interval, paired_intervals
+from belfry.evaluation.intervals import KIND, LEVEL, N_RESAMPLES, Interval
 from belfry.evaluation.reports.attribution import Attribution, attribution_lines
 from belfry.evaluation.reports.cold_users import ColdUsers, cold_section, cold_users
 from belfry.evaluation.reports.comparison.result import Counterfactual
-from belfry.evaluation.reports.escape import markdown_of, markdown_row
+from belfry.evaluation.reports.escape import markdown_of, markdown_row, markdown_table
 from belfry.evaluation.reports.feedback import feedback_section
 from belfry.evaluation.reports.reliability import Reliability
 from belfry.evaluation.reports.rule_prices import RulePrice, price_section
@@ -103,6 +102,10 @@ def make_report(
         feedback: what the lists of the last system would have earned, against what a log shows.
         seed: of the resamples, the same for all systems.
     """
+    difference = None
+    if compared:
+        baseline, system = compared
+        difference = Difference(*compared, systems[system].differences(systems[baseline], seed=seed))
     return EvaluationReport(
         run=run,
         split=split,
@@ -111,7 +114,7 @@ def make_report(
         n_users=len(context.users),
         left_out=tuple(left_out),
         systems=tuple(System(name, scores.intervals(seed=seed)) for name, scores in systems.items()),
-        difference=_difference(systems, *compared, seed=seed) if compared else None,
+        difference=difference,
         watches=slices_by_watches(systems, context, seed=seed),
         attribution=attribution,
         reliability=reliability,
@@ -119,12 +122,6 @@ def make_report(
         cold=cold_users(systems, context, seed=seed),
         feedback=feedback,
     )
-
-
-def _difference(systems: Mapping[str, SystemScores], baseline: str, system: str, *, seed: int) -> Difference:
-    shared = [metric for metric in systems[system].per_user if metric in systems[baseline].per_user]
-    sides = (np.column_stack([systems[name].per_user[metric] for metric in shared]) for name in (baseline, system))
-    return Difference(baseline, system, dict(zip(shared, paired_intervals(*sides, seed=seed), strict=True)))
 
 
 def to_json(report: EvaluationReport) -> str:
@@ -191,9 +188,7 @@ def to_markdown(report: EvaluationReport) -> str:
         "",
         f"{_count(report.n_users)} of split `{report.split}`; {_SEEN[report.repeats]}",
         "",
-        markdown_row(head),
-        markdown_row(["---", *["---:"] * (len(head) - 1)]),
-        *map(markdown_row, rows),
+        *markdown_table(head, rows),
         "",
         f"In brackets: {LEVEL:.0%} interval, {KIND} ({N_RESAMPLES:,} resamples). A difference is taken user "
         "by user; one whose interval leaves out 0 is unlikely to be chance.",
@@ -216,42 +211,39 @@ def _watches_section(slices: Sequence[WatchesSlice]) -> list[str]:
     if not slices:
         return []
     names = [system.name for system in slices[0].systems]
+    rows = (
+        [
+            part.watches,
+            f"{part.n_items:,}",
+            f"{part.n_test:,}",
+            *(f"{_cell(system.ndcg)}, {system.share:.1%}" for system in part.systems),
+        ]
+        for part in slices
+    )
     return [
         "## New and rare items",
         "",
         "Test items by how many users had watched them before: NDCG of the lists as if all other test items were none, "
         "and the share of all places that such items take.",
         "",
-        markdown_row(["watches", "items", "test rows", *(f"{name}, share" for name in names)]),
-        markdown_row(["---", *["---:"] * (2 + len(names))]),
-        *(
-            markdown_row(
-                [
-                    part.watches,
-                    f"{part.n_items:,}",
-                    f"{part.n_test:,}",
-                    *(f"{_cell(system.ndcg)}, {system.share:.1%}" for system in part.systems),
-                ]
-            )
-            for part in slices
-        ),
+        *markdown_table(["watches", "items", "test rows", *(f"{name}, share" for name in names)], rows),
         "",
     ]
 
 
 def _attribution_section(attribution: Attribution) -> list[str]:
-    n = attribution.n
+    rows = [
+        (f"NDCG@{attribution.n} reached", _cell(attribution.reached)),
+        ("lost by retrieval", _cell(attribution.lost_by_retrieval)),
+        ("lost by ranking", _cell(attribution.lost_by_ranking)),
+        ("share of test items among the candidates", _cell(attribution.candidate_recall)),
+    ]
     return [
         "## Where the loss is",
         "",
         *attribution_lines(attribution),
         "",
-        markdown_row(["part", "mean over users"]),
-        markdown_row(["---", "---:"]),
-        markdown_row([f"NDCG@{n} reached", _cell(attribution.reached)]),
-        markdown_row(["lost by retrieval", _cell(attribution.lost_by_retrieval)]),
-        markdown_row(["lost by ranking", _cell(attribution.lost_by_ranking)]),
-        markdown_row(["share of test items among the candidates", _cell(attribution.candidate_recall)]),
+        *markdown_table(["part", "mean over users"], rows),
         "",
     ]
 

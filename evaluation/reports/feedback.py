@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from belfry.evaluation.reports.comparison.result import Counterfactual
 from belfry.evaluation.reports.counterfactual import SHOWN, lines_of
-from belfry.evaluation.reports.escape import markdown_row
+from belfry.evaluation.reports.escape import markdown_table
 
 THESE = "these lists"
 
@@ -32,7 +32,7 @@ def feedback_lines(found: Counterfactual) -> list[str]:
 def feedback_section(found: Counterfactual) -> list[str]:
     """As Markdown."""
     head, *rows = [*feedback_rows(found)] or [[]]
-    table = [markdown_row(head), markdown_row(["---", *["---:"] * 3]), *map(markdown_row, rows), ""] if rows else []
+    table = [*markdown_table(head, rows), ""] if rows else []
     return [
         "## What these lists would have earned",
         "",

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from belfry.evaluation.engine import SystemScores
-from belfry.evaluation.intervals import Interval, paired_intervals
+from belfry.evaluation.intervals import Interval
 from belfry.evaluation.registry import label_of
-from belfry.evaluation.reports.escape import markdown_row
+from belfry.evaluation.reports.escape import markdown_table
 
 SHOWN = ("ndcg", "recall", "intra_list_diversity", "miscalibration", "novelty", "coverage")
 
@@ -24,13 +24,10 @@ class RulePrice:
 
 def rule_prices(without: SystemScores, under: Mapping[str, SystemScores], *, seed: int) -> tuple[RulePrice, ...]:
     """One for each rule of `under`, rule -> the scores of lists under it."""
-    prices = []
-    for rule, scores in under.items():
-        shared = [metric for metric in scores.per_user if metric in without.per_user]
-        sides = (np.column_stack([one.per_user[metric] for metric in shared]) for one in (without, scores))
-        changes = dict(zip(shared, paired_intervals(*sides, seed=seed), strict=True))
-        prices.append(RulePrice(rule, scores.intervals(seed=seed), changes))
-    return tuple(prices)
+    return tuple(
+        RulePrice(rule, scores.intervals(seed=seed), scores.differences(without, seed=seed))
+        for rule, scores in under.items()
+    )
 
 
 def price_rows(prices: tuple[RulePrice, ...]) -> Iterator[list[str]]:
@@ -48,9 +45,7 @@ def price_section(prices: tuple[RulePrice, ...]) -> list[str]:
     return [
         "## What each rule costs",
         "",
-        markdown_row(head),
-        markdown_row(["---", *["---:"] * (len(head) - 1)]),
-        *map(markdown_row, rows),
+        *markdown_table(head, rows),
         "",
         "Lists of both stages under each rule alone, and under all of them. Behind each mean: the change against lists "
         "without rules, user by user, with its interval.",

@@ -7,7 +7,7 @@ import typer
 
 
 def presets() -> list[str]:
-    from belfry.pipeline.config import preset_names
+    from belfry.pipeline.config_text import preset_names
 
     return preset_names()
 

@@ -11,6 +11,7 @@ from belfry.pipeline.cli import completion
 
 if TYPE_CHECKING:
     from belfry.dataset.sources.reading import Reading
+    from belfry.pipeline.jobs.check import Asked
 
 HoldoutName = Literal["time", "last", "random"]
 TableArguments = Annotated[
@@ -75,7 +76,6 @@ Repeats = Annotated[
         "else exclude]",
     ),
 ]
-AllowSeen = Annotated[bool, typer.Option("--allow-seen", help="the same as --repeats allow")]
 RulesFile = Annotated[
     Path | None, typer.Option("--rules", help="TOML file of what shapes lists: filters, quotas, diversity, pins, ...")
 ]
@@ -86,32 +86,9 @@ LogClip = Annotated[float | None, typer.Option(min=1, help="weights of the log a
 Where = Annotated[
     str | None, typer.Option("--where", help="list these items alone, e.g. \"year >= 1990 and 'Horror' not in genres\"")
 ]
-Columns = Annotated[
-    list[str] | None,
-    typer.Option("--columns", help="what tables call their columns, e.g. user_id=userId,item_id=movieId"),
-]
-Delimiter = Annotated[str | None, typer.Option("--delimiter", help="what parts the cells of CSV [found out]")]
-Encoding = Annotated[str | None, typer.Option("--encoding", help="of text, e.g. latin-1 [utf-8]")]
-
-
-Features = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--features", help="what is known of the user, by columns of the users table: age=31,gender=F; may be repeated"
-    ),
-]
 History = Annotated[
     list[str] | None,
     typer.Option("--history", help="items watched since training, oldest first: 50,181; may be repeated"),
-]
-
-
-Context = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--context",
-        help="what is known of the moment, by the columns of data.context_columns: device=tv,timestamp_s=1700000000",
-    ),
 ]
 
 
@@ -132,27 +109,6 @@ def pairs_of(texts: list[str] | None, option: str, example: str) -> dict[str, st
             )
         pairs[name.strip()] = value.strip()
     return pairs
-
-
-def features_of(texts: list[str] | None) -> dict[str, str] | None:
-    """Those of `--features`; raises as `pairs_of`."""
-    return pairs_of(texts, "--features", "age=31")
-
-
-def context_of(texts: list[str] | None) -> dict[str, str] | None:
-    """That of `--context`; raises as `pairs_of`."""
-    return pairs_of(texts, "--context", "device=tv")
-
-
-def reading_of(columns: list[str] | None, delimiter: str | None, encoding: str | None) -> "Reading":
-    """What the three options say of foreign tables.
-
-    Raises:
-        InputError: one of them cannot be meant.
-    """
-    from belfry.dataset.sources.reading import Reading
-
-    return Reading.of(columns, delimiter, encoding)
 
 
 def seconds_of(text: str) -> float:
@@ -194,8 +150,51 @@ def days_of(text: str) -> timedelta:
     return timedelta(days=int(found[1]))
 
 
-def repeats_of(repeats: RepeatsName | None, allow_seen: bool) -> RepeatsName | None:
-    """What the two options say together; None where neither is given.
+def features_of(
+    features: Annotated[
+        list[str] | None,
+        typer.Option(help="what is known of the user, by columns of the users table: age=31,gender=F; may be repeated"),
+    ] = None,
+) -> dict[str, str] | None:
+    """Those of `--features`; raises as `pairs_of`."""
+    return pairs_of(features, "--features", "age=31")
+
+
+def context_of(
+    context: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="what is known of the moment, by the columns of data.context_columns: device=tv,timestamp_s=1700000000"
+        ),
+    ] = None,
+) -> dict[str, str] | None:
+    """That of `--context`; raises as `pairs_of`."""
+    return pairs_of(context, "--context", "device=tv")
+
+
+def reading_of(
+    columns: Annotated[
+        list[str] | None,
+        typer.Option(help="what tables call their columns, e.g. user_id=userId,item_id=movieId"),
+    ] = None,
+    delimiter: Annotated[str | None, typer.Option(help="what parts the cells of CSV [found out]")] = None,
+    encoding: Annotated[str | None, typer.Option(help="of text, e.g. latin-1 [utf-8]")] = None,
+) -> "Reading":
+    """What these options say of foreign tables.
+
+    Raises:
+        InputError: one of them cannot be meant.
+    """
+    from belfry.dataset.sources.reading import Reading
+
+    return Reading.of(columns, delimiter, encoding)
+
+
+def repeats_of(
+    repeats: Repeats = None,
+    allow_seen: Annotated[bool, typer.Option("--allow-seen", help="the same as --repeats allow")] = False,
+) -> RepeatsName | None:
+    """What these options say together; None where neither is given.
 
     Raises:
         BadParameter: they contradict each other.
@@ -203,3 +202,39 @@ def repeats_of(repeats: RepeatsName | None, allow_seen: bool) -> RepeatsName | N
     if allow_seen and repeats not in (None, "allow"):
         raise typer.BadParameter(f"--allow-seen is --repeats allow, and contradicts --repeats {repeats}")
     return "allow" if allow_seen else repeats
+
+
+# For parameters of verbs: what the functions make of the options that they take.
+FeatureValues = Annotated[dict[str, str] | None, features_of]
+ContextValues = Annotated[dict[str, str] | None, context_of]
+HowToRead = Annotated["Reading", reading_of]
+RepeatsOrSeen = Annotated[RepeatsName | None, repeats_of]
+
+
+def asked_of(
+    *,
+    items: Items = None,
+    users: Users = None,
+    ratings: Ratings = None,
+    reading: HowToRead,
+    preset: Preset = "default",
+    holdout: Annotated[HoldoutName | None, typer.Option(help="as in train")] = None,
+    repeats: RepeatsOrSeen,
+    settings: Settings = None,
+    data_folder: DataFolder = None,
+) -> "Asked":
+    """What is asked of tables that training could be handed, beside their names."""
+    return {
+        "items": items,
+        "users": users,
+        "ratings": ratings,
+        "reading": reading,
+        "preset": preset,
+        "holdout": holdout,
+        "repeats": repeats,
+        "settings": settings or (),
+        "data_folder": data_folder,
+    }
+
+
+AskedOfTables = Annotated["Asked", asked_of]

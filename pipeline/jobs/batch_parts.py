@@ -199,10 +199,10 @@ def make_parts(
         else:
             note(part, rows)
     resumed = bool(absent)
-    blocks = (block for part in missing for block in blocks_of(part.users))
+    blocks = (block for part in missing for block in blocks_of(part.users, USERS_PER_BLOCK))
     with closing(answer_all(job, blocks)) as tables:
         for part in missing:
-            rows = pa.concat_tables(next(tables) for _ in blocks_of(part.users))
+            rows = pa.concat_tables(next(tables) for _ in blocks_of(part.users, USERS_PER_BLOCK))
             _write_part(rows, part.users, _path(folder, part.number))
             note(part, rows)
     in_order = [absent[number] for number in sorted(absent)]

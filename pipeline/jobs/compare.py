@@ -1,13 +1,11 @@
 """`compare`: two or more systems, as runs or as external tables -> one report, offline."""
 
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import count
 from pathlib import Path
-from string import ascii_uppercase
 from typing import TYPE_CHECKING, Literal, TypeAlias, Union
 
 import pyarrow as pa
@@ -27,7 +25,7 @@ from belfry.evaluation.reports.pages.json import to_json
 from belfry.evaluation.reports.pages.markdown import to_markdown
 from belfry.evaluation.table_lists import TableLists
 from belfry.pipeline.jobs.compared_data import read_compare_data
-from belfry.pipeline.jobs.compared_systems import Opened, common_repeats, open_system
+from belfry.pipeline.jobs.compared_systems import Opened, common_repeats, open_systems
 from belfry.pipeline.jobs.feedback.log import policies_of, read_log
 from belfry.pipeline.progress import Progress, silent
 from belfry.pipeline.runs.disk import check_writable, explain_failed_writes, write_together
@@ -127,13 +125,7 @@ def compare(
             stack.enter_context(explain_failed_writes(folder))
         work = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=folder, prefix=".comparing-")))
         wanted = _Wanted.of(primary, cutoffs, guardrails)
-        opened = _named(
-            [
-                open_system(one, label, how, require_signature)
-                for one, label in zip((baseline, *challengers), _labels(), strict=False)
-            ],
-            names,
-        )
+        opened = open_systems((baseline, *challengers), names, how, require_signature)
         runs = [recommender for one in opened for recommender in one.recommenders]
         exclude_seen = None if seen_allowed is None else not seen_allowed
         rule = as_repeats(exclude_seen, repeats) or common_repeats(opened)
@@ -231,22 +223,6 @@ class _Wanted:
             *noted,
             f"No list holds more than {plan.n} items in one of the tables, so the primary metric is ndcg@{plan.n}.",
         ]
-
-
-def _labels() -> Iterator[str]:
-    """A, B, ..., Z, system 27, ..."""
-    yield from ascii_uppercase
-    yield from (f"system {place}" for place in count(len(ascii_uppercase) + 1))
-
-
-def _named(opened: list[Opened], names: Sequence[str]) -> list[Opened]:
-    """Systems with names of their own: as given, else by file, else by folder and file, else numbered."""
-    if len(names) > len(opened):
-        raise InputError(f"names: there are {len(names)} for {len(opened)} systems")
-    found = [*names, *(one.name for one in opened[len(names) :])]
-    longer = [name if found.count(name) == 1 else one.long_name for name, one in zip(found, opened, strict=True)]
-    unique = [name if longer.count(name) == 1 else f"{name} ({place})" for place, name in enumerate(longer, 1)]
-    return [replace(one, name=name) for one, name in zip(opened, unique, strict=True)]
 
 
 def _first_lists(

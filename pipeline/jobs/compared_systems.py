@@ -2,9 +2,11 @@
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import count
 from pathlib import Path
+from string import ascii_uppercase
 from typing import Any
 
 from belfry.dataset.errors import InputError
@@ -119,19 +121,21 @@ class Opened:
         return [part.recommender for part in self.parts if part.recommender is not None]
 
 
-def open_system(
-    system: Any, label: str, reading: Reading = AS_IT_IS, require_signature: PathLike | None = None
-) -> Opened:
-    """One system; `label` is what it is called where no path gives it a name.
+def open_systems(
+    systems: Sequence[Any], names: Sequence[str], reading: Reading, require_signature: PathLike | None
+) -> list[Opened]:
+    """Systems with names of their own: as given, else by file, else by folder and file, else numbered.
 
     Raises:
-        InputError: there is nothing there, or a run is damaged.
+        InputError: there is nothing there, a run is damaged, or there are more names than systems.
     """
-    several = list(system) if isinstance(system, Sequence) and not isinstance(system, str) else [system]
-    if not several:
-        raise InputError("compare: a system is an empty sequence; name its runs of training")
-    parts = tuple(_open(one, label, reading, require_signature) for one in several)
-    return Opened(parts[0].name, parts[0].long_name, parts)
+    opened = [_open_system(*one, reading, require_signature) for one in zip(systems, _labels(), strict=False)]
+    if len(names) > len(opened):
+        raise InputError(f"names: there are {len(names)} for {len(opened)} systems")
+    found = [*names, *(one.name for one in opened[len(names) :])]
+    longer = [name if found.count(name) == 1 else one.long_name for name, one in zip(found, opened, strict=True)]
+    unique = [name if longer.count(name) == 1 else f"{name} ({place})" for place, name in enumerate(longer, 1)]
+    return [replace(one, name=name) for one, name in zip(opened, unique, strict=True)]
 
 
 def common_repeats(systems: Sequence[Opened]) -> Repeats:
@@ -148,6 +152,20 @@ def common_repeats(systems: Sequence[Opened]) -> Repeats:
             f"compare: the systems differ in what lists hold of seen items ({each}); name one rule for all by --repeats"
         )
     return next(iter(told.values()), "exclude")
+
+
+def _labels() -> Iterator[str]:
+    """What systems are called where no path gives them a name: A, B, ..., Z, system 27, ..."""
+    yield from ascii_uppercase
+    yield from (f"system {place}" for place in count(len(ascii_uppercase) + 1))
+
+
+def _open_system(system: Any, label: str, reading: Reading, require_signature: PathLike | None) -> Opened:
+    several = list(system) if isinstance(system, Sequence) and not isinstance(system, str) else [system]
+    if not several:
+        raise InputError("compare: a system is an empty sequence; name its runs of training")
+    parts = tuple(_open(one, label, reading, require_signature) for one in several)
+    return Opened(parts[0].name, parts[0].long_name, parts)
 
 
 def _open(source: Source, label: str, reading: Reading, require_signature: PathLike | None) -> Part:

@@ -46,10 +46,10 @@ class Run:
         Raises:
             ArtifactError: the manifest lists no such thing.
         """
-        names = self.manifest.files
-        if not any(name == relative or name.startswith(f"{relative}/") for name in names):
+        found = self.root / relative
+        if not (found.exists() or found.names()):
             raise ArtifactError(f"run {self.name}: holds no {relative!r}; it is of another kind, train again")
-        return self.root / relative
+        return found
 
     def tell_who_signs(self, successor: Signer | None) -> None:
         """Warn of a run made of this one whose signature says less, or more, than is known of this one."""

@@ -106,6 +106,16 @@ class SealedPath:
         """Whether the manifest lists such a file."""
         return self.relative in self.files.manifest.files
 
+    def names(self) -> list[str]:
+        """Of the files below this folder, as paths inside of it."""
+        inside = f"{self.relative}/"
+        return [name.removeprefix(inside) for name in self.files.manifest.files if name.startswith(inside)]
+
+    def copy(self, target: Path) -> None:
+        """Write the content of this file there, byte by byte."""
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(self.read_bytes())
+
 
 def file_entry(path: Path) -> FileEntry:
     """Size and hash of a file, which need not fit into memory."""

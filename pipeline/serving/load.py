@@ -52,16 +52,25 @@ class Served:
     user_encoder: FeatureEncoder
 
 
+def config_of(run: Run) -> PipelineConfig:
+    """The settings that a run was trained under.
+
+    Raises:
+        ArtifactError: its manifest has other ones than there are.
+    """
+    try:
+        return PipelineConfig.model_validate(run.manifest.config)
+    except ValidationError as error:
+        raise invalid_file(run.folder / MANIFEST, error) from error
+
+
 def load_run(run: Run) -> Served:
     """Read a run and answer from it once; every file of it is checked, those that are read before they are used.
 
     Raises:
         ArtifactError: a file is not as it was published, is of another form, or does not fit another one.
     """
-    try:
-        config = PipelineConfig.model_validate(run.manifest.config)
-    except ValidationError as error:
-        raise invalid_file(run.folder / MANIFEST, error) from error
+    config = config_of(run)
     with _explain_misfits(run):
         features, titles = load_tables(run.root)
         user_encoder = load_user_encoder(run.root, features.users)

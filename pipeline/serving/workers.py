@@ -43,7 +43,7 @@ def answer_together(answer: Answer, users: pa.Array, workers: int | None, size: 
         return pa.concat_tables(tables).combine_chunks()
 
 
-def blocks_of(users: pa.Array, size: int = USERS_PER_BLOCK) -> Iterator[pa.Array]:
+def blocks_of(users: pa.Array, size: int) -> Iterator[pa.Array]:
     """All users in order, in blocks that do not depend on how many work."""
     for start in range(0, len(users), size):
         yield users[start : start + size]

@@ -9,7 +9,7 @@ from pydantic import Field
 from belfry.dataset.candidates import Candidates
 from belfry.dataset.errors import InputError
 from belfry.dataset.features import FeatureTables
-from belfry.dataset.history import history_bags, relative_bag
+from belfry.dataset.history import recency_bag, recency_matrix, relative_bag
 from belfry.dataset.interactions import Interactions, SeenItems
 from belfry.dataset.similarity import ease_weights
 from belfry.dataset.vocabulary import ItemNums, UserNums
@@ -85,17 +85,13 @@ class EASE(ArrayModel[EASEConfig]):
         if self.config.half_life is None:
             items, own = relative_bag(history, int(users[0]))
         else:
-            bags = history_bags(history, users, half_life=self.config.half_life, max_length=len(weights))
-            items, of_entry = np.unique(bags.item_num, return_inverse=True)
-            own = np.zeros(len(items), np.float32)
-            np.add.at(own, of_entry, bags.recency)
+            items, own = recency_bag(history, int(users[0]), half_life=self.config.half_life, max_length=len(weights))
         read = own[:, np.newaxis] * weights[items]
         return read.sum(axis=0, keepdims=True) if len(read) else np.full((1, len(weights)), -np.inf, np.float32)
 
     def _histories(self, users: UserNums, features: FeatureTables) -> "scipy.sparse.csr_matrix[np.float32]":
         """[n_users, n_items + 1] the weight of each watch."""
-        if self.config.half_life is None:
-            return features.history.relative_matrix[users]
-        n_rows, n_columns = len(users), len(features.history.items) + 1
-        bags = history_bags(features.history, users, half_life=self.config.half_life, max_length=n_columns)
-        return scipy.sparse.csr_matrix((bags.recency, (bags.row, bags.item_num)), shape=(n_rows, n_columns))
+        history, half_life = features.history, self.config.half_life
+        if half_life is None:
+            return history.relative_matrix[users]
+        return recency_matrix(history, users, half_life=half_life, max_length=len(history.items) + 1)

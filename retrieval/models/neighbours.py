@@ -12,7 +12,7 @@ from belfry.dataset.candidates import Candidates
 from belfry.dataset.concurrency.cached import cached_property
 from belfry.dataset.errors import ArtifactError, InputError
 from belfry.dataset.features import FeatureTables
-from belfry.dataset.history import history_bags, weighted_bag
+from belfry.dataset.history import recency_bag, recency_matrix, weighted_bag
 from belfry.dataset.interactions import Interactions, SeenItems, stretches
 from belfry.dataset.vocabulary import ItemNums, UserNums
 from belfry.layers.config import ModelConfig
@@ -120,10 +120,8 @@ class NeighbourRetriever(ArrayModel[NeighbourConfigT]):
         if half_life is None:
             items, own = weighted_bag(history, int(users[0]))
         else:
-            bags = history_bags(history, users, half_life=half_life, max_length=ceil(_HALF_LIVES * half_life))
-            items, of_entry = np.unique(bags.item_num, return_inverse=True)
-            own = np.zeros(len(items), np.float32)
-            np.add.at(own, of_entry, bags.recency)
+            max_length = ceil(_HALF_LIVES * half_life)
+            items, own = recency_bag(history, int(users[0]), half_life=half_life, max_length=max_length)
         counts = (start[items + 1] - start[items]).astype(np.int64)
         places = stretches(start[items].astype(np.int64), counts)
         scores = np.zeros(len(start) - 1, np.float32)
@@ -135,6 +133,5 @@ class NeighbourRetriever(ArrayModel[NeighbourConfigT]):
         half_life = self.config.half_life
         if half_life is None:
             return features.history.weighted_matrix[users]
-        bags = history_bags(features.history, users, half_life=half_life, max_length=ceil(_HALF_LIVES * half_life))
-        shape = (len(users), len(features.history.items) + 1)
-        return scipy.sparse.csr_matrix((bags.recency, (bags.row, bags.item_num)), shape=shape)
+        max_length = ceil(_HALF_LIVES * half_life)
+        return recency_matrix(features.history, users, half_life=half_life, max_length=max_length)

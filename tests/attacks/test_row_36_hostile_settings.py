@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from belfry.dataset.errors import InputError
-from belfry.pipeline.config import MAX_FILE, load_config
+from belfry.pipeline.config import load_config
+from belfry.pipeline.config_text import MAX_FILE
 
 SETTINGS = {
     "a key of 50,000 parts": "a." * 50_000 + "x=1",

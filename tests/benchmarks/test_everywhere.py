@@ -1,8 +1,7 @@
 """The check of `default` beside plain rules: what is judged, what counts as beaten, and the page."""
 
 import json
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -19,17 +18,9 @@ from benchmarks.everywhere.shops import ATTRIBUTES, PUBLISHED, ShopCase
 from benchmarks.everywhere.systems import CASES, HOLDOUTS, LISTS, RETRIEVAL, RULES, WITHOUT
 from benchmarks.judging import context_of, scores_of
 from benchmarks.leaderboard.splits import Case
+from tests.benchmarks.tiny_case import TinyCase
 
 BY_NAME = {case.name: case for case in CASES}
-
-
-@dataclass(frozen=True)
-class TinyCase(Case):
-    tiny: Data | None = field(default=None, hash=False)
-
-    def load(self, data_folder: Path | None) -> Data:
-        assert self.tiny is not None
-        return self.tiny
 
 
 def judged(value: float, n_users: int) -> Judged:

@@ -1,13 +1,11 @@
 """The leaderboard on generated data: it stores, resumes and shows what it measured."""
 
 import sys
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
 from belfry.dataset.errors import InputError
-from belfry.dataset.prepare import Data
 from belfry.dataset.split import split_time
 from belfry.retrieval.config import TwoTowerConfig
 from belfry.retrieval.models.ease import EASEConfig
@@ -15,21 +13,13 @@ from belfry.retrieval.popularity import PopularityConfig
 from benchmarks.leaderboard.__main__ import main, measure_missing
 from benchmarks.leaderboard.page import OLDER, page
 from benchmarks.leaderboard.results import Store
-from benchmarks.leaderboard.splits import CASES, Case
+from benchmarks.leaderboard.splits import CASES
 from benchmarks.leaderboard.systems import BY_NAME, ENTRIES, Combination, Peer, System, same
 from benchmarks.shops import read_sequences
+from tests.benchmarks.tiny_case import TinyCase
 
 SPLIT = "tiny-time"
 POPULARITY = System("popularity", same(PopularityConfig(half_life_days=7)), frozenset({SPLIT}))
-
-
-@dataclass(frozen=True)
-class TinyCase(Case):
-    tiny: Data | None = field(default=None, hash=False)
-
-    def load(self, data_folder: Path | None) -> Data:
-        assert self.tiny is not None
-        return self.tiny
 
 
 @pytest.fixture(scope="module")

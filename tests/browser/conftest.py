@@ -34,11 +34,11 @@ def browser():
 
 
 @pytest.fixture
-def open_file(browser, tmp_path):
-    """`open_file(path, width=, theme=)`: the page, drawn, what its console said, what it asked the network for."""
+def new_page(browser, tmp_path):
+    """`new_page(width=, theme=)`: an empty page, what its console and dialogs said, what it asked the network for."""
     contexts = []
 
-    def call(path, *, width: int = 1200, theme: str = "light"):
+    def call(*, width: int = 1200, theme: str = "light"):
         context = browser.launch_persistent_context(
             tmp_path / f"profile-{len(contexts)}",
             executable_path=CHROMIUM,
@@ -53,13 +53,24 @@ def open_file(browser, tmp_path):
         page.on("pageerror", lambda error: said.append(str(error)))
         page.on("dialog", lambda dialog: said.append(dialog.message))
         page.on("request", lambda request: asked.append(request.url))
-        page.goto(path.as_uri())
-        page.wait_for_selector("html[data-charts=drawn]", state="attached", timeout=20_000)
         return page, said, asked
 
     yield call
     for context in contexts:
         context.close()
+
+
+@pytest.fixture
+def open_file(new_page):
+    """`open_file(path, width=, theme=)`: the page, drawn, and what `new_page` gives beside it."""
+
+    def call(path, **looks):
+        page, said, asked = new_page(**looks)
+        page.goto(path.as_uri())
+        page.wait_for_selector("html[data-charts=drawn]", state="attached", timeout=20_000)
+        return page, said, asked
+
+    return call
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 from belfry import Recommender, train
 from belfry.pipeline.serving.explain import N_NAMED
 from benchmarks.serving.server import served
-from tests.browser.conftest import CHROMIUM, SWITCHES
+from tests.browser.conftest import CHROMIUM
 from tests.browser.hostile import HOSTILE
 from tests.pipeline.server.conftest import SETTINGS, free_port
 
@@ -48,39 +48,17 @@ def address(request, artifacts: Path, keys: Path, tmp_path_factory: pytest.TempP
         assert server.stop() == 0
 
 
-@pytest.fixture(scope="module")
-def browser():
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install .[test]")
-    with playwright.sync_playwright() as started:
-        yield started.chromium
-
-
 @pytest.fixture
-def opened(browser, address, tmp_path):
+def opened(new_page, address):
     """`opened(width=, theme=)`: the page, what its console said, what it asked for, whether a key is wanted."""
-    contexts = []
 
-    def call(*, width: int = 1200, theme: str = "light"):
-        context = browser.launch_persistent_context(
-            tmp_path / f"profile-{len(contexts)}",
-            executable_path=CHROMIUM,
-            headless=True,
-            args=list(SWITCHES),
-            viewport={"width": width, "height": 900},
-            color_scheme=theme,
-        )
-        contexts.append(context)
-        page, said, asked = context.new_page(), [], []
+    def call(**looks):
+        page, said, asked = new_page(**looks)
         page.set_default_timeout(15_000)
-        page.on("console", lambda message: said.append(message.text))
-        page.on("pageerror", lambda error: said.append(str(error)))
-        page.on("request", lambda request: asked.append(request.url))
         page.goto(address[0])
         return page, said, asked, address[1]
 
-    yield call
-    for context in contexts:
-        context.close()
+    return call
 
 
 def ask(page, user: object, *, key: bool = False) -> str:

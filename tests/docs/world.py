@@ -24,8 +24,8 @@ N_USERS, N_ITEMS = 220, 200
 LIGHT = 'ranker = "none"\nsources = []\n[retrieval]\nkind = "pure_svd"\nembedding_size = 4\n'
 PRELUDE = """import sys, warnings
 from pathlib import Path
-import belfry.pipeline.config as config
-config._PRESETS = Path(LIGHT_PRESETS)
+import belfry.pipeline.config_text as config_text
+config_text._PRESETS = Path(LIGHT_PRESETS)
 """
 
 

@@ -7,8 +7,9 @@ import pytest
 
 from belfry.dataset.errors import InputError
 from belfry.dataset.folds import Holdout
-from belfry.pipeline.config import PipelineConfig, load_config, preset_names
+from belfry.pipeline.config import PipelineConfig, load_config
 from belfry.pipeline.config_page import describe
+from belfry.pipeline.config_text import preset_names
 from belfry.pipeline.kinds import RANKER_KINDS, SOURCE_KINDS
 from belfry.ranking.listwise.config import DeepRankerConfig
 from belfry.retrieval.config import ReportConfig, TwoTowerConfig

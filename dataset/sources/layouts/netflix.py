@@ -1,5 +1,4 @@
-"""Netflix: blocks of one film each, `101:` and below it `customer,rating,date`; in several files, with titles "
-"beside."""
+"""Netflix: blocks of one film each, `101:` and below it `customer,rating,date`; several files, and one of titles."""
 
 import numpy as np
 import pyarrow as pa

@@ -10,12 +10,11 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote
 
-from belfry.dataset.errors import BelfryError, InputError, TableError, printable
+from belfry.dataset.errors import BelfryError, InputError, TableError, cause_of, printable
 
 # A path of this kind has lost one of its slashes. One letter is a drive.
 _ADDRESS = re.compile(r"(s3|s3a|gs|gcs|az|abfs|abfss|memory|file):/+(?=[^/])")
 _S3_ASKING = {"connect_timeout": 5, "read_timeout": 60, "retries": {"total_max_attempts": 1}}  # s3fs tries again itself
-_LONGEST = 300  # signs of a foreign error's text
 
 
 def address_of(source: str | Path) -> str | None:
@@ -52,7 +51,7 @@ def _fetch(address: str, shown: str, place: Path) -> None:
         files, root = fsspec.core.url_to_fs(address, use_listings_cache=False, **options)
     except (ImportError, ValueError) as error:
         remedy = 'run: pip install "belfry-recommender[cloud]" for s3, or the library that this names'
-        raise InputError(f"{shown}: cannot be read, {_cause(error)}; {remedy}") from error
+        raise InputError(f"{shown}: cannot be read, {cause_of(error)}; {remedy}") from error
     try:
         found: dict[str, dict[str, Any]] = files.find(root, detail=True)
         if not found:
@@ -70,15 +69,10 @@ def _fetch(address: str, shown: str, place: Path) -> None:
     except BelfryError:
         raise
     except FileNotFoundError as error:
-        raise InputError(f"{shown}: {_cause(error)}; check bucket and name") from error
+        raise InputError(f"{shown}: {cause_of(error)}; check bucket and name") from error
     except PermissionError as error:
         raise InputError(
-            f"{shown}: {_cause(error)}; mend the credentials, or the rights to list and read there"
+            f"{shown}: {cause_of(error)}; mend the credentials, or the rights to list and read there"
         ) from error
     except Exception as error:  # whatever a library of a storage raises
-        raise InputError(f"{shown}: {_cause(error)}; mend the address, the endpoint or the credentials") from error
-
-
-def _cause(error: BaseException) -> str:
-    text = " ".join(str(error).split())
-    return printable(f"{type(error).__name__}: {text}" if text else type(error).__name__, _LONGEST)
+        raise InputError(f"{shown}: {cause_of(error)}; mend the address, the endpoint or the credentials") from error

@@ -36,7 +36,7 @@ _TITLES = (
 
 
 def note_noise_and_kinds(cleaning: Cleaning, id_column: str, kinds: Mapping[str, Kind]) -> None:
-    """Take numbers of rows away; note them, what `encode_features` will leave out, and what may be of another kind.
+    """Take numbers of rows away; note them, what `FeatureEncoder` will leave out, and what may be of another kind.
 
     Who named a column knows its kind.
     """

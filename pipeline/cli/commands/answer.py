@@ -6,48 +6,41 @@ from typing import Annotated, Literal
 
 import typer
 
-from belfry.pipeline.cli.commands.app import app
+from belfry.pipeline.cli.commands.app import verb
 from belfry.pipeline.cli.options import (
     Address,
-    AllowSeen,
     Artifacts,
-    Columns,
-    Context,
-    Delimiter,
+    ContextValues,
     DryRun,
-    Encoding,
-    Features,
+    FeatureValues,
     History,
+    HowToRead,
     Json,
     ListLength,
     Quiet,
-    Repeats,
+    RepeatsOrSeen,
     RequireSignature,
     RulesFile,
     Stage,
     Strict,
     Where,
-    context_of,
-    features_of,
-    reading_of,
-    repeats_of,
 )
 from belfry.pipeline.cli.terminal import log_alone, log_and_bars, print_json, print_lines, print_result, tell_estimate
 
 
-@app.command()
+@verb
 def recommend(
+    *,
     ctx: typer.Context,
     users: Annotated[
         list[str] | None,
         typer.Argument(help="user ids; ids below zero after --, as in: recommend -- -5; none for somebody new"),
     ] = None,
     n: ListLength = 10,
-    features: Features = None,
+    features: FeatureValues,
     history: History = None,
-    context: Context = None,
-    repeats: Repeats = None,
-    allow_seen: AllowSeen = False,
+    context: ContextValues,
+    repeats: RepeatsOrSeen,
     strict: Strict = False,
     explain: Annotated[bool, typer.Option("--explain", help="say what carried each item")] = False,
     rules: RulesFile = None,
@@ -61,8 +54,7 @@ def recommend(
     from belfry import Recommender
     from belfry.pipeline.cli.formatting import HOW_TO_READ_REASONS, json_of_list, lines_of_list
 
-    told, kind, moment = features_of(features), repeats_of(repeats, allow_seen), context_of(context)
-    if not users and told is None and not history:
+    if not users and features is None and not history:
         raise typer.BadParameter("name a user, or say by --features or --history who is asked for")
     ctx.with_resource(log_alone(quiet))
     recommender = Recommender.load(artifacts, require_signature=require_signature)
@@ -74,10 +66,10 @@ def recommend(
         results = recommender.recommend(
             user,
             n,
-            features=told,
+            features=features,
             history=items,
-            context=moment,
-            repeats=kind,
+            context=context,
+            repeats=repeats,
             strict=strict,
             explain=explain,
             rules=bound.rules if bound else None,
@@ -95,8 +87,9 @@ def recommend(
         typer.echo(HOW_TO_READ_REASONS.rstrip())
 
 
-@app.command()
+@verb
 def batch(
+    *,
     out: Annotated[
         str,
         typer.Option(
@@ -105,14 +98,11 @@ def batch(
         ),
     ],
     users: Annotated[str, typer.Option(help="all, or a table of user_id and, for new ones, features")] = "all",
-    columns: Columns = None,
-    delimiter: Delimiter = None,
-    encoding: Encoding = None,
+    reading: HowToRead,
     n: ListLength = 10,
     stage: Stage = "final",
-    context: Context = None,
-    repeats: Repeats = None,
-    allow_seen: AllowSeen = False,
+    context: ContextValues,
+    repeats: RepeatsOrSeen,
     history: Annotated[
         Path | None, typer.Option(help="table of user_id, item_id: watched since, read for these lists alone")
     ] = None,
@@ -140,8 +130,6 @@ def batch(
     from belfry.pipeline.jobs.batch import write_batch
     from belfry.pipeline.jobs.batch_users import read_users
 
-    reading = reading_of(columns, delimiter, encoding)
-    kind = repeats_of(repeats, allow_seen)
     recommender = Recommender.load(artifacts, require_signature=require_signature)
     if history is not None:
         from belfry.pipeline.jobs.updating.fresh import with_history
@@ -160,8 +148,8 @@ def batch(
             users=asked,
             n=n,
             stage=stage,
-            context=context_of(context),
-            repeats=kind,
+            context=context,
+            repeats=repeats,
             rules=rules,
             where=where,
             explain=explain,

@@ -4,12 +4,12 @@ from typing import Annotated
 
 import typer
 
-from belfry.pipeline.cli.commands.app import app
+from belfry.pipeline.cli.commands.app import verb
 from belfry.pipeline.cli.options import Json
 from belfry.pipeline.cli.terminal import print_json, print_line, print_result
 
 
-@app.command()
+@verb
 def doctor(
     sbom: Annotated[bool, typer.Option("--sbom", help="print what is installed as CycloneDX JSON instead")] = False,
     rates: Annotated[

@@ -7,48 +7,41 @@ from typing import Annotated, Literal
 import typer
 
 from belfry.pipeline.cli.colour import Meaning
-from belfry.pipeline.cli.commands.app import app
+from belfry.pipeline.cli.commands.app import verb
 from belfry.pipeline.cli.options import (
-    AllowSeen,
     Artifacts,
-    Columns,
-    Delimiter,
-    Encoding,
+    HowToRead,
     Json,
     ListLength,
     Log,
     LogClip,
     Out,
     Quiet,
-    Repeats,
+    RepeatsOrSeen,
     RequireSignature,
     RulesFile,
     Seed,
-    reading_of,
-    repeats_of,
 )
 from belfry.pipeline.cli.terminal import log_alone, log_and_bars, print_json, print_line, print_lines
 
 _MEANINGS: dict[str, Meaning] = {"better": "good", "not shown": "caution"}  # of verdicts; the others are bad
 
 
-@app.command()
+@verb
 def evaluate(
+    *,
     ctx: typer.Context,
     test: Annotated[Path, typer.Option(help="table of what the users did later: user_id, item_id")],
     artifacts: Artifacts = None,
     recommendations: Annotated[Path | None, typer.Option(help="judge this table, whoever made it")] = None,
     train: Annotated[Path | None, typer.Option(help="with --recommendations: what was known before")] = None,
     items: Annotated[Path | None, typer.Option(help="with --recommendations: the catalogue, beside --train")] = None,
-    columns: Columns = None,
-    delimiter: Delimiter = None,
-    encoding: Encoding = None,
+    reading: HowToRead,
     n: ListLength = 10,
     min_history: Annotated[
         int, typer.Option(min=0, help="earlier events that a judged user must have; 0 judges newcomers too")
     ] = 1,
-    repeats: Repeats = None,
-    allow_seen: AllowSeen = False,
+    repeats: RepeatsOrSeen,
     rules: RulesFile = None,
     log: Log = None,
     log_clip: LogClip = None,
@@ -66,7 +59,6 @@ def evaluate(
     from belfry.pipeline.runs.disk import check_writable
 
     ctx.with_resource(log_alone(quiet))
-    kind, reading = repeats_of(repeats, allow_seen), reading_of(columns, delimiter, encoding)
     if recommendations is None:
         report, folder = evaluate_published(
             artifacts,
@@ -74,7 +66,7 @@ def evaluate(
             reading=reading,
             n=n,
             min_history=min_history,
-            repeats=kind,
+            repeats=repeats,
             rules=rules,
             log=log,
             log_clip=log_clip,
@@ -100,7 +92,7 @@ def evaluate(
             split=split,
             n=n,
             min_history=min_history,
-            repeats=kind,
+            repeats=repeats,
             log=log,
             log_clip=log_clip,
             seed=seed,
@@ -113,8 +105,9 @@ def evaluate(
     print_lines([f"written to {folder}"])
 
 
-@app.command()
+@verb
 def compare(
+    *,
     systems: Annotated[
         list[str],
         typer.Argument(
@@ -129,9 +122,7 @@ def compare(
         Path | None, typer.Option(help="table of item_id, title, genres, ...; widens the catalogue")
     ] = None,
     users: Annotated[Path | None, typer.Option(help="table of user_id and columns that tell groups apart")] = None,
-    columns: Columns = None,
-    delimiter: Delimiter = None,
-    encoding: Encoding = None,
+    reading: HowToRead,
     name: Annotated[list[str] | None, typer.Option(help="what to call a system, in their order; repeated")] = None,
     primary: Annotated[str | None, typer.Option(help="the one metric that decides [ndcg@10]")] = None,
     cutoff: Annotated[list[int] | None, typer.Option(min=1, help="length to measure accuracy at; repeated")] = None,
@@ -141,8 +132,7 @@ def compare(
     users_without_list: Annotated[
         Literal["empty", "leave-out"], typer.Option(help="users whom only some tables serve: an empty list, or nobody")
     ] = "empty",
-    repeats: Repeats = None,
-    allow_seen: AllowSeen = False,
+    repeats: RepeatsOrSeen,
     liked_from: Annotated[float | None, typer.Option(help="rating from which an item is liked [the mean]")] = None,
     log: Log = None,
     log_uniform: Annotated[bool, typer.Option("--log-uniform", help="the log showed every item as likely")] = False,
@@ -155,7 +145,6 @@ def compare(
     """Is a system better than the first one, for whom, by how much, how sure is that? An offline A/B report."""
     from belfry.pipeline.jobs.compare import PAGE, compare
 
-    reading = reading_of(columns, delimiter, encoding)
     with log_and_bars(quiet) as progress:
         found = compare(
             *map(_runs_of_training, systems),
@@ -172,7 +161,7 @@ def compare(
             cutoffs=cutoff or (),
             guardrails=guardrail or (),
             users_without_list=users_without_list,
-            repeats=repeats_of(repeats, allow_seen),
+            repeats=repeats,
             liked_from=liked_from,
             log=log,
             log_is_uniform=log_uniform,

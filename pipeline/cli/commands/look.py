@@ -5,49 +5,28 @@ from typing import Annotated
 
 import typer
 
-from belfry.pipeline.cli.commands.app import app
+from belfry.pipeline.cli.commands.app import verb
 from belfry.pipeline.cli.options import (
-    AllowSeen,
-    Columns,
+    AskedOfTables,
     DataFolder,
-    Delimiter,
-    Encoding,
-    HoldoutName,
-    Items,
+    HowToRead,
     Json,
-    Preset,
     Quiet,
-    Ratings,
-    Repeats,
     Seed,
-    Settings,
     TableArguments,
-    Users,
-    reading_of,
-    repeats_of,
 )
 from belfry.pipeline.cli.terminal import log_alone, log_and_bars, print_line, print_result
 
 Page = Annotated[Path, typer.Option(help="the page to write")]
 
 
-@app.command()
+@verb
 def describe(
+    *,
     ctx: typer.Context,
     tables: TableArguments,
     out: Page = Path("description.html"),
-    items: Items = None,
-    users: Users = None,
-    ratings: Ratings = None,
-    columns: Columns = None,
-    delimiter: Delimiter = None,
-    encoding: Encoding = None,
-    preset: Preset = "default",
-    holdout: Annotated[HoldoutName | None, typer.Option(help="as in train")] = None,
-    repeats: Repeats = None,
-    allow_seen: AllowSeen = False,
-    settings: Settings = None,
-    data_folder: DataFolder = None,
+    asked: AskedOfTables,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -58,18 +37,7 @@ def describe(
 
     check_page(out)
     ctx.with_resource(log_alone(quiet))
-    found = describe_tables(
-        *tables,
-        items=items,
-        users=users,
-        ratings=ratings,
-        reading=reading_of(columns, delimiter, encoding),
-        preset=preset,
-        holdout=holdout,
-        settings=settings or (),
-        repeats=repeats_of(repeats, allow_seen),
-        data_folder=data_folder,
-    )
+    found = describe_tables(*tables, **asked)
     write_description(found, out)
     for error in () if as_json else found.errors:
         print_line(("error: ", "bad"), error)
@@ -78,8 +46,9 @@ def describe(
         raise typer.Exit(INPUT_WRONG)
 
 
-@app.command()
+@verb
 def explore(
+    *,
     run: Annotated[
         Path | None,
         typer.Argument(help="run folder, or artifacts folder [BELFRY_ARTIFACTS, else ./artifacts]"),
@@ -91,9 +60,7 @@ def explore(
     test: Annotated[
         Path | None, typer.Option(help="what the users did later [the test part that belfry run kept, if any]")
     ] = None,
-    columns: Columns = None,
-    delimiter: Delimiter = None,
-    encoding: Encoding = None,
+    reading: HowToRead,
     data_folder: DataFolder = None,
     max_items: Annotated[int, typer.Option(min=2, max=20_000, help="on the map, those of most users")] = 5_000,
     n_users: Annotated[int, typer.Option("--users", min=1, max=100, help="how many users' lists to show")] = 12,
@@ -111,7 +78,7 @@ def explore(
             run,
             items=items,
             test=test,
-            reading=reading_of(columns, delimiter, encoding),
+            reading=reading,
             data_folder=data_folder,
             max_items=max_items,
             n_users=n_users,

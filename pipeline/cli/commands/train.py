@@ -8,25 +8,23 @@ from typing import Annotated
 import typer
 
 from belfry.pipeline.cli import completion
-from belfry.pipeline.cli.commands.app import app
+from belfry.pipeline.cli.commands.app import verb
 from belfry.pipeline.cli.options import (
     Address,
-    AllowSeen,
     Artifacts,
+    AskedOfTables,
     Budget,
-    Columns,
     DataFolder,
-    Delimiter,
     DryRun,
-    Encoding,
     HoldoutName,
+    HowToRead,
     Items,
     Json,
     ListLength,
     Preset,
     Quiet,
     Ratings,
-    Repeats,
+    RepeatsOrSeen,
     Seed,
     Settings,
     Sign,
@@ -34,8 +32,6 @@ from belfry.pipeline.cli.options import (
     Track,
     Users,
     Verbose,
-    reading_of,
-    repeats_of,
 )
 from belfry.pipeline.cli.terminal import (
     log_alone,
@@ -47,21 +43,19 @@ from belfry.pipeline.cli.terminal import (
 )
 
 
-@app.command()
+@verb
 def run(
+    *,
     data: Annotated[
         str,
         typer.Option(
             help="demo, ml-100k, ml-1m, ml-latest-small, ..., a folder or a file", autocompletion=completion.data_sets
         ),
     ] = "demo",
-    columns: Columns = None,
-    delimiter: Delimiter = None,
-    encoding: Encoding = None,
+    reading: HowToRead,
     preset: Preset = "default",
     split: Annotated[HoldoutName | None, typer.Option(help="what evaluation holds back [random for report]")] = None,
-    repeats: Repeats = None,
-    allow_seen: AllowSeen = False,
+    repeats: RepeatsOrSeen,
     settings: Settings = None,
     seed: Seed = 0,
     n: ListLength = 10,
@@ -84,11 +78,11 @@ def run(
         job = run_main_job(
             data,
             data_folder=data_folder,
-            reading=reading_of(columns, delimiter, encoding),
+            reading=reading,
             preset=preset,
             split=split,
             settings=settings or (),
-            repeats=repeats_of(repeats, allow_seen),
+            repeats=repeats,
             seed=seed,
             n=n,
             artifacts=artifacts or default_artifacts(),
@@ -106,17 +100,16 @@ def run(
         tell(job.run)
 
 
-@app.command()
+@verb
 def train(
+    *,
     interactions: Annotated[
         Path, typer.Option(help="CSV, JSON lines, Parquet, Arrow (file, folder or zip): user_id, item_id, ...")
     ],
     items: Items = None,
     users: Users = None,
     ratings: Ratings = None,
-    columns: Columns = None,
-    delimiter: Delimiter = None,
-    encoding: Encoding = None,
+    reading: HowToRead,
     preset: Annotated[
         str | None,
         typer.Option(help="as in run; with --from that of the run [default]", autocompletion=completion.presets),
@@ -127,8 +120,7 @@ def train(
             help="what stands in for the future while training [time; without times last, by order, or random]"
         ),
     ] = None,
-    repeats: Repeats = None,
-    allow_seen: AllowSeen = False,
+    repeats: RepeatsOrSeen,
     settings: Settings = None,
     seed: Seed = 0,
     artifacts: Artifacts = None,
@@ -151,11 +143,16 @@ def train(
         from belfry.pipeline.jobs.estimate.dry_run import estimate_training
         from belfry.pipeline.runs.reader import default_artifacts
 
-        place, how = artifacts or default_artifacts(), reading_of(columns, delimiter, encoding)
-        tables, is_default = (interactions, items, users), preset in (None, "default") and not settings
-        tell_estimate(
-            estimate_training(*tables, reading=how, artifacts=place, is_default=is_default, workers=workers), as_json
+        estimate = estimate_training(
+            interactions,
+            items,
+            users,
+            reading=reading,
+            artifacts=artifacts or default_artifacts(),
+            is_default=preset in (None, "default") and not settings,
+            workers=workers,
         )
+        tell_estimate(estimate, as_json)
     from belfry.dataset.sources.tabular import read_tables
     from belfry.pipeline.cli.formatting import show_seconds
     from belfry.pipeline.jobs.tracking import trackers_of
@@ -165,13 +162,12 @@ def train(
 
     trackers = trackers_of(track or ())
     with log_and_one_bar(quiet, verbose) as work:
-        reading = reading_of(columns, delimiter, encoding)
         published = train_tables(
             partial(read_tables, interactions, items, users, ratings=ratings, reading=reading),
             preset=preset,
             holdout=holdout,
             settings=settings or (),
-            repeats=repeats_of(repeats, allow_seen),
+            repeats=repeats,
             seed=seed,
             artifacts=artifacts or default_artifacts(),
             start_from=start_from,
@@ -193,22 +189,12 @@ def train(
         tell(published)
 
 
-@app.command()
+@verb
 def check(
+    *,
     ctx: typer.Context,
     tables: TableArguments,
-    items: Items = None,
-    users: Users = None,
-    ratings: Ratings = None,
-    columns: Columns = None,
-    delimiter: Delimiter = None,
-    encoding: Encoding = None,
-    preset: Preset = "default",
-    holdout: Annotated[HoldoutName | None, typer.Option(help="as in train")] = None,
-    repeats: Repeats = None,
-    allow_seen: AllowSeen = False,
-    settings: Settings = None,
-    data_folder: DataFolder = None,
+    asked: AskedOfTables,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -217,18 +203,7 @@ def check(
     from belfry.pipeline.jobs.check import check_tables
 
     ctx.with_resource(log_alone(quiet))
-    found = check_tables(
-        *tables,
-        items=items,
-        users=users,
-        ratings=ratings,
-        reading=reading_of(columns, delimiter, encoding),
-        preset=preset,
-        holdout=holdout,
-        settings=settings or (),
-        repeats=repeats_of(repeats, allow_seen),
-        data_folder=data_folder,
-    )
+    found = check_tables(*tables, **asked)
     print_result(found.lines(), json.loads(found.to_json()), as_json=as_json)
     if found.errors:
         raise typer.Exit(INPUT_WRONG)

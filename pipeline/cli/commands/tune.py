@@ -6,12 +6,10 @@ from typing import Annotated
 
 import typer
 
-from belfry.pipeline.cli.commands.app import app
+from belfry.pipeline.cli.commands.app import verb
 from belfry.pipeline.cli.options import (
-    Columns,
-    Delimiter,
-    Encoding,
     HoldoutName,
+    HowToRead,
     Items,
     Json,
     Preset,
@@ -21,22 +19,20 @@ from belfry.pipeline.cli.options import (
     Seed,
     Settings,
     Users,
-    reading_of,
     seconds_of,
 )
 from belfry.pipeline.cli.terminal import log_and_bars, print_result
 
 
-@app.command()
+@verb
 def tune(
+    *,
     interactions: Annotated[Path, typer.Option(help="as in train")],
     out: Annotated[Path, typer.Option(help="folder of the search: preset, page and study; a search goes on there")],
     items: Items = None,
     users: Users = None,
     ratings: Ratings = None,
-    columns: Columns = None,
-    delimiter: Delimiter = None,
-    encoding: Encoding = None,
+    reading: HowToRead,
     preset: Preset = "default",
     holdout: Annotated[HoldoutName | None, typer.Option(help="as in train")] = None,
     repeats: Repeats = None,
@@ -53,7 +49,6 @@ def tune(
     from belfry.dataset.sources.tabular import read_tables
     from belfry.pipeline.jobs.tuning.tune import tune_tables
 
-    reading = reading_of(columns, delimiter, encoding)
     with log_and_bars(quiet) as progress:
         found = tune_tables(
             partial(read_tables, interactions, items, users, ratings=ratings, reading=reading),

@@ -5,11 +5,9 @@ from typing import Annotated
 
 import typer
 
-from belfry.pipeline.cli.commands.app import app
+from belfry.pipeline.cli.commands.app import verb
 from belfry.pipeline.cli.options import (
-    Columns,
-    Delimiter,
-    Encoding,
+    HowToRead,
     Items,
     Json,
     Quiet,
@@ -20,8 +18,9 @@ from belfry.pipeline.cli.options import (
 from belfry.pipeline.cli.terminal import log_and_bars, print_result
 
 
-@app.command()
+@verb
 def update(
+    *,
     run: Annotated[
         Path | None,
         typer.Argument(help="artifacts folder, or one run in it [--artifacts, BELFRY_ARTIFACTS or ./artifacts]"),
@@ -29,9 +28,7 @@ def update(
     interactions: Annotated[Path | None, typer.Option(help="events since: user_id, item_id, ...")] = None,
     items: Items = None,
     users: Users = None,
-    columns: Columns = None,
-    delimiter: Delimiter = None,
-    encoding: Encoding = None,
+    reading: HowToRead,
     artifacts: Annotated[Path | None, typer.Option(help="where to publish [where the run lies]")] = None,
     keep_statistics: Annotated[
         bool,
@@ -45,7 +42,6 @@ def update(
     quiet: Quiet = False,
 ) -> None:
     """Take new events, users and items into a run without training, and publish the result."""
-    from belfry.pipeline.cli.options import reading_of
     from belfry.pipeline.jobs.updating.update import update_run
 
     with log_and_bars(quiet):
@@ -54,7 +50,7 @@ def update(
             interactions,
             items,
             users,
-            reading=reading_of(columns, delimiter, encoding),
+            reading=reading,
             artifacts=artifacts,
             keep_statistics=keep_statistics,
             sign=sign,

@@ -9,7 +9,7 @@ from belfry.evaluation.reports.description.assemble import describe
 from belfry.evaluation.reports.description.result import Advice, Description
 from belfry.pipeline.jobs.check import Asked, examine_tables
 from belfry.pipeline.jobs.look.advice import advise
-from belfry.pipeline.jobs.look.pages import name_of
+from belfry.pipeline.jobs.look.pages import name_of, write_page
 
 
 def describe_tables(*tables: Source, **asked: Unpack[Asked]) -> Description:
@@ -46,6 +46,5 @@ def write_description(found: Description, path: Path) -> None:
         InputError: it cannot be written there.
     """
     from belfry.evaluation.reports.description.page import page
-    from belfry.pipeline.jobs.look.pages import write_page
 
     write_page(page(found), path)

@@ -7,9 +7,8 @@ from belfry.dataset import columns
 from belfry.dataset.candidates import Candidates, ranks_of
 from belfry.dataset.interactions import Interactions
 from belfry.evaluation.reports.exploration.result import ExpectedRatings, RatedGroup
-from belfry.pipeline.config import PipelineConfig
 from belfry.pipeline.kinds import load_labels
-from belfry.pipeline.serving.load import SOURCES, SOURCES_FILE, read_sources
+from belfry.pipeline.serving.load import SOURCES, SOURCES_FILE, config_of, read_sources
 from belfry.pipeline.serving.recommender import Recommender
 from belfry.ranking.base import LabelRanker
 
@@ -50,7 +49,7 @@ def _labels(recommender: Recommender) -> LabelRanker | None:
     if labels is not None:
         return labels
     run = recommender.run
-    config = PipelineConfig.model_validate(run.manifest.config)
+    config = config_of(run)
     name = next(iter(read_sources(run.path("serving") / SOURCES_FILE)))
     return load_labels(run.path("serving") / SOURCES / name, config.retrieval)
 

@@ -4,16 +4,14 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from importlib import import_module
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 import pyarrow as pa
 
 from belfry.dataset import columns
-from belfry.dataset.errors import BelfryError, InputError, printable
+from belfry.dataset.errors import BelfryError, InputError, cause_of
 from belfry.dataset.vocabulary import Id
 
-LONGEST_CAUSE = 300  # signs of what a library says
 _GO_ON = (
     "Nothing of the new table is visible, an earlier one stays; make the same call again, it goes on from what was made"
 )
@@ -119,21 +117,6 @@ def writing(sink: AnySink, schema: pa.Schema) -> Iterator[AnySink]:
         raise
 
 
-def needed(module: str, extra: str, place: str) -> Any:
-    """A library that comes with one of Belfry's extras.
-
-    Raises:
-        InputError: it is not installed.
-    """
-    try:
-        return import_module(module)
-    except ImportError as error:
-        library = module.partition(".")[0]
-        raise InputError(
-            f'{place}: needs {library}, which is not installed; run: pip install "belfry-recommender[{extra}]"'
-        ) from error
-
-
 @contextmanager
 def refused_in_words(place: str, remedy: str, *errors: type[Exception]) -> Iterator[None]:
     """Turn a failure of the place, met before work starts, into an `InputError`."""
@@ -142,7 +125,7 @@ def refused_in_words(place: str, remedy: str, *errors: type[Exception]) -> Itera
     except errors as error:
         if isinstance(error, BelfryError):
             raise
-        raise InputError(f"{place}: {_cause(error)}; {remedy}") from error
+        raise InputError(f"{place}: {cause_of(error)}; {remedy}") from error
 
 
 @contextmanager
@@ -155,12 +138,7 @@ def stopped_in_words(place: str, *errors: type[Exception]) -> Iterator[None]:
     except errors as error:
         if isinstance(error, BelfryError):
             raise
-        raise SinkError(f"{place}: {_cause(error)}; mend that. {_GO_ON}") from error
-
-
-def _cause(error: BaseException) -> str:
-    text = " ".join(str(error).split())
-    return printable(f"{type(error).__name__}: {text}" if text else type(error).__name__, LONGEST_CAUSE)
+        raise SinkError(f"{place}: {cause_of(error)}; mend that. {_GO_ON}") from error
 
 
 def resliced(batches: Iterator[pa.RecordBatch], sizes: list[int], schema: pa.Schema) -> Iterator[pa.Table]:

@@ -16,7 +16,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from belfry.dataset.errors import InputError
-from belfry.pipeline.jobs.sinks.base import needed, refused_in_words, stopped_in_words
+from belfry.pipeline.extras import needed
+from belfry.pipeline.jobs.sinks.base import refused_in_words, stopped_in_words
 from belfry.pipeline.jobs.sinks.parquet import ParquetSink
 from belfry.pipeline.runs.disk import check_writable, remove
 

@@ -20,7 +20,8 @@ import pyarrow.parquet as pq
 
 from belfry.dataset.errors import InputError, printable
 from belfry.dataset.vocabulary import Id
-from belfry.pipeline.jobs.sinks.base import LeftOut, listed_in, needed, refused_in_words, stopped_in_words
+from belfry.pipeline.extras import needed
+from belfry.pipeline.jobs.sinks.base import LeftOut, listed_in, refused_in_words, stopped_in_words
 from belfry.pipeline.jobs.sinks.file import LEFT_OUT
 from belfry.pipeline.jobs.sinks.parquet import repeating_columns
 

@@ -15,11 +15,11 @@ from belfry.dataset.interactions import Interactions
 from belfry.dataset.sources.reading import AS_IT_IS, Reading
 from belfry.dataset.sources.tabular import Source, read_events
 from belfry.dataset.vocabulary import UNKNOWN, ItemNums, UserNums, Vocabulary, as_numpy
-from belfry.pipeline.config import PipelineConfig
 from belfry.pipeline.jobs.later_events import later_watches
 from belfry.pipeline.jobs.updating.fold import known_events, policy_for
 from belfry.pipeline.jobs.updating.numbering import columns_of
 from belfry.pipeline.kinds import ranker_kind
+from belfry.pipeline.serving.load import config_of
 from belfry.pipeline.serving.recommender import Recommender
 
 _NAME = "history"  # of the table, in messages
@@ -101,7 +101,7 @@ def _not_yet_known(watches: pa.Table, recommender: Recommender) -> pa.Table:
 
 def _check_new_users(recommender: Recommender, n_new: int) -> None:
     """Raises InputError: the ranker knows users by numbers, and can say nothing of new ones."""
-    config = PipelineConfig.model_validate(recommender.run.manifest.config)
+    config = config_of(recommender.run)
     if n_new and recommender.two_stage.ranker is not None and config.ranker and ranker_kind(config.ranker).knows_users:
         raise InputError(
             f"{_NAME}: the ranker of run {recommender.run.name}, {config.ranker.kind}, knows users by their id, and "

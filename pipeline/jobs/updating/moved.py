@@ -1,6 +1,5 @@
 """The models of an updated run: closed forms of the history are computed anew, what was learned is carried over."""
 
-from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
@@ -50,15 +49,16 @@ def carry_models(run: Run, placement: Placement, folder: Path) -> dict[str, Json
     """
     if n_new := len(placement.numbering.new_items):
         raise InputError(f"{n_new:,} items are new and have no statistics yet; update without keeping statistics")
-    sources = read_sources(run.path(_SERVING) / SOURCES_FILE)
+    serving = run.path(_SERVING)
+    sources = read_sources(serving / SOURCES_FILE)
     of_all = [name for name, source in sources.items() if not source_kind(source.model).has_vectors]
     of_ranker = (f"{RANKER}/{FEATURES}/", f"{RANKER}/{CONTEXT}/")
     stays = (SOURCES_FILE, f"{POPULARITY}/", *of_ranker, *(f"{SOURCES}/{name}/" for name in of_all))
-    for file in _files_in(run, _SERVING):
+    for file in serving.names():
         if file.startswith(stays) or f"/{INDEX}/" in file:
-            _copy(run, f"{_SERVING}/{file}", folder / _SERVING / file)
+            (serving / file).copy(folder / _SERVING / file)
         else:
-            placement.carry(run.path(_SERVING), file, folder / _SERVING)
+            placement.carry(serving, file, folder / _SERVING)
     return {"index": run.manifest.notes.get("index")}
 
 
@@ -91,7 +91,7 @@ def _write_source(
     """One source; the measurement of its index where that was built anew."""
     kind, features = source_kind(model), placement.features
     history, items = features.history, features.history.items.all_numbers
-    inside = f"{_SERVING}/{SOURCES}/{name}"
+    before = run.root / _SERVING / SOURCES / name
     if not kind.has_vectors:
         kind.make_retriever(model).fit(history, features, seed=run.manifest.seed).save(target)
         return None
@@ -104,14 +104,13 @@ def _write_source(
         np.save(target / VECTORS_FILE, vectors)
     else:
         added = added_to_new(_offset_of(run, name), config.new_items)
-        for file in _files_in(run, inside):
+        for file in before.names():
             if not file.startswith(f"{INDEX}/"):
-                placement.carry(run.path(inside), file, target, by_features=kind.places_new_items, added=added)
+                placement.carry(before, file, target, by_features=kind.places_new_items, added=added)
         vectors = read_array(target / VECTORS_FILE)
-        if placement.numbering.is_as_before and np.array_equal(vectors, read_array(run.path(inside) / VECTORS_FILE)):
-            for file in _files_in(run, inside):
-                if file.startswith(f"{INDEX}/"):
-                    _copy(run, f"{inside}/{file}", target / file)
+        if placement.numbering.is_as_before and np.array_equal(vectors, read_array(before / VECTORS_FILE)):
+            for file in (before / INDEX).names():
+                (before / INDEX / file).copy(target / INDEX / file)
             return None
         towers = kind.load_towers(target, model, vectors)
     return _write_index(towers, vectors, config, placement, target / INDEX, seed=run.manifest.seed)
@@ -145,34 +144,22 @@ def _write_index(
 
 def _write_ranker(run: Run, config: PipelineConfig, placement: Placement, target: Path) -> None:
     """The ranker as it was, and the statistics that it reads as they are today; nothing where there is none."""
-    inside = f"{_SERVING}/{RANKER}"
-    files = list(_files_in(run, inside))
+    before = run.root / _SERVING / RANKER
+    files = before.names()
     for file in files:
         if not file.startswith((f"{FEATURES}/", f"{CONTEXT}/")):
-            placement.carry(run.path(inside), file, target)
+            placement.carry(before, file, target)
     if any(file.startswith(f"{FEATURES}/") for file in files):
         save_arrays(target / FEATURES, PairFeatures.fit(placement.features, config.pair_features).arrays)
     if f"{CONTEXT}/{WEIGHTS_FILE}" in files:
         first = next(iter(read_sources(target.parent / SOURCES_FILE)))
         vectors = read_array(target.parent / SOURCES / first / VECTORS_FILE)
         context = ContextStatistics.fit(placement.features.history, vectors)
-        ContextModel(read_weights(run.path(inside) / CONTEXT), context).save(target / CONTEXT)
+        ContextModel(read_weights(before / CONTEXT), context).save(target / CONTEXT)
 
 
 def copy_training(run: Run, folder: Path) -> None:
     """The weights, to train on from, byte by byte."""
-    for name in run.manifest.files:
-        if name.startswith("training/"):
-            _copy(run, name, folder / name)
-
-
-def _copy(run: Run, name: str, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_bytes(run.files.read(name))
-
-
-def _files_in(run: Run, folder: str) -> Iterator[str]:
-    """Their paths inside of the folder."""
-    for name in run.manifest.files:
-        if name.startswith(f"{folder}/"):
-            yield name.removeprefix(f"{folder}/")
+    training = run.root / "training"
+    for name in training.names():
+        (training / name).copy(folder / "training" / name)

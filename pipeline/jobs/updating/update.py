@@ -6,7 +6,6 @@ from pathlib import Path
 from time import perf_counter
 
 import numpy as np
-from pydantic import ValidationError
 
 from belfry.dataset.errors import ArtifactError, InputError
 from belfry.dataset.features import FeatureColumns
@@ -26,12 +25,13 @@ from belfry.pipeline.jobs.updating.placement import Placement
 from belfry.pipeline.jobs.updating.result import Update
 from belfry.pipeline.runs.disk import check_writable
 from belfry.pipeline.runs.lock import hold
-from belfry.pipeline.runs.manifest import MANIFEST, RunInfo, invalid_file
+from belfry.pipeline.runs.manifest import MANIFEST, RunInfo
 from belfry.pipeline.runs.reader import CURRENT, Run, current_run, default_artifacts, find_run
 from belfry.pipeline.runs.signature import Signer, signer
 from belfry.pipeline.runs.tables import load_item_encoder, load_tables, load_user_encoder, save_encoders, save_tables
 from belfry.pipeline.runs.versions import installed_versions
 from belfry.pipeline.runs.writer import publish
+from belfry.pipeline.serving.load import config_of
 from belfry.pipeline.serving.recommender import PathLike
 from belfry.pipeline.training.smoke_test import check_answers
 from belfry.pipeline.training.warm_start.parent import WARM_START
@@ -135,10 +135,7 @@ class _Job:
 
     def do(self, interactions: Source | None, items: Source | None, users: Source | None, reading: Reading) -> Update:
         run = self.run
-        try:
-            config = PipelineConfig.model_validate(run.manifest.config)
-        except ValidationError as error:
-            raise invalid_file(run.folder / MANIFEST, error) from error
+        config = config_of(run)
         before = _data_of(run)
         policy = policy_for(before.interactions, config.data, config.repeats)
         config = config.model_copy(update={"data": policy})

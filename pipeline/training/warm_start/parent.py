@@ -25,11 +25,10 @@ from belfry.dataset.tables import Tables
 from belfry.dataset.vocabulary import Vocabulary
 from belfry.pipeline.config import PipelineConfig, SourceConfig
 from belfry.pipeline.kinds import ranker_kind, source_kind
-from belfry.pipeline.runs.manifest import MANIFEST, invalid_file
 from belfry.pipeline.runs.reader import Run, find_run
 from belfry.pipeline.runs.tables import load_item_encoder, load_tables, load_user_encoder
 from belfry.pipeline.runs.trained import TrainedOn
-from belfry.pipeline.serving.load import NEW_ITEM_OFFSET, SOURCES, SOURCES_FILE, read_sources
+from belfry.pipeline.serving.load import NEW_ITEM_OFFSET, SOURCES, SOURCES_FILE, config_of, read_sources
 from belfry.pipeline.training.retrieval_stage import Tuning
 from belfry.retrieval.base import EarlierWeights
 
@@ -71,10 +70,7 @@ class Parent:
             InputError: it cannot be gone on from.
         """
         run = find_run(path)
-        try:
-            config = PipelineConfig.model_validate(run.manifest.config)
-        except ValidationError as error:
-            raise invalid_file(run.folder / MANIFEST, error) from error
+        config = config_of(run)
         if config.ranker and ranker_kind(config.ranker).family != "listwise":
             raise InputError(
                 f"run {run.name}: its ranker {config.ranker.kind!r} learns from ratings and cannot go on from weights; "

@@ -1,12 +1,12 @@
 """CarriedRanker: the ranker of an earlier run, byte by byte, over the pair features of today."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
 
 from belfry.layers.saved.files import save_arrays
 from belfry.pipeline.kinds import load_labels, ranker_kind
 from belfry.pipeline.runs.reader import Run
+from belfry.pipeline.runs.sealed import SealedPath
 from belfry.pipeline.serving.load import RANKER, SOURCES
 from belfry.pipeline.training.warm_start.parent import Parent
 from belfry.ranking.base import SavedRanker
@@ -21,7 +21,7 @@ _SERVING, _TRAINING = f"serving/{RANKER}", f"training/{RANKER}"
 def ranker_of(parent: Parent) -> FeaturedRanker | None:
     """In serving form; None where the run has none."""
     config = parent.asked.ranker
-    if config is None or not any(name.startswith(f"{_SERVING}/") for name in parent.run.manifest.files):
+    if config is None or not (parent.run.root / _SERVING).names():
         return None
     name, source = next(iter(parent.sources.items()))
     labels = load_labels(parent.run.path("serving") / SOURCES / name, source.model)
@@ -44,25 +44,17 @@ class CarriedRanker(FeaturedRanker):
 
     def save(self, directory: Path) -> None:
         """The weights as they were."""
-        _copy(self._run, _TRAINING, directory)
+        _copy(self._run.root / _TRAINING, directory)
 
     def export(self, directory: Path) -> None:
         """The serving form as it was, but for the statistics."""
-        _copy(self._run, _SERVING, directory, without=(f"{FEATURES}/", f"{CONTEXT}/"))
+        _copy(self._run.root / _SERVING, directory, without=(f"{FEATURES}/", f"{CONTEXT}/"))
         save_arrays(directory / FEATURES, self.pair_features.arrays)
         if self.context is not None:
             self.context.save(directory / CONTEXT)
 
 
-def _copy(run: Run, folder: str, target: Path, *, without: tuple[str, ...] = ()) -> None:
-    for name in _files_in(run, folder):
+def _copy(folder: SealedPath, target: Path, *, without: tuple[str, ...] = ()) -> None:
+    for name in folder.names():
         if not name.startswith(without):
-            path = target / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(run.files.read(f"{folder}/{name}"))
-
-
-def _files_in(run: Run, folder: str) -> Iterator[str]:
-    for name in run.manifest.files:
-        if name.startswith(f"{folder}/"):
-            yield name.removeprefix(f"{folder}/")
+            (folder / name).copy(target / name)

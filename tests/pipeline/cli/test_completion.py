@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from belfry.pipeline.config import preset_names
+from belfry.pipeline.config_text import preset_names
 
 ROOT = Path(__file__).parents[3]
 

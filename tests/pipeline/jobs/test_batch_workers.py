@@ -14,7 +14,6 @@ from belfry.dataset.errors import InputError
 from belfry.pipeline import machine
 from belfry.pipeline.jobs import batch_parts
 from belfry.pipeline.jobs.batch import write_batch
-from belfry.pipeline.serving import workers
 from belfry.pipeline.serving.recommender import Recommender
 
 ROOT = Path(__file__).parents[3]
@@ -26,10 +25,9 @@ import signal, sys, time
 from pathlib import Path
 from belfry.pipeline import machine
 from belfry.pipeline.jobs import batch, batch_parts
-from belfry.pipeline.serving import workers
 from belfry.pipeline.serving.recommender import Recommender
 
-batch_parts.USERS_PER_PART, workers.USERS_PER_BLOCK = {PARTS}, {BLOCKS}
+batch_parts.USERS_PER_PART, batch_parts.USERS_PER_BLOCK = {PARTS}, {BLOCKS}
 machine.usable_cores = lambda: 2
 signal.signal(signal.SIGINT, signal.default_int_handler)
 recommender = Recommender.load(sys.argv[1])
@@ -47,7 +45,7 @@ batch.write_batch(recommender, Path(sys.argv[2]), n=5, workers=2, progress=lambd
 @pytest.fixture(autouse=True)
 def small_parts_two_cores(monkeypatch):
     monkeypatch.setattr(batch_parts, "USERS_PER_PART", PARTS)
-    monkeypatch.setattr(workers, "USERS_PER_BLOCK", BLOCKS)
+    monkeypatch.setattr(batch_parts, "USERS_PER_BLOCK", BLOCKS)
     monkeypatch.setattr(machine, "usable_cores", lambda: 2)
 
 
@@ -72,8 +70,13 @@ class Together(Recommender):
 
     both = threading.Barrier(2, timeout=30)
 
+    def __init__(self, parts):
+        super().__init__(parts)
+        self.sizes = set()  # of the blocks
+
     def recommend_many(self, users, *arguments, **options):
         if len(users):
+            self.sizes.add(len(users))
             self.both.wait()
         return super().recommend_many(users, *arguments, **options)
 
@@ -86,6 +89,7 @@ def test_two_threads_write_the_same_table(tiny_run, whole, out, n_workers, caplo
     result = write_batch(
         recommender, out, users=users, n=5, workers=n_workers, progress=lambda *done: told.append(done)
     )
+    assert recommender.sizes == {BLOCKS, PARTS % BLOCKS}
     assert result.path.read_bytes() == expected.path.read_bytes()
     assert told == [(min(done, len(users)), len(users)) for done in range(PARTS, len(users) + PARTS, PARTS)]
     said = ["workers=64: this process may use 2 of the machine's cores, so 2 will work"] if n_workers == 64 else []
