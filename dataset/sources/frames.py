@@ -25,8 +25,9 @@ def from_pandas(frame: object) -> pa.Table:
         with suppress(pa.ArrowException):  # a column alone
             return without_views(pa.table(frame))
     if not isinstance(frame, pd.DataFrame):
+        way = "collect() it first" if hasattr(frame, "collect") else "make one, such as pandas.DataFrame(...)"
         raise InputError(
-            f"a table is a path, a pandas DataFrame or a pyarrow Table, not {type(frame).__name__}; convert it first"
+            f"a table is a path or a table of pandas, Polars, DuckDB or Arrow, not {type(frame).__name__}; {way}"
         )
     named = [level for level in frame.index.names if level is not None and level not in frame.columns]
     if named and not isinstance(frame.columns, pd.MultiIndex):

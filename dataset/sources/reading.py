@@ -40,6 +40,8 @@ class Reading:
                 ) from error
         named: dict[str, str] = {}
         for wanted, name in self.columns.items():
+            if not (isinstance(wanted, str) and isinstance(name, str)):
+                raise InputError(f"columns {{{wanted!r}: {name!r}}}: names of columns are text; put quotes around them")
             if name in named:
                 raise InputError(f"columns: {shown(name)} is to be {named[name]!r} and {wanted!r}; name it once")
             named[name] = wanted

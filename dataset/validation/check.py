@@ -164,7 +164,8 @@ def _clean_interactions(cleaning: Cleaning, labels: tuple[str, ...], policy: Pol
     for name in labels:
         if cleaning.require(name) and cleaning.read(name, coercion.as_labels):
             infinite = where(pc.is_inf(cleaning.columns[name]))
-            cleaning.report("infinite_rating", name, infinite, "has {count} infinite labels", "error", "mend them")
+            found = "has {count} labels that are infinite or beyond 3.4e38"
+            cleaning.report("infinite_rating", name, infinite, found, "error", "mend them")
     read_context_columns(cleaning, policy)
     if not len(cleaning.table):
         cleaning.note("no_rows", "has no rows; hand in at least a few users' watches", action="error")
@@ -186,14 +187,14 @@ def _note_unused(cleaning: Cleaning, labels: tuple[str, ...]) -> None:
     missing = (name for name in KNOWN[2:] if name not in names)
     pairs = ((near, name) for name in missing if (near := usual_name(name, unused)))
     hints = "".join(f"; rename {near!r} to {name!r} if that is what it is" for near, name in pairs)
-    names_of_some = ", ".join(map(repr, unused[:12]))
+    names_of_some = ", ".join([*map(repr, unused[:12]), *["..."] * (len(unused) > 12)])
     cleaning.note("unused_column", f"left out {len(unused)} columns that are not used: {names_of_some}{hints}")
 
 
 def _check_weights(cleaning: Cleaning, policy: Policy) -> None:
     name, weight = columns.WEIGHT, cleaning.columns[columns.WEIGHT]
     no_number = where(pc.or_kleene(pc.is_null(weight), pc.is_inf(weight)))
-    found = "has {count} weights that are null or infinite"
+    found = "has {count} weights that are null, infinite or beyond 3.4e38"
     cleaning.report("bad_weight", name, no_number, found, policy.bad_weight, "mend them")
     negative = where(pc.less(weight, 0)) & ~no_number
     remedy = "say what was not liked by an event that event_weights counts below 0, or by a rating and data.liked_from"

@@ -92,13 +92,17 @@ class Cleaning:
         on_refusal: Action = "error",
         *,
         null_words: tuple[str, ...] = (),
+        remedy: str = "",
     ) -> bool:
-        """Take a column over by a rule of `coercion`, `null_words` as nulls; False where it is refused."""
+        """Take a column over by a rule of `coercion`, `null_words` as nulls; False where it is refused.
+
+        An error ends in `remedy` where settings can be given.
+        """
         given = self.table[name]
         try:
             self.columns[name] = rule(self.without_words(name, null_words))
         except (TableError, pa.ArrowException) as error:
-            ending = "" if on_refusal == "error" else "; left out"
+            ending = "; left out" if on_refusal != "error" else remedy * self.can_set
             self.columns.pop(name, None)
             self.note("unusable_column", f"{error}{ending}", name, action=on_refusal)
             return False

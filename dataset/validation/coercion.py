@@ -178,8 +178,9 @@ def _strange_time(text: pa.ChunkedArray, strange: pa.Array) -> TableError:
         remedy += " (day and month can change places, and only you can say which is which: format=...)"
     elif 2 * len(rows) < len(text):
         remedy += ", or empty the cells that tell no time"
+    others = ", as the others are" if len(rows) < len(text) - text.null_count else ""
     return TableError(
-        f"{found} '2021-01-03 12:02:53', as the others are (first in row {rows[0]}: {_shortened(first)!r}); {remedy}"
+        f"{found} '2021-01-03 12:02:53'{others} (first in row {rows[0]}: {_shortened(first)!r}); {remedy}"
     )
 
 

@@ -23,9 +23,8 @@ def read_ratings(cleaning: Cleaning, policy: Policy) -> None:
     _leave_out_missing(cleaning, policy.rating_missing)
     rating = cleaning.columns[name]
     infinite = where(pc.is_inf(rating))
-    cleaning.report(
-        "infinite_rating", name, infinite, "has {count} infinite ratings", policy.infinite_rating, "mend them"
-    )
+    found = "has {count} ratings that are infinite or beyond 3.4e38"
+    cleaning.report("infinite_rating", name, infinite, found, policy.infinite_rating, "mend them")
     if policy.rating_range is None:
         return
     low, high = policy.rating_range

@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from belfry.dataset.errors import printable
 from belfry.pipeline.cli.colour import NAMES, Meaning, rich_console
@@ -70,8 +70,9 @@ def _shown(value: object) -> str:
 def show_report(report: "EvaluationReport") -> None:
     """The report as a table, where the loss is, and how far scores are from probabilities.
 
-    A narrow terminal has no room for the intervals.
+    A narrow terminal has no room for the intervals, nor for lines between columns.
     """
+    from rich import box
     from rich.markup import escape
     from rich.table import Table
 
@@ -86,9 +87,12 @@ def show_report(report: "EvaluationReport") -> None:
     table = Table(
         title=escape(f"{_shown(report.run)}, {_shown(report.split)} split, {report.n_users:,} users"),
         caption="95% intervals over users are in evaluation.md" if is_narrow else None,
+        box=box.SIMPLE_HEAD if is_narrow else box.HEAVY_HEAD,
+        padding=0 if is_narrow else (0, 1),
     )
     for place, name in enumerate(head):
-        table.add_column(escape(_shown(name)), justify="right" if place else "left", no_wrap=not place)
+        justify: Literal["left", "right"] = "right" if place else "left"
+        table.add_column(escape(_shown(name)), justify=justify, no_wrap=not place, overflow="fold")
     differences = report.difference.metrics if report.difference else {}
     for row in rows:
         cells = [escape(cell.partition(" [")[0] if is_narrow else cell) for cell in row]

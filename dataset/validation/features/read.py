@@ -50,7 +50,8 @@ def read_features(
             words = null_words if kinds[name] == "number" else ()
             _read_named(cleaning, name, _rule_of(kinds[name], rules, name), words)
         else:
-            cleaning.read(name, partial(as_type_says, rules=rules), on_refusal)
+            remedy = ", or --set data.unusable_column=drop"
+            cleaning.read(name, partial(as_type_says, rules=rules), on_refusal, remedy=remedy)
     note_noise_and_kinds(cleaning, id_column, kinds)
     if cleaning.name == "items":
         note_likely_title(cleaning)

@@ -47,9 +47,11 @@ def as_vectors(
         return pa.chunked_array([pa.nulls(len(lists), pa.list_(pa.float32(), length or MIN_LENGTH))])
     can_set, length = length is None, length or int(np.bincount(lengths[present]).argmax())
     if not length or (length < MIN_LENGTH and not is_named):
+        up_to = "" if (lengths[present] == length).all() else "up to "
         raise TableError(
-            f"is {str(column.type)[:_SHOWN]} of {length} numbers; a feature is a number, a string or a list of "
-            f"strings: convert or drop it, or name it in data.vector_columns: unnamed ones have {MIN_LENGTH} or more"
+            f"is {str(column.type)[:_SHOWN]} of {up_to}{lengths.max()} numbers; a feature is a number, a string or a "
+            "list of strings: convert or drop it; vectors are lists of one length, and of "
+            f"{MIN_LENGTH} or more unless data.vector_columns names them"
         )
     is_other = present & (lengths != length)
     rows = np.flatnonzero(present & ~is_other)
@@ -68,7 +70,7 @@ def as_vectors(
             for what, mask in bad.items()
             if mask.any()
         )
-        choice = ", or set data.bad_vector to drop, which takes them for missing" if can_set else ""
+        choice = ", or --set data.bad_vector=drop, which takes them for missing" if can_set else ""
         raise TableError(f"has bad vectors, {found}; mend them{choice}")
     kept = is_finite & ~is_zero
     place = np.full(len(lists), -1)

@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable
 from functools import wraps
 from types import FunctionType
-from typing import Any, get_args
+from typing import Annotated, Any, get_args
 
 import typer
 
@@ -15,6 +15,24 @@ app = typer.Typer(
     rich_markup_mode=None if os.environ.get("NO_COLOR") else "rich",  # Rich would still write bold and dim
     pretty_exceptions_enable=False,
 )
+
+
+def _show_version(is_asked: bool) -> None:
+    if not is_asked:
+        return
+    from belfry.pipeline.runs.versions import BELFRY, installed_version
+
+    typer.echo(f"{BELFRY} {installed_version(BELFRY) or 'run from its source'}")
+    raise typer.Exit
+
+
+@app.callback()
+def before_any_verb(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Options of the program itself."""
 
 
 def verb(function: Callable[..., None]) -> Callable[..., None]:

@@ -23,7 +23,7 @@ def update(
     *,
     run: Annotated[
         Path | None,
-        typer.Argument(help="artifacts folder, or one run in it [BELFRY_ARTIFACTS, else ./artifacts]"),
+        typer.Argument(help="artifacts folder, or one run in it [--artifacts, BELFRY_ARTIFACTS or ./artifacts]"),
     ] = None,
     interactions: Annotated[Path | None, typer.Option(help="events since: user_id, item_id, ...")] = None,
     items: Items = None,

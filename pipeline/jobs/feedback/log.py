@@ -46,6 +46,8 @@ def read_log(
     if clip is not None and not clip >= 1:
         raise InputError(f"log: weights cut to {clip:g}: wanted at least 1, the weight of what is always shown")
     table = read_events(source, users, items, reading=how, name="log")
+    if not len(table):
+        raise TableError("log: has no rows; hand in what was shown to users, a row for each item shown")
     numbers, problems = _numbers(table, {columns.USER_ID: users, columns.ITEM_ID: items}, is_uniform)
     if problems:
         raise TableError("\n- ".join(["log: cannot be used", *problems]))

@@ -60,7 +60,8 @@ def update(
     weights of towers and ranker stay. New users and items get numbers.
 
     Args:
-        run: an artifacts folder, whose current run is updated, or a run folder; by default as `Recommender.load`.
+        run: an artifacts folder, whose current run is updated, or a run folder; by default `artifacts`, and without
+            it as `Recommender.load`.
         interactions: what came since, as in `train`.
         items: likewise; a row of a known id takes the place of what is known of it.
         users: likewise.
@@ -112,7 +113,7 @@ def update_run(
 ) -> Update:
     """As `update`, with what the tables do not say themselves as `reading`."""
     started = perf_counter()
-    place = Path(run) if run is not None else default_artifacts()
+    place = Path(run or artifacts or default_artifacts())
     who = signer(sign, require_signature)
     find_run(place, require_signature)  # before a folder is made
     folder = Path(artifacts) if artifacts is not None else _artifacts_of(place)

@@ -109,7 +109,10 @@ class ContextReader:
 
 def _column(name: str, value: Any) -> pa.ChunkedArray:
     """One value as a column."""
-    value = value.item() if isinstance(value, np.generic) and not isinstance(value, np.datetime64) else value
+    if isinstance(value, np.datetime64):
+        value = value.astype("datetime64[s]")
+    elif isinstance(value, np.generic):
+        value = value.item()
     if isinstance(value, bool):
         value = str(value).lower()
     if isinstance(value, str):
@@ -131,6 +134,7 @@ def _seconds(values: pa.ChunkedArray) -> np.ndarray:
         InputError: a value is no time.
     """
     from belfry.dataset.validation.coercion import as_seconds
+    from belfry.dataset.validation.times import YEAR_2200_S
 
     try:
         seconds = as_seconds(values)
@@ -138,4 +142,10 @@ def _seconds(values: pa.ChunkedArray) -> np.ndarray:
         raise InputError(f"context: column {columns.TIMESTAMP_S!r} {error}") from error
     if seconds.null_count:
         raise InputError(f"context: column {columns.TIMESTAMP_S!r} has {seconds.null_count} nulls; fill them")
-    return np.asarray(seconds.to_numpy(), np.int64)
+    found = np.asarray(seconds.to_numpy(), np.int64)
+    if n_out := np.count_nonzero((found < 0) | (found >= YEAR_2200_S)):
+        raise InputError(
+            f"context: column {columns.TIMESTAMP_S!r} has {n_out} times before 1970 or after the year 2199; give "
+            "seconds since 1970 in UTC (milliseconds divided by 1000), or date-times"
+        )
+    return found

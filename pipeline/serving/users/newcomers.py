@@ -6,11 +6,13 @@ a list keeps as many values as the longest list of training had; a column that i
 """
 
 import datetime
+import decimal
 import logging
 import math
 import re
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
@@ -162,8 +164,11 @@ class FeatureReader:
         return lists_as_arrow([[self._text(name, one, "a list of categories") for one in value]])
 
     def _number(self, name: str, value: Any) -> float:
-        if isinstance(value, str) and re.fullmatch(NUMBER_LITERAL, value):
+        if isinstance(value, decimal.Decimal) or (isinstance(value, str) and re.fullmatch(NUMBER_LITERAL, value)):
             value = float(value)
+        if isinstance(value, str):
+            with suppress(ValueError):
+                value = datetime.datetime.fromisoformat(value)
         if isinstance(value, datetime.date):
             zone = datetime.UTC if not isinstance(value, datetime.datetime) else value.tzinfo or datetime.UTC
             value = datetime.datetime.combine(value, getattr(value, "time", datetime.time)(), zone).timestamp() // 1

@@ -77,8 +77,10 @@ def test_frames_that_arrow_can_read() -> None:
     batch = pa.RecordBatch.from_pydict({"user_id": [1], "item_id": [7]})
 
     assert read_table(batch).to_pydict() == {"user_id": [1], "item_id": [7]}
-    with pytest.raises(InputError, match="not Series; convert it first"):
+    with pytest.raises(InputError, match=r"not Series; make one, such as pandas\.DataFrame"):
         read_table(pd.Series([1]))
+    with pytest.raises(InputError, match=r"not LazyFrame; collect\(\) it first"):
+        read_table(type("LazyFrame", (), {"collect": None})())
 
 
 def test_older_names_of_settings() -> None:
@@ -88,6 +90,11 @@ def test_older_names_of_settings() -> None:
 
     assert config.retrieval.evaluations == 2
     assert config.event_weights == (("like", 1.0), ("hate", -1.0))
+
+
+def test_names_of_columns_are_text() -> None:
+    with pytest.raises(InputError, match=r"^columns \{'user_id': 0\}: names of columns are text"):
+        Reading.of({"user_id": 0}, None, None)  # type: ignore[dict-item]
 
 
 NESTED = [{"user": {"id": 7, "name": "a"}, "item": {"key": {"id": "x"}}}, {"user": {"id": 8}, "item": None}]

@@ -76,8 +76,8 @@ def test_one_report_names_every_problem() -> None:
         "7 problems in the tables (rows counted from 0):",
         "error: interactions: column 'user_id' has 2 null or empty ids (first in row 1); fill them, or --set "
         "data.bad_id=drop",
-        "error: interactions: column 'rating' has 1 infinite ratings (first in row 2); mend them, or --set "
-        "data.infinite_rating=drop",
+        "error: interactions: column 'rating' has 1 ratings that are infinite or beyond 3.4e38 (first in row 2); mend "
+        "them, or --set data.infinite_rating=drop",
         "error: interactions: column 'timestamp_s' has 1 nulls (first in row 2); drop or fill them, or --set "
         "data.bad_time=drop",
         "error: interactions: column 'timestamp_s' has 1 times before 1970 (first in row 1); drop or mend them, or "
@@ -87,7 +87,7 @@ def test_one_report_names_every_problem() -> None:
         "error: items: column 'item_id' repeats an earlier id 1 times (first in row 1); keep one row per id, or --set "
         "data.repeated_id=drop",
         "error: items: column 'poster' is struct<width: int64>; a feature is a number, a string or a list of strings: "
-        "convert or drop it",
+        "convert or drop it, or --set data.unusable_column=drop",
         "note: interactions: column 'item_id' has 2 rows whose id the table items lacks; kept, without features",
     ]
 
@@ -307,7 +307,7 @@ def test_bad_weights() -> None:
     table = interactions(weight=[1.0, -2.0, None, float("inf")])
 
     text = refusal(table)
-    assert "column 'weight' has 2 weights that are null or infinite (first in row 2)" in text
+    assert "column 'weight' has 2 weights that are null, infinite or beyond 3.4e38 (first in row 2)" in text
     assert "column 'weight' has 1 negative weights (first in row 1); say what was not liked by an event that " in text
     assert "or by a rating and data.liked_from, or --set data.bad_weight=drop" in text
     cleaned, _ = check(Tables(table), Policy(bad_weight="clip"))
@@ -362,6 +362,15 @@ def test_unused_columns_are_left_out_with_a_note() -> None:
         "note: interactions: left out 1 columns that are not used: 'timestamp'; rename 'timestamp' to 'timestamp_s' if "
         "that is what it is"
     ]
+
+
+def test_of_many_unused_columns_the_first_are_named() -> None:
+    table = interactions()
+    for number in range(14):
+        table = table.append_column(f"c{number}", pa.nulls(len(table)))
+    (line,) = (line for line in check(Tables(table))[1].lines() if "not used" in line)
+    assert line.startswith("note: interactions: left out 14 columns that are not used: 'c0', ")
+    assert line.endswith(", 'c11', ...")
 
 
 @pytest.mark.parametrize(

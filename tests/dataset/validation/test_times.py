@@ -88,6 +88,10 @@ class TestText:
             )
             assert ("format=" in str(caught.value)) == (text in ("01/03/2021", "3.1.2021"))
 
+    def test_where_no_other_value_is_a_time_none_is_spoken_of(self) -> None:
+        with pytest.raises(TableError, match=r"2 values .* like '2021-01-03 12:02:53' \(first in row 0: '01"):
+            times_of(frame(["01/03/2021", None, "01/04/2021"]))
+
     def test_words_for_null_are_null(self) -> None:
         table = frame(["2021-01-03", "NULL", "2021-01-04", "2021-01-05"])
         with pytest.raises(TableError, match=r"has 1 nulls \(first in row 1\)"):

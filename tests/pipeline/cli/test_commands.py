@@ -267,6 +267,12 @@ def test_a_folder_that_is_no_artifacts_folder(belfry: Callable[..., Done], tmp_p
     assert_refused(belfry(*verb, "--artifacts", tmp_path / "no"), "no such folder; train first (belfry train)")
 
 
+def test_the_version(belfry: Callable[..., Done]) -> None:
+    done = belfry("--version")
+    assert (done.code, done.err) == (0, "")
+    assert re.fullmatch(r"belfry-recommender \S.*\n", done.out)
+
+
 def test_recommend(belfry: Callable[..., Done], tiny_run: Path) -> None:
     user = pq.read_table(tiny_run / "history.parquet")["user_num"][0].as_py() + 1000
     done = belfry("recommend", user, "99", "-n", "3", "--artifacts", tiny_run.parent)

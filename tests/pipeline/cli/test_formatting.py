@@ -1,6 +1,8 @@
 """What the verbs print."""
 
-from belfry.pipeline.cli.formatting import show_seconds
+from belfry.evaluation.intervals import Interval
+from belfry.evaluation.reports.evaluation import Difference, EvaluationReport, System
+from belfry.pipeline.cli.formatting import show_report, show_seconds
 from belfry.pipeline.stopwatch import Stopwatch
 
 
@@ -14,3 +16,16 @@ def test_where_the_time_went(capsys):
     places = [shown.index(word) for word in ("stage", "CPU s", "wall s", "ranker", "export", "the rest", "total")]
     assert places == sorted(places)
     assert "100%" in shown
+
+
+def test_no_figure_is_cut_in_a_terminal_of_80_columns(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    values = {"intra_list_diversity@10": 0.6136, "mean_popularity@10": 15.6001, "novelty@10": 1.5269}
+    metrics = {name: Interval(value, value, value, 9) for name, value in values.items()}
+    names = ("popularity", "ItemKNN", "own items", "retrieval", "both stages")
+    difference = Difference("retrieval", "both stages", metrics)
+    systems = tuple(System(name, metrics) for name in names)
+    show_report(EvaluationReport("run", "test", False, "allow", 9, (), systems, difference))
+    shown = capsys.readouterr().out
+    assert [shown.count(f"{value:.4f}") for value in values.values()] == [6, 6, 6]
+    assert "…" not in shown

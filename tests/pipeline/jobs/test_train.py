@@ -34,7 +34,9 @@ def test_a_frame_and_an_arrow_table_become_the_run_that_answers(
     monkeypatch.setenv("BELFRY_ARTIFACTS", str(tmp_path / "artifacts"))
     told: list[str] = []
     frame = watches()
-    items = pa.table({"item_id": list(range(15)), "title": [f"title {item}" for item in range(15)]})
+    titles = [f"title {item}" for item in range(15)]
+    vectors = np.random.default_rng(1).normal(size=(15, 8)).tolist()
+    items = pa.table({"item_id": list(range(15)), "title": titles, "look": vectors})
     recommender = belfry.train(
         frame, items, settings=QUICK, seed=7, progress=lambda what, done, total: told.append(what)
     )

@@ -59,9 +59,12 @@ def test_text_is_read_as_json_where_it_is_named() -> None:
 def test_short_lists_are_vectors_only_by_name() -> None:
     short = pa.array(VECTORS[:, :2].tolist())
     with pytest.raises(
-        TableError, match=r"of 2 numbers; .* name it in data\.vector_columns: unnamed ones have 8 or more"
+        TableError,
+        match=r"of 2 numbers; .* and of 8 or more unless data\.vector_columns names them, or --set",
     ):
         read(short)
+    with pytest.raises(TableError, match=r"of up to 9 numbers; .* vectors are lists of one length"):
+        read(pa.array([[1.0] * (row % 10) for row in range(N)]))
     assert read(short, vector_columns="look").type == pa.list_(pa.float32(), 2)
 
 
@@ -76,7 +79,7 @@ def test_short_lists_are_vectors_only_by_name() -> None:
     ],
 )
 def test_bad_vectors_are_refused_by_row_or_dropped(cell: list[float], words: str) -> None:
-    with pytest.raises(TableError, match=words):
+    with pytest.raises(TableError, match=rf"{words}; mend them, or --set data\.bad_vector=drop"):
         read(lists(row_4=cell))
     found = read(lists(row_4=cell), bad_vector="drop")
     assert found.null_count == 1

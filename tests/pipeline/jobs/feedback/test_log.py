@@ -108,6 +108,7 @@ IDS = Vocabulary(pa.array([1, 2, 3]))
         ({"propensity": [1.0, 1.5, None, 0.5]}, r"2 values that are not above 0 and up to 1 \(first in rows 1, 2\)"),
         ({"propensity": None}, "column 'propensity' is needed once; where items were shown at random, say so"),
         ({"reward": None}, "column 'reward' is needed once"),
+        ({name: [] for name in LOG}, "^log: has no rows; hand in what was shown"),
         ({"reward": [0, None, 1, 1]}, r"'reward' has 1 values that are not numbers \(first in rows 1\)"),
         ({"rank": [0, 1, 1.5, 2]}, r"'rank' has 2 values that are not whole numbers from 1 \(first in rows 0, 2\)"),
         ({"rank": [1, 2, 2, 2]}, "lists of 1 users lack rows"),

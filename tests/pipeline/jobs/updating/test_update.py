@@ -312,6 +312,16 @@ def test_a_run_that_is_not_there_leaves_no_folder(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_where_no_run_is_named_it_is_that_of_the_place_to_publish(
+    light: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BELFRY_ARTIFACTS", str(tmp_path / "nowhere"))
+    shutil.copytree(light, tmp_path / "runs")
+    assert update(interactions=later([(2, 4)]), artifacts=tmp_path / "runs").parent == current_run(light).name
+    with pytest.raises(ArtifactError, match="nowhere: no such folder"):
+        update(interactions=later([(2, 4)]))
+
+
 def test_nothing_to_update_with(light: Path) -> None:
     with pytest.raises(InputError, match="nothing to update with: name interactions, items or users"):
         update(light)

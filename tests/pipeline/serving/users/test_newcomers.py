@@ -2,6 +2,7 @@
 
 import datetime
 import logging
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -257,9 +258,15 @@ class TestKinds:
     def test_times(self, reader: FeatureReader) -> None:
         day = reader.one({"since": datetime.date(2020, 1, 3)})
         noon = datetime.datetime(2020, 1, 3, tzinfo=datetime.UTC)
-        for same in (noon, noon.replace(tzinfo=None), np.datetime64("2020-01-03"), np.datetime64("2020-01-03", "ns")):
+        texts = ("2020-01-03", "2020-01-03 02:00+02:00")
+        seconds = Decimal(int(noon.timestamp()))
+        in_numpy = (np.datetime64("2020-01-03"), np.datetime64("2020-01-03", "ns"))
+        for same in (*texts, seconds, noon, noon.replace(tzinfo=None), *in_numpy):
             assert reader.one({"since": same}).numeric["since"][1] == day.numeric["since"][1]
         assert reader.one({"since": int(noon.timestamp())}).numeric["since"][1] == day.numeric["since"][1]
+        for wrong in ("2020-13-01", "soon", Decimal("NaN")):
+            with pytest.raises(InputError, match="holds a number"):
+                reader.one({"since": wrong})
 
     def test_lists(self, reader: FeatureReader, caplog: pytest.LogCaptureFixture) -> None:
         with caplog.at_level(logging.WARNING):
