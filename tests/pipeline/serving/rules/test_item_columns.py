@@ -47,7 +47,7 @@ def test_columns_come_back_in_the_order_of_numbers(tmp_path: Path) -> None:
     assert not kind.is_list and kind.item_num.tolist() == [1] and kind.labels[kind.codes[0]] == "k"
 
 
-@pytest.mark.parametrize("table", [None, TABLE.select(["item_id", "title", "nothing", "embedding"])])
+@pytest.mark.parametrize("table", [None, TABLE.select(["item_id", "title", "nothing", "vector"])])
 def test_without_columns_there_is_no_file(tmp_path: Path, table: pa.Table | None) -> None:
     save_item_columns(table, ITEMS, tmp_path)
     assert not [*tmp_path.iterdir()] and load_item_columns(tmp_path / ITEM_COLUMNS, 3) == {}
