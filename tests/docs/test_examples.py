@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import belfry
-from belfry.pipeline import config
+from belfry.pipeline import config_text
 from tests.docs.world import ROOT
 
 REFERENCE = (ROOT / "docs" / "api.md").read_text()
@@ -49,7 +49,7 @@ def test_its_example_runs(name: str, world: Path, tmp_path: Path, monkeypatch: p
     folder = shutil.copytree(world, tmp_path / "world")
     monkeypatch.chdir(folder)
     monkeypatch.delenv("BELFRY_ARTIFACTS", raising=False)
-    monkeypatch.setattr(config, "_PRESETS", folder / ".tools" / "presets")
+    monkeypatch.setattr(config_text, "_PRESETS", folder / ".tools" / "presets")
     [example] = doctest.DocTestFinder(recurse=False).find(
         documented(name), name, globs={"Recommender": belfry.Recommender}
     )

@@ -121,11 +121,8 @@ class ItemColumns:
 
 
 def save_item_columns(table: pa.Table | None, items: Vocabulary, folder: Path) -> None:
-    """Write the columns of a checked table of items beside ids and titles, but for vectors, of which no rule asks.
-
-    Nothing where there are none.
-    """
-    names = [] if table is None else [one for one in table.column_names if one not in (columns.ITEM_ID, columns.TITLE)]
+    """Write the columns of a checked table of items, but ids, titles and vectors; nothing where there are none."""
+    names = [] if table is None else [one.name for one in table.schema if _is_for_rules(one)]
     if table is None or not names:
         return
     row = np.full(len(items) + 1, -1)
@@ -135,10 +132,13 @@ def save_item_columns(table: pa.Table | None, items: Vocabulary, folder: Path) -
     rows = pa.array(row, mask=row < 0)
     arrays: dict[str, Array] = {}
     for name in names:
-        type_ = table[name].type
-        if not (pa.types.is_null(type_) or pa.types.is_fixed_size_list(type_)):
-            arrays |= _arrays_of(name, table[name].combine_chunks().take(rows))
+        arrays |= _arrays_of(name, table[name].combine_chunks().take(rows))
     write_arrays(folder / ITEM_COLUMNS, arrays)
+
+
+def _is_for_rules(column: pa.Field) -> bool:
+    is_vector = pa.types.is_fixed_size_list(column.type)
+    return not (column.name in (columns.ITEM_ID, columns.TITLE) or pa.types.is_null(column.type) or is_vector)
 
 
 def load_item_columns(path: ReadablePath, n_items: int) -> dict[str, ItemColumn]:
