@@ -120,7 +120,9 @@ def test_a_seed_that_is_none_is_refused_before_any_work(tmp_path: Path, seed: ob
 
 
 def test_no_interactions_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="a table is a path or a table of pandas, Polars, DuckDB or Arrow, not NoneType"):
+    with pytest.raises(
+        InputError, match="a table is a path or a table of pandas, Polars, DuckDB or Arrow, not NoneType"
+    ):
         belfry.train(None, artifacts=tmp_path)  # type: ignore[arg-type]
 
 
