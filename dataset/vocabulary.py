@@ -19,6 +19,7 @@ UserNums: TypeAlias = Numbers  # numbers of users, 0 = unknown
 ItemNums: TypeAlias = Numbers  # numbers of items, 0 = unknown
 
 UNKNOWN = 0
+_FEW = 64  # ids in so many of a vocabulary are searched for one by one; Arrow's table of all of them would cost more
 
 
 class Vocabulary:
@@ -58,7 +59,8 @@ class Vocabulary:
             ids = as_id_type(ids)
         if ids.type != self.ids.type:
             return np.zeros(len(ids), np.int32)
-        return positions_in(ids, self.ids) + np.int32(1)
+        found = _positions_of_few if len(ids) * _FEW < len(self) else positions_in
+        return found(ids, self.ids) + np.int32(1)
 
     def number(self, id_: Id) -> int:
         """Number of one id, 0 if unknown. An id of the other type is unknown, `"1"` is not `1`."""
@@ -125,6 +127,25 @@ def positions_in(values: pa.Array, value_set: pa.Array) -> Numbers:
     if found.null_count:
         positions[np.unpackbits(np.frombuffer(validity, np.uint8), bitorder="little")[places] == 0] = -1
     return positions
+
+
+def _positions_of_few(values: pa.Array, rising: pa.Array) -> Numbers:
+    """`positions_in` values that rise, by halves of them, for all values at once."""
+    low, high = np.zeros(len(values), np.int64), np.full(len(values), len(rising))
+    while (is_open := low < high).any():
+        middle = (low + high) // 2
+        is_below = _flags(pc.less(rising.take(as_arrow(np.minimum(middle, len(rising) - 1))), values))
+        low, high = np.where(is_open & is_below, middle + 1, low), np.where(is_open & ~is_below, middle, high)
+    place = np.minimum(low, len(rising) - 1)
+    is_found = _flags(pc.equal(rising.take(as_arrow(place)), values))
+    return np.where(is_found, place, -1).astype(np.int32)
+
+
+def _flags(found: pa.BooleanArray) -> npt.NDArray[np.bool_]:
+    """[n] in NumPy, false where it is null; read from Arrow's memory, as in `positions_in`."""
+    bits = [np.unpackbits(np.frombuffer(part, np.uint8), bitorder="little") for part in found.buffers() if part]
+    flags = np.logical_and.reduce(bits) if bits else np.zeros(0, np.bool_)
+    return np.asarray(flags[found.offset : found.offset + len(found)], np.bool_)
 
 
 def as_id_type(ids: pa.Array) -> pa.Array:

@@ -133,6 +133,19 @@ def test_content_hash_tells_where_ids_end():
         assert Vocabulary(pa.array([first, second])).content_hash == hashlib.sha256(content).hexdigest()
 
 
+@settings(deadline=None)
+@given(st.data(), st.sampled_from([strings, int64s]), st.integers(0, 3))
+def test_few_ids_are_found_in_many_as_all_are(data: st.DataObject, kind: st.SearchStrategy, first: int) -> None:
+    """One by one, of a slice, with nulls and strangers among them."""
+    many = data.draw(st.lists(kind, min_size=150, max_size=200, unique=True))
+    vocabulary = Vocabulary(pa.array(many))
+    asked = data.draw(st.lists(kind | st.sampled_from(many) | st.none(), max_size=2 + first))
+    ids = pa.array([*asked, *many[:1]], vocabulary.ids.type)[first:]
+    numbers = vocabulary.numbers(ids)
+    assert numbers.dtype == np.int32
+    assert numbers.tolist() == (positions_in(ids, vocabulary.ids) + 1).tolist()
+
+
 @pytest.mark.parametrize("first", [0, 3, 9])
 def test_positions_of_values_in_a_slice_of_an_array(first: int) -> None:
     """Arrow keeps nulls as bits from an offset on."""
