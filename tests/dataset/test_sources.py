@@ -159,7 +159,9 @@ def test_pandas_values_without_an_arrow_type() -> None:
 
 
 def test_other_objects_are_refused() -> None:
-    with pytest.raises(InputError, match="a table is a path, a pandas DataFrame or a pyarrow Table, not list"):
+    with pytest.raises(
+        InputError, match="a table is a path or a table of pandas, Polars, DuckDB or Arrow, not list; make"
+    ):
         read_table([1, 2])  # type: ignore[arg-type]
 
 
