@@ -4,6 +4,7 @@ The same code runs in training and in answering, so the two cannot drift apart. 
 data is missing (no times, no ratings, no features) is left out when fitted; `columns` names what there is.
 """
 
+from math import isqrt
 from typing import NamedTuple
 
 import numpy as np
@@ -52,6 +53,7 @@ GROUPS: tuple[type[FeatureGroup], ...] = (
 )
 _FITTED = "groups"  # name of the array that holds the names of the fitted groups
 _USERS_PER_BLOCK = 128  # with 200 candidates each, a column of a block takes 100 KB
+_CELLS_PER_BLOCK = 1 << 23  # of users times items that any of them may get: longer lists make smaller blocks
 
 
 class _Layout(NamedTuple):
@@ -100,7 +102,9 @@ class PairFeatures:
         other values when some of them are left out.
         """
         matrix = np.empty((len(candidates), len(self.columns(features, candidates.sources))), np.float32)
-        for rows, request in PairRequest.blocks(candidates, features, self.config, n_users=_USERS_PER_BLOCK):
+        longest = max(1, int(np.diff(candidates.starts).max(initial=0)))
+        n_users = max(1, min(_USERS_PER_BLOCK, isqrt(_CELLS_PER_BLOCK // longest)))
+        for rows, request in PairRequest.blocks(candidates, features, self.config, n_users=n_users):
             if rows.start < rows.stop:
                 self._compute(request, matrix[rows])
         return matrix

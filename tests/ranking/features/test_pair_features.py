@@ -73,13 +73,15 @@ def test_rows_of_a_list_in_another_order() -> None:
         np.testing.assert_allclose(turned[name], column[order], rtol=1e-5, atol=1e-5, err_msg=name)
 
 
-def test_blocks_of_users_give_the_rows_of_one_block(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("name", "size"), [("_USERS_PER_BLOCK", 2), ("_CELLS_PER_BLOCK", 80), ("_CELLS_PER_BLOCK", 1)])
+def test_blocks_of_users_give_the_rows_of_one_block(monkeypatch: pytest.MonkeyPatch, name: str, size: int) -> None:
+    """Two users a block, or three, whose lists of 8 fill 72 of 80 cells at most, or one."""
     world = random_world()
     pair_features = PairFeatures.fit(world, CONFIG)
     candidates = candidates_for(world, [3, 0, 30, 1, 9])
     rows = candidates.row_user != 1  # user 0 is asked for and has no candidates
     whole = pair_features.matrix(candidates.select(rows), world)
-    monkeypatch.setattr("belfry.ranking.features.pair_features._USERS_PER_BLOCK", 2)
+    monkeypatch.setattr(f"belfry.ranking.features.pair_features.{name}", size)
     found = pair_features.matrix(candidates.select(rows), world)
     np.testing.assert_allclose(found, whole, rtol=1e-5, atol=1e-6)
 
