@@ -28,7 +28,9 @@ from belfry.pipeline.serving.checks import check_lists
 from belfry.pipeline.serving.recommender import Recommender
 from belfry.pipeline.serving.rules.bound import BoundRules
 from belfry.pipeline.serving.two_stage import Stage
-from belfry.pipeline.serving.users.newcomers import AskedUsers, Newcomers, UserContexts
+from belfry.pipeline.serving.users.asked import AskedUsers
+from belfry.pipeline.serving.users.context import UserContexts
+from belfry.pipeline.serving.users.newcomers import Newcomers
 from belfry.pipeline.serving.workers import USERS_PER_BLOCK, answer_within_memory, blocks_of
 
 USERS_PER_PART = 4 * USERS_PER_BLOCK

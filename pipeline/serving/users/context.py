@@ -12,9 +12,24 @@ from belfry.dataset import columns
 from belfry.dataset.encoding.context import CLOCK, ContextColumn, ContextNumbers, clock_number
 from belfry.dataset.errors import BelfryError, InputError
 from belfry.dataset.vocabulary import Vocabulary, as_arrow, positions_in, texts_as_arrow
-from belfry.pipeline.serving.users.newcomers import UserContexts, cut, is_missing, listed
+from belfry.pipeline.serving.users.newcomers import cut, is_missing, listed
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class UserContexts:
+    """The context in which lists are asked for."""
+
+    numbers: ContextNumbers  # [n_users + 1] by column; [1] where it is the same for all
+    users: Vocabulary | None = None  # None where it is the same for all
+
+    def of(self, ids: pa.Array) -> ContextNumbers:
+        """[n] those of some users, or [1]."""
+        if self.users is None:
+            return self.numbers
+        rows = self.users.numbers(ids)
+        return {name: values if len(values) == 1 else values[rows] for name, values in self.numbers.items()}
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import re
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import numpy as np
@@ -27,7 +27,6 @@ from belfry.dataset.encoding.columns import (
     VectorEncoder,
     lists_as_arrow,
 )
-from belfry.dataset.encoding.context import ContextNumbers
 from belfry.dataset.encoding.table import FeatureEncoder
 from belfry.dataset.errors import InputError
 from belfry.dataset.features import FeatureColumns
@@ -50,36 +49,6 @@ class Newcomers:
 
     users: Vocabulary
     columns: FeatureColumns
-
-
-@dataclass(frozen=True)
-class UserContexts:
-    """The context in which lists are asked for."""
-
-    numbers: ContextNumbers  # [n_users + 1] by column; [1] where it is the same for all
-    users: Vocabulary | None = None  # None where it is the same for all
-
-    def of(self, ids: pa.Array) -> ContextNumbers:
-        """[n] those of some users, or [1]."""
-        if self.users is None:
-            return self.numbers
-        rows = self.users.numbers(ids)
-        return {name: values if len(values) == 1 else values[rows] for name, values in self.numbers.items()}
-
-
-@dataclass(frozen=True)
-class AskedUsers:
-    """Users to be answered; a part of them, as a block, is a slice."""
-
-    ids: pa.Array
-    newcomers: Newcomers | None = None  # where a table told of users whom the run does not know
-    contexts: UserContexts | None = None  # where lists are asked for in a context
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    def __getitem__(self, rows: slice) -> "AskedUsers":
-        return replace(self, ids=self.ids[rows])
 
 
 @dataclass(frozen=True)
@@ -206,26 +175,6 @@ class FeatureReader:
 
     def _refuse(self, name: str, value: object, wanted: str, found: str = "none") -> NoReturn:
         raise InputError(f"features: column {cut(name)} of run {self.run} holds {wanted}, {cut(value)} is {found}")
-
-
-def table_of(users: Any) -> pa.Table | None:
-    """Users who are handed over as a table (Arrow, pandas, Polars); None where they are ids.
-
-    Raises:
-        InputError: it has no column of ids.
-    """
-    if isinstance(users, pa.RecordBatch):
-        users = pa.Table.from_batches([users])
-    elif not isinstance(users, pa.Table):
-        if not hasattr(users, "columns"):
-            return None
-        from belfry.dataset.sources.frames import from_pandas
-
-        users = from_pandas(users)
-    if users.column_names.count(columns.USER_ID) != 1:
-        found = listed(users.column_names) or "none"
-        raise InputError(f"users: a table needs one column {columns.USER_ID!r}, there are {found}; or pass ids alone")
-    return users
 
 
 def is_missing(value: object) -> bool:
