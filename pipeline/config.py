@@ -9,7 +9,7 @@ from belfry.dataset.errors import InputError
 from belfry.dataset.event_weights import DEFAULT_EVENT_WEIGHTS, EventWeights
 from belfry.dataset.features import FeatureColumns
 from belfry.dataset.folds import Holdout
-from belfry.dataset.history import Repeats
+from belfry.dataset.history.repeats import Repeats
 from belfry.dataset.sources.reading import MAX_SHOWN, cut, shown
 from belfry.dataset.validation.cleaning import nearest
 from belfry.dataset.validation.policy import DEFAULT_POLICY, Policy

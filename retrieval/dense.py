@@ -7,8 +7,9 @@ import numpy as np
 import numpy.typing as npt
 import scipy  # its parts load when they are used
 
+from belfry.dataset.arrays import Positions
 from belfry.dataset.candidates import Candidates, ranks_of, take_top_k
-from belfry.dataset.interactions import Positions, SeenItems
+from belfry.dataset.history.seen_items import SeenItems
 from belfry.dataset.vocabulary import UNKNOWN, ItemNums, UserNums
 
 Scores: TypeAlias = npt.NDArray[np.float32]

@@ -7,9 +7,10 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
+from belfry.dataset.arrays import Mask
 from belfry.dataset.features import FeatureColumns, FeatureTables
 from belfry.dataset.folds import Fold
-from belfry.dataset.interactions import Interactions, Mask
+from belfry.dataset.interactions import Interactions
 from belfry.dataset.vocabulary import ItemNums, UserNums
 from belfry.retrieval.base import Towers
 from belfry.retrieval.dense import blocks

@@ -5,8 +5,9 @@ from typing import TypeAlias
 
 import numpy as np
 
+from belfry.dataset.arrays import Positions, stretches
 from belfry.dataset.candidates import Candidates, order_by, ranks_of
-from belfry.dataset.interactions import Positions, SeenItems, stretches
+from belfry.dataset.history.seen_items import SeenItems
 from belfry.dataset.vocabulary import UNKNOWN, ItemNums, UserNums
 from belfry.retrieval.dense import ScoreTable, blocks
 

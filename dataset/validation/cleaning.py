@@ -10,9 +10,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from belfry.dataset.arrays import Mask, Positions
 from belfry.dataset.encoding.dictionary import codes_and_values, codes_as_numpy, encoded, plain, value_type
 from belfry.dataset.errors import TableError
-from belfry.dataset.interactions import Mask, Positions
 from belfry.dataset.validation import coercion
 from belfry.dataset.validation.number_text import decimal_comma_in
 from belfry.dataset.validation.usual_names import names_in, remedy

@@ -12,7 +12,7 @@ import pyarrow as pa
 from belfry.dataset import columns
 from belfry.dataset.candidates import Candidates
 from belfry.dataset.features import FeatureTables
-from belfry.dataset.history import Repeats, kept_out
+from belfry.dataset.history.repeats import Repeats, kept_out
 from belfry.dataset.interactions import Interactions
 from belfry.dataset.sources.reading import AS_IT_IS, Reading
 from belfry.dataset.sources.tabular import read_events

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from belfry.dataset import columns
 from belfry.dataset.event_weights import DEFAULT_EVENT_WEIGHTS
-from belfry.dataset.history import Repeats, as_repeats, kept_out
+from belfry.dataset.history.repeats import Repeats, as_repeats, kept_out
 from belfry.dataset.interactions import Interactions
 from belfry.dataset.prepare import prepare
 from belfry.dataset.sources.reading import AS_IT_IS, Reading

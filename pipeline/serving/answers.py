@@ -11,7 +11,7 @@ from belfry.dataset import columns
 from belfry.dataset.concurrency.cached import cached_property
 from belfry.dataset.encoding.context import ContextNumbers
 from belfry.dataset.errors import InputError
-from belfry.dataset.history import KINDS_OF_REPEATS, REPEATS_OF_TABLE, Repeats, kept_out
+from belfry.dataset.history.repeats import KINDS_OF_REPEATS, REPEATS_OF_TABLE, Repeats, kept_out
 from belfry.dataset.vocabulary import UNKNOWN, Id, ItemNums, UserNums, as_arrow
 from belfry.pipeline.serving.checks import check_lists, check_n
 from belfry.pipeline.serving.explain import Reason, reasons_for

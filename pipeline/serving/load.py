@@ -15,7 +15,7 @@ from belfry.dataset.encoding.table import FeatureEncoder
 from belfry.dataset.errors import ArtifactError, BelfryError
 from belfry.dataset.event_weights import EventWeights
 from belfry.dataset.features import FeatureTables
-from belfry.dataset.history import Repeats
+from belfry.dataset.history.repeats import Repeats
 from belfry.dataset.validation.policy import DEFAULT_POLICY, Policy
 from belfry.dataset.vocabulary import UNKNOWN
 from belfry.layers.saved.files import ReadablePath, read_array

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from belfry.dataset.concurrency.forks import lock_beside_forks
 from belfry.dataset.errors import ArtifactError, InputError, UnknownUserError
-from belfry.dataset.history import Repeats, as_repeats
+from belfry.dataset.history.repeats import Repeats, as_repeats
 from belfry.dataset.vocabulary import UNKNOWN, Id, ItemNums
 from belfry.pipeline.runs.reader import default_artifacts, find_run
 from belfry.pipeline.serving.answers import Answers

@@ -7,11 +7,12 @@ from typing import Literal, NotRequired, Protocol, TypeAlias, TypedDict, Unpack,
 import numpy as np
 
 from belfry.dataset import columns
+from belfry.dataset.arrays import Mask, Positions
 from belfry.dataset.candidates import Candidates, order_by
 from belfry.dataset.concurrency.cached import cached_property
 from belfry.dataset.encoding.context import ContextNumbers
 from belfry.dataset.features import FeatureTables
-from belfry.dataset.interactions import Mask, Positions, SeenItems
+from belfry.dataset.history.seen_items import SeenItems
 from belfry.dataset.vocabulary import ItemNums, UserNums
 from belfry.pipeline.serving.expected_ratings import ExpectedRatings
 from belfry.pipeline.serving.results import COLD, UNRANKED

@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 import scipy  # its parts load when they are used
 
+from belfry.dataset.arrays import stretches
 from belfry.dataset.errors import ArtifactError
 from belfry.dataset.features import FeatureTables
-from belfry.dataset.interactions import stretches
 from belfry.dataset.similarity import largest_of_rows
 from belfry.ranking.base import Matrix
 from belfry.ranking.features.base import Arrays, Column, FeatureGroup, PairRequest

@@ -10,10 +10,11 @@ from pydantic import Field
 from threadpoolctl import threadpool_limits
 
 from belfry.dataset import columns
+from belfry.dataset.arrays import Positions
 from belfry.dataset.errors import DivergenceError, InputError
 from belfry.dataset.features import FeatureTables
-from belfry.dataset.history import history_bags
-from belfry.dataset.interactions import Interactions, Positions
+from belfry.dataset.history.bags import history_bags
+from belfry.dataset.interactions import Interactions
 from belfry.dataset.vocabulary import UNKNOWN, ItemNums, Numbers, UserNums
 from belfry.layers.config import ModelConfig
 from belfry.layers.model import Arrays, Progress

@@ -8,12 +8,14 @@ import numpy as np
 import scipy  # its parts load when they are used
 from pydantic import Field
 
+from belfry.dataset.arrays import stretches
 from belfry.dataset.candidates import Candidates
 from belfry.dataset.concurrency.cached import cached_property
 from belfry.dataset.errors import ArtifactError, InputError
 from belfry.dataset.features import FeatureTables
-from belfry.dataset.history import recency_bag, recency_matrix, weighted_bag
-from belfry.dataset.interactions import Interactions, SeenItems, stretches
+from belfry.dataset.history.bags import recency_bag, recency_matrix, weighted_bag
+from belfry.dataset.history.seen_items import SeenItems
+from belfry.dataset.interactions import Interactions
 from belfry.dataset.vocabulary import ItemNums, UserNums
 from belfry.layers.config import ModelConfig
 from belfry.layers.model import ArrayModel

@@ -5,7 +5,8 @@ import pyarrow as pa
 import pytest
 
 from belfry.dataset.features import FeatureColumns, FeatureTables
-from belfry.dataset.interactions import Interactions, SeenItems
+from belfry.dataset.history.seen_items import SeenItems
+from belfry.dataset.interactions import Interactions
 from belfry.retrieval.popularity import Popularity, PopularityConfig
 from tests.contracts.checkerboard import NO_COLUMNS, Checkerboard, checkerboard, features_of
 from tests.contracts.retriever import TrainedRetrieverPromises

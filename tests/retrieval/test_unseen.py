@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from belfry.dataset.candidates import Candidates
-from belfry.dataset.interactions import SeenItems
+from belfry.dataset.history.seen_items import SeenItems
 from belfry.retrieval.unseen import first_unseen
 
 N_USERS, N_ITEMS = 300, 50

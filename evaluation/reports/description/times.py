@@ -3,7 +3,8 @@
 import numpy as np
 import numpy.typing as npt
 
-from belfry.dataset.interactions import Interactions, Positions
+from belfry.dataset.arrays import Positions
+from belfry.dataset.interactions import Interactions
 from belfry.evaluation.reports.description.result import Cold, Drift, Measure, Sessions, Times
 
 SESSION_GAP_S = 30 * 60

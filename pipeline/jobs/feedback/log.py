@@ -7,8 +7,9 @@ import numpy as np
 import pyarrow as pa
 
 from belfry.dataset import columns
+from belfry.dataset.arrays import differs_from_row_before
 from belfry.dataset.errors import InputError, TableError
-from belfry.dataset.interactions import SeenItems, differs_from_row_before
+from belfry.dataset.history.seen_items import SeenItems
 from belfry.dataset.sources.reading import AS_IT_IS, Reading
 from belfry.dataset.sources.tabular import Source, read_events
 from belfry.dataset.validation import coercion

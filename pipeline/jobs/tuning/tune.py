@@ -11,7 +11,7 @@ import numpy as np
 
 from belfry.dataset.errors import BelfryError, InputError
 from belfry.dataset.folds import Holdout
-from belfry.dataset.history import Repeats
+from belfry.dataset.history.repeats import Repeats
 from belfry.dataset.tables import Tables
 from belfry.evaluation.intervals import Interval, paired_intervals
 from belfry.evaluation.metrics import PerUser

@@ -7,7 +7,7 @@ import numpy as np
 
 from belfry.dataset.errors import InputError
 from belfry.dataset.folds import Holdout
-from belfry.dataset.history import kept_out
+from belfry.dataset.history.repeats import kept_out
 from belfry.dataset.prepare import Data
 from belfry.dataset.split import Split, split_last_out, split_random, split_time
 from belfry.evaluation.context import EvaluationContext, make_context

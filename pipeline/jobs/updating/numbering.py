@@ -9,7 +9,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from belfry.dataset.features import FeatureColumns
-from belfry.dataset.interactions import Interactions, SeenItems
+from belfry.dataset.history.seen_items import SeenItems
+from belfry.dataset.interactions import Interactions
 from belfry.dataset.vocabulary import Numbers, Vocabulary
 
 Array: TypeAlias = npt.NDArray[Any]

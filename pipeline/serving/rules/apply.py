@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from belfry.dataset.arrays import Mask
 from belfry.dataset.candidates import Candidates, order_by
-from belfry.dataset.interactions import Mask, SeenItems
+from belfry.dataset.history.seen_items import SeenItems
 from belfry.dataset.vocabulary import ItemNums, UserNums
 from belfry.pipeline.serving.rules.bound import BoundRules
 from belfry.pipeline.serving.rules.config import MAX_PLACES

@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from belfry.dataset.arrays import Mask
 from belfry.dataset.candidates import Candidates, ranks_of
 from belfry.dataset.features import FeatureTables
-from belfry.dataset.interactions import Mask, SeenItems
+from belfry.dataset.history.seen_items import SeenItems
 from belfry.dataset.vocabulary import UserNums
 from belfry.retrieval.base import Retriever
 from belfry.retrieval.dense import blocks, stack

@@ -9,7 +9,8 @@ from dataclasses import replace
 import numpy as np
 
 from belfry.dataset.features import FeatureColumns, FeatureTables
-from belfry.dataset.interactions import Interactions, SeenItems
+from belfry.dataset.history.seen_items import SeenItems
+from belfry.dataset.interactions import Interactions
 from belfry.dataset.vocabulary import UNKNOWN, ItemNums, Vocabulary, as_arrow
 from belfry.pipeline.serving.two_stage import TwoStage
 from belfry.pipeline.serving.users.newcomers import Newcomers

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from belfry.dataset.features import FeatureTables
-from belfry.dataset.interactions import Interactions, SeenItems
+from belfry.dataset.history.seen_items import SeenItems
+from belfry.dataset.interactions import Interactions
 from belfry.dataset.vocabulary import ItemNums, Numbers, UserNums
 from belfry.layers.backend import Tensor, keras, tf
 from belfry.layers.export import export_onnx
