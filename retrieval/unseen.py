@@ -5,11 +5,11 @@ from typing import TypeAlias
 
 import numpy as np
 
-from belfry.dataset.arrays import Positions, stretches
+from belfry.dataset.arrays import Positions, blocks, stretches
 from belfry.dataset.candidates import Candidates, order_by, ranks_of
 from belfry.dataset.history.seen_items import SeenItems
 from belfry.dataset.vocabulary import UNKNOWN, ItemNums, UserNums
-from belfry.retrieval.dense import ScoreTable, blocks
+from belfry.retrieval.dense import ScoreTable
 
 # Positions of users, and a depth -> item numbers and scores of their best items, best first, both [n_users, depth].
 # Item 0 is padding.

@@ -5,6 +5,7 @@ from typing import Self
 
 import numpy as np
 
+from belfry.dataset.arrays import dot_products
 from belfry.dataset.candidates import Candidates
 from belfry.dataset.errors import ArtifactError
 from belfry.dataset.features import FeatureTables
@@ -15,7 +16,7 @@ from belfry.ranking.base import Scores
 from belfry.ranking.ratings.config import BayesianFactorisationConfig
 from belfry.ranking.ratings.gibbs_sampler import FactorSampler, NoiseSampler, PerPair
 from belfry.ranking.ratings.posterior_mean import PosteriorMean, VarianceOfUsers
-from belfry.ranking.ratings.rated_pairs import ROWS_PER_BLOCK, RatedPairs, SideInputs, Table, check_ratings
+from belfry.ranking.ratings.rated_pairs import RatedPairs, SideInputs, Table, check_ratings
 
 _DEVIATION, _DEVIATION_FILE = "user_deviation", "user_deviation.npy"
 
@@ -79,11 +80,7 @@ class BayesianFactorisation(ArrayModel[BayesianFactorisationConfig]):
         """[n_rows] float32 expected ratings, on the scale of the data."""
         arrays = self.learned
         centre, lowest, highest = arrays["scale"]
-        ratings = np.empty(len(candidates), np.float32)
-        users, items = candidates.user_num, candidates.item_num
-        for first in range(0, len(candidates), ROWS_PER_BLOCK):
-            rows = slice(first, first + ROWS_PER_BLOCK)
-            ratings[rows] = np.einsum("rk,rk->r", arrays["users"][users[rows]], arrays["items"][items[rows]])
+        ratings = dot_products(arrays["users"], candidates.user_num, arrays["items"], candidates.item_num)
         return np.asarray(np.clip(ratings + centre, lowest, highest))
 
     @property

@@ -8,7 +8,7 @@ import numpy as np
 import scipy  # its parts load when they are used
 from pydantic import Field
 
-from belfry.dataset.arrays import stretches
+from belfry.dataset.arrays import blocks, stretches
 from belfry.dataset.candidates import Candidates
 from belfry.dataset.concurrency.cached import cached_property
 from belfry.dataset.errors import ArtifactError, InputError
@@ -20,7 +20,7 @@ from belfry.dataset.vocabulary import ItemNums, UserNums
 from belfry.layers.config import ModelConfig
 from belfry.layers.model import ArrayModel
 from belfry.layers.saved.files import ReadablePath
-from belfry.retrieval.dense import Scores, blocks, stack, top_candidates, top_of_few, top_sparse_candidates
+from belfry.retrieval.dense import Scores, stack, top_candidates, top_of_few, top_sparse_candidates
 
 HalfLife = Annotated[
     float | None,
