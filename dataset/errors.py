@@ -16,6 +16,7 @@ from typing import Any
 
 LONGEST_LINE = 2_000  # signs of a line that is shown
 LONGEST_CAUSE = 300  # likewise of what another library says
+LONGEST_SHOWN = 60  # likewise of a value that a message quotes
 _JOINERS = "\u200c\u200d"  # of letters and of emoji: they steer nothing
 
 
@@ -57,6 +58,11 @@ def printable(text: str, longest: int = LONGEST_LINE) -> str:
     if text.isprintable():
         return text
     return "".join(sign if _is_harmless(sign) else sign.encode("unicode_escape").decode() for sign in text)
+
+
+def shown(value: object, longest: int = LONGEST_SHOWN) -> str:
+    """A foreign value for a message: quoted, escaped, and the end cut."""
+    return printable(repr(value), longest)
 
 
 def cause_of(error: BaseException) -> str:

@@ -5,8 +5,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from belfry.dataset.errors import InputError
-from belfry.dataset.sources.reading import shown
+from belfry.dataset.errors import InputError, shown
 from belfry.pipeline.toml_file import read_toml
 
 # Far above what settings need; the parser's time grows with the square of some of them.

@@ -28,13 +28,13 @@ from belfry.dataset.encoding.columns import (
     lists_as_arrow,
 )
 from belfry.dataset.encoding.table import FeatureEncoder
-from belfry.dataset.errors import InputError
+from belfry.dataset.errors import InputError, shown
 from belfry.dataset.features import FeatureColumns
 from belfry.dataset.validation.cleaning import Cleaning, nearest
 from belfry.dataset.validation.number_text import NUMBER_LITERAL
 from belfry.dataset.validation.policy import Policy
 from belfry.dataset.vocabulary import Vocabulary, as_arrow, texts_as_arrow
-from belfry.pipeline.serving.ids import LONGEST_SHOWN
+from belfry.pipeline.serving.ids import is_missing
 from belfry.pipeline.serving.users.vectors import vector_cell
 
 N_NAMED = 12  # columns, or values, in a message
@@ -102,14 +102,14 @@ class FeatureReader:
 
     def _check_names(self, names: Mapping[str, object]) -> None:
         if not isinstance(names, Mapping):
-            raise InputError(f"features={cut(names)}: wanted names and values, such as {{'age': 31}}")
+            raise InputError(f"features={shown(names)}: wanted names and values, such as {{'age': 31}}")
         known = list(self.encoder.encoders)
         for name in names:
             if name not in known:
                 there = f"there are {listed(known)}" if known else "its users have none"
                 near = nearest(name, known) if isinstance(name, str) else None
                 hint = f"; did you mean {near!r}?" if near else ""
-                raise InputError(f"features: run {self.run} reads no column {cut(name)} of users, {there}{hint}")
+                raise InputError(f"features: run {self.run} reads no column {shown(name)} of users, {there}{hint}")
 
     def _value(self, name: str, value: Any) -> pa.Array:
         """A column of one row, of the type that the encoder reads."""
@@ -171,22 +171,12 @@ class FeatureReader:
         unknown = encoder.unknown(values)
         if len(unknown):
             told = listed(unknown.to_pylist())
-            log.warning("note: features: column %s of run %s knows no %s; read as unknown", cut(name), self.run, told)
+            log.warning("note: features: column %s of run %s knows no %s; read as unknown", shown(name), self.run, told)
 
     def _refuse(self, name: str, value: object, wanted: str, found: str = "none") -> NoReturn:
-        raise InputError(f"features: column {cut(name)} of run {self.run} holds {wanted}, {cut(value)} is {found}")
-
-
-def is_missing(value: object) -> bool:
-    is_nan = isinstance(value, float | np.floating) and bool(np.isnan(value))
-    return is_nan or value is None or type(value).__name__ in ("NAType", "NaTType")
+        raise InputError(f"features: column {shown(name)} of run {self.run} holds {wanted}, {shown(value)} is {found}")
 
 
 def listed(names: list[Any]) -> str:
     more = f" and {len(names) - N_NAMED:,} more" if len(names) > N_NAMED else ""
-    return ", ".join(map(cut, names[:N_NAMED])) + more
-
-
-def cut(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}…"
+    return ", ".join(map(shown, names[:N_NAMED])) + more
