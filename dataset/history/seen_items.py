@@ -41,7 +41,7 @@ class SeenItems:
 
     @classmethod
     def of_pairs(cls, user_num: UserNums, item_num: ItemNums, n_users: int) -> "SeenItems":
-        """Each pair once; all numbers are above 0."""
+        """Each pair once."""
         keys = np.sort(pair_keys(user_num, item_num))
         return cls._of_keys(keys[differs_from_row_before(keys)], n_users)
 

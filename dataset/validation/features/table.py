@@ -22,6 +22,7 @@ LOG = "belfry.columns"  # the logger that is told the table, at the level of inf
 _MOST_ROWS = 40  # of one table; the rest is counted
 _WIDTH = 28  # signs of a name, or of an example
 _LOOKED_AT = 1000  # rows that examples come from
+_N_EXAMPLES = 3  # of a column
 _OF_INTERACTIONS = {
     columns.USER_ID: "user id",
     columns.ITEM_ID: "item id",
@@ -142,13 +143,13 @@ def _count_distinct(column: pa.ChunkedArray) -> int | None:
         return None  # of a type whose values Arrow does not compare
 
 
-def _some(column: pa.ChunkedArray, n: int = 3) -> list[Any]:
+def _some(column: pa.ChunkedArray) -> list[Any]:
     """The first values, each once."""
     found: list[Any] = []
     for value in column.slice(0, _LOOKED_AT).to_pylist():
         if value is not None and value == value and value not in found:  # NaN is missing too
             found.append(value)
-        if len(found) == n:
+        if len(found) == _N_EXAMPLES:
             break
     return found
 

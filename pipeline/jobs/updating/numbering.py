@@ -52,8 +52,7 @@ class Numbering:
         dislikes = None
         if history.dislikes is not None:
             pairs = history.dislikes
-            starts = np.searchsorted(user_now[pairs.user_num], np.arange(len(self.users) + 2)).astype(np.int64)
-            dislikes = SeenItems(starts, item_now[pairs.item_num])
+            dislikes = SeenItems.of_pairs(user_now[pairs.user_num], item_now[pairs.item_num], len(self.users))
         return replace(
             history,
             users=self.users,
