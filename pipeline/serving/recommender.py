@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from belfry.dataset import columns
+from belfry.dataset.concurrency.blas import one_thread
 from belfry.dataset.concurrency.cached import cached_property
 from belfry.dataset.concurrency.forks import lock_beside_forks
 from belfry.dataset.errors import ArtifactError, InputError, UnknownUserError
@@ -189,7 +190,8 @@ class Recommender:
         limits = self._limits(two_stage, n, self.repeats_of(exclude_seen, repeats), exclude, only, bound)
         if context is not None:
             limits["context"] = self.contexts.one(context)
-        trace = self._trace(two_stage, users, "final", limits, bound)
+        with one_thread:
+            trace = self._trace(two_stage, users, "final", limits, bound)
         lists = trace.lists
         because: list[Explanation | None] = [None] * len(lists)
         if explain:
