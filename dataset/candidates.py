@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from belfry.dataset.arrays import Mask, Positions
 from belfry.dataset.concurrency.cached import cached_property
-from belfry.dataset.interactions import Mask, Positions
 from belfry.dataset.vocabulary import ItemNums, UserNums
 
 _USERS_PER_SORT = 256  # lists that are sorted at a time, padded to the longest of them

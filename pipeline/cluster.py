@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, NoReturn, TypeVar
 
 from belfry.dataset.concurrency.machine import workers_to_use
-from belfry.dataset.errors import BelfryError, InputError, printable
+from belfry.dataset.errors import BelfryError, InputError, needed, printable
 
 AUTO = "auto"  # the address of a cluster that this machine is already a part of
 _RETRIES = 20  # of a task whose process or machine was lost
@@ -119,12 +119,8 @@ def joined(address: str | None, workers: int | None) -> Iterator[Cluster]:
 
 def _import_ray() -> Any:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # else Ray reports to its makers
-    try:
-        import ray
-        import ray.exceptions
-    except ImportError as error:
-        raise InputError("a cluster needs Ray; run: pip install 'belfry-recommender[ray]'") from error
-    return ray
+    needed("ray.exceptions", "ray", "cluster")
+    return needed("ray", "ray", "cluster")
 
 
 def _join(ray: Any, address: str | None, workers: int | None) -> None:

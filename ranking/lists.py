@@ -7,11 +7,12 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from belfry.dataset.arrays import Mask, Positions, stretches
 from belfry.dataset.candidates import Candidates
 from belfry.dataset.concurrency.cached import cached_property
 from belfry.dataset.errors import DivergenceError
-from belfry.dataset.history import history_windows
-from belfry.dataset.interactions import Interactions, Mask, Positions, stretches
+from belfry.dataset.history.bags import history_windows
+from belfry.dataset.interactions import Interactions
 from belfry.dataset.vocabulary import ItemNums, UserNums
 
 HISTORY_LENGTH = 50  # newest events of a user that a network may attend to

@@ -6,10 +6,11 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from belfry.dataset.arrays import Positions, blocks, stretches
 from belfry.dataset.candidates import Candidates, order_by, ranks_of
-from belfry.dataset.interactions import Positions, SeenItems, stretches
+from belfry.dataset.history.seen_items import SeenItems
 from belfry.dataset.vocabulary import UNKNOWN, ItemNums, UserNums
-from belfry.retrieval.dense import Scores, ScoreTable, blocks
+from belfry.retrieval.dense import Scores, ScoreTable
 
 # Positions of users, and a depth -> item numbers and scores of their best items, best first, both [n_users, depth].
 # Item 0 is padding.

@@ -13,7 +13,7 @@ from belfry.dataset.concurrency.blas import one_thread
 from belfry.dataset.concurrency.machine import workers_to_use
 from belfry.dataset.errors import InputError
 from belfry.dataset.folds import Holdout, default_holdout
-from belfry.dataset.history import Repeats, as_repeats
+from belfry.dataset.history.repeats import Repeats, as_repeats
 from belfry.dataset.interactions import Interactions
 from belfry.dataset.prepare import Data, prepare
 from belfry.dataset.sources.reading import Reading

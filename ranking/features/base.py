@@ -8,10 +8,10 @@ from typing import Any, ClassVar, NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from belfry.dataset.arrays import Mask, Positions
 from belfry.dataset.candidates import Candidates
 from belfry.dataset.concurrency.cached import cached_property
 from belfry.dataset.features import FeatureTables
-from belfry.dataset.interactions import Mask, Positions
 from belfry.dataset.vocabulary import ItemNums
 from belfry.ranking.base import Matrix
 from belfry.ranking.features.config import PairFeaturesConfig

@@ -6,10 +6,11 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
+from belfry.dataset.arrays import Positions, Times, stretches
 from belfry.dataset.concurrency.cached import cached_property
 from belfry.dataset.features import FeatureTables
-from belfry.dataset.history import recency_weights, uniform_weights
-from belfry.dataset.interactions import Interactions, Positions, Times, stretches
+from belfry.dataset.history.bags import recency_weights, uniform_weights
+from belfry.dataset.interactions import Interactions
 from belfry.dataset.vocabulary import ItemNums, UserNums
 from belfry.ranking.base import Matrix
 from belfry.ranking.features.config import PairFeaturesConfig

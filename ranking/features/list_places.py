@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from belfry.dataset.interactions import Positions, stretches
+from belfry.dataset.arrays import Positions, stretches
 from belfry.ranking.base import Matrix
 
 _EPSILON = 1e-6  # a smaller standard deviation is rounding: the values of the list are equal

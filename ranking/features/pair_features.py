@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from belfry.dataset.arrays import Positions
 from belfry.dataset.candidates import Candidates
 from belfry.dataset.features import FeatureTables
-from belfry.dataset.interactions import Positions
 from belfry.ranking.base import LabelRanker, Matrix
 from belfry.ranking.features.base import Arrays, Column, FeatureGroup, PairRequest
 from belfry.ranking.features.config import PairFeaturesConfig

@@ -9,6 +9,7 @@ import scipy  # its parts load when they are used
 from pydantic import Field
 
 from belfry.dataset import columns
+from belfry.dataset.arrays import blocks
 from belfry.dataset.concurrency.blas import one_thread
 from belfry.dataset.errors import DivergenceError, InputError
 from belfry.dataset.features import FeatureTables
@@ -17,7 +18,6 @@ from belfry.dataset.vocabulary import UserNums
 from belfry.layers.config import ModelConfig
 from belfry.layers.model import Arrays, Progress
 from belfry.retrieval.base import Embeddings
-from belfry.retrieval.dense import blocks
 from belfry.retrieval.models.factors import ITEM_FACTORS, FactorTowers
 
 _INITIAL_SCALE = 0.1  # standard deviation of the initial weights

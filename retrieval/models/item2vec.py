@@ -9,11 +9,12 @@ import scipy  # its parts load when they are used
 from pydantic import Field
 
 from belfry.dataset import columns
+from belfry.dataset.arrays import Positions
 from belfry.dataset.concurrency.blas import one_thread
 from belfry.dataset.errors import DivergenceError, InputError
 from belfry.dataset.features import FeatureTables
-from belfry.dataset.history import history_bags
-from belfry.dataset.interactions import Interactions, Positions
+from belfry.dataset.history.bags import history_bags
+from belfry.dataset.interactions import Interactions
 from belfry.dataset.vocabulary import UNKNOWN, ItemNums, Numbers, UserNums
 from belfry.layers.config import ModelConfig
 from belfry.layers.model import Arrays, Progress

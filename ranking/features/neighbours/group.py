@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from belfry.dataset.arrays import Positions, stretches
 from belfry.dataset.errors import ArtifactError
 from belfry.dataset.features import FeatureTables
-from belfry.dataset.interactions import Positions, stretches
 from belfry.dataset.similarity import largest_of_rows
 from belfry.ranking.base import Matrix
 from belfry.ranking.features.base import Arrays, Column, FeatureGroup, PairRequest
