@@ -47,6 +47,12 @@ class Candidates:
         """[n_asked + 1]: rows of asked user i are `starts[i] : starts[i + 1]`."""
         return self.row_user.searchsorted(np.arange(len(self.users) + 1))
 
+    @cached_property
+    def lengths(self) -> Positions:
+        """[n_asked] rows of each asked user."""
+        lengths: Positions = self.starts[1:] - self.starts[:-1]  # np.diff takes five times as long for few
+        return lengths
+
     @property
     def sources(self) -> tuple[str, ...]:
         """Names of the columns of `source_score` and `source_rank`; none where one source made the lists."""
@@ -128,7 +134,7 @@ def _best_rows(keys: npt.NDArray[np.uint64], starts: Positions, top_k: int) -> P
 
     Lists are about equally long, so a block of them is sorted as one table: several times as fast as one long sort.
     """
-    counts = np.diff(starts)
+    counts = starts[1:] - starts[:-1]
     found = [np.zeros(0, np.int64)]
     for first in range(0, len(counts), _USERS_PER_SORT):
         block = slice(first, first + _USERS_PER_SORT)

@@ -205,12 +205,24 @@ class Interactions:
 
         So one heavy user says no more than another, and what is tuned on watches that weigh 1 fits any weights.
         """
-        if self.weight is None and len(self.seen_items.item_num) == len(self):
+        if self._counts_alike:
             return self.matrix
         relative = self.weighted_matrix.copy()
         counts = np.diff(relative.indptr)
         relative.data = relative_weights(relative.data, counts)
         return relative
+
+    @cached_property
+    def pair_weights(self) -> npt.NDArray[np.float32]:
+        """[n_pairs] the cells of `relative_matrix`, as the pairs stand in `seen_items`."""
+        if self._counts_alike:  # then no library of sparse matrices is loaded
+            return np.ones(len(self.seen_items.item_num), np.float32)
+        return np.asarray(self.relative_matrix.data, np.float32)
+
+    @property
+    def _counts_alike(self) -> bool:
+        """Whether there are no weights, and no pair occurs again."""
+        return self.weight is None and len(self.seen_items.item_num) == len(self)
 
     @cached_property
     def damped_weight(self) -> npt.NDArray[np.float32] | None:

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from belfry.dataset import columns
+from belfry.dataset.concurrency.blas import one_thread
 from belfry.dataset.concurrency.cached import cached_property
 from belfry.dataset.encoding.context import ContextNumbers
 from belfry.dataset.errors import InputError
@@ -92,7 +93,8 @@ class Answers:
 
     def of_one(self, two_stage: TwoStage, users: UserNums, request: Request) -> list[Recommendation]:
         """The list of the one user in `users`, a number in the tables of `two_stage`."""
-        trace = self._trace(two_stage, users, request)
+        with one_thread:
+            trace = self._trace(two_stage, users, request)
         lists = trace.lists
         because: list[Explanation | None] = [None] * len(lists)
         if request.explain:

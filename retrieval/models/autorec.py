@@ -10,6 +10,7 @@ from pydantic import Field
 
 from belfry.dataset import columns
 from belfry.dataset.arrays import blocks
+from belfry.dataset.concurrency.blas import one_thread
 from belfry.dataset.errors import DivergenceError, InputError
 from belfry.dataset.features import FeatureTables
 from belfry.dataset.interactions import Interactions
@@ -75,7 +76,6 @@ class AutoRec(FactorTowers[AutoRecConfig]):
     def _train(self, history: Interactions, *, seed: int, progress: Progress) -> Arrays:
         """On one thread: with more, sums come in another order and equal seeds give other weights."""
         from scipy.optimize import fmin_l_bfgs_b
-        from threadpoolctl import threadpool_limits
 
         config, size = self.config, self.config.embedding_size
         mean = 0.0
@@ -92,7 +92,7 @@ class AutoRec(FactorTowers[AutoRecConfig]):
             n_done += 1
             progress(n_done, config.epochs)
 
-        with threadpool_limits(1, "blas"):
+        with one_thread:
             start = _Weights.random(len(history.users), size, np.random.default_rng(seed)).flatten()
             flat, loss, _ = fmin_l_bfgs_b(loss_and_gradient, start, maxiter=config.epochs, callback=count)
             weights = _Weights.unflatten(flat, size)
