@@ -14,12 +14,11 @@ from contextlib import contextmanager, suppress
 from typing import Any, NoReturn, TypeVar
 
 from belfry.dataset.concurrency.machine import workers_to_use
-from belfry.dataset.errors import BelfryError, InputError, needed, printable
+from belfry.dataset.errors import BelfryError, InputError, cause_of, needed, printable
 
 AUTO = "auto"  # the address of a cluster that this machine is already a part of
 _RETRIES = 20  # of a task whose process or machine was lost
 _ANSWERS_WITHIN_S = 5.0
-_LONGEST_CAUSE = 300
 
 Shared = TypeVar("Shared")
 Item = TypeVar("Item")
@@ -89,8 +88,8 @@ class Cluster:
             raise error.cause from None
         except self._ray.exceptions.RayError as error:
             raise ClusterError(
-                f"the cluster lost a task and did not get over it: {_short(error)}; make the same call again when the "
-                "cluster is whole"
+                f"the cluster lost a task and did not get over it: {cause_of(error)}; make the same call again when "
+                "the cluster is whole"
             ) from error
 
 
@@ -149,13 +148,9 @@ def _knock(address: str) -> None:
 
 def _refuse(address: str, error: Exception) -> NoReturn:
     raise InputError(
-        f"--address {printable(address)}: no cluster answers there: {_short(error)}; start one there by `ray start "
+        f"--address {printable(address)}: no cluster answers there: {cause_of(error)}; start one there by `ray start "
         "--head`, or leave the address out to work on this machine"
     ) from error
-
-
-def _short(error: Exception) -> str:
-    return printable(str(error), _LONGEST_CAUSE)
 
 
 def _apply(function: Callable[[Shared, Item], Result], key: str, held: list[Any], item: Item) -> Result:
