@@ -33,7 +33,6 @@ from benchmarks.features.sets import SETS, columns_of, first_alike
 N_FOLDS = 3  # of users, of the cross-validation
 VALIDATION_SHARE = 7  # one in so many of the users to learn from decides when training stops
 MAX_LISTS = 5_000  # of a case, about: more would cost much
-MIN_SEEDS_OF_ALL = 2  # every difference is taken from them
 MAX_COST_USERS = 512
 N_REPEATS = 5  # of what is timed
 ALL, AGAIN = "all columns", "all columns, other random starts"  # the second shows what chance alone does
@@ -135,8 +134,7 @@ def measure_missing(result: Result, examples: Examples, names: Iterable[str], n_
     alike = [first_alike(name, result.columns) for name in names]
     left_out |= {name: columns_of(SETS[name], result.columns) for name in alike if name}
     for name, columns in left_out.items():
-        is_all = not columns
-        for seed in range(len(ndcg.get(name, ())), max(n_seeds, MIN_SEEDS_OF_ALL) if is_all else n_seeds):
+        for seed in range(len(ndcg.get(name, ())), n_seeds):
             start = 1_000 * (name == AGAIN)
             scores = cross_validated(without(examples, columns), seed=seed, start=start)
             ndcg.setdefault(name, []).append(scores.round(6).tolist())

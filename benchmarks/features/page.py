@@ -13,9 +13,10 @@ from benchmarks.features.sets import SETS, columns_of, first_alike
 ABOUT = f"""**Worth**: the default deep ranker is fitted with all columns, and without some of them and their standard
 scores, and NDCG@10 is compared list by list: below 0, they are missed. {N_FOLDS}-fold cross-validation over users: a
 list is judged by a ranker that learned from other users. All lists are of the train part, of a sample of users where
-there are more than {MAX_LISTS:,}; the test part is not looked at. Retrieval's score is not blended in. Rankers with all
-columns have several random starts, of which the mean counts. Intervals are of 95% and draw users, each with all lists.
-They do not hold all of the chance of training: one row shows it, where nothing is left out and the start is another.
+there are more than {MAX_LISTS:,}; the test part is not looked at. Retrieval's score is not blended in. Each seed has
+folds of its own, and on these two random starts of rankers with all columns, of which the mean counts. Intervals are of
+95% and draw users, each with all lists. They do not hold all of the chance of training: one row shows it, where nothing
+is left out and the second start is compared with the first.
 `retrieval_scores` is not left out: the final order and the gate read it.
 
 **Cost**: CPU time, medians of {N_REPEATS} repeats. What groups share counts to the first that asks for it. The whole
@@ -57,11 +58,12 @@ class Difference(NamedTuple):
 
 
 def difference(result: Result, name: str) -> Difference:
-    """NDCG@10 of `name` minus that of all columns, paired by list, mean of seeds; `AGAIN` minus `ALL`.
+    """NDCG@10 of `name` minus that of all columns, of `AGAIN` minus `ALL`; paired by list and seed, mean of seeds.
 
     A user's lists are not independent: users are what is drawn, each with all lists.
     """
-    runs = result.ndcg[ALL] if name == AGAIN else [*result.ndcg[ALL], *result.ndcg[AGAIN]]
+    n_seeds = len(result.ndcg[name])
+    runs = [run for base in ((ALL,) if name == AGAIN else (ALL, AGAIN)) for run in result.ndcg[base][:n_seeds]]
     of_list = np.mean(result.ndcg[name], axis=0) - np.mean(runs, axis=0)
     _, user = np.unique(result.users, return_inverse=True)
     sums, counts = np.bincount(user, of_list), np.bincount(user).astype(np.float64)

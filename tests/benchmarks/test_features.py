@@ -118,16 +118,11 @@ def test_what_is_missing_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     examples = told_by("b")
     result = result_of(examples, {"ease": ["a", "standard_a"], "svd": ["b"]})
     lines = list(measure_missing(result, examples, ["ease", "ease + cosine", "cosine"], 1))
-    assert read == [
-        (examples.names, 0, 0),
-        (examples.names, 1, 0),
-        (examples.names, 0, 1_000),
-        (examples.names, 1, 1_000),
-        (("b",), 0, 0),
-    ]
+    assert read == [(examples.names, 0, 0), (examples.names, 0, 1_000), (("b",), 0, 0)]
     assert lines[-1] == "ease, seed 0: 0.0000"
     assert not list(measure_missing(result, examples, ["ease"], 1))
-    assert list(measure_missing(result, examples, ["ease"], 2)) == ["ease, seed 1: 0.0000"]
+    assert list(measure_missing(result, examples, ["ease"], 2))[-1:] == ["ease, seed 1: 0.0000"]
+    assert [(seed, start) for _, seed, start in read[3:]] == [(1, 0), (1, 1_000), (1, 0)]
 
 
 def test_the_page_pairs_lists_and_draws_users() -> None:
@@ -142,7 +137,7 @@ def test_the_page_pairs_lists_and_draws_users() -> None:
             "ndcg": {
                 ALL: (everything - chance).tolist(),
                 AGAIN: (everything + chance).tolist(),
-                "ease": (everything.mean(axis=0, keepdims=True) + of_user).tolist(),
+                "ease": (everything + of_user).tolist()[:1],
             },
         }
     )
