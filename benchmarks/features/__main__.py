@@ -15,7 +15,7 @@ from belfry.pipeline.config import load_config
 from belfry.pipeline.training.sources import keep_usable
 from belfry.ranking.example_store import read_examples, write_examples
 from benchmarks.everywhere.systems import CASES, HOLDOUTS
-from benchmarks.features.measure import MAX_LISTS, Result, describe, measure_missing
+from benchmarks.features.measure import AGAIN, MAX_LISTS, Result, describe, measure_missing
 from benchmarks.features.page import page
 from benchmarks.features.sets import SETS
 from benchmarks.leaderboard.splits import Case
@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         measure_case(known[name], asked.data_folder, asked.results / name, asked.left_out or list(SETS), asked.seeds)
     paths = {case.name: asked.results / case.name / RESULT for case in CASES}
     results = {name: Result.model_validate_json(path.read_text()) for name, path in paths.items() if path.exists()}
-    asked.page.write_text(page(results))
+    asked.page.write_text(page({name: result for name, result in results.items() if AGAIN in result.ndcg}))
     print(f"written to {asked.page}")
 
 
@@ -69,8 +69,8 @@ def measure_case(case: Case, data_folder: Path | None, folder: Path, left_out: S
         path.write_text(result.model_dump_json())
     result = Result.model_validate_json(path.read_text())
     for line in measure_missing(result, read_examples(folder / EXAMPLES), left_out, n_seeds):
-        print(f"{case.name}: without {line}", flush=True)
         path.write_text(result.model_dump_json())
+        print(f"{case.name}: without {line}", flush=True)
 
 
 if __name__ == "__main__":

@@ -64,9 +64,9 @@ def difference(result: Result, name: str) -> Difference:
     """
     n_seeds = len(result.ndcg[name])
     runs = [run for base in ((ALL,) if name == AGAIN else (ALL, AGAIN)) for run in result.ndcg[base][:n_seeds]]
-    of_list = np.mean(result.ndcg[name], axis=0) - np.mean(runs, axis=0)
+    of_list = np.array(result.ndcg[name]).mean(axis=0) - np.array(runs).mean(axis=0)
     _, user = np.unique(result.users, return_inverse=True)
-    sums, counts = np.bincount(user, of_list), np.bincount(user).astype(np.float64)
+    sums, counts = (np.bincount(user, weights).astype(np.float64) for weights in (of_list, None))
     mean = float(of_list.mean())
     low, high = bca(sums[:, np.newaxis], counts[:, np.newaxis], np.random.default_rng(0))
     error = float(np.sqrt(((sums - mean * counts) ** 2).sum()) / len(of_list))

@@ -1,6 +1,6 @@
 """What is left out of the deep ranker's columns: each group, groups together, and columns of the dear ones."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import TypeAlias
 
@@ -36,7 +36,7 @@ ALONE: Sequence[LeftOut] = tuple((group.name,) for group in GROUPS if group is n
 SETS: Mapping[str, LeftOut] = {AND.join(parts): parts for parts in (*ALONE, *TOGETHER, *COLUMNS)}
 
 
-def columns_of(parts: LeftOut, groups: Mapping[str, Sequence[str]]) -> frozenset[str]:
+def columns_of(parts: LeftOut, groups: Mapping[str, Collection[str]]) -> frozenset[str]:
     """Names of the columns that are gone, their standard scores among them.
 
     Args:
@@ -50,7 +50,7 @@ def columns_of(parts: LeftOut, groups: Mapping[str, Sequence[str]]) -> frozenset
     return frozenset(gone)
 
 
-def first_alike(name: str, groups: Mapping[str, Sequence[str]]) -> str | None:
+def first_alike(name: str, groups: Mapping[str, Collection[str]]) -> str | None:
     """The first name in `SETS` that stands for the same columns of a case; None where it stands for none."""
     columns = columns_of(SETS[name], groups)
     return next(other for other, parts in SETS.items() if columns_of(parts, groups) == columns) if columns else None
