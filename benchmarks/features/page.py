@@ -39,7 +39,7 @@ test part. NDCG@10 minus that of all columns in thousandths, mean of two starts,
 | `ease + cosine` | -2.6, 1.3 | +2.1, 2.3 |
 | `cooccurrence` | -3.5, 1.5 | |
 
-On 100k-random, two further starts lost without `ease` 2.2 and 2.8; one of them lost 3.6 without `ease + cosine`.
+On 100k-random, two further starts: -2.4, 1.4 without `ease`, and -1.7, 1.4 without `ease + cosine`.
 
 ## Removed on the way here
 
