@@ -10,10 +10,18 @@ from belfry.ranking.features.pair_features import GROUPS
 LeftOut: TypeAlias = tuple[str, ...]  # groups, and patterns of names of columns
 
 AND = " + "  # between the parts of a name
+EASE = ("ease_uniform", "ease_recency")
 TOGETHER: Sequence[LeftOut] = (
-    ("ease", "cosine"),
-    ("ease_by_rating", "cooccurrence"),
-    ("ease", "cosine", "cooccurrence", "ease_by_rating"),
+    EASE,
+    ("svd_*",),
+    ("cosine_*",),
+    ("bm25_*",),
+    ("rules_*",),
+    ("next_*",),
+    ("cooccurrence_*",),
+    (*EASE, "cosine_*"),
+    ("ease_by_rating", "cooccurrence_*"),
+    (*EASE, "cosine_*", "cooccurrence_*", "ease_by_rating"),
 )
 COLUMNS: Sequence[LeftOut] = (
     ("ease_uniform",),

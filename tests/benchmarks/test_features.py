@@ -82,15 +82,22 @@ def test_every_column_has_one_group_and_costs_are_of_all() -> None:
 
 def test_sets_are_of_groups_and_of_columns() -> None:
     groups = {
-        "ease": ["ease_uniform", "standard_ease_uniform"],
+        "singular_vectors": ["ease_uniform", "standard_ease_uniform"],
         "categories": ["category.genres.uniform", "category.genres.recency"],
     }
-    assert columns_of(("ease",), groups) == {*groups["ease"]}
-    assert columns_of(("ease", "categories"), groups) == {*groups["ease"], *groups["categories"]}
-    assert columns_of(("ease_uniform",), groups) == {*groups["ease"]}
+    assert columns_of(("singular_vectors",), groups) == {*groups["singular_vectors"]}
+    assert columns_of(("singular_vectors", "categories"), groups) == {
+        *groups["singular_vectors"],
+        *groups["categories"],
+    }
+    assert columns_of(("ease_uniform",), groups) == {*groups["singular_vectors"]}
     assert columns_of(("category.*.uniform",), groups) == {"category.genres.uniform"}
-    assert first_alike("ease_uniform", groups) == first_alike("ease + cosine", groups) == "ease"
-    assert first_alike("cosine", groups) is None
+    assert (
+        first_alike("ease_uniform", groups)
+        == first_alike("ease_uniform + ease_recency + cosine_*", groups)
+        == "singular_vectors"
+    )
+    assert first_alike("cosine_*", groups) is None
     world = random_world()
     pair_features = PairFeatures.fit(world, CONFIG)
     own = {group.name: names_of(group, world, ()) & {*pair_features.names(world)} for group in pair_features.groups}
@@ -116,12 +123,14 @@ def test_what_is_missing_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr("benchmarks.features.measure.cross_validated", judged)
     examples = told_by("b")
-    result = result_of(examples, {"ease": ["a", "standard_a"], "svd": ["b"]})
-    lines = list(measure_missing(result, examples, ["ease", "ease + cosine", "cosine"], 1))
+    result = result_of(examples, {"singular_vectors": ["a", "standard_a"], "categories": ["b"]})
+    lines = list(
+        measure_missing(result, examples, ["singular_vectors", "ease_uniform + ease_recency + cosine_*", "cosine_*"], 1)
+    )
     assert read == [(examples.names, 0, 0), (examples.names, 0, 1_000), (("b",), 0, 0)]
-    assert lines[-1] == "ease, seed 0: 0.0000"
-    assert not list(measure_missing(result, examples, ["ease"], 1))
-    assert list(measure_missing(result, examples, ["ease"], 2))[-1:] == ["ease, seed 1: 0.0000"]
+    assert lines[-1] == "singular_vectors, seed 0: 0.0000"
+    assert not list(measure_missing(result, examples, ["singular_vectors"], 1))
+    assert list(measure_missing(result, examples, ["singular_vectors"], 2))[-1:] == ["singular_vectors, seed 1: 0.0000"]
     assert [(seed, start) for _, seed, start in read[3:]] == [(1, 0), (1, 1_000), (1, 0)]
 
 
@@ -130,32 +139,32 @@ def test_the_page_pairs_lists_and_draws_users() -> None:
     everything = generator.random((2, 240))
     of_user = np.repeat(generator.normal(size=120), 2) / 10  # both lists of a user gain the same
     chance = np.repeat(generator.normal(size=120), 2) / 100
-    result = result_of(told_by("b"), {"retrieval_scores": ["score"], "ease": ["ease_uniform"]})
+    result = result_of(told_by("b"), {"retrieval_scores": ["score"], "singular_vectors": ["ease_uniform"]})
     result = result.model_copy(
         update={
             "users": np.repeat(np.arange(120), 2).tolist(),
             "ndcg": {
                 ALL: (everything - chance).tolist(),
                 AGAIN: (everything + chance).tolist(),
-                "ease": (everything + of_user).tolist()[:1],
+                "singular_vectors": (everything + of_user).tolist()[:1],
             },
         }
     )
-    found = difference(result, "ease")
+    found = difference(result, "singular_vectors")
     assert found.mean == pytest.approx(of_user.mean())
     assert found.error == pytest.approx(of_user[::2].std() / np.sqrt(120))  # as of 120 values, not of 240
     assert found.low < found.mean < found.high
     again = difference(result, AGAIN)
     assert again.mean == pytest.approx(2 * chance.mean())
-    assert differences(result) == dict.fromkeys(("ease", "ease + cosine", "ease_uniform"), found) | {AGAIN: again} | (
-        dict.fromkeys((name for name in SETS if name.startswith("ease + cosine + ")), found)
-    )
+    alike = ["singular_vectors", "ease_uniform", *(name for name in SETS if name.startswith("ease_uniform + "))]
+    assert differences(result) == dict.fromkeys(alike, found) | {AGAIN: again}
     text = page({"100k-last": result})
     assert "## MovieLens 100K, each user's last event" in text
     assert "| `retrieval_scores` | 1 | - | | | | 1.5 | 0.250 | 2 |" in text
-    assert f"| `ease` | 1 | {found.mean:+.4f} | {found.error:.4f} |" in text
+    assert f"| `singular_vectors` | 1 | {found.mean:+.4f} | {found.error:.4f} |" in text
     shown = f"{1e3 * found.mean:+.1f} ± {1e3 * (found.high - found.low) / 2:.1f}"
-    assert f"| `ease` | {'**' * found.is_off_zero}{shown}{'**' * found.is_off_zero} | {1e3 * found.mean:+.1f} |" in text
+    bold = "**" * found.is_off_zero
+    assert f"| `singular_vectors` | {bold}{shown}{bold} | {1e3 * found.mean:+.1f} |" in text
     for table in text.split("\n## ")[1:3]:
         rows = [line for line in table.splitlines() if line.startswith("|")]
         assert len({row.count("|") for row in rows}) == 1
