@@ -88,7 +88,7 @@ def lines_of(uses: Sequence[ColumnUse], most: int | None = _MOST_ROWS) -> list[s
         of_table = list(group)
         for use in of_table[:most]:
             distinct = "" if use.distinct is None else f"{use.distinct:,}"
-            told = printable(use.column, _WIDTH), use.taken_as, distinct, f"{use.missing:,}", ", ".join(use.examples)
+            told = _visible(use.column), use.taken_as, distinct, f"{use.missing:,}", ", ".join(use.examples)
             rows.append((table, *told))
         if most is not None and len(of_table) > most:
             rows.append((table, f"and {len(of_table) - most:,} more", "", "", "", ""))
@@ -128,7 +128,7 @@ def _use(table: str, name: str, column: pa.ChunkedArray, taken_as: str) -> Colum
     if pa.types.is_floating(column.type):
         missing += int(pc.sum(pc.is_nan(column)).as_py() or 0)
     is_time = table == "interactions" and name == columns.TIMESTAMP_S
-    examples = tuple(printable(_text(value, is_time=is_time), _WIDTH) for value in _some(column))
+    examples = tuple(_visible(_text(value, is_time=is_time)) for value in _some(column))
     return ColumnUse(table, name, taken_as, None if is_time else _count_distinct(column), missing, examples)
 
 
@@ -158,3 +158,9 @@ def _text(value: Any, *, is_time: bool) -> str:
     if is_time and isinstance(value, int | float) and 0 <= value < 1e11:
         return datetime.fromtimestamp(value, UTC).strftime("%Y-%m-%d")
     return "|".join(map(str, value[:5])) if isinstance(value, list) else str(value)
+
+
+def _visible(text: str) -> str:
+    """On one line, cut, and what looks like a space escaped: two values that look alike may differ by it."""
+    signs = printable(text, _WIDTH)
+    return "".join(sign if sign == " " or not sign.isspace() else ascii(sign)[1:-1] for sign in signs)
