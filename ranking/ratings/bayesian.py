@@ -1,7 +1,7 @@
 """BayesianFactorisation: ratings as the posterior mean of a factorisation, by Gibbs sampling."""
 
 from pathlib import Path
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
 
@@ -10,6 +10,7 @@ from belfry.dataset.errors import ArtifactError
 from belfry.dataset.features import FeatureTables
 from belfry.dataset.interactions import Interactions
 from belfry.layers.model import ArrayModel, Progress, no_progress
+from belfry.layers.saved.array_check import ArrayForms, numbers
 from belfry.layers.saved.files import ReadablePath, read_array
 from belfry.ranking.base import Scores
 from belfry.ranking.ratings.config import BayesianFactorisationConfig
@@ -43,7 +44,11 @@ class BayesianFactorisation(ArrayModel[BayesianFactorisationConfig]):
     """
 
     config_type = BayesianFactorisationConfig
-    array_names = ("users", "items", "scale")
+    array_forms: ClassVar[ArrayForms] = {
+        "users": numbers("n_users + 1", "rank"),
+        "items": numbers("n_items + 1", "rank"),
+        "scale": numbers(3),
+    }
 
     def check(self, history: Interactions, features: FeatureTables) -> None:
         """Refuse a history without ratings."""
