@@ -48,7 +48,8 @@ def repeats_of_table(table: Source) -> Repeats | None:
     try:
         if isinstance(table, str | Path) and is_text(Path(table)):
             return None
-        metadata = open_table(table).schema.metadata or {}
+        once = isinstance(table, pa.RecordBatchReader)  # it can be read
+        metadata = (table if once else open_table(table)).schema.metadata or {}
     except InputError:  # which is told when its rows are read
         return None
     said = metadata.get(REPEATS_OF_TABLE.encode(), b"")

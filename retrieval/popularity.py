@@ -120,7 +120,7 @@ class Popularity(Model[PopularityConfig, PopularityScores]):
         if self.learned.common.shape != (width,) or any(
             table.shape != shapes.get(name) for name, table in self.learned.lifts.items()
         ):
-            raise ArtifactError("popularity: its scores are of other items or groups than the run has; train again")
+            raise ArtifactError(f"popularity: {SCORES_FILE} is of other items or groups than the run has; train again")
 
     @property
     def tells_users_apart(self) -> bool:

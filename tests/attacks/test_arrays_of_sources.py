@@ -95,7 +95,7 @@ def test_popularity_of_other_items_or_groups(tiny_data: Any, tmp_path: Path) -> 
         "lifts/shoes": arrays["lifts/gender"],
     }.items():
         write_arrays(tmp_path / SCORES_FILE, arrays | {name: wrong})
-        with pytest.raises(ArtifactError, match="scores are of other items or groups"):
+        with pytest.raises(ArtifactError, match=r"popularity: scores\.npz is of other items or groups"):
             Popularity.load(tmp_path).retrieve(users, features, top_k=3, exclude=features.history.seen_items)
     for name, wrong in {"lifts/gender": a_nan(arrays["lifts/gender"]), "score": arrays["score"][:-1]}.items():
         write_arrays(tmp_path / SCORES_FILE, arrays | {name: wrong})
