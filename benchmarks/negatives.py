@@ -16,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from belfry.dataset.interactions import Interactions, SeenItems
+from belfry.dataset.history.seen_items import SeenItems
+from belfry.dataset.interactions import Interactions
 from belfry.dataset.prepare import Data, prepare
 from belfry.dataset.sources.open import read_data
 from belfry.dataset.split import split_random

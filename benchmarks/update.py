@@ -20,7 +20,9 @@ import pyarrow.parquet as pq
 
 import belfry
 from belfry.dataset import columns
-from belfry.dataset.interactions import Interactions, Mask, SeenItems
+from belfry.dataset.arrays import Mask
+from belfry.dataset.history.seen_items import SeenItems
+from belfry.dataset.interactions import Interactions
 from belfry.dataset.sources.open import read_data
 from belfry.dataset.validation.check import check
 from belfry.dataset.vocabulary import ItemNums, UserNums, Vocabulary

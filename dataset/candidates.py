@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from belfry.dataset.arrays import Mask, Positions
 from belfry.dataset.concurrency.cached import cached_property
-from belfry.dataset.interactions import Mask, Positions
 from belfry.dataset.vocabulary import ItemNums, UserNums
 
 _USERS_PER_SORT = 256  # lists that are sorted at a time, padded to the longest of them
@@ -46,6 +46,12 @@ class Candidates:
     def starts(self) -> Positions:
         """[n_asked + 1]: rows of asked user i are `starts[i] : starts[i + 1]`."""
         return self.row_user.searchsorted(np.arange(len(self.users) + 1))
+
+    @cached_property
+    def lengths(self) -> Positions:
+        """[n_asked] rows of each asked user."""
+        lengths: Positions = self.starts[1:] - self.starts[:-1]  # np.diff takes five times as long for few
+        return lengths
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -128,7 +134,7 @@ def _best_rows(keys: npt.NDArray[np.uint64], starts: Positions, top_k: int) -> P
 
     Lists are about equally long, so a block of them is sorted as one table: several times as fast as one long sort.
     """
-    counts = np.diff(starts)
+    counts = starts[1:] - starts[:-1]
     found = [np.zeros(0, np.int64)]
     for first in range(0, len(counts), _USERS_PER_SORT):
         block = slice(first, first + _USERS_PER_SORT)

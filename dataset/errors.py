@@ -1,4 +1,5 @@
-"""What can go wrong, as a tree; and how messages, and all else that is printed, show what strangers wrote.
+"""What can go wrong, as a tree; how messages, and all else that is printed, show what strangers wrote; and what is said
+where a library is missing.
 
 BelfryError
 ├── InputError            the data, the call or the configuration is wrong: the caller can mend it (exit code 2)
@@ -10,9 +11,12 @@ BelfryError
 """
 
 import unicodedata
+from importlib import import_module
+from typing import Any
 
 LONGEST_LINE = 2_000  # signs of a line that is shown
 LONGEST_CAUSE = 300  # likewise of what another library says
+LONGEST_SHOWN = 60  # likewise of a value that a message quotes
 _JOINERS = "\u200c\u200d"  # of letters and of emoji: they steer nothing
 
 
@@ -56,10 +60,33 @@ def printable(text: str, longest: int = LONGEST_LINE) -> str:
     return "".join(sign if _is_harmless(sign) else sign.encode("unicode_escape").decode() for sign in text)
 
 
+def shown(value: object, longest: int = LONGEST_SHOWN) -> str:
+    """A foreign value for a message: quoted, escaped, and the end cut."""
+    return printable(repr(value), longest)
+
+
 def cause_of(error: BaseException) -> str:
     """What an error of another library says, for a message: its kind and its words."""
     text = " ".join(str(error).split())
     return printable(f"{type(error).__name__}: {text}" if text else type(error).__name__, LONGEST_CAUSE)
+
+
+def needed(module: str, extra: str, place: str) -> Any:
+    """A library that comes with one of Belfry's extras; `place` needs it.
+
+    Raises:
+        InputError: it is not installed.
+    """
+    try:
+        return import_module(module)
+    except ImportError as error:
+        library = module.partition(".")[0]
+        raise InputError(f"{place}: needs {library}, which is not installed; run: {pip_install(extra)}") from error
+
+
+def pip_install(extra: str) -> str:
+    """The command that brings the libraries of one of Belfry's extras."""
+    return f"pip install 'belfry-recommender[{extra}]'"
 
 
 def _is_harmless(sign: str) -> bool:

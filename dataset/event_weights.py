@@ -12,9 +12,9 @@ import pyarrow.compute as pc
 from pydantic import AfterValidator, Field
 
 from belfry.dataset import columns
+from belfry.dataset.arrays import Mask, differs_from_row_before
 from belfry.dataset.encoding.dictionary import codes_and_values, codes_as_numpy, encoded
 from belfry.dataset.errors import TableError
-from belfry.dataset.interactions import Mask, differs_from_row_before
 from belfry.dataset.validation.cleaning import codes_of, likely_equal
 
 _PLAIN_WEIGHT = 1.0  # of a row without an event name, or with one that is not listed

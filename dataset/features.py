@@ -8,8 +8,9 @@ import numpy as np
 import numpy.typing as npt
 import scipy  # its parts load when they are used
 
+from belfry.dataset.arrays import Mask
 from belfry.dataset.concurrency.cached import cached_property
-from belfry.dataset.interactions import Interactions, Mask
+from belfry.dataset.interactions import Interactions
 from belfry.dataset.vocabulary import Numbers
 
 FloatColumn: TypeAlias = npt.NDArray[np.float32]

@@ -8,8 +8,9 @@ import numpy as np
 
 from belfry.dataset.concurrency.cached import cached_property
 from belfry.dataset.errors import InputError
-from belfry.dataset.history import Repeats, kept_out
-from belfry.dataset.interactions import Interactions, SeenItems
+from belfry.dataset.history.repeats import Repeats, kept_out
+from belfry.dataset.history.seen_items import SeenItems
+from belfry.dataset.interactions import Interactions
 from belfry.dataset.split import folds, split_last_out
 from belfry.dataset.vocabulary import UserNums
 

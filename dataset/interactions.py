@@ -1,8 +1,7 @@
-"""Interactions: the checked, numbered table of events. SeenItems: what a user must not get again."""
+"""Interactions: the checked, numbered table of events."""
 
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import ClassVar, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -10,30 +9,11 @@ import pyarrow as pa
 import scipy  # its parts load when they are used
 
 from belfry.dataset import columns
+from belfry.dataset.arrays import Mask, Positions, Times
 from belfry.dataset.concurrency.cached import cached_property
 from belfry.dataset.encoding.context import CLOCK, ContextColumn
+from belfry.dataset.history.seen_items import SeenItems, pair_keys
 from belfry.dataset.vocabulary import ItemNums, UserNums, Vocabulary
-
-Mask: TypeAlias = npt.NDArray[np.bool_]
-Positions: TypeAlias = npt.NDArray[np.int64]
-Times: TypeAlias = npt.NDArray[np.int64]  # UTC seconds
-
-_KEY_STRIDE = 1 << 32  # item numbers are int32
-
-
-def stretches(starts: Positions, counts: Positions) -> Positions:
-    """[sum(counts)] for each i the `counts[i]` numbers `starts[i], starts[i] + 1, ...`, one stretch after another."""
-    numbers: Positions = np.arange(counts.sum()) + (starts - counts.cumsum() + counts).repeat(counts)
-    return numbers
-
-
-def differs_from_row_before(*keys: npt.NDArray[np.generic]) -> Mask:
-    """[n_rows] whether any of `keys` [n_rows] differs from that of the row before; true for the first row."""
-    differs = np.ones(len(keys[0]), np.bool_)
-    differs[1:] = False
-    for key in keys:
-        differs[1:] |= key[1:] != key[:-1]
-    return differs
 
 
 def damped(totals: npt.NDArray[np.number]) -> npt.NDArray[np.float32]:
@@ -225,12 +205,24 @@ class Interactions:
 
         So one heavy user says no more than another, and what is tuned on watches that weigh 1 fits any weights.
         """
-        if self.weight is None and len(self.seen_items.item_num) == len(self):
+        if self._counts_alike:
             return self.matrix
         relative = self.weighted_matrix.copy()
         counts = np.diff(relative.indptr)
         relative.data = relative_weights(relative.data, counts)
         return relative
+
+    @cached_property
+    def pair_weights(self) -> npt.NDArray[np.float32]:
+        """[n_pairs] the cells of `relative_matrix`, as the pairs stand in `seen_items`."""
+        if self._counts_alike:  # then no library of sparse matrices is loaded
+            return np.ones(len(self.seen_items.item_num), np.float32)
+        return np.asarray(self.relative_matrix.data, np.float32)
+
+    @property
+    def _counts_alike(self) -> bool:
+        """Whether there are no weights, and no pair occurs again."""
+        return self.weight is None and len(self.seen_items.item_num) == len(self)
 
     @cached_property
     def damped_weight(self) -> npt.NDArray[np.float32] | None:
@@ -245,7 +237,7 @@ class Interactions:
         is_rated = (self.user_num > 0) & (self.item_num > 0) & np.isfinite(self.rating)
         newest_first = self.by_user.order[::-1]
         newest_first = newest_first[is_rated[newest_first]]
-        pairs = self.user_num[newest_first].astype(np.int64) * _KEY_STRIDE + self.item_num[newest_first]
+        pairs = pair_keys(self.user_num[newest_first], self.item_num[newest_first])
         return newest_first[np.unique(pairs, return_index=True)[1]]
 
     @cached_property
@@ -268,108 +260,7 @@ class Interactions:
     @cached_property
     def seen_items(self) -> "SeenItems":
         known = (self.user_num > 0) & (self.item_num > 0)
-        pairs = np.sort(self.user_num[known].astype(np.int64) * _KEY_STRIDE + self.item_num[known])
-        pairs = pairs[differs_from_row_before(pairs)]
-        starts = pairs.searchsorted(np.arange(len(self.users) + 2) * _KEY_STRIDE)
-        return SeenItems(starts, (pairs % _KEY_STRIDE).astype(np.int32))
-
-
-@dataclass(frozen=True)
-class SeenItems:
-    """Items that each user has watched, got as impressions, or disliked, as compressed rows."""
-
-    starts: Positions  # [n_users + 2]
-    item_num: ItemNums  # [n_pairs], rising within a user
-    first_s: Times | None = None  # [n_pairs], UTC, the first time of each pair; kept for impressions and dislikes
-    was: ClassVar[str] = "seen"  # of an item that is among these, in messages
-    was_not: ClassVar[str] = "not seen"
-
-    @property
-    def remaining(self) -> "SeenItems | None":
-        """Where these stand for all but a few items of each user, the few that are left; else None."""
-        return None
-
-    @classmethod
-    def nothing(cls, n_users: int) -> "SeenItems":
-        return cls(np.zeros(n_users + 2, np.int64), np.zeros(0, np.int32))
-
-    @classmethod
-    def from_table(cls, table: pa.Table, users: Vocabulary, items: Vocabulary) -> "SeenItems":
-        """Each pair of a checked table once, with its first time where there are times; unknown ids are left out."""
-        user_num, item_num = users.numbers(table[columns.USER_ID]), items.numbers(table[columns.ITEM_ID])
-        has_times = columns.TIMESTAMP_S in table.column_names
-        times = table[columns.TIMESTAMP_S].to_numpy() if has_times else np.zeros(len(table), np.int64)
-        order = np.lexsort((times, item_num, user_num))
-        order = order[(user_num[order] > 0) & (item_num[order] > 0)]
-        order = order[differs_from_row_before(user_num[order], item_num[order])]
-        starts = np.searchsorted(user_num[order], np.arange(len(users) + 2)).astype(np.int64)
-        return cls(starts, item_num[order], times[order].astype(np.int64) if has_times else None)
-
-    def to_table(self, users: Vocabulary, items: Vocabulary) -> pa.Table:
-        """The pairs with the caller's ids and, where there are any, times."""
-        data = {columns.USER_ID: users.take(self.user_num), columns.ITEM_ID: items.take(self.item_num)}
-        return pa.table(data if self.first_s is None else {**data, columns.TIMESTAMP_S: pa.array(self.first_s)})
-
-    @cached_property
-    def user_num(self) -> UserNums:
-        """[n_pairs] the user of each pair; never falling."""
-        return np.repeat(np.arange(len(self.starts) - 1, dtype=np.int32), np.diff(self.starts))
-
-    def before(self, cut_s: int | Times) -> "SeenItems":
-        """The pairs first seen before a time: one for all, or one per user [n_users + 1]; all pairs without times."""
-        if self.first_s is None:
-            return self
-        return self.select(self.first_s < np.broadcast_to(cut_s, len(self.starts) - 1)[self.user_num])
-
-    def joined(self, others: "SeenItems") -> "SeenItems":
-        """The pairs of both, without times."""
-        pairs = np.union1d(self._keys[:-1], others._keys[:-1])
-        starts = pairs.searchsorted(np.arange(len(self.starts)) * _KEY_STRIDE)
-        return SeenItems(starts, (pairs % _KEY_STRIDE).astype(np.int32))
-
-    def without(self, others: "SeenItems") -> "SeenItems":
-        """The pairs that are not among `others`."""
-        return self.select(~others.contains(self.user_num, self.item_num))
-
-    def select(self, kept: Mask) -> "SeenItems":
-        """The pairs in a mask [n_pairs]."""
-        starts = np.append(0, np.cumsum(kept))[self.starts].astype(np.int64)
-        return SeenItems(starts, self.item_num[kept], None if self.first_s is None else self.first_s[kept])
-
-    def of(self, user_num: int) -> ItemNums:
-        """Rising numbers of the items that this user has watched."""
-        return self.item_num[self.starts[user_num] : self.starts[user_num + 1]]
-
-    def count(self, users: UserNums) -> npt.NDArray[np.int64]:
-        """[n_users] number of items of each."""
-        return self.starts[users + 1] - self.starts[users]
-
-    def rows_of(self, users: UserNums) -> tuple[Positions, ItemNums]:
-        """The pairs of many users: position in `users`, and item number; both [n_pairs]."""
-        counts = self.count(users)
-        return np.repeat(np.arange(len(users)), counts), self.item_num[stretches(self.starts[users], counts)]
-
-    def table(self, users: UserNums, n_items: int) -> Mask:
-        """[n_users, n_items + 1] whether each of `users` has seen each item: the fastest to ask, for a few users."""
-        table = np.zeros((len(users), n_items + 1), np.bool_)
-        for row, user in zip(table, users.tolist(), strict=True):
-            row[self.of(user)] = True
-        return table
-
-    def contains(self, user_num: UserNums, item_num: ItemNums) -> Mask:
-        """Whether each (user, item) pair is one of these; arguments and result have one shape."""
-        return self.positions(user_num, item_num) >= 0
-
-    def positions(self, user_num: UserNums, item_num: ItemNums) -> Positions:
-        """Where each (user, item) pair stands in `self.item_num`, else -1; arguments and result have one shape."""
-        wanted = user_num.astype(np.int64) * _KEY_STRIDE + item_num
-        found = np.searchsorted(self._keys[:-1], wanted)
-        return np.where(self._keys[found] == wanted, found, -1)
-
-    @cached_property
-    def _keys(self) -> Positions:
-        """[n_pairs + 1] each pair as one rising number, and -1, which no pair is."""
-        return np.append(self.user_num.astype(np.int64) * _KEY_STRIDE + self.item_num, -1)
+        return SeenItems.of_pairs(self.user_num[known], self.item_num[known], len(self.users))
 
 
 def _pairs_of(table: pa.Table | None, users: Vocabulary, items: Vocabulary) -> SeenItems | None:

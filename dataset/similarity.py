@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy  # its parts load when they are used
 
+from belfry.dataset.concurrency.blas import one_thread
 from belfry.dataset.interactions import Interactions
 
 P = ParamSpec("P")
@@ -210,12 +211,10 @@ def truncated_svd(
 
     Source: Halko, Martinsson and Tropp, Finding structure with randomness, SIAM Review 2011.
     """
-    from threadpoolctl import threadpool_limits
-
     size = min(rank + _OVERSAMPLING, *matrix.shape)
     block = np.random.default_rng(seed).normal(size=(matrix.shape[1], size)).astype(np.float32)
     parts = [_rows_of(matrix, first) for first in range(0, matrix.shape[0], _USERS_PER_BLOCK)]
-    with threadpool_limits(1, "blas"):
+    with one_thread:
         for _ in range(_POWER_STEPS):
             block = np.linalg.qr(sum(np.asarray(part.T @ (part @ block)) for part in parts))[0]
         products = np.zeros((size, size))

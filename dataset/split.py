@@ -9,8 +9,9 @@ import numpy.typing as npt
 import pyarrow.parquet as pq
 
 from belfry.dataset import columns
+from belfry.dataset.arrays import Mask, Times
 from belfry.dataset.errors import InputError
-from belfry.dataset.interactions import Interactions, Mask, Times
+from belfry.dataset.interactions import Interactions
 from belfry.dataset.vocabulary import UserNums
 
 TRAIN_FILE = "train.parquet"

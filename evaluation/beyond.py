@@ -9,7 +9,8 @@ import numpy.typing as npt
 import scipy.sparse as sp
 from scipy import special
 
-from belfry.dataset.interactions import Interactions, Mask
+from belfry.dataset.arrays import Mask
+from belfry.dataset.interactions import Interactions
 from belfry.dataset.vocabulary import ItemNums, UserNums
 from belfry.evaluation.metrics import Counts, Lists, PerUser
 

@@ -9,9 +9,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from belfry.dataset.arrays import Mask, Times, differs_from_row_before
 from belfry.dataset.errors import InputError
-from belfry.dataset.history import DislikedItems
-from belfry.dataset.interactions import Interactions, Mask, SeenItems, Times, differs_from_row_before
+from belfry.dataset.history.repeats import DislikedItems
+from belfry.dataset.history.seen_items import SeenItems
+from belfry.dataset.interactions import Interactions
 from belfry.dataset.vocabulary import UNKNOWN, ItemNums, Numbers, Vocabulary
 from belfry.evaluation import beyond
 from belfry.evaluation.groups import Categories, Groups

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from belfry.dataset.interactions import Mask
+from belfry.dataset.arrays import Mask
 from belfry.evaluation.context import EvaluationContext
 from belfry.evaluation.intervals import Interval, mean_intervals, paired_intervals
 from belfry.evaluation.lists import BlockOfLists, JudgedLists, ListSource

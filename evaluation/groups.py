@@ -13,6 +13,7 @@ from belfry.dataset.vocabulary import ItemNums, Numbers, Vocabulary
 from belfry.evaluation.metrics import PerUser
 
 MAX_CATEGORIES = 50  # the largest ones; the rest counts as none
+MAX_GROUPS = 12
 
 _SPLIT = "|"
 
@@ -34,20 +35,19 @@ class Groups:
     code: npt.NDArray[np.int64] = field(repr=False)  # [n]
 
 
-def categories_of(items: pa.Table | None, vocabulary: Vocabulary, column: str | None = None) -> Categories | None:
+def categories_of(items: pa.Table | None, vocabulary: Vocabulary) -> Categories | None:
     """The first column of the items table with lists of strings, or strings like "Drama|Crime"; None without one.
 
     Args:
         items: checked.
-        column: this one instead of the first.
     """
     if items is None:
         return None
-    for name in [column] if column else items.column_names:
-        if name in (columns.ITEM_ID, columns.TITLE) or name not in items.column_names:
+    for name in items.column_names:
+        if name in (columns.ITEM_ID, columns.TITLE):
             continue
         values = items[name].combine_chunks()
-        if pa.types.is_string(values.type) and (column or pc.any(pc.match_substring(values, _SPLIT)).as_py()):
+        if pa.types.is_string(values.type) and pc.any(pc.match_substring(values, _SPLIT)).as_py():
             values = pc.split_pattern(values, _SPLIT)
         if pa.types.is_list(values.type) and len(flat := pc.list_flatten(values)):
             return _categories(name, vocabulary.numbers(items[columns.ITEM_ID]), values, flat, len(vocabulary))
@@ -66,21 +66,22 @@ def _categories(column: str, item_num: ItemNums, values: pa.Array, flat: pa.Arra
     return Categories(column, tuple(labels), np.divide(shares, totals, out=shares, where=totals > 0))
 
 
-def groups_of_column(values: pa.Array, numbers: Numbers, n: int, *, max_groups: int = 12) -> Groups | None:
+def groups_of_column(values: pa.Array, numbers: Numbers, n: int) -> Groups | None:
     """A column as groups of numbers 0..n: a category each, a number in quarters; None where it tells nobody apart.
+
+    Further categories than `MAX_GROUPS` make up the group "all others".
 
     Args:
         values: [n_rows] strings, or integers or floats.
         numbers: [n_rows] whose value it is.
-        max_groups: further categories make up the group "all others".
     """
     code = np.full(n + 1, -1, np.int64)
     if pa.types.is_string(values.type):
         counts = sorted(pc.value_counts(values.drop_null()).to_pylist(), key=lambda entry: -entry["counts"])
-        names = [entry["values"] for entry in counts[:max_groups]]
+        names = [entry["values"] for entry in counts[:MAX_GROUPS]]
         found = np.asarray(pc.fill_null(pc.index_in(values, value_set=pa.array(names, pa.string())), len(names)))
         code[numbers] = np.where(np.asarray(pc.is_null(values)), -1, found)
-        groups = Groups((*names, *(["all others"] if len(counts) > max_groups else [])), code)
+        groups = Groups((*names, *(["all others"] if len(counts) > MAX_GROUPS else [])), code)
     elif pa.types.is_integer(values.type) or pa.types.is_floating(values.type):
         code_of_row = quarters(values.cast(pa.float64()).to_numpy(zero_copy_only=False))
         code[numbers] = code_of_row.code

@@ -8,8 +8,8 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from belfry.dataset.arrays import Mask, Positions, stretches
 from belfry.dataset.candidates import Candidates
-from belfry.dataset.interactions import Mask, Positions, stretches
 from belfry.dataset.vocabulary import UNKNOWN, UserNums
 from belfry.evaluation.context import EvaluationContext
 from belfry.evaluation.metrics import Counts, Lists, PerUser

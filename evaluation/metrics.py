@@ -13,8 +13,9 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from belfry.dataset.arrays import Mask
 from belfry.dataset.candidates import Candidates
-from belfry.dataset.interactions import Mask, SeenItems
+from belfry.dataset.history.seen_items import SeenItems
 from belfry.dataset.vocabulary import UserNums
 
 Lists: TypeAlias = npt.NDArray[np.int32]  # [n_users, n] item numbers by rank, padded with 0

@@ -6,7 +6,7 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
-from belfry.dataset.interactions import Mask
+from belfry.dataset.arrays import Mask
 from belfry.evaluation import beyond, metrics
 from belfry.evaluation.context import DIVERSITY_USERS, Need
 from belfry.evaluation.lists import JudgedLists

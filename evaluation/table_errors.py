@@ -7,8 +7,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from belfry.dataset import columns
+from belfry.dataset.arrays import Mask, Positions, differs_from_row_before
 from belfry.dataset.errors import InputError, TableError
-from belfry.dataset.interactions import Mask, Positions, SeenItems, differs_from_row_before
+from belfry.dataset.history.seen_items import SeenItems
 from belfry.dataset.vocabulary import ItemNums, Numbers, UserNums, Vocabulary, as_id_type
 from belfry.evaluation.metrics import PerUser
 

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from belfry.dataset import columns
 from belfry.dataset.encoding.dictionary import codes_and_values, codes_as_numpy, distinct_in, encoded
 from belfry.dataset.errors import InputError
-from belfry.dataset.history import KINDS_OF_REPEATS, REPEATS_OF_TABLE, Repeats
+from belfry.dataset.history.repeats import KINDS_OF_REPEATS, REPEATS_OF_TABLE, Repeats
 from belfry.dataset.sources.kinds import is_text
 from belfry.dataset.sources.parts import TableParts, is_in_parts, open_table
 from belfry.dataset.sources.reading import AS_IT_IS, Reading

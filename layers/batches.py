@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from belfry.dataset.history import HistoryBags, make_bags
-from belfry.dataset.interactions import Interactions, Mask, Positions, stretches
+from belfry.dataset.arrays import Mask, Positions, stretches
+from belfry.dataset.history.bags import HistoryBags, make_bags
+from belfry.dataset.interactions import Interactions
 from belfry.dataset.vocabulary import ItemNums, UserNums
 from belfry.layers.negatives import NegativeSampler, SampledCandidates
 from belfry.layers.towers.config import TowersConfig

@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, NoReturn, TypeVar
 
 from belfry.dataset.concurrency.machine import workers_to_use
-from belfry.dataset.errors import BelfryError, InputError, printable
+from belfry.dataset.errors import BelfryError, InputError, needed, printable
 
 AUTO = "auto"  # the address of a cluster that this machine is already a part of
 _RETRIES = 20  # of a task whose process or machine was lost
@@ -154,12 +154,8 @@ def joined(address: str | None, workers: int | None) -> Iterator[Cluster]:
 def _import_ray(settings: dict[str, str]) -> Any:
     for name, value in settings.items():
         os.environ.setdefault(name, value)
-    try:
-        import ray
-        import ray.exceptions
-    except ImportError as error:
-        raise InputError("a cluster needs Ray; run: pip install 'belfry-recommender[ray]'") from error
-    return ray
+    needed("ray.exceptions", "ray", "cluster")
+    return needed("ray", "ray", "cluster")
 
 
 def _join(ray: Any, address: str | None, workers: int | None) -> None:

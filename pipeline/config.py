@@ -5,12 +5,11 @@ from typing import Any, Self
 
 from pydantic import AliasChoices, BaseModel, Field, ValidationError, model_validator
 
-from belfry.dataset.errors import InputError
+from belfry.dataset.errors import LONGEST_CAUSE, LONGEST_SHOWN, InputError, printable
 from belfry.dataset.event_weights import DEFAULT_EVENT_WEIGHTS, EventWeights
 from belfry.dataset.features import FeatureColumns
 from belfry.dataset.folds import Holdout
-from belfry.dataset.history import Repeats
-from belfry.dataset.sources.reading import MAX_SHOWN, cut, shown
+from belfry.dataset.history.repeats import Repeats
 from belfry.dataset.validation.cleaning import nearest
 from belfry.dataset.validation.policy import DEFAULT_POLICY, Policy
 from belfry.layers.config import Settings
@@ -221,14 +220,13 @@ def _key(place: tuple[int | str, ...]) -> str:
         for before, part in zip(("", *place), place, strict=False)
         if before not in ("retrieval", "model", "ranker")
     ]
-    key = ".".join(map(str, parts))
-    return key if key.isprintable() and len(key) <= MAX_SHOWN else shown(key)
+    return printable(".".join(map(str, parts)), LONGEST_SHOWN)
 
 
 def _said(key: str, problem: str, message: str) -> str:
     """What is wrong with a key; `problem` and `message` are pydantic's, whose words for an unknown key say little."""
     if problem != "extra_forbidden":
-        return f"{key}: {cut(message)}"
+        return f"{key}: {printable(message, LONGEST_CAUSE)}"
     parts = [(prefix, type(part)) for _, prefix, part in components() if type(part) is not SourceConfig]
     known = sorted({f"{prefix}{name}" for prefix, part in parts for name in part.model_fields})
     if key in known:

@@ -5,13 +5,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from belfry.dataset.errors import InputError
-from belfry.dataset.sources.reading import reason_of, shown
+from belfry.dataset.errors import InputError, shown
+from belfry.pipeline.toml_file import read_toml
 
 # Far above what settings need; the parser's time grows with the square of some of them.
 MAX_TEXT = 20_000  # signs of a `--set`
 MAX_FILE = 100_000  # bytes of a preset
-MAX_DOTS = 1_000  # in a line of it
 MAX_DEPTH = 12  # tables and lists in one another
 
 _PRESETS = Path(__file__).parent / "presets"
@@ -57,20 +56,7 @@ def _read_preset(preset: str) -> dict[str, Any]:
     path = Path(preset)
     if path.suffix != ".toml" or not path.is_file():
         raise InputError(f"preset {shown(preset)}: known are {', '.join(preset_names())}, or the path of a .toml file")
-    try:
-        with path.open("rb") as file:
-            content = file.read(MAX_FILE + 1)
-        if len(content) > MAX_FILE:
-            raise InputError(f"{preset}: has more than {MAX_FILE:,} bytes, which no preset needs; check the path")
-        if any(line.count(b".") > MAX_DOTS for line in content.splitlines()):
-            raise InputError(f"{preset}: {_TOO_DEEP}")
-        return tomllib.loads(content.decode())
-    except OSError as error:
-        raise InputError(f"{preset}: cannot be read ({error.strerror})") from error
-    except ValueError as error:  # of TOML, of UTF-8, of numbers with thousands of digits
-        raise InputError(f"{preset}: not readable as TOML ({reason_of(error)})") from error
-    except RecursionError as error:
-        raise InputError(f"{preset}: {_TOO_DEEP}") from error
+    return read_toml(path, most_bytes=MAX_FILE)
 
 
 def _set(tree: dict[str, Any], key: str, value: object) -> None:

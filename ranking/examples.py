@@ -7,7 +7,8 @@ from typing import Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from belfry.dataset.interactions import Interactions, Mask, Positions
+from belfry.dataset.arrays import Mask, Positions
+from belfry.dataset.interactions import Interactions
 from belfry.dataset.vocabulary import UserNums
 from belfry.ranking.lists import Lists, concatenate_lists
 

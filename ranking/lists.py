@@ -7,10 +7,12 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from belfry.dataset.arrays import Mask, Positions, stretches
 from belfry.dataset.candidates import Candidates
+from belfry.dataset.concurrency.cached import cached_property
 from belfry.dataset.errors import DivergenceError
-from belfry.dataset.history import history_windows
-from belfry.dataset.interactions import Interactions, Mask, Positions, stretches
+from belfry.dataset.history.bags import history_windows
+from belfry.dataset.interactions import Interactions
 from belfry.dataset.vocabulary import ItemNums, UserNums
 
 HISTORY_LENGTH = 50  # newest events of a user that a network may attend to
@@ -42,10 +44,11 @@ class Lists:
         """Count of lists."""
         return len(self.users)
 
-    @property
+    @cached_property
     def lengths(self) -> Positions:
         """[n_lists]"""
-        return np.diff(self.starts)
+        lengths: Positions = self.starts[1:] - self.starts[:-1]
+        return lengths
 
     @property
     def row_list(self) -> Positions:
@@ -120,7 +123,7 @@ class Lists:
     def _pairs_of(self, rows: Positions) -> Matrix:
         """[n, n_places, n_features]; without a copy where the rows follow one another."""
         flat = rows.ravel()
-        if len(flat) and flat[-1] - flat[0] == len(flat) - 1 and (np.diff(flat) == 1).all():
+        if len(flat) and flat[-1] - flat[0] == len(flat) - 1 and (flat[1:] - flat[:-1] == 1).all():
             return self.pairs[flat[0] : flat[-1] + 1].reshape(*rows.shape, -1)
         return self.pairs[rows]
 

@@ -77,7 +77,7 @@ class RatingLabels:
     @property
     def deviating_labels(self) -> tuple[str, ...]:
         """The rating, where the ranker says how far it may lie from what is expected."""
-        return self.label_names if getattr(self.ranker, "has_deviations", False) else ()
+        return self.label_names if hasattr(self.ranker, "deviations") else ()
 
     def deviations(self, candidates: Candidates, features: FeatureTables) -> Matrix:
         """[n_rows, 1]"""

@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from belfry.dataset.candidates import Candidates
 from belfry.dataset.features import FeatureTables
-from belfry.dataset.interactions import Interactions, SeenItems
+from belfry.dataset.history.seen_items import SeenItems
+from belfry.dataset.interactions import Interactions
 from belfry.dataset.vocabulary import ItemNums, Numbers, UserNums
 from belfry.layers.model import Progress
 from belfry.layers.saved.files import ReadablePath

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from belfry.dataset.arrays import Mask, differs_from_row_before
 from belfry.dataset.candidates import Candidates, order_by
 from belfry.dataset.features import FeatureTables
-from belfry.dataset.interactions import Mask, SeenItems, differs_from_row_before
+from belfry.dataset.history.seen_items import SeenItems
 from belfry.dataset.vocabulary import ItemNums, UserNums
 from belfry.retrieval.base import Retriever
 

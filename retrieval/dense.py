@@ -1,32 +1,20 @@
 """Score tables, dense or sparse -> Candidates: shared by every retriever that scores the whole catalogue."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import scipy  # its parts load when they are used
 
+from belfry.dataset.arrays import Positions
 from belfry.dataset.candidates import Candidates, ranks_of, take_top_k
-from belfry.dataset.interactions import Positions, SeenItems
+from belfry.dataset.history.seen_items import SeenItems
 from belfry.dataset.vocabulary import UNKNOWN, ItemNums, UserNums
 
 Scores: TypeAlias = npt.NDArray[np.float32]
 ScoreTable: TypeAlias = Scores
 Table = TypeVar("Table", npt.NDArray[np.float32], npt.NDArray[np.int32], npt.NDArray[np.float64])
-
-# A block of 4M scores takes 16 MiB: small enough to stay bounded, large enough for full speed.
-CELLS_PER_BLOCK = 1 << 22
-
-
-def blocks(n_rows: int, row_size: int) -> Iterator[slice]:
-    """Slices that cover `n_rows` rows, each of at most `CELLS_PER_BLOCK` cells but at least one row.
-
-    For no rows, one empty slice.
-    """
-    size = max(1, CELLS_PER_BLOCK // max(1, row_size))
-    for start in range(0, max(1, n_rows), size):
-        yield slice(start, min(start + size, n_rows))
 
 
 def best_columns(scores: ScoreTable, top_k: int) -> Positions:

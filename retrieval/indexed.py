@@ -2,12 +2,12 @@
 
 import numpy as np
 
+from belfry.dataset.arrays import blocks, dot_products
 from belfry.dataset.candidates import Candidates, take_top_k
 from belfry.dataset.features import FeatureTables
-from belfry.dataset.interactions import SeenItems
+from belfry.dataset.history.seen_items import SeenItems
 from belfry.dataset.vocabulary import UNKNOWN, ItemNums, UserNums
 from belfry.retrieval.base import Embeddings, Towers
-from belfry.retrieval.dense import blocks
 from belfry.retrieval.index.base import CandidateIndex
 from belfry.retrieval.unseen import first_unseen
 
@@ -58,9 +58,7 @@ class IndexedRetriever:
             row_user, item_num = row_user[kept], item_num[kept]
         items, column = np.unique(item_num, return_inverse=True)
         vectors = self._towers.encode_candidates(items, features)
-        scores = np.empty(len(item_num), np.float32)
-        for rows in blocks(len(item_num), queries.shape[1]):
-            scores[rows] = np.einsum("ij,ij->i", queries[row_user[rows]], vectors[column[rows]])
+        scores = dot_products(queries, row_user, vectors, column)
         return take_top_k(users, row_user, item_num, scores, top_k=top_k, origins=(self._origin,))
 
     def _score(

@@ -7,12 +7,12 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
+from belfry.dataset.arrays import Mask, blocks
 from belfry.dataset.features import FeatureColumns, FeatureTables
 from belfry.dataset.folds import Fold
-from belfry.dataset.interactions import Interactions, Mask
+from belfry.dataset.interactions import Interactions
 from belfry.dataset.vocabulary import ItemNums, UserNums
 from belfry.retrieval.base import Towers
-from belfry.retrieval.dense import blocks
 
 MAX_SHARE = 0.1  # of the watched items: as many of the unwatched ones count as new, the rest as left alone by everybody
 _OUT = -10.0  # log-odds: in no list that has other items to hold

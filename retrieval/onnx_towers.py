@@ -5,10 +5,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from belfry.dataset.arrays import Positions
 from belfry.dataset.errors import ArtifactError
 from belfry.dataset.features import FeatureTables
-from belfry.dataset.history import history_windows, padded_bags
-from belfry.dataset.interactions import Positions
+from belfry.dataset.history.bags import history_windows, padded_bags
 from belfry.dataset.vocabulary import ItemNums, UserNums
 from belfry.layers.config import ModelConfig
 from belfry.layers.onnx import Graph

@@ -8,10 +8,12 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
+from belfry.dataset.arrays import Positions
 from belfry.dataset.candidates import Candidates
 from belfry.dataset.errors import ArtifactError, InputError
 from belfry.dataset.features import FeatureTables
-from belfry.dataset.interactions import Interactions, Positions, SeenItems
+from belfry.dataset.history.seen_items import SeenItems
+from belfry.dataset.interactions import Interactions
 from belfry.dataset.vocabulary import UNKNOWN, ItemNums, UserNums
 from belfry.layers.config import ModelConfig
 from belfry.layers.model import Model

@@ -4,11 +4,13 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
+from belfry.dataset.arrays import Positions, blocks, stretches
 from belfry.dataset.candidates import Candidates, order_by, ranks_of
-from belfry.dataset.interactions import Positions, SeenItems, stretches
+from belfry.dataset.history.seen_items import SeenItems
 from belfry.dataset.vocabulary import UNKNOWN, ItemNums, UserNums
-from belfry.retrieval.dense import ScoreTable, blocks
+from belfry.retrieval.dense import Scores, ScoreTable
 
 # Positions of users, and a depth -> item numbers and scores of their best items, best first, both [n_users, depth].
 # Item 0 is padding.
@@ -33,6 +35,8 @@ def first_unseen(
     Among the first `top_k` and as many more as the user has seen, `top_k` are unseen, or there are no more. Users of
     similar depth are asked for together, so that few orders are longer than needed. With `only`, orders are whole.
     """
+    if len(users) == 1 and only is None:
+        return _of_one(best, users, exclude, n_items, top_k, origin)
     depth = np.minimum(top_k + exclude.count(users), n_items) if only is None else np.full(len(users), n_items)
     by_depth = np.argsort(depth, kind="stable")
     never = np.zeros(1, np.int64)  # item 0, the unknown
@@ -53,7 +57,29 @@ def first_unseen(
         rows = stretches((n_found.cumsum() - n_found)[place], n_found[place])
         n_found, item_num, score = n_found[place], item_num[rows], score[rows]
     row_user = np.arange(len(users)).repeat(n_found)
-    rank, of_origin = ranks_of(row_user, len(users)), np.zeros(len(item_num), np.int8)
-    found = Candidates(users, row_user, item_num, score, rank, of_origin, (origin,))
+    return _in_order(users, row_user, item_num, score, ranks_of(row_user, len(users)), origin, top_k)
+
+
+def _of_one(best: Best, users: UserNums, exclude: SeenItems, n_items: int, top_k: int, origin: str) -> Candidates:
+    """`first_unseen` of one user, with a fifth of the calls into NumPy."""
+    is_out = exclude.table(users, n_items)[0]
+    is_out[UNKNOWN] = True
+    items, scores = best(np.zeros(1, np.int64), max(1, min(top_k + int(exclude.count(users)[0]), n_items)))
+    kept = (~is_out[items[0]]).nonzero()[0][:top_k]
+    rank = np.arange(1, len(kept) + 1, dtype=np.int32)
+    return _in_order(users, np.zeros(len(kept), np.int64), items[0, kept], scores[0, kept], rank, origin, top_k)
+
+
+def _in_order(
+    users: UserNums,
+    row_user: Positions,
+    item_num: ItemNums,
+    score: Scores,
+    rank: npt.NDArray[np.int32],
+    origin: str,
+    top_k: int,
+) -> Candidates:
+    """Lists by score, of which those that are equal may not stand by item number yet."""
+    found = Candidates(users, row_user, item_num, score, rank, np.zeros(len(item_num), np.int8), (origin,))
     is_due_before = (score[1:] == score[:-1]) & (item_num[1:] < item_num[:-1]) & (rank[1:] > 1)
     return order_by(found, score, top_k=top_k) if is_due_before.any() else found

@@ -8,7 +8,7 @@ from belfry.dataset.candidates import Candidates
 from belfry.dataset.errors import InputError
 from belfry.dataset.features import FeatureTables
 from belfry.dataset.folds import Fold
-from belfry.dataset.interactions import SeenItems
+from belfry.dataset.history.seen_items import SeenItems
 from belfry.dataset.prepare import Data
 from belfry.dataset.split import Split
 from belfry.dataset.vocabulary import Numbers

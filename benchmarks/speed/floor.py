@@ -65,13 +65,16 @@ class Run:
 
     @property
     def neighbours(self) -> dict[str, tuple[float, int]]:
-        """Of each group of neighbours: the mean count of a watch, and of how many watches of a user they are read."""
+        """Of each table of neighbours: the mean count of a watch, and of how many watches of a user they are read."""
         arrays = self._pair_arrays
         watched = pq.read_table(self.folder / "history.parquet", columns=["item_num"])["item_num"].to_numpy()
-        groups = [name.partition("/")[0] for name in arrays if name.endswith("/neighbour")]
+        if "neighbours/tables" not in arrays:
+            return {}
+        names, start, recent = (arrays[f"neighbours/{name}"] for name in ("tables", "start", "n_recent"))
+        counts = np.diff(start).reshape(len(names), -1)
         return {
-            group: (float(np.diff(arrays[f"{group}/start"])[watched].mean()), int(arrays[f"{group}/n_recent"]))
-            for group in groups
+            name: (float(of_items[watched].mean()), n_recent)
+            for name, of_items, n_recent in zip(names.tolist(), counts, recent.tolist(), strict=True)
         }
 
     @property
@@ -139,26 +142,19 @@ def _source_work(run: Run, length: float) -> Iterator[Need]:
 
 
 def _feature_work(run: Run, length: float, k: int) -> Iterator[Need]:
-    """Neighbours and weights of pairs are read of each watch that counts, counts at both ends of each window of time,
-    factors of watches and candidates.
+    """Neighbours are read of each watch that counts, counts at both ends of each window of time, factors of watches
+    and candidates.
     """
-    settings = run.manifest.config["pair_features"]
-    assert isinstance(settings, dict)
-    newest = min(length, float(str(settings["recent_history"])))
     neighbours = sum(min(length, n_recent) * n_neighbours for n_neighbours, n_recent in run.neighbours.values())
-    pairs, counts, factors = 0.0, 0.0, 0.0
+    counts, factors = 0.0, 0.0
     for name, (_, width) in run.pair_tables.items():
         _, _, array = name.partition("/")
-        if array == "table":  # of EASE, read by both weightings
-            pairs += (length + newest) * k
-        elif name == f"{WatchTimes.name}/count":
+        if name == f"{WatchTimes.name}/count":
             counts += 2 * len(WINDOWS) * k
         elif array.endswith("factors"):
             factors += (length + k) * width
     if neighbours:
         yield Need("pair features: neighbours", flops=2 * neighbours, lookups=neighbours, bytes=8 * neighbours)
-    if pairs:
-        yield Need("pair features: weights of pairs of items", flops=2 * pairs, lookups=pairs)
     if counts:
         yield Need("pair features: counts by time", flops=counts, lookups=counts)
     if factors:

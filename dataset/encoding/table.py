@@ -161,19 +161,6 @@ class FeatureEncoder:
         )
 
 
-def encode_features(
-    table: pa.Table | None,
-    vocabulary: Vocabulary,
-    *,
-    id_column: str,
-    text_columns: Iterable[str] = (),
-    usage_columns: Iterable[str] = (),
-) -> FeatureColumns:
-    """Feature columns of a checked users or items table, in the order of `vocabulary`, as `FeatureEncoder` reads it."""
-    encoder = FeatureEncoder.learn(table, id_column=id_column, text_columns=text_columns, usage_columns=usage_columns)
-    return encode_by(encoder, table, vocabulary, id_column)
-
-
 def encode_by(
     encoder: FeatureEncoder, table: pa.Table | None, vocabulary: Vocabulary, id_column: str
 ) -> FeatureColumns:

@@ -12,8 +12,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from belfry.dataset import columns
+from belfry.dataset.arrays import Mask, Positions
 from belfry.dataset.errors import InputError
-from belfry.dataset.interactions import Mask, Positions
 from belfry.dataset.sources.demo_films import (
     FIRST_ITEM_ID,
     GENRE_LOGITS,

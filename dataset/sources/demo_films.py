@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 
 from belfry.dataset import columns
-from belfry.dataset.interactions import Positions
+from belfry.dataset.arrays import Positions
 
 Floats: TypeAlias = npt.NDArray[np.float32]
 Seconds: TypeAlias = npt.NDArray[np.int64]

@@ -9,9 +9,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from belfry.dataset.errors import InputError, TableError
+from belfry.dataset.errors import LONGEST_CAUSE, InputError, TableError, printable, shown
 
-MAX_SHOWN = 40  # signs of a foreign text in a message
 _NAMED_DELIMITERS = {"\\t": "\t", "tab": "\t", "comma": ",", "semicolon": ";", "pipe": "|", "space": " "}
 _NEXT_PAIR = re.compile(r",(?=[^,=]+=)")  # a name may hold commas
 
@@ -128,12 +127,6 @@ def _with_parts(table: pa.Table, names: Iterable[str]) -> pa.Table:
     return table
 
 
-def shown(text: str) -> str:
-    """A foreign text for a message: quoted, escaped and cut."""
-    quoted = ascii(text) if any(not sign.isprintable() for sign in text) else repr(text)
-    return quoted if len(quoted) <= MAX_SHOWN else f"{quoted[: MAX_SHOWN - 4]}...{quoted[0]}"
-
-
 def way_to(path: str) -> str:
     """What to do where nothing lies at a path."""
     if "://" in path:
@@ -145,13 +138,7 @@ def way_to(path: str) -> str:
 
 def reason_of(error: BaseException) -> str:
     """The first line of what another library says of a foreign file, for a message: printable and cut."""
-    return cut(str(error) or type(error).__name__)
-
-
-def cut(text: str) -> str:
-    """The first line of a text, for a message: printable and cut."""
-    line = (text.splitlines() or [""])[0][:300]
-    return "".join(sign if sign.isprintable() else "?" for sign in line)
+    return printable(str(error).partition("\n")[0] or type(error).__name__, LONGEST_CAUSE)
 
 
 @contextmanager

@@ -11,13 +11,13 @@ import pyarrow as pa
 
 from belfry.dataset import columns
 from belfry.dataset.encoding.dictionary import alike_encoded
-from belfry.dataset.errors import InputError, TableError
+from belfry.dataset.errors import InputError, TableError, shown
 from belfry.dataset.sources.archive import SafeZip
 from belfry.dataset.sources.folders import differing_text, joined, partition_columns, table_files
 from belfry.dataset.sources.frames import from_pandas, without_index, without_views
 from belfry.dataset.sources.id_types import ID_COLUMNS, alike
 from belfry.dataset.sources.kinds import Opened, is_foreign, open_content, open_file
-from belfry.dataset.sources.reading import AS_IT_IS, RawTable, Reading, explaining, shown, way_to
+from belfry.dataset.sources.reading import AS_IT_IS, RawTable, Reading, explaining, way_to
 from belfry.dataset.sources.text.csv_table import read_csv
 from belfry.dataset.sources.text.json_lines import read_json_lines
 from belfry.dataset.sources.web.remote import address_of, fetched

@@ -10,9 +10,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from belfry.dataset.arrays import Mask, Positions
 from belfry.dataset.encoding.dictionary import codes_and_values, codes_as_numpy, encoded, plain, value_type
-from belfry.dataset.errors import TableError
-from belfry.dataset.interactions import Mask, Positions
+from belfry.dataset.errors import TableError, shown
 from belfry.dataset.validation import coercion
 from belfry.dataset.validation.number_text import decimal_comma_in
 from belfry.dataset.validation.usual_names import names_in, remedy
@@ -28,7 +28,6 @@ _DONE = {
     "middle": "taken for the median of the others",
     "keep": "kept",
 }
-_SHOWN = 60  # letters of a value in a message
 _FACTOR = np.uint64(0x9E3779B97F4A7C15)  # odd, and its bits are spread evenly: 2^64 divided by the golden ratio
 _BLOCK = 1 << 18  # rows
 
@@ -171,12 +170,6 @@ class Cleaning:
 def where(condition: pa.ChunkedArray) -> Mask:
     """[n_rows] the condition as NumPy, a null as no."""
     return np.asarray(pc.fill_null(condition, False), dtype=np.bool_)
-
-
-def shown(value: object) -> str:
-    """A value for a message: quoted, without signs that a terminal obeys, and cut."""
-    text = repr(value)
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
 def codes_of(column: pa.ChunkedArray) -> Codes:

@@ -24,7 +24,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from belfry.dataset.encoding.dictionary import codes_and_values, encoded, value_type, with_values
-from belfry.dataset.errors import TableError
+from belfry.dataset.errors import LONGEST_SHOWN, TableError, printable, shown
 from belfry.dataset.validation import date_times
 from belfry.dataset.validation.number_text import INTEGER_LITERAL, NUMBER_LITERAL, with_points
 
@@ -179,9 +179,7 @@ def _strange_time(text: pa.ChunkedArray, strange: pa.Array) -> TableError:
     elif 2 * len(rows) < len(text):
         remedy += ", or empty the cells that tell no time"
     others = ", as the others are" if len(rows) < len(text) - text.null_count else ""
-    return TableError(
-        f"{found} '2021-01-03 12:02:53'{others} (first in row {rows[0]}: {_shortened(first)!r}); {remedy}"
-    )
+    return TableError(f"{found} '2021-01-03 12:02:53'{others} (first in row {rows[0]}: {shown(first)}); {remedy}")
 
 
 def as_places(column: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -292,7 +290,7 @@ def _parsed(column: pa.ChunkedArray, type_: pa.DataType, literal: str, wanted: s
         remedy = "mend them or leave them empty" if is_few else f"write {wanted}, such as 3.5"
         raise TableError(
             f"is text in which {np.sum(~fits)} values are no {wanted} (first in row {row}: "
-            f"{_shortened(text[row].as_py())!r}); {remedy}"
+            f"{shown(text[row].as_py())}); {remedy}"
         )
     return _cast(pc.replace_substring_regex(text, r"^\+", ""), type_, f"give {wanted}")
 
@@ -300,7 +298,7 @@ def _parsed(column: pa.ChunkedArray, type_: pa.DataType, literal: str, wanted: s
 def _named(column: pa.ChunkedArray) -> str:
     """The type as a reader knows it; for a union, how many values there are of each type and where each begins."""
     if not pa.types.is_union(column.type):
-        return _shortened(str(column.type))
+        return printable(str(column.type), LONGEST_SHOWN)
     codes = np.concatenate([np.asarray(chunk.type_codes) for chunk in column.chunks])
     parts = []
     for field, code in zip(column.type, column.type.type_codes, strict=True):
@@ -308,7 +306,3 @@ def _named(column: pa.ChunkedArray) -> str:
         if len(rows):
             parts.append(f"{field.name} in {len(rows)} rows (first in row {rows[0]})")
     return "a mix of types, " + " and ".join(parts)
-
-
-def _shortened(text: str) -> str:
-    return text if len(text) <= 60 else text[:60] + "..."

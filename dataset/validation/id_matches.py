@@ -7,8 +7,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from belfry.dataset.encoding.dictionary import codes_and_values, codes_as_numpy, distinct_in, value_type, with_values
+from belfry.dataset.errors import shown
 from belfry.dataset.validation import spelling
-from belfry.dataset.validation.cleaning import Cleaning, shown, where
+from belfry.dataset.validation.cleaning import Cleaning, where
 
 _FEW = 0.05  # of the ids of the table that has fewer of them
 _N_EXAMPLES = 3

@@ -8,9 +8,10 @@ import pyarrow.compute as pc
 
 from belfry.dataset import columns
 from belfry.dataset.encoding.dictionary import codes_and_values, codes_as_numpy, encoded, value_type, with_values
+from belfry.dataset.errors import shown
 from belfry.dataset.sources.id_types import is_guessed
 from belfry.dataset.validation import coercion, spelling
-from belfry.dataset.validation.cleaning import Cleaning, Codes, shown, where
+from belfry.dataset.validation.cleaning import Cleaning, Codes, where
 from belfry.dataset.validation.id_matches import note_meeting
 from belfry.dataset.validation.policy import NULL_WORDS, Policy
 from belfry.dataset.vocabulary import Vocabulary

@@ -5,8 +5,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from belfry.dataset import columns
+from belfry.dataset.arrays import Positions
 from belfry.dataset.errors import TableError
-from belfry.dataset.interactions import Positions
 from belfry.dataset.validation import coercion
 from belfry.dataset.validation.cleaning import Action, Cleaning, codes_of, nearest, where
 

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from belfry.dataset import columns
-from belfry.dataset.interactions import Times
+from belfry.dataset.arrays import Times
 from belfry.dataset.validation import coercion, date_times
 from belfry.dataset.validation.cleaning import Action, Cleaning, where
 from belfry.dataset.validation.policy import Policy

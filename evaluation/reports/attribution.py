@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from belfry.dataset.candidates import Candidates
-from belfry.dataset.interactions import SeenItems
+from belfry.dataset.history.seen_items import SeenItems
 from belfry.dataset.vocabulary import UserNums
 from belfry.evaluation.intervals import Interval, mean_intervals
 from belfry.evaluation.metrics import PerUser, hits, lists_of, ndcg, ndcg_of_best_order, recall

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 
 from pydantic import JsonValue
 
-from belfry.dataset.history import Repeats
+from belfry.dataset.history.repeats import Repeats
 from belfry.dataset.notebooks.html import html_table
 from belfry.evaluation.context import EvaluationContext, UserCount
 from belfry.evaluation.engine import SystemScores

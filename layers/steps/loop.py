@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from belfry.dataset.interactions import Positions
+from belfry.dataset.arrays import Positions
 from belfry.layers.backend import Tensor, keras, tf
 from belfry.layers.steps.adam import Adam
 from belfry.layers.steps.noise import seeded

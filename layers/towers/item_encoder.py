@@ -6,8 +6,8 @@ from typing import NamedTuple
 import numpy as np
 import scipy.sparse as sp
 
+from belfry.dataset.arrays import Mask
 from belfry.dataset.features import FeatureColumns, FeatureTables
-from belfry.dataset.interactions import Mask
 from belfry.dataset.vocabulary import ItemNums
 from belfry.layers.backend import Tensor, keras, tf
 from belfry.layers.towers.ridge import FeatureMatrix, Table, Weights, impute_biases, ridge

@@ -8,9 +8,9 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from belfry.dataset.arrays import Mask
 from belfry.dataset.features import Column, FeatureTables
-from belfry.dataset.history import HistoryBags, history_bags
-from belfry.dataset.interactions import Mask
+from belfry.dataset.history.bags import HistoryBags, history_bags
 from belfry.dataset.vocabulary import ItemNums, Numbers, UserNums
 from belfry.layers.backend import Tensor, keras, tf
 from belfry.layers.blocks import hidden_layers

@@ -6,8 +6,9 @@ from typing import NamedTuple
 import numpy as np
 import scipy.sparse as sp
 
+from belfry.dataset.arrays import Positions
 from belfry.dataset.features import FeatureTables
-from belfry.dataset.interactions import Interactions, Positions
+from belfry.dataset.interactions import Interactions
 from belfry.dataset.vocabulary import ItemNums, Numbers
 from belfry.layers.backend import Tensor, tf
 from belfry.layers.batches import Cells, WatchBatches, WatchBlock

@@ -1,5 +1,6 @@
 """The entry point of the console script: little is imported before signals and errors are seen to."""
 
+import os
 import sys
 from typing import NoReturn
 
@@ -9,6 +10,7 @@ from belfry.pipeline.cli.signals import interrupts, leave
 
 def main() -> NoReturn:
     """Every failure ends in one message and an exit code."""
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # see `one_thread`; libraries read it when they are loaded
     with interrupts() as signals:
         code: str | int | None = 0
         try:

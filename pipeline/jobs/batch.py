@@ -24,7 +24,7 @@ import pyarrow as pa
 
 from belfry.dataset import columns
 from belfry.dataset.errors import BelfryError, InputError
-from belfry.dataset.history import Repeats
+from belfry.dataset.history.repeats import Repeats
 from belfry.dataset.vocabulary import as_numpy
 from belfry.pipeline.cluster import ClusterError, joined
 from belfry.pipeline.jobs.batch_parts import (

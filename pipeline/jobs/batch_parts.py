@@ -19,8 +19,8 @@ import pyarrow.parquet as pq
 from belfry.dataset import columns
 from belfry.dataset.candidates import Candidates
 from belfry.dataset.errors import BelfryError
-from belfry.dataset.history import Repeats, kept_out
-from belfry.dataset.interactions import SeenItems
+from belfry.dataset.history.repeats import Repeats, kept_out
+from belfry.dataset.history.seen_items import SeenItems
 from belfry.dataset.vocabulary import ItemNums, as_numpy, positions_in
 from belfry.pipeline.jobs.sinks.parquet import repeating_columns
 from belfry.pipeline.runs.disk import explain_failed_writes, remove, sync
@@ -28,7 +28,9 @@ from belfry.pipeline.serving.checks import check_lists
 from belfry.pipeline.serving.recommender import Recommender
 from belfry.pipeline.serving.rules.bound import BoundRules
 from belfry.pipeline.serving.two_stage import Stage
-from belfry.pipeline.serving.users.newcomers import AskedUsers, Newcomers, UserContexts
+from belfry.pipeline.serving.users.asked import AskedUsers
+from belfry.pipeline.serving.users.context import UserContexts
+from belfry.pipeline.serving.users.newcomers import Newcomers
 from belfry.pipeline.serving.workers import USERS_PER_BLOCK, answer_within_memory, blocks_of
 
 USERS_PER_PART = 4 * USERS_PER_BLOCK

@@ -16,7 +16,7 @@ from belfry.dataset.validation.ids import ids_like
 from belfry.dataset.validation.usual_names import names_in, remedy
 from belfry.dataset.vocabulary import as_arrow, positions_in
 from belfry.pipeline.serving.recommender import Recommender
-from belfry.pipeline.serving.users.newcomers import AskedUsers, table_of
+from belfry.pipeline.serving.users.asked import AskedUsers, table_of
 
 log = logging.getLogger(__name__)
 

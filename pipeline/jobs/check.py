@@ -10,7 +10,7 @@ from belfry.dataset import columns
 from belfry.dataset.errors import InputError
 from belfry.dataset.folds import Holdout, make_folds
 from belfry.dataset.folds import with_repeats as folds_with_repeats
-from belfry.dataset.history import Repeats
+from belfry.dataset.history.repeats import Repeats
 from belfry.dataset.prepare import Data, prepare
 from belfry.dataset.sources.open import read_data
 from belfry.dataset.sources.reading import AS_IT_IS, Reading

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, Union
 import pyarrow as pa
 
 from belfry.dataset.errors import InputError, TableError
-from belfry.dataset.history import Repeats, as_repeats
+from belfry.dataset.history.repeats import Repeats, as_repeats
 from belfry.dataset.sources.reading import Reading
 from belfry.dataset.sources.tabular import Source
 from belfry.evaluation.context import EvaluationContext

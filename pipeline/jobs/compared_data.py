@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 from belfry.dataset import columns
 from belfry.dataset.errors import TableError
 from belfry.dataset.event_weights import DEFAULT_EVENT_WEIGHTS, EventWeights, part_events
-from belfry.dataset.history import Repeats, kept_out
+from belfry.dataset.history.repeats import Repeats, kept_out
 from belfry.dataset.interactions import Interactions
 from belfry.dataset.sources.reading import AS_IT_IS, Reading
 from belfry.dataset.sources.tabular import Source, read_events, read_tables

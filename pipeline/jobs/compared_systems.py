@@ -10,7 +10,7 @@ from string import ascii_uppercase
 from typing import Any
 
 from belfry.dataset.errors import InputError
-from belfry.dataset.history import Repeats
+from belfry.dataset.history.repeats import Repeats
 from belfry.dataset.sources.reading import AS_IT_IS, Reading
 from belfry.dataset.sources.tabular import Source
 from belfry.evaluation.context import EvaluationContext

@@ -12,7 +12,7 @@ import pyarrow as pa
 from belfry.dataset import columns
 from belfry.dataset.candidates import Candidates
 from belfry.dataset.features import FeatureTables
-from belfry.dataset.history import Repeats, kept_out
+from belfry.dataset.history.repeats import Repeats, kept_out
 from belfry.dataset.interactions import Interactions
 from belfry.dataset.sources.reading import AS_IT_IS, Reading
 from belfry.dataset.sources.tabular import read_events
@@ -108,7 +108,6 @@ def evaluate_run(
     *,
     split: str = "test",
     n: int = 10,
-    depth: int = 500,
     min_history: int = 1,
     repeats: Repeats | None = None,
     rules: RulesLike | None = None,
@@ -142,7 +141,6 @@ def evaluate_run(
         run=recommender.run.name,
         split=split,
         n=n,
-        depth=depth,
         min_history=min_history,
         repeats=recommender.repeats_of(repeats=repeats),
         under_rules=_each_rule(recommender, bound) if bound else {},

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from belfry.dataset import columns
 from belfry.dataset.event_weights import DEFAULT_EVENT_WEIGHTS
-from belfry.dataset.history import Repeats, as_repeats, kept_out
+from belfry.dataset.history.repeats import Repeats, as_repeats, kept_out
 from belfry.dataset.interactions import Interactions
 from belfry.dataset.prepare import prepare
 from belfry.dataset.sources.reading import AS_IT_IS, Reading
@@ -36,7 +36,6 @@ def evaluate_table(
     n: int = 10,
     min_history: int = 1,
     repeats: Repeats | None = None,
-    seen_removed: bool | None = None,
     log: Source | None = None,
     log_clip: float | None = None,
     seed: int,
@@ -53,7 +52,6 @@ def evaluate_table(
         split: what it calls the test part.
         repeats: "exclude" refuses lists with items that their user has seen, and keeps them out of the baselines,
             "allow" does not, "only" refuses all others; by default what the table's metadata say, else "exclude".
-        seen_removed: True says repeats="exclude", False "allow".
         log: of what was shown, `user_id`, `item_id`, `reward` and `propensity`; tells what the lists would have earned.
         log_clip: weights above it are cut.
         seed: of the resamples.
@@ -62,7 +60,7 @@ def evaluate_table(
         TableError: a table cannot be judged; the message says why.
         InputError: no user can be judged.
     """
-    repeats = as_repeats(seen_removed, repeats) or repeats_of_table(recommendations) or "exclude"
+    repeats = as_repeats(None, repeats) or repeats_of_table(recommendations) or "exclude"
     tables = read_tables(train, items, reading=reading)
     policy = DEFAULT_POLICY if repeats == "exclude" else keep_repeats(DEFAULT_POLICY, tables)
     checked, report = check(tables, policy, can_set=False)

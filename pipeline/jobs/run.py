@@ -13,7 +13,7 @@ import pyarrow as pa
 from belfry.dataset import columns
 from belfry.dataset.errors import printable
 from belfry.dataset.folds import Holdout
-from belfry.dataset.history import Repeats
+from belfry.dataset.history.repeats import Repeats
 from belfry.dataset.interactions import Interactions
 from belfry.dataset.sources.open import read_data
 from belfry.dataset.sources.reading import AS_IT_IS, Reading

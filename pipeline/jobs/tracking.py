@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
-from belfry.dataset.errors import BelfryError, InputError
+from belfry.dataset.errors import BelfryError, InputError, pip_install
 from belfry.pipeline.runs.disk import check_writable
 from belfry.pipeline.runs.manifest import MANIFEST, Manifest, read_manifest
 from belfry.pipeline.runs.registry.differences import leaves
@@ -38,7 +38,7 @@ def _tracker_of(text: str) -> Callable[[Path], None]:
     if kind not in tellers or not place:
         raise InputError(f"--track {text[:100]!r}: wanted {_WANTED}")
     if find_spec(kind) is None:
-        raise InputError(f"--track {kind}: not installed; pip install 'belfry-recommender[track]'")
+        raise InputError(f"--track {kind}: not installed; run: {pip_install('track')}")
     if "://" not in place:
         check_writable(Path(place), remedy="name another folder")
 

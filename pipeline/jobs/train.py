@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from belfry.dataset.concurrency.blas import one_thread
 from belfry.dataset.concurrency.machine import workers_to_use
 from belfry.dataset.errors import InputError
 from belfry.dataset.folds import Holdout, default_holdout
-from belfry.dataset.history import Repeats, as_repeats
+from belfry.dataset.history.repeats import Repeats, as_repeats
 from belfry.dataset.interactions import Interactions
 from belfry.dataset.prepare import Data, prepare
 from belfry.dataset.sources.reading import Reading
@@ -161,7 +162,7 @@ def train_tables(
     work = work or Work()
     if address is not None and start_from is not None:
         raise InputError("--address: training on from a run learns no parts of the history apart; leave it out")
-    with joined(address, None) if address else nullcontext():  # before hours of work, rather than after
+    with one_thread, joined(address, None) if address else nullcontext():  # before hours of work, rather than after
         with work.step(READING):
             parent = None if start_from is None else Parent.open(start_from)
             if parent is None:

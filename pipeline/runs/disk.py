@@ -12,13 +12,11 @@ from belfry.dataset.errors import BelfryError, InputError
 from belfry.pipeline.runs.lock import hold
 from belfry.pipeline.runs.manifest import MANIFEST
 
-MEBIBYTE = 1 << 20
+NEEDED_BYTES = 1 << 20  # that a disk must have free, at least
 ALIVE = "alive"  # held by the owner of a temporary folder as long as it lives
 
 
-def check_writable(
-    folder: Path, *, needed_bytes: int = MEBIBYTE, remedy: str = "mend that or name another place"
-) -> None:
+def check_writable(folder: Path, *, remedy: str = "mend that or name another place") -> None:
     """Refuse, before any work starts, a folder in which nothing could be published at its end.
 
     A folder that does not exist yet is fine where its parent can take it; nothing is created here.
@@ -42,9 +40,9 @@ def check_writable(
         what = "cannot be written" if place == folder else f"cannot be made, for {place} cannot be written"
         raise InputError(f"{folder}: {what} ({error.strerror}); {remedy}") from error
     free_bytes = shutil.disk_usage(place).free
-    if free_bytes < needed_bytes:
+    if free_bytes < NEEDED_BYTES:
         raise InputError(
-            f"{folder}: the disk has {free_bytes:,} bytes free and at least {needed_bytes:,} are needed; "
+            f"{folder}: the disk has {free_bytes:,} bytes free and at least {NEEDED_BYTES:,} are needed; "
             "free some or name another place"
         )
 
@@ -87,7 +85,7 @@ def _cause(error: OSError, place: Path) -> str | None:
     there = next((folder for folder in (place, *place.absolute().parents) if folder.exists()), Path())
     free_bytes = shutil.disk_usage(there).free
     was_cut = error.errno is None and "requested and" in str(error)  # so NumPy tells it, without a number
-    if error.errno == errno.ENOSPC or (error.errno is None and free_bytes < MEBIBYTE):
+    if error.errno == errno.ENOSPC or (error.errno is None and free_bytes < NEEDED_BYTES):
         return f"the disk is full ({free_bytes:,} bytes free by now); free some"
     if error.errno == errno.EDQUOT:
         return f"the quota of this disk is used up ({free_bytes:,} bytes free for others); remove some files"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from belfry.dataset.errors import ArtifactError, InputError, printable
+from belfry.dataset.errors import ArtifactError, InputError, needed, printable
 from belfry.pipeline.runs.manifest import SIGNATURE
 
 if TYPE_CHECKING:
@@ -133,12 +133,7 @@ def signer(path: Path | None, required: Path | None = None) -> Signer | None:
 
 def _read(path: Path) -> bytes:
     """The text of a key, once there is a library for it."""
-    try:
-        import cryptography  # noqa: F401
-    except ImportError as error:
-        raise InputError(
-            'signatures need cryptography, which is not installed; run: pip install "belfry-recommender[sign]"'
-        ) from error
+    needed("cryptography", "sign", str(path))
     try:
         if not path.is_file():
             raise InputError(f"{path}: is {'no file' if path.exists() else 'not there'}; name a key in PEM")

@@ -27,7 +27,8 @@ from belfry.dataset.encoding.context import ContextColumn
 from belfry.dataset.encoding.table import FeatureEncoder
 from belfry.dataset.errors import ArtifactError
 from belfry.dataset.features import FeatureColumns, FeatureTables
-from belfry.dataset.interactions import Interactions, SeenItems
+from belfry.dataset.history.seen_items import SeenItems
+from belfry.dataset.interactions import Interactions
 from belfry.dataset.vocabulary import Vocabulary, as_numpy
 from belfry.layers.saved.files import ReadablePath, read_arrays, write_arrays
 from belfry.pipeline.runs.manifest import REMEDY

@@ -24,6 +24,6 @@ def installed_version(distribution: str) -> str:
         return ""
 
 
-def other_distributions(package: str = "belfry") -> list[str]:
-    """Installed distributions besides ours that bring a top-level `package`: they overwrite our files, or we theirs."""
-    return sorted({name for name in packages_distributions().get(package, ()) if name.replace("_", "-") != BELFRY})
+def other_distributions() -> list[str]:
+    """Installed distributions besides ours that bring a package `belfry`: they overwrite our files, or we theirs."""
+    return sorted({name for name in packages_distributions().get("belfry", ()) if name.replace("_", "-") != BELFRY})

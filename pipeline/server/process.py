@@ -13,7 +13,6 @@ from multiprocessing.process import BaseProcess
 
 import uvicorn
 from starlette.types import ASGIApp
-from threadpoolctl import threadpool_limits
 from uvicorn.supervisors import Multiprocess
 
 from belfry.dataset.errors import InputError
@@ -44,9 +43,8 @@ class _Server(uvicorn.Server):
 
 
 def create_worker(settings: Settings) -> ASGIApp:
-    """The application of a process of its own, which logs; cores are shared by workers, not by threads of sums."""
+    """The application of a process of its own, which logs."""
     log_as_json()
-    threadpool_limits(1, "blas")
     if parent := multiprocessing.parent_process():
         threading.Thread(target=_end_with, args=(parent,), name="belfry-parent", daemon=True).start()
     return create_app(settings)

@@ -2,11 +2,11 @@
 
 import numpy as np
 
+from belfry.dataset.arrays import Mask, blocks, differs_from_row_before
 from belfry.dataset.candidates import Candidates
 from belfry.dataset.errors import BelfryError, InputError
-from belfry.dataset.interactions import Mask, SeenItems, differs_from_row_before
+from belfry.dataset.history.seen_items import SeenItems
 from belfry.dataset.vocabulary import UNKNOWN, ItemNums
-from belfry.retrieval.dense import blocks
 
 
 def check_n(n: int) -> int:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from belfry.dataset.concurrency.forks import lock_beside_forks
-from belfry.dataset.history import Repeats
+from belfry.dataset.history.repeats import Repeats
 from belfry.dataset.vocabulary import Id
 from belfry.pipeline.runs.manifest import MANIFEST
 from belfry.pipeline.runs.reader import current_run, default_artifacts

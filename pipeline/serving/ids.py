@@ -16,11 +16,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from belfry.dataset.errors import InputError
+from belfry.dataset.errors import InputError, shown
 from belfry.dataset.sources.id_types import INTEGER_ID
 from belfry.dataset.vocabulary import UNKNOWN, Id, Numbers, Vocabulary, as_arrow, as_id_type, texts_as_arrow
 
-LONGEST_SHOWN = 60  # signs of a value that a message quotes
 _INT64 = range(-(2**63), 2**63)
 
 
@@ -84,12 +83,7 @@ class IdReader:
             if not _are_written([text]):
                 self._refuse(value, argument, "no Unicode text")
             return text
-        is_missing = (
-            value is None
-            or type(value).__name__ in ("NAType", "NaTType")
-            or (isinstance(value, float | np.floating) and bool(np.isnan(value)))
-        )
-        self._refuse(value, argument, "missing" if is_missing else type(value).__name__)
+        self._refuse(value, argument, "missing" if is_missing(value) else type(value).__name__)
 
     def parse(self, text: str) -> Id:
         """An id typed on a command line, by the rule of a column of a CSV file: no zeros in front, no plus.
@@ -101,7 +95,7 @@ class IdReader:
             return self.one(text, "id")
         if not re.fullmatch(INTEGER_ID, text, re.ASCII) or int(text) not in _INT64:
             raise InputError(
-                f"id {_shown(text)}: the ids of run {self.run} are whole numbers (int64), written as in a CSV file: "
+                f"id {shown(text)}: the ids of run {self.run} are whole numbers (int64), written as in a CSV file: "
                 "digits alone, no zeros in front, no plus"
             )
         return int(text)
@@ -141,8 +135,14 @@ class IdReader:
         is_nothing = found in ("missing", "empty")
         remedy = "leave it out" if is_nothing else "1, 1.0 and '1' are never merged: pass ids as the run was trained on"
         raise InputError(
-            f"{argument}: the id {_shown(value)} is {found}, those of run {self.run} are {wanted}; {remedy}"
+            f"{argument}: the id {shown(value)} is {found}, those of run {self.run} are {wanted}; {remedy}"
         )
+
+
+def is_missing(value: object) -> bool:
+    """Whether it is what libraries put where there is no value."""
+    is_nan = isinstance(value, float | np.floating) and bool(np.isnan(value))
+    return is_nan or value is None or type(value).__name__ in ("NAType", "NaTType")
 
 
 def _fit(numbers: list[int]) -> bool:
@@ -168,10 +168,4 @@ def _check_is_column(values: Any, argument: str) -> None:
         or not isinstance(values, Iterable)
         or not getattr(values, "ndim", 1)
     ):
-        raise InputError(f"{argument}={_shown(values)} is one id; pass a list of ids")
-
-
-def _shown(value: object) -> str:
-    """`repr` escapes what would steer a terminal."""
-    text = repr(value)
-    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}…"
+        raise InputError(f"{argument}={shown(values)} is one id; pass a list of ids")

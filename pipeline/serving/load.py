@@ -1,9 +1,9 @@
-"""The serving form of both stages, read to answer. Imports no TensorFlow."""
+"""Parts: what a Recommender answers from, read out of a run. Imports no TensorFlow."""
 
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import cast
 
 import numpy as np
@@ -13,7 +13,10 @@ from pydantic import TypeAdapter, ValidationError
 from belfry.dataset import columns
 from belfry.dataset.encoding.table import FeatureEncoder
 from belfry.dataset.errors import ArtifactError, BelfryError
+from belfry.dataset.event_weights import EventWeights
 from belfry.dataset.features import FeatureTables
+from belfry.dataset.history.repeats import Repeats
+from belfry.dataset.validation.policy import DEFAULT_POLICY, Policy
 from belfry.dataset.vocabulary import UNKNOWN
 from belfry.layers.saved.array_check import check_arrays, numbers
 from belfry.layers.saved.files import ReadablePath, read_array
@@ -44,13 +47,18 @@ SOURCES_ADAPTER = TypeAdapter(dict[str, SourceConfig])
 
 
 @dataclass(frozen=True)
-class Served:
-    """What answers, out of a run."""
+class Parts:
+    """Both stages of a run, and what is known of it beside them."""
 
-    config: PipelineConfig
+    run: Run
     two_stage: TwoStage
     titles: pa.Array  # [n_items] in the order of the items' numbers; null where an item has none
-    user_encoder: FeatureEncoder
+    event_weights: EventWeights
+    reads_history: bool  # whether all towers read histories, so that new events can be folded in
+    policy: Policy = DEFAULT_POLICY  # of the tables that it was trained on
+    repeats: Repeats = "exclude"  # what the run was trained for: its lists without a word about seen items
+    folded: str = ""  # hash of the watches that were folded in since the run was read
+    user_encoder: FeatureEncoder = field(default_factory=FeatureEncoder)  # which made the features of its users
 
 
 def config_of(run: Run) -> PipelineConfig:
@@ -65,7 +73,7 @@ def config_of(run: Run) -> PipelineConfig:
         raise invalid_file(run.folder / MANIFEST, error) from error
 
 
-def load_run(run: Run) -> Served:
+def load_parts(run: Run) -> Parts:
     """Read a run and answer from it once; every file of it is checked, those that are read before they are used.
 
     Raises:
@@ -78,7 +86,16 @@ def load_run(run: Run) -> Served:
         two_stage = load_serving(run.path("serving"), features, config, gate_is_open=run.manifest.gate.is_open)
         _answer_once(two_stage)
     run.files.check_unread()
-    return Served(config, two_stage, titles, user_encoder)
+    return Parts(
+        run=run,
+        two_stage=two_stage,
+        titles=titles,
+        event_weights=config.event_weights,
+        reads_history=config.reads_history,
+        policy=config.data,
+        repeats=config.repeats,
+        user_encoder=user_encoder,
+    )
 
 
 def load_serving(

@@ -3,7 +3,9 @@
 import numpy as np
 import numpy.typing as npt
 
+from belfry.dataset.concurrency.cached import cached_property
 from belfry.dataset.vocabulary import Numbers
+from belfry.pipeline.serving.two_stage import TwoStage
 from belfry.retrieval.base import Embeddings
 
 _EPSILON = 1e-6  # of a standard deviation, or a norm: below it a dimension is the same for everybody
@@ -47,3 +49,23 @@ class Neighbourhood:
         cosines[place] = -np.inf
         order = np.argsort(-cosines, kind="stable")[: min(n, len(self._members) - 1)]
         return self._members[order], cosines[order]
+
+
+class Neighbourhoods:
+    """Those of the items and of the users of one run, each made when it is first asked for."""
+
+    def __init__(self, two_stage: TwoStage) -> None:
+        self._two_stage = two_stage
+
+    @cached_property
+    def of_items(self) -> Neighbourhood:
+        vectors = self._two_stage.vectors
+        return Neighbourhood(vectors, np.arange(1, len(vectors), dtype=np.int32))
+
+    @cached_property
+    def of_users(self) -> Neighbourhood:
+        """Of the users with a history, all of whom are encoded."""
+        features, towers = self._two_stage.features, self._two_stage.towers
+        users = features.history.users.all_numbers
+        with_history = users[features.history.seen_items.count(users) > 0]
+        return Neighbourhood(towers.encode_queries(users, features), with_history)

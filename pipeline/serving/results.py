@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import pyarrow as pa
 
-from belfry.dataset.errors import InputError
+from belfry.dataset.errors import needed
 from belfry.dataset.vocabulary import Id
 
 if TYPE_CHECKING:
@@ -175,11 +175,8 @@ class RecommendationTable:
             >>> lists.to_polars().shape
             (3, 5)
         """
-        try:
-            import polars as pl
-        except ImportError as error:
-            raise InputError("to_polars: needs Polars: pip install 'belfry-recommender[polars]'") from error
-        return pl.from_arrow(self._table)
+        frame: pl.DataFrame = needed("polars", "polars", "to_polars").from_arrow(self._table)
+        return frame
 
     def equals(self, other: "RecommendationTable | pa.Table", check_metadata: bool = False) -> bool:
         """Whether both hold the same rows and columns.

@@ -7,11 +7,12 @@ from typing import Literal, NotRequired, Protocol, TypeAlias, TypedDict, Unpack,
 import numpy as np
 
 from belfry.dataset import columns
+from belfry.dataset.arrays import Mask, Positions, dot_products
 from belfry.dataset.candidates import Candidates, order_by
 from belfry.dataset.concurrency.cached import cached_property
 from belfry.dataset.encoding.context import ContextNumbers
 from belfry.dataset.features import FeatureTables
-from belfry.dataset.interactions import Mask, Positions, SeenItems
+from belfry.dataset.history.seen_items import SeenItems
 from belfry.dataset.vocabulary import ItemNums, UserNums
 from belfry.pipeline.serving.expected_ratings import ExpectedRatings
 from belfry.pipeline.serving.results import COLD, UNRANKED
@@ -21,7 +22,6 @@ from belfry.ranking.context.model import ContextModel, LogOdds, moved
 from belfry.ranking.features.pair_features import PairFeatures
 from belfry.ranking.lists import Lists
 from belfry.retrieval.base import Embeddings, Retriever, Towers
-from belfry.retrieval.dense import blocks
 from belfry.retrieval.popularity import EPSILON, Popularity
 
 Stage: TypeAlias = Literal["final", "retrieval"]
@@ -238,11 +238,7 @@ class TwoStage:
         if not self.cold_weight or not (self.popularity.tells_users_apart or self.features.users.content.vectors):
             return None
         queries = self.towers.encode_queries(popular.users, self.features)
-        scores = np.empty(len(popular), np.float32)
-        for rows in blocks(len(popular), queries.shape[1]):
-            of_user, of_item = popular.row_user[rows], popular.item_num[rows]
-            scores[rows] = np.einsum("ij,ij->i", queries[of_user], self.vectors[of_item])
-        return self.cold_weight * scores
+        return self.cold_weight * dot_products(queries, popular.row_user, self.vectors, popular.item_num)
 
 
 def context_of(limits: Limits, users: Mask | Positions) -> ContextNumbers | None:

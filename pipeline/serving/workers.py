@@ -13,6 +13,7 @@ from typing import TypeVar
 
 import pyarrow as pa
 
+from belfry.dataset.concurrency.blas import one_thread
 from belfry.dataset.concurrency.machine import available_bytes, workers_to_use
 from belfry.dataset.errors import BelfryError
 
@@ -72,9 +73,7 @@ def in_order(function: Callable[[Item], Result], items: Iterable[Item], workers:
     At most `workers + 1` results wait to be taken, and items are asked for no sooner than they are needed. Close the
     iterator where it is left early: then what is under way is waited for, and nothing else is begun.
     """
-    from threadpoolctl import threadpool_limits
-
-    with threadpool_limits(1, "blas"):  # a thread for each worker; and sums keep their order, however many work
+    with one_thread:  # a thread for each worker; and sums keep their order, however many work
         if workers == 1:
             yield from map(function, items)
             return

@@ -8,9 +8,10 @@ from typing import cast
 
 import numpy as np
 
+from belfry.dataset.arrays import Mask
 from belfry.dataset.features import FeatureTables
 from belfry.dataset.folds import Fold, Holdout, make_folds, sample_users, with_repeats
-from belfry.dataset.interactions import Interactions, Mask
+from belfry.dataset.interactions import Interactions
 from belfry.dataset.prepare import Data
 from belfry.dataset.vocabulary import UserNums
 from belfry.evaluation.metrics import hits, lists_of, recall

@@ -7,10 +7,11 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from belfry.dataset.arrays import Mask
 from belfry.dataset.candidates import Candidates
 from belfry.dataset.features import FeatureTables
 from belfry.dataset.folds import Fold
-from belfry.dataset.interactions import Mask, SeenItems
+from belfry.dataset.history.seen_items import SeenItems
 from belfry.dataset.vocabulary import UserNums
 from belfry.retrieval.blend import CombinedRetriever
 

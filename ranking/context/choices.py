@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from belfry.dataset.arrays import Positions, stretches
 from belfry.dataset.encoding.context import ContextNumbers
-from belfry.dataset.interactions import Interactions, Positions, stretches
+from belfry.dataset.interactions import Interactions
 from belfry.ranking.base import Matrix
 from belfry.ranking.context.statistics import ContextStatistics
 from belfry.ranking.examples import Examples

@@ -11,9 +11,10 @@ import numpy as np
 import numpy.typing as npt
 import scipy  # its solvers load when something is fitted
 
+from belfry.dataset.arrays import stretches
 from belfry.dataset.encoding.context import ContextNumbers
 from belfry.dataset.errors import ArtifactError
-from belfry.dataset.interactions import Interactions, stretches
+from belfry.dataset.interactions import Interactions
 from belfry.dataset.vocabulary import ItemNums, UserNums
 from belfry.layers.config import Settings
 from belfry.layers.saved.files import ReadablePath, load_arrays, read_settings, save_arrays

@@ -8,9 +8,10 @@ import numpy as np
 import numpy.typing as npt
 import scipy  # its parts load when they are used
 
+from belfry.dataset.arrays import Positions, stretches
 from belfry.dataset.concurrency.cached import cached_property
 from belfry.dataset.encoding.context import ContextColumn, ContextNumbers
-from belfry.dataset.interactions import Interactions, Positions, stretches
+from belfry.dataset.interactions import Interactions
 from belfry.dataset.vocabulary import ItemNums, Numbers, UserNums
 from belfry.ranking.base import Matrix
 

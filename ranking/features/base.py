@@ -8,10 +8,10 @@ from typing import Any, ClassVar, NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from belfry.dataset.arrays import Mask, Positions
 from belfry.dataset.candidates import Candidates
 from belfry.dataset.concurrency.cached import cached_property
 from belfry.dataset.features import FeatureTables
-from belfry.dataset.interactions import Mask, Positions
 from belfry.dataset.vocabulary import ItemNums
 from belfry.ranking.base import Matrix
 from belfry.ranking.features.config import PairFeaturesConfig
@@ -68,10 +68,16 @@ class PairRequest:
         return self.candidates.row_user
 
     @cached_property
+    def row_of_event(self) -> npt.NDArray[np.int32]:
+        """[n_events] the row of what was watched, where the user may get it again; else -1."""
+        user = self.histories.event_user
+        place = self.places_at(user, self.histories.item_num)
+        return np.where(place >= 0, self.candidates.starts[user] + place, -1).astype(np.int32)
+
+    @cached_property
     def item_table(self) -> ItemNums:
         """[n_users, longest] `items`, a row for each user, padded behind with 0."""
-        starts = self.candidates.starts
-        lengths = np.diff(starts)
+        lengths = self.candidates.lengths
         longest = int(lengths.max(initial=0))
         if len(self.items) == len(lengths) * longest:
             return self.items.reshape(len(lengths), longest)
@@ -79,10 +85,17 @@ class PairRequest:
         table[self._present] = self.items
         return table
 
-    def rows_at(self, user: Positions, items: ItemNums) -> npt.NDArray[np.int32]:
-        """[n_pairs] the row of a user's candidate, by position of the user; -1 for items that are none of theirs."""
-        rows: npt.NDArray[np.int32] = self._row_at.ravel()[user * self._row_at.shape[1] + self._column_of[items]]
-        return rows
+    def places_at(self, user: Positions, items: ItemNums) -> npt.NDArray[np.int32]:
+        """[n_pairs] where a user's candidate stands in their list, from 0; -1 for items that are none of theirs.
+
+        Args:
+            user: [n_pairs] or [1] positions.
+        """
+        if len(self.candidates.users) == 1:
+            return self._column_of[items] - np.int32(1)
+        cells = user * self._place_at.shape[1] + self._column_of[items]
+        places: npt.NDArray[np.int32] = self._place_at.ravel()[cells]
+        return places
 
     def rows_of(self, table: Matrix) -> Matrix:
         """[..., n_rows] the values that belong to rows of `table` [..., n_users, longest], laid out as `item_table`."""
@@ -107,25 +120,28 @@ class PairRequest:
 
     @cached_property
     def _column_of(self) -> npt.NDArray[np.int32]:
-        """[n_items + 1] a number of each item that is anybody's candidate, from 1; 0 of the others."""
+        """[n_items + 1] a number of each item that is anybody's candidate, from 1 (of one user by place); else 0."""
         column = np.zeros(len(self.features.history.items) + 1, np.int32)
+        if len(self.candidates.users) == 1:
+            column[self.items] = np.arange(1, len(self.items) + 1, dtype=np.int32)
+            return column
         column[self.items] = 1
         listed = column.nonzero()[0]
         column[listed] = np.arange(1, len(listed) + 1, dtype=np.int32)
         return column
 
     @cached_property
-    def _row_at(self) -> npt.NDArray[np.int32]:
-        """[n_users, n_listed + 1] the row of each user's candidate, by `_column_of`; -1 for items that are none."""
+    def _place_at(self) -> npt.NDArray[np.int32]:
+        """[n_users, n_listed + 1] as `places_at`, by `_column_of`."""
         columns = self._column_of[self.items]
-        rows = np.full((len(self.candidates.users), int(columns.max(initial=0)) + 1), -1, np.int32)
-        rows[self.row_user, columns] = np.arange(len(self.items), dtype=np.int32)
-        return rows
+        places = np.full((len(self.candidates.users), int(columns.max(initial=0)) + 1), -1, np.int32)
+        places[self.row_user, columns] = np.arange(len(self.items)) - self.candidates.starts[self.row_user]
+        return places
 
     @cached_property
     def _present(self) -> Mask:
         """[n_users, longest] which cells of `item_table` are rows."""
-        lengths = np.diff(self.candidates.starts)
+        lengths = self.candidates.lengths
         return np.arange(int(lengths.max(initial=0))) < lengths[:, np.newaxis]
 
 

@@ -22,8 +22,7 @@ class PairFeaturesConfig(Settings):
     shrink: float = Field(30.0, ge=0, description="added to the divisor of a cosine")
     rule_steps: int = Field(20, ge=1, description="events between two watches of a sequential rule, at most")
     rule_backward: float = Field(0.5, ge=0, description="weight of a rule that is read from later to earlier item")
-    ease_max_items: int = Field(5000, ge=0, description="larger catalogues have EASE solved in singular vectors")
-    ease_rank: int = Field(128, ge=1, description="singular vectors that EASE is solved in, where it is")
+    ease_rank: int = Field(128, ge=1, description="singular vectors that EASE is solved in")
     ease_l2: float = Field(12.0, gt=0, description="regularisation of EASE per square root of the number of users")
     svd_sizes: tuple[Annotated[int, Field(ge=1)], ...] = Field(
         (16, 48), description="singular vectors; an affinity for each"

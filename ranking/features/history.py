@@ -1,15 +1,16 @@
 """UserHistories: what some users did, as feature groups read it."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
-import scipy  # its parts load when they are used
 
+from belfry.dataset.arrays import Positions, Times, stretches
 from belfry.dataset.concurrency.cached import cached_property
 from belfry.dataset.features import FeatureTables
-from belfry.dataset.history import recency_weights, uniform_weights
-from belfry.dataset.interactions import Interactions, Positions, Times, stretches
+from belfry.dataset.history.bags import recency_weights, uniform_weights
+from belfry.dataset.interactions import Interactions
 from belfry.dataset.vocabulary import ItemNums, UserNums
 from belfry.ranking.base import Matrix
 from belfry.ranking.features.config import PairFeaturesConfig
@@ -72,7 +73,8 @@ class UserHistories:
     @cached_property
     def lengths(self) -> Positions:
         """[n_users] count of events."""
-        return np.diff(self.starts)
+        lengths: Positions = self.starts[1:] - self.starts[:-1]
+        return lengths
 
     @cached_property
     def event_user(self) -> Positions:
@@ -89,23 +91,19 @@ class UserHistories:
 
         `weights` [n_weightings, n_events] are some of `weights`, or others.
         """
-        n_users = len(self.starts) - 1
-        if n_users == 1:  # not worth the load of a sparse library
-            return (weights @ table[self.item_num])[:, np.newaxis]
-        totals = np.empty((len(weights), n_users, table.shape[1]), np.float32)
-        for total, own in zip(totals, weights, strict=True):
-            counted = own != 0  # of the recent history, few are
-            starts = np.append(0, np.cumsum(counted))[self.starts]
-            cells = (own[counted], self.item_num[counted], starts)
-            total[:] = scipy.sparse.csr_matrix(cells, shape=(n_users, len(table))) @ table
+        starts = self.starts.tolist()
+        totals = np.empty((len(weights), len(starts) - 1, table.shape[1]), np.float32)
+        for user, (first, past) in enumerate(pairwise(starts)):
+            np.matmul(weights[:, first:past], table[self.item_num[first:past]], out=totals[:, user])
         return totals
 
 
 def means(values: npt.NDArray[np.floating], starts: Positions) -> npt.NDArray[np.float32]:
     """[n_stretches] mean of `values[starts[i] : starts[i + 1]]`; 0 where it is empty."""
-    lengths = np.diff(starts)
+    lengths: Positions = starts[1:] - starts[:-1]
     totals = np.bincount(np.repeat(np.arange(len(lengths)), lengths), values, len(lengths))
-    return (totals / np.maximum(lengths, 1)).astype(np.float32)
+    found: npt.NDArray[np.float32] = (totals / np.maximum(lengths, 1)).astype(np.float32)
+    return found
 
 
 def ratings_above_mean(history: Interactions) -> npt.NDArray[np.float64]:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from belfry.dataset.interactions import Positions, stretches
+from belfry.dataset.arrays import Positions, stretches
 from belfry.ranking.base import Matrix
 
 _EPSILON = 1e-6  # a smaller standard deviation is rounding: the values of the list are equal
@@ -15,7 +15,7 @@ def standard_scores(values: Matrix, starts: Positions) -> Matrix:
         values: [n_columns, n_rows] float32.
         starts: [n_lists + 1]: rows of list i are `starts[i] : starts[i + 1]`.
     """
-    lengths = np.diff(starts)
+    lengths = starts[1:] - starts[:-1]
     if not values.size:
         return values
     if (lengths == lengths[0]).all():  # as in most blocks

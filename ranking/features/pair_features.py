@@ -9,41 +9,34 @@ from typing import NamedTuple
 
 import numpy as np
 
+from belfry.dataset.arrays import Positions
 from belfry.dataset.candidates import Candidates
 from belfry.dataset.features import FeatureTables
-from belfry.dataset.interactions import Positions
 from belfry.ranking.base import LabelRanker, Matrix
 from belfry.ranking.features.base import Arrays, Column, FeatureGroup, PairRequest
 from belfry.ranking.features.config import PairFeaturesConfig
 from belfry.ranking.features.expected_labels import ExpectedLabels
 from belfry.ranking.features.groups.categories import Categories
-from belfry.ranking.features.groups.cooccurrence import SessionCooccurrence
-from belfry.ranking.features.groups.ease import Ease, EaseByRating
 from belfry.ranking.features.groups.numeric import NumericColumns
 from belfry.ranking.features.groups.popularity import Popularity
 from belfry.ranking.features.groups.ratings import Ratings
 from belfry.ranking.features.groups.repeats import Repeats
 from belfry.ranking.features.groups.retrieval_scores import RetrievalScores
 from belfry.ranking.features.groups.segments import Segments
-from belfry.ranking.features.groups.similar import Bm25, Cosine, Next, Rules
-from belfry.ranking.features.groups.svd import Svd
+from belfry.ranking.features.groups.singular_vectors import EaseByRating, SingularVectors
 from belfry.ranking.features.groups.times import WatchTimes
 from belfry.ranking.features.groups.vectors import Vectors
 from belfry.ranking.features.list_places import standard_scores
+from belfry.ranking.features.neighbours.group import Neighbours
 
 # In the order of their columns. Rankers are initialised and sampled by it: another order is another ranker.
 GROUPS: tuple[type[FeatureGroup], ...] = (
     RetrievalScores,
-    Ease,
+    SingularVectors,
     EaseByRating,
-    Svd,
-    Cosine,
-    Bm25,
-    Rules,
-    Next,
+    Neighbours,
     Popularity,
     WatchTimes,
-    SessionCooccurrence,
     Ratings,
     Segments,
     NumericColumns,
@@ -102,7 +95,7 @@ class PairFeatures:
         other values when some of them are left out.
         """
         matrix = np.empty((len(candidates), len(self.columns(features, candidates.sources))), np.float32)
-        longest = max(1, int(np.diff(candidates.starts).max(initial=0)))
+        longest = max(1, int(candidates.lengths.max(initial=0)))
         n_users = max(1, min(_USERS_PER_BLOCK, isqrt(_CELLS_PER_BLOCK // longest)))
         for rows, request in PairRequest.blocks(candidates, features, self.config, n_users=n_users):
             if rows.start < rows.stop:

@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from belfry.dataset.interactions import Mask
+from belfry.dataset.arrays import Mask
 from belfry.ranking.base import Scores
 from belfry.ranking.lists import Lists
 

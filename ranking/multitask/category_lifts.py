@@ -4,8 +4,8 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
+from belfry.dataset.arrays import Positions, stretches
 from belfry.dataset.features import FeatureColumns, FeatureTables
-from belfry.dataset.interactions import Positions, stretches
 from belfry.dataset.vocabulary import ItemNums, UserNums
 from belfry.ranking.lists import Matrix
 

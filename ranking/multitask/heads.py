@@ -1,11 +1,12 @@
 """Heads: the labels that a multitask model expects, out of its queries and its arrays. NumPy alone."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from belfry.dataset.arrays import blocks
 from belfry.dataset.candidates import Candidates
 from belfry.dataset.features import FeatureTables
 from belfry.dataset.vocabulary import ItemNums
@@ -18,7 +19,6 @@ from belfry.ranking.multitask.ridge_head import RidgeHead
 
 TASK_QUERIES_FILE = "task_queries.onnx"
 HEADS_FILE = "heads.npz"
-_ROWS_PER_BLOCK = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Heads:
             for number, table in enumerate(self.tables)
         ]
         computed = np.empty((len(candidates), len(names)), np.float32)
-        for rows in row_blocks(len(candidates)):
+        for rows in blocks(len(candidates), user_factors[0].shape[1]):
             row_user, items = candidates.row_user[rows], candidates.item_num[rows]
             of_pairs = lifts(row_user, items, are_watched=False)
             for number, (task, table) in enumerate(zip(self.config.tasks, self.tables, strict=True)):
@@ -86,8 +86,3 @@ class Heads:
             of_task = {key.removeprefix(prefix): value for key, value in arrays.items() if key.startswith(prefix)}
             tables.append(RidgeHead.of(of_task))
         return cls(config, tables, arrays["category_shares"])
-
-
-def row_blocks(n: int) -> Iterator[slice]:
-    """Pairs that are scored at once."""
-    return (slice(first, first + _ROWS_PER_BLOCK) for first in range(0, n, _ROWS_PER_BLOCK))

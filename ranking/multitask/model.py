@@ -10,6 +10,7 @@ from typing import Self
 
 import numpy as np
 
+from belfry.dataset.arrays import dot_products
 from belfry.dataset.candidates import Candidates
 from belfry.dataset.features import FeatureTables
 from belfry.dataset.interactions import Interactions
@@ -27,7 +28,7 @@ from belfry.layers.training import train_epochs
 from belfry.layers.weights import WEIGHTS_FILE, load_weights, save_weights
 from belfry.ranking.base import Matrix, Scores
 from belfry.ranking.multitask.config import MultitaskConfig
-from belfry.ranking.multitask.heads import TASK_QUERIES_FILE, Heads, row_blocks
+from belfry.ranking.multitask.heads import TASK_QUERIES_FILE, Heads
 from belfry.ranking.multitask.label_batches import labelled_batches
 from belfry.ranking.multitask.network import MultitaskNetwork, make_step
 from belfry.ranking.multitask.ridge_head_layer import LabelScale
@@ -164,9 +165,7 @@ class MultitaskModel(Model[MultitaskConfig, MultitaskNetwork]):
         queries = self.encode_queries(candidates.users, features)
         items, place = np.unique(candidates.item_num, return_inverse=True)
         vectors = self.encode_candidates(items, features)
-        watch = np.empty(len(candidates), np.float32)
-        for rows in row_blocks(len(candidates)):
-            watch[rows] = np.einsum("ij,ij->i", queries[candidates.row_user[rows]], vectors[place[rows]])
+        watch = dot_products(queries, candidates.row_user, vectors, place)
         spreads = [task.label_scale.scale for task in self.learned.tasks]
         expected = self.expected(candidates, features)
         return utility(watch / self.config.temperature, expected, self.config.utilities, spreads)

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from belfry.dataset.arrays import Mask, Positions
 from belfry.dataset.features import Column, FeatureTables
-from belfry.dataset.interactions import Mask, Positions
 from belfry.dataset.vocabulary import ItemNums
 from belfry.layers.backend import Tensor, keras, tf
 from belfry.layers.steps.adam import Adam

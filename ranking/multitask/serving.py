@@ -4,7 +4,7 @@ import numpy as np
 
 from belfry.dataset.candidates import Candidates
 from belfry.dataset.features import FeatureTables
-from belfry.dataset.history import padded_bags
+from belfry.dataset.history.bags import padded_bags
 from belfry.dataset.vocabulary import UserNums
 from belfry.layers.onnx import Graph
 from belfry.layers.saved.files import ReadablePath

@@ -5,20 +5,19 @@ from typing import ClassVar, Self
 
 import numpy as np
 
+from belfry.dataset.arrays import dot_products
 from belfry.dataset.candidates import Candidates
-from belfry.dataset.errors import ArtifactError
 from belfry.dataset.features import FeatureTables
 from belfry.dataset.interactions import Interactions
 from belfry.layers.model import ArrayModel, Progress, no_progress
 from belfry.layers.saved.array_check import ArrayForms, numbers
-from belfry.layers.saved.files import ReadablePath, read_array
 from belfry.ranking.base import Scores
 from belfry.ranking.ratings.config import BayesianFactorisationConfig
 from belfry.ranking.ratings.gibbs_sampler import FactorSampler, NoiseSampler, PerPair
 from belfry.ranking.ratings.posterior_mean import PosteriorMean, VarianceOfUsers
-from belfry.ranking.ratings.rated_pairs import ROWS_PER_BLOCK, RatedPairs, SideInputs, Table, check_ratings
+from belfry.ranking.ratings.rated_pairs import RatedPairs, SideInputs, Table, check_ratings
 
-_DEVIATION, _DEVIATION_FILE = "user_deviation", "user_deviation.npy"
+_DEVIATION = "user_deviation"
 
 
 class BayesianFactorisation(ArrayModel[BayesianFactorisationConfig]):
@@ -48,6 +47,7 @@ class BayesianFactorisation(ArrayModel[BayesianFactorisationConfig]):
         "users": numbers("n_users + 1", "rank"),
         "items": numbers("n_items + 1", "rank"),
         "scale": numbers(3),
+        _DEVIATION: numbers("n_users + 1"),
     }
 
     def check(self, history: Interactions, features: FeatureTables) -> None:
@@ -84,36 +84,12 @@ class BayesianFactorisation(ArrayModel[BayesianFactorisationConfig]):
         """[n_rows] float32 expected ratings, on the scale of the data."""
         arrays = self.learned
         centre, lowest, highest = arrays["scale"]
-        ratings = np.empty(len(candidates), np.float32)
-        users, items = candidates.user_num, candidates.item_num
-        for first in range(0, len(candidates), ROWS_PER_BLOCK):
-            rows = slice(first, first + ROWS_PER_BLOCK)
-            ratings[rows] = np.einsum("rk,rk->r", arrays["users"][users[rows]], arrays["items"][items[rows]])
+        ratings = dot_products(arrays["users"], candidates.user_num, arrays["items"], candidates.item_num)
         return np.asarray(np.clip(ratings + centre, lowest, highest))
-
-    @property
-    def has_deviations(self) -> bool:
-        """Runs of earlier versions have none."""
-        return _DEVIATION in self.learned
 
     def deviations(self, candidates: Candidates) -> Scores:
         """[n_rows] float32 standard deviation of each rating from what is expected: one for each user."""
         return np.asarray(self.learned[_DEVIATION][candidates.user_num])
-
-    def save(self, directory: Path) -> None:
-        super().save(directory)
-        if self.has_deviations:
-            np.save(directory / _DEVIATION_FILE, self.learned[_DEVIATION])
-
-    @classmethod
-    def load(cls, directory: ReadablePath) -> Self:
-        model = super().load(directory)
-        if (directory / _DEVIATION_FILE).exists():
-            deviation = read_array(directory / _DEVIATION_FILE)
-            if deviation.shape != model.learned["users"].shape[:1] or not np.isfinite(deviation).all():
-                raise ArtifactError(f"{directory / _DEVIATION_FILE}: is not of the users of the run; train again")
-            model.learned[_DEVIATION] = deviation
-        return model
 
     def export(self, directory: Path) -> None:
         """What `save` writes is the serving form too."""

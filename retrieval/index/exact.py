@@ -5,9 +5,10 @@ from typing import Self
 
 import numpy as np
 
+from belfry.dataset.arrays import blocks
 from belfry.dataset.vocabulary import ItemNums
 from belfry.layers.saved.files import ReadablePath
-from belfry.retrieval.dense import best_columns, blocks
+from belfry.retrieval.dense import best_columns
 from belfry.retrieval.index.base import Found, Vectors, check_queries, check_vectors, no_results
 from belfry.retrieval.index.files import check_fits, new_folder, read_manifest, write_manifest
 

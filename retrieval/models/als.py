@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
+from belfry.dataset.concurrency.blas import one_thread
 from belfry.dataset.features import FeatureTables
 from belfry.dataset.interactions import Interactions
 from belfry.dataset.vocabulary import UserNums
@@ -54,13 +55,13 @@ class ALS(FactorTowers[ALSConfig]):
     def encode_queries(self, users: UserNums, features: FeatureTables) -> Embeddings:
         """[n_users, embedding_size] user factors, solved for from `features.history`."""
         factors, config = self.learned[ITEM_FACTORS], self.config
-        matrix, gram = features.history.relative_matrix, self._regularised_gram()
+        seen, pair_weights, gram = features.history.seen_items, features.history.pair_weights, self._regularised_gram()
         queries = np.zeros((len(users), config.embedding_size), np.float32)
         n_users = max(1, _CELLS_PER_BLOCK // config.embedding_size**2)
         for first in range(0, len(users), n_users):
-            rows = [slice(*matrix.indptr[[user, user + 1]]) for user in users[first : first + n_users]]
-            watched = [factors[matrix.indices[row]] for row in rows]
-            weights = [config.alpha * matrix.data[row] for row in rows]
+            rows = [slice(*seen.starts[[user, user + 1]]) for user in users[first : first + n_users]]
+            watched = [factors[seen.item_num[row]] for row in rows]
+            weights = [config.alpha * pair_weights[row] for row in rows]
             left = np.stack([gram + (items.T * own) @ items for items, own in zip(watched, weights, strict=True)])
             right = np.stack([(1 + own) @ items for items, own in zip(watched, weights, strict=True)])
             queries[first : first + n_users] = np.linalg.solve(left, right[..., None])[..., 0]
@@ -76,10 +77,9 @@ class ALS(FactorTowers[ALSConfig]):
 
     def _train(self, history: Interactions, *, seed: int, progress: Progress) -> Arrays:
         from implicit.cpu.als import AlternatingLeastSquares
-        from threadpoolctl import threadpool_limits
 
         config = self.config
-        with threadpool_limits(1, "blas"):  # what the library asks for, without its warning
+        with one_thread:  # what the library asks for, without its warning
             model = AlternatingLeastSquares(
                 factors=config.embedding_size,
                 regularization=config.l2,

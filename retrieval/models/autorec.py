@@ -9,6 +9,8 @@ import scipy  # its parts load when they are used
 from pydantic import Field
 
 from belfry.dataset import columns
+from belfry.dataset.arrays import blocks
+from belfry.dataset.concurrency.blas import one_thread
 from belfry.dataset.errors import DivergenceError, InputError
 from belfry.dataset.features import FeatureTables
 from belfry.dataset.interactions import Interactions
@@ -17,7 +19,6 @@ from belfry.layers.config import ModelConfig
 from belfry.layers.model import Arrays, Progress
 from belfry.layers.saved.array_check import ArrayForms, numbers
 from belfry.retrieval.base import Embeddings
-from belfry.retrieval.dense import blocks
 from belfry.retrieval.models.factors import ITEM_FACTORS, FactorTowers
 
 _INITIAL_SCALE = 0.1  # standard deviation of the initial weights
@@ -80,7 +81,6 @@ class AutoRec(FactorTowers[AutoRecConfig]):
     def _train(self, history: Interactions, *, seed: int, progress: Progress) -> Arrays:
         """On one thread: with more, sums come in another order and equal seeds give other weights."""
         from scipy.optimize import fmin_l_bfgs_b
-        from threadpoolctl import threadpool_limits
 
         config, size = self.config, self.config.embedding_size
         mean = 0.0
@@ -97,7 +97,7 @@ class AutoRec(FactorTowers[AutoRecConfig]):
             n_done += 1
             progress(n_done, config.epochs)
 
-        with threadpool_limits(1, "blas"):
+        with one_thread:
             start = _Weights.random(len(history.users), size, np.random.default_rng(seed)).flatten()
             flat, loss, _ = fmin_l_bfgs_b(loss_and_gradient, start, maxiter=config.epochs, callback=count)
             weights = _Weights.unflatten(flat, size)

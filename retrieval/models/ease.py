@@ -6,17 +6,19 @@ import numpy as np
 import scipy  # its parts load when they are used
 from pydantic import Field
 
+from belfry.dataset.arrays import blocks
 from belfry.dataset.candidates import Candidates
 from belfry.dataset.errors import ArtifactError, InputError
 from belfry.dataset.features import FeatureTables
-from belfry.dataset.history import recency_bag, recency_matrix, relative_bag
-from belfry.dataset.interactions import Interactions, SeenItems
+from belfry.dataset.history.bags import recency_bag, recency_matrix, relative_bag
+from belfry.dataset.history.seen_items import SeenItems
+from belfry.dataset.interactions import Interactions
 from belfry.dataset.similarity import ease_weights
 from belfry.dataset.vocabulary import ItemNums, UserNums
 from belfry.layers.config import ModelConfig
 from belfry.layers.model import ArrayModel
 from belfry.layers.saved.array_check import ArrayForms, numbers
-from belfry.retrieval.dense import ScoreTable, blocks, stack, top_candidates
+from belfry.retrieval.dense import ScoreTable, stack, top_candidates
 
 
 class EASEConfig(ModelConfig):

@@ -7,8 +7,9 @@ from pydantic import Field
 
 from belfry.dataset.candidates import Candidates, take_top_k
 from belfry.dataset.features import FeatureTables
-from belfry.dataset.history import own_items
-from belfry.dataset.interactions import Interactions, SeenItems
+from belfry.dataset.history.own_items import own_items
+from belfry.dataset.history.seen_items import SeenItems
+from belfry.dataset.interactions import Interactions
 from belfry.dataset.vocabulary import ItemNums, UserNums
 from belfry.layers.config import ModelConfig
 from belfry.layers.model import ArrayModel

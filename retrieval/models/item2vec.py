@@ -7,13 +7,14 @@ import numpy as np
 import numpy.typing as npt
 import scipy  # its parts load when they are used
 from pydantic import Field
-from threadpoolctl import threadpool_limits
 
 from belfry.dataset import columns
+from belfry.dataset.arrays import Positions
+from belfry.dataset.concurrency.blas import one_thread
 from belfry.dataset.errors import DivergenceError, InputError
 from belfry.dataset.features import FeatureTables
-from belfry.dataset.history import history_bags
-from belfry.dataset.interactions import Interactions, Positions
+from belfry.dataset.history.bags import history_bags
+from belfry.dataset.interactions import Interactions
 from belfry.dataset.vocabulary import UNKNOWN, ItemNums, Numbers, UserNums
 from belfry.layers.config import ModelConfig
 from belfry.layers.model import Arrays, Progress
@@ -139,7 +140,7 @@ def _skip_gram(
     start = generator.normal(0, _INITIAL_SCALE, (len(has_events), config.embedding_size)).astype(np.float32)
     inputs = _Table(start * has_events[:, None], config.learning_rate)
     outputs = _Table(np.zeros((len(counts), config.embedding_size), np.float32), config.learning_rate)
-    with threadpool_limits(1, "blas"):  # products are small, and sums keep their order
+    with one_thread:  # products are small, and sums keep their order
         for epoch in range(1, config.epochs + 1):
             for step, batch in enumerate(_batches(history, counts, config, generator), 1):
                 _step(inputs, outputs, *batch, config)

@@ -8,18 +8,20 @@ import numpy as np
 import scipy  # its parts load when they are used
 from pydantic import Field
 
+from belfry.dataset.arrays import blocks, stretches
 from belfry.dataset.candidates import Candidates
 from belfry.dataset.concurrency.cached import cached_property
 from belfry.dataset.errors import ArtifactError, InputError
 from belfry.dataset.features import FeatureTables
-from belfry.dataset.history import recency_bag, recency_matrix, weighted_bag
-from belfry.dataset.interactions import Interactions, SeenItems, stretches
+from belfry.dataset.history.bags import recency_bag, recency_matrix, weighted_bag
+from belfry.dataset.history.seen_items import SeenItems
+from belfry.dataset.interactions import Interactions
 from belfry.dataset.vocabulary import ItemNums, UserNums
 from belfry.layers.config import ModelConfig
 from belfry.layers.model import ArrayModel
 from belfry.layers.saved.array_check import ArrayForms, counts, numbers
 from belfry.layers.saved.files import ReadablePath
-from belfry.retrieval.dense import Scores, blocks, stack, top_candidates, top_of_few, top_sparse_candidates
+from belfry.retrieval.dense import Scores, stack, top_candidates, top_of_few, top_sparse_candidates
 
 HalfLife = Annotated[
     float | None,

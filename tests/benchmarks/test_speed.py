@@ -50,14 +50,15 @@ def test_the_floor_counts_what_a_run_holds(tiny_run: Path) -> None:
     neighbours = sum(n * opened.neighbours[group][0] for group, n in read.items())
     assert needs["pair features: neighbours"].lookups == pytest.approx(neighbours)
     watched = load_tables(tiny_run)[0].history.item_num
-    starts = load_arrays(tiny_run / "serving" / "ranker" / "pair_features")["rules/start"]
+    arrays = load_arrays(tiny_run / "serving" / "ranker" / "pair_features")
+    table = arrays["neighbours/tables"].tolist().index("rules")
+    starts = arrays["neighbours/start"][table * (opened.n_items + 1) :]
     of_each = [starts[item + 1] - starts[item] for item in watched]
     assert opened.neighbours["rules"] == (pytest.approx(np.mean(of_each)), 32)
     assert needs["pair features: counts by time"].lookups == 6 * k
-    of_pairs = needs["pair features: weights of pairs of items"]
-    assert of_pairs.lookups == pytest.approx((length + min(length, 32)) * k)
     widths = [
-        tables[name][1] for name in ("svd/factors", "ease_by_rating/liked.factors", "ease_by_rating/disliked.factors")
+        tables[name][1]
+        for name in ("singular_vectors/factors", "ease_by_rating/liked.factors", "ease_by_rating/disliked.factors")
     ]
     assert needs["pair features: factors of items"].bytes == pytest.approx(4 * (length + k) * sum(widths))
     (network,) = (need for what, need in needs.items() if what.startswith("network of"))

@@ -8,8 +8,9 @@ import pytest
 
 from belfry.dataset.candidates import Candidates
 from belfry.dataset.features import FeatureTables
-from belfry.dataset.history import kept_out
-from belfry.dataset.interactions import Interactions, SeenItems
+from belfry.dataset.history.repeats import kept_out
+from belfry.dataset.history.seen_items import SeenItems
+from belfry.dataset.interactions import Interactions
 from tests.contracts.checkerboard import Checkerboard, checkerboard
 
 UNKNOWN_USER = np.zeros(1, np.int32)

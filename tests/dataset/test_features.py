@@ -1,11 +1,12 @@
 import logging
+from collections.abc import Iterable
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
 from belfry.dataset.encoding.columns import MAX_VALUES, N_BUCKETS
-from belfry.dataset.encoding.table import encode_features
+from belfry.dataset.encoding.table import FeatureEncoder, encode_by
 from belfry.dataset.features import FeatureColumns, FeatureTables
 from belfry.dataset.interactions import Interactions
 from belfry.dataset.vocabulary import Vocabulary
@@ -14,10 +15,16 @@ IDS = [f"i{number}" for number in range(1, 9)]
 VOCABULARY = Vocabulary(pa.array(IDS))
 
 
+def encode_items(table: pa.Table | None, **columns: Iterable[str]) -> FeatureColumns:
+    """Columns of items, by what they teach themselves."""
+    encoder = FeatureEncoder.learn(table, id_column="item_id", **columns)
+    return encode_by(encoder, table, VOCABULARY, "item_id")
+
+
 def encoded(values: object, type_: pa.DataType | None = None, *, name: str = "it", text_columns=()) -> FeatureColumns:
     """A table of one feature column, one row per id."""
     table = pa.table({"item_id": IDS, name: pa.array(values, type_)})
-    return encode_features(table, VOCABULARY, id_column="item_id", text_columns=text_columns)
+    return encode_items(table, text_columns=text_columns)
 
 
 def is_empty(columns: FeatureColumns) -> bool:
@@ -168,7 +175,7 @@ def test_rows_follow_the_vocabulary_and_may_be_missing_or_foreign() -> None:
             "year": [1900, 7, 6, 5, 4, 3, 2],
         }
     )
-    columns = encode_features(table, VOCABULARY, id_column="item_id")
+    columns = encode_items(table)
     assert columns.categorical["colour"].tolist() == [0, 0, 2, 1, 1, 2, 2, 2, 0]
     assert columns.multi_valued["tags"].tolist() == [
         [0, 0], [0, 0], [0, 0], [1, 0], [2, 0], [1, 2], [2, 0], [1, 0], [0, 0],
@@ -179,13 +186,13 @@ def test_rows_follow_the_vocabulary_and_may_be_missing_or_foreign() -> None:
 
 
 def test_no_table_is_no_features() -> None:
-    assert is_empty(encode_features(None, VOCABULARY, id_column="item_id"))
+    assert is_empty(encode_items(None))
 
 
 def test_chunked_tables_are_read_whole() -> None:
     table = pa.table({"item_id": IDS, "genres": [["a"], ["a", "b"], ["b"], [], ["a"], ["b"], ["a"], ["b", "a"]]})
     chunked = pa.concat_tables([table.slice(0, 3), table.slice(3, 2), table.slice(5)])
-    whole, parts = (encode_features(one, VOCABULARY, id_column="item_id") for one in (table, chunked))
+    whole, parts = (encode_items(one) for one in (table, chunked))
     assert (whole.multi_valued["genres"] == parts.multi_valued["genres"]).all()
 
 
@@ -198,7 +205,7 @@ def everything() -> FeatureColumns:
             "genres": [["a", "b"], ["a"], ["b"], ["a"], [], ["b"], ["a", "b"], ["a"]],
         }
     )
-    return encode_features(table, VOCABULARY, id_column="item_id")
+    return encode_items(table)
 
 
 def test_to_arrays_and_back_keeps_everything() -> None:
@@ -234,7 +241,7 @@ def test_tenths_never_take_the_name_of_a_column(given: list) -> None:
         table = pa.table(
             dict([("item_id", IDS), *[("age", age), ("age_bucket", given), ("age_bucket_2", age)][::order]])
         )
-        columns = encode_features(table, VOCABULARY, id_column="item_id", usage_columns=["age"])
+        columns = encode_items(table, usage_columns=["age"])
         assert columns.tenths["age_bucket_3"] == "age"
         assert columns.sizes["age_bucket_3"] == N_BUCKETS + 1
         assert {"age", "age_bucket_2"} <= columns.numeric.keys()
@@ -271,7 +278,7 @@ def usage_and_content() -> FeatureColumns:
             "genres": [["a", "b"], ["a"], ["b"], ["a"], [], ["b"], ["a", "b"], ["a"]],
         }
     )
-    return encode_features(table, VOCABULARY, id_column="item_id", usage_columns=HOT)
+    return encode_items(table, usage_columns=HOT)
 
 
 def test_a_usage_number_is_usage_in_both_of_its_columns() -> None:

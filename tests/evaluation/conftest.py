@@ -7,7 +7,8 @@ import pyarrow as pa
 import pytest
 
 from belfry.dataset.candidates import Candidates, take_top_k
-from belfry.dataset.interactions import Interactions, SeenItems
+from belfry.dataset.history.seen_items import SeenItems
+from belfry.dataset.interactions import Interactions
 from belfry.dataset.sources.parts import TableParts
 from belfry.dataset.vocabulary import Vocabulary
 from belfry.evaluation.context import EvaluationContext

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from belfry.dataset.errors import InputError
-from belfry.dataset.interactions import SeenItems
+from belfry.dataset.history.seen_items import SeenItems
 from belfry.evaluation import engine
 from belfry.evaluation.context import UserCount, make_context
 from belfry.evaluation.engine import evaluate

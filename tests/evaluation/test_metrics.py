@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from belfry.dataset.interactions import SeenItems
+from belfry.dataset.history.seen_items import SeenItems
 from belfry.evaluation import metrics
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "metrics.json").read_text())

@@ -9,7 +9,8 @@ import pyarrow as pa
 import pytest
 
 from belfry.dataset.errors import TableError
-from belfry.dataset.interactions import Interactions, SeenItems
+from belfry.dataset.history.seen_items import SeenItems
+from belfry.dataset.interactions import Interactions
 from belfry.dataset.vocabulary import Vocabulary
 from belfry.evaluation.context import make_context
 from belfry.evaluation.table_lists import TableInfo

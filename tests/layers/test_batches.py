@@ -5,8 +5,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from belfry.dataset.history import HistoryBags
-from belfry.dataset.interactions import Interactions, SeenItems, damped
+from belfry.dataset.history.bags import HistoryBags
+from belfry.dataset.history.seen_items import SeenItems
+from belfry.dataset.interactions import Interactions, damped
 from belfry.dataset.vocabulary import Numbers
 from belfry.layers.batches import Cells, WatchBatches, WatchBlock
 from belfry.layers.negatives import NegativeSampler

@@ -4,7 +4,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from belfry.dataset.interactions import Interactions, SeenItems
+from belfry.dataset.history.seen_items import SeenItems
+from belfry.dataset.interactions import Interactions
 from belfry.layers.negatives import Negatives, NegativeSampler
 
 N_ITEMS = 30

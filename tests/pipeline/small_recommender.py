@@ -16,7 +16,7 @@ from belfry.dataset.vocabulary import Vocabulary
 from belfry.pipeline.runs.gate import NOT_EVALUATED
 from belfry.pipeline.runs.manifest import FORMAT_VERSION, Manifest
 from belfry.pipeline.runs.reader import Run
-from belfry.pipeline.serving.parts import Parts
+from belfry.pipeline.serving.load import Parts
 from belfry.pipeline.serving.recommender import Recommender
 from belfry.pipeline.serving.two_stage import TwoStage
 from belfry.ranking.base import Scores

@@ -211,7 +211,7 @@ def test_a_file_as_preset(tmp_path: Path) -> None:
 def test_a_file_that_is_no_toml_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "mine.toml"
     path.write_bytes(content)
-    with pytest.raises(InputError, match=r"mine\.toml: not readable as TOML"):
+    with pytest.raises(InputError, match=r"mine\.toml: is no TOML"):
         load_config(str(path), holdout="random")
 
 

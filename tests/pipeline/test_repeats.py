@@ -10,7 +10,7 @@ import pytest
 
 import belfry
 from belfry.dataset.errors import InputError
-from belfry.dataset.history import KINDS_OF_REPEATS, Repeats
+from belfry.dataset.history.repeats import KINDS_OF_REPEATS, Repeats
 from belfry.evaluation.reports.evaluation import EvaluationReport
 from belfry.pipeline.jobs.batch import write_batch
 from belfry.pipeline.jobs.evaluate import BOTH_STAGES, OWN_ITEMS, evaluate_run

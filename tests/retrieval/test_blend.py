@@ -180,7 +180,7 @@ def test_equal_scores_and_empty_lists_have_no_opinion(board: Checkerboard) -> No
 
 def test_many_blocks_give_what_one_gives(board: Checkerboard, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = retrieve(board, 8)
-    monkeypatch.setattr("belfry.retrieval.dense.CELLS_PER_BLOCK", 20)
+    monkeypatch.setattr("belfry.dataset.arrays.CELLS_PER_BLOCK", 20)
     parts = retrieve(board, 8)
     assert whole.item_num.tolist() == parts.item_num.tolist()
     np.testing.assert_allclose(whole.score, parts.score, atol=1e-6)

@@ -1,22 +1,13 @@
 from dataclasses import replace
 
 import numpy as np
-import pytest
 import scipy.sparse as sp
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from belfry.dataset.interactions import SeenItems
-from belfry.retrieval.dense import (
-    CELLS_PER_BLOCK,
-    best_columns,
-    blocks,
-    stack,
-    top_candidates,
-    top_of_few,
-    top_sparse_candidates,
-)
+from belfry.dataset.history.seen_items import SeenItems
+from belfry.retrieval.dense import best_columns, stack, top_candidates, top_of_few, top_sparse_candidates
 
 FEW_VALUES = st.sampled_from([-np.inf, -1.0, 0.0, 0.5, 2.0])
 TABLES = arrays(np.float32, st.tuples(st.integers(1, 4), st.integers(1, 12)), elements=FEW_VALUES)
@@ -88,23 +79,6 @@ def test_top_of_few_of_many() -> None:
         wanted = np.argsort(-scores[1:], kind="stable")[:2_000] + 1
         found = top_of_few(np.array([1], np.int32), scores, SeenItems.nothing(1), 2_000, "test")
         assert found.item_num.tolist() == wanted.tolist()
-
-
-@pytest.mark.parametrize(
-    ("n_rows", "row_size", "sizes"),
-    [
-        (0, 5, [0]),
-        (1, 0, [1]),
-        (1, CELLS_PER_BLOCK, [1]),
-        (3, 2 * CELLS_PER_BLOCK, [1, 1, 1]),
-        (7, CELLS_PER_BLOCK // 3, [3, 3, 1]),
-        (CELLS_PER_BLOCK + 2, 1, [CELLS_PER_BLOCK, 2]),
-    ],
-)
-def test_blocks_cover_the_rows_and_are_bounded(n_rows: int, row_size: int, sizes: list[int]) -> None:
-    found = list(blocks(n_rows, row_size))
-    assert [block.stop - block.start for block in found] == sizes
-    assert [block.start for block in found] == [0, *np.cumsum(sizes)[:-1]]
 
 
 def test_stack_keeps_each_users_rows() -> None:

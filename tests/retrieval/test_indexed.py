@@ -64,7 +64,7 @@ def test_many_blocks_give_what_one_gives(monkeypatch: pytest.MonkeyPatch) -> Non
     board = checkerboard()
     retriever = retriever_of(board)
     whole = retriever.retrieve(board.users, board.features, top_k=4, exclude=board.history.seen_items)
-    monkeypatch.setattr("belfry.retrieval.dense.CELLS_PER_BLOCK", 20)
+    monkeypatch.setattr("belfry.dataset.arrays.CELLS_PER_BLOCK", 20)
     parts = retriever.retrieve(board.users, board.features, top_k=4, exclude=board.history.seen_items)
     assert whole.row_user.tolist() == parts.row_user.tolist()
     assert whole.item_num.tolist() == parts.item_num.tolist()

@@ -5,7 +5,8 @@ import pyarrow as pa
 import pytest
 
 from belfry.dataset.features import FeatureColumns, FeatureTables
-from belfry.dataset.interactions import Interactions, SeenItems
+from belfry.dataset.history.seen_items import SeenItems
+from belfry.dataset.interactions import Interactions
 from belfry.retrieval.popularity import Popularity, PopularityConfig
 from tests.contracts.checkerboard import NO_COLUMNS, Checkerboard, checkerboard, features_of
 from tests.contracts.retriever import TrainedRetrieverPromises
@@ -76,7 +77,7 @@ def test_many_blocks_give_what_one_gives(monkeypatch: pytest.MonkeyPatch) -> Non
     model = Popularity(PopularityConfig()).fit(history, features_of(history), seed=0)
     users = np.arange(1, len(history.users) + 1, dtype=np.int32)
     whole = model.retrieve(users, features_of(history), top_k=5, exclude=history.seen_items)
-    monkeypatch.setattr("belfry.retrieval.dense.CELLS_PER_BLOCK", 50)
+    monkeypatch.setattr("belfry.dataset.arrays.CELLS_PER_BLOCK", 50)
     parts = model.retrieve(users, features_of(history), top_k=5, exclude=history.seen_items)
     assert whole.row_user.tolist() == parts.row_user.tolist()
     assert whole.item_num.tolist() == parts.item_num.tolist()
@@ -212,7 +213,7 @@ def test_groups_in_blocks_give_what_one_user_gets(monkeypatch: pytest.MonkeyPatc
 
     alone = [row for user in users for row in lists(np.array([user], np.int32))]
     assert lists(users) == alone
-    monkeypatch.setattr("belfry.retrieval.dense.CELLS_PER_BLOCK", 70)
+    monkeypatch.setattr("belfry.dataset.arrays.CELLS_PER_BLOCK", 70)
     assert lists(users) == alone
     assert lists(np.zeros(0, np.int32)) == []
 

@@ -11,7 +11,7 @@ import pytest
 
 from belfry.dataset.errors import DivergenceError, InputError
 from belfry.dataset.features import FeatureColumns, FeatureTables
-from belfry.dataset.history import history_bags
+from belfry.dataset.history.bags import history_bags
 from belfry.dataset.interactions import Interactions
 from belfry.dataset.vocabulary import Numbers
 from belfry.retrieval.config import TwoTowerConfig

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from belfry.dataset.candidates import Candidates
-from belfry.dataset.interactions import SeenItems
+from belfry.dataset.history.seen_items import SeenItems
 from belfry.retrieval.unseen import first_unseen
 
 N_USERS, N_ITEMS = 300, 50
@@ -79,7 +79,7 @@ def test_orders_are_no_deeper_than_their_block_of_similar_users_needs() -> None:
 def test_small_blocks_give_what_large_ones_give(monkeypatch: pytest.MonkeyPatch) -> None:
     exclude, orders = seen_items(), Orders()
     whole = first_unseen(orders, USERS, exclude, n_items=N_ITEMS, top_k=5, origin="one")
-    monkeypatch.setattr("belfry.retrieval.dense.CELLS_PER_BLOCK", 1)
+    monkeypatch.setattr("belfry.dataset.arrays.CELLS_PER_BLOCK", 1)
     assert rows_of(first_unseen(orders, USERS, exclude, n_items=N_ITEMS, top_k=5, origin="one")) == rows_of(whole)
 
 

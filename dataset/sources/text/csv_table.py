@@ -7,9 +7,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from belfry.dataset import columns
-from belfry.dataset.errors import TableError
+from belfry.dataset.errors import TableError, shown
 from belfry.dataset.sources.id_types import ID_COLUMNS, empty_as_null, integers_or_text
-from belfry.dataset.sources.reading import RawTable, Reading, shown
+from belfry.dataset.sources.reading import RawTable, Reading
 from belfry.dataset.sources.text.dialect import Dialect, name_of, sniff
 from belfry.dataset.sources.text.encoding import as_utf8, line_of, refuse_other_than_utf8
 from belfry.dataset.sources.text.quotes import Quoting, first_uneven_row, likely_quoting, quoting_of

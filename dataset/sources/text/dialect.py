@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from belfry.dataset import columns
-from belfry.dataset.errors import TableError
-from belfry.dataset.sources.reading import Reading, shown
+from belfry.dataset.errors import TableError, shown
+from belfry.dataset.sources.reading import Reading
 from belfry.dataset.validation.spelling import BLANKS
 from belfry.dataset.validation.usual_names import is_usual
 

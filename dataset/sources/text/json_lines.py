@@ -4,9 +4,9 @@ import json
 
 import pyarrow as pa
 
-from belfry.dataset.errors import TableError
+from belfry.dataset.errors import TableError, shown
 from belfry.dataset.sources.id_types import ID_COLUMNS
-from belfry.dataset.sources.reading import RawTable, Reading, reason_of, shown
+from belfry.dataset.sources.reading import RawTable, Reading, reason_of
 from belfry.dataset.sources.text.encoding import as_utf8, refuse_other_than_utf8
 
 _REMEDY = "write one object a line (pandas: to_json(F, orient='records', lines=True); jq -c '.[]')"

@@ -12,8 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from belfry.dataset.errors import TableError
-from belfry.dataset.sources.reading import shown
+from belfry.dataset.errors import TableError, shown
 from belfry.dataset.sources.text.encoding import line_of
 from belfry.dataset.sources.text.swallowed import CR, LF, Lines, Places, swallowed_lines
 

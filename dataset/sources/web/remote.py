@@ -5,12 +5,11 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import import_module
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote
 
-from belfry.dataset.errors import BelfryError, InputError, TableError, cause_of, printable
+from belfry.dataset.errors import BelfryError, InputError, TableError, cause_of, needed, pip_install, printable
 
 # A path of this kind has lost one of its slashes. One letter is a drive.
 _ADDRESS = re.compile(r"(s3|s3a|gs|gcs|az|abfs|abfss|memory|file):/+(?=[^/])")
@@ -45,12 +44,12 @@ def fetched(address: str) -> Iterator[Path]:
 
 
 def _fetch(address: str, shown: str, place: Path) -> None:
+    fsspec = needed("fsspec", "cloud", shown)
     try:
-        fsspec: Any = import_module("fsspec")
         options = {"config_kwargs": _S3_ASKING} if address.startswith(("s3:", "s3a:")) else {}
         files, root = fsspec.core.url_to_fs(address, use_listings_cache=False, **options)
     except (ImportError, ValueError) as error:
-        remedy = 'run: pip install "belfry-recommender[cloud]" for s3, or the library that this names'
+        remedy = f"run: {pip_install('cloud')} for s3, or the library that this names"
         raise InputError(f"{shown}: cannot be read, {cause_of(error)}; {remedy}") from error
     try:
         found: dict[str, dict[str, Any]] = files.find(root, detail=True)

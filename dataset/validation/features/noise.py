@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from belfry.dataset import columns
 from belfry.dataset.encoding.columns import MIN_COUNT
+from belfry.dataset.errors import shown
 from belfry.dataset.validation.cleaning import Cleaning, nearest
 from belfry.dataset.validation.features.lists import looks_like_list
 from belfry.dataset.validation.features.rules import SETTING_OF, Kind
@@ -51,7 +52,7 @@ def note_noise_and_kinds(cleaning: Cleaning, id_column: str, kinds: Mapping[str,
             if not is_named and _are_numbers(distinct) and not _is_code(name):
                 numbers.append(name)
             elif not is_named and (example := _dressed_number(distinct)):
-                found = f"holds numbers with other signs, such as {_cut(example)}, and is read as a category"
+                found = f"holds numbers with other signs, such as {shown(example)}, and is read as a category"
                 cleaning.note("numbers_as_text", f"{found}; write plain numbers, if they are quantities", name)
             elif not is_named and looks_like_list(distinct):
                 n_rare = int(pc.sum(pc.less(counts.field("counts"), MIN_COUNT)).as_py())
@@ -86,7 +87,7 @@ def note_likely_title(cleaning: Cleaning) -> None:
     near = likely[0] if likely else nearest(columns.TITLE, names)
     if near:
         found = f"there is no column {columns.TITLE!r}, so lists show ids alone"
-        cleaning.note("title", f"{found}; {_cut(near)} looks like one: call it {columns.TITLE!r} to see it in lists")
+        cleaning.note("title", f"{found}; {shown(near)} looks like one: call it {columns.TITLE!r} to see it in lists")
 
 
 def _features(cleaning: Cleaning, id_column: str, kinds: Mapping[str, Kind]) -> list[str]:
@@ -136,7 +137,7 @@ def _counts_rows(values: pa.Array) -> bool:
 
 
 def _note_list(cleaning: Cleaning, name: str, distinct: pa.Array, n_rare: int) -> None:
-    example = _cut(max(distinct[:100].to_pylist(), key=lambda text: len(text) <= _SHOWN and len(text)))
+    example = shown(max(distinct[:100].to_pylist(), key=lambda text: len(text) <= _SHOWN and len(text)))
     found = f"looks like a list ({example}) and is read as one category of {len(distinct):,} values"
     rare = f", {n_rare:,} of them rare and so unknown" if n_rare else ""
     cleaning.note("list", f"{found}{rare}; for several categories in a cell, {_setting('list', [name])}", name)
@@ -171,10 +172,6 @@ def _setting(kind: Kind, names: Collection[str]) -> str:
 def _listed(names: list[str]) -> str:
     """ "column 'a'", or "3 columns ('a', 'b', 'c')"."""
     if len(names) == 1:
-        return f"column {_cut(names[0])}"
+        return f"column {shown(names[0])}"
     more = ", ..." if len(names) > _N_NAMED else ""
-    return f"{len(names):,} columns ({', '.join(map(_cut, names[:_N_NAMED]))}{more})"
-
-
-def _cut(text: str) -> str:
-    return repr(text if len(text) <= _SHOWN else text[:_SHOWN] + "...")
+    return f"{len(names):,} columns ({', '.join(map(shown, names[:_N_NAMED]))}{more})"

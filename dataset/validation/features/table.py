@@ -1,6 +1,5 @@
 """What each column was taken for, as a table for people."""
 
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,6 +11,7 @@ import pyarrow.compute as pc
 
 from belfry.dataset import columns
 from belfry.dataset.encoding.dictionary import distinct_in, encoded
+from belfry.dataset.errors import printable
 from belfry.dataset.features import FeatureColumns
 from belfry.dataset.prepare import Data
 from belfry.dataset.tables import Tables
@@ -22,6 +22,7 @@ LOG = "belfry.columns"  # the logger that is told the table, at the level of inf
 _MOST_ROWS = 40  # of one table; the rest is counted
 _WIDTH = 28  # signs of a name, or of an example
 _LOOKED_AT = 1000  # rows that examples come from
+_N_EXAMPLES = 3  # of a column
 _OF_INTERACTIONS = {
     columns.USER_ID: "user id",
     columns.ITEM_ID: "item id",
@@ -87,20 +88,12 @@ def lines_of(uses: Sequence[ColumnUse], most: int | None = _MOST_ROWS) -> list[s
         of_table = list(group)
         for use in of_table[:most]:
             distinct = "" if use.distinct is None else f"{use.distinct:,}"
-            told = printable(use.column), use.taken_as, distinct, f"{use.missing:,}", ", ".join(use.examples)
+            told = printable(use.column, _WIDTH), use.taken_as, distinct, f"{use.missing:,}", ", ".join(use.examples)
             rows.append((table, *told))
         if most is not None and len(of_table) > most:
             rows.append((table, f"and {len(of_table) - most:,} more", "", "", "", ""))
     widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-
-
-def printable(text: str, width: int = _WIDTH) -> str:
-    """On one line, without control signs, cut."""
-    text = text if len(text) <= width else text[: width - 3] + "..."
-    return "".join(
-        sign if sign == " " or unicodedata.category(sign)[0] not in "CZ" else ascii(sign)[1:-1] for sign in text
-    )
 
 
 def _role(name: str, raw: Tables, checked: Tables) -> str:
@@ -135,7 +128,7 @@ def _use(table: str, name: str, column: pa.ChunkedArray, taken_as: str) -> Colum
     if pa.types.is_floating(column.type):
         missing += int(pc.sum(pc.is_nan(column)).as_py() or 0)
     is_time = table == "interactions" and name == columns.TIMESTAMP_S
-    examples = tuple(printable(_text(value, is_time=is_time)) for value in _some(column))
+    examples = tuple(printable(_text(value, is_time=is_time), _WIDTH) for value in _some(column))
     return ColumnUse(table, name, taken_as, None if is_time else _count_distinct(column), missing, examples)
 
 
@@ -150,13 +143,13 @@ def _count_distinct(column: pa.ChunkedArray) -> int | None:
         return None  # of a type whose values Arrow does not compare
 
 
-def _some(column: pa.ChunkedArray, n: int = 3) -> list[Any]:
+def _some(column: pa.ChunkedArray) -> list[Any]:
     """The first values, each once."""
     found: list[Any] = []
     for value in column.slice(0, _LOOKED_AT).to_pylist():
         if value is not None and value == value and value not in found:  # NaN is missing too
             found.append(value)
-        if len(found) == n:
+        if len(found) == _N_EXAMPLES:
             break
     return found
 

@@ -6,8 +6,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from belfry.dataset.arrays import Mask
 from belfry.dataset.errors import TableError
-from belfry.dataset.interactions import Mask
 from belfry.dataset.validation import coercion
 
 MIN_LENGTH = 8  # of lists that are vectors without being named

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 import numpy as np
 
+from belfry.dataset.arrays import Mask
 from belfry.dataset.errors import InputError
-from belfry.dataset.interactions import Mask
 from belfry.evaluation.context import EvaluationContext, UserCount
 from belfry.evaluation.engine import SystemScores
 from belfry.evaluation.intervals import MIN_USERS, N_RESAMPLES

@@ -93,14 +93,14 @@ def _tested(values: PerUser) -> Tested:
     )
 
 
-def smallest_detectable(deviation: float, n_users: int, *, alpha: float = ALPHA, power: float = POWER) -> float:
-    """True difference that a two-sided paired t test at `alpha` finds in a share `power` of samples of such users.
+def smallest_detectable(deviation: float, n_users: int) -> float:
+    """True difference that a two-sided paired t test at `ALPHA` finds in a share `POWER` of samples of such users.
 
     Source: Cohen, Statistical power analysis for the behavioral sciences, 1988; solved by statsmodels.
     """
     from statsmodels.stats.power import TTestPower
 
-    return deviation * float(TTestPower().solve_power(nobs=n_users, alpha=alpha, power=power, alternative="two-sided"))
+    return deviation * float(TTestPower().solve_power(nobs=n_users, alpha=ALPHA, power=POWER, alternative="two-sided"))
 
 
 def randomisation(sums: Matrix, generator: np.random.Generator, *, n_flips: int = N_FLIPS) -> PerUser:

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from belfry.dataset.arrays import Mask
 from belfry.dataset.errors import InputError
-from belfry.dataset.history import Repeats
-from belfry.dataset.interactions import Mask
+from belfry.dataset.history.repeats import Repeats
 from belfry.evaluation.context import UserCount
 from belfry.evaluation.engine import SystemScores
 from belfry.evaluation.plan import Plan

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from belfry.dataset.interactions import Mask
+from belfry.dataset.arrays import Mask
 from belfry.evaluation.by_items import WATCHES, as_if_alone, by_watches
 from belfry.evaluation.context import EvaluationContext
 from belfry.evaluation.engine import SystemScores

@@ -3,7 +3,8 @@
 import numpy as np
 import numpy.typing as npt
 
-from belfry.dataset.interactions import Interactions, Positions
+from belfry.dataset.arrays import Positions
+from belfry.dataset.interactions import Interactions
 from belfry.evaluation.reports.description.result import Cold, Drift, Measure, Sessions, Times
 
 SESSION_GAP_S = 30 * 60
@@ -90,13 +91,13 @@ def cold_of(history: Interactions) -> Cold | None:
     )
 
 
-def drift_of(history: Interactions, *, seed: int = 0) -> Drift | None:
+def drift_of(history: Interactions) -> Drift | None:
     """Between the older and the newer half, beside two random halves; None without times."""
     order = _oldest_first(history)
     if order is None:
         return None
     assert history.timestamp_s is not None
-    shuffled = np.random.default_rng(seed).permutation(len(order))
+    shuffled = np.random.default_rng(0).permutation(len(order))
     middle = len(order) // 2
     (moved, common, measures), (by_chance, common_by_chance, random) = (
         _halves(history, rows[:middle], rows[middle:]) for rows in (order, shuffled)

@@ -6,6 +6,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from belfry.dataset import columns
+from belfry.dataset.errors import printable
 from belfry.dataset.interactions import Interactions
 from belfry.dataset.vocabulary import Vocabulary
 from belfry.evaluation.reports.description.result import Bar, Point, Ratings, TopValues, Years
@@ -140,15 +141,10 @@ def _top(
     of_watches = np.bincount(codes, watches[row], n_values)[first] / max(watches.sum(), 1)
     names = encoded.dictionary.take(pa.array(first)).to_pylist()
     shares = zip(of_rows.tolist(), of_watches.tolist(), strict=True)
-    return n_values, {_cut(name): pair for name, pair in zip(names, shares, strict=True)}
+    return n_values, {printable(name, 40): pair for name, pair in zip(names, shares, strict=True)}
 
 
 def _watches_of_rows(table: pa.Table, id_column: str, ids: Vocabulary, numbers: npt.NDArray[np.int32]) -> Floats:
     """[n_rows] watches of the item, or user, of each row."""
     counts = np.bincount(numbers, minlength=len(ids) + 1).astype(np.float64)
     return counts[ids.numbers(table[id_column])]
-
-
-def _cut(text: str, most: int = 40) -> str:
-    """The text, or its beginning."""
-    return text if len(text) <= most else f"{text[: most - 1]}…"

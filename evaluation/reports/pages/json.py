@@ -13,11 +13,6 @@ def to_json(comparison: Comparison) -> str:
     return _ADAPTER.dump_json(comparison, indent=2).decode() + "\n"
 
 
-def from_json(text: str) -> Comparison:
-    """What `to_json` wrote."""
-    return _ADAPTER.validate_json(text)
-
-
 def json_schema() -> JsonSchemaValue:
     """JSON Schema of `to_json`. A removal or a change of meaning raises `format_version`; additions do not."""
     return _ADAPTER.json_schema(mode="serialization")

@@ -42,16 +42,9 @@ def numbers(field: str, title: str | None = None) -> Spec:
     return {"field": field, "type": "quantitative", **({} if title is None else {"title": title})}
 
 
-def bars(
-    values: Sequence[tuple[str, float]], x_title: str, y_title: str, described: str, *, share: bool = False
-) -> Spec:
-    """A bar for each label, in the order given.
-
-    Args:
-        share: values are parts of a whole.
-    """
+def bars(values: Sequence[tuple[str, float]], x_title: str, y_title: str, described: str) -> Spec:
+    """A bar for each label, in the order given."""
     rows = [{"label": label, "value": value} for label, value in values]
-    form = {"format": ".1%"} if share else {"format": ",.5~r"}
     is_long = sum(len(label) + 2 for label, _ in values) > 50
     axis = {"labelAngle": -45 if is_long else 0, "labelOverlap": not is_long, "grid": False}
     return chart(
@@ -62,8 +55,11 @@ def bars(
             "mark": {"type": "bar", "color": NEUTRAL},
             "encoding": {
                 "x": {"field": "label", "type": "ordinal", "sort": None, "title": x_title, "axis": axis},
-                "y": {**numbers("value", y_title), "axis": {"format": "%" if share else ",d", "tickCount": 5}},
-                "tooltip": [{"field": "label", "title": x_title}, {"field": "value", "title": y_title, **form}],
+                "y": {**numbers("value", y_title), "axis": {"format": ",d", "tickCount": 5}},
+                "tooltip": [
+                    {"field": "label", "title": x_title},
+                    {"field": "value", "title": y_title, "format": ",.5~r"},
+                ],
             },
         },
     )

@@ -27,7 +27,7 @@ def serve(
     access_log: Annotated[bool, typer.Option(help="a line of JSON for each request, on stderr")] = True,
 ) -> None:
     """Lists over HTTP, of the run that is current: one that is published meanwhile is taken up."""
-    from belfry.pipeline.extras import needed
+    from belfry.dataset.errors import needed
     from belfry.pipeline.runs.reader import default_artifacts, find_run
     from belfry.pipeline.server.guards.keys import NO_KEYS, read_keys
     from belfry.pipeline.server.settings import Settings

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from belfry.dataset.concurrency.blas import one_thread
 from belfry.dataset.errors import InputError
 from belfry.dataset.sources.web.download import cache_folder
 from belfry.pipeline.runs.disk import explain_failed_writes, remove
@@ -51,12 +52,10 @@ REFERENCE = Rates(products_per_s=60e9, sorted_per_s=200e6, written_per_s=500e6)
 
 def measure() -> Rates:
     """Some three seconds of work."""
-    from threadpoolctl import threadpool_limits
-
     rng = np.random.default_rng(0)
     matrix = rng.normal(size=(_SIDE, _SIDE)).astype(np.float32)
     numbers = rng.integers(0, 1 << 62, _N_SORTED)
-    with threadpool_limits(1):
+    with one_thread:
         products = _SIDE**3 / _cpu_s(lambda: matrix @ matrix)
         sorts = _N_SORTED / _cpu_s(lambda: np.sort(numbers))
     return Rates(products, sorts, _written_per_s(), f"{datetime.now(UTC):%Y-%m-%d}")

@@ -7,8 +7,9 @@ import numpy as np
 import pyarrow as pa
 
 from belfry.dataset import columns
+from belfry.dataset.arrays import differs_from_row_before
 from belfry.dataset.errors import InputError, TableError
-from belfry.dataset.interactions import SeenItems, differs_from_row_before
+from belfry.dataset.history.seen_items import SeenItems
 from belfry.dataset.sources.reading import AS_IT_IS, Reading
 from belfry.dataset.sources.tabular import Source, read_events
 from belfry.dataset.validation import coercion
@@ -75,10 +76,8 @@ def policies_of(
     Args:
         systems: name -> its lists for the users of a context, which are those of the log.
     """
-    stride = len(context.history.items) + 1
-    pairs = np.unique(log.users[log.row].astype(np.int64) * stride + log.item_num)
-    starts = np.searchsorted(pairs, np.arange(len(context.test.starts)) * stride).astype(np.int64)
-    of_log = replace(context, test=SeenItems(starts, (pairs % stride).astype(np.int32)), rating=None, time=None)
+    shown = SeenItems.of_pairs(log.users[log.row], log.item_num.astype(np.int32), len(context.history.users))
+    of_log = replace(context, test=shown, rating=None, time=None)
     return [
         Policy.of_lists(name, lists_in_memory(lists(of_log), len(log.users), n), log) for name, lists in systems.items()
     ]

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from belfry.dataset.errors import pip_install
 from belfry.dataset.folds import sample_users
 from belfry.dataset.sources.reading import AS_IT_IS, Reading
 from belfry.evaluation.reports.exploration.result import Exploration
@@ -18,7 +19,7 @@ from belfry.pipeline.jobs.look.item_columns import (
     read_items,
     titles_of_table,
 )
-from belfry.pipeline.jobs.look.item_map import EXTRA, MIN_ITEMS, check_library, item_map, shown_items, similarities
+from belfry.pipeline.jobs.look.item_map import MIN_ITEMS, check_library, item_map, shown_items, similarities
 from belfry.pipeline.jobs.look.pages import write_page
 from belfry.pipeline.jobs.look.shown_users import show_users, users_to_show, users_with_later
 from belfry.pipeline.jobs.look.training_notes import TrainingNotes, gate_seen
@@ -75,7 +76,7 @@ def explore(
     if not plane.projections:
         missing["map"] = f"There are fewer than {MIN_ITEMS} items: too few for a map."
     elif len(plane.projections) == 1:
-        missing["map"] = f"A second map, by UMAP, needs umap-learn, which is not installed: {EXTRA}"
+        missing["map"] = f"A second map, by UMAP, needs umap-learn, which is missing; run: {pip_install('explore')}"
 
     seen_later = None if later is None else later.seen_items
     known = users_with_later(recommender, seen_later)

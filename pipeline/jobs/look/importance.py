@@ -4,8 +4,8 @@ import numpy as np
 import numpy.typing as npt
 
 from belfry.dataset.candidates import Candidates, order_by
-from belfry.dataset.history import kept_out
-from belfry.dataset.interactions import SeenItems
+from belfry.dataset.history.repeats import kept_out
+from belfry.dataset.history.seen_items import SeenItems
 from belfry.dataset.vocabulary import UserNums
 from belfry.evaluation.metrics import PerUser, hits, lists_of, ndcg
 from belfry.evaluation.reports.exploration.result import Importance, Importances

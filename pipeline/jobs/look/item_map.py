@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from belfry.dataset.errors import InputError
+from belfry.dataset.errors import needed
 from belfry.dataset.vocabulary import ItemNums
 from belfry.evaluation.reports.exploration.result import Colouring, ItemMap, Projection, Similarities
 from belfry.pipeline.progress import Progress, silent
@@ -16,7 +16,6 @@ from belfry.retrieval.index.scann import tensorflow_hidden
 
 N_SIMILAR = 10
 MIN_ITEMS = 5  # with fewer there is no map
-EXTRA = "pip install 'belfry-recommender[explore]'"
 _N_NEAR = 14  # that UMAP reads of each item, as many as it takes by default with the item itself
 _BLOCK = 512  # items whose cosines are computed at a time
 _N_PAIRS = 50_000
@@ -29,10 +28,7 @@ Near = tuple[npt.NDArray[np.int64], Floats]  # [n_items, k] places of the most s
 
 def check_library() -> None:
     """Raises InputError: scikit-learn is not installed."""
-    try:
-        import sklearn.manifold  # noqa: F401
-    except ImportError as error:
-        raise InputError(f"explore needs scikit-learn for its map, which is not installed: {EXTRA}") from error
+    needed("sklearn.manifold", "explore", "explore")
 
 
 def shown_items(recommender: Recommender, most: int) -> ItemNums:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from belfry.dataset import columns
-from belfry.dataset.interactions import SeenItems
+from belfry.dataset.history.seen_items import SeenItems
 from belfry.dataset.vocabulary import Id, UserNums
 from belfry.evaluation.reports.exploration.result import Listed, ShownUser
 from belfry.pipeline.progress import Progress, silent

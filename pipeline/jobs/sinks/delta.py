@@ -15,8 +15,7 @@ from uuid import uuid4
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from belfry.dataset.errors import InputError
-from belfry.pipeline.extras import needed
+from belfry.dataset.errors import InputError, needed
 from belfry.pipeline.jobs.sinks.base import refused_in_words, stopped_in_words
 from belfry.pipeline.jobs.sinks.parquet import ParquetSink
 from belfry.pipeline.runs.disk import check_writable, remove

@@ -7,8 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from belfry.dataset.errors import InputError
-from belfry.pipeline.extras import needed
+from belfry.dataset.errors import InputError, needed
 from belfry.pipeline.runs.disk import check_writable
 
 _ROWS_PER_BATCH = 100_000

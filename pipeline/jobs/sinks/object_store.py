@@ -18,9 +18,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from belfry.dataset.errors import InputError, printable
+from belfry.dataset.errors import InputError, needed, pip_install, printable
 from belfry.dataset.vocabulary import Id
-from belfry.pipeline.extras import needed
 from belfry.pipeline.jobs.sinks.base import LeftOut, listed_in, refused_in_words, stopped_in_words
 from belfry.pipeline.jobs.sinks.file import LEFT_OUT
 from belfry.pipeline.jobs.sinks.parquet import repeating_columns
@@ -130,7 +129,7 @@ class ObjectStoreSink:
         try:
             self._files, self._root = fsspec.core.url_to_fs(self._url, use_listings_cache=False, **options)
         except (ImportError, ValueError) as error:
-            remedy = 'run: pip install "belfry-recommender[cloud]" for s3, or the library that this names'
+            remedy = f"run: {pip_install('cloud')} for s3, or the library that this names"
             raise InputError(f"{self.place}: cannot be written, {printable(str(error), 200)}; {remedy}") from error
 
     def _path(self, name: str) -> str:

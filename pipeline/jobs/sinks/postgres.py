@@ -7,8 +7,7 @@ from urllib.parse import quote, urlencode
 
 import pyarrow as pa
 
-from belfry.dataset.errors import InputError
-from belfry.pipeline.extras import needed
+from belfry.dataset.errors import InputError, needed
 
 # Unless the address says otherwise: a server that does not answer, or is gone in the middle, is noticed.
 _TIMEOUTS = {"connect_timeout": "10", "keepalives_idle": "30", "tcp_user_timeout": "60000"}

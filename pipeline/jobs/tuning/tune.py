@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from belfry.dataset.errors import BelfryError, InputError
+from belfry.dataset.errors import BelfryError, InputError, needed
 from belfry.dataset.folds import Holdout
-from belfry.dataset.history import Repeats
+from belfry.dataset.history.repeats import Repeats
 from belfry.dataset.tables import Tables
 from belfry.evaluation.intervals import Interval, paired_intervals
 from belfry.evaluation.metrics import PerUser
@@ -146,11 +146,9 @@ def verdict(settings: list[str], difference: Interval | None, is_better: bool) -
 
 
 def _open(path: Path, made_for: str, seed: int) -> "Study":
-    try:
-        import optuna
-        import tomli_w  # noqa: F401 - missed now rather than at the end
-    except ImportError as error:
-        raise InputError("tune: the search needs Optuna: pip install 'belfry-recommender[tune]'") from error
+    for library in ("optuna", "tomli_w"):  # the latter missed now rather than at the end
+        needed(library, "tune", "tune")
+    import optuna
     from optuna.pruners import MedianPruner
     from optuna.samplers import TPESampler
     from sqlalchemy.exc import SQLAlchemyError

@@ -7,7 +7,7 @@ import numpy as np
 
 from belfry.dataset.errors import InputError
 from belfry.dataset.folds import Holdout
-from belfry.dataset.history import kept_out
+from belfry.dataset.history.repeats import kept_out
 from belfry.dataset.prepare import Data
 from belfry.dataset.split import Split, split_last_out, split_random, split_time
 from belfry.evaluation.context import EvaluationContext, make_context
@@ -16,7 +16,6 @@ from belfry.evaluation.lists import CandidateLists
 from belfry.evaluation.metrics import PerUser
 from belfry.evaluation.plan import Plan
 from belfry.pipeline.config import PipelineConfig
-from belfry.pipeline.progress import Work
 from belfry.pipeline.training.retrieval_stage import Tuning
 from belfry.pipeline.training.train import train
 
@@ -56,7 +55,6 @@ class Validation:
         config: PipelineConfig,
         *,
         seed: int,
-        work: Work | None = None,
         on_first_stage: Callable[[Tuning], None] = lambda tuning: None,
     ) -> PerUser:
         """[n_users] NDCG@10 of each user's final list.
@@ -64,9 +62,7 @@ class Validation:
         Args:
             on_first_stage: told what the first fold decided, once it has; may raise to end the trial there.
         """
-        trained = train(
-            self.data, config, holdout=self.holdout, seed=seed, work=work, on_first_stage=on_first_stage
-        ).two_stage
+        trained = train(self.data, config, holdout=self.holdout, seed=seed, on_first_stage=on_first_stage).two_stage
         users, nothing = self.context.users, np.zeros(0, np.int32)
         n = min(LENGTH, len(trained.features.history.items))
         blocks = (

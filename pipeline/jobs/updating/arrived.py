@@ -13,7 +13,7 @@ from belfry.dataset.concurrency.cached import cached_property
 from belfry.dataset.encoding.context import CLOCK
 from belfry.dataset.encoding.dictionary import plain
 from belfry.dataset.encoding.table import FeatureEncoder
-from belfry.dataset.errors import InputError
+from belfry.dataset.errors import InputError, shown
 from belfry.dataset.event_weights import EventParts, part_events
 from belfry.dataset.interactions import Interactions
 from belfry.dataset.prepare import Data
@@ -22,7 +22,7 @@ from belfry.dataset.sources.reading import Reading
 from belfry.dataset.sources.tabular import Source, read_tables
 from belfry.dataset.tables import Tables
 from belfry.dataset.validation.check import CheckReport, examine
-from belfry.dataset.validation.cleaning import Cleaning, Finding, codes_of, repeats, shown, where
+from belfry.dataset.validation.cleaning import Cleaning, Finding, codes_of, repeats, where
 from belfry.dataset.validation.features.read import as_spelled, as_type_says, read_as
 from belfry.dataset.validation.id_matches import note_meeting, numbers_among
 from belfry.dataset.validation.ids import find_header_rows, read_ids

@@ -6,11 +6,13 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from belfry.dataset.arrays import Mask
 from belfry.dataset.encoding.context import read_context
 from belfry.dataset.errors import TableError
 from belfry.dataset.event_weights import EventParts
-from belfry.dataset.history import Repeats
-from belfry.dataset.interactions import Interactions, Mask, SeenItems
+from belfry.dataset.history.repeats import Repeats
+from belfry.dataset.history.seen_items import SeenItems
+from belfry.dataset.interactions import Interactions
 from belfry.dataset.validation.policy import Policy
 from belfry.dataset.validation.times import range_of_most
 from belfry.pipeline.jobs.updating.numbering import Numbering

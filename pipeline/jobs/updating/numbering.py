@@ -9,7 +9,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from belfry.dataset.features import FeatureColumns
-from belfry.dataset.interactions import Interactions, SeenItems
+from belfry.dataset.history.seen_items import SeenItems
+from belfry.dataset.interactions import Interactions
 from belfry.dataset.vocabulary import Numbers, Vocabulary
 
 Array: TypeAlias = npt.NDArray[Any]
@@ -51,8 +52,7 @@ class Numbering:
         dislikes = None
         if history.dislikes is not None:
             pairs = history.dislikes
-            starts = np.searchsorted(user_now[pairs.user_num], np.arange(len(self.users) + 2)).astype(np.int64)
-            dislikes = SeenItems(starts, item_now[pairs.item_num])
+            dislikes = SeenItems.of_pairs(user_now[pairs.user_num], item_now[pairs.item_num], len(self.users))
         return replace(
             history,
             users=self.users,

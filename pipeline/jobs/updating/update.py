@@ -7,6 +7,7 @@ from time import perf_counter
 
 import numpy as np
 
+from belfry.dataset.concurrency.blas import one_thread
 from belfry.dataset.errors import ArtifactError, InputError
 from belfry.dataset.features import FeatureColumns
 from belfry.dataset.prepare import Data
@@ -119,7 +120,7 @@ def update_run(
     folder = Path(artifacts) if artifacts is not None else _artifacts_of(place)
     check_writable(folder)
     folder.mkdir(exist_ok=True)
-    with hold(folder / LOCK):
+    with one_thread, hold(folder / LOCK):
         job = _Job(find_run(place, require_signature), folder, _named_in(folder), keep_statistics, who)
         done = job.do(interactions, items, users, reading)
     return replace(done, seconds=perf_counter() - started)

@@ -4,15 +4,16 @@ from dataclasses import replace
 
 import numpy as np
 
+from belfry.dataset.arrays import Mask, blocks
 from belfry.dataset.candidates import Candidates, order_by
-from belfry.dataset.interactions import Mask, SeenItems
+from belfry.dataset.history.seen_items import SeenItems
 from belfry.dataset.vocabulary import ItemNums, UserNums
 from belfry.pipeline.serving.rules.bound import BoundRules
 from belfry.pipeline.serving.rules.config import MAX_PLACES
 from belfry.pipeline.serving.rules.floors import above_floors
 from belfry.pipeline.serving.rules.retrieve import replace_lists
 from belfry.pipeline.serving.two_stage import Limits, Stage, Trace, TwoStage, context_of
-from belfry.retrieval.dense import blocks, stack
+from belfry.retrieval.dense import stack
 
 _DEEPER = 4  # times as many candidates for lists that are not full
 

@@ -8,10 +8,12 @@ from typing import Self
 
 import numpy as np
 
+from belfry.dataset.arrays import Mask
 from belfry.dataset.candidates import Candidates
 from belfry.dataset.concurrency.cached import cached_property
 from belfry.dataset.errors import InputError, printable
-from belfry.dataset.interactions import Interactions, Mask, SeenItems
+from belfry.dataset.history.seen_items import SeenItems
+from belfry.dataset.interactions import Interactions
 from belfry.dataset.vocabulary import UNKNOWN, ItemNums
 from belfry.pipeline.serving.ids import IdReader
 from belfry.pipeline.serving.rules.config import MAX_PLACES, Rules

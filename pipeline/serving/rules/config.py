@@ -1,7 +1,6 @@
 """Rules: what shapes lists, read from a TOML file or made of arguments."""
 
 import os
-import tomllib
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,9 +13,9 @@ from pydantic_core import PydanticSerializationError
 from belfry.dataset.errors import InputError, printable
 from belfry.layers.config import Settings
 from belfry.pipeline.serving.rules.grammar import parse
+from belfry.pipeline.toml_file import read_toml
 
 MAX_FILE = 4 << 20  # bytes of a file of rules
-MAX_DOTS = 1_000  # in a line of it; the parser's time grows with their square
 MAX_DEPTH = 1_000  # candidates of a list that are put in another order
 MAX_PLACES = 10_000  # of a list that rules put in another order
 _MAX_IDS = 100_000
@@ -237,18 +236,7 @@ def rules_of(rules: RulesLike | None, where: str | None = None) -> Rules | None:
 
 
 def _read(path: Path) -> Rules:
-    try:
-        with path.open("rb") as file:
-            content = file.read(MAX_FILE + 1)
-        if len(content) > MAX_FILE:
-            raise InputError(f"{path}: has more than {MAX_FILE >> 20} MiB, which no rules need; check the path")
-        if any(line.count(b".") > MAX_DOTS for line in content.splitlines()):
-            raise InputError(f"{path}: has a line of more than {MAX_DOTS:,} dots; break it")
-        tree = tomllib.loads(content.decode())
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); name a TOML file of rules") from error
-    except (ValueError, RecursionError) as error:  # of TOML or UTF-8
-        raise InputError(f"{path}: is no TOML ({printable(str(error), 150)})") from error
+    tree = read_toml(path, most_bytes=MAX_FILE)
     try:
         return Rules(**tree)
     except InputError as error:

@@ -18,7 +18,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from belfry.dataset.interactions import Mask
+from belfry.dataset.arrays import Mask
 from belfry.dataset.vocabulary import ItemNums, UserNums
 
 EXPLORED = "explored"  # origin of an item that was drawn

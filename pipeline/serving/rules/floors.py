@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from belfry.dataset import columns
+from belfry.dataset.arrays import Mask
 from belfry.dataset.candidates import Candidates, order_by
 from belfry.dataset.errors import InputError
-from belfry.dataset.interactions import Mask
 from belfry.pipeline.serving.rules.config import Rules
 from belfry.pipeline.serving.rules.grammar import (
     ColumnName,

@@ -16,9 +16,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from belfry.dataset import columns
+from belfry.dataset.arrays import Mask, Positions
 from belfry.dataset.concurrency.cached import cached_property
 from belfry.dataset.errors import ArtifactError, InputError, printable
-from belfry.dataset.interactions import Mask, Positions
 from belfry.dataset.vocabulary import Numbers, Vocabulary
 from belfry.layers.saved.files import ReadablePath, read_arrays, write_arrays
 

@@ -4,12 +4,13 @@ from dataclasses import replace
 
 import numpy as np
 
+from belfry.dataset.arrays import Mask, blocks
 from belfry.dataset.candidates import Candidates, ranks_of
 from belfry.dataset.features import FeatureTables
-from belfry.dataset.interactions import Mask, SeenItems
+from belfry.dataset.history.seen_items import SeenItems
 from belfry.dataset.vocabulary import UserNums
 from belfry.retrieval.base import Retriever
-from belfry.retrieval.dense import blocks, stack
+from belfry.retrieval.dense import stack
 
 _SPARE = 1.25  # times what is expected to be needed, at first
 _DEEPER = 4  # times as deep for those who still have too few

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from belfry.dataset.arrays import Mask, stretches
 from belfry.dataset.candidates import Candidates, ranks_of
-from belfry.dataset.interactions import Mask, stretches
 from belfry.dataset.vocabulary import ItemNums
 from belfry.pipeline.serving.results import UNRANKED
 from belfry.pipeline.serving.rules.config import Explore

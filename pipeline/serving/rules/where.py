@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from belfry.dataset.arrays import Mask
 from belfry.dataset.errors import InputError, printable
-from belfry.dataset.interactions import Mask
 from belfry.pipeline.serving.rules.grammar import (
     ColumnName,
     Comparison,

@@ -10,11 +10,27 @@ import pyarrow as pa
 
 from belfry.dataset import columns
 from belfry.dataset.encoding.context import CLOCK, ContextColumn, ContextNumbers, clock_number
-from belfry.dataset.errors import BelfryError, InputError
+from belfry.dataset.errors import BelfryError, InputError, shown
 from belfry.dataset.vocabulary import Vocabulary, as_arrow, positions_in, texts_as_arrow
-from belfry.pipeline.serving.users.newcomers import UserContexts, cut, is_missing, listed
+from belfry.pipeline.serving.ids import is_missing
+from belfry.pipeline.serving.users.newcomers import listed
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class UserContexts:
+    """The context in which lists are asked for."""
+
+    numbers: ContextNumbers  # [n_users + 1] by column; [1] where it is the same for all
+    users: Vocabulary | None = None  # None where it is the same for all
+
+    def of(self, ids: pa.Array) -> ContextNumbers:
+        """[n] those of some users, or [1]."""
+        if self.users is None:
+            return self.numbers
+        rows = self.users.numbers(ids)
+        return {name: values if len(values) == 1 else values[rows] for name, values in self.numbers.items()}
 
 
 @dataclass(frozen=True)
@@ -38,7 +54,7 @@ class ContextReader:
             InputError: a column is none of the run, or a value is none that a column could hold.
         """
         if not isinstance(given, Mapping):
-            raise InputError(f"context={cut(given)}: wanted names and values, such as {{'device': 'tv'}}")
+            raise InputError(f"context={shown(given)}: wanted names and values, such as {{'device': 'tv'}}")
         self._check(given)
         if columns.TIMESTAMP_S in given and (twice := [name for name in given if name in CLOCK]):
             raise InputError(f"context: {columns.TIMESTAMP_S!r} says what {twice[0]!r} is; leave one of them out")
@@ -75,7 +91,7 @@ class ContextReader:
             if name not in self.names:
                 there = f"there are {listed(list(self.names))}" if self.known else "it was trained without any"
                 raise InputError(
-                    f"context: run {self.run} reads no column {cut(name)} of events, {there}; train with "
+                    f"context: run {self.run} reads no column {shown(name)} of events, {there}; train with "
                     "data.context_columns to have it"
                 )
 
@@ -98,12 +114,12 @@ class ContextReader:
         try:
             texts = as_context(values).combine_chunks()
         except (BelfryError, pa.ArrowException) as error:
-            raise InputError(f"context: column {cut(name)} {error}") from error
+            raise InputError(f"context: column {shown(name)} {error}") from error
         numbers = positions_in(texts, texts_as_arrow(self.known[name].values)) + np.int32(1)
         unknown = texts.filter(as_arrow((numbers == 0).astype(np.int8)).cast(pa.bool_())).drop_null().unique()
         if len(unknown):
             told = listed(unknown.to_pylist())
-            log.warning("note: context: %s of run %s knows no %s; taken for absent", cut(name), self.run, told)
+            log.warning("note: context: %s of run %s knows no %s; taken for absent", shown(name), self.run, told)
         return numbers
 
 
@@ -120,11 +136,11 @@ def _column(name: str, value: Any) -> pa.ChunkedArray:
     if isinstance(value, int | float) and np.array(value).dtype.kind in "if":
         return pa.chunked_array([as_arrow(np.array([value]))])  # `pa.array` would import pandas
     if isinstance(value, list | tuple | set | dict):
-        raise InputError(f"context: column {cut(name)} holds one value, {cut(value)} is none")
+        raise InputError(f"context: column {shown(name)} holds one value, {shown(value)} is none")
     try:
         return pa.chunked_array([pa.array([value])])
     except (pa.ArrowException, OverflowError, ValueError) as error:
-        raise InputError(f"context: column {cut(name)} holds one value, {cut(value)} is none") from error
+        raise InputError(f"context: column {shown(name)} holds one value, {shown(value)} is none") from error
 
 
 def _seconds(values: pa.ChunkedArray) -> np.ndarray:

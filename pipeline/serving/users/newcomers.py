@@ -13,7 +13,7 @@ import re
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import numpy as np
@@ -27,15 +27,14 @@ from belfry.dataset.encoding.columns import (
     VectorEncoder,
     lists_as_arrow,
 )
-from belfry.dataset.encoding.context import ContextNumbers
 from belfry.dataset.encoding.table import FeatureEncoder
-from belfry.dataset.errors import InputError
+from belfry.dataset.errors import InputError, shown
 from belfry.dataset.features import FeatureColumns
 from belfry.dataset.validation.cleaning import Cleaning, nearest
 from belfry.dataset.validation.number_text import NUMBER_LITERAL
 from belfry.dataset.validation.policy import Policy
 from belfry.dataset.vocabulary import Vocabulary, as_arrow, texts_as_arrow
-from belfry.pipeline.serving.ids import LONGEST_SHOWN
+from belfry.pipeline.serving.ids import is_missing
 from belfry.pipeline.serving.users.vectors import vector_cell
 
 N_NAMED = 12  # columns, or values, in a message
@@ -50,36 +49,6 @@ class Newcomers:
 
     users: Vocabulary
     columns: FeatureColumns
-
-
-@dataclass(frozen=True)
-class UserContexts:
-    """The context in which lists are asked for."""
-
-    numbers: ContextNumbers  # [n_users + 1] by column; [1] where it is the same for all
-    users: Vocabulary | None = None  # None where it is the same for all
-
-    def of(self, ids: pa.Array) -> ContextNumbers:
-        """[n] those of some users, or [1]."""
-        if self.users is None:
-            return self.numbers
-        rows = self.users.numbers(ids)
-        return {name: values if len(values) == 1 else values[rows] for name, values in self.numbers.items()}
-
-
-@dataclass(frozen=True)
-class AskedUsers:
-    """Users to be answered; a part of them, as a block, is a slice."""
-
-    ids: pa.Array
-    newcomers: Newcomers | None = None  # where a table told of users whom the run does not know
-    contexts: UserContexts | None = None  # where lists are asked for in a context
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    def __getitem__(self, rows: slice) -> "AskedUsers":
-        return replace(self, ids=self.ids[rows])
 
 
 @dataclass(frozen=True)
@@ -133,14 +102,14 @@ class FeatureReader:
 
     def _check_names(self, names: Mapping[str, object]) -> None:
         if not isinstance(names, Mapping):
-            raise InputError(f"features={cut(names)}: wanted names and values, such as {{'age': 31}}")
+            raise InputError(f"features={shown(names)}: wanted names and values, such as {{'age': 31}}")
         known = list(self.encoder.encoders)
         for name in names:
             if name not in known:
                 there = f"there are {listed(known)}" if known else "its users have none"
                 near = nearest(name, known) if isinstance(name, str) else None
                 hint = f"; did you mean {near!r}?" if near else ""
-                raise InputError(f"features: run {self.run} reads no column {cut(name)} of users, {there}{hint}")
+                raise InputError(f"features: run {self.run} reads no column {shown(name)} of users, {there}{hint}")
 
     def _value(self, name: str, value: Any) -> pa.Array:
         """A column of one row, of the type that the encoder reads."""
@@ -202,42 +171,12 @@ class FeatureReader:
         unknown = encoder.unknown(values)
         if len(unknown):
             told = listed(unknown.to_pylist())
-            log.warning("note: features: column %s of run %s knows no %s; read as unknown", cut(name), self.run, told)
+            log.warning("note: features: column %s of run %s knows no %s; read as unknown", shown(name), self.run, told)
 
     def _refuse(self, name: str, value: object, wanted: str, found: str = "none") -> NoReturn:
-        raise InputError(f"features: column {cut(name)} of run {self.run} holds {wanted}, {cut(value)} is {found}")
-
-
-def table_of(users: Any) -> pa.Table | None:
-    """Users who are handed over as a table (Arrow, pandas, Polars); None where they are ids.
-
-    Raises:
-        InputError: it has no column of ids.
-    """
-    if isinstance(users, pa.RecordBatch):
-        users = pa.Table.from_batches([users])
-    elif not isinstance(users, pa.Table):
-        if not hasattr(users, "columns"):
-            return None
-        from belfry.dataset.sources.frames import from_pandas
-
-        users = from_pandas(users)
-    if users.column_names.count(columns.USER_ID) != 1:
-        found = listed(users.column_names) or "none"
-        raise InputError(f"users: a table needs one column {columns.USER_ID!r}, there are {found}; or pass ids alone")
-    return users
-
-
-def is_missing(value: object) -> bool:
-    is_nan = isinstance(value, float | np.floating) and bool(np.isnan(value))
-    return is_nan or value is None or type(value).__name__ in ("NAType", "NaTType")
+        raise InputError(f"features: column {shown(name)} of run {self.run} holds {wanted}, {shown(value)} is {found}")
 
 
 def listed(names: list[Any]) -> str:
     more = f" and {len(names) - N_NAMED:,} more" if len(names) > N_NAMED else ""
-    return ", ".join(map(cut, names[:N_NAMED])) + more
-
-
-def cut(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}…"
+    return ", ".join(map(shown, names[:N_NAMED])) + more

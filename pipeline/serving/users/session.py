@@ -1,4 +1,4 @@
-"""Session tables: one user alone, or newcomers, with what is told of them, folded in without training again.
+"""Both stages over one session user alone, or over newcomers, with what is told of them: nothing is trained again.
 
 The tables are so small that they can be made for every call.
 """
@@ -9,8 +9,10 @@ from dataclasses import replace
 import numpy as np
 
 from belfry.dataset.features import FeatureColumns, FeatureTables
-from belfry.dataset.interactions import Interactions, SeenItems
-from belfry.dataset.vocabulary import ItemNums, Vocabulary, as_arrow
+from belfry.dataset.history.seen_items import SeenItems
+from belfry.dataset.interactions import Interactions
+from belfry.dataset.vocabulary import UNKNOWN, ItemNums, Vocabulary, as_arrow
+from belfry.pipeline.serving.two_stage import TwoStage
 from belfry.pipeline.serving.users.newcomers import Newcomers
 
 SESSION_USER = np.ones(1, np.int32)  # [1] the number of the session user, the only one in these tables
@@ -53,8 +55,17 @@ def session_tables(
     return FeatureTables(history, users, features.items, features.titles, features.now_s)
 
 
-def newcomer_tables(features: FeatureTables, newcomers: Newcomers) -> FeatureTables:
-    """Tables of users who have done nothing yet, and of whom features alone are known."""
+def stages_for_session(
+    two_stage: TwoStage, user: int, fresh: ItemNums, told: FeatureColumns | None, names: Iterable[str]
+) -> TwoStage:
+    """The same over the tables of one session user; arguments as of `session_tables`."""
+    tables = session_tables(two_stage.features, user, fresh, told, names)
+    return replace(two_stage, features=tables, in_run=np.array([UNKNOWN, user], np.int32))
+
+
+def stages_for_newcomers(two_stage: TwoStage, newcomers: Newcomers) -> TwoStage:
+    """The same over the tables of users who have done nothing yet, and of whom features alone are known."""
+    features, n_rows = two_stage.features, len(newcomers.users) + 1
     known = features.history
     history = replace(
         known.select(np.zeros(0, np.int64)),
@@ -62,8 +73,9 @@ def newcomer_tables(features: FeatureTables, newcomers: Newcomers) -> FeatureTab
         impressions=None,
         dislikes=None if known.dislikes is None else SeenItems.nothing(len(newcomers.users)),
     )
-    users = newcomers.columns.hide_usage(np.zeros(len(newcomers.users) + 1, np.bool_))
-    return FeatureTables(history, users, features.items, features.titles, features.now_s)
+    users = newcomers.columns.hide_usage(np.zeros(n_rows, np.bool_))
+    tables = FeatureTables(history, users, features.items, features.titles, features.now_s)
+    return replace(two_stage, features=tables, in_run=np.zeros(n_rows, np.int32))
 
 
 def _alone(items: ItemNums) -> SeenItems:

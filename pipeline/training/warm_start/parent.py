@@ -15,12 +15,11 @@ from belfry.dataset import columns
 from belfry.dataset.concurrency.cached import cached_property
 from belfry.dataset.encoding.columns import ListEncoder
 from belfry.dataset.encoding.table import FeatureEncoder, encode_by
-from belfry.dataset.errors import ArtifactError, InputError
+from belfry.dataset.errors import ArtifactError, InputError, shown
 from belfry.dataset.features import FeatureColumns, FeatureTables
 from belfry.dataset.folds import Holdout
 from belfry.dataset.interactions import Interactions
 from belfry.dataset.prepare import Data
-from belfry.dataset.sources.reading import shown
 from belfry.dataset.tables import Tables
 from belfry.dataset.vocabulary import Vocabulary
 from belfry.pipeline.config import PipelineConfig, SourceConfig

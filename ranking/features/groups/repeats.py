@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from belfry.dataset.features import FeatureTables
-from belfry.dataset.history import own_items
+from belfry.dataset.history.own_items import own_items
 from belfry.ranking.features.base import Arrays, Column, FeatureGroup, PairRequest, Values
 from belfry.ranking.features.config import PairFeaturesConfig
 

@@ -31,7 +31,7 @@ class RetrievalScores(FeatureGroup):
         columns: list[Values] = [candidates.score, np.log1p(candidates.rank)]
         if candidates.source_score is None or candidates.source_rank is None or not len(row_user):
             return columns * (1 + len(candidates.sources))
-        filled = np.flatnonzero(np.diff(starts))
+        filled = candidates.lengths.nonzero()[0]
         lowest, last = np.zeros(len(starts) - 1, np.float32), np.zeros(len(starts) - 1, np.int32)
         for score, rank in zip(candidates.source_score.T, candidates.source_rank.T, strict=True):
             is_brought = rank > 0

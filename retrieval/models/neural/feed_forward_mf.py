@@ -9,9 +9,10 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from belfry.dataset import columns
+from belfry.dataset.arrays import Mask
 from belfry.dataset.errors import InputError
 from belfry.dataset.features import FeatureTables
-from belfry.dataset.interactions import Interactions, Mask
+from belfry.dataset.interactions import Interactions
 from belfry.dataset.vocabulary import ItemNums, UserNums
 from belfry.layers.backend import Tensor, keras, tf
 from belfry.layers.blocks import mlp

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from belfry.dataset.arrays import blocks
 from belfry.dataset.errors import InputError
 from belfry.dataset.features import FeatureTables
 from belfry.dataset.interactions import Interactions
@@ -15,7 +16,6 @@ from belfry.layers.backend import Tensor, keras, tf
 from belfry.layers.export import export_onnx
 from belfry.retrieval.base import Embeddings
 from belfry.retrieval.config import ProfileConfig
-from belfry.retrieval.dense import blocks
 from belfry.retrieval.neural_towers import NeuralTowers, TrainingPlan
 from belfry.retrieval.onnx_towers import QUERY_TOWER_FILE
 

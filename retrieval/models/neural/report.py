@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from belfry.dataset.features import FeatureTables
-from belfry.dataset.interactions import Interactions, SeenItems
+from belfry.dataset.history.seen_items import SeenItems
+from belfry.dataset.interactions import Interactions
 from belfry.dataset.vocabulary import ItemNums, Numbers, UserNums
 from belfry.layers.backend import Tensor, keras, tf
 from belfry.layers.export import export_onnx
@@ -85,7 +86,7 @@ class ReportTwoTower(NeuralTowers[ReportConfig, "_Towers"]):
         """Accuracy is measured after each epoch: within the steps, as the report did, it costs more than training."""
         config, towers = self.config, self.learned
         users, watched = history.user_num, towers.title_of.numpy()[history.item_num]
-        seen = _seen_titles(users, watched, len(history.users), towers.n_titles)
+        seen = SeenItems.of_pairs(users, watched, len(history.users))  # titles, for items can share one
         step = _make_step(towers, config)
         self.epochs = ()
 
@@ -181,13 +182,6 @@ def _shuffled(n_rows: int, batch_size: int, generator: np.random.Generator) -> I
     order = generator.permutation(n_rows)
     for first in range(0, n_rows, batch_size):
         yield order[first : first + batch_size]
-
-
-def _seen_titles(users: UserNums, watched: Numbers, n_users: int, n_titles: int) -> SeenItems:
-    """Seen titles rather than items, because items can share a title."""
-    n_rows = n_titles + 1
-    pairs = np.unique(users.astype(np.int64) * n_rows + watched)
-    return SeenItems(np.searchsorted(pairs, np.arange(n_users + 2) * n_rows), (pairs % n_rows).astype(np.int32))
 
 
 def _draw_negatives(

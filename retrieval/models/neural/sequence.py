@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from belfry.dataset.features import FeatureTables
-from belfry.dataset.history import history_windows
+from belfry.dataset.history.bags import history_windows
 from belfry.dataset.interactions import Interactions
 from belfry.dataset.vocabulary import ItemNums, UserNums
 from belfry.layers.backend import Tensor, tf

@@ -4,9 +4,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from belfry.dataset.arrays import Positions
 from belfry.dataset.features import FeatureTables
-from belfry.dataset.history import windows_between
-from belfry.dataset.interactions import Interactions, Positions
+from belfry.dataset.history.bags import windows_between
+from belfry.dataset.interactions import Interactions
 from belfry.dataset.vocabulary import ItemNums, UserNums
 from belfry.layers.negatives import NegativeSampler
 from belfry.layers.steps.loop import Block, Nest, Stack, stacked

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from belfry.dataset.interactions import Times
+from belfry.dataset.arrays import Times
 from belfry.layers.backend import Tensor, keras, tf
 from belfry.layers.encoders import FeatureEncoder
 from belfry.layers.sequences import N_AGES, AttentionEncoder, Calendar, RecurrentEncoder, ages, buckets

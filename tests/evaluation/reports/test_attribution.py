@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from belfry.dataset.candidates import take_top_k
-from belfry.dataset.interactions import SeenItems
+from belfry.dataset.history.seen_items import SeenItems
 from belfry.evaluation.reports.attribution import attribute_loss, attribution_lines
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from belfry.dataset.candidates import Candidates, take_top_k
-from belfry.dataset.interactions import SeenItems
+from belfry.dataset.history.seen_items import SeenItems
 from belfry.evaluation.reports.reliability import measure_reliability
 
 

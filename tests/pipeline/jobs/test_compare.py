@@ -12,10 +12,12 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
+from pydantic import TypeAdapter
 
 from belfry import compare
 from belfry.dataset.errors import InputError
-from belfry.evaluation.reports.pages.json import from_json, json_schema, to_json
+from belfry.evaluation.reports.comparison.result import Comparison
+from belfry.evaluation.reports.pages.json import json_schema, to_json
 from belfry.pipeline.cli.commands import app
 from belfry.pipeline.cli.console import errors_as_exit_codes
 from tests.ab_tables import make_ab_tables
@@ -32,6 +34,11 @@ def write(table: pa.Table, path):
     else:
         pq.write_table(table, path)
     return path
+
+
+def from_json(text: str) -> Comparison:
+    """What `to_json` wrote."""
+    return TypeAdapter(Comparison).validate_json(text)
 
 
 @pytest.fixture

@@ -294,7 +294,7 @@ class TestTable:
         lists = self.lists([(1, "a", 1), (2, "b", 1), (3, "a", 1)])
         with pytest.raises(TableError, match=r"1 row with an item that its user has seen \(first in row 0\)"):
             evaluate_table(lists, self.TRAIN, self.TEST, n=1, seed=0)
-        report = evaluate_table(lists, self.TRAIN, self.TEST, n=1, seen_removed=False, seed=0)
+        report = evaluate_table(lists, self.TRAIN, self.TEST, n=1, repeats="allow", seed=0)
         assert not report.seen_removed
         assert means(report)["table"]["ndcg@1"] == pytest.approx(2 / 3)
         assert means(report)["popularity"]["ndcg@1"] == pytest.approx(1 / 3)  # "a" for everybody

@@ -161,8 +161,12 @@ def test_an_unwritable_place_is_named_before_anything_is_written(tmp_path, monke
         check_writable(tmp_path / "file")
     with pytest.raises(InputError, match=r"its parent .*missing is not a folder; create it first"):
         check_writable(tmp_path / "missing" / "artifacts")
-    with pytest.raises(InputError, match=r"bytes free and at least 1,\d{3},.* are needed"):
-        check_writable(tmp_path, needed_bytes=10**18 + 10**15)
+    with (
+        monkeypatch.context() as patch,
+        pytest.raises(InputError, match=r"bytes free and at least 1,\d{3},.* are needed"),
+    ):
+        patch.setattr("belfry.pipeline.runs.disk.NEEDED_BYTES", 10**18 + 10**15)
+        check_writable(tmp_path)
 
     def refuse(dir):  # noqa: A002 - tempfile's name
         raise PermissionError(errno.EACCES, "Permission denied")

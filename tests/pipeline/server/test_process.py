@@ -128,7 +128,7 @@ def test_a_missing_extra_is_named(published: Path, monkeypatch: pytest.MonkeyPat
     found = CliRunner().invoke(app, ["serve", "--artifacts", str(published)])
     assert isinstance(found.exception, InputError)
     assert str(found.exception) == (
-        f'belfry serve: needs {library}, which is not installed; run: pip install "belfry-recommender[serve]"'
+        f"belfry serve: needs {library}, which is not installed; run: pip install 'belfry-recommender[serve]'"
     )
 
 

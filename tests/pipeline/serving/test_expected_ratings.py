@@ -55,7 +55,7 @@ class ByNumbers:
 def test_a_model_of_ids_is_asked_for_users_of_the_run() -> None:
     recommender = SmallRecommender()
     ratings = ExpectedRatings(ByNumbers(), recommender.features, knows_ids_alone=True)
-    recommender.two_stage = replace(recommender.two_stage, ratings=ratings)
+    recommender = Recommender(replace(recommender.parts, two_stage=replace(recommender.two_stage, ratings=ratings)))
     numbers = {item: number for number, item in enumerate(recommender.items.ids.to_pylist(), 1)}
     for user, in_run, told in ((5, 5, {}), (5, 5, {"history": ["a"]}), (99, 0, {}), (None, 0, {"history": ["a"]})):
         for result in recommender.recommend(user, 5, **told):
@@ -88,7 +88,7 @@ def test_deviations_stand_beside_the_ratings_of_models_that_know_them(tmp_path: 
     recommender = SmallRecommender()
     assert recommender.recommend(5, 1)[0].rating_deviation is None
     ratings = ExpectedRatings(WithDeviations(), recommender.features, knows_ids_alone=True)
-    recommender.two_stage = replace(recommender.two_stage, ratings=ratings)
+    recommender = Recommender(replace(recommender.parts, two_stage=replace(recommender.two_stage, ratings=ratings)))
     for result in recommender.recommend(5, 3):
         assert result.expected_rating is not None
         assert result.rating_deviation == np.float32(result.expected_rating / 1000)

@@ -6,7 +6,6 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,7 +18,9 @@ from belfry.dataset.vocabulary import Id
 from belfry.pipeline.runs.manifest import MANIFEST, RunInfo
 from belfry.pipeline.runs.reader import open_run
 from belfry.pipeline.runs.writer import publish
+from belfry.pipeline.serving.answers import Answers, Request
 from belfry.pipeline.serving.two_stage import Stage
+from belfry.pipeline.serving.users.asked import AskedUsers
 from tests.pipeline.small_recommender import NO_HISTORY, SEEN_ALL, SmallRecommender
 
 ROOT = Path(__file__).parents[3]
@@ -193,14 +194,14 @@ def test_blocks_of_users_give_what_all_at_once_give(
 ) -> None:
     asked = [UNKNOWN_USER, *users, UNKNOWN_USER + 1]
     whole = recommender.recommend_many(asked, 10)
-    sizes, answer = [], Recommender._table
+    sizes, answer = [], Answers.of_block
 
-    def count(self: Recommender, ids: pa.Array, *arguments: Any) -> pa.Table:
-        sizes.append(len(ids))
-        return answer(self, ids, *arguments)
+    def count(self: Answers, asked: AskedUsers, request: Request) -> pa.Table:
+        sizes.append(len(asked))
+        return answer(self, asked, request)
 
-    monkeypatch.setattr(Recommender, "_table", count)
-    monkeypatch.setattr("belfry.pipeline.serving.recommender.ROWS_PER_BLOCK", 1)
+    monkeypatch.setattr(Answers, "of_block", count)
+    monkeypatch.setattr("belfry.pipeline.serving.answers.ROWS_PER_BLOCK", 1)
     blocks = recommender.recommend_many(asked, 10)
     assert sizes == [1] * len(asked)
     assert blocks.schema.equals(whole.schema, check_metadata=True)

@@ -8,7 +8,7 @@ import pytest
 
 from belfry.dataset.candidates import Candidates, take_top_k
 from belfry.dataset.features import FeatureTables
-from belfry.dataset.interactions import SeenItems
+from belfry.dataset.history.seen_items import SeenItems
 from belfry.dataset.vocabulary import Numbers
 from belfry.pipeline.serving.recommender import Recommender
 from belfry.pipeline.serving.results import COLD, UNRANKED

@@ -9,6 +9,7 @@ import pytest
 from belfry.dataset.concurrency import machine
 from belfry.dataset.errors import BelfryError, InputError
 from belfry.pipeline.serving import workers
+from belfry.pipeline.serving.answers import Answers
 from belfry.pipeline.serving.recommender import Recommender
 from belfry.pipeline.serving.workers import in_order, workers_within_memory
 from tests.pipeline.small_recommender import SmallRecommender
@@ -95,28 +96,36 @@ def test_workers_that_are_no_count(ids, monkeypatch):
         SmallRecommender().recommend_many(ids, 3, workers=0)
 
 
-class Short(SmallRecommender):
-    """There is memory for so many users at once."""
+@pytest.fixture
+def memory_for(monkeypatch):
+    """Makes so many users at once all that there is memory for."""
 
-    n_at_once = 0
+    def limit(n_at_once):
+        answer = Answers.of_block
 
-    def _table(self, ids, *arguments):
-        if len(ids) > self.n_at_once:
-            raise MemoryError
-        return super()._table(ids, *arguments)
+        def of_block(self, asked, request):
+            if len(asked) > n_at_once:
+                raise MemoryError
+            return answer(self, asked, request)
+
+        monkeypatch.setattr(Answers, "of_block", of_block)
+
+    return limit
 
 
 @pytest.mark.parametrize("users_per_block", [32, 256])
-def test_too_little_memory_for_all_at_once(monkeypatch, caplog, users_per_block):
+def test_too_little_memory_for_all_at_once(monkeypatch, caplog, users_per_block, memory_for):
     monkeypatch.setattr(workers, "USERS_PER_BLOCK", users_per_block)
-    short, recommender = Short(), SmallRecommender()
-    short.n_at_once = 11
+    recommender = SmallRecommender()
     ids = recommender.users.ids
-    assert short.recommend_many(ids, 3).equals(recommender.recommend_many(ids, 3))
+    whole = recommender.recommend_many(ids, 3)
+    memory_for(11)
+    assert recommender.recommend_many(ids, 3).equals(whole)
     n = min(40, users_per_block)
     assert caplog.messages[0] == f"there is not enough memory for {n} users at once; {n // 2} at once are tried"
 
 
-def test_too_little_memory_for_anybody():
+def test_too_little_memory_for_anybody(memory_for):
+    memory_for(0)
     with pytest.raises(BelfryError, match="not enough memory for the list of one user; free some, run again"):
-        Short().recommend_many([1, 2], 3)
+        SmallRecommender().recommend_many([1, 2], 3)

@@ -11,7 +11,7 @@ import pytest
 from belfry.dataset.candidates import Candidates, take_top_k
 from belfry.dataset.features import FeatureTables
 from belfry.dataset.folds import Fold
-from belfry.dataset.interactions import SeenItems
+from belfry.dataset.history.seen_items import SeenItems
 from belfry.dataset.prepare import Data
 from belfry.dataset.vocabulary import ItemNums, Numbers, UserNums
 from belfry.pipeline.config import PipelineConfig, SourceConfig

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from belfry.dataset.errors import InputError
-from belfry.dataset.interactions import SeenItems
+from belfry.dataset.history.seen_items import SeenItems
 from belfry.dataset.prepare import Data
 from belfry.pipeline.config import PipelineConfig, SourceConfig, load_config
 from belfry.pipeline.serving.recommender import Recommender

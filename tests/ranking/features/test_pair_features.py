@@ -19,6 +19,7 @@ NEIGHBOURS = (
     *("cosine_recency", "bm25_recency", "bm25_uniform"),
     *("rules_half_life_0.5", "rules_half_life_2", "rules_half_life_20", "rules_second_newest", "rules_third_newest"),
     "next_newest",
+    *("cooccurrence_uniform", "cooccurrence_recency"),
 )
 
 
@@ -227,18 +228,17 @@ def test_the_order_of_the_columns_is_that_of_the_groups() -> None:
     """A seed gives the same ranker only as long as they stay in order; columns that are not named here are free."""
     world = random_world()
     placed = [
-        *("score", "ease_uniform", "ease_recency", "ease_liked", "ease_disliked", "svd_16", "svd_48"),
+        *("score", "ease_uniform", "ease_recency", "svd_16", "svd_48", "ease_liked", "ease_disliked"),
         *NEIGHBOURS,
         "popularity",
-        *("near_4", "cooccurrence_uniform", "cooccurrence_recency"),
+        "near_4",
     ]
     expected = [
         *("score", "log_rank", "score_a", "log_rank_in_a", "score_b", "log_rank_in_b"),
-        *("ease_uniform", "ease_recency", "ease_liked", "ease_disliked", "svd_16", "svd_48"),
+        *("ease_uniform", "ease_recency", "svd_16", "svd_48", "ease_liked", "ease_disliked"),
         *NEIGHBOURS,
         *("popularity", "history_length", "history_popularity"),
         *("near_1", "lift_1", "near_4", "lift_4", "near_16", "lift_16", "item_age", "idle_days"),
-        *("cooccurrence_uniform", "cooccurrence_recency"),
         *("item_rating", "user_rating", "segment.group", "user.age", "item.year", "distance.year"),
         *("category.country.uniform", "category.country.recency"),
         *("category.genres.uniform", "category.genres.recency"),

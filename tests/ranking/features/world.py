@@ -5,7 +5,7 @@ import pyarrow as pa
 
 from belfry.dataset.candidates import Candidates, take_top_k
 from belfry.dataset.features import FeatureColumns, FeatureTables
-from belfry.dataset.history import recency_weights, uniform_weights
+from belfry.dataset.history.bags import recency_weights, uniform_weights
 from belfry.dataset.interactions import Interactions
 from belfry.ranking.features.config import PairFeaturesConfig
 from belfry.ranking.features.groups.times import DAY_S

@@ -47,7 +47,7 @@ class TestAutoRecPromises(RetrieverPromises):
 
 @pytest.mark.parametrize("is_whole", [True, False])
 def test_the_gradient_is_that_of_the_loss(is_whole: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("belfry.retrieval.dense.CELLS_PER_BLOCK", 100)  # several blocks of items
+    monkeypatch.setattr("belfry.dataset.arrays.CELLS_PER_BLOCK", 100)  # several blocks of items
     history, size = rated(), 2
     table = _Table.of(_values(history, "ratings", 3.1), is_whole=is_whole)
     generator = np.random.default_rng(0)

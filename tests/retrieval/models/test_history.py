@@ -3,8 +3,9 @@
 import numpy as np
 import pyarrow as pa
 
-from belfry.dataset.history import kept_out
-from belfry.dataset.interactions import Interactions, SeenItems
+from belfry.dataset.history.repeats import kept_out
+from belfry.dataset.history.seen_items import SeenItems
+from belfry.dataset.interactions import Interactions
 from belfry.retrieval.models.history import History, HistoryConfig
 from tests.contracts.checkerboard import Checkerboard, features_of
 from tests.contracts.retriever import TrainedRetrieverPromises

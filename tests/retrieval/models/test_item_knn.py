@@ -7,7 +7,8 @@ import scipy.sparse as sp
 
 from belfry.dataset import similarity
 from belfry.dataset.errors import ArtifactError, InputError
-from belfry.dataset.interactions import Interactions, SeenItems
+from belfry.dataset.history.seen_items import SeenItems
+from belfry.dataset.interactions import Interactions
 from belfry.dataset.similarity import bm25_neighbours, cosine_neighbours
 from belfry.dataset.vocabulary import Vocabulary
 from belfry.retrieval.models import neighbours

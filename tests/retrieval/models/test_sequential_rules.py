@@ -7,7 +7,8 @@ import pyarrow as pa
 import pytest
 
 from belfry.dataset.errors import InputError
-from belfry.dataset.interactions import Interactions, SeenItems
+from belfry.dataset.history.seen_items import SeenItems
+from belfry.dataset.interactions import Interactions
 from belfry.dataset.similarity import item_rarity
 from belfry.retrieval.models.sequential_rules import SequentialRules, SequentialRulesConfig
 from tests.contracts.checkerboard import checkerboard, features_of

@@ -112,5 +112,5 @@ def test_an_object_whose_name_leaves_the_folder_is_refused(bucket):
 
 def test_a_library_that_is_missing_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "fsspec", None)
-    with pytest.raises(InputError, match=r's3://b/x: cannot be read, .*pip install "belfry-recommender\[cloud\]"'):
+    with pytest.raises(InputError, match=r"s3://b/x: needs fsspec, .*pip install 'belfry-recommender\[cloud\]'"):
         read_table("s3://b/x")

@@ -3,7 +3,7 @@ import pyarrow as pa
 from belfry.dataset.prepare import prepare
 from belfry.dataset.tables import Tables
 from belfry.dataset.validation.check import Policy, check
-from belfry.dataset.validation.features.table import column_uses, lines_of, printable
+from belfry.dataset.validation.features.table import column_uses, lines_of
 
 N = 12
 ITEMS = pa.table(
@@ -57,8 +57,3 @@ def test_the_lines_are_cut_where_there_are_many_columns() -> None:
     assert len(lines) == 1 + 4 + 41
     assert lines[-1].split() == ["items", "and", "21", "more"]
     assert len(lines_of(uses, most=None)) == 1 + 4 + 61
-
-
-def test_what_a_terminal_would_obey_is_spelled_out() -> None:
-    assert printable("a\x1b[31mb\nc\u202e") == "a\\x1b[31mb\\nc\\u202e"
-    assert printable("x" * 99, 10) == "xxxxxxx..."

@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 
 from belfry.dataset.encoding.columns import MAX_DIMENSIONS, MAX_RADIUS, VectorEncoder
-from belfry.dataset.encoding.table import encode_features
+from belfry.dataset.encoding.table import FeatureEncoder, encode_by
 from belfry.dataset.errors import TableError
 from belfry.dataset.sources.frames import from_pandas
 from belfry.dataset.tables import Tables
@@ -126,7 +126,8 @@ def encoded(vectors: np.ndarray, missing: int | None = None) -> np.ndarray:
     if missing is not None:
         rows[missing] = None
     table = items(pa.array(rows, pa.list_(pa.float32(), vectors.shape[1])))
-    features = encode_features(table, Vocabulary(pa.chunked_array([np.arange(N)])), id_column="item_id")
+    encoder = FeatureEncoder.learn(table, id_column="item_id")
+    features = encode_by(encoder, table, Vocabulary(pa.chunked_array([np.arange(N)])), "item_id")
     assert features.matrix.shape == (N + 1, features.vectors["look"].shape[1])
     return features.vectors["look"]
 

@@ -81,7 +81,7 @@ def test_an_extra_that_is_not_installed_is_named(
     for name in [name for name in sys.modules if name.partition(".")[0] == library]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, library, None)  # type: ignore[arg-type]
-    install = rf'needs {library}, which is not installed; run: pip install "belfry-recommender\[{extra}\]"'
+    install = rf"needs {library}, which is not installed; run: pip install 'belfry-recommender\[{extra}\]'"
     with pytest.raises(InputError, match=install):
         write_batch(Untouched(), destination, n=3)
 

@@ -35,7 +35,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
     """Lists are as good as this says, by number of candidates; a user more or less by chance."""
     worth = {"200": 0.5, "100": 0.2, "400": 0.2}
 
-    def scores(self, config, *, seed, work=None, on_first_stage=None):
+    def scores(self, config, *, seed, on_first_stage=None):
         noise = np.random.default_rng([seed, config.n_candidates]).normal(0, 0.01, len(self.context.users))
         return worth[str(config.n_candidates)] + noise
 

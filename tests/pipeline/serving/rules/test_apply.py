@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from belfry.dataset.errors import InputError
+from belfry.pipeline.serving.neighbours import Neighbourhoods
 from belfry.pipeline.serving.recommender import Recommender
 from belfry.pipeline.serving.results import Recommendation
 from belfry.pipeline.serving.rules.config import MAX_PLACES, Rules
@@ -114,7 +115,7 @@ def test_diversity_makes_lists_more_different(shaped: Recommender, rule: dict[st
             return float(
                 np.mean([len(a & b) / max(1, np.sqrt(len(a) * len(b))) for a in sets for b in sets if a is not b])
             )
-        vectors = shaped._item_neighbourhood.directions(30)[ids(results)]
+        vectors = Neighbourhoods(shaped.two_stage).of_items.directions(30)[ids(results)]
         return float((vectors @ vectors.T)[np.triu_indices(len(vectors), 1)].mean())
 
     users = [1, 2, 3, 17, 20, 30]

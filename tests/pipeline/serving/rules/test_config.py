@@ -134,7 +134,7 @@ def test_what_is_refused(rules: object, words: str) -> None:
         (b"where = ", "is no TOML"),
         (b"\xff", "is no TOML"),
         (b"a" + b".a" * 2_000 + b" = 1", "a line of more than 1,000 dots"),
-        (b"where = 'x'\n" + b"#" * MAX_FILE, "more than 4 MiB"),
+        (b"where = 'x'\n" + b"#" * MAX_FILE, "more than 4,194,304 bytes"),
         (b"a = " + b"[" * 5_000 + b"]" * 5_000, "is no TOML"),
         (b"nothing = 1", "rules: nothing: there is no such rule"),
         (b"where = 'year > \\u001b[2J'", "is no part of a rule"),

@@ -5,7 +5,7 @@ import pytest
 
 from belfry.dataset.candidates import Candidates, take_top_k
 from belfry.dataset.features import FeatureTables
-from belfry.dataset.interactions import SeenItems
+from belfry.dataset.history.seen_items import SeenItems
 from belfry.dataset.vocabulary import ItemNums, UserNums
 from belfry.pipeline.serving.rules.retrieve import retrieve_allowed
 

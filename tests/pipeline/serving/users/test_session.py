@@ -99,8 +99,8 @@ class _ById:
 
 
 def test_a_ranker_that_knows_users_by_id_is_asked_for_the_user_and_for_nobody_of_newcomers() -> None:
-    recommender = SmallRecommender()
-    recommender.two_stage = replace(recommender.two_stage, ranker=_ById())
+    parts = SmallRecommender().parts
+    recommender = Recommender(replace(parts, two_stage=replace(parts.two_stage, ranker=_ById())))
     known = recommender.users.ids[2].as_py()
     number = recommender.users.number(known)
     fresh = [recommender.items.ids[0].as_py()]

@@ -92,7 +92,7 @@ def test_a_user_alone_equals_their_row_in_a_batch(config: ProfileConfig, monkeyp
     towers, features = fitted(config)
     asked = np.array([5, 0, 24, 1, 5], np.int32)
     batch = towers.encode_queries(asked, features)
-    monkeypatch.setattr("belfry.retrieval.dense.CELLS_PER_BLOCK", 1)
+    monkeypatch.setattr("belfry.dataset.arrays.CELLS_PER_BLOCK", 1)
     np.testing.assert_allclose(towers.encode_queries(asked, features), batch, atol=1e-5)
     assert not np.allclose(batch[0], batch[2], atol=1e-3)
 

@@ -8,6 +8,7 @@ import pytest
 
 from belfry.dataset.errors import DivergenceError, InputError
 from belfry.dataset.features import FeatureTables
+from belfry.dataset.history.seen_items import SeenItems
 from belfry.dataset.interactions import Interactions
 from belfry.dataset.prepare import Data, prepare, title_numbers
 from belfry.dataset.sources.open import read_data
@@ -16,7 +17,7 @@ from belfry.layers.backend import keras, tf, tfrs
 from belfry.retrieval.config import ReportConfig
 from belfry.retrieval.index.exact import ExactIndex
 from belfry.retrieval.indexed import IndexedRetriever
-from belfry.retrieval.models.neural.report import ReportTwoTower, _draw_negatives, _seen_titles, _Towers
+from belfry.retrieval.models.neural.report import ReportTwoTower, _draw_negatives, _Towers
 from benchmarks.report_preset import REFERENCE, SEEDS, Measured, measure, standard_errors
 from tests.contracts.checkerboard import Checkerboard, checkerboard
 from tests.contracts.retriever import RetrieverPromises
@@ -141,7 +142,7 @@ def test_binary_loss_is_the_equation_with_its_sign_corrected() -> None:
 def test_negatives_are_uniform_over_unseen_titles() -> None:
     users = np.array([1, 1, 1, 2, 3, 3, 3, 3, 3], np.int32)
     watched = np.array([1, 2, 5, 5, 1, 2, 3, 4, 5], np.int32)
-    seen = _seen_titles(users, watched, n_users=4, n_titles=5)
+    seen = SeenItems.of_pairs(users, watched, 4)
     asked = np.array([1, 2, 3, 4], np.int32)
     drawn_for, drawn = _draw_negatives(asked, 20_000, seen, 5, np.random.default_rng(0))
     shares = np.array([np.bincount(drawn[drawn_for == user], minlength=6) / 20_000 for user in asked])

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from belfry.dataset.errors import DivergenceError, InputError
 from belfry.dataset.features import FeatureColumns, FeatureTables
-from belfry.dataset.history import history_windows
+from belfry.dataset.history.bags import history_windows
 from belfry.dataset.interactions import Interactions
 from belfry.dataset.vocabulary import ItemNums
 from belfry.retrieval.config import SequenceConfig

@@ -6,13 +6,13 @@ import scipy  # its parts load when they are used
 from belfry.dataset.features import FeatureTables
 from belfry.dataset.similarity import bm25_neighbours, cosine_neighbours, sequential_rules
 from belfry.ranking.features.config import PairFeaturesConfig
-from belfry.ranking.features.neighbours import NeighbourGroup, Weighting
+from belfry.ranking.features.neighbours.table import NeighbourTable, Weighting
 
 _SIMILAR, _NEXT = "similarity to what was watched", "watched after one another"
 _OF_SOURCES = 200  # neighbours that sources keep: one table is computed for both, of which the ranker reads a part
 
 
-class Cosine(NeighbourGroup):
+class Cosine(NeighbourTable):
     """s_hc = n_hc / (sqrt(n_h n_c) + shrink), n being counts of users who watched an item, or both."""
 
     name = "cosine"
@@ -25,7 +25,7 @@ class Cosine(NeighbourGroup):
         return cosine_neighbours(features.history.matrix, n_neighbours=config.n_neighbours, shrink=config.shrink)
 
 
-class Bm25(NeighbourGroup):
+class Bm25(NeighbourTable):
     """s_hc of `belfry.dataset.similarity.bm25_neighbours`: who watched both, what few watch weighing more."""
 
     name = "bm25"
@@ -38,7 +38,7 @@ class Bm25(NeighbourGroup):
         return bm25_neighbours(features.history, n_neighbours=max(_OF_SOURCES, config.n_neighbours))
 
 
-class Rules(NeighbourGroup):
+class Rules(NeighbourTable):
     """s_hc of `belfry.dataset.similarity.sequential_rules`: how often c was watched soon after h, or soon before.
 
     Of the whole history under several half-lives, and of the second and third newest item alone.
@@ -70,7 +70,7 @@ class Rules(NeighbourGroup):
         )
 
 
-class Next(NeighbourGroup):
+class Next(NeighbourTable):
     """The same of pairs that directly follow one another, forwards alone, for the newest item."""
 
     name = "next"

@@ -1,4 +1,4 @@
-"""EASE: a history times the item-to-item weights, of what was watched, liked and disliked."""
+"""What singular vectors make of a history: EASE of what was watched, liked and disliked, and projections."""
 
 from dataclasses import replace
 
@@ -8,20 +8,15 @@ import pytest
 from belfry.dataset.candidates import Candidates
 from belfry.dataset.features import FeatureTables
 from belfry.dataset.similarity import ease_weights
-from belfry.ranking.features.groups.ease import Ease, EaseByRating
+from belfry.ranking.features.groups.singular_vectors import EaseByRating, SingularVectors
 from tests.ranking.features.world import CONFIG, candidates_for, matrix_of, profiles
 
 
 @pytest.mark.parametrize("kind", ["uniform", "recency"])
-@pytest.mark.parametrize("max_items", [0, 20])
 def test_ease_is_the_history_times_the_item_weights(
-    world: FeatureTables, asked: Candidates, kind: str, max_items: int
+    world: FeatureTables, asked: Candidates, columns: dict[str, np.ndarray], kind: str
 ) -> None:
-    """By the table of all pairs, or by singular vectors, of which there are as many as the rank of the history.
-
-    Some candidates are watched, where B is 0.
-    """
-    columns = matrix_of(world, asked, CONFIG.model_copy(update={"ease_max_items": max_items}))
+    """There are as many singular vectors as the rank of the history. Some candidates are watched, where B is 0."""
     ease = profiles(world, kind) @ ease_weights(world.history, l2=CONFIG.ease_l2)
     np.testing.assert_allclose(columns[f"ease_{kind}"], ease[asked.user_num, asked.item_num], rtol=1e-3, atol=1e-6)
     assert world.history.seen_items.contains(asked.user_num, asked.item_num).any()
@@ -32,7 +27,7 @@ def test_with_fewer_singular_vectors_it_comes_near(world: FeatureTables) -> None
     ease = (profiles(world, "uniform") @ ease_weights(world.history, l2=CONFIG.ease_l2))[
         unseen.user_num, unseen.item_num
     ]
-    configs = {rank: CONFIG.model_copy(update={"ease_rank": rank, "ease_max_items": 0}) for rank in (2, 10, 15)}
+    configs = {rank: CONFIG.model_copy(update={"ease_rank": rank, "svd_sizes": (1,)}) for rank in (2, 10, 15)}
     off = {
         rank: np.abs(matrix_of(world, unseen, config)["ease_uniform"] - ease).mean() for rank, config in configs.items()
     }
@@ -59,11 +54,37 @@ def test_without_ratings_nothing_is_liked_or_disliked(world: FeatureTables) -> N
     assert not EaseByRating.can_fit(replace(world, history=replace(world.history, rating=None)), CONFIG)
 
 
-@pytest.mark.parametrize("max_items", [0, 20])
-def test_item_weights_are_those_of_the_table(world: FeatureTables, max_items: int) -> None:
+def test_item_weights_are_those_of_ease(world: FeatureTables) -> None:
     watched, items = world.history.seen_items.of(3), np.arange(1, 21, dtype=np.int32)
-    weights = Ease(Ease.fit(world, CONFIG.model_copy(update={"ease_max_items": max_items}))).item_weights(
-        watched, items
-    )
+    weights = SingularVectors(SingularVectors.fit(world, CONFIG)).item_weights(watched, items)
     expected = ease_weights(world.history, l2=CONFIG.ease_l2)[np.ix_(watched, items)].T
     np.testing.assert_allclose(weights, expected, rtol=1e-3, atol=1e-6)
+
+
+def test_svd_is_the_history_projected_onto_the_largest_singular_vectors(
+    world: FeatureTables, asked: Candidates, columns: dict[str, np.ndarray]
+) -> None:
+    _, _, vectors = np.linalg.svd(world.history.matrix.toarray().astype(np.float64))
+    largest = vectors[:16]  # [n_factors, n_items + 1]
+    expected = profiles(world, "uniform") @ largest.T @ largest
+    np.testing.assert_allclose(columns["svd_16"], expected[asked.user_num, asked.item_num], atol=1e-5)
+
+
+def test_all_parts_of_a_history_have_the_same_columns(world: FeatureTables) -> None:
+    """20 items have 20 singular vectors at most, and three events three: what there is fills every size."""
+    config = CONFIG.model_copy(update={"svd_sizes": (2, 20, 21)})
+    part = replace(world, history=world.history.select(np.arange(3)))
+    assert SingularVectors.fit(part, config)["factors"].shape[1] <= 3
+    asked = candidates_for(world, [1, 2, 3], n=12)
+    for features in (world, part):
+        svd = SingularVectors(SingularVectors.fit(features, config))
+        names = [column.name for column in svd.columns(features, ())]
+        assert names == ["ease_uniform", "ease_recency", "svd_2", "svd_20", "svd_21"]
+        columns = matrix_of(features, asked, config)
+        assert columns["svd_2"].any()
+        np.testing.assert_allclose(columns["svd_20"], columns["svd_21"], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        matrix_of(world, asked, config)["svd_21"],
+        profiles(world, "uniform")[asked.user_num, asked.item_num],  # with all of them, what was watched comes back
+        atol=1e-5,
+    )

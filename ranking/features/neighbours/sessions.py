@@ -5,12 +5,12 @@ import scipy  # its parts load when they are used
 
 from belfry.dataset.features import FeatureTables
 from belfry.ranking.features.config import PairFeaturesConfig
-from belfry.ranking.features.neighbours import NeighbourGroup, Weighting
+from belfry.ranking.features.neighbours.table import NeighbourTable, Weighting
 
 _SHRINK = 5  # pairs that are added to an item's own, so that an item with few does not weigh much
 
 
-class SessionCooccurrence(NeighbourGroup):
+class SessionCooccurrence(NeighbourTable):
     """s_ij = n_ij / sqrt((n_i + 5) (n_j + 5)) for items i and j: the share of their sessions that they share.
 
     n_ij counts pairs of events of one user, of i and of j, at most `session_gap_s` seconds apart; n_i all pairs of i.

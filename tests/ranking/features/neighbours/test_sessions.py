@@ -8,8 +8,9 @@ import pytest
 
 from belfry.dataset.features import FeatureTables
 from belfry.dataset.interactions import Interactions
+from belfry.dataset.similarity import largest_of_rows
 from belfry.ranking.features.config import PairFeaturesConfig
-from belfry.ranking.features.groups.cooccurrence import SessionCooccurrence
+from belfry.ranking.features.neighbours.sessions import SessionCooccurrence
 from tests.ranking.features.world import CONFIG, NOTHING, START_S, candidates_for, matrix_of
 
 
@@ -28,12 +29,8 @@ def sessions() -> FeatureTables:
 
 def weights_of(features: FeatureTables, config: PairFeaturesConfig) -> np.ndarray:
     """[n_items + 1, n_items + 1]"""
-    arrays = SessionCooccurrence.fit(features, config)
-    weights = np.zeros((5, 5))
-    for item in range(5):
-        own = slice(*arrays["start"][item : item + 2])
-        weights[item, arrays["neighbour"][own]] = arrays["weight"][own]
-    return weights
+    similarities = SessionCooccurrence.similarities(features, config)
+    return largest_of_rows(similarities, SessionCooccurrence.n_neighbours(config)).toarray()
 
 
 def test_weights_are_pairs_of_one_session_over_what_both_items_have(sessions: FeatureTables) -> None:

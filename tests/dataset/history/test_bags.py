@@ -4,23 +4,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from belfry.dataset.errors import InputError
-from belfry.dataset.history import (
-    KINDS_OF_REPEATS,
+from belfry.dataset.history.bags import (
     HistoryBags,
-    as_repeats,
     history_bags,
     history_windows,
-    kept_out,
     make_bags,
-    own_items,
     padded_bags,
     recency_weights,
     uniform_weights,
     windows_between,
 )
 from belfry.dataset.interactions import Interactions
-from belfry.dataset.vocabulary import Vocabulary
 
 COUNTS = st.lists(st.integers(0, 12), min_size=1, max_size=6).map(lambda counts: np.array(counts, np.int64))
 
@@ -149,91 +143,3 @@ def test_padded_bags_hold_what_bags_hold(history: Interactions) -> None:
     nobody = padded_bags(history, np.zeros(2, np.int32), half_life=2.0, max_length=5)
     assert nobody["history"].tolist() == [[0], [0]]
     assert nobody["recency"].tolist() == nobody["uniform"].tolist() == [[0], [0]]
-
-
-# What users come back to.
-
-
-def random_events(n_users: int = 6, n_items: int = 5, n_events: int = 60) -> Interactions:
-    generator = np.random.default_rng(3)
-    return Interactions.from_table(
-        pa.table(
-            {
-                "user_id": generator.integers(1, n_users + 1, n_events),
-                "item_id": generator.integers(1, n_items + 1, n_events),
-                "timestamp_s": generator.permutation(n_events) + 1_000_000,
-            }
-        )
-    )
-
-
-@pytest.mark.parametrize("max_length", [None, 4])
-def test_own_items_against_a_plain_loop(max_length: int | None) -> None:
-    history = random_events()
-    users = np.array([3, 0, 6, 1], np.int32)
-    own = own_items(history, users, decay=0.7, max_length=max_length)
-    expected = []
-    for position, user in enumerate(users):
-        rows = history.by_user.of(user)[-(max_length or 99) :] if user else np.zeros(0, np.int64)
-        items, ages = history.item_num[rows], np.arange(len(rows))[::-1]
-        for item in np.unique(items):
-            times, age = history.timestamp_s[rows[items == item]], ages[items == item]
-            strength = sum((1.0 + age) ** -0.7)
-            expected.append((position, item, len(age), age[0], age[-1], strength, times[0], times[-1]))
-    columns = (own.row_user, own.item_num, own.count, own.first_age, own.last_age, own.activation)
-    np.testing.assert_allclose(np.stack([*columns, own.first_s, own.last_s], axis=1), expected)
-    row, item = np.meshgrid(np.arange(4), np.arange(6), indexing="ij")
-    found = own.positions(row, item, len(history.items))
-    assert (found >= 0).sum() == len(own.row_user)
-    assert (own.item_num[found[found >= 0]] == item[found >= 0]).all()
-
-
-def test_no_user_has_no_own_items() -> None:
-    own = own_items(random_events(), np.zeros(0, np.int32))
-    assert len(own.item_num) == len(own.activation) == 0
-    assert own.positions(np.zeros(2, np.int64), np.ones(2, np.int64), 5).tolist() == [-1, -1]
-
-
-def test_other_items_are_all_but_the_seen_ones() -> None:
-    history = random_events(n_items=20)
-    users = np.array([2, 0, 5], np.int32)
-    seen, others, nothing = (kept_out(history, one) for one in ("exclude", "only", "allow"))
-    assert seen is history.seen_items
-    assert nothing.count(users).tolist() == [0, 0, 0]
-    assert nothing.remaining is seen.remaining is None
-    n_items = len(history.items)
-    assert (others.count(users) == n_items - seen.count(users)).all()
-    assert (others.table(users, n_items) == ~seen.table(users, n_items)).all()
-    row, item = others.rows_of(users)
-    assert np.bincount(row, minlength=3).tolist() == others.count(users).tolist()
-    assert not seen.contains(users[row], item).any()
-    assert others.contains(users[row], item).all()
-    assert others.remaining.of(2).tolist() == seen.of(2).tolist()
-
-
-def test_what_was_disliked_is_kept_out_of_every_kind_of_list() -> None:
-    """User 1 has seen items 1, 2 and 3, and disliked 2 and 4."""
-    users, items = Vocabulary(pa.array([1, 2])), Vocabulary(pa.array([1, 2, 3, 4, 5]))
-    watched = pa.table({"user_id": [1, 1, 1, 1], "item_id": [1, 2, 3, 1]})
-    dislikes = pa.table({"user_id": [1, 1], "item_id": [2, 4], "timestamp_s": [7, 8]})
-    history = Interactions.from_table(watched, users=users, items=items, dislikes=dislikes)
-    asked, n_items = np.array([1, 2], np.int32), len(items)
-    kept = {
-        kind: [(np.flatnonzero(~row[1:]) + 1).tolist() for row in kept_out(history, kind).table(asked, n_items)]
-        for kind in KINDS_OF_REPEATS
-    }
-    assert kept == {"exclude": [[5], [1, 2, 3, 4, 5]], "allow": [[1, 3, 5], [1, 2, 3, 4, 5]], "only": [[1, 3], []]}
-    assert kept_out(history, "only").count(asked).tolist() == [3, 5]
-    assert kept_out(history, "allow").was == "disliked"
-
-
-def test_two_ways_to_say_what_lists_repeat() -> None:
-    assert as_repeats(None, None) is None
-    assert [as_repeats(exclude_seen, None) for exclude_seen in (True, False)] == ["exclude", "allow"]
-    assert as_repeats(False, "only") == "only"
-    assert as_repeats(True, "exclude") == "exclude"
-    for exclude_seen, repeats in ((True, "allow"), (True, "only"), (False, "exclude")):
-        with pytest.raises(InputError, match=f"exclude_seen={exclude_seen} contradicts repeats='{repeats}'"):
-            as_repeats(exclude_seen, repeats)
-    with pytest.raises(InputError, match="repeats='all': wanted 'exclude', 'allow' or 'only'"):
-        as_repeats(None, "all")

@@ -1,17 +1,15 @@
 """Cosine, BM25 and rules: sums over the newest items of a history, of those whose neighbours a candidate is among."""
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from belfry.dataset.candidates import Candidates
-from belfry.dataset.errors import ArtifactError
 from belfry.dataset.features import FeatureTables
 from belfry.dataset.similarity import bm25_neighbours, cosine_neighbours, largest_of_rows, sequential_rules
-from belfry.ranking.features.groups.similar import Bm25, Cosine, Next, Rules
-from belfry.ranking.features.neighbours import NeighbourGroup
+from belfry.ranking.features.neighbours.similar import Bm25, Cosine, Next, Rules
+from belfry.ranking.features.neighbours.table import NeighbourTable
 from belfry.ranking.features.pair_features import PairFeatures
 from tests.ranking.features.world import CONFIG, candidates_for, matrix_of
 
@@ -76,17 +74,17 @@ def test_only_the_newest_events_are_read(world: FeatureTables, asked: Candidates
     np.testing.assert_allclose(columns[column], slow_column(world, asked, column, N_READ), rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize(("group", "needs_order"), [(Cosine, False), (Bm25, False), (Rules, True), (Next, True)])
+@pytest.mark.parametrize(("table", "needs_order"), [(Cosine, False), (Bm25, False), (Rules, True), (Next, True)])
 def test_what_came_after_what_is_no_feature_of_events_without_order(
-    world: FeatureTables, group: type[NeighbourGroup], needs_order: bool
+    world: FeatureTables, table: type[NeighbourTable], needs_order: bool
 ) -> None:
     untimed = replace(world, history=replace(world.history, timestamp_s=None))
     in_order = replace(untimed, history=replace(untimed.history, rows_in_order=True))
-    assert group.can_fit(world, CONFIG)
-    assert group.can_fit(in_order, CONFIG)
-    assert group.can_fit(untimed, CONFIG) is not needs_order
+    assert table.can_fit(world, CONFIG)
+    assert table.can_fit(in_order, CONFIG)
+    assert table.can_fit(untimed, CONFIG) is not needs_order
     names = PairFeatures.fit(untimed, CONFIG).names(untimed)
-    assert any(name.startswith(f"{group.name}_") for name in names) is not needs_order
+    assert any(name.startswith(f"{table.name}_") for name in names) is not needs_order
 
 
 def test_rows_in_order_make_the_rules_that_times_make(world: FeatureTables) -> None:
@@ -97,24 +95,3 @@ def test_rows_in_order_make_the_rules_that_times_make(world: FeatureTables) -> N
     columns, others = matrix_of(world, asked), matrix_of(in_order, asked)
     for name in WEIGHT_OF_AGE:
         np.testing.assert_allclose(columns[name], others[name], rtol=1e-5, err_msg=name)
-
-
-@pytest.mark.parametrize(
-    ("name", "change", "words"),
-    [
-        ("start", lambda own: np.concatenate([own, own]), "no rows of neighbours"),
-        ("start", lambda own: own[:-1], "no rows of neighbours"),
-        ("start", lambda own: own.astype(np.float32), "no rows of neighbours"),
-        ("neighbour", lambda own: own[:, np.newaxis], "no rows of neighbours"),
-        ("neighbour", lambda own: own - own.max() - 1, "items that there are not"),
-        ("neighbour", lambda own: own + 9_999, "items that there are not"),
-        ("weight", lambda own: own[:-1], "items that there are not"),
-    ],
-)
-def test_rows_that_lead_out_are_refused(
-    world: FeatureTables, name: str, change: Callable[[np.ndarray], np.ndarray], words: str
-) -> None:
-    arrays = Cosine.fit(world, CONFIG)
-    Cosine(arrays)
-    with pytest.raises(ArtifactError, match=f"pair features: cosine .*{words}; train again"):
-        Cosine({**arrays, name: change(arrays[name])})
