@@ -76,7 +76,7 @@ class Item2Vec(FactorTowers[Item2VecConfig]):
     array_forms: ClassVar[ArrayForms] = {
         ITEM_FACTORS: numbers("n_items + 1", "dim"),
         "item_vectors": numbers("n_items + 1", "embedding_size"),
-        "user_vectors": numbers("n_users + 1, or 0", "embedding_size"),
+        "user_vectors": numbers("n_user_vectors", "embedding_size"),
         "known_users": texts(),
     }
 
