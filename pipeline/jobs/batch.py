@@ -139,11 +139,11 @@ def write_batch(
     asked, n_repeated = unique_users(users, recommender, context)
     repeats = recommender.repeats_of(repeats=repeats)
     bound = recommender.bound(rules, where)
-    # Refuses a wrong `n` or `stage`.
     rules = bound.rules if bound else None
+    # Refuses a wrong `n` or `stage`.
     schema = recommender.recommend_many(asked[:0], n, stage=stage, explain=explain, rules=rules).schema
     job = BatchJob(
-        recommender, asked.ids, int(n), stage, repeats, schema, bound, explain, asked.newcomers, asked.contexts
+        recommender, asked.ids, int(n), stage, repeats, schema, rules, explain, asked.newcomers, asked.contexts
     )
     work = work_folder(out)
     folder = work / f"{_PARTS}{job.key}"
@@ -170,7 +170,7 @@ def write_batch(
         for leftover in work.glob(f"{_PARTS}*"):
             remove(leftover)
     seconds = time.perf_counter() - started
-    why_short = job.rules.why_fewer() if job.rules and n_short else ""
+    why_short = job.bound.why_fewer() if job.bound and n_short else ""
     told = (n_rows, n_repeated, tuple(left_out), resumed, seconds, n_short, why_short)
     return BatchResult(sink.place, sink.listing, len(asked), *told)
 
@@ -213,7 +213,7 @@ def _publish(
     """Put the parts together, check what was written, show it; returns the numbers of rows and of short lists."""
     about: dict[str, str | int] = {"run": job.recommender.run.name, "stage": job.stage}
     about |= {"repeats": job.repeats, "n": job.n, "n_left_out": len(left_out)}
-    about |= {"rules": job.rules.rules.key} if job.rules else {}
+    about |= {"rules": job.rules.key} if job.rules else {}
     schema = job.schema.with_metadata({f"belfry.{key}": str(value) for key, value in about.items()})
     with writing(sink, schema):
         for rows in read_parts(job, folder):

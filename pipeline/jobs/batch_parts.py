@@ -27,6 +27,7 @@ from belfry.pipeline.runs.disk import explain_failed_writes, remove, sync
 from belfry.pipeline.serving.checks import check_lists
 from belfry.pipeline.serving.recommender import Recommender
 from belfry.pipeline.serving.rules.bound import BoundRules
+from belfry.pipeline.serving.rules.config import Rules
 from belfry.pipeline.serving.two_stage import Stage
 from belfry.pipeline.serving.users.asked import AskedUsers
 from belfry.pipeline.serving.users.context import UserContexts
@@ -62,7 +63,7 @@ class BatchJob:
     stage: Stage
     repeats: Repeats
     schema: pa.Schema  # of the table
-    rules: BoundRules | None = None
+    rules: Rules | None = None
     explain: bool = False
     newcomers: Newcomers | None = None  # among those asked, and their features
     contexts: UserContexts | None = None  # in which they are asked for
@@ -75,7 +76,7 @@ class BatchJob:
         about = (_FORMAT, run, self.stage, self.repeats, self.n, USERS_PER_PART, ROWS_PER_PART, id_type)
         digest = hashlib.sha256(json.dumps(about).encode())
         if self.rules is not None:
-            digest.update(self.rules.rules.key.encode())
+            digest.update(self.rules.key.encode())
         if self.explain:
             digest.update(b"explain")
         for start in range(0, len(self.asked), USERS_PER_PART):
@@ -87,6 +88,11 @@ class BatchJob:
         return digest.hexdigest()[:12]
 
     @property
+    def bound(self) -> BoundRules | None:
+        """The rules held against the items; they stay here, where a cluster is told the rules alone."""
+        return self.recommender.bound(self.rules)
+
+    @property
     def parts(self) -> Iterator[Part]:
         """The users in each part, the same however many threads work."""
         longest = min(self.n, len(self.recommender.items))
@@ -96,10 +102,9 @@ class BatchJob:
 
     def answer(self, users: pa.Array) -> pa.Table:
         """The lists of a block of users."""
-        rules = self.rules.rules if self.rules else None
         asked = AskedUsers(users, self.newcomers, self.contexts)
         return self.recommender.recommend_many(
-            asked, self.n, stage=self.stage, repeats=self.repeats, workers=1, explain=self.explain, rules=rules
+            asked, self.n, stage=self.stage, repeats=self.repeats, workers=1, explain=self.explain, rules=self.rules
         ).to_arrow()
 
     @property
@@ -120,7 +125,7 @@ class BatchJob:
         row_user = positions_in(rows[columns.USER_ID].combine_chunks(), asked).astype(np.int64)
         if (row_user < 0).any() or (np.diff(row_user) < 0).any():
             raise BelfryError("there are users that nobody asked for, or not in the order asked")
-        for floor in self.rules.floors if self.rules else ():
+        for floor in self.bound.floors if self.bound else ():
             ratings = as_numpy(rows[columns.EXPECTED_RATING])
             if not floor.holds(ratings + (_ROUNDING if floor.sign in (">", ">=") else -_ROUNDING)).all():
                 raise BelfryError(f"there are items that are not {floor}")
@@ -145,9 +150,9 @@ class BatchJob:
     @cached_property
     def _blocked(self) -> ItemNums:
         """What nobody may get."""
-        if self.rules is None:
+        if self.bound is None:
             return np.zeros(0, np.int32)
-        return np.flatnonzero(~self.rules.allowed()).astype(np.int32)
+        return np.flatnonzero(~self.bound.allowed()).astype(np.int32)
 
 
 AnswerAll: TypeAlias = Callable[[BatchJob, Iterable[pa.Array]], Generator[pa.Table]]  # blocks of users -> their lists
@@ -163,7 +168,7 @@ def begun(job: BatchJob, folder: Path) -> BatchJob:
     if folder.is_symlink() or not folder.is_dir():
         remove(folder)
         folder.mkdir()
-    if job.rules is None or not job.rules.rules.needs_time:
+    if job.rules is None or not job.rules.needs_time:
         return job
     note = folder / _BEGUN
     try:
@@ -172,8 +177,7 @@ def begun(job: BatchJob, folder: Path) -> BatchJob:
         now = datetime.now(UTC)
         with explain_failed_writes(note):
             note.write_text(now.isoformat())
-    rules = job.rules.rules.model_copy(update={"now": now})
-    return replace(job, rules=job.recommender.bound(rules))
+    return replace(job, rules=job.rules.model_copy(update={"now": now}))
 
 
 def make_parts(
