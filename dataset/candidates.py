@@ -114,19 +114,18 @@ def take_top_k(
     score: npt.NDArray[np.float32],
     *,
     top_k: int,
-    origin: npt.NDArray[np.int8] | None = None,
-    origins: tuple[str, ...],
+    origin: str,
 ) -> Candidates:
-    """Each user's `top_k` best rows, by score, then by item number; fewer where a user has fewer.
+    """Each user's `top_k` best rows of one origin, by score, then by item number; fewer where a user has fewer.
 
     Rows come in any order. NaN scores sort last.
     """
-    origin = np.zeros(len(item_num), np.int8) if origin is None else origin
     if (row_user[1:] < row_user[:-1]).any():
         order = np.argsort(row_user, kind="stable")
-        row_user, item_num, score, origin = row_user[order], item_num[order], score[order], origin[order]
+        row_user, item_num, score = row_user[order], item_num[order], score[order]
     row_user, rank = row_user.astype(np.int64), np.zeros(len(item_num), np.int32)
-    return order_by(Candidates(users, row_user, item_num, score, rank, origin, origins), score, top_k=top_k)
+    rows = Candidates(users, row_user, item_num, score, rank, np.zeros(len(item_num), np.int8), (origin,))
+    return order_by(rows, score, top_k=top_k)
 
 
 def _best_rows(keys: npt.NDArray[np.uint64], starts: Positions, top_k: int) -> Positions:

@@ -14,22 +14,21 @@ from contextlib import contextmanager, suppress
 from typing import Any, NoReturn, TypeVar
 
 from belfry.dataset.concurrency.machine import workers_to_use
-from belfry.dataset.errors import BelfryError, InputError, needed, printable
+from belfry.dataset.errors import BelfryError, InputError, cause_of, needed, printable
 
 AUTO = "auto"  # the address of a cluster that this machine is already a part of
 _RETRIES = 20  # of a task whose process or machine was lost
 _ANSWERS_WITHIN_S = 5.0
 _HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0"  # of a caller of gRPC
+_SETTINGS = b"\4"  # type of the frame that its server sends first
 _LOOK_AFTER_S = 10.0  # of waiting for a task: whether the cluster is still there
 _SILENT_LOOKS = 3  # in a row are its end
-_SETTINGS = b"\4"  # type of the frame that a server sends first
 _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",  # else Ray reports to its makers
     "RAY_DEDUP_LOGS_SKIP_REGEX": ".",  # else stdout too, with the command lines of whoever takes memory
     "RAY_task_oom_retries": "6",  # of a task that was ended because memory ran out, a minute in all; else for ever
 }
 _PATIENT = {"RAY_gcs_rpc_server_reconnect_timeout_s": "86400"}  # else it ends this process when the cluster is gone
-_LONGEST_CAUSE = 300
 
 Shared = TypeVar("Shared")
 Item = TypeVar("Item")
@@ -115,8 +114,8 @@ class Cluster:
                     ) from None
             except (self._ray.exceptions.RayError, ConnectionError) as error:
                 raise ClusterError(
-                    f"the cluster lost a task and did not get over it: {_short(error)}; make the same call again when "
-                    "the cluster is whole and has memory"
+                    f"the cluster lost a task and did not get over it: {cause_of(error)}; make the same call again "
+                    "when the cluster is whole and has memory"
                 ) from error
 
     def _is_there(self) -> bool:
@@ -193,14 +192,10 @@ def _call(address: str) -> socket.socket:
 
 def _refuse(address: str, error: Exception) -> NoReturn:
     raise InputError(
-        f"--address {printable(address)}: no cluster lets us in there: {_short(error)}; start one there by `ray start "
-        "--head`, set RAY_AUTH_MODE=token here where it asks for a token, or leave the address out to work on this "
-        "machine"
+        f"--address {printable(address)}: no cluster lets us in there: {cause_of(error)}; start one there by `ray "
+        "start --head`, set RAY_AUTH_MODE=token here where it asks for a token, or leave the address out to work on "
+        "this machine"
     ) from error
-
-
-def _short(error: Exception) -> str:
-    return printable(" ".join(str(error).split()), _LONGEST_CAUSE)
 
 
 def _apply(function: Callable[[Shared, Item], Result], key: str, held: list[Any], item: Item) -> Result:

@@ -88,7 +88,7 @@ def top_of_few(
         least = np.partition(scores[item_num], -top_k)[-top_k]
         item_num = item_num[scores[item_num] >= least]
     row_user = np.zeros(len(item_num), np.int64)
-    return take_top_k(users, row_user, item_num.astype(np.int32), scores[item_num], top_k=top_k, origins=(origin,))
+    return take_top_k(users, row_user, item_num.astype(np.int32), scores[item_num], top_k=top_k, origin=origin)
 
 
 def top_sparse_candidates(
@@ -107,7 +107,7 @@ def top_sparse_candidates(
     if only is not None:
         kept &= np.isin(item_num, only)
     return take_top_k(
-        users, row_user[kept], item_num[kept], scores.data[kept].astype(np.float32), top_k=top_k, origins=(origin,)
+        users, row_user[kept], item_num[kept], scores.data[kept].astype(np.float32), top_k=top_k, origin=origin
     )
 
 

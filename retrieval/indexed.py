@@ -59,7 +59,7 @@ class IndexedRetriever:
         items, column = np.unique(item_num, return_inverse=True)
         vectors = self._towers.encode_candidates(items, features)
         scores = dot_products(queries, row_user, vectors, column)
-        return take_top_k(users, row_user, item_num, scores, top_k=top_k, origins=(self._origin,))
+        return take_top_k(users, row_user, item_num, scores, top_k=top_k, origin=self._origin)
 
     def _score(
         self,
@@ -79,4 +79,4 @@ class IndexedRetriever:
             row, column = np.nonzero(~exclude.contains(*np.broadcast_arrays(users[asked][:, None], items[None])))
             found.append((asked[row], items[column], scores[row, column].astype(np.float32)))
         row_user, item_nums, scores = map(np.concatenate, zip(*found, strict=True))
-        return take_top_k(users, row_user, item_nums, scores, top_k=top_k, origins=(self._origin,))
+        return take_top_k(users, row_user, item_nums, scores, top_k=top_k, origin=self._origin)

@@ -62,12 +62,12 @@ def first_unseen(
 
 def _of_one(best: Best, users: UserNums, exclude: SeenItems, n_items: int, top_k: int, origin: str) -> Candidates:
     """`first_unseen` of one user, with a fifth of the calls into NumPy."""
-    is_out = exclude.table(users, n_items)[0]
-    is_out[UNKNOWN] = True
-    items, scores = best(np.zeros(1, np.int64), max(1, min(top_k + int(exclude.count(users)[0]), n_items)))
-    kept = (~is_out[items[0]]).nonzero()[0][:top_k]
+    found, scores = best(np.zeros(1, np.int64), max(1, min(top_k + int(exclude.count(users)[0]), n_items)))
+    items = found[0]
+    is_out = exclude.of_user_contain(int(users[0]), items) | (items == UNKNOWN)
+    kept = (~is_out).nonzero()[0][:top_k]
     rank = np.arange(1, len(kept) + 1, dtype=np.int32)
-    return _in_order(users, np.zeros(len(kept), np.int64), items[0, kept], scores[0, kept], rank, origin, top_k)
+    return _in_order(users, np.zeros(len(kept), np.int64), items[kept], scores[0, kept], rank, origin, top_k)
 
 
 def _in_order(

@@ -95,7 +95,7 @@ class Store:
             if str(arrays["key"]) != key:
                 return None
             users, row_user, item_num, score = (arrays[part] for part in LIST_PARTS)
-        return take_top_k(users, row_user, item_num, score, top_k=len(row_user), origins=(system,))
+        return take_top_k(users, row_user, item_num, score, top_k=len(row_user), origin=system)
 
     def keep_lists(self, lists: Candidates, split: str, system: str, name: str, key: str) -> None:
         """To be kept before the result that is made of them: where that is, they are."""

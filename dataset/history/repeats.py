@@ -44,6 +44,9 @@ class OtherItems(SeenItems):
     def table(self, users: UserNums, n_items: int) -> Mask:
         return ~super().table(users, n_items)
 
+    def of_user_contain(self, user_num: int, item_num: ItemNums) -> Mask:
+        return ~super().of_user_contain(user_num, item_num)
+
     def contains(self, user_num: UserNums, item_num: ItemNums) -> Mask:
         return ~super().contains(user_num, item_num)
 

@@ -111,6 +111,14 @@ class SeenItems:
             row[self.of(user)] = True
         return table
 
+    def of_user_contain(self, user_num: int, item_num: ItemNums) -> Mask:
+        """[n] whether each item is one of this user's: the fastest to ask for one, however large the catalogue."""
+        own = self.of(user_num)
+        if not len(own):
+            return np.zeros(len(item_num), np.bool_)
+        found: Mask = own[np.minimum(own.searchsorted(item_num), len(own) - 1)] == item_num
+        return found
+
     def contains(self, user_num: UserNums, item_num: ItemNums) -> Mask:
         """Whether each (user, item) pair is one of these; arguments and result have one shape."""
         return self.positions(user_num, item_num) >= 0

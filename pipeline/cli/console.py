@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NoReturn
 
-from belfry.dataset.errors import BelfryError, InputError, printable
+from belfry.dataset.errors import LONGEST_CAUSE, BelfryError, InputError, cause_of, printable
 from belfry.pipeline.cli.colour import coloured, rich_console
 from belfry.pipeline.cli.signals import Interrupts, interrupts
 
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 FAILED = 1
 INPUT_WRONG = 2
-LONGEST_CAUSE = 500  # signs of a foreign error's text
 
 # Typer turns Ctrl-C into this code before anybody outside of it sees the KeyboardInterrupt.
 _TYPER_INTERRUPTED = 130
@@ -161,13 +160,9 @@ def _stop_with(error: BaseException) -> None:
         _stop(f"there is not enough memory {_doing(error)}; free some and run again", FAILED)
     elif isinstance(error, Exception):
         _stop(
-            f"internal error {_doing(error)}: {_in_a_line(error)}; this is a defect of Belfry, {_reported(error)}",
+            f"internal error {_doing(error)}: {cause_of(error)}; this is a defect of Belfry, {_reported(error)}",
             FAILED,
         )
-
-
-def _in_a_line(error: BaseException) -> str:
-    return f"{type(error).__name__}: {printable(' '.join(str(error).split()), LONGEST_CAUSE)}"
 
 
 def _doing(error: BaseException) -> str:

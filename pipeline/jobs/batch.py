@@ -139,11 +139,11 @@ def write_batch(
     asked, n_repeated = unique_users(users, recommender, context)
     repeats = recommender.repeats_of(repeats=repeats)
     bound = recommender.bound(rules, where)
-    rules = bound.rules if bound else None
     # Refuses a wrong `n` or `stage`.
-    schema = recommender.recommend_many(asked[:0], n, stage=stage, explain=explain, rules=rules).schema
+    asked_rules = bound.rules if bound else None
+    schema = recommender.recommend_many(asked[:0], n, stage=stage, explain=explain, rules=asked_rules).schema
     job = BatchJob(
-        recommender, asked.ids, int(n), stage, repeats, schema, rules, explain, asked.newcomers, asked.contexts
+        recommender, asked.ids, int(n), stage, repeats, schema, asked_rules, explain, asked.newcomers, asked.contexts
     )
     work = work_folder(out)
     folder = work / f"{_PARTS}{job.key}"

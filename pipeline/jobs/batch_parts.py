@@ -89,7 +89,7 @@ class BatchJob:
 
     @property
     def bound(self) -> BoundRules | None:
-        """The rules held against the items; they stay here, where a cluster is told the rules alone."""
+        """The rules, held against the items of the run, which keeps them; a job that is sent away takes none along."""
         return self.recommender.bound(self.rules)
 
     @property

@@ -20,7 +20,7 @@ from belfry.dataset.validation.check import examine
 from belfry.dataset.validation.features.table import ColumnUse, column_uses, lines_of
 from belfry.dataset.validation.usual_names import remedy
 from belfry.pipeline.config import PipelineConfig, load_config
-from belfry.pipeline.jobs.train import declare, share_of_repeats, suiting_holdout, with_repeats
+from belfry.pipeline.jobs.training_data import declare, share_of_repeats, suiting_holdout, with_repeats
 from belfry.pipeline.kinds import ranker_kind
 from belfry.pipeline.progress import silent
 from belfry.pipeline.training.sources import keep_usable

@@ -21,7 +21,8 @@ from belfry.dataset.split import Split, save_split, split_last_out, split_random
 from belfry.evaluation.reports.evaluation import EvaluationReport, to_json
 from belfry.pipeline.jobs.batch import BatchResult, write_batch
 from belfry.pipeline.jobs.evaluate import evaluate_stages, save_report
-from belfry.pipeline.jobs.train import READING, name_of_preset, prepare_tables
+from belfry.pipeline.jobs.train import READING, name_of_preset
+from belfry.pipeline.jobs.training_data import prepare_tables
 from belfry.pipeline.progress import Work
 from belfry.pipeline.runs.disk import check_writable
 from belfry.pipeline.runs.manifest import MANIFEST, read_manifest

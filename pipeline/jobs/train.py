@@ -1,9 +1,7 @@
 """`train`: tables, or whatever they are read from -> a published run."""
 
-import logging
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -12,19 +10,17 @@ import pyarrow as pa
 from belfry.dataset.concurrency.blas import one_thread
 from belfry.dataset.concurrency.machine import workers_to_use
 from belfry.dataset.errors import InputError
-from belfry.dataset.folds import Holdout, default_holdout
-from belfry.dataset.history.repeats import Repeats, as_repeats
-from belfry.dataset.interactions import Interactions
+from belfry.dataset.folds import Holdout
+from belfry.dataset.history.repeats import Repeats
 from belfry.dataset.prepare import Data, prepare
 from belfry.dataset.sources.reading import Reading
 from belfry.dataset.sources.tabular import Source, read_tables
 from belfry.dataset.tables import Tables
-from belfry.dataset.validation.check import CheckReport, check, keep_repeats
-from belfry.dataset.validation.features.table import LOG, column_uses, lines_of
-from belfry.dataset.validation.policy import Policy
+from belfry.dataset.validation.check import check
 from belfry.pipeline.cluster import joined
 from belfry.pipeline.config import PipelineConfig, load_config
 from belfry.pipeline.jobs.estimate.dry_run import note_if_scarce
+from belfry.pipeline.jobs.training_data import declare, prepare_tables, with_repeats
 from belfry.pipeline.progress import Progress, Work, silent
 from belfry.pipeline.runs.disk import check_writable
 from belfry.pipeline.runs.reader import default_artifacts
@@ -36,9 +32,6 @@ from belfry.pipeline.training.warm_start.parent import Parent
 DEFAULT_PRESET = "default"
 MAX_SEED = 2**31 - 1  # NumPy and TensorFlow both take it
 READING = "reading and checking"  # a stage of the work
-
-log = logging.getLogger(__name__)
-columns_log = logging.getLogger(LOG)
 
 
 def train(
@@ -219,66 +212,6 @@ def _prepare_for(parent: Parent, tables: Tables, config: PipelineConfig) -> Data
     report.tell()
     data = prepare(checked, config.event_weights, liked_from=config.data.liked_from)
     return parent.described(data, checked)
-
-
-def prepare_tables(
-    tables: Tables,
-    preset: str,
-    holdout: Holdout | None,
-    settings: Iterable[str],
-    repeats: Repeats | None = None,
-) -> tuple[Data, PipelineConfig, Holdout]:
-    """Checked and numbered data, the config, and the holdout that was asked for or suits the data.
-
-    Raises:
-        InputError: a table or a setting is wrong; or `repeats` is none of the three, or contradicts a setting.
-    """
-    settings = with_repeats(settings, repeats)
-    config = load_config(preset, holdout=holdout or "random", settings=settings)
-    declared, policy = declare(tables, config)
-    checked, report = check(declared, policy)
-    report.tell()
-    data = prepare(checked, config.event_weights, liked_from=config.data.liked_from)
-    if columns_log.isEnabledFor(logging.INFO):
-        columns_log.info("%s", "\n".join(lines_of(column_uses(declared, checked, data))))
-    if config.repeats == "exclude" and (note := share_of_repeats(data.interactions, report)):
-        log.warning("note: %s", note)
-    holdout = holdout or suiting_holdout(config, data)
-    return data, load_config(preset, holdout=holdout, settings=settings), holdout
-
-
-def declare(tables: Tables, config: PipelineConfig) -> tuple[Tables, Policy]:
-    """The tables with what the config says of their columns, and the policy to check them by."""
-    declared = replace(tables, usage_columns=config.usage_columns, label_columns=config.label_columns)
-    return declared, config.data if config.repeats == "exclude" else keep_repeats(config.data, tables)
-
-
-def suiting_holdout(config: PipelineConfig, data: Data) -> Holdout:
-    """The holdout where none is asked for."""
-    return "random" if config.ranker is None else default_holdout(data.interactions)
-
-
-def with_repeats(settings: Iterable[str], repeats: Repeats | None) -> list[str]:
-    """The settings with what lists hold of seen items."""
-    settings = list(settings)
-    if repeats is None:
-        return settings
-    said = [text for text in settings if text.partition("=")[0].strip() == "repeats"]
-    if any(as_repeats(None, text.partition("=")[2].strip(" \"'")) != as_repeats(None, repeats) for text in said):  # type: ignore[arg-type]  # which is checked there
-        raise InputError(f"repeats={repeats!r} contradicts the setting {said[0]!r}; leave one of them out")
-    return [*settings, f"repeats={as_repeats(None, repeats)}"]
-
-
-def share_of_repeats(history: Interactions, report: CheckReport) -> str:
-    """A note where most events repeat what their user had before; unordered, those were dropped as doubles."""
-    n_events = len(history) + (0 if history.is_ordered else report.n_repeated_events)
-    n_repeats = n_events - len(history.seen_items.item_num)
-    if n_repeats <= n_events / 2:
-        return ""
-    return (
-        f"interactions: {n_repeats / n_events:.0%} of the events are of an item that their user had before, and lists "
-        "leave those out; for lists of what to play or buy again, train with --repeats allow or --repeats only"
-    )
 
 
 def name_of_preset(preset: str) -> str:

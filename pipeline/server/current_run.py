@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from belfry.dataset.errors import BelfryError
+from belfry.dataset.errors import BelfryError, cause_of
 from belfry.pipeline.runs.manifest import MANIFEST
 from belfry.pipeline.runs.reader import current_run
 from belfry.pipeline.serving.recommender import Recommender
@@ -66,7 +66,7 @@ class CurrentRun:
         except BelfryError as error:
             self._refuse(str(error))
         except Exception as error:
-            self._refuse(f"{type(error).__name__}: {error}")
+            self._refuse(cause_of(error))
         else:
             self.recommender, self.is_refused, self._told = recommender, False, ""
             log.info("run %s answers", recommender.run.name)

@@ -52,6 +52,8 @@ def _are_chances(lists: Candidates) -> Mask:
 
 def _is_seen(lists: Candidates, item_num: ItemNums, seen: SeenItems, n_items: int) -> Mask:
     """[n_rows] whether the item `item_num` [n_rows] is in `seen` for the user of each row."""
+    if len(lists.users) == 1:
+        return seen.of_user_contain(int(lists.users[0]), item_num)
     starts = lists.starts
     found = []
     for users in blocks(len(lists.users), n_items + 1):

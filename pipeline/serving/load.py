@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from belfry.dataset import columns
 from belfry.dataset.encoding.table import FeatureEncoder
-from belfry.dataset.errors import ArtifactError, BelfryError
+from belfry.dataset.errors import ArtifactError, BelfryError, cause_of
 from belfry.dataset.event_weights import EventWeights
 from belfry.dataset.features import FeatureTables
 from belfry.dataset.history.repeats import Repeats
@@ -182,9 +182,8 @@ def _explain_misfits(run: Run) -> Iterator[None]:
         ) from error
     except Exception as error:
         last = run.files.checked[-1] if run.files.checked else MANIFEST
-        words = f"{type(error).__name__}: {str(error)[:200]}"
         raise ArtifactError(
-            f"run {run.name}: its files do not fit together, {last!r} or one before it ({words}); {REMEDY}"
+            f"run {run.name}: its files do not fit together, {last!r} or one before it ({cause_of(error)}); {REMEDY}"
         ) from error
 
 

@@ -6,12 +6,11 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from belfry.dataset.errors import BelfryError
+from belfry.dataset.errors import BelfryError, cause_of
 from belfry.dataset.vocabulary import Id, Vocabulary
 from belfry.pipeline.serving.recommender import Recommender
 
 _N = 10
-_SHOWN = 300  # letters of what went wrong
 
 
 def check_answers(folder: Path) -> None:
@@ -27,10 +26,9 @@ def check_answers(folder: Path) -> None:
             asking = question
             ask()
     except Exception as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:_SHOWN]
         raise BelfryError(
-            f"the trained run cannot answer ({asking}: {reason}), so it is not published and the last run stays "
-            "current; this is a defect of Belfry: please report it"
+            f"the trained run cannot answer ({asking}: {cause_of(error)}), so it is not published and the last run "
+            "stays current; this is a defect of Belfry: please report it"
         ) from error
 
 

@@ -54,4 +54,4 @@ class History(ArrayModel[HistoryConfig]):
         if only is not None:
             kept &= np.isin(own.item_num, only)
         score = np.log1p(own.activation[kept]).astype(np.float32)
-        return take_top_k(users, own.row_user[kept], own.item_num[kept], score, top_k=top_k, origins=("history",))
+        return take_top_k(users, own.row_user[kept], own.item_num[kept], score, top_k=top_k, origin="history")

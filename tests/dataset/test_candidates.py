@@ -23,9 +23,7 @@ def columns_of(rows):
 def test_take_top_k_is_a_plain_sort_per_user(rows, top_k):
     users = np.array([7, 0, 7, 2], np.int32)
     row_user, item_num, score = columns_of(rows)
-    origin = (item_num % 2).astype(np.int8)
-
-    found = take_top_k(users, row_user, item_num, score, top_k=top_k, origin=origin, origins=("even", "odd"))
+    found = take_top_k(users, row_user, item_num, score, top_k=top_k, origin="one")
 
     wanted = []
     for asked in range(len(users)):
@@ -37,7 +35,7 @@ def test_take_top_k_is_a_plain_sort_per_user(rows, top_k):
     score_of = {row[:2]: row[2] for row in rows}
     expected = [score_of[user, item] for user, item in zip(found.row_user, found.item_num, strict=True)]
     np.testing.assert_array_equal(found.score, np.array(expected, np.float32))
-    assert [found.origins[place] for place in found.origin] == [("even", "odd")[item % 2] for item in found.item_num]
+    assert found.origins == ("one",) and not found.origin.any()
     assert found.rank.dtype == found.item_num.dtype == np.int32 and found.score.dtype == np.float32
 
 
@@ -48,8 +46,8 @@ def test_order_of_the_rows_does_not_matter(rows, seed):
     row_user, item_num, score = columns_of(rows)
     shuffled = np.random.default_rng(seed).permutation(len(rows))
 
-    straight = take_top_k(users, row_user, item_num, score, top_k=3, origins=("one",))
-    mixed = take_top_k(users, row_user[shuffled], item_num[shuffled], score[shuffled], top_k=3, origins=("one",))
+    straight = take_top_k(users, row_user, item_num, score, top_k=3, origin="one")
+    mixed = take_top_k(users, row_user[shuffled], item_num[shuffled], score[shuffled], top_k=3, origin="one")
 
     np.testing.assert_array_equal(straight.row_user, mixed.row_user)
     np.testing.assert_array_equal(straight.item_num, mixed.item_num)
@@ -62,7 +60,7 @@ def test_equal_scores_go_by_item_number():
         np.array([9, 2, 4, 3], np.int32),
         np.array([1, 1, 2, 1], np.float32),
         top_k=3,
-        origins=("one",),
+        origin="one",
     )
     assert found.item_num.tolist() == [4, 2, 3]
 
@@ -70,7 +68,7 @@ def test_equal_scores_go_by_item_number():
 def test_an_asked_user_without_rows_stays_visible():
     users = np.array([4, 0, 6], np.int32)
     row_user, item_num, score = columns_of([(2, 1, 0.5), (0, 3, 0.5), (0, 2, 1.0)])
-    found = take_top_k(users, row_user, item_num, score, top_k=5, origins=("one",))
+    found = take_top_k(users, row_user, item_num, score, top_k=5, origin="one")
 
     assert found.users.tolist() == [4, 0, 6]
     assert found.starts.tolist() == [0, 2, 2, 3]
@@ -81,7 +79,7 @@ def test_an_asked_user_without_rows_stays_visible():
 def test_select_keeps_the_asked_users():
     users = np.array([4, 6], np.int32)
     row_user, item_num, score = columns_of([(0, 1, 0.5), (1, 3, 0.5)])
-    found = take_top_k(users, row_user, item_num, score, top_k=5, origins=("one",))
+    found = take_top_k(users, row_user, item_num, score, top_k=5, origin="one")
     kept = found.select(found.item_num == 3)
 
     assert kept.users.tolist() == [4, 6]
@@ -92,9 +90,9 @@ def test_select_keeps_the_asked_users():
 def test_of_users_asks_for_some_alone():
     users = np.array([4, 0, 6, 9], np.int32)
     row_user, item_num, score = columns_of([(0, 1, 0.5), (0, 2, 0.4), (2, 3, 0.5), (3, 7, 0.5), (3, 8, 0.1)])
-    found = take_top_k(users, row_user, item_num, score, top_k=5, origins=("one", "two"))
+    found = take_top_k(users, row_user, item_num, score, top_k=5, origin="one")
     source_score = np.arange(10, dtype=np.float32).reshape(5, 2)
-    found = replace(found, source_score=source_score, source_rank=source_score.astype(np.int32))
+    found = replace(found, origins=("one", "two"), source_score=source_score, source_rank=source_score.astype(np.int32))
     own = found.of_users(np.array([1, 3]))
 
     assert own.users.tolist() == [0, 9]
@@ -106,17 +104,19 @@ def test_of_users_asks_for_some_alone():
     assert (len(nobody), nobody.users.tolist(), nobody.starts.tolist()) == (0, [], [0])
 
 
-def test_scores_and_ranks_of_sources_go_with_their_row():
+def test_origins_and_scores_and_ranks_of_sources_go_with_their_row():
     users = np.array([4, 6], np.int32)
     row_user, item_num, score = columns_of([(1, 5, 0.1), (0, 1, 0.5), (0, 3, 0.7), (0, 2, 0.6)])
-    found = take_top_k(users, row_user, item_num, score, top_k=5, origins=("one", "two"))
+    found = take_top_k(users, row_user, item_num, score, top_k=5, origin="one")
     assert found.sources == ()
     by_source = np.stack([found.item_num, -found.item_num], axis=1)
     found = replace(found, source_score=by_source.astype(np.float32), source_rank=by_source.astype(np.int32))
+    found = replace(found, origin=(found.item_num % 2).astype(np.int8), origins=("one", "two"))
     turned = order_by(found, -found.score, top_k=2)
 
     assert turned.sources == ("one", "two")
     assert turned.item_num.tolist() == [1, 2, 5]
+    assert turned.origin.tolist() == [1, 0, 1]
     assert turned.rank.tolist() == [1, 2, 1]
     assert turned.score.tolist() == [-0.5, np.float32(-0.6), np.float32(-0.1)]
     assert turned.source_score.tolist() == [[1, -1], [2, -2], [5, -5]]
@@ -131,10 +131,10 @@ def test_many_lists_of_unlike_length_are_sorted_as_by_one_long_sort() -> None:
     item_num = generator.permutation(len(row_user)).astype(np.int32)
     score = generator.integers(-3, 4, len(row_user)).astype(np.float32)
     users = np.arange(700, dtype=np.int32)
-    found = take_top_k(users, row_user, item_num, score, top_k=10_000, origins=("one",))
+    found = take_top_k(users, row_user, item_num, score, top_k=10_000, origin="one")
 
     order = np.lexsort((item_num, -score, row_user))
     assert found.item_num.tolist() == item_num[order].tolist()
     assert found.rank.tolist() == [place for length in lengths for place in range(1, length + 1)]
-    top = take_top_k(users, row_user, item_num, score, top_k=7, origins=("one",))
+    top = take_top_k(users, row_user, item_num, score, top_k=7, origin="one")
     assert top.item_num.tolist() == found.item_num[found.rank <= 7].tolist()

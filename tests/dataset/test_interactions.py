@@ -182,7 +182,7 @@ def test_known_before_one_time_for_all_or_one_per_user():
 
 def test_no_impressions_are_none():
     interactions = Interactions.from_table(TABLE, impressions=SHOWN.slice(0, 0))
-    assert interactions.impressions is None
+    assert interactions.dislikes is None
     assert interactions.impressions is None
     assert interactions.known_before(5) is interactions
 

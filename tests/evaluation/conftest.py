@@ -44,7 +44,7 @@ def lists() -> Callable[[ItemsOfUser], Candidates]:
             np.array([item for items in items_of_user.values() for item in items], np.int32),
             np.array([-rank for length in lengths for rank in range(length)], np.float32),
             top_k=max(lengths, default=0),
-            origins=("test",),
+            origin="test",
         )
 
     return build

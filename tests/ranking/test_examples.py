@@ -197,7 +197,7 @@ def test_ndcg_agrees_with_the_evaluation(n: int) -> None:
     made = make_examples(lists_for(users, items), later)
     assert 10 < len(made) <= 30
     score = generator.normal(size=len(made.labels)).astype(np.float32)
-    ranked = take_top_k(made.lists.users, made.lists.row_list, made.lists.items, score, top_k=25, origins=("test",))
+    ranked = take_top_k(made.lists.users, made.lists.row_list, made.lists.items, score, top_k=25, origin="test")
     expected = ndcg(hits(lists_of(ranked, n), made.lists.users, later.seen_items), made.n_relevant)
     np.testing.assert_allclose(made.ndcg(score, n), expected, atol=1e-12)
 

@@ -70,8 +70,8 @@ def run(
     """The main job: data -> both stages -> run folder -> recommendation table -> evaluation."""
     from belfry.pipeline.cli.formatting import show_report, show_seconds
     from belfry.pipeline.jobs.run import run_main_job
-    from belfry.pipeline.jobs.tracking import trackers_of
     from belfry.pipeline.runs.reader import default_artifacts
+    from belfry.pipeline.runs.registry.tracking import trackers_of
 
     trackers = trackers_of(track or ())
     with log_and_one_bar(quiet, verbose) as work:
@@ -155,10 +155,10 @@ def train(
         tell_estimate(estimate, as_json)
     from belfry.dataset.sources.tabular import read_tables
     from belfry.pipeline.cli.formatting import show_seconds
-    from belfry.pipeline.jobs.tracking import trackers_of
     from belfry.pipeline.jobs.train import train_tables
     from belfry.pipeline.runs.manifest import MANIFEST, read_manifest
     from belfry.pipeline.runs.reader import default_artifacts
+    from belfry.pipeline.runs.registry.tracking import trackers_of
 
     trackers = trackers_of(track or ())
     with log_and_one_bar(quiet, verbose) as work:

@@ -17,7 +17,7 @@ from belfry.evaluation.intervals import Interval, paired_intervals
 from belfry.evaluation.metrics import PerUser
 from belfry.pipeline.config import load_config
 from belfry.pipeline.config_text import preset_with
-from belfry.pipeline.jobs.train import prepare_tables, with_repeats
+from belfry.pipeline.jobs.training_data import prepare_tables, with_repeats
 from belfry.pipeline.jobs.tuning.page import page_of
 from belfry.pipeline.jobs.tuning.space import settings_of
 from belfry.pipeline.jobs.tuning.validation import METRIC, Validation

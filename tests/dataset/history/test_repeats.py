@@ -23,6 +23,8 @@ def test_other_items_are_all_but_the_seen_ones() -> None:
     assert np.bincount(row, minlength=3).tolist() == others.count(users).tolist()
     assert not seen.contains(users[row], item).any()
     assert others.contains(users[row], item).all()
+    items = np.arange(1, n_items + 1, dtype=np.int32)
+    assert (others.of_user_contain(2, items) == others.table(users, n_items)[0, 1:]).all()
     assert others.remaining.of(2).tolist() == seen.of(2).tolist()
 
 

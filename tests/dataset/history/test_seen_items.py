@@ -24,6 +24,13 @@ def test_a_table_of_flags_says_what_is_seen(interactions):
     assert SeenItems.nothing(3).table(np.zeros(0, np.int32), 3).shape == (0, 4)
 
 
+def test_one_user_is_asked_in_any_order_and_beyond_the_last_item(interactions):
+    asked = np.array([3, 0, 2, 1, 3, 9], np.int32)
+    found = [interactions.seen_items.of_user_contain(user_num, asked).tolist() for user_num in (0, 1)]
+    assert found == [[False] * 6, [True, False, False, True, True, False]]
+    assert interactions.seen_items.of_user_contain(1, asked[:0]).tolist() == []
+
+
 def test_rows_of_speaks_of_positions_in_the_asked_users(interactions):
     asked = np.array([3, 0, 1, 3], np.int32)
     rows, item_num = interactions.seen_items.rows_of(asked)

@@ -57,7 +57,7 @@ def test_the_parts_add_up_and_none_is_negative(ranked, length, n, n_test):
     lengths = np.full(n_users, length)
     items = np.array([items[:length] for items in ranked], np.int32).ravel()
     handed = take_top_k(
-        users, np.repeat(np.arange(n_users), lengths), items, np.zeros(len(items), np.float32), top_k=12, origins=("o",)
+        users, np.repeat(np.arange(n_users), lengths), items, np.zeros(len(items), np.float32), top_k=12, origin="o"
     )
     starts = np.append(0, np.arange(n_users + 1) * n_test).astype(np.int64)
     test = SeenItems(starts, np.tile(np.arange(1, n_test + 1, dtype=np.int32), n_users))

@@ -13,7 +13,7 @@ def handed(probability: np.ndarray, is_hit: np.ndarray) -> tuple[Candidates, See
     items = np.arange(1, len(probability) + 1, dtype=np.int32)
     row_user = np.zeros(len(items), np.int64)
     lists = take_top_k(
-        np.array([1], np.int32), row_user, items, probability.astype(np.float32), top_k=len(items), origins=("o",)
+        np.array([1], np.int32), row_user, items, probability.astype(np.float32), top_k=len(items), origin="o"
     )
     return lists, SeenItems(np.array([0, 0, is_hit.sum()]), items[is_hit])
 

@@ -103,7 +103,7 @@ def test_the_ranker_orders_what_retrieval_brings(served: TwoStage, everybody: Nu
     )
     assert set(brought.origin) == {0, 1}  # the towers did not bring them alone
     score = served.ranker.score(brought, served.features)
-    expected = take_top_k(known, brought.row_user, brought.item_num, score, top_k=10, origins=("any",))
+    expected = take_top_k(known, brought.row_user, brought.item_num, score, top_k=10, origin="any")
     final = lists_of(served, known)
     assert final.item_num.tolist() == expected.item_num.tolist()
     assert final.item_num.tolist() != lists_of(served, known, stage="retrieval").item_num.tolist()

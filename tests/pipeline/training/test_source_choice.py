@@ -45,7 +45,7 @@ class Table:
         rows, items = np.nonzero(is_free)
         score = self.scores[users[rows], items].astype(np.float32)
         top_k = min(top_k, self.longest)
-        return take_top_k(users, rows, items.astype(np.int32), score, top_k=top_k, origins=("table",))
+        return take_top_k(users, rows, items.astype(np.int32), score, top_k=top_k, origin="table")
 
 
 @pytest.fixture(scope="module")

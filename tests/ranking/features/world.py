@@ -56,7 +56,7 @@ def candidates_for(features: FeatureTables, users: list[int], *, n: int = 8, see
     items = np.concatenate([generator.permutation(n_items)[:n] + 1 for _ in users]).astype(np.int32)
     scores = generator.normal(size=len(items)).astype(np.float32)
     rows = np.repeat(np.arange(len(users)), n)
-    return take_top_k(np.array(users, np.int32), rows, items, scores, top_k=n, origins=("test",))
+    return take_top_k(np.array(users, np.int32), rows, items, scores, top_k=n, origin="test")
 
 
 def matrix_of(

@@ -106,7 +106,7 @@ def test_deviations_are_those_of_the_ratings(tmp_path: Path) -> None:
     features = FeatureTables(kept, FeatureColumns(), FeatureColumns())
     model = BayesianFactorisation(TINY.model_copy(update={"sweeps": 100})).fit(kept, features, seed=0)
     everybody, score = np.arange(n_users + 1, dtype=np.int32), np.zeros(len(left), np.float32)
-    asked = take_top_k(everybody, left.user_num.astype(np.int64), left.item_num, score, top_k=n_items, origins=("x",))
+    asked = take_top_k(everybody, left.user_num.astype(np.int64), left.item_num, score, top_k=n_items, origin="x")
     deviation = model.deviations(asked)
     of_even = deviation[asked.user_num % 2 == 0]
     assert 0.25 < of_even.mean() < 0.45

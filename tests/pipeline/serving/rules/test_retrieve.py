@@ -28,7 +28,7 @@ class Fixed:
         if only is not None:
             kept &= np.isin(item, only)
         row, item = row[kept], item[kept].astype(np.int32)
-        return take_top_k(users, row, item, self.scores[users[row], item], top_k=top_k, origins=("fixed",))
+        return take_top_k(users, row, item, self.scores[users[row], item], top_k=top_k, origin="fixed")
 
 
 SEEN = SeenItems(np.array([0, 0, 300, 300, 301, 301, 301]), np.append(np.arange(1, 301), 7).astype(np.int32))

@@ -27,7 +27,7 @@ def all_items(features: FeatureTables) -> Candidates:
     """In the order of their numbers, for the one user."""
     items = features.history.items.all_numbers[1:]
     users, scores = np.ones(1, np.int32), -items.astype(np.float32)
-    return take_top_k(users, np.zeros(len(items), np.int64), items, scores, top_k=99, origins=("test",))
+    return take_top_k(users, np.zeros(len(items), np.int64), items, scores, top_k=99, origin="test")
 
 
 def test_left_out_where_lists_hold_no_seen_item(world: FeatureTables, asked: Candidates) -> None:
@@ -74,7 +74,7 @@ def test_items_never_had(timed: bool) -> None:
     features = FeatureTables(both.select(both.user_num == 1), NOTHING, NOTHING)
     users, items = np.array([1, 2], np.int32), np.array([1, 2, 3] * 2, np.int32)
     rows, scores = np.repeat([0, 1], 3), np.array([3, 2, 1] * 2, np.float32)
-    columns = matrix_of(features, take_top_k(users, rows, items, scores, top_k=9, origins=("test",)), CONFIG)
+    columns = matrix_of(features, take_top_k(users, rows, items, scores, top_k=9, origin="test"), CONFIG)
     assert columns["repeat_seen"].tolist() == [1, 1, 0, 0, 0, 0]
     np.testing.assert_allclose(columns["repeat_steps"], np.log1p([1, 0, 2, 0, 0, 0]), rtol=1e-6)
     assert ("repeat_days" in columns) == timed

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from belfry.dataset.errors import BelfryError, InputError
-from belfry.pipeline.jobs import tracking
-from belfry.pipeline.jobs.tracking import trackers_of
+from belfry.pipeline.runs.registry import tracking
+from belfry.pipeline.runs.registry.tracking import trackers_of
 
 
 @pytest.fixture

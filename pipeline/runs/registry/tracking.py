@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
-from belfry.dataset.errors import BelfryError, InputError, pip_install
+from belfry.dataset.errors import BelfryError, InputError, cause_of, pip_install
 from belfry.pipeline.runs.disk import check_writable
 from belfry.pipeline.runs.manifest import MANIFEST, Manifest, read_manifest
 from belfry.pipeline.runs.registry.differences import leaves
@@ -46,8 +46,7 @@ def _tracker_of(text: str) -> Callable[[Path], None]:
         try:
             tellers[kind](run, place)
         except Exception as error:  # of a foreign library, a server, a disk
-            words = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-            raise BelfryError(f"{run}: is published, but {text} could not be told of it ({words})") from error
+            raise BelfryError(f"{run}: is published, but {text} could not be told of it ({cause_of(error)})") from error
 
     return tell
 
