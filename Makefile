@@ -72,7 +72,7 @@ benchmark-everywhere: $(VENV)/.tested  ## docs/results/everywhere.md; fails wher
 benchmark-feedback: $(VENV)/.tested  ## the figures of docs/results/feedback.md, some minutes; on generated data
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.feedback
 
-benchmark-features: $(VENV)/.tested  ## the figures of docs/results/features.md, an hour; needs BELFRY_DATA
+benchmark-features: $(VENV)/.tested  ## the figures of docs/results/features.md, two hours; needs BELFRY_DATA
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.features
 
 benchmark-cluster: $(VENV)/.tested  ## the figures of docs/results/cluster.md, ten minutes; on generated data

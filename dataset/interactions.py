@@ -170,7 +170,7 @@ class Interactions:
         """Rows grouped by user, each user's oldest first; ties (and what is not ordered) keep the source's order."""
         times = None if self.rows_in_order else self.timestamp_s
         keys = (self.user_num,) if times is None else (times, self.user_num)
-        order = np.lexsort(keys)
+        order = np.arange(len(self)) if _are_sorted(*keys[::-1]) else np.lexsort(keys)  # as a run keeps them
         starts = np.searchsorted(self.user_num[order], np.arange(len(self.users) + 2))
         return UserRows(starts.astype(np.int64), order.astype(np.int64))
 
@@ -265,3 +265,13 @@ class Interactions:
 
 def _pairs_of(table: pa.Table | None, users: Vocabulary, items: Vocabulary) -> SeenItems | None:
     return SeenItems.from_table(table, users, items) if table is not None and len(table) else None
+
+
+def _are_sorted(*keys: npt.NDArray[np.integer]) -> bool:
+    """Whether rows rise by the first of `keys` [n_rows], equal ones by the second, and so on."""
+    is_equal: Mask | bool = True
+    for key in keys:
+        if (is_equal & (key[1:] < key[:-1])).any():
+            return False
+        is_equal = is_equal & (key[1:] == key[:-1])
+    return True

@@ -1,7 +1,7 @@
 """What rankers lose without a group of pair features, by cross-validation, and the time and memory of each group."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -25,13 +25,14 @@ from belfry.pipeline.training.train import observe_folds
 from belfry.ranking.base import Matrix
 from belfry.ranking.examples import Examples, concatenate
 from belfry.ranking.features.base import Column, FeatureGroup, PairRequest, Values
-from belfry.ranking.features.groups.retrieval_scores import RetrievalScores
 from belfry.ranking.features.pair_features import PairFeatures
 from belfry.ranking.listwise.config import DeepRankerConfig
 from belfry.ranking.listwise.deep import DeepRanker
+from benchmarks.features.sets import SETS, columns_of, first_alike
 
 N_FOLDS = 3  # of users, of the cross-validation
 VALIDATION_SHARE = 7  # one in so many of the users to learn from decides when training stops
+MAX_LISTS = 5_000  # of a case, about: more would cost much
 MAX_COST_USERS = 512
 N_REPEATS = 5  # of what is timed
 ALL, AGAIN = "all columns", "all columns, other random starts"  # the second shows what chance alone does
@@ -54,14 +55,14 @@ class Result(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     users: list[int]  # of each list
-    ndcg: dict[str, list[list[float]]]  # what was left out, or `ALL`, or `AGAIN` -> of each seed, @10 of each list
-    n_columns: dict[str, int]  # of each group, standard scores among them
+    columns: dict[str, list[str]]  # of each group, standard scores among them
     costs: dict[str, Cost]  # of each group, and `WHOLE`
     n_cost_users: int
     n_candidates: float  # of such a user, mean
     threads: str
     versions: dict[str, str]
     measured_on: str
+    ndcg: dict[str, list[list[float]]] = {}  # what was left out, or `ALL`, or `AGAIN` -> of each seed, @10 of each list
 
 
 class WatchedTrainer(ListRankerTrainer):
@@ -91,8 +92,8 @@ class TimedGroup(FeatureGroup):
         return values
 
 
-def measure(data: Data, config: PipelineConfig, holdout: Holdout, n_seeds: int) -> Result:
-    """Both tables of one case; `data` is its train part."""
+def describe(data: Data, config: PipelineConfig, holdout: Holdout) -> tuple[Result, Examples]:
+    """What columns of one case cost, and its lists; `data` is its train part."""
     with closing(WatchedTrainer(data, config, seed=0, progress=silent)) as trainer:
         observe_folds(data, config, trainer, holdout=holdout, seed=0)
         parts = list(trainer.learned.blocks(np.random.default_rng(0)))
@@ -105,18 +106,10 @@ def measure(data: Data, config: PipelineConfig, holdout: Holdout, n_seeds: int) 
     pair_features = PairFeatures.fit(stage.features, config.pair_features)
     costs = measure_costs(pair_features, stage.features, candidates)
     own = {group.name: names_of(group, stage.features, candidates.sources) for group in pair_features.groups}
-    own = {name: names & set(examples.names) for name, names in own.items()}
-    left_out = {name: names for name, names in own.items() if name != RetrievalScores.name and names}
-    ndcg: dict[str, list[list[float]]] = {}
-    for seed in range(n_seeds):
-        for name, names in ({ALL: set[str](), AGAIN: set[str]()} | left_out).items():
-            scores = cross_validated(without(examples, names), seed=seed, start=1_000 * (name == AGAIN))
-            ndcg.setdefault(name, []).append(scores.tolist())
-            print(f"seed {seed} {name}: {scores.mean():.4f}", flush=True)
-    return Result(
+    examples = sample_lists(examples, MAX_LISTS)
+    result = Result(
         users=examples.lists.users.tolist(),
-        ndcg=ndcg,
-        n_columns={name: len(names) for name, names in own.items()},
+        columns={name: sorted(names & set(examples.names)) for name, names in own.items()},
         costs=costs,
         n_cost_users=len(users),
         n_candidates=len(candidates) / len(users),
@@ -124,6 +117,28 @@ def measure(data: Data, config: PipelineConfig, holdout: Holdout, n_seeds: int) 
         versions=installed_versions(),
         measured_on=f"{datetime.now(UTC):%Y-%m-%d}",
     )
+    return result, examples
+
+
+def sample_lists(examples: Examples, max_lists: int) -> Examples:
+    """All lists of some users drawn at random, about `max_lists` in sum; in the same order."""
+    users, counts = np.unique(examples.lists.users, return_counts=True)
+    drawn = np.random.default_rng(0).permutation(len(users))
+    kept = users[drawn[np.cumsum(counts[drawn]) <= max_lists]]
+    return examples.select(np.flatnonzero(np.isin(examples.lists.users, kept)))
+
+
+def measure_missing(result: Result, examples: Examples, names: Iterable[str], n_seeds: int) -> Iterator[str]:
+    """Add to `result.ndcg` what it does not hold yet, and name each: first of rankers that nothing is kept from."""
+    ndcg, left_out = result.ndcg, {ALL: frozenset[str](), AGAIN: frozenset[str]()}
+    alike = [first_alike(name, result.columns) for name in names]
+    left_out |= {name: columns_of(SETS[name], result.columns) for name in alike if name}
+    for name, columns in left_out.items():
+        for seed in range(len(ndcg.get(name, ())), n_seeds):
+            start = 1_000 * (name == AGAIN)
+            scores = cross_validated(without(examples, columns), seed=seed, start=start)
+            ndcg.setdefault(name, []).append(scores.round(6).tolist())
+            yield f"{name}, seed {seed}: {scores.mean():.4f}"
 
 
 def names_of(group: FeatureGroup, features: FeatureTables, sources: tuple[str, ...]) -> set[str]:
@@ -132,7 +147,7 @@ def names_of(group: FeatureGroup, features: FeatureTables, sources: tuple[str, .
     return {*names, *(f"standard_{name}" for name in names)}
 
 
-def without(examples: Examples, names: set[str]) -> Examples:
+def without(examples: Examples, names: Collection[str]) -> Examples:
     """The same lists without some columns."""
     lists = examples.lists
     kept = [place for place, name in enumerate(lists.names) if name not in names]

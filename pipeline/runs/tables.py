@@ -3,8 +3,8 @@
 run/
 ├── users.parquet, items.parquet      ids in the order of their numbers; items with titles
 ├── history.parquet                   user_num, item_num and, where there are any, times, ratings, weights, labels,
-│                                     context; where its rows are in order, its metadata say so, and the values of
-│                                     each context
+│                                     context, by user and in order; where the rows were in order without times, its
+│                                     metadata say so, and the values of each context
 ├── dislikes.parquet                  user_num and item_num of what users did not like, where there is any
 ├── user_features.npz, item_features.npz
 ├── user_encoder.npz, item_encoder.npz  how these were made, to read users and items that come later
@@ -55,7 +55,7 @@ _COLUMN_TYPES = {  # of events
 
 def save_tables(features: FeatureTables, titles: pa.Array, folder: Path) -> None:
     """Vocabularies, history and features, as the models that were trained on them know them."""
-    history = features.history
+    history = features.history.select(features.history.by_user.order)  # sorted once, and not whenever a run is opened
     write_table(pa.table({columns.USER_ID: history.users.ids}), folder / _USERS)
     write_table(pa.table({columns.ITEM_ID: history.items.ids, columns.TITLE: titles}), folder / _ITEMS)
     events: dict[str, npt.NDArray[np.generic]] = {USER_NUM: history.user_num, ITEM_NUM: history.item_num}

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -105,6 +107,17 @@ def test_by_user_is_oldest_first_and_keeps_the_source_s_order_on_ties(interactio
     rows = interactions.by_user
     assert [rows.of(user_num).tolist() for user_num in range(4)] == [[], [3, 1], [4, 0, 2], [5]]
     assert rows.starts.tolist() == [0, 0, 2, 5, 6]
+
+
+@pytest.mark.parametrize("in_order", [False, True])
+def test_events_that_stand_by_user_are_not_sorted_again(in_order, monkeypatch):
+    table = pa.table({"user_id": [1, 1, 2, 2], "item_id": [3, 1, 2, 1], "timestamp_s": [5, 5, 1, 9]})
+    events = replace(Interactions.from_table(table), rows_in_order=in_order)
+    swapped = events.select(np.array([1, 0, 3, 2]))
+    assert swapped.by_user.order.tolist() == ([0, 1, 2, 3] if in_order else [0, 1, 3, 2])
+    monkeypatch.setattr(np, "lexsort", None)
+    assert events.by_user.order.tolist() == [0, 1, 2, 3]
+    assert events.by_user.starts.tolist() == [0, 0, 2, 4]
 
 
 def test_select_keeps_the_vocabularies(interactions):

@@ -66,3 +66,13 @@ def test_dislikes_come_back(tmp_path: Path) -> None:
         "user_id": [2, 3],
         "item_id": ["a", "b"],
     }
+
+
+def test_events_are_kept_by_user_and_in_order(tmp_path: Path) -> None:
+    events = pa.table({"user_id": [2, 1, 2, 1], "item_id": ["a", "b", "b", "a"], "timestamp_s": [9, 7, 8, 7]})
+    data = prepare(Tables(events))
+    save_tables(data.features(data.interactions), data.titles, tmp_path)
+    history = load_tables(tmp_path)[0].history
+    assert history.to_table()["user_id"].to_pylist() == [1, 1, 2, 2]
+    assert history.to_table()["item_id"].to_pylist() == ["b", "a", "b", "a"]  # equal times as they stood
+    assert history.by_user.order.tolist() == [0, 1, 2, 3]
