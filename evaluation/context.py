@@ -30,6 +30,9 @@ class UserCount:
     reason: str
     n: int
 
+    def __str__(self) -> str:
+        return f"{self.n:,} {'user' if self.n == 1 else 'users'}: {self.reason}"
+
 
 @dataclass(frozen=True)
 class EvaluationContext:

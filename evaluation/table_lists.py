@@ -7,6 +7,7 @@ then a block at a time is put in order, checked and handed on. So memory holds s
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -48,7 +49,8 @@ def repeats_of_table(table: Source) -> Repeats | None:
     try:
         if isinstance(table, str | Path) and is_text(Path(table)):
             return None
-        metadata = open_table(table).schema.metadata or {}
+        opened: Any = table if isinstance(table, pa.RecordBatchReader) else open_table(table)  # it can be read once
+        metadata = opened.schema.metadata or {}
     except InputError:  # which is told when its rows are read
         return None
     said = metadata.get(REPEATS_OF_TABLE.encode(), b"")

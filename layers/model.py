@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from belfry.dataset.errors import InputError
 from belfry.layers.config import ModelConfig
+from belfry.layers.saved.array_check import ArrayForms, check_arrays
 from belfry.layers.saved.files import ReadablePath, read_array, read_settings
 
 CONFIG_FILE = "config.json"
@@ -63,15 +64,17 @@ class Model(Generic[ConfigT, LearnedT]):
 class ArrayModel(Model[ConfigT, Arrays]):
     """A model that learns a few arrays; what `save` writes is the serving form too."""
 
-    array_names: ClassVar[tuple[str, ...]]
+    array_forms: ClassVar[ArrayForms]
 
     def save(self, directory: Path) -> None:
         super().save(directory)
-        for name in self.array_names:
+        for name in self.array_forms:
             np.save(directory / f"{name}.npy", self.learned[name])
 
     @classmethod
     def load(cls, directory: ReadablePath) -> Self:
+        """Raises ArtifactError: an array is of another form."""
         model = cls._of_saved_config(directory)
-        model._learned = {name: read_array(directory / f"{name}.npy") for name in cls.array_names}
+        model._learned = {name: read_array(directory / f"{name}.npy") for name in cls.array_forms}
+        check_arrays(directory, model._learned, cls.array_forms)
         return model

@@ -19,6 +19,16 @@ from belfry.dataset.errors import BelfryError, InputError, cause_of, needed, pri
 AUTO = "auto"  # the address of a cluster that this machine is already a part of
 _RETRIES = 20  # of a task whose process or machine was lost
 _ANSWERS_WITHIN_S = 5.0
+_HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0"  # of a caller of gRPC
+_SETTINGS = b"\4"  # type of the frame that its server sends first
+_LOOK_AFTER_S = 10.0  # of waiting for a task: whether the cluster is still there
+_SILENT_LOOKS = 3  # in a row are its end
+_QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",  # else Ray reports to its makers
+    "RAY_DEDUP_LOGS_SKIP_REGEX": ".",  # else stdout too, with the command lines of whoever takes memory
+    "RAY_task_oom_retries": "6",  # of a task that was ended because memory ran out, a minute in all; else for ever
+}
+_PATIENT = {"RAY_gcs_rpc_server_reconnect_timeout_s": "86400"}  # else it ends this process when the cluster is gone
 
 Shared = TypeVar("Shared")
 Item = TypeVar("Item")
@@ -33,10 +43,17 @@ class ClusterError(BelfryError):
 class Cluster:
     """A cluster that this process has joined."""
 
-    def __init__(self, ray: Any, at_once: int | None) -> None:
-        """`at_once` tasks at most; None: one for each core, and as many that wait for one."""
-        self._ray = ray
-        self._at_once = at_once or 2 * max(1, int(ray.cluster_resources().get("CPU", 1)))
+    def __init__(self, ray: Any, address: str, at_once: int | None) -> None:
+        """The cluster at HOST:PORT; `at_once` tasks at most, None: one for each core, and as many that wait for one.
+
+        Raises:
+            InputError: there is no core, so that every task would wait for ever.
+        """
+        n_cores = int(ray.cluster_resources().get("CPU", 0))
+        if not n_cores:
+            raise InputError("the cluster has no core to work on; add a machine by `ray start --address=HOST:PORT`")
+        self._ray, self._address = ray, address
+        self._at_once = at_once or 2 * n_cores
 
     def in_order(
         self, function: Callable[[Shared, Item], Result], shared: Shared, key: str, items: Iterable[Item]
@@ -82,15 +99,31 @@ class Cluster:
         return self._ray.remote(max_retries=_RETRIES, num_cpus=1)(function)
 
     def _result(self, get: Callable[..., Result], *arguments: object) -> Result:
+        n_silent = 0
+        while True:
+            try:
+                return get(*arguments, timeout=_LOOK_AFTER_S)
+            except self._ray.exceptions.RayTaskError as error:
+                raise error.cause from None
+            except TimeoutError:
+                n_silent = 0 if self._is_there() else n_silent + 1
+                if n_silent == _SILENT_LOOKS:
+                    raise ClusterError(
+                        f"the cluster went away, nobody answers at {self._address} any more; make the same call again "
+                        "when it is back"
+                    ) from None
+            except (self._ray.exceptions.RayError, ConnectionError) as error:
+                raise ClusterError(
+                    f"the cluster lost a task and did not get over it: {cause_of(error)}; make the same call again "
+                    "when the cluster is whole and has memory"
+                ) from error
+
+    def _is_there(self) -> bool:
         try:
-            return get(*arguments)
-        except self._ray.exceptions.RayTaskError as error:
-            raise error.cause from None
-        except self._ray.exceptions.RayError as error:
-            raise ClusterError(
-                f"the cluster lost a task and did not get over it: {cause_of(error)}; make the same call again when "
-                "the cluster is whole"
-            ) from error
+            _call(self._address).close()
+        except OSError:
+            return False
+        return True
 
 
 @contextmanager
@@ -105,19 +138,21 @@ def joined(address: str | None, workers: int | None) -> Iterator[Cluster]:
     Raises:
         InputError: Ray is not installed, or nothing answers at the address.
     """
-    ray = _import_ray()
+    ray = _import_ray(_QUIET if address is None else _QUIET | _PATIENT)
     is_member = ray.is_initialized()
     if not is_member:
         _join(ray, address, workers)
     try:
-        yield Cluster(ray, workers)
+        own = ray.get_runtime_context().gcs_address if address in (None, AUTO) else address
+        yield Cluster(ray, own, workers)
     finally:
         if not is_member:
             ray.shutdown()
 
 
-def _import_ray() -> Any:
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # else Ray reports to its makers
+def _import_ray(settings: dict[str, str]) -> Any:
+    for name, value in settings.items():
+        os.environ.setdefault(name, value)
     needed("ray.exceptions", "ray", "cluster")
     return needed("ray", "ray", "cluster")
 
@@ -136,20 +171,30 @@ def _join(ray: Any, address: str | None, workers: int | None) -> None:
 
 
 def _knock(address: str) -> None:
-    """Ray would try for minutes where nobody answers."""
+    """Ray would try for minutes where nobody answers, or somebody else."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if not host or not port.isdecimal():
         raise InputError(f"--address {printable(address)}: wanted HOST:PORT, ray://HOST:PORT or {AUTO}")
     try:
-        socket.create_connection((host.strip("[]"), int(port)), _ANSWERS_WITHIN_S).close()
+        with _call(address) as there:
+            if os.environ.get("RAY_USE_TLS", "0") != "1":
+                there.sendall(_HELLO)
+                if there.recv(9)[3:4] != _SETTINGS:
+                    raise ConnectionError("what answers there is not Ray")
     except (OSError, OverflowError) as error:
         _refuse(address, error)
 
 
+def _call(address: str) -> socket.socket:
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    return socket.create_connection((host.strip("[]"), int(port)), _ANSWERS_WITHIN_S)
+
+
 def _refuse(address: str, error: Exception) -> NoReturn:
     raise InputError(
-        f"--address {printable(address)}: no cluster answers there: {cause_of(error)}; start one there by `ray start "
-        "--head`, or leave the address out to work on this machine"
+        f"--address {printable(address)}: no cluster lets us in there: {cause_of(error)}; start one there by `ray "
+        "start --head`, set RAY_AUTH_MODE=token here where it asks for a token, or leave the address out to work on "
+        "this machine"
     ) from error
 
 

@@ -10,13 +10,14 @@ from pydantic import Field
 
 from belfry.dataset.arrays import Positions
 from belfry.dataset.candidates import Candidates
-from belfry.dataset.errors import InputError
+from belfry.dataset.errors import ArtifactError, InputError
 from belfry.dataset.features import FeatureTables
 from belfry.dataset.history.seen_items import SeenItems
 from belfry.dataset.interactions import Interactions
 from belfry.dataset.vocabulary import UNKNOWN, ItemNums, UserNums
 from belfry.layers.config import ModelConfig
 from belfry.layers.model import Model
+from belfry.layers.saved.array_check import check_arrays, numbers
 from belfry.layers.saved.files import ReadablePath, read_arrays, write_arrays
 from belfry.retrieval.dense import ScoreTable, best_columns
 from belfry.retrieval.unseen import first_unseen
@@ -114,6 +115,15 @@ class Popularity(Model[PopularityConfig, PopularityScores]):
         self._learned = PopularityScores(common, lifts)
         return self
 
+    def check_fits(self, features: FeatureTables) -> None:
+        """Raises ArtifactError: the scores are of other items or groups."""
+        users, width = features.users, len(features.history.items) + 1
+        shapes = {name: (users.sizes.get(name), width) for name in self.learned.lifts if name in users.categorical}
+        if self.learned.common.shape != (width,) or any(
+            table.shape != shapes.get(name) for name, table in self.learned.lifts.items()
+        ):
+            raise ArtifactError(f"popularity: {SCORES_FILE} is of other items or groups than the run has; train again")
+
     @property
     def tells_users_apart(self) -> bool:
         """Whether groups of users have orders of their own; scores are then logarithms."""
@@ -122,7 +132,12 @@ class Popularity(Model[PopularityConfig, PopularityScores]):
     def retrieve(
         self, users: UserNums, features: FeatureTables, *, top_k: int, exclude: SeenItems, only: ItemNums | None = None
     ) -> Candidates:
-        """Each order is made once, and kept: users of the same groups share it."""
+        """Each order is made once, and kept: users of the same groups share it.
+
+        Raises:
+            ArtifactError: as `check_fits`.
+        """
+        self.check_fits(features)
         groups = np.zeros((len(users), len(self.learned.lifts)), np.int32)
         for column, name in enumerate(self.learned.lifts):
             groups[:, column] = features.users.categorical[name][users]
@@ -173,9 +188,12 @@ class Popularity(Model[PopularityConfig, PopularityScores]):
 
     @classmethod
     def load(cls, directory: ReadablePath) -> Self:
+        """Raises ArtifactError: an array is of another form."""
         model = cls._of_saved_config(directory)
         arrays = read_arrays(directory / SCORES_FILE)
-        model._learned = PopularityScores(arrays.pop("score"), {key.partition("/")[2]: arrays[key] for key in arrays})
+        lifts = {name: numbers(f"groups by {name}", "n_items + 1") for name in arrays if name.startswith("lifts/")}
+        check_arrays(directory / SCORES_FILE, arrays, {"score": numbers("n_items + 1")} | lifts)
+        model._learned = PopularityScores(arrays["score"], {key.partition("/")[2]: arrays[key] for key in lifts})
         return model
 
 

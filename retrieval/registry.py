@@ -23,6 +23,7 @@ from belfry.retrieval.config import (
 from belfry.retrieval.models.als import ALSConfig
 from belfry.retrieval.models.autorec import AutoRecConfig
 from belfry.retrieval.models.ease import EASEConfig
+from belfry.retrieval.models.factors import FactorTowers
 from belfry.retrieval.models.history import HistoryConfig
 from belfry.retrieval.models.item2vec import Item2VecConfig
 from belfry.retrieval.models.item_knn import ItemKNNConfig
@@ -79,9 +80,15 @@ class RetrieverKind:
         return cast(RetrieverModel, imported(self.model)(config))
 
     def load_towers(self, directory: ReadablePath, config: ModelConfig, vectors: Embeddings) -> Towers:
-        """What `TowerModel.export` wrote, beside its candidate embeddings [n_items + 1, dim]."""
+        """What `TowerModel.export` wrote, beside its candidate embeddings [n_items + 1, dim].
+
+        Raises:
+            ArtifactError: a file is of another form, or of other items than the embeddings.
+        """
         if self.serving is None:
-            return cast(Towers, imported(self.model).load(directory))
+            model = cast(FactorTowers[ModelConfig], imported(self.model).load(directory))
+            model.check_vectors(vectors)
+            return model
         return cast(Towers, imported(self.serving)(directory, config, vectors))
 
     def load_retriever(self, directory: ReadablePath) -> Retriever:

@@ -22,6 +22,8 @@ def read_ratings(cleaning: Cleaning, policy: Policy) -> None:
         return
     _leave_out_missing(cleaning, policy.rating_missing)
     rating = cleaning.columns[name]
+    if cleaning.can_set and len(rating) and rating.null_count == len(rating):
+        cleaning.note("no_rating", f"has no rating in {len(rating)} rows; each is read as watched and not rated", name)
     infinite = where(pc.is_inf(rating))
     found = "has {count} ratings that are infinite or beyond 3.4e38"
     cleaning.report("infinite_rating", name, infinite, found, policy.infinite_rating, "mend them")

@@ -195,7 +195,7 @@ def to_markdown(report: EvaluationReport) -> str:
         "",
         "## Who was left out",
         "",
-        *([f"- {_count(left.n)}: {left.reason}." for left in report.left_out] or ["Nobody."]),
+        *([f"- {left}." for left in report.left_out] or ["Nobody."]),
         "",
         *(cold_section(report.cold) if report.cold else ()),
         *_watches_section(report.watches),

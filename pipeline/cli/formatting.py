@@ -68,7 +68,7 @@ def _shown(value: object) -> str:
 
 
 def show_report(report: "EvaluationReport") -> None:
-    """The report as a table, where the loss is, and how far scores are from probabilities.
+    """The report as a table, who was left out, where the loss is, and how far scores are from probabilities.
 
     A narrow terminal has no room for the intervals, nor for lines between columns.
     """
@@ -105,7 +105,8 @@ def show_report(report: "EvaluationReport") -> None:
         for row in itertools.islice(price_rows(report.rules), 1, None):
             prices.add_row(*(escape(cell.partition(" (")[0] if is_narrow else cell) for cell in row))
         console.print(prices)
-    lines = ["", *attribution_lines(report.attribution)] if report.attribution else []
+    lines = [f"left out: {left}" for left in report.left_out]
+    lines += ["", *attribution_lines(report.attribution)] if report.attribution else []
     if report.feedback:
         earned = Table(*next(feedback_rows(report.feedback), ()), title="what the lists would have earned")
         for row in itertools.islice(feedback_rows(report.feedback), 1, None):

@@ -18,6 +18,7 @@ from belfry.dataset.features import FeatureTables
 from belfry.dataset.history.repeats import Repeats
 from belfry.dataset.validation.policy import DEFAULT_POLICY, Policy
 from belfry.dataset.vocabulary import UNKNOWN
+from belfry.layers.saved.array_check import check_arrays, numbers
 from belfry.layers.saved.files import ReadablePath, read_array
 from belfry.pipeline.config import PipelineConfig, SourceConfig
 from belfry.pipeline.kinds import load_labels, ranker_kind, source_kind
@@ -124,13 +125,15 @@ def load_serving(
     first_towers, first_vectors = searched[0]
     name, first = next(iter(named.items()))
     labels = load_labels(folder / SOURCES / name, first.model)
+    popularity = Popularity.load(folder / POPULARITY)
+    popularity.check_fits(features)
     ranker = _load_ranker(folder, config, labels) if gate_is_open else None
     return TwoStage(
         features=features,
         towers=first_towers,
         vectors=first_vectors,
         retriever=combine(sources, are_new(features.history, features.items) if config.places_new_items else None),
-        popularity=_load_popularity(folder / POPULARITY, features),
+        popularity=popularity,
         cold_weight=config.tower_weight_for_cold_users(features.users),
         ranker=ranker,
         n_candidates=config.n_candidates,
@@ -147,23 +150,8 @@ def _read_vectors(path: ReadablePath, n_rows: int) -> Embeddings:
             f"{path}: holds {vectors.dtype} of the shape {vectors.shape}, wanted float32 and {n_rows:,} rows, one for "
             f"each item and one more; {REMEDY}"
         )
-    if not np.isfinite(vectors).all():
-        raise ArtifactError(f"{path}: holds NaN or infinity; {REMEDY}")
+    check_arrays(path, {"vectors": vectors}, {"vectors": numbers("n_items + 1", "dim")})
     return vectors
-
-
-def _load_popularity(folder: ReadablePath, features: FeatureTables) -> Popularity:
-    """Scores of the items there are, by groups that users have."""
-    popularity = Popularity.load(folder)
-    scores, width = popularity.learned, len(features.history.items) + 1
-    sizes = {name: features.users.sizes.get(name) for name in scores.lifts if name in features.users.categorical}
-    if scores.common.shape != (width,) or any(
-        table.shape != (sizes.get(name), width) for name, table in scores.lifts.items()
-    ):
-        raise ArtifactError(f"{folder}: its scores are of other items or groups than the run has; {REMEDY}")
-    if not all(np.isfinite(table).all() for table in (scores.common, *scores.lifts.values())):
-        raise ArtifactError(f"{folder}: its scores are not finite; {REMEDY}")
-    return popularity
 
 
 def _answer_once(two_stage: TwoStage) -> None:

@@ -13,6 +13,7 @@ from belfry.dataset.candidates import Candidates
 from belfry.dataset.concurrency.cached import cached_property
 from belfry.dataset.features import FeatureTables
 from belfry.dataset.vocabulary import ItemNums
+from belfry.layers.saved.array_check import ArrayForms, check_arrays
 from belfry.ranking.base import Matrix
 from belfry.ranking.features.config import PairFeaturesConfig
 from belfry.ranking.features.history import UserHistories
@@ -155,8 +156,18 @@ class FeatureGroup(ABC):
     name: ClassVar[str]  # in the files of a run; no "/"
 
     def __init__(self, arrays: Arrays) -> None:
-        """`arrays` are those that `fit` gave."""
+        """`arrays` are those that `fit` gave.
+
+        Raises:
+            ArtifactError: they are of another form.
+        """
         self.arrays = arrays
+        self.lengths = check_arrays(f"pair features: {self.name}", arrays, self.forms(arrays))
+
+    @staticmethod
+    def forms(arrays: Arrays) -> ArrayForms:
+        """What the arrays that `fit` gives are; `n_items` and `categories of ...` are those of the run."""
+        return {}
 
     @staticmethod
     def can_fit(features: FeatureTables, config: PairFeaturesConfig) -> bool:

@@ -12,6 +12,7 @@ import numpy as np
 from belfry.dataset.arrays import Positions
 from belfry.dataset.candidates import Candidates
 from belfry.dataset.features import FeatureTables
+from belfry.layers.saved.array_check import check_lengths
 from belfry.ranking.base import LabelRanker, Matrix
 from belfry.ranking.features.base import Arrays, Column, FeatureGroup, PairRequest
 from belfry.ranking.features.config import PairFeaturesConfig
@@ -119,12 +120,21 @@ class PairFeatures:
         """Kept until other tables are asked about: to name the columns takes as long as to compute some of them."""
         layout = self._layout
         if layout is None or layout.features is not features or layout.sources != sources:
+            self._check_fits(features)
             own = [column for group in self.groups for column in group.columns(features, sources)]
             placed = [place for place, column in enumerate(own) if column.has_place]
             columns = (*own, *(Column(f"standard_{own[place].name}", own[place].about) for place in placed))
             names = tuple(column.name for column in columns)
             self._layout = layout = _Layout(features, sources, columns, names, np.array(placed, np.int64))
         return layout
+
+    def _check_fits(self, features: FeatureTables) -> None:
+        """Raises ArtifactError: a group is of other items or categories."""
+        known = {"n_items": len(features.history.items)}
+        for whose, table in (("users'", features.users), ("items'", features.items)):
+            known |= {f"categories of {whose} {name}": size for name, size in table.sizes.items()}
+        for group in self.groups:
+            check_lengths(f"pair features: {group.name}", group.lengths, known)
 
     def _compute(self, request: PairRequest, into: Matrix) -> None:
         """Fill `into` [n_rows, n_columns] with one block."""

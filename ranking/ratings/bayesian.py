@@ -1,17 +1,16 @@
 """BayesianFactorisation: ratings as the posterior mean of a factorisation, by Gibbs sampling."""
 
 from pathlib import Path
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
 
 from belfry.dataset.arrays import dot_products
 from belfry.dataset.candidates import Candidates
-from belfry.dataset.errors import ArtifactError
 from belfry.dataset.features import FeatureTables
 from belfry.dataset.interactions import Interactions
 from belfry.layers.model import ArrayModel, Progress, no_progress
-from belfry.layers.saved.files import ReadablePath
+from belfry.layers.saved.array_check import ArrayForms, numbers
 from belfry.ranking.base import Scores
 from belfry.ranking.ratings.config import BayesianFactorisationConfig
 from belfry.ranking.ratings.gibbs_sampler import FactorSampler, NoiseSampler, PerPair
@@ -44,7 +43,12 @@ class BayesianFactorisation(ArrayModel[BayesianFactorisationConfig]):
     """
 
     config_type = BayesianFactorisationConfig
-    array_names = ("users", "items", "scale", _DEVIATION)
+    array_forms: ClassVar[ArrayForms] = {
+        "users": numbers("n_users + 1", "rank"),
+        "items": numbers("n_items + 1", "rank"),
+        "scale": numbers(3),
+        _DEVIATION: numbers("n_users + 1"),
+    }
 
     def check(self, history: Interactions, features: FeatureTables) -> None:
         """Refuse a history without ratings."""
@@ -86,14 +90,6 @@ class BayesianFactorisation(ArrayModel[BayesianFactorisationConfig]):
     def deviations(self, candidates: Candidates) -> Scores:
         """[n_rows] float32 standard deviation of each rating from what is expected: one for each user."""
         return np.asarray(self.learned[_DEVIATION][candidates.user_num])
-
-    @classmethod
-    def load(cls, directory: ReadablePath) -> Self:
-        model = super().load(directory)
-        deviation = model.learned[_DEVIATION]
-        if deviation.shape != model.learned["users"].shape[:1] or not np.isfinite(deviation).all():
-            raise ArtifactError(f"{directory / _DEVIATION}.npy: is not of the users of the run; train again")
-        return model
 
     def export(self, directory: Path) -> None:
         """What `save` writes is the serving form too."""

@@ -1,7 +1,7 @@
 """AutoRec by item: an autoencoder of the columns of the user-item table, through few hidden units."""
 
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,7 @@ from belfry.dataset.interactions import Interactions
 from belfry.dataset.vocabulary import UserNums
 from belfry.layers.config import ModelConfig
 from belfry.layers.model import Arrays, Progress
+from belfry.layers.saved.array_check import ArrayForms, numbers
 from belfry.retrieval.base import Embeddings
 from belfry.retrieval.models.factors import ITEM_FACTORS, FactorTowers
 
@@ -52,7 +53,11 @@ class AutoRec(FactorTowers[AutoRecConfig]):
     """
 
     config_type = AutoRecConfig
-    array_names = (ITEM_FACTORS, "mean_row", "mean_rating")
+    array_forms: ClassVar[ArrayForms] = {
+        ITEM_FACTORS: numbers("n_items + 1", "dim"),
+        "mean_row": numbers("dim"),
+        "mean_rating": numbers(),
+    }
 
     def check(self, history: Interactions, features: FeatureTables) -> None:
         """Refuse a history without ratings under reads=ratings, and a table above the limit.

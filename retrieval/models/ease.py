@@ -1,6 +1,6 @@
 """EASE: a linear item-to-item model in closed form."""
 
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 import scipy  # its parts load when they are used
@@ -17,6 +17,7 @@ from belfry.dataset.similarity import ease_weights
 from belfry.dataset.vocabulary import ItemNums, UserNums
 from belfry.layers.config import ModelConfig
 from belfry.layers.model import ArrayModel
+from belfry.layers.saved.array_check import ArrayForms, numbers
 from belfry.retrieval.dense import ScoreTable, stack, top_candidates
 
 
@@ -41,7 +42,7 @@ class EASE(ArrayModel[EASEConfig]):
     """
 
     config_type = EASEConfig
-    array_names = ("weights",)  # [n_items + 1 watched, n_items + 1 scored] float32
+    array_forms: ClassVar[ArrayForms] = {"weights": numbers("n_items + 1", "n_items + 1")}  # watched, scored
 
     def check(self, history: Interactions, features: FeatureTables) -> None:
         """Refuse a catalogue above the limit, and a half-life without times.

@@ -5,10 +5,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar, Self
 
+from belfry.dataset.errors import ArtifactError
 from belfry.dataset.features import FeatureTables
 from belfry.dataset.interactions import Interactions
 from belfry.dataset.vocabulary import ItemNums, UserNums
 from belfry.layers.model import ArrayModel, Arrays, ConfigT, Progress, no_progress
+from belfry.layers.saved.array_check import ArrayForms, numbers
 from belfry.retrieval.base import Embeddings, Towers
 
 ITEM_FACTORS = "item_factors"  # [n_items + 1, dim] float32, the candidates; row 0 is the unknown's
@@ -17,7 +19,7 @@ ITEM_FACTORS = "item_factors"  # [n_items + 1, dim] float32, the candidates; row
 class FactorTowers(ArrayModel[ConfigT], ABC):
     """Towers that are a config and a few arrays, `ITEM_FACTORS` among them; what is saved is the serving form too."""
 
-    array_names: ClassVar[tuple[str, ...]] = (ITEM_FACTORS,)
+    array_forms: ClassVar[ArrayForms] = {ITEM_FACTORS: numbers("n_items + 1", "dim")}
 
     epochs_trained = 0  # training runs to its end
 
@@ -48,6 +50,15 @@ class FactorTowers(ArrayModel[ConfigT], ABC):
         self._learned = self._train(history, seed=seed, progress=progress)
         return self
 
+    def check_vectors(self, vectors: Embeddings) -> None:
+        """Raises ArtifactError: what was loaded is of other items or dimensions than their embeddings."""
+        factors = self.learned[ITEM_FACTORS]
+        if factors.shape != vectors.shape:
+            raise ArtifactError(
+                f"{self.config.kind}: {ITEM_FACTORS!r} have the shape {factors.shape}, the vectors of the items "
+                f"{vectors.shape}; train again"
+            )
+
     @abstractmethod
     def encode_queries(self, users: UserNums, features: FeatureTables) -> Embeddings:
         """[n_users, dim], from `features.history`; user number 0, the unknown, gets a vector too."""
@@ -62,4 +73,4 @@ class FactorTowers(ArrayModel[ConfigT], ABC):
 
     @abstractmethod
     def _train(self, history: Interactions, *, seed: int, progress: Progress) -> Arrays:
-        """An array for each of `array_names`."""
+        """An array for each of `array_forms`."""

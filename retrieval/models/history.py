@@ -1,6 +1,6 @@
 """History: what a user had often and lately, as candidates for once more."""
 
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import Field
@@ -13,6 +13,7 @@ from belfry.dataset.interactions import Interactions
 from belfry.dataset.vocabulary import ItemNums, UserNums
 from belfry.layers.config import ModelConfig
 from belfry.layers.model import ArrayModel
+from belfry.layers.saved.array_check import ArrayForms
 
 
 class HistoryConfig(ModelConfig):
@@ -33,7 +34,7 @@ class History(ArrayModel[HistoryConfig]):
     """
 
     config_type = HistoryConfig
-    array_names = ()
+    array_forms: ClassVar[ArrayForms] = {}
 
     def check(self, history: Interactions, features: FeatureTables) -> None:
         """Any data will do."""

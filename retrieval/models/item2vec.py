@@ -1,7 +1,7 @@
 """Item2Vec: items of the same histories get similar vectors; a user is the mean of their items, or has a vector."""
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,7 @@ from belfry.dataset.interactions import Interactions
 from belfry.dataset.vocabulary import UNKNOWN, ItemNums, Numbers, UserNums
 from belfry.layers.config import ModelConfig
 from belfry.layers.model import Arrays, Progress
+from belfry.layers.saved.array_check import ArrayForms, numbers, texts
 from belfry.retrieval.base import Embeddings
 from belfry.retrieval.models.factors import ITEM_FACTORS, FactorTowers
 
@@ -72,7 +73,12 @@ class Item2Vec(FactorTowers[Item2VecConfig]):
     """
 
     config_type = Item2VecConfig
-    array_names = (ITEM_FACTORS, "item_vectors", "user_vectors", "known_users")
+    array_forms: ClassVar[ArrayForms] = {
+        ITEM_FACTORS: numbers("n_items + 1", "dim"),
+        "item_vectors": numbers("n_items + 1", "embedding_size"),
+        "user_vectors": numbers("n_user_vectors", "embedding_size"),
+        "known_users": texts(),
+    }
 
     def check(self, history: Interactions, features: FeatureTables) -> None:
         """Refuse histories without neighbours, and a window or a half-life without order.
@@ -99,7 +105,7 @@ class Item2Vec(FactorTowers[Item2VecConfig]):
         total = np.bincount(bags.row, weights, minlength=len(users)).astype(np.float32)
         cells = (weights / total[bags.row], (bags.row, bags.item_num))
         queries = np.asarray(scipy.sparse.csr_matrix(cells, shape=(len(users), len(vectors))) @ vectors)
-        if len(user_vectors) and history.users.content_hash == self.learned["known_users"]:
+        if len(user_vectors) == len(history.users) + 1 and history.users.content_hash == self.learned["known_users"]:
             is_trained = user_vectors[users].any(axis=1)
             queries[is_trained] = user_vectors[users[is_trained]]
         return np.concatenate([queries, np.ones((len(users), 1), np.float32)], axis=1)

@@ -1,6 +1,6 @@
 """LogisticMF: the log odds that a user watches an item, factorised; users are folded in at request time."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,7 @@ from belfry.dataset.interactions import Interactions
 from belfry.dataset.vocabulary import UserNums
 from belfry.layers.config import EMBEDDING_SIZE, ModelConfig
 from belfry.layers.model import Arrays, Progress
+from belfry.layers.saved.array_check import ArrayForms, numbers
 from belfry.retrieval.base import Embeddings
 from belfry.retrieval.models.factors import ITEM_FACTORS, FactorTowers
 
@@ -56,7 +57,10 @@ class LogisticMF(FactorTowers[LogisticMFConfig]):
     """
 
     config_type = LogisticMFConfig
-    array_names = (ITEM_FACTORS, _NEGATIVE_SHARE)
+    array_forms: ClassVar[ArrayForms] = {
+        ITEM_FACTORS: numbers("n_items + 1", "dim"),
+        _NEGATIVE_SHARE: numbers("n_items + 1"),
+    }
 
     def encode_queries(self, users: UserNums, features: FeatureTables) -> Embeddings:
         """[n_users, embedding_size + 2], solved for from `features.history`."""

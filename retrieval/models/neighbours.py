@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from math import ceil
-from typing import Annotated, Self, TypeVar
+from typing import Annotated, ClassVar, Self, TypeVar
 
 import numpy as np
 import scipy  # its parts load when they are used
@@ -19,6 +19,7 @@ from belfry.dataset.interactions import Interactions
 from belfry.dataset.vocabulary import ItemNums, UserNums
 from belfry.layers.config import ModelConfig
 from belfry.layers.model import ArrayModel
+from belfry.layers.saved.array_check import ArrayForms, counts, numbers
 from belfry.layers.saved.files import ReadablePath
 from belfry.retrieval.dense import Scores, stack, top_candidates, top_of_few, top_sparse_candidates
 
@@ -51,18 +52,21 @@ class NeighbourRetriever(ArrayModel[NeighbourConfigT]):
     """
 
     # s as compressed rows: items scored by watched item j, and how much, are `start[j] : start[j + 1]` of the other two
-    array_names = ("start", "scored", "weight")
+    array_forms: ClassVar[ArrayForms] = {
+        "start": counts("n_items + 2"),
+        "scored": counts("n_weights"),
+        "weight": numbers("n_weights"),
+    }
 
     @classmethod
     def load(cls, directory: ReadablePath) -> Self:
         """Raises ArtifactError: the rows lead out of the items, where SciPy would follow."""
         model = super().load(directory)
-        start, scored, weight = (model.learned[name] for name in cls.array_names)
-        are_rows = start.ndim == scored.ndim == 1 and len(start) > 1 and start.dtype.kind == scored.dtype.kind == "i"
-        if not are_rows or start[0] != 0 or start[-1] != len(scored) or (np.diff(start) < 0).any():
-            raise ArtifactError(f"{directory}: {cls.array_names} are no rows of neighbours; train again")
-        if scored.shape != weight.shape or (len(scored) and (scored.min() < 0 or scored.max() >= len(start) - 1)):
-            raise ArtifactError(f"{directory}: {cls.array_names} name items that there are not; train again")
+        start, scored, _ = (model.learned[name] for name in cls.array_forms)
+        if len(start) < 2 or start[0] != 0 or start[-1] != len(scored) or (np.diff(start) < 0).any():
+            raise ArtifactError(f"{directory}: {', '.join(cls.array_forms)} are no rows of neighbours; train again")
+        if len(scored) and scored.max() >= len(start) - 1:
+            raise ArtifactError(f"{directory}: {', '.join(cls.array_forms)} name items that there are not; train again")
         return model
 
     def check(self, history: Interactions, features: FeatureTables) -> None:
@@ -116,7 +120,7 @@ class NeighbourRetriever(ArrayModel[NeighbourConfigT]):
 
     @cached_property
     def _matrix(self) -> "scipy.sparse.csr_matrix[np.float32]":
-        start, scored, weight = (self.learned[name] for name in self.array_names)
+        start, scored, weight = (self.learned[name] for name in self.array_forms)
         return scipy.sparse.csr_matrix((weight, scored, start), shape=(len(start) - 1, len(start) - 1))
 
     def _scores_of_one(self, users: UserNums, features: FeatureTables) -> Scores:
@@ -124,7 +128,7 @@ class NeighbourRetriever(ArrayModel[NeighbourConfigT]):
 
         To the bit what the product of a block gives: single precision, item by item.
         """
-        start, scored, weight = (self.learned[name] for name in self.array_names)
+        start, scored, weight = (self.learned[name] for name in self.array_forms)
         history, half_life = features.history, self.config.half_life
         if half_life is None:
             items, own = weighted_bag(history, int(users[0]))

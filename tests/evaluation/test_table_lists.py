@@ -13,7 +13,7 @@ from belfry.dataset.history.seen_items import SeenItems
 from belfry.dataset.interactions import Interactions
 from belfry.dataset.vocabulary import Vocabulary
 from belfry.evaluation.context import make_context
-from belfry.evaluation.table_lists import TableInfo
+from belfry.evaluation.table_lists import TableInfo, repeats_of_table
 
 USERS = Vocabulary(pa.array(["ann", "bob", "eve"]))
 ITEMS = Vocabulary(pa.array(["a", "b", "c", "d"]))
@@ -52,6 +52,13 @@ def test_scores_give_the_order_as_finely_as_they_were_given(made):
 
 def test_ranks_and_scores_may_both_be_there(made):
     assert made(user_id=["bob", "bob"], item_id=["a", "b"], rank=[2, 1], score=[0.1, 0.7]) == {"bob": ["b", "a"]}
+
+
+def test_a_stream_says_what_it_repeats_and_has_its_rows_still():
+    table = pa.table({"user_id": ["ann"], "item_id": ["a"]}).replace_schema_metadata({"belfry.repeats": "only"})
+    stream = table.to_reader()
+    assert repeats_of_table(stream) == repeats_of_table(table) == "only"
+    assert stream.read_all().num_rows == 1
 
 
 def test_unknown_users_are_counted_and_not_judged(judged, lists_of):

@@ -1,15 +1,19 @@
 """Work on a cluster of Ray: in order, its errors as they are, and words where there is no cluster."""
 
+import os
 import socket
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from belfry.dataset.errors import InputError
-from belfry.pipeline.cluster import Cluster, joined
+from belfry.pipeline import cluster as cluster_module
+from belfry.pipeline.cluster import Cluster, ClusterError, joined
 from belfry.pipeline.jobs.batch import write_batch
 from belfry.pipeline.serving.recommender import Recommender
 from belfry.pipeline.serving.rules.config import Rules
@@ -94,8 +98,52 @@ def test_an_address_where_nobody_answers_is_refused_at_once(kind: str, monkeypat
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # and does not listen
         address = f"{kind}127.0.0.1:{taken.getsockname()[1]}"
-        with pytest.raises(InputError, match=r"no cluster answers there.*ray start"), joined(address, None):
+        with pytest.raises(InputError, match=r"no cluster lets us in there.*ray start"), joined(address, None):
             pass
+
+
+@pytest.mark.parametrize(("said", "found"), [(b"", "timed out"), (b"HTTP/1.1 400 Bad Request", "is not Ray")])
+def test_somebody_else_who_answers_is_not_waited_for(said: bytes, found: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ray.is_initialized", lambda: False)
+    monkeypatch.setattr(cluster_module, "_ANSWERS_WITHIN_S", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as other:
+
+        def answer() -> None:
+            with other.accept()[0] as caller:
+                caller.sendall(said)
+                time.sleep(0.5)
+
+        threading.Thread(target=answer).start()
+        address = f"127.0.0.1:{other.getsockname()[1]}"
+        with pytest.raises(InputError, match=rf"no cluster lets us in there: .*{found}"), joined(address, None):
+            pass
+
+
+def test_a_cluster_without_a_core_is_refused() -> None:
+    ray = SimpleNamespace(cluster_resources=lambda: {"memory": 1e9})
+    with pytest.raises(InputError, match=r"no core to work on; add a machine"):
+        Cluster(ray, "127.0.0.1:1", None)
+
+
+def test_what_takes_long_is_waited_for_as_long_as_the_cluster_is_there(cluster: Cluster) -> None:
+    waited = []
+
+    def get(*, timeout: float) -> str:
+        waited.append(timeout)
+        if len(waited) < 6:
+            raise TimeoutError
+        return "done"
+
+    assert cluster._result(get) == "done"
+    cluster._address, waited = "127.0.0.1:1", []
+    with pytest.raises(ClusterError, match=r"went away, nobody answers at 127\.0\.0\.1:1 any more; make the same call"):
+        cluster._result(get)
+    assert len(waited) == 3
+
+
+def test_ray_does_not_try_for_ever_where_memory_is_short(cluster: Cluster) -> None:
+    name = "RAY_task_oom_retries"
+    assert int(os.environ[name]) > 0
 
 
 def test_without_ray_the_message_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:

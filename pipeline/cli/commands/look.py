@@ -7,6 +7,7 @@ import typer
 
 from belfry.pipeline.cli.commands.app import verb
 from belfry.pipeline.cli.options import (
+    Artifacts,
     AskedOfTables,
     DataFolder,
     HowToRead,
@@ -51,8 +52,9 @@ def explore(
     *,
     run: Annotated[
         Path | None,
-        typer.Argument(help="run folder, or artifacts folder [BELFRY_ARTIFACTS, else ./artifacts]"),
+        typer.Argument(help="the same as --artifacts"),
     ] = None,
+    artifacts: Artifacts = None,
     out: Page = Path("exploration.html"),
     items: Annotated[
         str | None, typer.Option(help="table of items, or what run --data takes: its columns colour the map")
@@ -72,10 +74,12 @@ def explore(
     from belfry.pipeline.jobs.look.explore import explore, write_exploration
     from belfry.pipeline.jobs.look.pages import check_page
 
+    if run and artifacts:
+        raise typer.BadParameter("RUN and --artifacts are the same; give one of them")
     check_page(out)
     with log_and_bars(quiet) as progress:
         found = explore(
-            run,
+            artifacts or run,
             items=items,
             test=test,
             reading=reading,

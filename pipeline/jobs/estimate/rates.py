@@ -15,6 +15,7 @@ import numpy as np
 from belfry.dataset.concurrency.blas import one_thread
 from belfry.dataset.errors import InputError
 from belfry.dataset.sources.web.download import cache_folder
+from belfry.pipeline.runs.disk import explain_failed_writes, remove
 
 RATES_FILE = "rates.json"
 _SIDE = 512  # of the matrices
@@ -67,12 +68,13 @@ def keep(rates: Rates) -> Path:
         InputError: the cache cannot be written.
     """
     folder = cache_folder()
+    aside = folder / f"{RATES_FILE}.{os.getpid()}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        aside = folder / f"{RATES_FILE}.{os.getpid()}"
         aside.write_text(json.dumps(asdict(rates)), encoding="utf-8")
         aside.replace(folder / RATES_FILE)
     except OSError as error:
+        remove(aside)
         raise InputError(f"{folder}: cannot be written ({error.strerror}); let BELFRY_CACHE name a folder") from error
     return folder / RATES_FILE
 
@@ -101,7 +103,7 @@ def _cpu_s(work: Callable[[], object]) -> float:
 def _written_per_s() -> float:
     block = bytes(1 << 20)
     started = time.perf_counter()
-    with tempfile.TemporaryFile() as file:
+    with explain_failed_writes(Path(tempfile.gettempdir())), tempfile.TemporaryFile() as file:
         for _ in range(_WRITTEN // len(block)):
             file.write(block)
         file.flush()

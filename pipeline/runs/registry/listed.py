@@ -76,8 +76,11 @@ def roll_back(artifacts: Path, name: str | None = None) -> tuple[str, str]:
 
     Raises:
         ArtifactError: there is no such run, or it is damaged.
+        InputError: it is the current one already, or the default one is and none is older.
     """
     before = current_run(artifacts).name
+    if name == before:
+        raise InputError(f"{artifacts}: {name} is the current run already; name another, or none for the one before")
     run = open_run(folder_of(artifacts, name or _published_before(artifacts, before)))
     if run.name != run.folder.name:
         raise ArtifactError(f"run {run.folder.name}: its manifest is that of run {run.name}; copy the run afresh")
@@ -93,7 +96,8 @@ def _published_before(artifacts: Path, name: str) -> str:
     names = [run.name for run in list_runs(artifacts) if run.manifest or run.name == name]
     earlier = names[names.index(name) + 1 :]
     if not earlier:
-        raise InputError(f"{artifacts}: no run was published before {name}; name one of {', '.join(names)}")
+        later = f"; name one of {', '.join(names[:-1])}" if names[1:] else ", and there is no other"
+        raise InputError(f"{artifacts}: no run was published before {name}{later}")
     return earlier[0]
 
 

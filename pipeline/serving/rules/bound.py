@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Self
 
 import numpy as np
@@ -42,7 +41,6 @@ DIVERSITIES: dict[str, Callable[[Gains, ItemNums, int], Term]] = {
 
 _PER_PLACE = 4  # candidates that are looked at at first, for each place of a list with a floor
 _SECONDS_PER_DAY = 86_400
-_FIRST_TIME, _LAST_TIME = 1e8, 1e11  # of UTC seconds, 1973 and 5138: other numbers are years, or milliseconds
 
 
 @dataclass(frozen=True)
@@ -82,7 +80,7 @@ class BoundRules:
         quotas = tuple((columns.labels(name, "at_most"), k) for name, k in rules.at_most.items())
         pins = _pins(rules, catalogue, is_allowed, quotas)
         names = (("available_from", rules.available_from), ("available_until", rules.available_until))
-        opens, closes = (None if name is None else _times(columns, name, rule) for rule, name in names)
+        opens, closes = (None if name is None else columns.times(name, rule) for rule, name in names)
         freshness = None if rules.freshness is None else _freshness(rules, catalogue, is_allowed)
         shares = None if rules.calibration is None else _shares(columns, rules.calibration.column, "calibration")
         by = None if rules.diversity is None else rules.diversity.column
@@ -213,34 +211,6 @@ def _pins(
     return tuple(sorted(pins))
 
 
-def _times(columns: ItemColumns, name: str, rule: str) -> NumberColumn:
-    """A column as UTC seconds: whole numbers are such, text is read as ISO 8601."""
-    column = columns.column(name, rule)
-    if isinstance(column, NumberColumn):
-        given = column.values[~column.missing]
-        if len(given) and not _FIRST_TIME <= np.abs(given).max() <= _LAST_TIME:
-            raise InputError(
-                f"{rule}: column {name!r} holds numbers up to {np.abs(given).max():,}, which are no UTC seconds of our "
-                "time; write seconds, or dates such as 2026-01-31"
-            )
-        return column
-    if column.is_list:
-        raise InputError(f"{rule}: column {name!r} holds lists, a time is wanted")
-    seconds = np.array([_seconds_of(label, name, rule) for label in column.labels], np.float64)
-    values = np.zeros(len(column.missing))
-    values[column.item_num] = seconds[column.codes]
-    return NumberColumn(values, column.missing)
-
-
-def _seconds_of(text: str, name: str, rule: str) -> float:
-    try:
-        when = datetime.fromisoformat(text.strip())
-    except ValueError:
-        shown = printable(repr(text), 40)
-        raise InputError(f"{rule}: {shown} in column {name!r} is no date; wanted such as 2026-01-31T12:00Z") from None
-    return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
-
-
 def _freshness(rules: Rules, catalogue: Catalogue, is_allowed: Mask) -> Gains:
     """[n_items + 1] 0.5^(age / half life), 0 where an age is not known."""
     assert rules.freshness is not None
@@ -250,7 +220,7 @@ def _freshness(rules: Rules, catalogue: Catalogue, is_allowed: Mask) -> Gains:
     elif isinstance(columns.column(name, "freshness"), NumberColumn):
         column = columns.numbers(name, "freshness")
     else:
-        times = _times(columns, name, "freshness")
+        times = columns.times(name, "freshness")
         column = NumberColumn(times.values / _SECONDS_PER_DAY, times.missing)
     counts = is_allowed & ~column.missing
     values = column.values.astype(np.float64)

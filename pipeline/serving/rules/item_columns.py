@@ -7,6 +7,7 @@ file is read when a rule first asks for a column, so that answers without rules 
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -24,6 +25,7 @@ from belfry.layers.saved.files import ReadablePath, read_arrays, write_arrays
 
 ITEM_COLUMNS = "item_columns.npz"  # of a run folder
 _DAMAGED = "train again"
+_FIRST_TIME, _LAST_TIME = 1e8, 1e11  # of UTC seconds, 1973 and 5138: other numbers are years, or milliseconds
 
 Array: TypeAlias = npt.NDArray[Any]
 
@@ -110,6 +112,24 @@ class ItemColumns:
             raise InputError(f"{rule}: column {name!r} holds {'lists of ' * column.is_list}text, a number is wanted")
         return column
 
+    def times(self, name: str, rule: str) -> NumberColumn:
+        """A column as UTC seconds: whole numbers are such, text is read as ISO 8601."""
+        column = self.column(name, rule)
+        if isinstance(column, NumberColumn):
+            given = column.values[~column.missing]
+            if len(given) and not _FIRST_TIME <= np.abs(given).max() <= _LAST_TIME:
+                raise InputError(
+                    f"{rule}: column {name!r} holds numbers up to {np.abs(given).max():,}, which are no UTC seconds of "
+                    "our time; write seconds, or dates such as 2026-01-31"
+                )
+            return column
+        if column.is_list:
+            raise InputError(f"{rule}: column {name!r} holds lists, a time is wanted")
+        seconds = np.array([seconds_of(label, name, rule) for label in column.labels], np.float64)
+        values = np.zeros(len(column.missing))
+        values[column.item_num] = seconds[column.codes]
+        return NumberColumn(values, column.missing)
+
     def labels(self, name: str, rule: str) -> LabelColumn:
         """A column as labels: text as it is, numbers each as one."""
         column = self.column(name, rule)
@@ -118,6 +138,16 @@ class ItemColumns:
         found, codes = np.unique(column.values[~column.missing], return_inverse=True)
         starts = np.cumsum(np.append(0, ~column.missing))
         return LabelColumn(starts, codes.astype(np.int32), tuple(map(str, found.tolist())), is_list=False)
+
+
+def seconds_of(text: str, name: str, rule: str) -> float:
+    """UTC seconds of a date or a date-time that a rule reads, or asks for, in the column of this name."""
+    try:
+        when = datetime.fromisoformat(text.strip())
+    except ValueError:
+        shown = printable(repr(text), 40)
+        raise InputError(f"{rule}: {shown} in column {name!r} is no date; wanted such as 2026-01-31T12:00Z") from None
+    return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
 
 
 def save_item_columns(table: pa.Table | None, items: Vocabulary, folder: Path) -> None:

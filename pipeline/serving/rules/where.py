@@ -4,6 +4,7 @@ What is missing equals nothing, is in nothing, and is neither above nor below an
 true where their opposite is false.
 """
 
+import re
 from collections.abc import Callable
 from operator import eq, ge, gt, le, lt
 from typing import Any
@@ -23,8 +24,9 @@ from belfry.pipeline.serving.rules.grammar import (
     Several,
     Value,
 )
-from belfry.pipeline.serving.rules.item_columns import ItemColumn, ItemColumns, LabelColumn, NumberColumn
+from belfry.pipeline.serving.rules.item_columns import ItemColumn, ItemColumns, LabelColumn, NumberColumn, seconds_of
 
+_DATE = re.compile(r"\d{4}-\d\d-\d\d")
 _ORDER: dict[str, Callable[[Any, Any], Any]] = {"==": eq, "<": lt, "<=": le, ">": gt, ">=": ge}
 _TURNED = {"==": "==", "<": ">", "<=": ">=", ">": "<", ">=": "<="}  # with the sides changed
 
@@ -62,6 +64,8 @@ def _compared(comparison: Comparison, items: ItemColumns) -> Mask:
 
 def _with_value(sign: str, name: str, value: Value, items: ItemColumns) -> Mask:
     column = items.column(name, "where")
+    if isinstance(column, NumberColumn) and isinstance(value, str) and _DATE.match(value):
+        column, value = items.times(name, "where"), seconds_of(value, name, "where")
     _check_kind(column, name, value)
     if isinstance(column, NumberColumn):
         return np.asarray(_ORDER[sign](column.values, value)) & ~column.missing

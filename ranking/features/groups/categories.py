@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from belfry.dataset.features import FeatureColumns, FeatureTables
 from belfry.dataset.vocabulary import Numbers
+from belfry.layers.saved.array_check import ArrayForms, numbers
 from belfry.ranking.features.base import Arrays, Column, FeatureGroup, PairRequest, Values
 from belfry.ranking.features.config import PairFeaturesConfig
 from belfry.ranking.features.history import WEIGHTINGS
@@ -22,6 +23,11 @@ class Categories(FeatureGroup):
     """
 
     name = "categories"
+
+    @staticmethod
+    def forms(arrays: Arrays) -> ArrayForms:
+        """See `fit`."""
+        return {name: numbers(f"categories of items' {name}") for name in arrays}
 
     @staticmethod
     def fit(features: FeatureTables, config: PairFeaturesConfig) -> Arrays:

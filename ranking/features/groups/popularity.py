@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from belfry.dataset.features import FeatureTables
+from belfry.layers.saved.array_check import ArrayForms, numbers
 from belfry.ranking.features.base import Arrays, Column, FeatureGroup, PairRequest, Values
 from belfry.ranking.features.config import PairFeaturesConfig
 from belfry.ranking.features.history import means
@@ -14,6 +15,11 @@ class Popularity(FeatureGroup):
     """With p(i) = log(1 + users who watched item i): p of the candidate, log(1 + length) of the history, its mean p."""
 
     name = "popularity"
+
+    @staticmethod
+    def forms(arrays: Arrays) -> ArrayForms:
+        """See `fit`."""
+        return {"log_count": numbers("n_items + 1")}
 
     @staticmethod
     def fit(features: FeatureTables, config: PairFeaturesConfig) -> Arrays:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from belfry.dataset.features import FeatureTables
+from belfry.layers.saved.array_check import ArrayForms, numbers
 from belfry.ranking.features.base import Arrays, Column, FeatureGroup, PairRequest, Values
 from belfry.ranking.features.config import PairFeaturesConfig
 from belfry.ranking.features.history import has_ratings, ratings_above_mean
@@ -19,6 +20,11 @@ class Ratings(FeatureGroup):
     """
 
     name = "ratings"
+
+    @staticmethod
+    def forms(arrays: Arrays) -> ArrayForms:
+        """See `fit`."""
+        return {"item_rating": numbers("n_items + 1")}
 
     @staticmethod
     def can_fit(features: FeatureTables, config: PairFeaturesConfig) -> bool:

@@ -6,6 +6,7 @@ import numpy as np
 
 from belfry.dataset.features import FeatureTables
 from belfry.dataset.history.own_items import own_items
+from belfry.layers.saved.array_check import ArrayForms, counts
 from belfry.ranking.features.base import Arrays, Column, FeatureGroup, PairRequest, Values
 from belfry.ranking.features.config import PairFeaturesConfig
 
@@ -25,6 +26,11 @@ class Repeats(FeatureGroup):
     """
 
     name = "repeats"
+
+    @staticmethod
+    def forms(arrays: Arrays) -> ArrayForms:
+        """See `fit`."""
+        return {"max_history": counts()}
 
     @staticmethod
     def can_fit(features: FeatureTables, config: PairFeaturesConfig) -> bool:

@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from belfry.dataset.features import FeatureTables
 from belfry.dataset.vocabulary import Numbers
+from belfry.layers.saved.array_check import ArrayForms, numbers
 from belfry.ranking.features.base import Arrays, Column, FeatureGroup, PairRequest, Values
 from belfry.ranking.features.config import PairFeaturesConfig
 
@@ -22,11 +23,18 @@ class Segments(FeatureGroup):
     name = "segments"
 
     @staticmethod
+    def forms(arrays: Arrays) -> ArrayForms:
+        """See `fit`."""
+        return {name: numbers(f"categories of users' {name}", "n_items + 1") for name in arrays}
+
+    @staticmethod
     def fit(features: FeatureTables, config: PairFeaturesConfig) -> Arrays:
         """The lifts of each column, [n_categories, n_items + 1]."""
         users = features.users
         suiting = {name: own for name, own in users.categorical.items() if users.sizes[name] <= config.max_categories}
-        return {name: _lifts(features, own, config.segment_smoothing) for name, own in suiting.items()}
+        return {
+            name: _lifts(features, own, users.sizes[name], config.segment_smoothing) for name, own in suiting.items()
+        }
 
     def columns(self, features: FeatureTables, sources: tuple[str, ...]) -> Sequence[Column]:
         """One for each column of users that was fitted."""
@@ -49,10 +57,11 @@ def segment_words(label: str) -> str:
     return f"users of the same {label}"
 
 
-def _lifts(features: FeatureTables, categories: Numbers, smoothing: float) -> npt.NDArray[np.float32]:
+def _lifts(
+    features: FeatureTables, categories: Numbers, n_categories: int, smoothing: float
+) -> npt.NDArray[np.float32]:
     """[n_categories, n_items + 1], row 0 that of an unknown category."""
     matrix, counts = features.history.matrix, features.history.item_counts
-    n_categories = int(categories.max()) + 1
     share = (counts + 1) / (counts.sum() + len(counts))
     lifts = np.zeros((n_categories, len(counts)), np.float32)
     for category in range(1, n_categories):

@@ -8,6 +8,7 @@ from belfry.dataset.features import FeatureTables
 from belfry.dataset.interactions import Interactions
 from belfry.dataset.similarity import singular_vectors
 from belfry.dataset.vocabulary import ItemNums
+from belfry.layers.saved.array_check import ArrayForms, counts, numbers
 from belfry.ranking.base import Matrix
 from belfry.ranking.features.base import Arrays, Column, FeatureGroup, PairRequest
 from belfry.ranking.features.config import PairFeaturesConfig
@@ -34,6 +35,11 @@ class SingularVectors(FeatureGroup):
     """
 
     name = "singular_vectors"
+
+    @staticmethod
+    def forms(arrays: Arrays) -> ArrayForms:
+        """See `fit`."""
+        return {**_forms_of_solved(), "sizes": counts("n_sizes")}
 
     @staticmethod
     def fit(features: FeatureTables, config: PairFeaturesConfig) -> Arrays:
@@ -73,6 +79,11 @@ class EaseByRating(FeatureGroup):
     """
 
     name = "ease_by_rating"
+
+    @staticmethod
+    def forms(arrays: Arrays) -> ArrayForms:
+        """See `fit`."""
+        return {**_forms_of_solved("liked."), **_forms_of_solved("disliked.")}
 
     @staticmethod
     def can_fit(features: FeatureTables, config: PairFeaturesConfig) -> bool:
@@ -116,6 +127,15 @@ def _solve(history: Interactions, config: PairFeaturesConfig) -> Arrays:
     gain[config.ease_rank :] = 0
     diagonal = 1 / l2 - (factors.astype(np.float64) ** 2) @ gain
     return {"factors": factors, "gain": gain.astype(np.float32), "diagonal": diagonal.astype(np.float32)}
+
+
+def _forms_of_solved(prefix: str = "") -> ArrayForms:
+    n_factors = f"{prefix}factors"
+    return {
+        f"{prefix}factors": numbers("n_items + 1", n_factors),
+        f"{prefix}gain": numbers(n_factors),
+        f"{prefix}diagonal": numbers("n_items + 1"),
+    }
 
 
 def _to_ease(columns: Matrix, arrays: Arrays, request: PairRequest, weights: Matrix) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from belfry.dataset.features import FeatureTables
+from belfry.layers.saved.array_check import ArrayForms, counts, integers
 from belfry.ranking.features.base import Arrays, Column, FeatureGroup, PairRequest, Values
 from belfry.ranking.features.config import PairFeaturesConfig
 
@@ -28,6 +29,17 @@ class WatchTimes(FeatureGroup):
     """
 
     name = "times"
+
+    @staticmethod
+    def forms(arrays: Arrays) -> ArrayForms:
+        """See `fit`."""
+        return {
+            "start_s": integers(),
+            "edge": integers("n_bins"),
+            "count": counts("n_items + 1", "n_bins + 1"),
+            "total": counts("n_bins + 1"),
+            "first": integers("n_items + 1"),
+        }
 
     @staticmethod
     def can_fit(features: FeatureTables, config: PairFeaturesConfig) -> bool:

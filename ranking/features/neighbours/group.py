@@ -9,6 +9,7 @@ from belfry.dataset.arrays import Positions, stretches
 from belfry.dataset.errors import ArtifactError
 from belfry.dataset.features import FeatureTables
 from belfry.dataset.similarity import largest_of_rows
+from belfry.layers.saved.array_check import ArrayForms, counts, numbers, texts
 from belfry.ranking.base import Matrix
 from belfry.ranking.features.base import Arrays, Column, FeatureGroup, PairRequest
 from belfry.ranking.features.config import PairFeaturesConfig
@@ -33,20 +34,30 @@ class Neighbours(FeatureGroup):
     def __init__(self, arrays: Arrays) -> None:
         """Raises ArtifactError: the rows of neighbours lead out of the arrays or of the items."""
         super().__init__(arrays)
-        start, neighbour, weight = (arrays[name] for name in (_START, _NEIGHBOUR, _WEIGHT))
+        start, neighbour = arrays[_START], arrays[_NEIGHBOUR]
         self._tables = [table for table in TABLES if table.name in arrays[_TABLES].tolist()]
         n_tables, n_starts = len(self._tables), len(start) - 1
-        are_rows = n_tables == len(arrays[_TABLES]) == len(arrays[_RECENT]) and n_starts % n_tables == 0 < n_starts
-        are_rows &= start.ndim == neighbour.ndim == 1 and start.dtype.kind == neighbour.dtype.kind == "i"
+        are_rows = n_tables == len(arrays[_TABLES]) and n_tables and n_starts % n_tables == 0 < n_starts
         if not are_rows or start[0] != 0 or start[-1] != len(neighbour) or (np.diff(start) < 0).any():
             raise ArtifactError(f"pair features: {self.name} holds no rows of neighbours; train again")
         self._n_numbers = n_starts // n_tables
-        is_outside = len(neighbour) and not 0 <= neighbour.min() <= neighbour.max() < self._n_numbers
-        if weight.shape != neighbour.shape or is_outside:
+        self.lengths["n_items"] = self._n_numbers - 1
+        if len(neighbour) and neighbour.max() >= self._n_numbers:
             raise ArtifactError(f"pair features: {self.name} names items that there are not; train again")
         n_columns = [len(table.weightings) for table in self._tables]
         self._reads = np.repeat(np.eye(n_tables, dtype=np.float32), n_columns, axis=0)  # [n_columns, n_tables] 1 or 0
         self._weights_of_ages = np.zeros((len(self._reads), 0), np.float32)
+
+    @staticmethod
+    def forms(arrays: Arrays) -> ArrayForms:
+        """See `fit`."""
+        return {
+            _TABLES: texts("n_tables"),
+            _START: counts("n_rows + 1"),
+            _NEIGHBOUR: counts("n_pairs"),
+            _WEIGHT: numbers("n_pairs"),
+            _RECENT: counts("n_tables"),
+        }
 
     @staticmethod
     def fit(features: FeatureTables, config: PairFeaturesConfig) -> Arrays:

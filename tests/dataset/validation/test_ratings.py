@@ -25,6 +25,15 @@ def test_marks_that_mean_not_rated() -> None:
     assert later["rating"].to_pylist() == [None, 5, None]
 
 
+def test_a_column_without_a_rating_is_told() -> None:
+    for empty in (float("nan"), None):
+        _, report = check(Tables(rated([empty] * 4)))
+        assert report.lines()[-1] == (
+            "note: interactions: column 'rating' has no rating in 4 rows; each is read as watched and not rated"
+        )
+    check_later(rated([None]), Policy().of_ids_and_ratings, rated_and_timed=True)  # a day without one is none to tell
+
+
 def test_marks_that_look_like_not_rated_are_named() -> None:
     for mark in (0, -1):
         (note,) = check(Tables(rated([mark] * 4 + [3, 4, 5, 5])))[1].lines()

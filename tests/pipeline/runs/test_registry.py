@@ -79,11 +79,22 @@ def test_rolling_back_goes_one_further_each_time(tmp_path, three):
     assert roll_back(tmp_path) == (three[2], three[1])
     assert current_run(tmp_path).name == three[1]
     assert roll_back(tmp_path) == (three[1], three[0])
-    with pytest.raises(InputError, match="no run was published before"):
+    with pytest.raises(
+        InputError, match=f"no run was published before {three[0]}; name one of {', '.join(three[:0:-1])}$"
+    ):
         roll_back(tmp_path)
     assert roll_back(tmp_path, three[2]) == (three[0], three[2])
     assert current_run(tmp_path).name == three[2]
     assert {path.name for path in tmp_path.iterdir()} == {".lock", "current", *three}
+
+
+def test_rolling_back_to_the_current_run_is_refused(tmp_path, three):
+    with pytest.raises(InputError, match=f"{three[2]} is the current run already; name another"):
+        roll_back(tmp_path, three[2])
+    remove_runs(tmp_path, three[:2])
+    with pytest.raises(InputError, match=f"no run was published before {three[2]}, and there is no other$"):
+        roll_back(tmp_path)
+    assert current_run(tmp_path).name == three[2]
 
 
 def test_rolling_back_to_a_damaged_run_changes_nothing(tmp_path, three):

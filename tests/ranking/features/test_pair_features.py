@@ -1,5 +1,6 @@
 """PairFeatures: hand-worked values, and that nothing but the history is looked at."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -7,6 +8,7 @@ import pyarrow as pa
 import pytest
 
 from belfry.dataset.candidates import Candidates
+from belfry.dataset.errors import ArtifactError
 from belfry.dataset.features import FeatureTables
 from belfry.dataset.interactions import Interactions
 from belfry.ranking.features.base import FeatureGroup, PairRequest
@@ -94,6 +96,38 @@ def test_saved_arrays_give_the_same_matrix() -> None:
     again = PairFeatures(CONFIG, {name: array.copy() for name, array in fitted.arrays.items()})
     np.testing.assert_array_equal(again.matrix(candidates, world), fitted.matrix(candidates, world))
     assert all(array.dtype != object for array in fitted.arrays.values())
+
+
+WRONG: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "a row less": lambda array: array[:-1] if array.ndim else array[np.newaxis],
+    "another axis": lambda array: array[..., np.newaxis],
+    "another kind": lambda array: np.zeros(array.shape, np.int32 if array.dtype.kind in "fU" else np.float32),
+    "NaN": lambda array: np.full(array.shape, np.nan, np.float32),
+}
+
+
+@pytest.mark.parametrize("change", WRONG.values(), ids=WRONG)
+def test_arrays_of_another_form_are_refused(change: Callable[[np.ndarray], np.ndarray]) -> None:
+    """Before anybody's candidates are described, for some users would go well."""
+    world = random_world()
+    config = CONFIG.model_copy(update={"repeats": True})
+    fitted = PairFeatures.fit(world, config)
+    assert {group.name for group in fitted.groups} == {group.name for group in GROUPS} - {"vectors"}
+    fitted.columns(world)
+    for name, array in fitted.arrays.items():
+        is_free = name == "singular_vectors/sizes" and len(change(array)) < len(array)  # there may be any number
+        if name != "groups" and not is_free:
+            with pytest.raises(ArtifactError, match=f"pair features: {name.partition('/')[0]}.*train again"):
+                PairFeatures(config, fitted.arrays | {name: change(array)}).columns(world)
+
+
+def test_arrays_of_fewer_items_or_categories_than_the_run_are_refused() -> None:
+    """Though whole in themselves."""
+    world = random_world()
+    fitted = PairFeatures.fit(world, CONFIG)
+    for name in ("popularity/log_count", "segments/group", "categories/genres"):
+        with pytest.raises(ArtifactError, match=r"is of \d+ (n_items|categories of .*), the run has \d+; train again"):
+            PairFeatures(CONFIG, fitted.arrays | {name: fitted.arrays[name][:-1]}).columns(world)
 
 
 def test_ids_alone() -> None:

@@ -1,8 +1,11 @@
 """Rates of the machine: measured, kept, read again, and left aside where the file is wrong."""
 
+import errno
+from pathlib import Path
+
 import pytest
 
-from belfry.dataset.errors import InputError
+from belfry.dataset.errors import BelfryError, InputError
 from belfry.pipeline.jobs.estimate import rates
 from belfry.pipeline.jobs.estimate.rates import RATES_FILE, REFERENCE, Rates, keep, known_rates, measure
 
@@ -52,3 +55,17 @@ def test_a_cache_that_cannot_be_made_is_named(cache):
     cache.write_text("a file")
     with pytest.raises(InputError, match="let BELFRY_CACHE name a folder"):
         keep(REFERENCE)
+
+
+def test_a_full_disk_leaves_nothing_behind_and_is_told(cache, tmp_path, monkeypatch):
+    def full(self, *args, **kwargs):
+        self.touch()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(InputError, match=r"No space left on device.*let BELFRY_CACHE name a folder"):
+        keep(REFERENCE)
+    assert list(cache.iterdir()) == []
+    monkeypatch.setattr(rates.tempfile, "TemporaryFile", lambda: full(tmp_path / "probe"))
+    with pytest.raises(BelfryError, match="the disk is full"):
+        rates._written_per_s()

@@ -101,13 +101,20 @@ def test_a_missing_library_is_named_with_the_extra(monkeypatch: pytest.MonkeyPat
 def test_the_verb_writes_the_page_and_prints_json(tiny_run: Path, tmp_path: Path, projected: None) -> None:
     pytest.importorskip("sklearn", reason="scikit-learn is not installed: pip install .[explore]")
     out = tmp_path / "page.html"
-    result = CliRunner().invoke(app, ["explore", str(tiny_run), "--out", str(out), "--quiet", "--json", "--users", "2"])
+    asked = ["explore", "--artifacts", str(tiny_run), "--out", str(out), "--quiet", "--json", "--users", "2"]
+    result = CliRunner().invoke(app, asked)
     assert result.exit_code == 0, result.output
     found = json.loads(result.stdout)
     assert len(found["users"]) == 2
     assert found["curves"]
     assert found["sources"][0]["name"] == "two_tower"
     assert out.stat().st_size < 8_000_000
+
+
+def test_a_run_is_named_once(tiny_run: Path) -> None:
+    result = CliRunner().invoke(app, ["explore", str(tiny_run), "--artifacts", str(tiny_run)])
+    assert result.exit_code == 2
+    assert "RUN and --artifacts are the same" in result.output
 
 
 @pytest.mark.slow

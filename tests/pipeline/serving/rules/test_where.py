@@ -41,6 +41,9 @@ def kept(shaped: Recommender, where: str) -> list[int]:
         ("title == 'Film 7'", lambda item: item == 7),
         ("item_id > 28 or `item_id` == 1", lambda item: item in (1, 29, 30)),
         ("year >= 99999999999999999999", lambda item: False),
+        ("closes_s > '2096-10-01'", lambda item: item % 5 != 0),  # at 07:06:40 on the 2nd, UTC
+        ("closes_s == '2096-10-02T09:06:40+02:00'", lambda item: item % 5 != 0),
+        ("'2096-10-03' <= closes_s", lambda item: False),
     ],
 )
 def test_the_items_that_it_keeps(shaped: Recommender, where: str, keeps: Keeps) -> None:
@@ -52,6 +55,8 @@ def test_the_items_that_it_keeps(shaped: Recommender, where: str, keeps: Keeps) 
     [
         ("yaer > 1", "no column 'yaer'; there are 'item_id', 'title', 'genres', 'artist', 'year', 'price', 'opens'"),
         ("year > '1990'", "'year' holds numbers, and '1990' is none"),
+        ("year > '1990-01-01'", "'year' holds numbers up to 2,020, which are no UTC seconds of our time"),
+        ("closes_s > '2096-13-01'", "'2096-13-01' in column 'closes_s' is no date; wanted such as 2026-01-31T12:00Z"),
         ("artist == 1", "'artist' holds text, and 1 is none"),
         ("artist in ['a', 1]", "'artist' holds text, and 1 is none"),
         ("genres == 'g1'", "'genres' holds lists; write 'g1' in genres"),
