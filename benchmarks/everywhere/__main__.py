@@ -10,7 +10,7 @@ by an interval off zero, retrieval's recall@100 is below the best rule's, or a f
 import argparse
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from benchmarks.everywhere.page import page
@@ -42,8 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for case in cases:
             measure_missing(case, asked.seeds, asked.results, asked.data_folder)
     found = {case: stored(asked.results, case.name, asked.seeds) for case in CASES}
-    there = [case.name for case, results in found.items() if results]
-    asked.page.write_text(page(found, command=_command(there, asked.seeds)))
+    asked.page.write_text(page(found, command=_command({case.name: len(results) for case, results in found.items()})))
     print(f"written to {asked.page}")
     failures = failing(cases, asked.seeds, asked.results) if asked.check else []
     for line in failures:
@@ -87,11 +86,15 @@ def failing(cases: Sequence[Case], n_seeds: int, folder: Path) -> list[str]:
     return lines
 
 
-def _command(names: Sequence[str], n_seeds: int) -> str:
-    """What measures these cases, be it that they were measured in parts."""
-    some = names if len(names) < len(CASES) else ()
-    told = [*(part for name in some for part in ("--case", name)), "--seeds", str(n_seeds)]
-    return shlex.join(["python", "-m", "benchmarks.everywhere", *told])
+def _command(n_seeds: Mapping[str, int]) -> str:
+    """What measures so many seeds of each case, be it that they were measured in parts."""
+    commands = []
+    for count in sorted({*n_seeds.values()} - {0}):
+        more = [name for name, own in n_seeds.items() if own >= count]
+        some = more if len(more) < len(CASES) else ()
+        told = [*(part for name in some for part in ("--case", name)), "--seeds", str(count)]
+        commands.append(shlex.join(["python", "-m", "benchmarks.everywhere", *told]))
+    return "; ".join(commands)
 
 
 if __name__ == "__main__":

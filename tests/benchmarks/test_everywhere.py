@@ -209,3 +209,9 @@ def test_arguments_are_checked(capsys):
         with pytest.raises(SystemExit):
             command.main([*wrong, "--write-only"])
         assert said in capsys.readouterr().err
+
+
+def test_the_page_names_the_command_of_each_number_of_seeds():
+    told = command._command({"beauty-last": 3, "plays": 1, "100k-last": 0})
+    start = "python -m benchmarks.everywhere --case beauty-last"
+    assert told == f"{start} --case plays --seeds 1; {start} --seeds 3"
