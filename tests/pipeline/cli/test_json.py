@@ -15,6 +15,7 @@ from belfry.dataset.sources.demo import generate
 from belfry.pipeline.cli.commands import app
 from belfry.pipeline.cli.terminal import print_json
 from belfry.pipeline.runs.reader import current_run
+from benchmarks.serving.server import second_run
 from tests.ab_tables import make_ab_tables
 
 WITHOUT_JSON = {"serve": "answers over HTTP, and prints where"}
@@ -143,10 +144,13 @@ def test_runs(artifacts: Path, tiny_run: Path) -> None:
     name, where = tiny_run.name, ("--artifacts", artifacts)
     assert answer("runs", "verify", *where) == [{"name": name, "is_whole": True, "damage": None}]
     assert answer("runs", "prune", "--keep", 1, "--dry-run", *where) == {"is_removed": False, "runs": []}
-    assert answer("runs", "rollback", name, *where) == {"run": name, "before": name}
     assert answer("runs", "show", *where) == json.loads((tiny_run / "manifest.json").read_text())
     assert [run["name"] for run in answer("runs", "list", *where)] == [name]
     assert answer("runs", "diff", name, *where) == {}
+    _, later = second_run(artifacts)
+    assert answer("runs", "rollback", later, *where) == {"run": later, "before": name}
+    assert answer("runs", "rollback", *where) == {"run": name, "before": later}
+    shutil.rmtree(artifacts / later)
     path = artifacts / name / "serving" / "sources.json"
     path.chmod(0o644)
     path.write_text("{}")
