@@ -1,6 +1,6 @@
-"""What negatives that somebody knows of are worth to the two towers: items passed over, and items of the same category.
+"""What negatives that somebody knows of are worth: items passed over, and items of the same category.
 
-Run as `python -m benchmarks.negatives [--data-folder DIR]`. Writes docs/results/negatives.md; some minutes.
+Run as `python -m benchmarks.negatives [--data-folder DIR]`. Writes docs/results/negatives.md; half an hour.
 """
 
 import argparse
@@ -10,12 +10,14 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Literal
+from typing import Literal, NamedTuple
+from unittest.mock import patch
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from belfry.dataset.folds import Holdout
 from belfry.dataset.history.seen_items import SeenItems
 from belfry.dataset.interactions import Interactions
 from belfry.dataset.prepare import Data, prepare
@@ -28,6 +30,7 @@ from belfry.evaluation.metrics import hits, lists_of, ndcg, recall
 from belfry.pipeline.config import load_config
 from belfry.pipeline.serving.recommender import Recommender
 from belfry.pipeline.training.publish import train_and_publish
+from belfry.ranking.features.groups.passed_over import PassedOver
 from belfry.retrieval.config import TwoTowerConfig
 from belfry.retrieval.index.choose import build_index
 from belfry.retrieval.index.config import IndexConfig
@@ -39,7 +42,35 @@ RESULT = Path(__file__).parent.parent / "docs" / "results" / "negatives.md"
 N_WORLDS, N_ROUNDS = 8, 4
 WEIGHTS = (0.0, 1.0, 2.0, 5.0, 20.0)  # of an item that was passed over
 N_SPLITS, N_DRAWN = 5, 50  # items of a user with a weight of their own
+N_RANKED_WORLDS = 4
+DAY_S = 86_400
 Kind = Literal["category", "even"]
+
+
+class Log(NamedTuple):
+    """What was shown and what was clicked in one round; arrays are [n_rows]."""
+
+    user: npt.NDArray[np.int64]
+    item: npt.NDArray[np.int64]
+    is_click: npt.NDArray[np.bool_]
+
+
+class System(NamedTuple):
+    """A way to rank; `reads` says whether there are columns of what was shown."""
+
+    name: str
+    settings: tuple[str, ...] = ()
+    reads: bool = True
+
+
+SYSTEMS = (
+    System("no columns of what was shown, all candidates are negatives", ("ranker.unshown_share=1",), reads=False),
+    System("all candidates are negatives", ("ranker.unshown_share=1",)),
+    System("of those that were not shown, 10%", ("ranker.unshown_share=0.1",)),
+    System("**of those that were not shown, 3%: the default**"),
+    System("the same, `retrieval.impression_weight=5`", ("retrieval.impression_weight=5",)),
+    System("those that were shown alone", ("ranker.unshown_share=0",)),
+)
 
 
 def passed_over() -> Iterator[str]:
@@ -54,17 +85,120 @@ def passed_over() -> Iterator[str]:
 
 def shown_by(seed: int) -> tuple[World, npt.NDArray[np.bool_]]:
     """A world after `N_ROUNDS` of lists of a run that explores, and [n_users, n_items] what was shown."""
-    world, arm, shown = World(seed), Arm(0.2), np.zeros((N_USERS, N_ITEMS), np.bool_)
-    for number in range(N_ROUNDS):
+    world, shown = World(seed), np.zeros((N_USERS, N_ITEMS), np.bool_)
+    for log in _rounds(world, N_ROUNDS, seed):
+        shown[log.user, log.item] = True
+    return world, shown
+
+
+def _rounds(world: World, n_rounds: int, seed: int) -> list[Log]:
+    """Lists of a run that explores, and what was clicked, which `world` then has watched."""
+    arm, logs = Arm(0.2), []
+    for number in range(n_rounds):
         with TemporaryDirectory() as folder:
             lists = train(world, "pure_svd", Path(folder) / "runs", seed).recommend_many(
                 range(N_USERS), N, rules=arm.rules(number)
             )
-        shown[lists["user_id"].to_numpy(), lists["item_id"].to_numpy()] = True
         draws = np.random.default_rng([seed, number]).random(world.worth.shape)
-        clicked = lists.filter(pa.array(world.click(lists, draws)))
-        world.watched[clicked["user_id"].to_numpy(), clicked["item_id"].to_numpy()] = True
-    return world, shown
+        log = Log(lists["user_id"].to_numpy(), lists["item_id"].to_numpy(), world.click(lists, draws))
+        world.watched[log.user[log.is_click], log.item[log.is_click]] = True
+        logs.append(log)
+    return logs
+
+
+def ranked() -> Iterator[str]:
+    """True NDCG of both stages, and NDCG of what is clicked in the next round, of systems of the default preset."""
+    found = np.array([_of_rankers(seed) for seed in range(N_RANKED_WORLDS)])  # [world, holdout, system, figure]
+    yield "| | times: true NDCG@10 | of clicks | gate open | no times: true NDCG@10 | of clicks | gate open |"
+    yield "|---|---:|---:|---:|---:|---:|---:|"
+    first = found[:, :, 0, :2]
+    cells = [of_seeds(first[:, holdout, figure]) for holdout in (0, 1) for figure in (0, 1)]
+    yield f"| retrieval's order | {cells[0]} | {cells[1]} | | {cells[2]} | {cells[3]} | |"
+    for place, system in enumerate(SYSTEMS):
+        own = found[:, :, place]
+        cells = []
+        for holdout in (0, 1):
+            cells += [change(own[:, holdout, 2 + figure], first[:, holdout, figure]) for figure in (0, 1)]
+            cells.append(f"{own[:, holdout, 4].sum():.0f} of {len(found)}")
+        yield f"| {system.name} | {' | '.join(cells)} |"
+
+
+def _of_rankers(seed: int) -> list[list[list[float]]]:
+    """[holdout, system]: true NDCG and NDCG of clicks, of retrieval and of final lists; whether the gate is open."""
+    world = World(seed)
+    first = np.argwhere(world.watched).T
+    logs = _rounds(world, N_ROUNDS + 1, seed)
+    last = logs.pop()
+    is_new = last.is_click & ~_pairs(logs, first)[last.user, last.item]
+    later = np.zeros(world.worth.shape, np.bool_)
+    later[last.user[is_new], last.item[is_new]] = True
+    world.watched &= ~later
+    return [
+        [_of_system(world, _table(first, logs, holdout), later, holdout, system, seed) for system in SYSTEMS]
+        for holdout in ("time", "random")
+    ]
+
+
+def _pairs(logs: list[Log], first: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """[n_users, n_items] what was watched at first or clicked."""
+    watched = np.zeros((N_USERS, N_ITEMS), np.bool_)
+    watched[*first] = True
+    for log in logs:
+        watched[log.user[log.is_click], log.item[log.is_click]] = True
+    return watched
+
+
+def _table(first: npt.NDArray[np.int64], logs: list[Log], holdout: Holdout) -> pa.Table:
+    """Events with times, a round a day; or, under `random`, pairs alone, each shown or watched once."""
+    if holdout == "random":
+        watched, shown = _pairs(logs, first), np.zeros((N_USERS, N_ITEMS), np.bool_)
+        for log in logs:
+            shown[log.user, log.item] = True
+        pairs = [np.argwhere(watched), np.argwhere(shown & ~watched)]
+        user, item = np.concatenate(pairs).T
+        events = np.repeat(["watched", "shown"], [len(one) for one in pairs])
+        return pa.table({"user_id": as_arrow(user), "item_id": as_arrow(item), "event": events.tolist()})
+    n_first, counts = first.shape[1], [len(log.user) for log in logs]
+    user, item = (np.concatenate([first[axis], *(log[axis] for log in logs)]) for axis in (0, 1))
+    is_click = np.concatenate([np.ones(n_first, np.bool_), *(log.is_click for log in logs)])
+    days = np.repeat(np.arange(len(counts) + 1), [n_first, *counts])
+    seconds = user * 60 + 30 * is_click  # a list is seen at one moment, and clicked half a minute later
+    return pa.table(
+        {
+            "user_id": as_arrow(user),
+            "item_id": as_arrow(item),
+            "event": np.where(is_click, "watched", "shown").tolist(),
+            "timestamp_s": as_arrow(DAY_S * days + seconds),
+        }
+    )
+
+
+def _of_system(
+    world: World, table: pa.Table, later: npt.NDArray[np.bool_], holdout: Holdout, system: System, seed: int
+) -> list[float]:
+    data = prepare(check(Tables(table, pa.table({"item_id": np.arange(N_ITEMS)})))[0])
+    config = load_config("default", holdout=holdout, settings=list(system.settings))
+    can_fit = PassedOver.can_fit if system.reads else lambda features, config: False
+    with TemporaryDirectory() as folder, patch.object(PassedOver, "can_fit", can_fit):
+        run = Recommender.load(
+            train_and_publish(
+                data, config, preset="default", holdout=holdout, seed=seed, artifacts=Path(folder) / "runs"
+            )
+        )
+        figures = []
+        for stage in ("retrieval", "final"):
+            lists = run.recommend_many(range(N_USERS), N, stage=stage)
+            figures += [world.ndcg(lists), _of_clicks(lists, later)]
+        return [*figures, float(run.run.manifest.gate.is_open)]
+
+
+def _of_clicks(lists: pa.Table, later: npt.NDArray[np.bool_]) -> float:
+    """NDCG@10 over users who click something new in the next round."""
+    user, item, rank = (lists[name].to_numpy() for name in ("user_id", "item_id", "rank"))
+    is_hit = np.zeros((N_USERS, N), np.bool_)
+    is_hit[user, rank - 1] = later[user, item]
+    n_relevant = later.sum(axis=1)
+    return float(ndcg(is_hit[n_relevant > 0], n_relevant[n_relevant > 0]).mean())
 
 
 def _of_weight(world: World, shown: npt.NDArray[np.bool_], weight: float, seed: int) -> float:
@@ -146,11 +280,22 @@ def main() -> None:
     lines = [
         "# Negatives that somebody knows of",
         "",
-        f"`python -m benchmarks.negatives`, {datetime.now(UTC):%Y-%m-%d}. The two towers of the default preset alone.",
+        f"`python -m benchmarks.negatives`, {datetime.now(UTC):%Y-%m-%d}.",
         "",
-        "## Items that were shown and passed over",
+        "## Items that were shown and passed over: the ranker",
         "",
-        f"The world of [feedback.md](feedback.md) after {N_ROUNDS} rounds of lists with a share of 0.2; `event` is "
+        f"The world of [feedback.md](feedback.md) after {N_ROUNDS} rounds of lists with a share of 0.2, the default "
+        "preset. With times, and holdout `time`, each showing is an event, a round a day; without, and holdout "
+        "`random`, each pair is watched or shown. *True* is the worth of the list, which no log tells; *of clicks* "
+        "finds what users click in the next round, on lists of the run that explores: the confounded figure that "
+        f"everybody has. {N_RANKED_WORLDS} worlds; ± is a 95% interval over them, of the difference to retrieval's "
+        "order.",
+        "",
+        *ranked(),
+        "",
+        "## Items that were shown and passed over: the two towers",
+        "",
+        f"The same world, pairs without times, the two towers alone; `event` is "
         "`shown` where nothing was clicked, and `retrieval.impression_weight` what it counts (0: not read). "
         f"{N_WORLDS} worlds; ± is a 95% interval over them, of the difference to 0.",
         "",

@@ -19,6 +19,7 @@ Holdout: TypeAlias = Literal["time", "last", "random"]
 MAX_LAST = 5  # events held back of each user under `last`
 MAX_FIRST = 10  # watches that a newcomer comes with, see `first_watches`
 WINDOW_SHARE = 0.2  # of all events, in the window behind a cut under `time`
+_PARTS = 5  # of what was passed over, one of which `last` holds back where there are no times
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class Fold:
     later: Interactions
     repeats: Repeats = "exclude"
     excluded: SeenItems | None = None  # what no list may hold, where the history is not all that users have seen
+    passed_over: SeenItems | None = None  # what was shown beside `later`, of which the history does not tell
 
     @cached_property
     def exclude(self) -> SeenItems:
@@ -80,7 +82,7 @@ def make_folds(interactions: Interactions, holdout: Holdout, *, n_folds: int, se
     if holdout == "random":
         made = _cross_folds(interactions, n_folds, seed)
     elif holdout == "last":
-        made = _last_fold(interactions)
+        made = _last_fold(interactions, seed)
     else:
         made = _windows(interactions, n_folds)
     n_usable = 0
@@ -96,15 +98,39 @@ def _cross_folds(interactions: Interactions, n_folds: int, seed: int) -> Iterato
     fold_of_row = folds(interactions, n_folds=n_folds, seed=seed)
     for number in range(n_folds):
         later = interactions.select(fold_of_row == number)
-        yield Fold(interactions.select(fold_of_row != number).known_without(later), later)
+        fold = Fold(interactions.select(fold_of_row != number).known_without(later), later)
+        yield _hold_back_part(fold, interactions, number, n_folds, seed)
 
 
-def _last_fold(interactions: Interactions) -> Iterator[Fold]:
-    """Hold back so many last events that the median user keeps two thirds of their history."""
+def _hold_back_part(fold: Fold, interactions: Interactions, part: int, n_parts: int, seed: int) -> Fold:
+    """The fold, one of `n_parts` of what was passed over held back too, as no time tells what was shown when."""
+    shown = fold.history.impressions
+    if shown is None or interactions.impressions is None:
+        return fold
+    passed_over = interactions.impressions.without(interactions.seen_items).distinct
+    passed_over = passed_over.select(
+        np.random.default_rng(seed).integers(n_parts, size=len(passed_over.item_num)) == part
+    )
+    return replace(fold, history=replace(fold.history, impressions=shown.without(passed_over)), passed_over=passed_over)
+
+
+def _last_fold(interactions: Interactions, seed: int) -> Iterator[Fold]:
+    """Hold back so many last events that the median user keeps two thirds of their history.
+
+    What was shown after a user's newest event that stays is held back too: the first event that goes was made on it.
+    """
     counts = np.bincount(interactions.user_num)
     n_last = int(np.clip(np.median(counts[counts > 0]) // 3, 1, MAX_LAST))
     split = split_last_out(interactions, n_last=n_last)
-    yield Fold(split.train, split.test)
+    history, shown = split.train, interactions.impressions
+    if shown is None or shown.first_s is None or history.timestamp_s is None:
+        yield _hold_back_part(Fold(history, split.test), interactions, 0, _PARTS, seed)
+        return
+    newest_s = np.zeros(len(interactions.users) + 1, np.int64)
+    np.maximum.at(newest_s, history.user_num, history.timestamp_s)
+    known = shown.before(newest_s + 1)
+    passed_over = shown.select(shown.first_s > newest_s[shown.user_num])
+    yield Fold(replace(history, impressions=known), split.test, passed_over=passed_over)
 
 
 def _windows(interactions: Interactions, n_windows: int) -> Iterator[Fold]:
@@ -118,7 +144,12 @@ def _windows(interactions: Interactions, n_windows: int) -> Iterator[Fold]:
         has_history = np.zeros(len(interactions.users) + 1, np.bool_)
         has_history[interactions.user_num[is_before]] = True
         is_later = ~is_before & (interactions.timestamp_s <= stop_s) & has_history[interactions.user_num]
-        yield Fold(interactions.select(is_before).known_before(start_s), interactions.select(is_later))
+        fold = Fold(interactions.select(is_before).known_before(start_s), interactions.select(is_later))
+        shown = interactions.impressions
+        if shown is not None and shown.first_s is not None:
+            is_in_window = (shown.first_s >= start_s) & (shown.first_s <= stop_s)
+            fold = replace(fold, passed_over=shown.select(is_in_window))
+        yield fold
 
 
 def first_watches(interactions: Interactions, fold: Fold, *, seed: int) -> Fold | None:
@@ -145,7 +176,11 @@ def first_watches(interactions: Interactions, fold: Fold, *, seed: int) -> Fold 
     is_first = np.arange(len(rows)) - starts[user_num] < n_first[user_num]
     if is_first.all():
         return None
-    first = replace(interactions.select(rows[is_first]), timestamp_s=np.full(int(is_first.sum()), now_s))
+    first = replace(
+        interactions.select(rows[is_first]),
+        timestamp_s=np.full(int(is_first.sum()), now_s),
+        impressions=fold.history.impressions,
+    )
     return replace(fold, history=first, later=interactions.select(rows[~is_first]))
 
 

@@ -57,7 +57,7 @@ class Interactions:
     timestamp_s: Times | None = None  # [n_events], UTC
     rating: npt.NDArray[np.float32] | None = None  # [n_events], NaN = watched and not rated
     weight: npt.NDArray[np.float32] | None = None  # [n_events], above 0, how much a watch counts; none: all 1
-    impressions: "SeenItems | None" = None  # pairs of events that only showed an item; some may be watched too
+    impressions: "SeenItems | None" = None  # events that only showed an item, each time; some may be watched too
     # Name of a further column -> [n_events], NaN = no label.
     labels: Mapping[str, npt.NDArray[np.float32]] = field(default_factory=dict)
     rows_in_order: bool = False  # each user's rows stand oldest first, whatever the times
@@ -110,10 +110,10 @@ class Interactions:
             timestamp_s,
             rating,
             None if weight is None or (weight == 1).all() else weight,
-            _pairs_of(impressions, users, items),
+            _pairs_of(impressions, users, items, once=False),
             {name: table[name].to_numpy(zero_copy_only=False).astype(np.float32) for name in labels},
             columns.ORDER in names,
-            _pairs_of(dislikes, users, items),
+            _pairs_of(dislikes, users, items, once=True),
             context or {},
         )
 
@@ -254,7 +254,7 @@ class Interactions:
     def negatives(self) -> "SeenItems | None":
         """Pairs that models may learn from as negatives, where they are not watched: impressions and dislikes."""
         if self.impressions is None or self.dislikes is None:
-            return self.dislikes if self.impressions is None else self.impressions
+            return self.dislikes if self.impressions is None else self.impressions.distinct
         return self.impressions.joined(self.dislikes)
 
     @cached_property
@@ -263,8 +263,8 @@ class Interactions:
         return SeenItems.of_pairs(self.user_num[known], self.item_num[known], len(self.users))
 
 
-def _pairs_of(table: pa.Table | None, users: Vocabulary, items: Vocabulary) -> SeenItems | None:
-    return SeenItems.from_table(table, users, items) if table is not None and len(table) else None
+def _pairs_of(table: pa.Table | None, users: Vocabulary, items: Vocabulary, *, once: bool) -> SeenItems | None:
+    return SeenItems.from_table(table, users, items, once=once) if table is not None and len(table) else None
 
 
 def _are_sorted(*keys: npt.NDArray[np.integer]) -> bool:

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from belfry.dataset.arrays import Mask, Positions
+from belfry.dataset.history.seen_items import SeenItems
 from belfry.dataset.interactions import Interactions
 from belfry.dataset.vocabulary import UserNums
 from belfry.ranking.lists import Lists, concatenate_lists
@@ -38,6 +39,19 @@ class Examples:
     def select(self, lists: Positions) -> "Examples":
         """The lists at these positions, in this order."""
         return Examples(self.lists.select(lists), self.labels[self.lists.rows_of(lists)], self.n_relevant[lists])
+
+    def mostly_shown(self, passed_over: SeenItems, share: float, generator: np.random.Generator) -> "Examples":
+        """Lists that hold something passed over with a `share` of their other negatives; the others as they are.
+
+        An item that was not shown could not be watched on it, whatever it is worth: as a negative it tells who chose
+        what to show.
+        """
+        lists, row_list = self.lists, self.lists.row_list
+        is_shown = passed_over.contains(lists.users[row_list], lists.items) & (self.labels == 0)
+        has_shown = np.bincount(row_list, is_shown, len(self)) > 0
+        is_drawn = generator.random(len(self.labels)) < share
+        kept = (self.labels > 0) | is_shown | is_drawn | ~has_shown[row_list]
+        return Examples(lists.with_rows(kept), self.labels[kept], self.n_relevant)
 
     def blocks(self, generator: np.random.Generator) -> Iterator["Examples"]:
         """Everything once, in parts that fit into memory: here, one."""

@@ -87,6 +87,11 @@ class Lists:
             history=self.history[lists],
         )
 
+    def with_rows(self, kept: Mask) -> "Lists":
+        """The same lists with the rows in a mask [n_rows] alone, described as they were among the others."""
+        starts = np.append(0, np.cumsum(kept))[self.starts].astype(np.int64)
+        return replace(self, pairs=self.pairs[kept], items=self.items[kept], starts=starts)
+
     def blocks(self, n_rows: int) -> Iterator[Positions]:
         """Positions of the lists that hold rows, in order, in blocks of some `n_rows` rows when padded."""
         filled = np.flatnonzero(self.lengths)

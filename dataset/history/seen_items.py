@@ -22,11 +22,14 @@ def pair_keys(user_num: UserNums, item_num: ItemNums) -> Positions:
 
 @dataclass(frozen=True)
 class SeenItems:
-    """Items that each user has watched, got as impressions, or disliked, as compressed rows."""
+    """Items that each user has watched, got as impressions, or disliked, as compressed rows.
+
+    Each pair stands once, but in impressions, where it stands as often as it was shown.
+    """
 
     starts: Positions  # [n_users + 2]
     item_num: ItemNums  # [n_pairs], rising within a user
-    first_s: Times | None = None  # [n_pairs], UTC, the first time of each pair; kept for impressions and dislikes
+    first_s: Times | None = None  # [n_pairs], UTC, of each impression, or the first time that a pair was disliked
     was: ClassVar[str] = "seen"  # of an item that is among these, in messages
     was_not: ClassVar[str] = "not seen"
 
@@ -51,14 +54,18 @@ class SeenItems:
         return cls(keys.searchsorted(np.arange(n_users + 2) * _KEY_STRIDE), (keys % _KEY_STRIDE).astype(np.int32))
 
     @classmethod
-    def from_table(cls, table: pa.Table, users: Vocabulary, items: Vocabulary) -> "SeenItems":
-        """Each pair of a checked table once, with its first time where there are times; unknown ids are left out."""
+    def from_table(cls, table: pa.Table, users: Vocabulary, items: Vocabulary, *, once: bool = True) -> "SeenItems":
+        """The pairs of a checked table, with times where there are times; unknown ids are left out.
+
+        Args:
+            once: each pair once, with its first time, or as often as it is there.
+        """
         user_num, item_num = users.numbers(table[columns.USER_ID]), items.numbers(table[columns.ITEM_ID])
         has_times = columns.TIMESTAMP_S in table.column_names
         times = table[columns.TIMESTAMP_S].to_numpy() if has_times else np.zeros(len(table), np.int64)
         order = np.lexsort((times, item_num, user_num))
         order = order[(user_num[order] > 0) & (item_num[order] > 0)]
-        order = order[differs_from_row_before(user_num[order], item_num[order])]
+        order = order[differs_from_row_before(user_num[order], item_num[order])] if once else order
         starts = np.searchsorted(user_num[order], np.arange(len(users) + 2)).astype(np.int64)
         return cls(starts, item_num[order], times[order].astype(np.int64) if has_times else None)
 
@@ -78,8 +85,25 @@ class SeenItems:
             return self
         return self.select(self.first_s < np.broadcast_to(cut_s, len(self.starts) - 1)[self.user_num])
 
+    @property
+    def distinct(self) -> "SeenItems":
+        """Each pair once, with its first time."""
+        return self.select(differs_from_row_before(self.user_num, self.item_num))
+
+    def followed_by(self, others: "SeenItems") -> "SeenItems":
+        """These, and those of `others` that are none of them: of another time, or, without times, of another pair."""
+        has_times = self.first_s is not None and others.first_s is not None
+        others = others if has_times else others.without(self)
+        user_num = np.concatenate([self.user_num, others.user_num])
+        item_num = np.concatenate([self.item_num, others.item_num])
+        times = np.concatenate([self.first_s, others.first_s]) if has_times else np.arange(len(user_num))
+        order = np.lexsort((times, item_num, user_num))
+        order = order[differs_from_row_before(user_num[order], item_num[order], times[order])]
+        starts = np.searchsorted(user_num[order], np.arange(len(self.starts))).astype(np.int64)
+        return SeenItems(starts, item_num[order], times[order] if has_times else None)
+
     def joined(self, others: "SeenItems") -> "SeenItems":
-        """The pairs of both, without times."""
+        """The pairs of both, each once, without times."""
         return SeenItems._of_keys(np.union1d(self._keys[:-1], others._keys[:-1]), len(self.starts) - 2)
 
     def without(self, others: "SeenItems") -> "SeenItems":

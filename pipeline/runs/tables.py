@@ -6,6 +6,7 @@ run/
 │                                     context, by user and in order; where the rows were in order without times, its
 │                                     metadata say so, and the values of each context
 ├── dislikes.parquet                  user_num and item_num of what users did not like, where there is any
+├── impressions.parquet               the same of what users were shown, each time, and when, where it is known
 ├── user_features.npz, item_features.npz
 ├── user_encoder.npz, item_encoder.npz  how these were made, to read users and items that come later
 ├── item_columns.npz                  what the table of items says, for rules; read where a rule asks for a column
@@ -14,6 +15,7 @@ run/
 """
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +38,7 @@ from belfry.pipeline.runs.parquet import read_ids, read_table, write_table
 
 USER_NUM, ITEM_NUM = "user_num", "item_num"
 _USERS, _ITEMS, _HISTORY, _DISLIKES = "users.parquet", "items.parquet", "history.parquet", "dislikes.parquet"
+_IMPRESSIONS = "impressions.parquet"
 _USER_FEATURES, _ITEM_FEATURES = "user_features.npz", "item_features.npz"
 _USER_ENCODER, _ITEM_ENCODER = "user_encoder.npz", "item_encoder.npz"
 _LABEL = "label/"  # before the name of a further column
@@ -73,8 +76,9 @@ def save_tables(features: FeatureTables, titles: pa.Array, folder: Path) -> None
         metadata[_CONTEXT_VALUES] = json.dumps(values).encode()
     write_table(pa.table(events, metadata=metadata or None), folder / _HISTORY)
     if history.dislikes is not None:
-        pairs = {USER_NUM: history.dislikes.user_num, ITEM_NUM: history.dislikes.item_num}
-        write_table(pa.table(pairs), folder / _DISLIKES)
+        _write_pairs(replace(history.dislikes, first_s=None), folder / _DISLIKES)
+    if history.impressions is not None:
+        _write_pairs(history.impressions, folder / _IMPRESSIONS)
     write_arrays(folder / _USER_FEATURES, features.users.to_arrays())
     write_arrays(folder / _ITEM_FEATURES, features.items.to_arrays())
 
@@ -98,7 +102,8 @@ def load_tables(folder: ReadablePath) -> tuple[FeatureTables, pa.Array]:
         events.get(columns.WEIGHT),
         labels={name.removeprefix(_LABEL): values for name, values in events.items() if name.startswith(_LABEL)},
         rows_in_order=_IN_ORDER in metadata,
-        dislikes=_read_dislikes(folder / _DISLIKES, users, items),
+        impressions=_read_pairs(folder / _IMPRESSIONS, users, items),
+        dislikes=_read_pairs(folder / _DISLIKES, users, items),
         context=_context_in(folder / _HISTORY, events, metadata),
     )
     features = FeatureTables(
@@ -173,14 +178,20 @@ def _context_in(
     return {name: ContextColumn(known, numbers[name]) for name, known in values.items()}
 
 
-def _read_dislikes(path: ReadablePath, users: Vocabulary, items: Vocabulary) -> SeenItems | None:
+def _write_pairs(pairs: SeenItems, path: Path) -> None:
+    table = {USER_NUM: pairs.user_num, ITEM_NUM: pairs.item_num}
+    write_table(pa.table(table if pairs.first_s is None else {**table, columns.TIMESTAMP_S: pairs.first_s}), path)
+
+
+def _read_pairs(path: ReadablePath, users: Vocabulary, items: Vocabulary) -> SeenItems | None:
+    """What `_write_pairs` wrote; None where there is no file."""
     if not path.exists():
         return None
     pairs, _ = _read_numbers(path, users, items)
     if (np.diff(pairs[USER_NUM]) < 0).any():
         raise ArtifactError(f"{path}: its users are not in order; {REMEDY}")
     starts = np.searchsorted(pairs[USER_NUM], np.arange(len(users) + 2)).astype(np.int64)
-    return SeenItems(starts, pairs[ITEM_NUM])
+    return SeenItems(starts, pairs[ITEM_NUM], pairs.get(columns.TIMESTAMP_S))
 
 
 def _read_features(path: ReadablePath, n: int) -> FeatureColumns:

@@ -69,13 +69,16 @@ class ListRankerTrainer:
         context = ContextStatistics.fit(fold.history, stage.towers.vectors) if fold.history.context else None
         for candidates in self._with_hits(fold, stage, users[is_held_back], MAX_VALIDATION_LISTS):
             examples = self._describe(candidates, fold, stage, pair_features)
+            if not self._ranker_config.unshown_share:
+                examples = self._mostly_shown(examples, fold)
             choices = None
             if context is not None:
                 choices = choices_of(examples, fold.later, context, fold.history, seed=self._seed)
             yield Observed(examples, is_validation=True, choices=choices)
         max_lists = -(-self._config.max_lists // n_folds)
         for candidates in self._with_hits(fold, stage, users[~is_held_back], max_lists):
-            yield Observed(self._describe(candidates, fold, stage, pair_features))
+            examples = self._describe(candidates, fold, stage, pair_features)
+            yield Observed(self._mostly_shown(examples, fold))
         yield from self._observe_newcomers(fold, stage, pair_features)
 
     def _observe_newcomers(self, fold: Fold, stage: FirstStage, pair_features: PairFeatures) -> Iterator[Observed]:
@@ -189,6 +192,12 @@ class ListRankerTrainer:
                 yield candidates.of_users(chosen)
             if not n_left:
                 return
+
+    def _mostly_shown(self, examples: Examples, fold: Fold) -> Examples:
+        share = self._ranker_config.unshown_share
+        if fold.passed_over is None or share == 1:
+            return examples
+        return examples.mostly_shown(fold.passed_over, share, np.random.default_rng(self._seed))
 
     def _describe(self, candidates: Candidates, fold: Fold, stage: FirstStage, pair_features: PairFeatures) -> Examples:
         label, liked_from = self._ranker_config.label, self._ranker_config.liked_from

@@ -19,6 +19,7 @@ from belfry.ranking.features.config import PairFeaturesConfig
 from belfry.ranking.features.expected_labels import ExpectedLabels
 from belfry.ranking.features.groups.categories import Categories
 from belfry.ranking.features.groups.numeric import NumericColumns
+from belfry.ranking.features.groups.passed_over import PassedOver
 from belfry.ranking.features.groups.popularity import Popularity
 from belfry.ranking.features.groups.ratings import Ratings
 from belfry.ranking.features.groups.repeats import Repeats
@@ -44,6 +45,7 @@ GROUPS: tuple[type[FeatureGroup], ...] = (
     Categories,
     Repeats,
     Vectors,
+    PassedOver,
 )
 _FITTED = "groups"  # name of the array that holds the names of the fitted groups
 _USERS_PER_BLOCK = 128  # with 200 candidates each, a column of a block takes 100 KB

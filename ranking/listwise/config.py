@@ -18,6 +18,13 @@ class ListRankerConfig(ModelConfig):
         "watched", description="what is a positive: any later event, one rated liked_from or more, or by its rating"
     )
     liked_from: float = Field(4.0, description="the lowest rating that is liked, under label=liked")
+    unshown_share: float = Field(
+        0.03,
+        ge=0,
+        le=1,
+        description="where it is known what was shown and passed over: share of the other candidates nobody watched "
+        "that are learned from; 0: none, and the gate too looks at what was shown alone",
+    )
     validation_share: float = Field(
         0.15, gt=0, lt=1, description="share of users kept for early stopping, blending, calibration and the gate"
     )

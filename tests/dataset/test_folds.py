@@ -216,6 +216,70 @@ def test_a_random_fold_has_no_impressions_of_what_it_holds_back() -> None:
         assert fold.history.impressions.contains(fold.history.user_num, fold.history.item_num).all()
 
 
+def with_impressions(events: Interactions, n: int = 600) -> Interactions:
+    """Random pairs at random times, some of them twice, some watched."""
+    generator = np.random.default_rng(1)
+    users, items = (generator.integers(0, size, n) for size in (len(events.users), len(events.items)))
+    shown = {"user_id": users, "item_id": items, "timestamp_s": 1_000_000 + 3600 * generator.integers(0, 300, n)}
+    ids = {"users": events.users, "items": events.items}
+    return Interactions.from_table(events.to_table(), **ids, impressions=pa.table(shown))
+
+
+def test_what_was_shown_in_a_window_is_passed_over_in_it() -> None:
+    events = with_impressions(watches())
+    for fold in folds_of(events, "time"):
+        assert fold.passed_over is not None and fold.passed_over.first_s is not None
+        assert fold.history.impressions is not None and fold.history.impressions.first_s is not None
+        assert fold.history.impressions.first_s.max() < times(fold.later).min()
+        assert times(fold.later).min() - 3600 <= fold.passed_over.first_s.min()
+        assert fold.passed_over.first_s.max() <= times(fold.later).max() + 3600
+
+
+def test_what_was_shown_behind_the_last_event_that_stays_is_passed_over() -> None:
+    events = with_impressions(watches())
+    (fold,) = folds_of(events, "last")
+    assert events.impressions is not None
+    assert fold.passed_over is not None and fold.passed_over.first_s is not None
+    assert fold.history.impressions is not None and fold.history.impressions.first_s is not None
+    newest = np.zeros(len(events.users) + 1, np.int64)
+    np.maximum.at(newest, fold.history.user_num, times(fold.history))
+    assert (fold.history.impressions.first_s <= newest[fold.history.impressions.user_num]).all()
+    assert (fold.passed_over.first_s > newest[fold.passed_over.user_num]).all()
+    n_parts = len(fold.history.impressions.item_num), len(fold.passed_over.item_num)
+    assert min(n_parts) > 0 and sum(n_parts) == len(events.impressions.item_num)
+
+
+@pytest.mark.parametrize("holdout", ["random", "last"])
+def test_without_times_each_fold_holds_a_part_of_what_was_passed_over_back(holdout: Holdout) -> None:
+    events = with_impressions(watches())
+    assert events.impressions is not None
+    never_watched = events.impressions.without(events.seen_items).distinct
+    timeless = replace(
+        events, timestamp_s=None, rows_in_order=True, impressions=replace(events.impressions, first_s=None)
+    )
+    n_held_back = 0
+    for fold in folds_of(timeless, holdout):
+        assert fold.passed_over is not None and fold.history.impressions is not None
+        assert not fold.history.impressions.contains(fold.later.user_num, fold.later.item_num).any()
+        is_told = fold.history.impressions.contains(never_watched.user_num, never_watched.item_num)
+        is_held_back = fold.passed_over.contains(never_watched.user_num, never_watched.item_num)
+        assert (is_told != is_held_back).all()
+        assert is_held_back.sum() == len(fold.passed_over.item_num)
+        n_held_back += int(is_held_back.sum())
+        assert 0.6 < is_told.mean() < 0.9
+    assert holdout == "last" or n_held_back == len(never_watched.item_num)
+
+
+def test_newcomers_know_no_impressions_of_what_comes_later() -> None:
+    events = watches()
+    late = np.isin(events.user_num, [1, 2, 3]) & (times(events) < 1_000_000 + 3600 * 165)
+    events = with_impressions(events.select(~late))
+    fold = folds_of(events, "time", n_folds=2)[1]
+    came = first_watches(events, fold, seed=0)
+    assert came is not None
+    assert came.history.impressions is fold.history.impressions
+
+
 def test_users_of_a_fold_have_a_history_and_something_later() -> None:
     everything = watches()
     user = everything.user_num

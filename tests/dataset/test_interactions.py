@@ -164,33 +164,52 @@ def test_weights_are_kept_and_selected():
     assert Interactions.from_table(ones).weight is None
 
 
-def test_impressions_are_kept_once_per_pair_with_their_first_time():
+def test_impressions_are_kept_each_with_its_time():
     interactions = Interactions.from_table(TABLE, impressions=SHOWN)
     impressions = interactions.impressions
-    assert [impressions.of(user_num).tolist() for user_num in range(4)] == [[], [2], [1, 3], []]
-    assert impressions.first_s.tolist() == [80, 90, 60]
-    assert impressions.user_num.tolist() == [1, 2, 2]
+    assert [impressions.of(user_num).tolist() for user_num in range(4)] == [[], [2], [1, 3, 3], []]
+    assert impressions.first_s.tolist() == [80, 90, 60, 70]
+    assert impressions.user_num.tolist() == [1, 2, 2, 2]
+    assert impressions.distinct.first_s.tolist() == [80, 90, 60]
     assert [interactions.seen_items.of(user_num).tolist() for user_num in range(4)] == [[], [1, 3], [1, 2], [3]]
     assert interactions.select(np.array([0])).impressions is impressions
     assert interactions.impressions.to_table(interactions.users, interactions.items).to_pydict() == {
-        "user_id": ["al", "bo", "bo"],
-        "item_id": [20, 10, 30],
-        "timestamp_s": [80, 90, 60],
+        "user_id": ["al", "bo", "bo", "bo"],
+        "item_id": [20, 10, 30, 30],
+        "timestamp_s": [80, 90, 60, 70],
     }
 
 
 def test_known_before_one_time_for_all_or_one_per_user():
     interactions = Interactions.from_table(TABLE, impressions=SHOWN)
     assert interactions.known_before(80).impressions.to_table(interactions.users, interactions.items).to_pydict() == {
-        "user_id": ["bo"],
-        "item_id": [30],
-        "timestamp_s": [60],
+        "user_id": ["bo", "bo"],
+        "item_id": [30, 30],
+        "timestamp_s": [60, 70],
     }
     each = interactions.known_before(np.array([0, 81, 60, 0])).impressions
     assert [each.of(user_num).tolist() for user_num in range(4)] == [[], [2], [], []]
     timeless = Interactions.from_table(TABLE, impressions=SHOWN.drop_columns("timestamp_s"))
     assert timeless.known_before(0).impressions is timeless.impressions
     assert timeless.impressions.to_table(timeless.users, timeless.items).column_names == ["user_id", "item_id"]
+
+
+def test_impressions_of_two_tables_count_once_where_their_times_are_equal():
+    first, second = (
+        Interactions.from_table(TABLE, impressions=rows).impressions for rows in (SHOWN.slice(0, 3), SHOWN.slice(2))
+    )
+    both = first.followed_by(second)
+    whole = Interactions.from_table(TABLE, impressions=SHOWN).impressions
+    for name in ("starts", "item_num", "first_s"):
+        assert getattr(both, name).tolist() == getattr(whole, name).tolist()
+    timeless = [
+        Interactions.from_table(TABLE, impressions=rows.drop_columns("timestamp_s")).impressions
+        for rows in (SHOWN.slice(0, 3), SHOWN.slice(2))
+    ]
+    both = timeless[0].followed_by(timeless[1])
+    assert both.first_s is None
+    pairs = {*zip(both.user_num.tolist(), both.item_num.tolist(), strict=True)}
+    assert pairs == {*zip(whole.user_num.tolist(), whole.item_num.tolist(), strict=True)}
 
 
 def test_no_impressions_are_none():
@@ -216,12 +235,13 @@ def test_dislikes_are_no_watches_and_in_no_list():
 
 def test_negatives_are_impressions_and_dislikes_each_once():
     ids = {"users": Vocabulary(pa.array([1, 2])), "items": Vocabulary(pa.array([1, 2, 3]))}
-    shown = pa.table({"user_id": [1, 2], "item_id": [2, 1]})
+    shown = pa.table({"user_id": [1, 2, 1], "item_id": [2, 1, 2]})
     disliked = pa.table({"user_id": [1, 2, 9], "item_id": [2, 3, 1]})
     watched = pa.table({"user_id": [1], "item_id": [1]})
     interactions = Interactions.from_table(watched, **ids, impressions=shown, dislikes=disliked)
     assert interactions.negatives.to_table(**ids).to_pydict() == {"user_id": [1, 2, 2], "item_id": [2, 1, 3]}
     assert Interactions.from_table(watched, **ids).negatives is None
+    assert Interactions.from_table(watched, **ids, impressions=shown).negatives.item_num.tolist() == [2, 1]
     assert Interactions.from_table(watched, **ids, dislikes=disliked).negatives.item_num.tolist() == [2, 3]
 
 

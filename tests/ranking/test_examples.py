@@ -137,6 +137,23 @@ def test_lists_of_one_label_make_no_examples(items: list[list[int]], later: Inte
     assert made.lists.names == NAMES
 
 
+def test_lists_with_something_passed_over_lose_others_that_were_not_watched() -> None:
+    items = [list(range(1, 39)), list(range(1, 39))]
+    made = make_examples(lists_for([2, 5], items), watched({2: [7], 5: [8]}))
+    passed_over = watched({2: [3, 7, 39], 4: [5]}).seen_items
+    assert passed_over is not None
+    few = made.mostly_shown(passed_over, 0.0, np.random.default_rng(0))
+    assert few.lists.items.tolist() == [3, 7, *items[1]]
+    assert few.labels.tolist() == [0, 1, *made.labels[38:].tolist()]
+    assert few.lists.starts.tolist() == [0, 2, 40]
+    assert few.lists.column("score").tolist()[:2] == [-3, -7]  # as in the whole list
+    assert few.n_relevant.tolist() == made.n_relevant.tolist()
+    half = made.mostly_shown(passed_over, 0.5, np.random.default_rng(0))
+    assert {3, 7} < {*half.lists.items[: half.lists.starts[1]].tolist()}
+    assert 10 < half.lists.lengths[0] < 30
+    assert half.lists.lengths[1] == 38
+
+
 def test_select_takes_lists_in_the_order_asked(examples: Examples) -> None:
     turned = examples.select(np.array([1, 0]))
     assert turned.lists.users.tolist() == [5, 2]

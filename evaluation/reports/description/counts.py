@@ -22,7 +22,7 @@ def shape_of(history: Interactions, n_rows: int, n_doubles: int) -> Shape:
         n_watches=len(history),
         n_doubles=n_doubles,
         n_pairs=len(history.seen_items.item_num),
-        n_impressions=0 if history.impressions is None else len(history.impressions.item_num),
+        n_impressions=0 if history.impressions is None else len(history.impressions.distinct.item_num),
         n_dislikes=0 if history.dislikes is None else len(history.dislikes.item_num),
         n_users=len(users),
         n_items=len(items),

@@ -57,7 +57,7 @@ class Arrived:
     @cached_property
     def digest(self) -> str:
         """SHA-256 of all events, in their order: equal for tables that are given twice; empty where there are none."""
-        tables = [table for table in (self.events.watches, self.events.dislikes) if len(table)]
+        tables = [table for table in (self.events.watches, self.events.dislikes, self.events.impressions) if len(table)]
         digest = hashlib.sha256()
         for table in tables:
             sink, plain = pa.BufferOutputStream(), table.replace_schema_metadata(None).combine_chunks()

@@ -31,9 +31,10 @@ class Folded:
     n_known: int  # of these, in the run already, and not counted again
     n_far: int  # left out for their times, as the policy says
     n_older: int  # of those that were added, older than the newest that the run knew
-    n_impressions: int  # that only showed an item: a run keeps none
+    n_impressions: int  # rows that only showed an item
     unread: tuple[str, ...]  # columns that came, and that the run has not
     n_disliked: int = 0  # pairs that nobody had disliked before
+    n_shown: int = 0  # impressions that were added
 
     @property
     def n_added(self) -> int:
@@ -42,7 +43,7 @@ class Folded:
     @property
     def n_changed(self) -> int:
         """What the history has now and had not before."""
-        return self.n_added + self.n_disliked
+        return self.n_added + self.n_disliked + self.n_shown
 
 
 def fold(
@@ -61,6 +62,7 @@ def fold(
         events.watches,
         users=numbering.users,
         items=numbering.items,
+        impressions=events.impressions,
         dislikes=events.dislikes,
         labels=() if empty else labels,
         context=read_context(events.watches, {name: column.values for name, column in known.context.items()}),
@@ -74,8 +76,9 @@ def fold(
     n_older = 0 if newest_s is None or fresh.timestamp_s is None else int((fresh.timestamp_s < newest_s).sum())
     history = _joined(known, fresh)
     n_disliked = _n_pairs(history.dislikes) - _n_pairs(known.dislikes)
+    n_shown = _n_pairs(history.impressions) - _n_pairs(known.impressions)
     counts = n_given, int(is_known.sum()), int(is_far.sum()), n_older, len(events.impressions)
-    return Folded(history, *counts, unread, n_disliked)
+    return Folded(history, *counts, unread, n_disliked, n_shown)
 
 
 def _like(fresh: Interactions, known: Interactions) -> tuple[Interactions, tuple[str, ...]]:
@@ -167,12 +170,18 @@ def _pairs(events: Interactions) -> npt.NDArray[np.int64]:
 
 
 def _joined(known: Interactions, fresh: Interactions) -> Interactions:
-    """The rows of both, the fresh ones behind, and the dislikes of both."""
+    """The rows of both, the fresh ones behind, and the impressions and the dislikes of both.
+
+    What was shown is kept where the run has impressions: no model of another reads them.
+    """
     weight = None
     if known.weight is not None or fresh.weight is not None:
         parts = [np.ones(len(part), np.float32) if part.weight is None else part.weight for part in (known, fresh)]
         weight = np.concatenate(parts)
     pairs = [part.dislikes for part in (known, fresh) if part.dislikes is not None]
+    shown = known.impressions
+    if shown is not None and fresh.impressions is not None:
+        shown = shown.followed_by(fresh.impressions)
     return replace(
         known,
         user_num=np.concatenate([known.user_num, fresh.user_num]),
@@ -182,6 +191,7 @@ def _joined(known: Interactions, fresh: Interactions) -> Interactions:
         weight=weight,
         labels={name: np.concatenate([values, fresh.labels[name]]) for name, values in known.labels.items()},
         context={name: column.followed_by(fresh.context[name].numbers) for name, column in known.context.items()},
+        impressions=shown,
         dislikes=None if not pairs else pairs[0] if len(pairs) == 1 else pairs[0].joined(pairs[1]),
     )
 

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from belfry.dataset import columns
 from belfry.dataset.errors import InputError
 from belfry.dataset.features import FeatureTables
+from belfry.dataset.history.seen_items import SeenItems
 from belfry.dataset.interactions import Interactions
 from belfry.dataset.sources.reading import AS_IT_IS, Reading
 from belfry.dataset.sources.tabular import Source, read_events
@@ -113,7 +114,6 @@ def _folded(features: FeatureTables, users: Vocabulary, user_num: UserNums, item
     """Tables of all `users`; the fresh watches come last, at `features.now_s`, as those of a session do."""
     known, n_fresh, n_new = features.history, len(item_num), len(users) - len(features.history.users)
     nothing = np.full(n_fresh, np.nan, np.float32)
-    pairs = known.dislikes
     times, now_s = known.timestamp_s, np.full(n_fresh, features.now_s)
     history = Interactions(
         users=users,
@@ -126,7 +126,13 @@ def _folded(features: FeatureTables, users: Vocabulary, user_num: UserNums, item
         labels={name: np.append(values, nothing) for name, values in known.labels.items()},
         rows_in_order=known.rows_in_order,
         context={name: column.followed_by(np.zeros(n_fresh, np.int32)) for name, column in known.context.items()},
-        dislikes=pairs and replace(pairs, starts=np.append(pairs.starts, np.full(n_new, pairs.starts[-1]))),
+        impressions=_of_more_users(known.impressions, n_new),
+        dislikes=_of_more_users(known.dislikes, n_new),
     )
     rows = np.append(np.arange(len(known.users) + 1), np.zeros(n_new)).astype(np.int32)
     return replace(features, history=history, users=columns_of(features.users, rows))
+
+
+def _of_more_users(pairs: SeenItems | None, n_new: int) -> SeenItems | None:
+    """The same, and nothing of the new users."""
+    return pairs and replace(pairs, starts=np.append(pairs.starts, np.full(n_new, pairs.starts[-1])))

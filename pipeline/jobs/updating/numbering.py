@@ -49,17 +49,21 @@ class Numbering:
         if self.is_as_before:
             return history
         user_now, item_now = _now(self.users_before), _now(self.items_before)
-        dislikes = None
-        if history.dislikes is not None:
-            pairs = history.dislikes
-            dislikes = SeenItems.of_pairs(user_now[pairs.user_num], item_now[pairs.item_num], len(self.users))
+
+        def now(pairs: SeenItems | None) -> SeenItems | None:
+            if pairs is None:
+                return None
+            starts = np.searchsorted(user_now[pairs.user_num], np.arange(len(self.users) + 2)).astype(np.int64)
+            return SeenItems(starts, item_now[pairs.item_num], pairs.first_s)
+
         return replace(
             history,
             users=self.users,
             items=self.items,
             user_num=user_now[history.user_num],
             item_num=item_now[history.item_num],
-            dislikes=dislikes,
+            impressions=now(history.impressions),
+            dislikes=now(history.dislikes),
         )
 
     def titles(self, titles: pa.Array) -> pa.Array:

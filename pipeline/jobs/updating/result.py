@@ -54,9 +54,9 @@ class Update:
         parts += [f"{events.n_known:,} are in the run already and not counted again"] * bool(events.n_known)
         parts += [f"{events.n_far:,} left out for their times"] * bool(events.n_far)
         parts += [f"{events.n_older:,} older than the newest in the run"] * bool(events.n_older)
-        parts += [f"{events.n_impressions:,} rows that were only shown, which a run does not keep"] * bool(
-            events.n_impressions
-        )
+        unkept = ", which a run that was trained without such rows does not keep"
+        shown = f"{events.n_impressions:,} rows that were only shown{unkept * (events.history.impressions is None)}"
+        parts += [shown] * bool(events.n_impressions)
         parts += [f"without {', '.join(events.unread)}, which the run's events lack"] * bool(events.unread)
         lines = ["; ".join(parts)]
         if self.n_new_users or self.n_new_items:

@@ -148,7 +148,7 @@ class _Job:
         folded = fold(known, arrived.events, numbering, config.data, config.label_columns)
         is_given_twice = arrived.digest in past.lineage.taken
         if is_given_twice:
-            folded = replace(folded, history=known, n_known=folded.n_given - folded.n_far, n_disliked=0)
+            folded = replace(folded, history=known, n_known=folded.n_given - folded.n_far, n_disliked=0, n_shown=0)
         data = described(replace(before, interactions=folded.history), numbering, arrived)
         features = data.features(folded.history)
         placement = Placement(numbering, past.trained, features)

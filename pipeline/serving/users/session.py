@@ -43,6 +43,7 @@ def session_tables(
         rating=None if rating is None else np.append(rating[rows], np.full(len(fresh), np.nan, np.float32)),
         weight=None if weight is None else np.append(weight[rows], np.ones(len(fresh), np.float32)),
         rows_in_order=known.rows_in_order,
+        impressions=None if known.impressions is None else _alone(known.impressions.of(user)),
         dislikes=None if known.dislikes is None else _alone(known.dislikes.of(user)),
         context={
             name: column.select(rows).followed_by(np.zeros(len(fresh), np.int32))

@@ -4,8 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from belfry.dataset.errors import ArtifactError
 from belfry.dataset.prepare import prepare
 from belfry.dataset.tables import Tables
 from belfry.dataset.validation.check import check
@@ -55,6 +57,23 @@ def test_without_weights_there_are_none(tmp_path: Path) -> None:
     data = prepare(Tables(EVENTS))
     save_tables(data.features(data.interactions), data.titles, tmp_path)
     assert load_tables(tmp_path)[0].history.weight is None
+
+
+def test_impressions_come_back(tmp_path: Path) -> None:
+    twice = pa.concat_tables([EVENTS, EVENTS.slice(1, 1).set_column(2, "timestamp_s", pa.array([9]))])
+    data = prepare(Tables(twice))
+    save_tables(data.features(data.interactions), data.titles, tmp_path)
+    history = load_tables(tmp_path)[0].history
+    assert history.impressions is not None
+    assert history.impressions.to_table(history.users, history.items).to_pydict() == {
+        "user_id": [1, 1],
+        "item_id": ["b", "b"],
+        "timestamp_s": [2, 9],
+    }
+    wrong = pa.table({"user_num": pa.array([1, 4], pa.int32()), "item_num": pa.array([1, 1], pa.int32())})
+    pq.write_table(wrong, tmp_path / "impressions.parquet")
+    with pytest.raises(ArtifactError, match=r"impressions\.parquet: 'user_num' is not within 1 and 3; "):
+        load_tables(tmp_path)
 
 
 def test_dislikes_come_back(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from belfry.dataset.candidates import Candidates
 from belfry.dataset.errors import InputError
 from belfry.dataset.features import FeatureTables
 from belfry.dataset.folds import Fold
+from belfry.dataset.interactions import Interactions
 from belfry.dataset.prepare import Data, prepare
 from belfry.dataset.similarity import truncated_svd
 from belfry.dataset.tables import Tables
@@ -97,6 +98,23 @@ def test_the_lists_to_learn_from_are_counted_over_all_folds(data: Data) -> None:
     some, same_validating = parts_of(data, "max_lists=81")  # for which three folds are needed
     assert len(some) <= 81 < len(everybody)
     assert len(same_validating) == len(validating)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.2, 1.0])
+def test_of_what_was_not_shown_a_share_is_learned_from(data: Data, share: float) -> None:
+    """And validated on in whole lists, but where nothing of it is learned from."""
+    generator = np.random.default_rng(0)
+    pairs = {"user_id": generator.integers(1, 41, 900), "item_id": generator.integers(1, 31, 900)}
+    ids = {"users": data.interactions.users, "items": data.interactions.items}
+    impressions = Interactions.from_table(data.interactions.to_table(), **ids, impressions=pa.table(pairs)).impressions
+    logged = replace(data, interactions=replace(data.interactions, impressions=impressions))
+    learned, validation = parts_of(logged, f"ranker.unshown_share={share}", "n_candidates=12")
+    for examples, is_whole in ((learned, share == 1), (validation, share > 0)):
+        assert (examples.lists.lengths == 12).all() == is_whole
+        assert (np.bincount(examples.lists.row_list, examples.labels) > 0).all()
+    n_shown = learned.lists.lengths - 1
+    assert share > 0 or 0 < n_shown.mean() < 6
+    assert "watched_if_shown" in learned.names
 
 
 def test_only_lists_that_hold_something_watched_later_are_described(

@@ -15,7 +15,16 @@ from belfry.ranking.features.base import FeatureGroup, PairRequest
 from belfry.ranking.features.config import PairFeaturesConfig
 from belfry.ranking.features.groups.times import DAY_S
 from belfry.ranking.features.pair_features import GROUPS, PairFeatures
-from tests.ranking.features.world import CONFIG, NOTHING, START_S, candidates_for, matrix_of, naive_near, random_world
+from tests.ranking.features.world import (
+    CONFIG,
+    NOTHING,
+    START_S,
+    candidates_for,
+    matrix_of,
+    naive_near,
+    random_world,
+    with_impressions,
+)
 
 NEIGHBOURS = (
     *("cosine_recency", "bm25_recency", "bm25_uniform"),
@@ -109,7 +118,7 @@ WRONG: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 @pytest.mark.parametrize("change", WRONG.values(), ids=WRONG)
 def test_arrays_of_another_form_are_refused(change: Callable[[np.ndarray], np.ndarray]) -> None:
     """Before anybody's candidates are described, for some users would go well."""
-    world = random_world()
+    world = with_impressions(random_world())
     config = CONFIG.model_copy(update={"repeats": True})
     fitted = PairFeatures.fit(world, config)
     assert {group.name for group in fitted.groups} == {group.name for group in GROUPS} - {"vectors"}
@@ -242,7 +251,7 @@ def test_a_history_small_enough_to_work_by_hand() -> None:
 @pytest.mark.parametrize("group", GROUPS, ids=lambda group: group.name)
 @pytest.mark.parametrize("users", [[4, 30, 0], []])
 def test_a_group_computes_the_columns_that_it_names(group: type[FeatureGroup], users: list[int]) -> None:
-    world = random_world()
+    world = with_impressions(random_world())
     candidates = candidates_for(world, users or [1])
     candidates = candidates if users else candidates.select(np.zeros(0, np.int64))
     ((_, request),) = PairRequest.blocks(candidates, world, CONFIG, n_users=9)

@@ -1,11 +1,14 @@
 """A random history with every kind of column, candidates for it, and the columns that pair features give them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 
 from belfry.dataset.candidates import Candidates, take_top_k
 from belfry.dataset.features import FeatureColumns, FeatureTables
 from belfry.dataset.history.bags import recency_weights, uniform_weights
+from belfry.dataset.history.seen_items import SeenItems
 from belfry.dataset.interactions import Interactions
 from belfry.ranking.features.config import PairFeaturesConfig
 from belfry.ranking.features.groups.times import DAY_S
@@ -47,6 +50,18 @@ def random_world(n_users: int = 30, n_items: int = 20, n_events: int = 300, seed
         sizes={"country": 3, "genres": 6},
     )
     return FeatureTables(everybody.select(np.arange(n_events)), user_columns, item_columns)
+
+
+def with_impressions(features: FeatureTables) -> FeatureTables:
+    """Each user was shown some items at some time, some of them twice, some of them watched; item 3 nobody."""
+    history, generator = features.history, np.random.default_rng(0)
+    counts = generator.integers(0, 3, (len(history.users) + 1, len(history.items) + 1))
+    counts[0] = counts[:, 0] = counts[:, 3] = 0
+    user, item = np.nonzero(counts)
+    pairs = np.repeat(np.stack([user, item]), counts[user, item], axis=1)
+    starts = np.searchsorted(pairs[0], np.arange(len(history.users) + 2))
+    shown = SeenItems(starts, pairs[1].astype(np.int32), np.full(pairs.shape[1], START_S))
+    return replace(features, history=replace(history, impressions=shown))
 
 
 def candidates_for(features: FeatureTables, users: list[int], *, n: int = 8, seed: int = 1) -> Candidates:

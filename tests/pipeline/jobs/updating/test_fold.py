@@ -22,7 +22,8 @@ def events(user_id: list[int], item_id: list[int], **columns: list[float]) -> pa
 def folded(known: pa.Table, fresh: pa.Table, policy: Policy = POLICY, liked_from: float | None = None) -> Folded:
     parts = part_events(known, liked_from=liked_from)
     users, items = Vocabulary(known["user_id"]), Vocabulary(known["item_id"])
-    history = Interactions.from_table(parts.watches, users=users, items=items, dislikes=parts.dislikes)
+    pairs = {"impressions": parts.impressions, "dislikes": parts.dislikes}
+    history = Interactions.from_table(parts.watches, users=users, items=items, **pairs)
     numbering = Numbering.of(history, fresh["user_id"], fresh["item_id"])
     came = part_events(fresh, liked_from=liked_from)
     return fold(numbering.history(history), came, numbering, policy, ())
@@ -32,6 +33,27 @@ def test_numbers_of_old_events_follow_their_ids():
     found = folded(events([2, 4, 4], [20, 20, 40]), events([3, 1], [30, 40]))
     assert found.history.to_table().to_pydict() == {"user_id": [2, 4, 4, 3, 1], "item_id": [20, 20, 40, 30, 40]}
     assert found.history.user_num.tolist() == [2, 4, 4, 3, 1]
+
+
+def test_impressions_follow_those_of_a_run_that_has_some():
+    watched = {"event": ["watched", "shown"], "timestamp_s": [DAY_S * 10, DAY_S * 10]}
+    known = events([2, 2], [20, 40], **watched)
+    fresh = events(
+        [2, 3, 2, 3],
+        [40, 30, 40, 20],
+        event=["shown", "shown", "shown", "watched"],
+        timestamp_s=[DAY_S * day for day in (10, 11, 11, 11)],
+    )
+    found = folded(known, fresh)
+    assert (found.n_impressions, found.n_shown, found.n_changed) == (3, 2, 3)
+    assert found.history.impressions is not None
+    assert found.history.impressions.to_table(found.history.users, found.history.items).to_pydict() == {
+        "user_id": [2, 2, 3],
+        "item_id": [40, 40, 30],
+        "timestamp_s": [DAY_S * 10, DAY_S * 11, DAY_S * 11],
+    }
+    without = folded(known.slice(0, 1), fresh)
+    assert (without.history.impressions, without.n_impressions, without.n_shown) == (None, 3, 0)
 
 
 def test_times_tell_events_of_one_pair_apart():

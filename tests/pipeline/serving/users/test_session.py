@@ -8,6 +8,7 @@ import pytest
 
 from belfry import Recommender
 from belfry.dataset.errors import InputError
+from belfry.dataset.history.seen_items import SeenItems
 from belfry.dataset.vocabulary import Id
 from belfry.pipeline.serving.users.session import SESSION_USER, session_tables
 from tests.pipeline.small_recommender import SmallRecommender
@@ -44,6 +45,16 @@ def test_fresh_watches_come_last_and_now(recommender: Recommender, user: Id) -> 
     assert tables.history.item_num[tables.history.by_user.of(1)][-2:].tolist() == [7, 3]
     assert tables.now_s == features.now_s
     assert tables.history.seen_items.of(1).tolist() == sorted({*features.history.seen_items.of(number).tolist(), 3, 7})
+
+
+def test_a_session_user_was_shown_what_the_user_was_and_a_stranger_nothing(recommender: Recommender, user: Id) -> None:
+    known, number = recommender.features.history, recommender.users.number(user)
+    shown = SeenItems(np.where(np.arange(len(known.users) + 2) > number, 3, 0), np.array([2, 5, 5], np.int32))
+    features = replace(recommender.features, history=replace(known, impressions=shown))
+    for who, items in ((number, [2, 5, 5]), (0, [])):
+        impressions = session_tables(features, who, np.array([7], np.int32)).history.impressions
+        assert impressions is not None
+        assert impressions.of(1).tolist() == items
 
 
 def test_known_watches_keep_their_weight_and_fresh_ones_weigh_one(recommender: Recommender, user: Id) -> None:
