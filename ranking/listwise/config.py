@@ -19,7 +19,7 @@ class ListRankerConfig(ModelConfig):
     )
     liked_from: float = Field(4.0, description="the lowest rating that is liked, under label=liked")
     unshown_share: float = Field(
-        0.03,
+        0.1,
         ge=0,
         le=1,
         description="where it is known what was shown and passed over: share of the other candidates nobody watched "
