@@ -78,8 +78,10 @@ class WatchedTrainer(ListRankerTrainer):
 class TimedGroup(FeatureGroup):
     """A group that adds up the CPU seconds of its `compute`."""
 
+    name = "timed"
+
     def __init__(self, group: FeatureGroup) -> None:
-        super().__init__(group.arrays)
+        self.arrays, self.lengths = group.arrays, group.lengths
         self.group, self.cpu_s = group, 0.0
 
     def columns(self, features: FeatureTables, sources: tuple[str, ...]) -> Sequence[Column]:
