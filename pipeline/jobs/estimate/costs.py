@@ -8,11 +8,11 @@ MEBIBYTE = 1 << 20
 # docs/results/scale.md, default preset. Users and items grow with the watches there, in these proportions.
 WATCHES = (100_000, 1_000_000, 10_000_000)
 WATCHES_PER_USER, WATCHES_PER_ITEM = 50, 100
-TRAINING_CPU_S = (21, 42, 264)
-TRAINING_MIB = (1_478, 1_992, 3_967)
-RUN_MIB = (15, 86, 825)
-TABLE_USERS_PER_S = (1_065, 1_669, 717)  # lists of 100
-TABLE_MIB = (329, 547, 1_604)
+TRAINING_CPU_S = (21, 39, 243)
+TRAINING_MIB = (1_441, 2_001, 4_131)
+RUN_MIB = (12, 84, 807)
+TABLE_USERS_PER_S = (1_169, 1_853, 897)  # lists of 100
+TABLE_MIB = (323, 526, 1_573)
 # Of one row of a table on disk: its parts lie beside the table until that is whole.
 _ROW_BYTES = 2 * 30
 
