@@ -69,11 +69,9 @@ class PairRequest:
         return self.candidates.row_user
 
     @cached_property
-    def row_of_event(self) -> npt.NDArray[np.int32]:
+    def row_of_event(self) -> Positions:
         """[n_events] the row of what was watched, where the user may get it again; else -1."""
-        user = self.histories.event_user
-        place = self.places_at(user, self.histories.item_num)
-        return np.where(place >= 0, self.candidates.starts[user] + place, -1).astype(np.int32)
+        return self.rows_at(self.histories.event_user, self.histories.item_num)
 
     @cached_property
     def item_table(self) -> ItemNums:
@@ -97,6 +95,11 @@ class PairRequest:
         cells = user * self._place_at.shape[1] + self._column_of[items]
         places: npt.NDArray[np.int32] = self._place_at.ravel()[cells]
         return places
+
+    def rows_at(self, user: Positions, items: ItemNums) -> Positions:
+        """[n_pairs] the row of a user's candidate, by position of the user [n_pairs]; -1 as in `places_at`."""
+        place = self.places_at(user, items)
+        return np.where(place >= 0, self.candidates.starts[user] + place, -1)
 
     def rows_of(self, table: Matrix) -> Matrix:
         """[..., n_rows] the values that belong to rows of `table` [..., n_users, longest], laid out as `item_table`."""

@@ -103,8 +103,5 @@ class PassedOver(FeatureGroup):
         shown = request.features.history.impressions
         if shown is None:
             return np.zeros(len(request.items), np.float32)
-        user, items = shown.rows_of(request.candidates.users)
-        place = request.places_at(user, items)
-        is_asked = place >= 0
-        rows = request.candidates.starts[user[is_asked]] + place[is_asked]
-        return np.log1p(np.bincount(rows, minlength=len(request.items)))
+        rows = request.rows_at(*shown.rows_of(request.candidates.users))
+        return np.log1p(np.bincount(rows[rows >= 0], minlength=len(request.items)))

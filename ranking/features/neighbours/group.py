@@ -94,7 +94,7 @@ class Neighbours(FeatureGroup):
         """[n_columns, n_rows]"""
         lengths = request.histories.lengths
         n_read = np.minimum(lengths[:, np.newaxis], self.arrays[_RECENT])  # [n_users, n_tables]
-        longest = max(1, int(request.candidates.lengths.max(initial=1)))
+        longest = int(request.candidates.lengths.max(initial=1))
         n_users = max(1, _CELLS_PER_STEP // (longest * max(1, int(n_read.sum(axis=1).max(initial=0)))))
         columns = np.empty((len(self._reads), len(request.items)), np.float32)
         for first in range(0, len(lengths), n_users):
@@ -113,8 +113,8 @@ class Neighbours(FeatureGroup):
         user = users.repeat(of_user) if len(users) > 1 else users
         self._look_up(said, request, user, table * self._n_numbers + histories.item_num[event])
         past = 0
-        for user, count in zip(users.tolist(), of_user.tolist(), strict=True):
-            rows, own = slice(starts[user], starts[user + 1]), slice(past, past + count)
+        for place, count in zip(users.tolist(), of_user.tolist(), strict=True):
+            rows, own = slice(starts[place], starts[place + 1]), slice(past, past + count)
             np.matmul(weights[:, own], said[own, : rows.stop - rows.start], out=columns[:, rows])
             past += count
 
