@@ -120,7 +120,7 @@ class Parent:
             self._epochs,
             {name: float(source.weight or 0) for name, source in self.sources.items()},
             {name: note.get(NEW_ITEM_OFFSET) or 0.0 for name, note in self._of_sources.items()},
-            variance_weights=known and known.weights,
+            variance_weights=known.weights if known else None,
         )
 
     def weights(self, history_of_today: FeatureTables) -> dict[str, EarlierWeights]:
