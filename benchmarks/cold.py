@@ -2,7 +2,8 @@
 
 Run as `python -m benchmarks.cold [--data-folder DIR]`. Writes docs/results/cold.md. The earlier cuts lie inside the
 train part of the last one; settings are chosen on them. The curve asks the default preset, trained in front of a cut,
-for newcomers behind it: by their features, and by features and their first watches.
+for newcomers behind it: by their features, and by features and their first watches. Another learns from ids alone,
+and is asked for users whom it knows nothing of.
 """
 
 import argparse
@@ -14,9 +15,12 @@ from pathlib import Path
 import numpy as np
 
 from belfry.dataset.candidates import Candidates
+from belfry.dataset.columns import ITEM_ID, USER_ID
+from belfry.dataset.folds import Holdout
 from belfry.dataset.prepare import Data, prepare
 from belfry.dataset.sources.open import read_data
 from belfry.dataset.split import Split, split_time
+from belfry.dataset.tables import Tables
 from belfry.dataset.validation.check import check
 from belfry.dataset.vocabulary import ItemNums
 from belfry.evaluation.metrics import PerUser, hits, lists_of, ndcg
@@ -31,6 +35,7 @@ RESULT = Path(__file__).parent.parent / "docs" / "results" / "cold.md"
 EARLIER_CUTS = np.linspace(0.5, 0.85, 15)  # shares of the train part
 CURVE_CUTS = (0.7, 0.55)  # shares of the train part, beside the last cut
 WATCHES = (0, 1, 2, 3, 5, 10)  # first ones of a newcomer
+N_HIDDEN = 200
 TOWER_WEIGHTS = (0.1, 0.2, 0.5)  # beside the default popularity
 ANSWERS = {
     "plain popularity": PopularityConfig(),
@@ -65,7 +70,10 @@ def main() -> None:
         default = " (default)" if weight == PipelineConfig().tower_weight_for_cold_users(data.users) else ""
         lines.append(_row(f"the last, and the towers by {weight}{default}", [found[weight] for found in cuts]))
     for name, split in curve_splits(test).items():
-        lines += curve(name, split, _trained(data, split))
+        lines += curve(name, split, _trained(data, split, "time"))
+    ids = prepare(check(Tables(data.interactions.to_table().select([USER_ID, ITEM_ID])))[0])
+    split = hide_users(ids)
+    lines += curve(f"ids alone, {N_HIDDEN} users hidden", split, _trained(ids, split, "random"))
     RESULT.write_text("\n".join([*lines, ""]))
     print("\n".join(lines))
 
@@ -76,9 +84,17 @@ def curve_splits(test: Split) -> dict[str, Split]:
     return {"the cut at 80%": test} | {name: split_time(test.train, share=share) for name, share in earlier.items()}
 
 
-def _trained(data: Data, split: Split) -> TwoStage:
-    config = load_config("default", holdout="time")
-    return train(replace(data, interactions=split.train), config, holdout="time", seed=0).two_stage
+def hide_users(data: Data) -> Split:
+    """Some users, whose events come in random order, and all others."""
+    generator, events = np.random.default_rng(0), data.interactions
+    hidden = generator.permutation(np.unique(events.user_num))[:N_HIDDEN]
+    theirs = events.select(generator.permutation(np.flatnonzero(np.isin(events.user_num, hidden))))
+    return Split(events.without_users(hidden), theirs)
+
+
+def _trained(data: Data, split: Split, holdout: Holdout) -> TwoStage:
+    config = load_config("default", holdout=holdout)
+    return train(replace(data, interactions=split.train), config, holdout=holdout, seed=0).two_stage
 
 
 def curve(name: str, split: Split, stages: TwoStage) -> list[str]:

@@ -1,4 +1,4 @@
-"""Vectors of users: what a column of them gives to users without a history, and what it costs those with one.
+"""Vectors of users: what a column of them gives to users without a history, after their first watches, and with more.
 
 Run as `python -m benchmarks.user_vectors`. Writes docs/results/user-vectors.md. Users and items are generated: tastes
 follow a hidden vector, and a column of the users table holds a random projection of it with noise, or noise alone.
@@ -20,12 +20,14 @@ from belfry.dataset.vocabulary import UserNums
 from belfry.evaluation.metrics import PerUser, hits, lists_of, ndcg
 from belfry.pipeline.config import load_config
 from belfry.pipeline.serving.two_stage import TwoStage
+from belfry.pipeline.serving.users.session import SESSION_USER, session_tables
 from belfry.pipeline.training.train import train
 
 RESULT = Path(__file__).parent.parent / "docs" / "results" / "user-vectors.md"
 SEEDS = (2, 3)  # the weight of the towers in cold lists was chosen on 0 and 1
 N_NEWCOMERS = 500
 HELD_BACK = 0.2  # of the events of users with a history
+WATCHES = (0, 1, 3, 10)  # first ones of a newcomer
 COLUMNS = {
     "none": "no column",
     "hidden": "the hidden vector, with as much noise",
@@ -81,8 +83,26 @@ def judge(stages: TwoStage, users: UserNums, later: Interactions) -> PerUser:
     return ndcg(hits(lists_of(found, 10), users, later.seen_items), later.seen_items.count(users))
 
 
+def judge_after(n_watches: int, stages: TwoStage, newcomers: UserNums, later: Interactions) -> PerUser:
+    """[n_newcomers] NDCG@10 of what newcomers watch after their first `n_watches`, which their lists know of."""
+    if not n_watches:
+        return judge(stages, newcomers, later)
+    found = []
+    for user in newcomers.tolist():
+        events = later.item_num[later.by_user.of(user)]
+        asked = replace(stages, features=session_tables(stages.features, user, events[:n_watches]))
+        rest = Interactions(
+            users=asked.features.history.users,
+            items=later.items,
+            user_num=np.ones(len(events) - n_watches, np.int32),
+            item_num=events[n_watches:],
+        )
+        found.append(judge(asked, SESSION_USER, rest))
+    return np.concatenate(found)
+
+
 def main() -> None:
-    found: dict[str, list[tuple[PerUser, PerUser]]] = {column: [] for column in COLUMNS}
+    found: dict[str, list[list[PerUser]]] = {column: [] for column in COLUMNS}
     for seed in SEEDS:
         generated = generate(seed)
         for column in COLUMNS:
@@ -91,8 +111,10 @@ def main() -> None:
             config = load_config("default", holdout="random")
             stages = train(replace(data, interactions=past), config, holdout="random", seed=seed).two_stage
             known = past.users.all_numbers[1:-N_NEWCOMERS]
-            found[column].append((judge(stages, newcomers, later), judge(stages, known, later)))
-    cold, warm = ({name: np.concatenate([pair[side] for pair in of]) for name, of in found.items()} for side in (0, 1))
+            of_newcomers = [judge_after(count, stages, newcomers, later) for count in WATCHES]
+            found[column].append([*of_newcomers, judge(stages, known, later)])
+    judged = {name: [np.concatenate(parts) for parts in zip(*worlds, strict=True)] for name, worlds in found.items()}
+    heads = ["without a history", *(f"after {count} watch{'es' if count > 1 else ''}" for count in WATCHES[1:])]
     lines = [
         "# Vectors of users",
         "",
@@ -102,21 +124,22 @@ def main() -> None:
         "± is half of a 95% interval of the difference from no column, users paired. The weight of the towers in cold",
         "lists (`cold_weight`: 0.5 where users have vectors) was chosen between 0.1 and 2 on two other such worlds.",
         "",
-        "| column of users | users without a history | users with one |",
-        "|---|---|---|",
+        f"| column of users | newcomers {' | '.join(heads)} | users of the run |",
+        f"|---|{'---|' * (len(WATCHES) + 1)}",
     ]
     for name, label in COLUMNS.items():
-        lines.append(f"| {label} | {_cell(cold, name)} | {_cell(warm, name)} |")
+        cells = (_cell(own, none) for own, none in zip(judged[name], judged["none"], strict=True))
+        lines.append(f"| {label} | {' | '.join(cells)} |")
     RESULT.write_text("\n".join([*lines, ""]))
     print("\n".join(lines))
 
 
-def _cell(found: dict[str, PerUser], name: str) -> str:
-    if name == "none":
-        return f"{found[name].mean():.4f}"
-    difference = found[name] - found["none"]
+def _cell(found: PerUser, without: PerUser) -> str:
+    if found is without:
+        return f"{found.mean():.4f}"
+    difference = found - without
     half_width = 1.96 * difference.std(ddof=1) / np.sqrt(len(difference))
-    return f"{found[name].mean():.4f} ({difference.mean():+.4f} ± {half_width:.4f})"
+    return f"{found.mean():.4f} ({difference.mean():+.4f} ± {half_width:.4f})"
 
 
 def _lists(vectors: np.ndarray) -> pa.Array:

@@ -6,6 +6,7 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
+from belfry.dataset.arrays import Mask
 from belfry.dataset.concurrency.cached import cached_property
 from belfry.dataset.errors import InputError
 from belfry.dataset.history.repeats import Repeats, kept_out
@@ -17,7 +18,10 @@ from belfry.dataset.vocabulary import UserNums
 Holdout: TypeAlias = Literal["time", "last", "random"]
 
 MAX_LAST = 5  # events held back of each user under `last`
-MAX_FIRST = 10  # watches that a newcomer comes with, see `first_watches`
+MAX_FIRST = 40  # watches that a newcomer comes with, at most
+MIN_NEWCOMERS, MAX_NEWCOMERS = 30, 500  # of all folds, and of one: nothing is learned from fewer, little from more
+NEWCOMERS_SHARE = 0.05  # of the users of a fold that is no cut in time, at most
+SHORT, SHORT_SHARE = 10, 0.1  # events, and share of users with no more: from more of these, lists tell of first watches
 WINDOW_SHARE = 0.2  # of all events, in the window behind a cut under `time`
 _PARTS = 5  # of what was passed over, one of which `last` holds back where there are no times
 
@@ -31,6 +35,9 @@ class Fold:
     repeats: Repeats = "exclude"
     excluded: SeenItems | None = None  # what no list may hold, where the history is not all that users have seen
     passed_over: SeenItems | None = None  # what was shown beside `later`, of which the history does not tell
+    # Users of whom the history holds nothing: their first watches, as a call hands them over, and what came after.
+    newcomers: "Fold | None" = None
+    later_share: float = 1.0  # of what newcomers did later, that is held back of others
 
     @cached_property
     def exclude(self) -> SeenItems:
@@ -86,10 +93,13 @@ def make_folds(interactions: Interactions, holdout: Holdout, *, n_folds: int, se
     else:
         made = _windows(interactions, n_folds)
     n_usable = 0
-    for fold in made:
+    for number, fold in enumerate(made):
         if len(fold.history) and len(fold.later):
             n_usable += 1
-            yield fold
+            if holdout == "time":
+                yield _with_newcomers(interactions, fold, number, seed)
+            else:
+                yield _hide_some(interactions, fold, number, n_folds if holdout == "random" else 1, seed)
     if not n_usable:
         raise InputError(f"interactions: too few events to hold any back by holdout {holdout!r}; add data")
 
@@ -152,36 +162,63 @@ def _windows(interactions: Interactions, n_windows: int) -> Iterator[Fold]:
         yield fold
 
 
-def first_watches(interactions: Interactions, fold: Fold, *, seed: int) -> Fold | None:
-    """What newcomers did behind the cut of a fold in time, after their first watches; None without any.
+def _hide_some(interactions: Interactions, fold: Fold, number: int, n_folds: int, seed: int) -> Fold:
+    """The fold, some users of which become its newcomers: others in each, and its history tells nothing of them.
 
-    Users without a history come with up to `MAX_FIRST` events, as a call hands them over: at the time of the newest
-    event of the fold's history, and these are all that the history holds. What they did next, as long as the fold looks
-    ahead, is held back.
+    There are none where many users have few events, for lists tell enough of first watches then; nor of few users.
 
     Args:
         interactions: those that the fold was made of.
+        number: of the fold, from 0.
+    """
+    users, counts = fold.users, np.diff(fold.history.by_user.starts)
+    n_new = min(MAX_NEWCOMERS, int(NEWCOMERS_SHARE * len(users)))
+    if n_folds * n_new < MIN_NEWCOMERS or (counts[users] <= SHORT).mean() > SHORT_SHARE:
+        return fold
+    new = np.random.default_rng(seed).permutation(users)[number * n_new :][:n_new]
+    own = interactions.select(np.isin(interactions.user_num, new))
+    history, later = fold.history.without_users(new), fold.later.without_users(new)
+    rows = own.by_user.order  # oldest first
+    if not own.is_ordered:
+        rows = np.random.default_rng(seed).permutation(rows)
+        rows = rows[np.argsort(own.user_num[rows], kind="stable")]
+    is_first = _are_first(own.user_num[rows], len(interactions.users), [seed, number])
+    share = len(later) / (len(history) + len(later))
+    newcomers = Fold(_at_once(own.select(rows[is_first]), history), own.select(rows[~is_first]), later_share=share)
+    return replace(fold, history=history, later=later, newcomers=newcomers)
+
+
+def _with_newcomers(interactions: Interactions, fold: Fold, number: int, seed: int) -> Fold:
+    """A fold in time, and who comes behind its cut; nobody where none does more than to come.
+
+    What newcomers did after their first watches, as long as the fold looks ahead, is held back.
     """
     times, cut_times, later_times = (part.timestamp_s for part in (interactions, fold.history, fold.later))
+    assert times is not None and cut_times is not None and later_times is not None
     is_new = np.diff(fold.history.by_user.starts) == 0
     is_new[0] = False
-    if times is None or cut_times is None or later_times is None or fold.repeats != "exclude":
-        return None
-    now_s, generator = cut_times.max(), np.random.default_rng(seed)
     rows = interactions.by_user.order
-    rows = rows[is_new[interactions.user_num[rows]] & (times[rows] >= now_s) & (times[rows] <= later_times.max())]
-    user_num = interactions.user_num[rows]  # rising, each user's oldest first
-    starts = np.searchsorted(user_num, np.arange(len(is_new)))
-    n_first = np.exp(generator.uniform(0, np.log(MAX_FIRST + 1), len(is_new))).astype(np.int64)  # few, more often
-    is_first = np.arange(len(rows)) - starts[user_num] < n_first[user_num]
+    rows = rows[is_new[interactions.user_num[rows]] & (times[rows] >= cut_times.max())]
+    rows = rows[times[rows] <= later_times.max()]
+    is_first = _are_first(interactions.user_num[rows], len(interactions.users), [seed, number])
     if is_first.all():
-        return None
-    first = replace(
-        interactions.select(rows[is_first]),
-        timestamp_s=np.full(int(is_first.sum()), now_s),
-        impressions=fold.history.impressions,
-    )
-    return replace(fold, history=first, later=interactions.select(rows[~is_first]))
+        return fold
+    first = _at_once(interactions.select(rows[is_first]), fold.history)
+    return replace(fold, newcomers=Fold(first, interactions.select(rows[~is_first])))
+
+
+def _are_first(user_num: UserNums, n_users: int, seed: list[int]) -> Mask:
+    """[n_rows] up to `MAX_FIRST` of the first rows of each user, few more often; users rise."""
+    n_first = np.exp(np.random.default_rng(seed).uniform(0, np.log(MAX_FIRST + 1), n_users + 1))
+    starts = np.searchsorted(user_num, np.arange(n_users + 1))
+    return np.arange(len(user_num)) - starts[user_num] < n_first[user_num].astype(np.int64)
+
+
+def _at_once(first: Interactions, history: Interactions) -> Interactions:
+    """First watches as a call hands them over: all at the last moment of a history."""
+    times = history.timestamp_s
+    now = None if times is None else np.full(len(first), times.max())
+    return replace(first, timestamp_s=now, impressions=history.impressions)
 
 
 def with_repeats(folds: Iterable[Fold], repeats: Repeats) -> Iterator[Fold]:
@@ -192,7 +229,7 @@ def with_repeats(folds: Iterable[Fold], repeats: Repeats) -> Iterator[Fold]:
     """
     n_usable = 0
     for given in folds:
-        fold = replace(given, repeats=repeats)
+        fold = replace(given, repeats=repeats, newcomers=given.newcomers if repeats == "exclude" else None)
         if repeats == "only":
             is_repeat = ~fold.exclude.contains(fold.later.user_num, fold.later.item_num)
             fold = replace(fold, later=fold.later.select(is_repeat))

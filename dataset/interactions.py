@@ -146,6 +146,11 @@ class Interactions:
         left = self.select(~np.isin(self.item_num, items))
         return left._narrowed(lambda pairs: pairs.select(~np.isin(pairs.item_num, items)))
 
+    def without_users(self, users: UserNums) -> "Interactions":
+        """The same without all events, impressions and dislikes of some users."""
+        left = self.select(~np.isin(self.user_num, users))
+        return left._narrowed(lambda pairs: pairs.select(~np.isin(pairs.user_num, users)))
+
     def known_before(self, cut_s: "int | Times") -> "Interactions":
         """The same watches, and only the impressions and dislikes before a time: for all, or per user [n_users + 1]."""
         return self._narrowed(lambda pairs: pairs.before(cut_s))

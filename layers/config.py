@@ -27,7 +27,7 @@ EMBEDDING_SIZE = AliasChoices("embedding_size", "factors")  # names of that sett
 class Settings(BaseModel):
     """Settings of one component: checked when they are read, never changed."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)
 
 
 class ModelConfig(Settings):

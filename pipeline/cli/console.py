@@ -15,7 +15,7 @@ from belfry.pipeline.cli.colour import coloured, rich_console
 from belfry.pipeline.cli.signals import Interrupts, interrupts
 
 if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
+    from rich.progress import TaskID
     from rich.table import Table
 
     from belfry.pipeline.progress import Progress as Report
@@ -28,11 +28,17 @@ INPUT_WRONG = 2
 _TYPER_INTERRUPTED = 130
 
 
-def progress(*, quiet: bool = False) -> "Progress":
-    """Progress bars with the time left, on stderr; without a terminal, or quiet, they count and show nothing.
+@contextmanager
+def bars(*, quiet: bool = False) -> "Iterator[Report]":
+    """Report on progress bars with the time left, on stderr: one for each name of work, in the order they start.
 
-    Use as `with progress() as bars: task = bars.add_task("train", total=n)`, then `bars.advance(task)`.
+    Without a terminal, or quiet, there are none, and what draws them is not loaded.
     """
+    from belfry.pipeline.progress import silent
+
+    if quiet or not sys.stderr.isatty():
+        yield silent
+        return
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -42,7 +48,8 @@ def progress(*, quiet: bool = False) -> "Progress":
         TimeRemainingColumn,
     )
 
-    return Progress(
+    tasks: dict[str, TaskID] = {}
+    with Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
@@ -50,20 +57,14 @@ def progress(*, quiet: bool = False) -> "Progress":
         TextColumn("left"),
         TimeRemainingColumn(),
         console=rich_console(stderr=True),
-        disable=quiet or not sys.stderr.isatty(),
-    )
+    ) as drawn:
 
+        def report(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = drawn.add_task(what, total=total)
+            drawn.update(tasks[what], completed=done, total=total)
 
-def on_bars(bars: "Progress") -> "Report":
-    """Report on progress bars: one for each name of work, in the order in which they start."""
-    tasks: dict[str, TaskID] = {}
-
-    def report(what: str, done: int, total: int) -> None:
-        if what not in tasks:
-            tasks[what] = bars.add_task(what, total=total)
-        bars.update(tasks[what], completed=done, total=total)
-
-    return report
+        yield report
 
 
 @contextmanager

@@ -70,10 +70,10 @@ def log_alone(quiet: bool) -> Iterator[None]:
 @contextmanager
 def log_and_bars(quiet: bool) -> Iterator["Progress"]:
     """The log and progress bars with the time left, both on stderr."""
-    from belfry.pipeline.cli.console import on_bars, progress
+    from belfry.pipeline.cli.console import bars
 
-    with log_alone(quiet), progress(quiet=quiet) as bars:
-        yield on_bars(bars)
+    with log_alone(quiet), bars(quiet=quiet) as report:
+        yield report
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
-from typing import Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -43,9 +43,11 @@ from belfry.pipeline.jobs.sinks.destination import Format, sink_of, takes_lists,
 from belfry.pipeline.runs.disk import check_writable, explain_failed_writes, remove
 from belfry.pipeline.runs.lock import Lock, hold
 from belfry.pipeline.serving.recommender import Recommender
-from belfry.pipeline.serving.rules.config import RulesLike
 from belfry.pipeline.serving.two_stage import Stage
 from belfry.pipeline.serving.workers import answer_blocks, in_order, workers_within_memory
+
+if TYPE_CHECKING:
+    from belfry.pipeline.serving.rules.config import RulesLike
 
 Engine: TypeAlias = Literal["threads", "ray"]
 
@@ -100,7 +102,7 @@ def write_batch(
     stage: Stage = "final",
     context: Mapping[str, object] | None = None,
     repeats: Repeats | None = None,
-    rules: RulesLike | None = None,
+    rules: "RulesLike | None" = None,
     where: str | None = None,
     explain: bool = False,
     format: Format = "parquet",  # noqa: A002

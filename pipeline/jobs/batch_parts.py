@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -26,13 +26,15 @@ from belfry.pipeline.jobs.sinks.parquet import repeating_columns
 from belfry.pipeline.runs.disk import explain_failed_writes, remove, sync
 from belfry.pipeline.serving.checks import check_lists
 from belfry.pipeline.serving.recommender import Recommender
-from belfry.pipeline.serving.rules.bound import BoundRules
-from belfry.pipeline.serving.rules.config import Rules
 from belfry.pipeline.serving.two_stage import Stage
 from belfry.pipeline.serving.users.asked import AskedUsers
 from belfry.pipeline.serving.users.context import UserContexts
 from belfry.pipeline.serving.users.newcomers import Newcomers
 from belfry.pipeline.serving.workers import USERS_PER_BLOCK, answer_within_memory, blocks_of
+
+if TYPE_CHECKING:
+    from belfry.pipeline.serving.rules.bound import BoundRules
+    from belfry.pipeline.serving.rules.config import Rules
 
 USERS_PER_PART = 4 * USERS_PER_BLOCK
 ROWS_PER_PART = 1_000_000  # longer lists make smaller parts, so that memory stays bounded
@@ -63,7 +65,7 @@ class BatchJob:
     stage: Stage
     repeats: Repeats
     schema: pa.Schema  # of the table
-    rules: Rules | None = None
+    rules: "Rules | None" = None
     explain: bool = False
     newcomers: Newcomers | None = None  # among those asked, and their features
     contexts: UserContexts | None = None  # in which they are asked for
@@ -88,7 +90,7 @@ class BatchJob:
         return digest.hexdigest()[:12]
 
     @property
-    def bound(self) -> BoundRules | None:
+    def bound(self) -> "BoundRules | None":
         """The rules, held against the items of the run, which keeps them; a job that is sent away takes none along."""
         return self.recommender.bound(self.rules)
 

@@ -8,7 +8,7 @@ from typing import cast
 import numpy as np
 
 from belfry.dataset.candidates import Candidates
-from belfry.dataset.folds import Fold, first_watches
+from belfry.dataset.folds import MAX_NEWCOMERS, Fold
 from belfry.dataset.prepare import Data
 from belfry.dataset.vocabulary import UserNums
 from belfry.pipeline.config import PipelineConfig
@@ -36,7 +36,6 @@ from belfry.ranking.multitask.label_batches import label_spread
 
 EXAMPLE_BYTES = 1 << 30  # of features of examples in memory; what is more waits on disk
 MAX_VALIDATION_LISTS = 2_000  # of a fold: more would tell little and cost much
-MAX_NEWCOMERS = 500  # lists of a fold: from more little would be learned
 ENOUGH_LISTS = 4_000  # to learn from: each fold more costs a whole first stage
 
 
@@ -54,6 +53,7 @@ class ListRankerTrainer:
         self.learned = ExampleStore(limit_bytes=EXAMPLE_BYTES)
         self._validation: list[Examples] = []
         self._newcomers: list[Examples] = []
+        self._later_share = 1.0  # of these
         self._choices: list[Choices] = []  # among the lists to validate on
 
     def n_folds(self, first: Fold) -> int:
@@ -79,22 +79,22 @@ class ListRankerTrainer:
         for candidates in self._with_hits(fold, stage, users[~is_held_back], max_lists):
             examples = self._describe(candidates, fold, stage, pair_features)
             yield Observed(self._mostly_shown(examples, fold))
-        yield from self._observe_newcomers(fold, stage, pair_features)
+        if fold.newcomers is not None:
+            yield from self._observe_newcomers(fold.newcomers, stage, pair_features)
 
-    def _observe_newcomers(self, fold: Fold, stage: FirstStage, pair_features: PairFeatures) -> Iterator[Observed]:
-        """The same of users who come behind the cut of a fold, after their first watches."""
-        came = first_watches(self._data.interactions, fold, seed=self._seed)
-        if came is None:
-            return
+    def _observe_newcomers(self, came: Fold, stage: FirstStage, pair_features: PairFeatures) -> Iterator[Observed]:
+        """The same of users whom the stage does not know, after their first watches."""
         new = replace(stage, features=replace(stage.features, history=came.history))
         users = np.random.default_rng(self._seed).permutation(came.users)
         for candidates in self._with_hits(came, new, users, MAX_NEWCOMERS):
-            yield Observed(self._describe(candidates, came, new, pair_features), are_newcomers=True)
+            examples = self._describe(candidates, came, new, pair_features)
+            yield Observed(examples, are_newcomers=True, later_share=came.later_share)
 
     def add(self, observed: Observed) -> None:
         """Keep examples for the end."""
         if observed.are_newcomers:
             self._newcomers.append(observed.examples)
+            self._later_share = observed.later_share
         elif not observed.is_validation:
             self.learned.add(observed.examples)
         elif len(observed.examples):
@@ -134,8 +134,10 @@ class ListRankerTrainer:
         tolerance = LABEL_TOLERANCE if blend.label_weights else 0
         if self._newcomers and not blend.label_weights:
             newcomers = concatenate(self._newcomers)
-            log_odds = blend.log_odds(ranker.score_lists(newcomers.lists), newcomers.lists)
-            blend = replace(blend, first_watches=FirstWatches.fit(log_odds, newcomers))
+            of_newcomers = blend.log_odds(ranker.score_lists(newcomers.lists), newcomers.lists)
+            known = blend.log_odds(scores, validation.lists)
+            learned = FirstWatches.fit(of_newcomers, newcomers, known, validation, share=self._later_share)
+            blend = replace(blend, first_watches=learned)
         probability = blend(scores, validation.lists)
         gate = evaluate_gate(validation, probability, seed=self._seed, tolerance=tolerance)
         weights = ContextWeights()

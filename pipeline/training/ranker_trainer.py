@@ -27,6 +27,7 @@ class Observed:
     examples: Examples
     is_validation: bool = False  # else they are to be learned from
     are_newcomers: bool = False  # after their first watches: neither
+    later_share: float = 1.0  # of newcomers, as in `Fold`
     choices: Choices | None = None  # among validation lists, where events have a context
 
 

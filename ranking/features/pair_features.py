@@ -27,6 +27,7 @@ from belfry.ranking.features.groups.retrieval_scores import RetrievalScores
 from belfry.ranking.features.groups.segments import Segments
 from belfry.ranking.features.groups.singular_vectors import EaseByRating, SingularVectors
 from belfry.ranking.features.groups.times import WatchTimes
+from belfry.ranking.features.groups.user_vectors import UserVectors
 from belfry.ranking.features.groups.vectors import Vectors
 from belfry.ranking.features.list_places import standard_scores
 from belfry.ranking.features.neighbours.group import Neighbours
@@ -45,6 +46,7 @@ GROUPS: tuple[type[FeatureGroup], ...] = (
     Categories,
     Repeats,
     Vectors,
+    UserVectors,
     PassedOver,
 )
 _FITTED = "groups"  # name of the array that holds the names of the fitted groups
@@ -135,6 +137,7 @@ class PairFeatures:
         known = {"n_items": len(features.history.items)}
         for whose, table in (("users'", features.users), ("items'", features.items)):
             known |= {f"categories of {whose} {name}": size for name, size in table.sizes.items()}
+            known |= {f"dimensions of {whose} {name}": values.shape[1] for name, values in table.vectors.items()}
         for group in self.groups:
             check_lengths(f"pair features: {group.name}", group.lengths, known)
 

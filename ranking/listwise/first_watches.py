@@ -11,85 +11,108 @@ import numpy as np
 import numpy.typing as npt
 import scipy  # its solvers load when something is fitted
 
+from belfry.dataset.folds import MIN_NEWCOMERS
+from belfry.ranking.calibration import Calibration
 from belfry.ranking.examples import Examples
 from belfry.ranking.lists import Lists
 
 LENGTH = "history_length"  # the feature log(1 + events of the user)
-POPULARITY = ("popularity", "near_", "lift_", "segment.")  # how features begin that say what is popular, and for whom
-FEW, MANY = np.log1p(10), np.log1p(40)  # events: up to which the newcomers' order counts alone, and from which no more
-MIN_LISTS = 30  # of newcomers: from fewer nothing is learned
-_N_OWN = 4  # weights before those of columns
-_PENALTY = 1.0  # of standardised columns, against the ranker's own log-odds
+# How features begin that say what is popular, and for whom.
+POPULARITY = ("popularity", "near_", "lift_", "segment.", "user_vector.")
+MANY = (40, 20, 10)  # events from which the newcomers' order counts no more: the first that validation users bear
+FEW = 1 / 4  # of these, up to which it counts alone
+_PENALTY = 1.0  # of standardised terms, against the ranker's own log-odds
 
 LogOdds = npt.NDArray[np.float64]
+Terms = npt.NDArray[np.float64]  # [n_rows, n_terms]
+Labels = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
 class FirstWatches:
     """Log-odds of a watch after h = log(1 + n) events, from the ranker's log-odds r:
 
-        (1 - t) * (w_0 + w_1 h + w_2 r + w_3 r h + sum over columns of w_c x_c) + t * r
+        (1 - t) * (a + sum over x of (v_x + w_x h) x) + t * r        x: r, and each of `columns`
 
-    where t goes from 0 at `FEW` to 1 at `MANY`.
+    where t goes from 0 at `FEW` times `many` events to 1 at `many`, evenly in h.
     """
 
     columns: tuple[str, ...]  # that say what is popular
-    weights: tuple[float, ...]  # w
+    level: float  # a
+    weights: tuple[float, ...]  # v, then w
+    many: int  # events
 
     def __post_init__(self) -> None:
-        if len(self.weights) != _N_OWN + len(self.columns) or not np.isfinite(self.weights).all():
-            raise ValueError(f"wanted {_N_OWN} finite weights, and one more for each column")
+        has_all = len(self.weights) == 2 * (1 + len(self.columns)) and self.many > 0
+        if not has_all or not np.isfinite([self.level, *self.weights]).all():
+            raise ValueError("wanted finite weights: two, and two more for each column; and many above 0")
 
     @classmethod
-    def fit(cls, log_odds: LogOdds, newcomers: Examples) -> Self | None:
-        """By logistic regression; None where there are few newcomers, or lists are not clearly the better for it.
+    def fit(
+        cls, log_odds: LogOdds, newcomers: Examples, known: LogOdds, validation: Examples, *, share: float = 1.0
+    ) -> Self | None:
+        """None where there are few newcomers, or lists are not clearly the better for it.
 
-        Clearly: halves of the newcomers are ordered by what the others teach, and mean NDCG@10 rises by more than its
-        standard error.
+        A softmax over each list gives the order, which is calibrated then. Clearly: halves of the newcomers are
+        ordered by what the others teach, and mean NDCG@10 rises by more than its standard error.
 
         Args:
             log_odds: [n_rows] of the ranker, of the rows of `newcomers`, from whose lists it has not learned.
+            known: [n_rows] of the ranker, of the rows of `validation`: lists of users with a history.
+            share: of what is positive here, that would be with other users.
         """
         names = tuple(name for name in newcomers.names if name.startswith(POPULARITY))
-        if len(newcomers) < MIN_LISTS or LENGTH not in newcomers.names:
+        if len(newcomers) < MIN_NEWCOMERS or LENGTH not in newcomers.names:
             return None
-        inputs, labels = _inputs(log_odds, newcomers.lists, names), newcomers.labels > 0
-        half, better = newcomers.lists.row_list % 2 == 0, np.zeros(len(log_odds))
+        lists, labels = newcomers.lists, newcomers.labels > 0
+        terms = _terms(log_odds, lists, names)
+        half, better = lists.row_list % 2 == 0, np.zeros(len(log_odds))
         for part in (half, ~half):
-            better[part] = inputs[part] @ _fit(inputs[~part], labels[~part])
+            better[part] = terms[part] @ _order(terms[~part], labels[~part], lists.row_list[~part])
         gain = newcomers.ndcg(better) - newcomers.ndcg(log_odds)
         if gain.mean() <= gain.std(ddof=1) / np.sqrt(len(gain)):
             return None
-        return cls(names, tuple(_fit(inputs, labels).tolist()))
+        order = _order(terms, labels, lists.row_list)
+        calibration = Calibration.fit(terms @ order, labels)
+        level, weights = calibration.intercept + float(np.log(share)), tuple((calibration.slope * order).tolist())
+        bar = validation.ndcg(known).mean()
+        for many in MANY:
+            learned = cls(names, level, weights, many)
+            if validation.ndcg(learned(known, validation.lists)).mean() >= bar:
+                return learned
+        return None
 
     def __call__(self, log_odds: LogOdds, lists: Lists) -> LogOdds:
         """[n_rows] the log-odds that lists go by."""
         length = lists.column(LENGTH)
-        if length.min(initial=MANY) >= MANY:
+        few, many = np.log1p(FEW * self.many), np.log1p(self.many)
+        if length.min(initial=many) >= many:
             return log_odds
-        share = np.clip((length - FEW) / (MANY - FEW), 0, 1)
-        early = _inputs(log_odds, lists, self.columns) @ np.array(self.weights)
-        return np.asarray((1 - share) * early + share * log_odds)
+        t = np.clip((length - few) / (many - few), 0, 1)
+        early = self.level + _terms(log_odds, lists, self.columns) @ np.array(self.weights)
+        return np.asarray((1 - t) * early + t * log_odds)
 
 
-def _inputs(log_odds: LogOdds, lists: Lists, names: tuple[str, ...]) -> LogOdds:
-    """[n_rows, n_weights]"""
-    length = lists.column(LENGTH).astype(np.float64)
-    popular = [lists.column(name).astype(np.float64) for name in names]
-    return np.stack([np.ones(len(length)), length, log_odds, log_odds * length, *popular], axis=1)
+def _terms(log_odds: LogOdds, lists: Lists, names: tuple[str, ...]) -> Terms:
+    """The ranker's log-odds and the columns, then each times the length."""
+    own = np.stack([log_odds, *(lists.column(name) for name in names)], axis=1)
+    return np.concatenate([own, own * lists.column(LENGTH)[:, np.newaxis]], axis=1)
 
 
-def _fit(inputs: LogOdds, labels: npt.NDArray[np.bool_]) -> LogOdds:
-    """[n_weights] drawn towards the ranker's own log-odds."""
-    units = np.maximum(inputs.std(axis=0), 1e-6)
-    units[0] = 1
-    own = np.where(np.arange(inputs.shape[1]) == 2, units, 0)
-    scaled = inputs / units
+def _order(terms: Terms, labels: Labels, row_list: npt.NDArray[np.integer]) -> LogOdds:
+    """[n_terms] weights of a softmax over each list, drawn towards the ranker's own order."""
+    units = np.maximum(terms.std(axis=0), 1e-6)
+    own = np.where(np.arange(terms.shape[1]) == 0, units, 0)
+    scaled, starts = terms / units, np.flatnonzero(np.diff(row_list, prepend=-1))
+    counts = np.diff(np.append(starts, len(row_list)))
+    n_positive = np.repeat(np.add.reduceat(labels, starts, dtype=np.int64), counts)
 
     def loss(weights: LogOdds) -> tuple[float, LogOdds]:
-        logits, change = scaled @ weights, weights - own
-        error = np.exp(-np.logaddexp(0, -logits)) - labels
-        value = float((np.logaddexp(0, logits) - labels * logits).sum() + _PENALTY * change @ change / 2)
-        return value, scaled.T @ error + _PENALTY * change
+        scores, change = scaled @ weights, weights - own
+        scores -= np.repeat(np.maximum.reduceat(scores, starts), counts)
+        raised = np.exp(scores)
+        totals = np.repeat(np.add.reduceat(raised, starts), counts)
+        value = float((labels * (np.log(totals) - scores)).sum() + _PENALTY * change @ change / 2)
+        return value, scaled.T @ (n_positive * raised / totals - labels) + _PENALTY * change
 
     return np.asarray(scipy.optimize.minimize(loss, own, jac=True, method="L-BFGS-B").x / units)

@@ -14,7 +14,6 @@ from belfry.dataset.folds import (
     Fold,
     Holdout,
     default_holdout,
-    first_watches,
     make_folds,
     sample_users,
     with_repeats,
@@ -24,6 +23,7 @@ from belfry.ranking.features.config import PairFeaturesConfig
 from belfry.ranking.features.pair_features import PairFeatures
 from belfry.retrieval.popularity import Popularity, PopularityConfig
 
+N_MANY = 600  # users, of whom 5% are enough for newcomers
 HOLDOUTS: tuple[Holdout, ...] = ("time", "last", "random")
 NO_COLUMNS = FeatureColumns()
 
@@ -274,8 +274,8 @@ def test_newcomers_know_no_impressions_of_what_comes_later() -> None:
     events = watches()
     late = np.isin(events.user_num, [1, 2, 3]) & (times(events) < 1_000_000 + 3600 * 165)
     events = with_impressions(events.select(~late))
-    fold = folds_of(events, "time", n_folds=2)[1]
-    came = first_watches(events, fold, seed=0)
+    fold = folds_of(events, "time", n_folds=2, seed=1)[1]
+    came = fold.newcomers
     assert came is not None
     assert came.history.impressions is fold.history.impressions
 
@@ -349,8 +349,9 @@ class TestFirstWatches:
     def test_newcomers_come_with_a_few_and_the_rest_is_held_back(self, coming: Interactions) -> None:
         lengths = set()
         for fold in folds_of(coming, "time"):
-            came = first_watches(coming, fold, seed=0)
+            came = fold.newcomers
             assert came is not None
+            assert came.later_share == 1
             first = came.history
             assert not set(first.user_num.tolist()) & set(fold.history.user_num.tolist())
             assert set(times(first).tolist()) == {times(fold.history).max()}
@@ -366,19 +367,50 @@ class TestFirstWatches:
         assert len(lengths) > 3
 
     def test_the_same_seed_gives_the_same(self, coming: Interactions) -> None:
-        fold = folds_of(coming, "time")[0]
-        one, again, other = (first_watches(coming, fold, seed=seed) for seed in (0, 0, 1))
+        one, again, other = (folds_of(coming, "time", seed=seed)[0].newcomers for seed in (0, 0, 1))
         assert one is not None and again is not None and other is not None
         assert rows(one.history) == rows(again.history)
         assert rows(one.history) != rows(other.history)
 
     @pytest.mark.parametrize("holdout", ["last", "random"])
-    def test_there_are_none_where_everybody_has_a_history(self, holdout: Holdout) -> None:
-        everything = watches()
+    @pytest.mark.parametrize("has_times", [True, False])
+    def test_where_nobody_comes_some_users_are_hidden(self, holdout: Holdout, has_times: bool) -> None:
+        everything = watches(n_users=N_MANY, n_items=40, n_events=30 * N_MANY)
+        if not has_times:
+            everything = replace(everything, timestamp_s=None, rows_in_order=holdout == "last")
+        hidden, lengths = set[int](), set[int]()
         for fold in folds_of(everything, holdout):
-            assert first_watches(everything, fold, seed=0) is None
+            came = fold.newcomers
+            assert came is not None
+            new = set(came.history.user_num.tolist())
+            assert len(new) == N_MANY // 20
+            assert not new & hidden
+            hidden |= new
+            assert not new & set(np.concatenate([fold.history.user_num, fold.later.user_num]).tolist())
+            for user in new:
+                own = everything.select(everything.by_user.of(user))
+                first, later = (part.select(part.user_num == user) for part in (came.history, came.later))
+                assert sorted(rows(first) + rows(later)) == sorted(rows(own))
+                lengths.add(len(first))
+                if holdout == "last" or has_times:
+                    assert rows(first) == rows(own)[: len(first)]
+            if has_times:
+                assert set(times(came.history).tolist()) == {times(fold.history).max()}
+            n_later, n_history = len(fold.later), len(fold.history)
+            assert came.later_share == n_later / (n_later + n_history)
+        assert min(lengths) >= 1 and max(lengths) <= MAX_FIRST
 
-    def test_there_are_none_without_times_or_under_repeats(self, coming: Interactions) -> None:
-        fold = folds_of(coming, "time")[0]
-        assert first_watches(replace(coming, timestamp_s=None), fold, seed=0) is None
-        assert first_watches(coming, replace(fold, repeats="allow"), seed=0) is None
+    def test_hidden_users_come_with_no_impressions(self) -> None:
+        everything = with_impressions(watches(n_users=N_MANY, n_items=40, n_events=30 * N_MANY))
+        fold = folds_of(everything, "last")[0]
+        assert fold.newcomers is not None and fold.newcomers.history.impressions is not None
+        assert fold.newcomers.history.impressions.count(fold.newcomers.users).sum() == 0
+
+    @pytest.mark.parametrize("holdout", ["last", "random"])
+    def test_nobody_is_hidden_where_many_have_few_watches(self, holdout: Holdout) -> None:
+        everything = watches(n_users=N_MANY, n_items=40, n_events=12 * N_MANY)
+        assert all(fold.newcomers is None for fold in folds_of(everything, holdout))
+
+    def test_lists_with_repeats_know_none(self, coming: Interactions) -> None:
+        [fold, *_] = with_repeats(folds_of(coming, "time"), "allow")
+        assert fold.newcomers is None

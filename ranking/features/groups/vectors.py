@@ -24,7 +24,7 @@ class Vectors(FeatureGroup):
     @staticmethod
     def forms(arrays: Arrays) -> ArrayForms:
         """See `fit`."""
-        return {name: numbers("n_items + 1", f"dimensions of {name}") for name in arrays}
+        return {name: numbers("n_items + 1", f"dimensions of items' {name}") for name in arrays}
 
     @staticmethod
     def can_fit(features: FeatureTables, config: PairFeaturesConfig) -> bool:
@@ -34,7 +34,7 @@ class Vectors(FeatureGroup):
     @staticmethod
     def fit(features: FeatureTables, config: PairFeaturesConfig) -> Arrays:
         """Each column's vectors at unit length, [n_items + 1, dim]."""
-        return {name: _at_unit_length(values) for name, values in features.items.vectors.items()}
+        return {name: at_unit_length(values) for name, values in features.items.vectors.items()}
 
     def columns(self, features: FeatureTables, sources: tuple[str, ...]) -> Sequence[Column]:
         """Two for each column."""
@@ -45,10 +45,10 @@ class Vectors(FeatureGroup):
         columns: list[Values] = []
         for vectors in self.arrays.values():
             profiles = request.histories.sums(vectors, request.histories.weights)
-            columns += [*request.products(_at_unit_length(profiles), vectors)]
+            columns += [*request.products(at_unit_length(profiles), vectors)]
         return columns
 
 
-def _at_unit_length(vectors: np.ndarray) -> np.ndarray:
+def at_unit_length(vectors: np.ndarray) -> np.ndarray:
     length = np.linalg.norm(vectors, axis=-1, keepdims=True)
     return np.asarray(vectors / np.maximum(length, _EPSILON), np.float32)

@@ -16,7 +16,7 @@ import pytest
 
 from belfry.dataset.errors import ArtifactError, DivergenceError, DownloadError, InputError
 from belfry.pipeline.cli import signals
-from belfry.pipeline.cli.console import errors_as_exit_codes, one_bar, progress
+from belfry.pipeline.cli.console import bars, errors_as_exit_codes, one_bar
 from belfry.pipeline.cli.log import log_to_stderr
 from belfry.pipeline.progress import Work
 
@@ -408,11 +408,9 @@ class Terminal(io.StringIO):
 def test_progress(monkeypatch, stream, quiet, shown):
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setattr(sys, "stderr", stream)
-    with progress(quiet=quiet) as bars:
-        task = bars.add_task("train", total=2)
-        bars.advance(task)
-        bars.advance(task)
-    assert bars.finished
+    with bars(quiet=quiet) as report:
+        report("train", 1, 2)
+        report("train", 2, 2)
     assert ("train" in stream.getvalue()) == shown
     assert bool(stream.getvalue()) == shown
 

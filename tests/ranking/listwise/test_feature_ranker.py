@@ -117,7 +117,7 @@ def test_another_order_is_refused(world: FeatureTables, pair_features: PairFeatu
 
 
 def test_lists_of_newcomers_go_by_what_was_learned_of_them(world: FeatureTables, pair_features: PairFeatures) -> None:
-    first = FirstWatches(("popularity",), (0.5, 0.0, 0.0, 0.0, 3.0))
+    first = FirstWatches(("popularity",), 0.5, (0.1, 3.0, 0.0, 0.0), 40)
     names = pair_features.names(world)
     plain, ranker = (
         FeaturedRanker(pair_features, ByPopularity(), blend, names)
@@ -131,12 +131,16 @@ def test_lists_of_newcomers_go_by_what_was_learned_of_them(world: FeatureTables,
     assert not np.allclose(ranker.score(candidates, world), plain.score(candidates, world))
 
 
+LEARNED = {"columns": ["popularity"], "level": 0, "weights": [1, 2, 3, 4], "many": 40}
+
+
 @pytest.mark.parametrize(
     ("first_watches", "message"),
     [
-        ({"columns": ["popularity"], "weights": [1, 2, 3]}, "wanted 4 finite weights, and one more for each column"),
-        ({"columns": ["shoe"], "weights": [1, 2, 3, 4, 5]}, "reads features that the scorer was not trained on"),
-        ({"columns": [], "weights": "much"}, "first_watches"),
+        ({**LEARNED, "weights": [1, 2, 3]}, "wanted finite weights: two, and two more for each column"),
+        ({**LEARNED, "columns": ["shoe"]}, "reads features that the scorer was not trained on"),
+        ({**LEARNED, "weights": "much"}, "first_watches"),
+        ({**LEARNED, "many": 0}, "many"),
     ],
 )
 def test_a_blend_that_is_none_is_refused(tmp_path: Path, first_watches: dict, message: str) -> None:
