@@ -119,7 +119,7 @@ def test_regression_heads_tell_the_deviations_that_training_measured(rated: Reco
 def test_updates_keep_deviations_and_new_ids_have_those_of_the_unknown(rated: Recommender, tmp_path: Path) -> None:
     shutil.copytree(rated.run.folder.parent, tmp_path / "runs", symlinks=True)
     user, item = rated.users.ids[0].as_py(), rated.items.ids[0].as_py()
-    times = [2**31, 2**31]
+    times = [rated.features.now_s] * 2
     update(tmp_path / "runs", pa.table({"user_id": [user, NEW], "item_id": [NEW, item], "timestamp_s": times}))
     after = Recommender.load(tmp_path / "runs")
     before, now = (one.two_stage.ratings.error_variance for one in (rated, after))
