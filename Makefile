@@ -101,9 +101,10 @@ benchmark-training-on: $(VENV)/.tested  ## the figures of docs/results/training-
 
 benchmark-update: $(VENV)/.tested  ## the figures of docs/results/update.md, some minutes; needs BELFRY_DATA
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.update
-benchmark-ratings: $(VENV)/.tested  ## the figures of docs/results/ratings.md; needs BELFRY_DATA
+benchmark-ratings: $(VENV)/.tested  ## the figures of docs/results/ratings.md and rating-deviations.md; needs BELFRY_DATA
 	$(PIP) --editable ".[peers]"
 	$(BIN)/python -m benchmarks.ratings
+	$(BIN)/python -m benchmarks.rating_deviations
 
 benchmark-transfer: $(VENV)/.tested  ## the figures of docs/results/transfer.md; needs BELFRY_DATA
 	$(PIP) --editable ".[peers]"

@@ -8,6 +8,7 @@ from belfry.dataset.candidates import Candidates
 from belfry.dataset.features import FeatureTables
 from belfry.dataset.vocabulary import UserNums
 from belfry.ranking.base import DeviatingLabels, LabelRanker, Scores
+from belfry.ranking.error_variance import ErrorVariance
 
 
 @dataclass(frozen=True)
@@ -17,6 +18,7 @@ class ExpectedRatings:
     labels: LabelRanker
     features: FeatureTables  # of the run
     knows_ids_alone: bool  # then users are asked for by their number in the run, and fresh watches change nothing
+    error_variance: ErrorVariance | None = None  # as training measured it, where the model itself knows none
 
     def of(self, lists: Candidates, features: FeatureTables, in_run: UserNums) -> Scores:
         """[n_rows]
@@ -28,11 +30,13 @@ class ExpectedRatings:
         return self.labels.expected(*self._asked(lists, features, in_run))[:, self._place]
 
     def deviations(self, lists: Candidates, features: FeatureTables, in_run: UserNums) -> Scores | None:
-        """[n_rows] standard deviations of the ratings; None where the model knows none. The arguments as in `of`."""
-        if columns.RATING not in getattr(self.labels, "deviating_labels", ()):
+        """[n_rows] standard deviations of the ratings; None where they are not known. The arguments as in `of`."""
+        if columns.RATING in getattr(self.labels, "deviating_labels", ()):
+            labels = cast(DeviatingLabels, self.labels)
+            return labels.deviations(*self._asked(lists, features, in_run))[:, self._place]
+        if self.error_variance is None:
             return None
-        labels = cast(DeviatingLabels, self.labels)
-        return labels.deviations(*self._asked(lists, features, in_run))[:, self._place]
+        return self.error_variance.deviations(in_run[lists.row_user], lists.item_num)
 
     @property
     def _place(self) -> int:

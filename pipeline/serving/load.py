@@ -29,6 +29,7 @@ from belfry.pipeline.serving.expected_ratings import ExpectedRatings
 from belfry.pipeline.serving.two_stage import TwoStage
 from belfry.ranking.base import LabelRanker, Ranker, SavedRanker
 from belfry.ranking.context.model import WEIGHTS_FILE, ContextModel
+from belfry.ranking.error_variance import VARIANCE_WEIGHTS, ErrorVariance
 from belfry.ranking.listwise.feature_ranker import CONTEXT
 from belfry.ranking.utility import UtilityRanker
 from belfry.retrieval.base import Embeddings, Retriever, Towers
@@ -137,7 +138,7 @@ def load_serving(
         cold_weight=config.tower_weight_for_cold_users(features.users),
         ranker=ranker,
         n_candidates=config.n_candidates,
-        ratings=_expected_ratings(labels, ranker, config, features),
+        ratings=_expected_ratings(folder, name, labels, ranker, config, features),
         context=_load_context(folder / RANKER / CONTEXT, features, first_vectors) if gate_is_open else None,
     )
 
@@ -223,11 +224,25 @@ def _load_ranker(folder: ReadablePath, config: PipelineConfig, labels: LabelRank
 
 
 def _expected_ratings(
-    labels: LabelRanker | None, ranker: Ranker | None, config: PipelineConfig, features: FeatureTables
+    folder: ReadablePath,
+    first: str,
+    labels: LabelRanker | None,
+    ranker: Ranker | None,
+    config: PipelineConfig,
+    features: FeatureTables,
 ) -> ExpectedRatings | None:
-    """By the first source or, where it expects no ratings, by a ranker by rating."""
+    """By the `first` source or, where it expects no ratings, by a ranker by rating."""
     if labels is not None and columns.RATING in labels.label_names:
-        return ExpectedRatings(labels, features, knows_ids_alone=False)
+        known = load_error_variance(folder / SOURCES / first, features)
+        return ExpectedRatings(labels, features, knows_ids_alone=False, error_variance=known)
     if ranker is not None and config.ranker is not None and ranker_kind(config.ranker).family == "ratings":
-        return ExpectedRatings(cast(UtilityRanker, ranker).labels, features, knows_ids_alone=True)
+        known, labels = load_error_variance(folder / RANKER, features), cast(UtilityRanker, ranker).labels
+        return ExpectedRatings(labels, features, knows_ids_alone=True, error_variance=known)
     return None
+
+
+def load_error_variance(folder: ReadablePath, features: FeatureTables) -> ErrorVariance | None:
+    """None where what expects ratings knows how sure they are, or no part of the history could tell."""
+    history = features.history
+    lengths = {"n_users": len(history.users), "n_items": len(history.items)}
+    return ErrorVariance.load(folder, lengths) if (folder / VARIANCE_WEIGHTS).exists() else None

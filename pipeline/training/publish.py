@@ -24,6 +24,7 @@ from belfry.pipeline.training.smoke_test import check_answers
 from belfry.pipeline.training.train import Trained, train
 from belfry.pipeline.training.warm_start.parent import WARM_START, Parent
 from belfry.pipeline.training.warm_start.train_on import train_on
+from belfry.ranking.error_variance import ErrorVariance, KnownRatings
 
 EXPORT = "export"  # a stage of the work
 
@@ -113,6 +114,9 @@ def _export(trained: Trained, folder: Path) -> None:
     folder.mkdir()
     for name, source in first.sources.items():
         source.export(folder / SOURCES / name, first.features)
+    if first.tuning.variance_weights is not None:
+        known = KnownRatings.of(first.features.history)
+        ErrorVariance.of(first.tuning.variance_weights, known).save(folder / SOURCES / next(iter(first.sources)))
     weighed = {
         name: source.model_copy(update={"weight": first.tuning.weights[name]})
         for name, source in trained.config.named_sources.items()

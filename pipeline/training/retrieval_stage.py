@@ -8,6 +8,7 @@ from typing import cast
 
 import numpy as np
 
+from belfry.dataset import columns
 from belfry.dataset.arrays import Mask
 from belfry.dataset.features import FeatureTables
 from belfry.dataset.folds import Fold, Holdout, make_folds, sample_users, with_repeats
@@ -17,10 +18,14 @@ from belfry.dataset.vocabulary import UserNums
 from belfry.evaluation.metrics import hits, lists_of, recall
 from belfry.layers.model import Epoch
 from belfry.pipeline.config import PipelineConfig
+from belfry.pipeline.kinds import expects_labels
 from belfry.pipeline.progress import Work
 from belfry.pipeline.training.gate_evaluation import MAX_VALIDATION_USERS
 from belfry.pipeline.training.source_choice import SourceChoice, choose_sources
 from belfry.pipeline.training.sources import SearchedTowers, TrainedSource, fit_source
+from belfry.ranking.base import LabelRanker
+from belfry.ranking.error_variance import Values, learned_weights
+from belfry.ranking.multitask.config import MultitaskConfig
 from belfry.retrieval.base import EarlierWeights, NewItemTowers, Retriever, Towers
 from belfry.retrieval.blend import CombinedRetriever, Source, combine
 from belfry.retrieval.index.exact import ExactIndex
@@ -48,6 +53,7 @@ class Tuning:
     new_item_offsets: dict[str, float] = field(default_factory=dict)  # of towers that place new items
     choice: SourceChoice | None = None  # by the names of all sources that were tried; None where there was none to make
     curves: dict[str, Sequence[Epoch]] = field(default_factory=dict)  # of towers that have epochs
+    variance_weights: Values | None = None  # of the errors of the first source, where a regression expects ratings
 
 
 @dataclass(frozen=True)
@@ -156,8 +162,23 @@ def fit_first_stage(
     epochs = {name: source.epochs for name, source in fitted.items() if source.epochs is not None}
     popularity = Popularity(config.popularity).fit(history, features, seed=seed)
     curves = tuning.curves if tuning else {name: source.curve for name, source in fitted.items() if source.curve}
-    learned = Tuning(config, epochs, weights, offsets, choice, curves)
+    variance = tuning.variance_weights if tuning else None
+    if validate_on and expects_labels(config.retrieval):
+        variance = _variance_weights(config, next(iter(fitted.values())), features, validate_on, seed=seed)
+    learned = Tuning(config, epochs, weights, offsets, choice, curves, variance)
     return FirstStage(features, fitted, learned, popularity, combine(sources, is_new))
+
+
+def _variance_weights(
+    config: PipelineConfig, source: TrainedSource, features: FeatureTables, fold: Fold, *, seed: int
+) -> Values | None:
+    """Of the errors of expected ratings, by those that a fold holds back; None where no regression expects them."""
+    tasks = cast(MultitaskConfig, config.retrieval).tasks
+    if not any(task.column == columns.RATING and task.kind == "regression" for task in tasks):
+        return None
+    labels = cast(LabelRanker, cast(SearchedTowers, source).model)
+    is_asked = np.isin(fold.later.user_num, sample_users(fold.users, MAX_VALIDATION_USERS, seed=seed))
+    return learned_weights(labels, features, fold.later.select(is_asked))
 
 
 def _of_known_items(fold: Fold, is_new: Mask | None) -> Fold:

@@ -20,6 +20,7 @@ from belfry.layers.model import CONFIG_FILE, Model, Progress, no_progress
 from belfry.layers.training import train_epochs
 from belfry.layers.weights import WEIGHTS_FILE, load_weights, save_weights
 from belfry.ranking.base import Scores
+from belfry.ranking.error_variance import ErrorVariance, KnownRatings
 from belfry.ranking.ratings.config import RegressorConfig
 from belfry.ranking.ratings.rated_pairs import ROWS_PER_BLOCK, RatedPairs, SideInputs, Table, check_ratings
 from belfry.ranking.ratings.serving import NETWORK_FILE
@@ -51,6 +52,8 @@ class RatingRegressor(Model[RegressorConfig, "_Network"]):
     ) -> Self:
         """Train from scratch, keep the weights of the epoch that is best on held-back ratings, return itself.
 
+        The same ratings say how large errors are.
+
         Args:
             history: watches and ratings; `features` belong to the same time.
             progress: told of (epochs done, epochs at most).
@@ -77,8 +80,11 @@ class RatingRegressor(Model[RegressorConfig, "_Network"]):
                 rows = shuffled[first : first + config.batch_size]
                 yield step(*map(tf.constant, (pairs.user_num[rows], pairs.item_num[rows], targets[rows])))
 
+        def errors_held_back() -> Table:
+            return self._score(pairs.user_num[held_back], pairs.item_num[held_back]) - pairs.rating[held_back]
+
         def accuracy() -> float:
-            errors = self._score(pairs.user_num[held_back], pairs.item_num[held_back]) - pairs.rating[held_back]
+            errors = errors_held_back()
             return -float(np.mean(np.abs(errors) if config.loss == "absolute" else errors**2))
 
         train_epochs(
@@ -90,17 +96,25 @@ class RatingRegressor(Model[RegressorConfig, "_Network"]):
             patience=config.patience,
             progress=progress,
         )
+        known = KnownRatings.of(history.select(history.rated_rows[learned]))
+        weights = known.weights(errors_held_back(), pairs.user_num[held_back], pairs.item_num[held_back])
+        network.error_variance = ErrorVariance.of(weights, known)
         return self
 
     def score(self, candidates: Candidates, features: FeatureTables) -> Scores:
         """[n_rows] float32 expected ratings, on the scale of the data."""
         return self._score(candidates.user_num, candidates.item_num)
 
+    def deviations(self, candidates: Candidates) -> Scores:
+        """[n_rows] float32 standard deviation of each rating from what is expected."""
+        return self.learned.error_variance.deviations(candidates.user_num, candidates.item_num)
+
     def save(self, directory: Path) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         saved = {"config": self.config.model_dump(mode="json"), "shapes": self.learned.shapes}
         (directory / CONFIG_FILE).write_text(json.dumps(saved, indent=2))
         save_weights(self.learned, directory / WEIGHTS_FILE)
+        self.learned.error_variance.save(directory)
 
     @classmethod
     def load(cls, directory: Path) -> Self:
@@ -110,10 +124,15 @@ class RatingRegressor(Model[RegressorConfig, "_Network"]):
         users, items = saved["shapes"]
         model._learned = _Network(model.config, (tuple(users), tuple(items)))
         load_weights(model._learned, directory / WEIGHTS_FILE)
+        lengths = {"n_users": users[0] - 1, "n_items": items[0] - 1}
+        model._learned.error_variance = ErrorVariance.load(directory, lengths)
         return model
 
     def export(self, directory: Path) -> None:
-        """Write an ONNX graph: `user` and `item` [n] int32 in, `rating` [n] float32 out; it holds the side inputs."""
+        """Write an ONNX graph: `user` and `item` [n] int32 in, `rating` [n] float32 out; it holds the side inputs.
+
+        Beside it lies the variance of the errors.
+        """
 
         def rating(inputs: Mapping[str, Tensor]) -> Tensor:
             return self.learned.rate(inputs["user"], inputs["item"])
@@ -121,6 +140,7 @@ class RatingRegressor(Model[RegressorConfig, "_Network"]):
         directory.mkdir(parents=True, exist_ok=True)
         one = np.ones(2, np.int32)
         export_onnx(rating, {"user": one, "item": one}, directory / NETWORK_FILE, output="rating")
+        self.learned.error_variance.save(directory)
 
     def _score(self, users: UserNums, items: ItemNums) -> Scores:
         blocks = [np.zeros(0, np.float32)]
@@ -157,6 +177,8 @@ def _side_tables(features: FeatureTables, config: RegressorConfig, seed: int) ->
 
 class _Network(keras.Model):  # type: ignore[misc]
     """Numbers of users and items [n] -> standardised ratings [n]."""
+
+    error_variance: ErrorVariance  # of the trained network
 
     def __init__(self, config: RegressorConfig, shapes: tuple[tuple[int, int], tuple[int, int]]) -> None:
         """`shapes` of the side inputs of users and of items."""

@@ -120,11 +120,20 @@ class RatingRankerPromises:
         refitted = self.unfitted().fit(other, parity_features(other), seed=3).fit(HISTORY, FEATURES, seed=0)
         np.testing.assert_array_equal(refitted.score(EVERY_PAIR, FEATURES), ranker.score(EVERY_PAIR, FEATURES))
 
+    def test_one_deviation_per_row_and_none_without_errors(self, ranker: Any) -> None:
+        told = ranker.deviations(EVERY_PAIR)
+        assert told.shape == (len(EVERY_PAIR),)
+        assert told.dtype == np.float32
+        assert ((told > 0) & (told < 4)).all()
+        history = rated(low=4, high=4)
+        np.testing.assert_array_equal(self.fitted(history, parity_features(history)).deviations(EVERY_PAIR), 0)
+
     def test_save_and_load_keep_scores(self, ranker: Any, tmp_path: Path) -> None:
         ranker.save(tmp_path / "model")
         loaded = type(ranker).load(tmp_path / "model")
         assert loaded.config == ranker.config
         np.testing.assert_array_equal(loaded.score(EVERY_PAIR, FEATURES), ranker.score(EVERY_PAIR, FEATURES))
+        np.testing.assert_array_equal(loaded.deviations(EVERY_PAIR), ranker.deviations(EVERY_PAIR))
         assert {path.suffix for path in (tmp_path / "model").iterdir()} <= {".json", ".npz", ".npy"}  # none runs code
 
     def test_the_serving_form_gives_the_same_scores(self, ranker: Any, tmp_path: Path) -> None:
@@ -218,6 +227,8 @@ class RatingRankerPromises:
     def test_scoring_before_fit_is_refused(self) -> None:
         with pytest.raises(InputError, match=r"not fitted; call fit\(\) or load\(\) first"):
             self.unfitted().score(EVERY_PAIR, FEATURES)
+        with pytest.raises(InputError, match="not fitted"):
+            self.unfitted().deviations(EVERY_PAIR)
 
     def test_progress_ends_at_the_whole(self, ranker: Any, told: list[tuple[int, int]]) -> None:
         assert [done for done, _ in told] == list(range(1, len(told) + 1))

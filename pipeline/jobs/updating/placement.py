@@ -19,12 +19,13 @@ from belfry.pipeline.runs.trained import TrainedOn
 from belfry.pipeline.serving.load import VECTORS_FILE
 
 # Files of sources and rankers, and of the arrays in them those with a row for each item, or user; others stay.
-_OF_ITEMS = frozenset({"item_factors.npy", "item_vectors.npy", "negative_share.npy", "items.npy"})
-_OF_USERS = frozenset({"user_deviation.npy", "user_vectors.npy", "users.npy"})
+_OF_ITEMS = frozenset({"item_factors.npy", "item_vectors.npy", "negative_share.npy", "items.npy", "item_variance.npy"})
+_OF_USERS = frozenset({"user_deviation.npy", "user_vectors.npy", "users.npy", "user_variance.npy"})
 _KNOWN_USERS = "known_users.npy"  # the hash of their ids
 _HEADS, _HEAD_ROWS, _HEAD_COUNTS = "heads.npz", frozenset({"base", "item_factors", "embeddings"}), "counts"
 _WITHOUT_ROWS = frozenset(
-    "config.json score_blend.json utility.json ranker.txt mean_row.npy mean_rating.npy scale.npy".split()  # noqa: SIM905
+    "config.json score_blend.json utility.json ranker.txt mean_row.npy mean_rating.npy scale.npy "  # noqa: SIM905
+    "variance_weights.npy".split()
 )
 
 

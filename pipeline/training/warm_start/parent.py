@@ -27,7 +27,14 @@ from belfry.pipeline.kinds import ranker_kind, source_kind
 from belfry.pipeline.runs.reader import Run, find_run
 from belfry.pipeline.runs.tables import load_item_encoder, load_tables, load_user_encoder
 from belfry.pipeline.runs.trained import TrainedOn
-from belfry.pipeline.serving.load import NEW_ITEM_OFFSET, SOURCES, SOURCES_FILE, config_of, read_sources
+from belfry.pipeline.serving.load import (
+    NEW_ITEM_OFFSET,
+    SOURCES,
+    SOURCES_FILE,
+    config_of,
+    load_error_variance,
+    read_sources,
+)
 from belfry.pipeline.training.retrieval_stage import Tuning
 from belfry.retrieval.base import EarlierWeights
 
@@ -106,11 +113,14 @@ class Parent:
 
     def tuning(self, config: PipelineConfig) -> Tuning:
         """What its folds decided, under a config that fits its weights."""
+        first = self.run.path("serving") / SOURCES / next(iter(self.sources))
+        known = load_error_variance(first, self.features)
         return Tuning(
             config.model_copy(update={"sources": tuple(self.sources.values())[1:]}),
             self._epochs,
             {name: float(source.weight or 0) for name, source in self.sources.items()},
             {name: note.get(NEW_ITEM_OFFSET) or 0.0 for name, note in self._of_sources.items()},
+            variance_weights=known.weights if known else None,
         )
 
     def weights(self, history_of_today: FeatureTables) -> dict[str, EarlierWeights]:

@@ -16,7 +16,7 @@ def rated(tmp_path_factory: pytest.TempPathFactory) -> Recommender:
         lambda: generate(n_users=80, n_items=60, n_watches=2_000, seed=1),
         preset="multitask",
         holdout="random",
-        settings=[*QUICK, "retrieval.n_factors=2"],
+        settings=[*QUICK, "retrieval.n_factors=2", 'sources=[{model={kind="popularity"}}]'],  # which takes a fold
         seed=0,
         artifacts=tmp_path_factory.mktemp("rated") / "artifacts",
     )

@@ -1,5 +1,6 @@
 """Ratings told: those that a model of the run expects stand beside the items, and nothing where none does."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from belfry.dataset.candidates import Candidates
 from belfry.dataset.features import FeatureTables
 from belfry.pipeline.cli.formatting import lines_of_list
 from belfry.pipeline.jobs.batch import write_batch
+from belfry.pipeline.jobs.updating.update import update
 from belfry.pipeline.serving.expected_ratings import ExpectedRatings
 from belfry.pipeline.serving.recommender import Recommender
 from belfry.ranking.base import Matrix
@@ -98,6 +100,31 @@ def test_deviations_stand_beside_the_ratings_of_models_that_know_them(tmp_path: 
     assert " +- 0.50" in told or " +- 0.51" in told
 
 
-def test_heads_that_know_no_distribution_tell_no_deviation(rated: Recommender) -> None:
-    assert rated.recommend(NEW, 1)[0].rating_deviation is None
-    assert "rating_deviation" not in rated.recommend_many([NEW], 1).column_names
+def test_regression_heads_tell_the_deviations_that_training_measured(rated: Recommender) -> None:
+    """Of somebody unknown, and of sessions, that of the unknown user."""
+    assert rated.two_stage.ratings is not None
+    variance = rated.two_stage.ratings.error_variance
+    assert variance is not None
+    known = rated.users.ids[0].as_py()
+    for user, number, told in ((known, 1, {}), (NEW, 0, {}), (None, 0, {"features": FEATURES})):
+        results = rated.recommend(user, 3, **told)
+        items = rated.items.numbers(pa.array([result.item_id for result in results]))
+        wanted = variance.deviations(np.full(3, number, np.int32), items)
+        np.testing.assert_array_equal([result.rating_deviation for result in results], wanted)
+        assert (wanted > 0.3).all()
+        assert (wanted < 3).all()
+    assert "rating_deviation" in rated.recommend_many([NEW], 1).column_names
+
+
+def test_updates_keep_deviations_and_new_ids_have_those_of_the_unknown(rated: Recommender, tmp_path: Path) -> None:
+    shutil.copytree(rated.run.folder.parent, tmp_path / "runs", symlinks=True)
+    user, item = rated.users.ids[0].as_py(), rated.items.ids[0].as_py()
+    times = [rated.features.now_s] * 2
+    update(tmp_path / "runs", pa.table({"user_id": [user, NEW], "item_id": [NEW, item], "timestamp_s": times}))
+    after = Recommender.load(tmp_path / "runs")
+    before, now = (one.two_stage.ratings.error_variance for one in (rated, after))
+    assert before is not None
+    assert now is not None
+    users, items = after.users.numbers(pa.array([user, NEW])), after.items.numbers(pa.array([item, NEW]))
+    np.testing.assert_array_equal(now.of_users[users], before.of_users[[1, 0]])
+    np.testing.assert_array_equal(now.of_items[items], before.of_items[[1, 0]])

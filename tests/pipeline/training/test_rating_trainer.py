@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import cast
 
 import numpy as np
+import pyarrow.compute as pc
 import pytest
 
 from belfry.dataset.candidates import Candidates
@@ -102,4 +103,6 @@ def test_a_ranker_by_rating_serves_probabilities(tmp_path: Path, monkeypatch: py
     scores = [result.score for result in recommender.recommend(recommender.users.ids[0].as_py(), 5)]
     assert len(scores) == 5
     assert scores == sorted(scores, reverse=True)
+    deviations = recommender.recommend_many([recommender.users.ids[0].as_py(), 10**9], 5)["rating_deviation"]
+    assert 0 < pc.min(deviations).as_py() <= pc.max(deviations).as_py() < 3
     assert 0 < scores[-1] < scores[0] < 1

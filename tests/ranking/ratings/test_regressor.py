@@ -1,11 +1,13 @@
 """RatingRegressor of all three kinds."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from belfry.dataset.errors import DivergenceError
+from belfry.ranking.error_variance import ErrorVariance
 from belfry.ranking.ratings.config import DeepRegressorConfig, DotRegressorConfig, HybridRegressorConfig
 from belfry.ranking.ratings.regressor import RatingRegressor
 from tests.contracts.checkerboard import features_of
@@ -51,6 +53,18 @@ def test_absolute_loss_predicts_the_median_and_squared_loss_the_mean(loss: str, 
     )
     ratings = RatingRegressor(config).fit(history, features_of(history), seed=0).score(EVERY_PAIR, FEATURES)
     assert np.median(ratings) == pytest.approx(expected, abs=0.4)
+
+
+def test_deviations_are_fitted_to_the_ratings_held_back_and_exported(tmp_path: Path) -> None:
+    """Noise of one deviation, which nothing explains."""
+    noise = np.random.default_rng(0).normal(3, 1, len(HISTORY)).astype(np.float32)
+    config = DotRegressorConfig(embedding_size=1, epochs=2, validation_share=0.5)
+    ranker = RatingRegressor(config).fit(replace(HISTORY, rating=noise), FEATURES, seed=0)
+    told = ranker.deviations(EVERY_PAIR)
+    assert told.mean() == pytest.approx(1, abs=0.15)
+    ranker.export(tmp_path)
+    exported = ErrorVariance.load(tmp_path, {"n_users": len(HISTORY.users), "n_items": len(HISTORY.items)})
+    np.testing.assert_array_equal(exported.deviations(EVERY_PAIR.user_num, EVERY_PAIR.item_num), told)
 
 
 def test_divergence_says_to_lower_the_learning_rate() -> None:

@@ -143,12 +143,17 @@ def test_an_updated_run_is_gone_on_from(parent: Path, tmp_path: Path) -> None:
 def test_other_kinds(settings: tuple[str, ...], tmp_path: Path) -> None:
     if "retrieval.kind=als" in settings:
         settings = tuple(one.replace("retrieval.embedding_size", "retrieval.factors") for one in settings)
-    train(tmp_path, *settings, interactions=before(), items=items())
+    parent = train(tmp_path, *settings, interactions=before(), items=items())
     recommender = train_on(tmp_path, tmp_path, with_new())
     note = recommender.run.manifest.notes["warm_start"]
     trains_on = "retrieval.item_start=random" in settings
     assert len(note["trained_on"]) == trains_on  # type: ignore[arg-type,call-overload,index]
     assert recommender.recommend(3, 3)
+    of_errors = [one.two_stage.ratings and one.two_stage.ratings.error_variance for one in (parent, recommender)]
+    assert all(of_errors) == ("retrieval.kind=multitask" in settings)
+    for one in filter(None, of_errors):
+        np.testing.assert_array_equal(one.weights, of_errors[0].weights)
+        assert len(one.of_users) in {len(parent.users) + 1, len(recommender.users) + 1}
 
 
 def test_the_gate_is_judged_by_what_came_since(parent: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
