@@ -7,8 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from belfry.pipeline.runs.manifest import MANIFEST
-from belfry.pipeline.runs.reader import CURRENT
+from belfry.pipeline.runs.manifest import CURRENT, MANIFEST
 from benchmarks.scale.generate import sizes
 from benchmarks.speed.process import Usage, run
 

@@ -20,7 +20,8 @@ from pathlib import Path
 
 from belfry import Recommender
 from belfry.dataset.concurrency.machine import usable_cores
-from belfry.pipeline.runs.reader import CURRENT, find_run
+from belfry.pipeline.runs.manifest import CURRENT
+from belfry.pipeline.runs.reader import find_run
 from benchmarks.serving.hostile import KEY, Attacked, attack
 from benchmarks.serving.load import Load, ask_for_lists
 from benchmarks.serving.server import ROOT, Server, make_current, second_run, served

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from http.client import HTTPConnection
 from pathlib import Path
 
-from belfry.pipeline.runs.manifest import MANIFEST, read_manifest
-from belfry.pipeline.runs.reader import CURRENT, find_run
+from belfry.pipeline.runs.manifest import CURRENT, MANIFEST, read_manifest
+from belfry.pipeline.runs.reader import find_run
 
 ROOT = Path(__file__).parent.parent.parent
 START_S, STOP_S = 120, 30

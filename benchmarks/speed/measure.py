@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from belfry.pipeline.runs.reader import CURRENT
+from belfry.pipeline.runs.manifest import CURRENT
 from benchmarks.answering import COLD
 from benchmarks.speed.cases import CASES, CaseFiles, write_case
 from benchmarks.speed.contestants import BELFRY, CONTESTANTS, LISTS, Contestant, belfry_batch

@@ -10,7 +10,7 @@ from belfry.dataset.sources.folders import common_schema, partition_columns, tab
 from belfry.dataset.sources.kinds import PARQUET_SUFFIXES
 from belfry.dataset.sources.reading import AS_IT_IS, Reading, explaining
 from belfry.dataset.sources.tabular import Source, read_table
-from belfry.dataset.sources.web.remote import address_of
+from belfry.dataset.sources.web.objects import address_of
 
 ROWS_PER_PART = 1 << 20
 

@@ -20,7 +20,8 @@ from belfry.dataset.sources.kinds import Opened, is_foreign, open_content, open_
 from belfry.dataset.sources.reading import AS_IT_IS, RawTable, Reading, explaining, way_to
 from belfry.dataset.sources.text.csv_table import read_csv
 from belfry.dataset.sources.text.json_lines import read_json_lines
-from belfry.dataset.sources.web.remote import address_of, fetched
+from belfry.dataset.sources.web.objects import address_of
+from belfry.dataset.sources.web.remote import fetched
 from belfry.dataset.tables import ReadingNote, Tables
 from belfry.dataset.vocabulary import Vocabulary
 

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from belfry.dataset.errors import ArtifactError
+from belfry.dataset.errors import ArtifactError, InputError
 from belfry.dataset.sources.web.download import cache_folder
+from belfry.dataset.sources.web.objects import place_of
 from belfry.pipeline.cli.colour import Meaning
 from belfry.pipeline.runs.reader import current_run, default_artifacts
+from belfry.pipeline.runs.remote.store import address_of_runs
 from belfry.pipeline.runs.versions import ANSWERING, BELFRY, COMPARING, TRAINING, installed_version, other_distributions
 
 Status: TypeAlias = Literal["ok", "warn", "fail"]
@@ -184,6 +186,8 @@ def _check_cache() -> Check:
 def _check_artifacts() -> list[Check]:
     folder = default_artifacts()
     name, run = "artifacts folder", "current run"
+    if address_of_runs(folder):
+        return _check_runs_at_address(folder)
     if not folder.exists():
         return [Check(name, "ok", f"{folder}: not there yet"), Check(run, "ok", "none; `belfry run` makes one")]
     found = Check(name, "ok", str(folder))
@@ -193,6 +197,14 @@ def _check_artifacts() -> list[Check]:
         return [found, Check(run, "ok", current_run(folder).name)]
     except ArtifactError as error:
         return [found, Check(run, "warn", "none that can be used", str(error))]
+
+
+def _check_runs_at_address(artifacts: Path) -> list[Check]:
+    name = f"current run at {place_of(artifacts)}"
+    try:
+        return [Check(name, "ok", current_run(artifacts).name)]
+    except InputError as error:
+        return [Check(name, "warn", "none that can be used", str(error))]
 
 
 def _is_writable(folder: Path) -> bool:

@@ -25,7 +25,8 @@ Items = Annotated[Path | None, typer.Option(help="table of item_id, title and fe
 Users = Annotated[Path | None, typer.Option(help="table of user_id and features")]
 Ratings = Annotated[Path | None, typer.Option(help="further interactions: user_id, item_id, rating, ...")]
 Artifacts = Annotated[
-    Path | None, typer.Option(help="artifacts folder, or one run in it [BELFRY_ARTIFACTS, else ./artifacts]")
+    Path | None,
+    typer.Option(help="artifacts folder, or one run in it; or s3://BUCKET/PREFIX [BELFRY_ARTIFACTS, else ./artifacts]"),
 ]
 Preset = Annotated[
     str,

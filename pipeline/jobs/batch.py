@@ -38,9 +38,9 @@ from belfry.pipeline.jobs.batch_parts import (
     users_without_row,
 )
 from belfry.pipeline.jobs.batch_users import unique_users
-from belfry.pipeline.jobs.sinks.base import LeftOut, LeftOutUser, Sink, SinkError, refused_in_words, writing
+from belfry.pipeline.jobs.sinks.base import LeftOut, LeftOutUser, Sink, SinkError, writing
 from belfry.pipeline.jobs.sinks.destination import Format, sink_of, takes_lists, work_folder
-from belfry.pipeline.runs.disk import check_writable, explain_failed_writes, remove
+from belfry.pipeline.runs.disk import explain_failed_writes, make_writable, remove
 from belfry.pipeline.runs.lock import Lock, hold
 from belfry.pipeline.serving.recommender import Recommender
 from belfry.pipeline.serving.two_stage import Stage
@@ -154,9 +154,7 @@ def write_batch(
         raise InputError(f"{kind}: reasons are lists, which go to folders, object storage and Delta tables alone")
     sink = sink_of(out, folder, format)
     sink.check()
-    with refused_in_words(str(work), "mend that, or let BELFRY_CACHE name another place", OSError):
-        work.mkdir(parents=True, exist_ok=True)
-    check_writable(work, remedy="let BELFRY_CACHE name another place")
+    make_writable(work, remedy="mend that, or let BELFRY_CACHE name another place")
     with hold(work / _LOCK) as lock, _answering(recommender, engine, address, workers, n_workers) as answer_all:
         try:
             with explain_failed_writes(work):

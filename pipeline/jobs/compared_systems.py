@@ -17,8 +17,7 @@ from belfry.evaluation.context import EvaluationContext
 from belfry.evaluation.table_lists import TableLists, open_lists, repeats_of_table
 from belfry.pipeline.jobs.sinks.base import writing
 from belfry.pipeline.jobs.sinks.parquet import ParquetSink
-from belfry.pipeline.runs.manifest import MANIFEST
-from belfry.pipeline.runs.reader import CURRENT
+from belfry.pipeline.runs.reader import is_artifacts, is_run
 from belfry.pipeline.serving.recommender import PathLike, Recommender
 
 USERS_PER_CALL = 1_000
@@ -172,7 +171,7 @@ def _open(source: Source, label: str, reading: Reading, require_signature: PathL
     if not isinstance(source, str | Path):
         return TablePart(label, label, label, source, reading)
     path = Path(source)
-    if (path / MANIFEST).exists() or (path / CURRENT).exists():
+    if is_run(path) or is_artifacts(path):
         recommender = Recommender.load(path, require_signature=require_signature)
         name = recommender.run.name
         return RunPart(name, name, name, recommender=recommender)

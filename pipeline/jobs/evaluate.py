@@ -31,7 +31,7 @@ from belfry.evaluation.reports.rule_prices import rule_prices
 from belfry.pipeline.jobs.feedback.log import read_log
 from belfry.pipeline.jobs.later_events import later_watches, unknown_users
 from belfry.pipeline.jobs.updating.fresh import with_newcomers
-from belfry.pipeline.runs.disk import check_writable, write_together
+from belfry.pipeline.runs.writer import check_place, write_texts
 from belfry.pipeline.serving.recommender import Recommender
 from belfry.pipeline.serving.results import COLD
 from belfry.pipeline.serving.rules.apply import lists_under_rules
@@ -87,7 +87,7 @@ def evaluate_published(
         log=shown,
         seed=seed,
     )
-    if out is None:
+    if out is None and recommender.run.address is None:
         folder.parent.mkdir(exist_ok=True)
     save_report(report, folder)
     return report, folder
@@ -95,10 +95,10 @@ def evaluate_published(
 
 def _place_for_report(recommender: Recommender, out: Path | None) -> Path:
     """`out`, or the place beside the run; refused before anything is judged where it cannot be written."""
-    evaluations = recommender.run.folder.parent / EVALUATIONS
+    evaluations = recommender.run.place.parent / EVALUATIONS
     folder = out or evaluations / recommender.run.name
     is_new = out is None and not evaluations.is_dir()
-    check_writable(evaluations if is_new else folder, remedy="name another folder with --out")
+    check_place(evaluations if is_new else folder, remedy="name another folder with --out")
     return folder
 
 
@@ -259,13 +259,13 @@ def _categories(bound: BoundRules) -> Categories | None:
 
 
 def save_report(report: EvaluationReport, folder: Path) -> None:
-    """Write `evaluation.json` and `evaluation.md` into `folder`, which is made where it is missing.
+    """Write `evaluation.json` and `evaluation.md` into `folder`, which is made where it is missing, or to an address.
 
     Raises:
         InputError: `folder` cannot be written, or is a published run, whose files are sealed.
         BelfryError: the disk is full.
     """
-    write_together(folder, {"evaluation.json": to_json(report), "evaluation.md": to_markdown(report)})
+    write_texts(folder, {"evaluation.json": to_json(report), "evaluation.md": to_markdown(report)})
 
 
 def judged_lists(name: str, lists: ListSource, context: EvaluationContext, n: int, top_k: int) -> SystemScores:

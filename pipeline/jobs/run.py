@@ -17,6 +17,7 @@ from belfry.dataset.history.repeats import Repeats
 from belfry.dataset.interactions import Interactions
 from belfry.dataset.sources.open import read_data
 from belfry.dataset.sources.reading import AS_IT_IS, Reading
+from belfry.dataset.sources.web.objects import place_of
 from belfry.dataset.split import Split, save_split, split_last_out, split_random, split_time
 from belfry.evaluation.reports.evaluation import EvaluationReport, to_json
 from belfry.pipeline.jobs.batch import BatchResult, write_batch
@@ -26,7 +27,9 @@ from belfry.pipeline.jobs.training_data import prepare_tables
 from belfry.pipeline.progress import Work
 from belfry.pipeline.runs.disk import check_writable
 from belfry.pipeline.runs.manifest import MANIFEST, read_manifest
+from belfry.pipeline.runs.remote.store import address_of_runs
 from belfry.pipeline.runs.signature import signer
+from belfry.pipeline.runs.writer import check_place
 from belfry.pipeline.serving.recommender import Recommender
 from belfry.pipeline.training.curves import write_test_accuracy
 from belfry.pipeline.training.publish import train_and_publish
@@ -44,7 +47,8 @@ EVALUATION, TABLE = "evaluation", "recommendation table"  # stages of the work
 class MainJob:
     """What the main job leaves behind."""
 
-    run: Path
+    run: Path  # on this machine
+    place: str  # where it lies: the folder, or its address
     table: BatchResult
     report: EvaluationReport
     examples: pa.Table  # user_id, rank, title (or item_id) of a few users
@@ -60,15 +64,15 @@ class MainJob:
             *lines,
             "",
             read_manifest(self.run / MANIFEST).gate.line,
-            f"run         {self.run}",
-            f"table       {self.table.path}",
-            f"evaluation  {self.run / 'evaluation.md'}",
+            f"run         {self.place}",
+            f"table       {self.table.place}",
+            f"evaluation  {self.place}/evaluation.md",
         ]
 
     def to_json(self) -> dict[str, object]:
         """For programs; the evaluation as in evaluation.json."""
         gate = read_manifest(self.run / MANIFEST).gate
-        told = {"run": self.run.name, "folder": self.run, "gate": gate, "table": self.table}
+        told = {"run": self.run.name, "folder": self.place, "gate": gate, "table": self.table}
         return {**told, "evaluation": json.loads(to_json(self.report))}
 
 
@@ -93,7 +97,7 @@ def run_main_job(
     train` learns from everything.
     """
     tables = artifacts / TABLES
-    check_writable(artifacts)
+    check_place(artifacts)
     if artifacts.exists():
         check_writable(tables)
     who = signer(sign)
@@ -136,10 +140,14 @@ def run_main_job(
         signer=who,
     )
     with work.step(TABLE):
-        recommender = Recommender.load(published)
-        tables.mkdir(exist_ok=True)
-        table = write_batch(recommender, tables / published.name, n=n, progress=partial(work.report, TABLE))
-    return MainJob(published, table, reports[0], _examples(recommender, n))
+        place = artifacts / published.name
+        recommender = Recommender.load(place)
+        lists: str | Path | None = address_of_runs(tables / published.name)
+        if lists is None:
+            tables.mkdir(exist_ok=True)
+            lists = tables / published.name
+        table = write_batch(recommender, lists, n=n, progress=partial(work.report, TABLE))
+    return MainJob(published, place_of(place), table, reports[0], _examples(recommender, n))
 
 
 def _split(interactions: Interactions, holdout: Holdout, seed: int) -> Split:

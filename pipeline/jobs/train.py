@@ -22,9 +22,9 @@ from belfry.pipeline.config import PipelineConfig, load_config
 from belfry.pipeline.jobs.estimate.dry_run import note_if_scarce
 from belfry.pipeline.jobs.training_data import declare, prepare_tables, with_repeats
 from belfry.pipeline.progress import Progress, Work, silent
-from belfry.pipeline.runs.disk import check_writable
 from belfry.pipeline.runs.reader import default_artifacts
 from belfry.pipeline.runs.signature import signer
+from belfry.pipeline.runs.writer import check_place
 from belfry.pipeline.serving.recommender import PathLike, Recommender
 from belfry.pipeline.training.publish import train_and_publish
 from belfry.pipeline.training.warm_start.parent import Parent
@@ -78,7 +78,8 @@ def train(
         repeats: what lists hold of items that a user has seen: none ("exclude", the default), also them ("allow"), or
             nothing else ("only"), for data in which users come back to the same items.
         seed: equal seeds and data give equal lists.
-        artifacts: the folder of runs; by default the one that `BELFRY_ARTIFACTS` names, else `artifacts`.
+        artifacts: the folder of runs, or its address such as s3://BUCKET/PREFIX; by default the one that
+            `BELFRY_ARTIFACTS` names, else `artifacts`.
         start_from: a run, or a folder of runs, whose weights to go on from, for a fraction of the cost; the tables are
             those that it was trained with and what came since. Preset and settings are those of the run, and may be
             left out. docs/training-on.md says what is kept.
@@ -121,7 +122,7 @@ def train(
         budget_s=budget_s,
         sign=Path(sign) if sign is not None else None,
     )
-    return Recommender.load(published)
+    return Recommender.load(folder / published.name)
 
 
 def train_tables(
@@ -140,7 +141,7 @@ def train_tables(
     budget_s: float | None = None,
     sign: Path | None = None,
 ) -> Path:
-    """Train on all of the raw tables and publish; returns the run's folder.
+    """Train on all of the raw tables and publish; returns the run's folder, of an address that of its copy.
 
     Args:
         read: gives the tables, which are let go of as soon as they are numbered.
@@ -150,7 +151,7 @@ def train_tables(
     """
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed <= MAX_SEED:
         raise InputError(f"seed={seed!r}: wanted a whole number from 0 to {MAX_SEED}")
-    check_writable(artifacts)
+    check_place(artifacts)
     who = signer(sign)
     work = work or Work()
     if address is not None and start_from is not None:

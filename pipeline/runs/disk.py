@@ -57,6 +57,15 @@ def _check_kind(folder: Path) -> None:
         raise InputError(f"{folder}: is a published run, which nothing may be added to; name another folder")
 
 
+def make_writable(folder: Path, *, remedy: str) -> None:
+    """Make a folder, with those above it, and refuse as `check_writable` does."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be made ({error.strerror}); {remedy}") from error
+    check_writable(folder, remedy=remedy)
+
+
 @contextmanager
 def explain_failed_writes(path: Path) -> Iterator[None]:
     """Turn the error of a write that could not be done into a message that says why.

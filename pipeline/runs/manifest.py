@@ -12,12 +12,13 @@ from belfry.dataset.errors import ArtifactError
 from belfry.pipeline.runs.gate import Gate, ManifestPart
 
 FORMAT_VERSION = 10
+CURRENT = "current"  # the file beside the runs that names the one in use
 MANIFEST = "manifest.json"
 SIGNATURE = "manifest.json.sig"  # of the manifest, where there is one
 SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # of what names a folder
 MAX_PRESET = 100  # signs in the name of a preset
 _PLAIN_PATH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}(/[A-Za-z0-9_][A-Za-z0-9._-]{0,99}){0,9}")
-_MAX_BYTES = 64 << 20  # of a manifest
+MAX_BYTES = 64 << 20  # of a manifest
 
 
 REMEDY = "publish again, or copy the run afresh"  # for a run that is not as it was published
@@ -90,7 +91,7 @@ def read_manifest(path: Path, check: Callable[[bytes], None] = lambda content: N
         ArtifactError: it is no manifest, of another format, or was changed after it was sealed.
     """
     try:
-        if path.stat().st_size > _MAX_BYTES:
+        if path.stat().st_size > MAX_BYTES:
             raise ValueError("too large")
         read = path.read_bytes()
         check(read)

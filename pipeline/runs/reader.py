@@ -2,17 +2,26 @@
 
 import logging
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from belfry.dataset.concurrency.cached import cached_property
 from belfry.dataset.errors import ArtifactError
 from belfry.pipeline.runs.files import is_plain_file, list_files
-from belfry.pipeline.runs.manifest import MANIFEST, REMEDY, SAFE_NAME, SIGNATURE, Manifest, listed, read_manifest
+from belfry.pipeline.runs.manifest import (
+    CURRENT,
+    MANIFEST,
+    REMEDY,
+    SAFE_NAME,
+    SIGNATURE,
+    Manifest,
+    listed,
+    read_manifest,
+)
+from belfry.pipeline.runs.remote.copies import fetch, local_folder
+from belfry.pipeline.runs.remote.store import RunStore, store_of
 from belfry.pipeline.runs.sealed import SealedFiles, SealedPath, explain_unreadable
 from belfry.pipeline.runs.signature import SIGNATURE_BYTES, Signer, TrustedKey, trusted_key
-
-CURRENT = "current"  # the file that names the run in use
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +34,7 @@ class Run:
     manifest: Manifest
     trusted: TrustedKey | None = None  # whose signature was required, and is there
     signature: bytes | None = None
+    address: str | None = None  # of what the folder is a copy of
 
     @property
     def name(self) -> str:
@@ -34,6 +44,11 @@ class Run:
     def files(self) -> SealedFiles:
         """Its files, each of which is checked when it is read."""
         return SealedFiles(self.folder, self.manifest)
+
+    @property
+    def place(self) -> Path:
+        """Where it lies: its folder, or its address."""
+        return Path(self.address or self.folder)
 
     @property
     def root(self) -> SealedPath:
@@ -75,13 +90,41 @@ def default_artifacts() -> Path:
     return Path(os.environ.get("BELFRY_ARTIFACTS") or "artifacts")
 
 
+def is_run(path: Path) -> bool:
+    """Whether a run lies there, rather than a folder of runs."""
+    store = store_of(path)
+    return (path / MANIFEST).exists() if store is None else store.has(MANIFEST)
+
+
+def is_artifacts(path: Path) -> bool:
+    """Whether a folder of runs lies there, one of which is the current one."""
+    store = store_of(path)
+    return (path / CURRENT).exists() if store is None else store.has(CURRENT)
+
+
+def named_run(path: Path) -> Path:
+    """The folder of the run that lies there, or is current there; of an address that of its copy, which may be missing.
+
+    Cheap: looks at nothing inside it.
+
+    Raises:
+        ArtifactError: as `current_run`.
+    """
+    if store := store_of(path):
+        home, name = _located(store)
+        return local_folder(Path(home.address)) / name
+    return path if is_run(path) else current_run(path)
+
+
 @explain_unreadable()
 def current_run(artifacts: Path) -> Path:
-    """The folder of the run that `artifacts/current` names. Cheap: looks at nothing inside it.
+    """The folder of the run that `artifacts/current` names; of an address as `named_run`. Cheap, as that.
 
     Raises:
         ArtifactError: `artifacts` is no artifacts folder, or its `current` names no run in it.
     """
+    if store := store_of(artifacts):
+        return local_folder(artifacts) / _current_name(store, store.read(CURRENT))
     _check_is_folder(artifacts)
     current = artifacts / CURRENT
     if not os.path.lexists(current):
@@ -95,9 +138,7 @@ def current_run(artifacts: Path) -> Path:
     if not is_plain_file(current):
         what = "a link" if current.is_symlink() else "not a plain file"
         raise ArtifactError(f"{current}: is {what}; write the name of a run beside it into a file of that name")
-    name = current.read_bytes().decode("utf-8", errors="replace").removesuffix("\n")
-    if not SAFE_NAME.fullmatch(name):
-        raise ArtifactError(f"{current}: {name[:100]!r} is not the name of a run beside it; {REMEDY}")
+    name = _name_in(current.read_bytes(), current)
     run = artifacts / name
     if not (run / MANIFEST).is_file():
         is_link = run.is_symlink()
@@ -108,6 +149,8 @@ def current_run(artifacts: Path) -> Path:
 
 def open_run(path: Path | str, require_signature: Path | None = None) -> Run:
     """The current run of an artifacts folder, or the run of a run folder, with every file checked.
+
+    Both may be addresses such as s3://BUCKET/PREFIX, whose run is copied to this machine first.
 
     Raises:
         ArtifactError: as `find_run`; or a file is not as it was published.
@@ -130,14 +173,41 @@ def find_run(path: Path | str, require_signature: Path | None = None) -> Run:
         InputError: there is no such key.
     """
     folder, trusted = Path(path), trusted_key(require_signature)
-    _check_is_folder(folder)
-    if os.path.lexists(folder / MANIFEST):
-        return _find_in(folder, trusted)
-    folder = current_run(folder)
-    run = _find_in(folder, trusted)
-    if run.name != folder.name:
-        raise ArtifactError(f"run {folder.name}: its manifest is that of run {run.name}; {REMEDY}")
+    if store := store_of(folder):
+        home, name = _located(store)
+        is_current = home is store
+        run = replace(_find_in(fetch(home, name, trusted), trusted), address=f"{home.address}/{name}")
+    else:
+        _check_is_folder(folder)
+        is_current = not os.path.lexists(folder / MANIFEST)
+        run = _find_in(current_run(folder) if is_current else folder, trusted)
+    if is_current and run.name != run.folder.name:
+        raise ArtifactError(f"run {run.folder.name}: its manifest is that of run {run.name}; {REMEDY}")
     return run
+
+
+def _located(store: RunStore) -> tuple[RunStore, str]:
+    """Where the run of an address lies, and its name there: `store` itself where it is the current one of several."""
+    current = store.read(CURRENT)
+    if current is None and store.has(MANIFEST):
+        return store.parent, store.name
+    return store, _current_name(store, current)
+
+
+def _current_name(store: RunStore, content: bytes | None) -> str:
+    if content is None:
+        raise ArtifactError(
+            f"{store}: no artifacts folder, or one without a run in use: {CURRENT!r} is not in it; train first (belfry "
+            "train), or check bucket and name"
+        )
+    return _name_in(content, f"{store}/{CURRENT}")
+
+
+def _name_in(content: bytes, current: object) -> str:
+    name = content.decode("utf-8", errors="replace").removesuffix("\n")
+    if not SAFE_NAME.fullmatch(name):
+        raise ArtifactError(f"{current}: {name[:100]!r} is not the name of a run beside it; {REMEDY}")
+    return name
 
 
 def _find_in(folder: Path, trusted: TrustedKey | None) -> Run:

@@ -83,7 +83,7 @@ class TrustedKey:
             raise InputError(f"{path}: is not an ed25519 key, and signatures of runs are")
         return cls(path, key)
 
-    def check(self, manifest: bytes, signature: bytes | None, folder: Path) -> None:
+    def check(self, manifest: bytes, signature: bytes | None, folder: Path | str) -> None:
         """Raises ArtifactError: the signature in `folder` is not one of this manifest by the key's owner."""
         from cryptography.exceptions import InvalidSignature
 

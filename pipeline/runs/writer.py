@@ -5,6 +5,8 @@ artifacts/
 ├── default-3f9a0c12be77/   a run: files and their manifest.json, never edited
 ├── .lock                   held while a run moves into place
 └── .writing-x7k2/          a run being written; removed when its writer stops, or by the next one
+
+A run for an address is published in the folder of its copies on this machine, then sent.
 """
 
 import shutil
@@ -18,11 +20,12 @@ from pathlib import Path
 from pydantic import JsonValue
 
 from belfry.dataset.errors import InputError
-from belfry.pipeline.runs.disk import ALIVE, check_writable, explain_failed_writes, sync
+from belfry.pipeline.runs.disk import ALIVE, check_writable, explain_failed_writes, sync, write_together
 from belfry.pipeline.runs.files import list_files
 from belfry.pipeline.runs.gate import NOT_EVALUATED, Gate
 from belfry.pipeline.runs.lock import hold, wait_and_hold
 from belfry.pipeline.runs.manifest import (
+    CURRENT,
     FORMAT_VERSION,
     MANIFEST,
     MAX_PRESET,
@@ -31,7 +34,8 @@ from belfry.pipeline.runs.manifest import (
     RunInfo,
     is_preset_name,
 )
-from belfry.pipeline.runs.reader import CURRENT
+from belfry.pipeline.runs.remote.copies import copies_of
+from belfry.pipeline.runs.remote.store import store_of
 from belfry.pipeline.runs.sealed import file_entry
 from belfry.pipeline.runs.signature import Signer
 
@@ -41,12 +45,49 @@ _WRITING = ".writing-"
 
 @dataclass
 class RunWriter:
-    """A run that is being written: fill `folder`, note what was measured; `published` is set at the end."""
+    """A run that is being written: fill `folder`, note what was measured; `published` is set at the end.
+
+    That is a folder of this machine, for an address too.
+    """
 
     folder: Path
     gate: Gate = NOT_EVALUATED
     notes: dict[str, JsonValue] = field(default_factory=dict)
     published: Path | None = None
+
+
+def check_place(place: Path, *, remedy: str = "mend that or name another place") -> None:
+    """Refuse, before any work starts, a folder or an address at which nothing could be published at its end.
+
+    Raises:
+        InputError: as `check_writable`, or `RunStore.check`.
+    """
+    if store := store_of(place):
+        store.check()
+        copies_of(store)
+    else:
+        check_writable(place, remedy=remedy)
+
+
+def workplace(artifacts: Path) -> Path:
+    """The folder of this machine in which runs of `artifacts` are written, made where it is missing."""
+    if store := store_of(artifacts):
+        return copies_of(store)
+    artifacts.mkdir(exist_ok=True)
+    return artifacts
+
+
+def write_texts(place: Path, texts: dict[str, str]) -> None:
+    """Write the files named in `texts` into a folder, or below an address.
+
+    Raises:
+        InputError, BelfryError: it cannot be written.
+    """
+    if store := store_of(place):
+        for name, text in texts.items():
+            store.write(name, text.encode())
+    else:
+        write_together(place, texts)
 
 
 @contextmanager
@@ -62,20 +103,21 @@ def publish(
     Readers see the run whole or not at all. When the body fails or is interrupted, nothing of it is left.
 
     Args:
+        artifacts: a folder, or an address.
         check: is shown the folder of the sealed run before anybody else can see it, and raises where it is not good.
         signer: signs the run.
 
     Raises:
         InputError: nothing can be written to `artifacts`, or the preset's name cannot name a folder.
-        BelfryError: the disk filled up.
+        BelfryError: the disk filled up, or the address went away.
     """
     if not is_preset_name(info.preset):
         raise InputError(
             f"preset {info.preset!r} cannot name a run; use at most {MAX_PRESET} letters, digits, '.', '_', '-'"
         )
-    check_writable(artifacts)
-    artifacts.mkdir(exist_ok=True)
-    with aside(artifacts) as folder:
+    check_place(artifacts)
+    runs = workplace(artifacts)
+    with aside(runs) as folder:
         writer = RunWriter(folder / "run")
         writer.folder.mkdir()
         yield writer
@@ -84,13 +126,15 @@ def publish(
         check(writer.folder)
         write_current(folder, name)
         # From here on no byte is needed from the disk: a full one cannot stop between the two.
-        with publishing(artifacts):
-            target = artifacts / name
+        with publishing(runs):
+            target = runs / name
             if not target.exists():  # Else it is this very run: the name is the hash of its manifest.
                 writer.folder.rename(target)
-            sync(artifacts)
-            switch_current(folder, artifacts)
-        writer.published = target
+            sync(runs)
+            switch_current(folder, runs)
+    if store := store_of(artifacts):
+        store.publish(target)
+    writer.published = target
 
 
 @contextmanager

@@ -10,11 +10,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from belfry.dataset.errors import BelfryError, cause_of
-from belfry.pipeline.runs.manifest import MANIFEST
-from belfry.pipeline.runs.reader import current_run
+from belfry.pipeline.runs.reader import named_run
+from belfry.pipeline.runs.remote.store import address_of_runs
 from belfry.pipeline.serving.recommender import Recommender
 
 LOOK_S = 1.0  # between two looks at which run is current, about: workers are not to load at the same moment
+LOOK_AT_ADDRESS_S = 10.0  # likewise where each look is a request to a storage
 RETRY_S = 30.0  # before a run that could not be opened is tried again: somebody may still be copying it
 PRIORITY = 10  # of the thread that loads: as `nice` counts, 0 is that of answers and 19 the lowest
 
@@ -54,7 +55,7 @@ class CurrentRun:
     def look(self) -> None:
         """Take up the current run where it is another one than that which answers."""
         try:
-            folder = self._named()
+            folder = named_run(self.artifacts)
             if self.recommender is not None and self.recommender.run.folder == folder:
                 self.is_refused, self._told = False, ""
                 return
@@ -72,9 +73,6 @@ class CurrentRun:
             log.info("run %s answers", recommender.run.name)
             self._on_swap(True)
 
-    def _named(self) -> Path:
-        return self.artifacts if (self.artifacts / MANIFEST).exists() else current_run(self.artifacts)
-
     def _refuse(self, why: str) -> None:
         self._retry_at_s = time.monotonic() + RETRY_S
         self.is_refused = True
@@ -87,7 +85,8 @@ class CurrentRun:
 
     def _watch(self) -> None:
         _give_way()
-        while not self._is_over.wait(LOOK_S * random.uniform(0.75, 1.25)):
+        look_s = LOOK_AT_ADDRESS_S if address_of_runs(self.artifacts) else LOOK_S
+        while not self._is_over.wait(look_s * random.uniform(0.75, 1.25)):
             self.look()
 
 

@@ -13,7 +13,7 @@ LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 class Settings:
     """Of all workers alike."""
 
-    artifacts: Path  # an artifacts folder, whose current run is followed, or one run
+    artifacts: Path  # an artifacts folder, whose current run is followed, or one run; or an address
     require_signature: Path | None = None  # the public key that each run must be signed with, as in `find_run`
     host: str = "127.0.0.1"
     port: int = 8080

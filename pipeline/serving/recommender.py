@@ -55,7 +55,7 @@ class Recommender:
 
     @classmethod
     def load(cls, path: PathLike | None = None, *, require_signature: PathLike | None = None) -> "Recommender":
-        """The run in `path`: a run folder, or an artifacts folder, whose current run it is.
+        """The run in `path`: a run folder, or an artifacts folder, whose current run it is; or the address of either.
 
         Without a path: the folder that `BELFRY_ARTIFACTS` names, else `artifacts`.
 
@@ -72,14 +72,15 @@ class Recommender:
             'exclude'
         """
         key = Path(require_signature) if require_signature is not None else None
+        run = find_run(Path(path) if path is not None else default_artifacts(), key)
         with _loading:
-            return cls(load_parts(find_run(Path(path) if path is not None else default_artifacts(), key)))
+            return cls(load_parts(run))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickled as the path of its run, which whoever unpickles it loads and checks."""
+        """Pickled as the path or the address of its run, which whoever unpickles it loads and checks."""
         trusted = self.run.trusted
         key = str(trusted.path.absolute()) if trusted else None
-        return _reopen, (type(self), str(self.run.folder.absolute()), self.run.name, key)
+        return _reopen, (type(self), self.run.address or str(self.run.folder.absolute()), self.run.name, key)
 
     def __copy__(self) -> Self:
         """Itself: nothing in it changes."""

@@ -10,7 +10,6 @@ from belfry.dataset.folds import Holdout
 from belfry.dataset.prepare import Data
 from belfry.pipeline.config import PipelineConfig
 from belfry.pipeline.progress import Work
-from belfry.pipeline.runs.disk import check_writable
 from belfry.pipeline.runs.manifest import RunInfo
 from belfry.pipeline.runs.signature import Signer
 from belfry.pipeline.runs.tables import save_encoders, save_tables
@@ -61,7 +60,6 @@ def train_and_publish(
     """
     work = work or Work()
     work.expect(EXPORT)
-    check_writable(artifacts)
     info = RunInfo(
         preset=preset,
         seed=seed,

@@ -52,11 +52,12 @@ def evaluate(
     quiet: Quiet = False,
 ) -> None:
     """Metrics by stage, beside popularity and ItemKNN; or, with --recommendations, those of any table."""
+    from belfry.dataset.sources.web.objects import place_of
     from belfry.evaluation.reports.evaluation import to_json
     from belfry.pipeline.cli.formatting import show_report
     from belfry.pipeline.jobs.evaluate import evaluate_published, save_report
     from belfry.pipeline.jobs.evaluate_table import evaluate_table
-    from belfry.pipeline.runs.disk import check_writable
+    from belfry.pipeline.runs.writer import check_place
 
     ctx.with_resource(log_alone(quiet))
     if recommendations is None:
@@ -81,7 +82,7 @@ def evaluate(
     else:
         name, split = recommendations.name, test.name
         folder = out or Path(f"{name}.evaluation")
-        check_writable(folder, remedy="name another folder with --out")
+        check_place(folder, remedy="name another folder with --out")
         report = evaluate_table(
             recommendations,
             train,
@@ -102,7 +103,7 @@ def evaluate(
         print_json(json.loads(to_json(report)))
         return
     show_report(report)
-    print_lines([f"written to {folder}"])
+    print_lines([f"written to {place_of(folder)}"])
 
 
 @verb

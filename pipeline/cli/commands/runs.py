@@ -70,13 +70,13 @@ def verify(
     from belfry import Recommender
     from belfry.dataset.errors import ArtifactError
     from belfry.pipeline.cli.console import INPUT_WRONG
-    from belfry.pipeline.runs.registry.listed import folder_of, list_runs
+    from belfry.pipeline.runs.registry.listed import folder_anew, list_runs
 
     folder = _folder(artifacts)
     damage: dict[str, str | None] = {}
     for name in run or [found.name for found in list_runs(folder)]:
         try:
-            Recommender.load(folder_of(folder, name), require_signature=require_signature)
+            Recommender.load(folder_anew(folder, name), require_signature=require_signature)
             damage[name] = None
         except ArtifactError as error:
             damage[name] = str(error)

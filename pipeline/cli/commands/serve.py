@@ -28,6 +28,7 @@ def serve(
 ) -> None:
     """Lists over HTTP, of the run that is current: one that is published meanwhile is taken up."""
     from belfry.dataset.errors import needed
+    from belfry.dataset.sources.web.objects import place_of
     from belfry.pipeline.runs.reader import default_artifacts, find_run
     from belfry.pipeline.server.guards.keys import NO_KEYS, read_keys
     from belfry.pipeline.server.settings import Settings
@@ -54,5 +55,6 @@ def serve(
     with bind(settings) as listening:
         address, number = listening.getsockname()[:2]
         shown = f"[{address}]" if ":" in address else address
-        print_lines([f"http://{shown}:{number}/ answers from {settings.artifacts}; stop it by Ctrl-C or SIGTERM"])
+        place = place_of(settings.artifacts)
+        print_lines([f"http://{shown}:{number}/ answers from {place}; stop it by Ctrl-C or SIGTERM"])
         serve(settings, listening)

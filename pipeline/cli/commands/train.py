@@ -154,13 +154,14 @@ def train(
         )
         tell_estimate(estimate, as_json)
     from belfry.dataset.sources.tabular import read_tables
+    from belfry.dataset.sources.web.objects import place_of
     from belfry.pipeline.cli.formatting import show_seconds
     from belfry.pipeline.jobs.train import train_tables
     from belfry.pipeline.runs.manifest import MANIFEST, read_manifest
     from belfry.pipeline.runs.reader import default_artifacts
     from belfry.pipeline.runs.registry.tracking import trackers_of
 
-    trackers = trackers_of(track or ())
+    trackers, folder = trackers_of(track or ()), artifacts or default_artifacts()
     with log_and_one_bar(quiet, verbose) as work:
         published = train_tables(
             partial(read_tables, interactions, items, users, ratings=ratings, reading=reading),
@@ -169,7 +170,7 @@ def train(
             settings=settings or (),
             repeats=repeats,
             seed=seed,
-            artifacts=artifacts or default_artifacts(),
+            artifacts=folder,
             start_from=start_from,
             work=work,
             workers=workers,
@@ -177,14 +178,14 @@ def train(
             budget_s=budget,
             sign=sign,
         )
-    gate = read_manifest(published / MANIFEST).gate
+    gate, place = read_manifest(published / MANIFEST).gate, place_of(folder / published.name)
     if as_json:
-        told = {"run": published.name, "folder": published, "gate": gate}
+        told = {"run": published.name, "folder": place, "gate": gate}
         print_json({**told, "seconds": work.stopwatch.by_stage()})
     else:
         if not quiet:
             show_seconds(work.stopwatch)
-        print_lines([gate.line, f"published {published}"])
+        print_lines([gate.line, f"published {place}"])
     for tell in trackers:
         tell(published)
 

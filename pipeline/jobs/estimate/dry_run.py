@@ -20,6 +20,7 @@ from belfry.dataset.sources.tabular import Source
 from belfry.dataset.validation.usual_names import remedy
 from belfry.pipeline.jobs.estimate.costs import MEBIBYTE, Cost, Shape, table_cost, training_cost
 from belfry.pipeline.jobs.estimate.rates import Rates, known_rates
+from belfry.pipeline.runs.remote.copies import local_folder
 from belfry.pipeline.serving.recommender import Recommender
 
 log = logging.getLogger(__name__)
@@ -109,7 +110,9 @@ def note_if_scarce(data: Data, artifacts: Path, workers: int) -> None:
 def _of_training(shape: Shape, artifacts: Path, workers: int, notes: list[str]) -> Estimate:
     rates = known_rates()
     cost = training_cost(shape, slowness=rates.slowness if rates else 1.0, workers=workers)
-    return Estimate("training", shape, cost, tuple(notes), _with_own(available_bytes()), _free(artifacts), rates)
+    return Estimate(
+        "training", shape, cost, tuple(notes), _with_own(available_bytes()), _free(local_folder(artifacts)), rates
+    )
 
 
 def estimate_table(recommender: Recommender, out: str | Path, users: pa.Array | pa.Table | None, n: int) -> Estimate:

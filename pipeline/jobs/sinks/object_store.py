@@ -8,7 +8,6 @@ s3://bucket/prefix/
 """
 
 import json
-import re
 import secrets
 from collections.abc import Iterator
 from contextlib import suppress
@@ -18,7 +17,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from belfry.dataset.errors import InputError, needed, pip_install, printable
+from belfry.dataset.errors import InputError, printable
+from belfry.dataset.sources.web.objects import S3_ASKING, connected, place_of, try_to_write
 from belfry.dataset.vocabulary import Id
 from belfry.pipeline.jobs.sinks.base import LeftOut, listed_in, refused_in_words, stopped_in_words
 from belfry.pipeline.jobs.sinks.file import LEFT_OUT
@@ -31,9 +31,8 @@ KEPT = timedelta(days=1)  # how long a table that no longer counts, or was never
 _TABLES = "tables"
 _TIME = "%Y%m%dT%H%M%S"
 _REMEDY = "mend the address, the credentials or the rights to list, write and delete there, or name another place"
-# s3fs repeats each of them five times by itself.
-_S3_ASKING = {"connect_timeout": 5, "read_timeout": 5, "retries": {"total_max_attempts": 1}}
-_S3_WRITING = {"connect_timeout": 5, "read_timeout": 60, "retries": {"total_max_attempts": 2}}
+_S3_TRYING = {**S3_ASKING, "read_timeout": 5}
+_S3_WRITING = {**S3_ASKING, "retries": {"total_max_attempts": 2}}
 
 
 class ObjectStoreSink:
@@ -43,7 +42,7 @@ class ObjectStoreSink:
 
     def __init__(self, url: str) -> None:
         self._url = url.rstrip("/")
-        self.place = re.sub(r"//[^/]*@", "//", self._url)  # without a password
+        self.place = place_of(self._url)
         if self.place.endswith(":"):
             raise InputError(f"{url}: names no bucket; write s3://BUCKET/PREFIX")
         self._version = ""
@@ -56,13 +55,11 @@ class ObjectStoreSink:
 
     def check(self) -> None:
         """Everything that the job will do later is tried: to list, to write, to read and to delete."""
-        self._connect(_S3_ASKING)
+        self._connect(_S3_TRYING)
         probe = self._path(f"{_TABLES}/.probe-{secrets.token_hex(4)}")
         with refused_in_words(self.place, _REMEDY, Exception):
             names = self._names(self._root)
-            self._files.pipe_file(probe, b"belfry")
-            self._files.cat_file(probe)
-            self._files.rm_file(probe)
+            try_to_write(self._files, probe)
         if others := sorted(names - {POINTER, _TABLES}):
             shown = printable(", ".join(others[:3]), 200)
             raise InputError(f"{self.place}: holds other objects ({shown}); name a prefix of its own for the table")
@@ -123,17 +120,11 @@ class ObjectStoreSink:
                 return
             self._files.rm(self._path(self._version), recursive=True)
 
-    def _connect(self, s3_timeouts: dict[str, Any]) -> None:
-        fsspec = needed("fsspec", "cloud", self.place)
-        options = {"config_kwargs": s3_timeouts} if self.place.startswith(("s3:", "s3a:")) else {}
-        try:
-            self._files, self._root = fsspec.core.url_to_fs(self._url, use_listings_cache=False, **options)
-        except (ImportError, ValueError) as error:
-            remedy = f"run: {pip_install('cloud')} for s3, or the library that this names"
-            raise InputError(f"{self.place}: cannot be written, {printable(str(error), 200)}; {remedy}") from error
+    def _connect(self, s3_options: dict[str, Any]) -> None:
+        self._files, self._root = connected(self._url, "written", s3_options)
 
     def _path(self, name: str) -> str:
-        return f"{self._root.rstrip('/')}/{name}"
+        return f"{self._root}/{name}"
 
     def _names(self, folder: str) -> set[str]:
         """Last parts of the names below a prefix; none where nothing is there."""

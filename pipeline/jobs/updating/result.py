@@ -5,6 +5,7 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
+from belfry.dataset.sources.web.objects import place_of
 from belfry.pipeline.jobs.updating.drift import Drift
 from belfry.pipeline.jobs.updating.fold import Folded
 
@@ -15,7 +16,8 @@ class Update:
 
     parent: str  # name of the run that was updated
     run: str  # name of the new one; that of the parent where nothing was new
-    folder: Path  # of the new one
+    folder: Path  # of the new one, on this machine
+    place: Path  # where that lies: the folder, or its address
     folded: Folded
     n_new_users: int
     n_new_items: int
@@ -64,10 +66,10 @@ class Update:
             lines.append(f"{self.n_new_users:,} new users, {self.n_new_items:,} new items{by_features}")
         lines.append(f"not moved: {self.drift.line}")
         if not self.is_published:
-            return [*lines, f"nothing is new, so nothing is published: {self.folder}"]
-        return [*lines, f"published {self.folder} in {self.seconds:.1f} s, from {self.parent}"]
+            return [*lines, f"nothing is new, so nothing is published: {place_of(self.place)}"]
+        return [*lines, f"published {place_of(self.place)} in {self.seconds:.1f} s, from {self.parent}"]
 
     def to_json(self) -> dict[str, JsonValue]:
         """For programs."""
-        place: dict[str, JsonValue] = {"run": self.run, "folder": str(self.folder), "parent": self.parent}
+        place: dict[str, JsonValue] = {"run": self.run, "folder": place_of(self.place), "parent": self.parent}
         return {**place, "is_published": self.is_published, **self.noted, "seconds": round(self.seconds, 3)}

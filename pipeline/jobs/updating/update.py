@@ -13,6 +13,7 @@ from belfry.dataset.features import FeatureColumns
 from belfry.dataset.prepare import Data
 from belfry.dataset.sources.reading import AS_IT_IS, Reading
 from belfry.dataset.sources.tabular import Source
+from belfry.dataset.sources.web.objects import place_of
 from belfry.pipeline.config import PipelineConfig
 from belfry.pipeline.jobs.updating.arrived import Arrived, read_arrived
 from belfry.pipeline.jobs.updating.described import described
@@ -24,14 +25,14 @@ from belfry.pipeline.jobs.updating.numbering import Numbering
 from belfry.pipeline.jobs.updating.past import NOTE, Past
 from belfry.pipeline.jobs.updating.placement import Placement
 from belfry.pipeline.jobs.updating.result import Update
-from belfry.pipeline.runs.disk import check_writable
 from belfry.pipeline.runs.lock import hold
-from belfry.pipeline.runs.manifest import MANIFEST, RunInfo
-from belfry.pipeline.runs.reader import CURRENT, Run, current_run, default_artifacts, find_run
+from belfry.pipeline.runs.manifest import RunInfo
+from belfry.pipeline.runs.reader import Run, current_run, default_artifacts, find_run, is_artifacts, is_run
+from belfry.pipeline.runs.remote.store import store_of
 from belfry.pipeline.runs.signature import Signer, signer
 from belfry.pipeline.runs.tables import load_item_encoder, load_tables, load_user_encoder, save_encoders, save_tables
 from belfry.pipeline.runs.versions import installed_versions
-from belfry.pipeline.runs.writer import publish
+from belfry.pipeline.runs.writer import check_place, publish, workplace
 from belfry.pipeline.serving.load import config_of
 from belfry.pipeline.serving.recommender import PathLike
 from belfry.pipeline.training.smoke_test import check_answers
@@ -118,9 +119,8 @@ def update_run(
     who = signer(sign, require_signature)
     find_run(place, require_signature)  # before a folder is made
     folder = Path(artifacts) if artifacts is not None else _artifacts_of(place)
-    check_writable(folder)
-    folder.mkdir(exist_ok=True)
-    with one_thread, hold(folder / LOCK):
+    check_place(folder)
+    with one_thread, hold(workplace(folder) / LOCK):
         job = _Job(find_run(place, require_signature), folder, _named_in(folder), keep_statistics, who)
         done = job.do(interactions, items, users, reading)
     return replace(done, seconds=perf_counter() - started)
@@ -157,6 +157,7 @@ class _Job:
             parent=run.name,
             run=run.name,
             folder=run.folder,
+            place=run.place,
             folded=folded,
             n_new_users=len(numbering.new_users),
             n_new_items=len(numbering.new_items),
@@ -168,7 +169,7 @@ class _Job:
             run.files.check_unread()
             return done
         published = self._publish(config, data, placement, past, arrived, done)
-        return replace(done, run=published.name, folder=published)
+        return replace(done, run=published.name, folder=published, place=self.artifacts / published.name)
 
     def _publish(
         self, config: PipelineConfig, data: Data, placement: Placement, past: Past, arrived: Arrived, done: Update
@@ -211,7 +212,8 @@ class _Job:
         check_answers(folder)
         if (named := _named_in(self.artifacts)) != self.in_use:
             raise InputError(
-                f"{self.artifacts}: run {named} was published while {self.run.name} was updated; update that one"
+                f"{place_of(self.artifacts)}: run {named} was published while {self.run.name} was updated; update that "
+                "one"
             )
 
 
@@ -243,11 +245,11 @@ def _artifacts_of(place: Path) -> Path:
     Raises:
         InputError: the run lies elsewhere.
     """
-    if not (place / MANIFEST).exists():
+    if not is_run(place):
         return place
-    folder = place.absolute().parent
-    if not (folder / CURRENT).exists():
-        raise InputError(f"{place}: lies in no artifacts folder; name one to publish into with --artifacts")
+    folder = place.parent if store_of(place) else place.absolute().parent
+    if not is_artifacts(folder):
+        raise InputError(f"{place_of(place)}: lies in no artifacts folder; name one to publish into with --artifacts")
     return folder
 
 

@@ -1,5 +1,6 @@
 """The runs of an artifacts folder: which there are, which is in use, and those that nobody needs any more."""
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -7,10 +8,13 @@ from pathlib import Path
 from pydantic import JsonValue
 
 from belfry.dataset.errors import ArtifactError, InputError
-from belfry.pipeline.runs.disk import check_writable
-from belfry.pipeline.runs.manifest import MANIFEST, SAFE_NAME, Manifest, read_manifest
-from belfry.pipeline.runs.reader import CURRENT, current_run, open_run
-from belfry.pipeline.runs.writer import aside, publishing, switch_current, write_current
+from belfry.dataset.sources.web.objects import place_of
+from belfry.pipeline.runs.disk import remove
+from belfry.pipeline.runs.manifest import CURRENT, MANIFEST, SAFE_NAME, Manifest, read_manifest
+from belfry.pipeline.runs.reader import current_run, is_run, open_run
+from belfry.pipeline.runs.remote.copies import fetch_anew, local_folder
+from belfry.pipeline.runs.remote.store import store_of
+from belfry.pipeline.runs.writer import aside, check_place, publishing, switch_current, write_current
 
 _TOLD = {"preset", "created_at", "seed", "holdout", "gate"}  # of the manifest, in a list
 
@@ -42,30 +46,41 @@ def list_runs(artifacts: Path) -> list[ListedRun]:
     Raises:
         ArtifactError: there is no run.
     """
-    current = artifacts / CURRENT
-    named = current.read_bytes().decode(errors="replace").strip() if current.is_file() else ""
-    runs = []
-    for folder in sorted(path.parent for path in artifacts.glob(f"[!.]*/{MANIFEST}")):
-        is_current = folder.name == named
-        try:
-            runs.append(ListedRun(folder.name, is_current, read_manifest(folder / MANIFEST)))
-        except ArtifactError as error:
-            runs.append(ListedRun(folder.name, is_current, None, str(error)))
+    store = store_of(artifacts)
+    with nullcontext(artifacts) if store is None else store.outlined() as outline:
+        current = outline / CURRENT
+        named = current.read_bytes().decode(errors="replace").strip() if current.is_file() else ""
+        runs = []
+        for folder in sorted(path.parent for path in outline.glob(f"[!.]*/{MANIFEST}")):
+            is_current = folder.name == named
+            try:
+                runs.append(ListedRun(folder.name, is_current, read_manifest(folder / MANIFEST)))
+            except ArtifactError as error:
+                damage = str(error).replace(str(outline), place_of(artifacts))
+                runs.append(ListedRun(folder.name, is_current, None, damage))
     if not runs:
         current_run(artifacts)  # says in words what is there instead
     return sorted(runs, key=lambda run: run.manifest.created_at if run.manifest else "", reverse=True)
 
 
 def folder_of(artifacts: Path, name: str) -> Path:
-    """The folder of the run of this name.
+    """The folder, or the address, of the run of this name.
 
     Raises:
         InputError: there is none.
     """
-    if not SAFE_NAME.fullmatch(name) or not (artifacts / name / MANIFEST).is_file():
+    if not SAFE_NAME.fullmatch(name) or not is_run(artifacts / name):
         names = [run.name for run in list_runs(artifacts)]
-        raise InputError(f"{artifacts}: there is no run {name[:100]!r}; there are {', '.join(names)}")
+        raise InputError(f"{place_of(artifacts)}: there is no run {name[:100]!r}; there are {', '.join(names)}")
     return artifacts / name
+
+
+def folder_anew(artifacts: Path, name: str) -> Path:
+    """As `folder_of`; a run at an address is fetched again first, so that what lies there is what is checked."""
+    folder = folder_of(artifacts, name)
+    if store := store_of(artifacts):
+        fetch_anew(store, name)
+    return folder
 
 
 def roll_back(artifacts: Path, name: str | None = None) -> tuple[str, str]:
@@ -80,11 +95,16 @@ def roll_back(artifacts: Path, name: str | None = None) -> tuple[str, str]:
     """
     before = current_run(artifacts).name
     if name == before:
-        raise InputError(f"{artifacts}: {name} is the current run already; name another, or none for the one before")
-    run = open_run(folder_of(artifacts, name or _published_before(artifacts, before)))
+        raise InputError(
+            f"{place_of(artifacts)}: {name} is the current run already; name another, or none for the one before"
+        )
+    check_place(artifacts)
+    run = open_run(folder_anew(artifacts, name or _published_before(artifacts, before)))
     if run.name != run.folder.name:
         raise ArtifactError(f"run {run.folder.name}: its manifest is that of run {run.name}; copy the run afresh")
-    check_writable(artifacts)
+    if store := store_of(artifacts):
+        store.switch(run.name)
+        return before, run.name
     with aside(artifacts) as folder:
         write_current(folder, run.name)
         with publishing(artifacts):
@@ -97,7 +117,7 @@ def _published_before(artifacts: Path, name: str) -> str:
     earlier = names[names.index(name) + 1 :]
     if not earlier:
         later = f"; name one of {', '.join(names[:-1])}" if names[1:] else ", and there is no other"
-        raise InputError(f"{artifacts}: no run was published before {name}{later}")
+        raise InputError(f"{place_of(artifacts)}: no run was published before {name}{later}")
     return earlier[0]
 
 
@@ -123,7 +143,14 @@ def remove_runs(artifacts: Path, names: list[str]) -> list[str]:
 
     One that became the current run meanwhile stays.
     """
-    check_writable(artifacts)
+    check_place(artifacts)
+    if store := store_of(artifacts):
+        there = {run.name for run in list_runs(artifacts) if not run.is_current}
+        removed = [name for name in names if name in there]
+        for name in removed:
+            store.remove(name)
+            remove(local_folder(artifacts) / name)
+        return removed
     removed = []
     with aside(artifacts) as folder, publishing(artifacts):
         current = current_run(artifacts).name

@@ -34,9 +34,9 @@ def test_whoever_checks_is_shown_the_bytes_that_are_read(sealed: tuple[Manifest,
 
 def test_a_large_one_is_not_read(sealed: tuple[Manifest, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     size = sealed[1].stat().st_size
-    monkeypatch.setattr(module, "_MAX_BYTES", size)
+    monkeypatch.setattr(module, "MAX_BYTES", size)
     read_manifest(sealed[1])
-    monkeypatch.setattr(module, "_MAX_BYTES", size - 1)
+    monkeypatch.setattr(module, "MAX_BYTES", size - 1)
     with pytest.raises(ArtifactError, match="not readable as JSON"):
         read_manifest(sealed[1])
 

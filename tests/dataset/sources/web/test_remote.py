@@ -10,7 +10,6 @@ import pytest
 from belfry.dataset.errors import InputError, TableError
 from belfry.dataset.sources.parts import is_in_parts, open_table
 from belfry.dataset.sources.tabular import read_table, read_tables
-from belfry.dataset.sources.web.remote import address_of
 from tests.pipeline.jobs.sinks.conftest import BUCKET, s3, s3_server  # noqa: F401
 
 EVENTS = pa.table({"user_id": ["a", "b", "c"], "item_id": [1, 2, 3]})
@@ -31,24 +30,6 @@ def bucket(s3):  # noqa: F811
     bucket.put_object(Key="in/items.csv", Body=b"item_id,genre\n1,x\n2,y\n3,x\n")
     bucket.put_object(Key="in/wrong.csv", Body=b"item_id,genre\n1,x,5\n2,y\n")
     return bucket
-
-
-@pytest.mark.parametrize(
-    ("source", "address"),
-    [
-        ("s3://bucket/a.parquet", "s3://bucket/a.parquet"),
-        (Path("s3://bucket/a.parquet"), "s3://bucket/a.parquet"),  # of which paths take a slash
-        (Path("gs://bucket/a b"), "gs://bucket/a b"),
-        ("file:///tmp/a.csv", "file:///tmp/a.csv"),
-        (Path("file:///tmp/a.csv"), "file:///tmp/a.csv"),
-        ("data/s3.csv", None),
-        ("C:/data/a.csv", None),
-        ("https://host/a.csv", None),
-        ("s3:", None),
-    ],
-)
-def test_what_an_address_is(source, address):
-    assert address_of(source) == address
 
 
 def test_a_file_by_its_address(tmp_path):
