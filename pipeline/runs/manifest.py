@@ -11,7 +11,7 @@ from pydantic import JsonValue, ValidationError, field_validator
 from belfry.dataset.errors import ArtifactError
 from belfry.pipeline.runs.gate import Gate, ManifestPart
 
-FORMAT_VERSION = 9
+FORMAT_VERSION = 10
 MANIFEST = "manifest.json"
 SIGNATURE = "manifest.json.sig"  # of the manifest, where there is one
 SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # of what names a folder
