@@ -8,8 +8,8 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 from belfry.dataset.concurrency.cached import cached_property
 from belfry.dataset.errors import ArtifactError
@@ -155,7 +155,7 @@ def file_entry(path: Path) -> FileEntry:
         return _entry_of(file)
 
 
-def _entry_of(file: BinaryIO) -> FileEntry:
+def _entry_of(file: BufferedReader) -> FileEntry:
     digest = hashlib.file_digest(file, "sha256")
     return FileEntry(sha256=digest.hexdigest(), size=file.tell())
 
@@ -168,5 +168,5 @@ def _open(path: Path) -> int:
     return descriptor
 
 
-def _size(file: BinaryIO) -> int:
+def _size(file: BufferedReader) -> int:
     return os.fstat(file.fileno()).st_size
