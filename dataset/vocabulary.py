@@ -105,7 +105,7 @@ class Vocabulary:
     @cached_property
     def _integers(self) -> npt.NDArray[np.int64]:
         """The ids, in the memory of Arrow."""
-        return np.from_dlpack(self.ids)
+        return np.asarray(np.from_dlpack(self.ids), np.int64)
 
 
 def as_arrow(numbers: npt.NDArray[np.number]) -> pa.Array:
