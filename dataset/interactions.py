@@ -9,7 +9,7 @@ import pyarrow as pa
 import scipy  # its parts load when they are used
 
 from belfry.dataset import columns
-from belfry.dataset.arrays import Mask, Positions, Times
+from belfry.dataset.arrays import Mask, Positions, Times, blocks
 from belfry.dataset.concurrency.cached import cached_property
 from belfry.dataset.encoding.context import CLOCK, ContextColumn
 from belfry.dataset.history.seen_items import SeenItems, pair_keys
@@ -37,10 +37,19 @@ class UserRows:
     """Rows of a table grouped by user: those of user u are `order[starts[u] : starts[u + 1]]`."""
 
     starts: Positions  # [n_users + 2]
-    order: Positions  # [n_rows], positions in the table
+    moved: Positions | None  # [n_rows], positions in the table; None where its rows stand grouped, as in a run
+
+    @property
+    def order(self) -> Positions:
+        """[n_rows], positions in the table."""
+        return np.arange(self.starts[-1]) if self.moved is None else self.moved
+
+    def at(self, places: Positions) -> Positions:
+        """`order[places]`, which need not be made for that."""
+        return places if self.moved is None else self.moved[places]
 
     def of(self, user_num: int) -> Positions:
-        return self.order[self.starts[user_num] : self.starts[user_num + 1]]
+        return self.at(np.arange(*self.starts[user_num : user_num + 2]))
 
 
 @dataclass(frozen=True)
@@ -141,6 +150,11 @@ class Interactions:
             context={name: column.select(rows) for name, column in self.context.items()},
         )
 
+    def knowing(self, seen: "SeenItems") -> "Interactions":
+        """The same history, whose `seen_items` are these: nobody need find them out again."""
+        self.__dict__["seen_items"] = seen  # as `cached_property` keeps it
+        return self
+
     def without_items(self, items: ItemNums) -> "Interactions":
         """The same without all events, impressions and dislikes of some items."""
         left = self.select(~np.isin(self.item_num, items))
@@ -175,9 +189,10 @@ class Interactions:
         """Rows grouped by user, each user's oldest first; ties (and what is not ordered) keep the source's order."""
         times = None if self.rows_in_order else self.timestamp_s
         keys = (self.user_num,) if times is None else (times, self.user_num)
-        order = np.arange(len(self)) if _are_sorted(*keys[::-1]) else np.lexsort(keys)  # as a run keeps them
-        starts = np.searchsorted(self.user_num[order], np.arange(len(self.users) + 2))
-        return UserRows(starts.astype(np.int64), order.astype(np.int64))
+        moved = None if _are_sorted(*keys[::-1]) else np.lexsort(keys).astype(np.int64)
+        user_num = self.user_num if moved is None else self.user_num[moved]
+        every_user = np.arange(len(self.users) + 2, dtype=np.int32)  # of another type, all rows would be converted
+        return UserRows(np.searchsorted(user_num, every_user).astype(np.int64), moved)
 
     @cached_property
     def matrix(self) -> "scipy.sparse.csr_matrix[np.float32]":
@@ -274,9 +289,11 @@ def _pairs_of(table: pa.Table | None, users: Vocabulary, items: Vocabulary, *, o
 
 def _are_sorted(*keys: npt.NDArray[np.integer]) -> bool:
     """Whether rows rise by the first of `keys` [n_rows], equal ones by the second, and so on."""
-    is_equal: Mask | bool = True
-    for key in keys:
-        if (is_equal & (key[1:] < key[:-1])).any():
-            return False
-        is_equal = is_equal & (key[1:] == key[:-1])
+    for rows in blocks(len(keys[0]), 1):
+        is_equal: Mask | bool = True
+        for key in keys:
+            before, after = key[max(rows.start - 1, 0) : rows.stop - 1], key[max(rows.start, 1) : rows.stop]
+            if (is_equal & (after < before)).any():
+                return False
+            is_equal = is_equal & (after == before)
     return True

@@ -1,8 +1,10 @@
 """Vocabulary: the caller's ids <-> dense numbers."""
 
 import hashlib
+from bisect import bisect_left
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from operator import methodcaller
+from typing import Any, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +22,7 @@ ItemNums: TypeAlias = Numbers  # numbers of items, 0 = unknown
 
 UNKNOWN = 0
 _FEW = 64  # ids in so many of a vocabulary are searched for one by one; Arrow's table of all of them would cost more
+_INT64 = range(-(2**63), 2**63)
 
 
 class Vocabulary:
@@ -34,6 +37,14 @@ class Vocabulary:
         if n_nulls := max(ids.null_count, distinct.null_count):
             raise InputError(f"vocabulary: {n_nulls} ids are null; drop those rows first")
         self.ids = pc.unique(distinct).sort()
+
+    @classmethod
+    def of_rising(cls, ids: pa.Array) -> Self | None:
+        """By ids without nulls that rise already, for which no table of them is made; None where they do not."""
+        vocabulary = cls.__new__(cls)
+        vocabulary.ids = as_id_type(ids)
+        rises = pc.all(pc.less(vocabulary.ids[:-1], vocabulary.ids[1:])).as_py()
+        return vocabulary if rises in (True, None) else None  # of one id nothing is asked
 
     def __len__(self) -> int:
         """Count of known ids; embedding tables need one row more."""
@@ -64,9 +75,13 @@ class Vocabulary:
 
     def number(self, id_: Id) -> int:
         """Number of one id, 0 if unknown. An id of the other type is unknown, `"1"` is not `1`."""
-        if isinstance(id_, bool) or not isinstance(id_, int | str | np.integer):
+        if isinstance(id_, bool) or not isinstance(id_, int | np.integer if self.is_integer else str):
             return UNKNOWN
-        return self._numbers_by_id.get(int(id_) if isinstance(id_, np.integer) else id_, UNKNOWN)
+        if not isinstance(id_, str):
+            place = int(self._integers.searchsorted(id_)) if int(id_) in _INT64 else len(self)
+        else:
+            place = bisect_left(self.ids, id_, key=methodcaller("as_py"))
+        return place + 1 if place < len(self) and self.ids[place].as_py() == id_ else UNKNOWN
 
     def take(self, numbers: npt.ArrayLike) -> pa.Array:
         """Arrow array of the ids behind `numbers`; null for 0."""
@@ -88,8 +103,9 @@ class Vocabulary:
         return digest.hexdigest()
 
     @cached_property
-    def _numbers_by_id(self) -> dict[Id, int]:
-        return {id_: position + 1 for position, id_ in enumerate(self.ids.to_pylist())}
+    def _integers(self) -> npt.NDArray[np.int64]:
+        """The ids, in the memory of Arrow."""
+        return np.asarray(np.from_dlpack(self.ids), np.int64)
 
 
 def as_arrow(numbers: npt.NDArray[np.number]) -> pa.Array:

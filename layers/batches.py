@@ -76,7 +76,7 @@ class WatchBatches:
         history, config, counts = self._history, self._config, self._counts[users]
         step = np.arange(len(users)) // config.batch_users
         query = np.repeat(np.arange(len(users)), counts)  # of each event of these users, oldest first
-        events = history.by_user.order[stretches(history.by_user.starts[users], counts)]
+        events = history.by_user.at(stretches(history.by_user.starts[users], counts))
         items = history.item_num[events]
         is_read, is_target = _hide(counts, query, config, generator)
         if self._has_repeats:

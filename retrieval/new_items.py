@@ -29,7 +29,10 @@ def added_to_new(offset: float, multiple: float) -> float:
 
 def has_no_watch(history: Interactions) -> Mask:
     """[n_items + 1] items without an event in a history, the unknown item too."""
-    return np.asarray(np.bincount(history.item_num, minlength=len(history.items) + 1) == 0)
+    unwatched = np.ones(len(history.items) + 1, np.bool_)
+    for rows in blocks(len(history), 1):  # as positions, all events at once would be copied
+        unwatched[history.item_num[rows]] = False
+    return unwatched
 
 
 def are_new(history: Interactions, items: FeatureColumns) -> Mask:

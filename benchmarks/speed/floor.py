@@ -50,7 +50,7 @@ class Run:
 
     @property
     def n_events(self) -> int:
-        return int(pq.read_metadata(self.folder / "history.parquet").num_rows)
+        return len(self._history["item_num"])
 
     @property
     def n_candidates(self) -> int:
@@ -67,7 +67,7 @@ class Run:
     def neighbours(self) -> dict[str, tuple[float, int]]:
         """Of each table of neighbours: the mean count of a watch, and of how many watches of a user they are read."""
         arrays = self._pair_arrays
-        watched = pq.read_table(self.folder / "history.parquet", columns=["item_num"])["item_num"].to_numpy()
+        watched = self._history["item_num"]
         if "neighbours/tables" not in arrays:
             return {}
         names, start, recent = (arrays[f"neighbours/{name}"] for name in ("tables", "start", "n_recent"))
@@ -76,6 +76,10 @@ class Run:
             name: (float(of_items[watched].mean()), n_recent)
             for name, of_items, n_recent in zip(names.tolist(), counts, recent.tolist(), strict=True)
         }
+
+    @property
+    def _history(self) -> dict[str, np.ndarray]:
+        return load_arrays(self.folder / "history")
 
     @property
     def _pair_arrays(self) -> dict[str, np.ndarray]:

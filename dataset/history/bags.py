@@ -75,7 +75,7 @@ def history_bags(history: Interactions, users: UserNums, *, half_life: float, ma
     by_user = history.by_user
     stops = by_user.starts[users + 1]
     counts = np.where(users > 0, np.minimum(stops - by_user.starts[users], max_length), 0)
-    return make_bags(history.item_num[by_user.order[stretches(stops - counts, counts)]], counts, half_life=half_life)
+    return make_bags(history.item_num[by_user.at(stretches(stops - counts, counts))], counts, half_life=half_life)
 
 
 def weighted_bag(history: Interactions, user_num: int) -> tuple[ItemNums, Weights]:
@@ -90,6 +90,25 @@ def relative_bag(history: Interactions, user_num: int) -> tuple[ItemNums, Weight
     """The same of `Interactions.relative_matrix`."""
     items, weights = weighted_bag(history, user_num)
     return items, relative_weights(weights, np.array([len(items)]))
+
+
+def weighted_rows(history: Interactions, users: UserNums) -> "scipy.sparse.csr_matrix[np.float32]":
+    """[n_users, n_items + 1] their rows of `Interactions.weighted_matrix`, without that of all users."""
+    starts = history.by_user.starts
+    counts = np.where(users > 0, starts[users + 1] - starts[users], 0)
+    rows = history.by_user.at(stretches(starts[users], counts))
+    weight = np.ones(len(rows), np.float32) if history.weight is None else history.weight[rows]
+    cells = (weight, (np.repeat(np.arange(len(users)), counts), history.item_num[rows]))
+    totals = scipy.sparse.csr_matrix(cells, shape=(len(users), len(history.items) + 1))
+    totals.data = damped(totals.data)
+    return totals
+
+
+def relative_rows(history: Interactions, users: UserNums) -> "scipy.sparse.csr_matrix[np.float32]":
+    """The same of `Interactions.relative_matrix`."""
+    rows = weighted_rows(history, users)
+    rows.data = relative_weights(rows.data, np.diff(rows.indptr))
+    return rows
 
 
 def recency_bag(history: Interactions, user_num: int, *, half_life: float, max_length: int) -> tuple[ItemNums, Weights]:
@@ -124,7 +143,7 @@ def padded_bags(
     age = counts[:, None] - 1 - np.arange(length)
     is_event = age >= 0
     items = np.zeros(age.shape, np.int32)
-    items[is_event] = history.item_num[by_user.order[(stops[:, None] - 1 - age)[is_event]]]
+    items[is_event] = history.item_num[by_user.at((stops[:, None] - 1 - age)[is_event])]
     decay, norms = 0.5 ** (1 / half_life), np.maximum(_recency_norms(counts, half_life), _EPSILON)
     recency = np.where(is_event, (decay ** np.arange(length))[age] / norms[:, None], 0).astype(np.float32)
     uniform = (is_event * (1 / np.sqrt(np.maximum(counts, 1)))[:, None]).astype(np.float32)
@@ -141,7 +160,7 @@ def windows_between(history: Interactions, first: Positions, past: Positions, *,
     """[n_windows, length] the newest events of each range `first : past` of positions in `by_user.order`."""
     places = past[:, None] - np.arange(length, 0, -1)
     is_event = places >= first[:, None]
-    rows = history.by_user.order[places[is_event]]
+    rows = history.by_user.at(places[is_event])
     item_num, time_s = np.zeros(places.shape, np.int32), np.zeros(places.shape, np.int64)
     item_num[is_event] = history.item_num[rows]
     if history.timestamp_s is not None:

@@ -50,7 +50,7 @@ def own_items(history: Interactions, users: UserNums, *, decay: float = 0.5, max
     stops = by_user.starts[users + 1]
     counts = np.where(users > 0, stops - by_user.starts[users], 0)
     counts = counts if max_length is None else np.minimum(counts, max_length)
-    rows = by_user.order[stretches(stops - counts, counts)]
+    rows = by_user.at(stretches(stops - counts, counts))
     row_user = np.repeat(np.arange(len(users)), counts)
     age = np.repeat(np.cumsum(counts), counts) - np.arange(len(rows)) - 1
     order = np.argsort(row_user * (len(history.items) + 1) + history.item_num[rows], kind="stable")  # oldest first

@@ -104,7 +104,8 @@ class SeenItems:
 
     def joined(self, others: "SeenItems") -> "SeenItems":
         """The pairs of both, each once, without times."""
-        return SeenItems._of_keys(np.union1d(self._keys[:-1], others._keys[:-1]), len(self.starts) - 2)
+        keys = [pair_keys(pairs.user_num, pairs.item_num) for pairs in (self, others)]
+        return SeenItems._of_keys(np.union1d(*keys), len(self.starts) - 2)
 
     def without(self, others: "SeenItems") -> "SeenItems":
         """The pairs that are not among `others`."""
@@ -149,11 +150,12 @@ class SeenItems:
 
     def positions(self, user_num: UserNums, item_num: ItemNums) -> Positions:
         """Where each (user, item) pair stands in `self.item_num`, else -1; arguments and result have one shape."""
-        wanted = pair_keys(user_num, item_num)
-        found = np.searchsorted(self._keys[:-1], wanted)
-        return np.where(self._keys[found] == wanted, found, -1)
-
-    @cached_property
-    def _keys(self) -> Positions:
-        """[n_pairs + 1] each pair as one rising number, and -1, which no pair is."""
-        return np.append(pair_keys(self.user_num, self.item_num), -1)
+        users, place = np.unique(user_num, return_inverse=True)
+        starts, counts = self.starts[users], self.starts[users + 1] - self.starts[users]
+        row = np.repeat(np.arange(len(users)), counts)
+        keys = row * _KEY_STRIDE + self.item_num[stretches(starts, counts)]  # of all users they would take much memory
+        keys = np.append(keys, -1)  # which no pair is
+        wanted = place * _KEY_STRIDE + item_num
+        found = np.searchsorted(keys[:-1], wanted)
+        moved = starts - counts.cumsum() + counts  # from a place in `keys` to that in `self.item_num`
+        return np.where(keys[found] == wanted, found + moved[place], -1)

@@ -6,8 +6,9 @@ import json
 import math
 import zipfile
 from collections.abc import Iterable, Mapping
+from mmap import mmap
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,7 @@ from pydantic import BaseModel, ValidationError
 from belfry.dataset.errors import ArtifactError
 
 Array: TypeAlias = npt.NDArray[Any]
+Content: TypeAlias = bytes | mmap  # of a file
 ModelType = TypeVar("ModelType", bound=BaseModel)
 
 _MAGIC = b"\x93NUMPY"
@@ -36,6 +38,13 @@ class ReadablePath(Protocol):
     def exists(self) -> bool: ...
 
 
+@runtime_checkable
+class MappablePath(ReadablePath, Protocol):
+    """A file of a run, which may lie in memory as a map of the file: whoever else maps it shares its pages."""
+
+    def map_bytes(self) -> Content: ...
+
+
 def read_settings(path: ReadablePath, model: type[ModelType]) -> ModelType:
     """The JSON in a file.
 
@@ -54,12 +63,12 @@ def read_settings(path: ReadablePath, model: type[ModelType]) -> ModelType:
 
 
 def read_array(path: ReadablePath) -> Array:
-    """The array in an .npy file, read-only; it lies in the bytes that were read, and takes no more than these.
+    """The array in an .npy file, read-only; it lies in what was read or mapped, and takes no more than that.
 
     Raises:
         ArtifactError: it holds no array of numbers or texts, or another count of them than it says.
     """
-    return parse_array(path.read_bytes(), str(path))
+    return parse_array(path.map_bytes() if isinstance(path, MappablePath) else path.read_bytes(), str(path))
 
 
 def read_arrays(path: ReadablePath) -> dict[str, Array]:
@@ -108,7 +117,7 @@ def _names_in(array: Array | None, path: ReadablePath) -> list[str]:
 def save_arrays(directory: Path, arrays: Mapping[str, Array]) -> None:
     """Write arrays into a new folder, the large ones each into a file of its own.
 
-    These need no copy when they are read; and two of them that are equal are equal files.
+    These are mapped when they are read from a run; and two of them that are equal are equal files.
     """
     directory.mkdir()
     large = sorted(name for name, values in arrays.items() if values.nbytes >= _LARGE)
@@ -129,7 +138,7 @@ def load_arrays(directory: ReadablePath) -> dict[str, Array]:
     return arrays | {name: read_array(directory / f"{number}.npy") for number, name in enumerate(large)}
 
 
-def parse_array(content: bytes, name: str) -> Array:
+def parse_array(content: Content, name: str) -> Array:
     """`read_array` of what was read; `name` stands in messages."""
     try:
         dtype, in_columns, shape, start = _header(content)
@@ -148,7 +157,7 @@ def parse_array(content: bytes, name: str) -> Array:
     return np.frombuffer(content, dtype, offset=start).reshape(shape, order="F" if in_columns else "C")
 
 
-def _header(content: bytes) -> tuple[np.dtype[Any], bool, tuple[int, ...], int]:
+def _header(content: Content) -> tuple[np.dtype[Any], bool, tuple[int, ...], int]:
     """What an array is, whether columns come first, its shape, and where it starts."""
     if content[:6] != _MAGIC or content[6:8] not in (b"\1\0", b"\2\0", b"\3\0"):
         raise ValueError("another kind of file")

@@ -57,8 +57,8 @@ def read_ids(
     ids = table[id_column] if id_column in table.column_names else pa.chunked_array([], pa.int64())
     if not len(ids) or ids.null_count or set(table.column_names) != types.keys():
         raise ArtifactError(f"{path}: wanted ids in the column {id_column!r}, one in each row; {REMEDY}")
-    vocabulary = Vocabulary(ids)
-    if len(vocabulary) != len(ids) or not vocabulary.ids.equals(ids.combine_chunks()):
+    vocabulary = Vocabulary.of_rising(ids.combine_chunks())
+    if vocabulary is None:
         raise ArtifactError(f"{path}: its ids do not rise from row to row, each once; {REMEDY}")
     if counts and (table[counts].null_count or pc.min(table[counts]).as_py() < 0):
         raise ArtifactError(f"{path}: {counts!r} holds what is no count; {REMEDY}")

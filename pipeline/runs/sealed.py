@@ -1,14 +1,15 @@
-"""SealedPath: files of a run, read once and checked as they are read, so that what is used is what was published."""
+"""SealedPath: files of a run, checked as they are read or mapped, so that what is used is what was published."""
 
 import hashlib
+import mmap
 import os
 import stat
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 from belfry.dataset.concurrency.cached import cached_property
 from belfry.dataset.errors import ArtifactError
@@ -16,6 +17,7 @@ from belfry.pipeline.runs.manifest import REMEDY, FileEntry, Manifest
 
 # Waits for nobody at the other end of a pipe; and follows no link, though its content would have to be the published.
 _READING = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+_LARGE = 1 << 20  # bytes of a file that is worth a map
 
 
 @contextmanager
@@ -35,6 +37,7 @@ class SealedFiles:
     manifest: Manifest
     checked: list[str] = field(default_factory=list, compare=False)  # those that were found whole, in this order
     _kept: dict[str, bytes] = field(default_factory=dict, compare=False)  # hash -> content that more than one file has
+    _maps: dict[str, mmap.mmap] = field(default_factory=dict, compare=False)  # likewise
 
     def read(self, relative: str) -> bytes:
         """The content of a file; files of equal content, such as a table of two models, are in memory once.
@@ -42,11 +45,9 @@ class SealedFiles:
         Raises:
             ArtifactError: the manifest has no such file, or the file is not as it was published.
         """
-        published = self.manifest.files.get(relative)
-        if published is not None and published.sha256 in self._kept:
+        published = self._published(relative)
+        if published.sha256 in self._kept:
             return self._kept[published.sha256]
-        if published is None:
-            raise ArtifactError(f"run {self.manifest.name}: holds no {relative!r}; it is of another kind, train again")
         with explain_unreadable(), os.fdopen(_open(self.folder / relative), "rb") as file:
             # A file of another size is refused, so it need not be in memory, nor can its size be a trap.
             content = file.read(published.size + 1) if _size(file) == published.size else None
@@ -57,6 +58,32 @@ class SealedFiles:
         if self._n_files[published.sha256] > 1:
             self._kept[published.sha256] = content
         return content
+
+    def map(self, relative: str) -> bytes | mmap.mmap:
+        """The same, but a large file as a map of what was hashed: processes share its pages, and none holds a copy.
+
+        The map is of the file that was opened, whatever takes its place or removes it.
+
+        Raises:
+            ArtifactError: as `read`.
+        """
+        published = self._published(relative)
+        if published.size < _LARGE:
+            return self.read(relative)
+        if published.sha256 in self._maps:
+            return self._maps[published.sha256]
+        with explain_unreadable(), os.fdopen(_open(self.folder / relative), "rb") as file:
+            self._compare(relative, _entry_of(file))
+            mapped = mmap.mmap(file.fileno(), published.size, access=mmap.ACCESS_READ)
+        if self._n_files[published.sha256] > 1:
+            self._maps[published.sha256] = mapped
+        return mapped
+
+    def _published(self, relative: str) -> FileEntry:
+        published = self.manifest.files.get(relative)
+        if published is None:
+            raise ArtifactError(f"run {self.manifest.name}: holds no {relative!r}; it is of another kind, train again")
+        return published
 
     def check_unread(self) -> None:
         """Check every file that nobody has read; after that, reading is done.
@@ -69,6 +96,7 @@ class SealedFiles:
                 found = file_entry(self.folder / relative)
             self._compare(relative, found)
         self._kept.clear()
+        self._maps.clear()
 
     @cached_property
     def _n_files(self) -> Counter[str]:
@@ -102,6 +130,10 @@ class SealedPath:
         """Raises ArtifactError: as `SealedFiles.read`."""
         return self.files.read(self.relative)
 
+    def map_bytes(self) -> bytes | mmap.mmap:
+        """Raises ArtifactError: as `SealedFiles.map`."""
+        return self.files.map(self.relative)
+
     def exists(self) -> bool:
         """Whether the manifest lists such a file."""
         return self.relative in self.files.manifest.files
@@ -120,8 +152,12 @@ class SealedPath:
 def file_entry(path: Path) -> FileEntry:
     """Size and hash of a file, which need not fit into memory."""
     with os.fdopen(_open(path), "rb") as file:
-        digest = hashlib.file_digest(file, "sha256")
-        return FileEntry(sha256=digest.hexdigest(), size=file.tell())
+        return _entry_of(file)
+
+
+def _entry_of(file: BufferedReader) -> FileEntry:
+    digest = hashlib.file_digest(file, "sha256")
+    return FileEntry(sha256=digest.hexdigest(), size=file.tell())
 
 
 def _open(path: Path) -> int:
@@ -132,5 +168,5 @@ def _open(path: Path) -> int:
     return descriptor
 
 
-def _size(file: BinaryIO) -> int:
+def _size(file: BufferedReader) -> int:
     return os.fstat(file.fileno()).st_size

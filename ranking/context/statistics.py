@@ -82,7 +82,7 @@ class ContextStatistics:
         stops = history.by_user.starts[users + 1]
         counts = np.where(users > 0, np.minimum(stops - history.by_user.starts[users], MAX_HISTORY), 0)
         rows, row_list = (
-            history.by_user.order[stretches(stops - counts, counts)],
+            history.by_user.at(stretches(stops - counts, counts)),
             np.repeat(np.arange(len(users)), counts),
         )
         is_here = (asked[row_list] > 0) & (history.context[name].numbers[rows] == asked[row_list])

@@ -52,7 +52,7 @@ class UserHistories:
         history = features.history
         stops = history.by_user.starts[users + 1]
         counts = np.where(users > 0, np.minimum(stops - history.by_user.starts[users], config.max_history), 0)
-        rows = history.by_user.order[stretches(stops - counts, counts)]  # [n_events]
+        rows = history.by_user.at(stretches(stops - counts, counts))  # [n_events]
         starts = np.append(0, np.cumsum(counts)).astype(np.int64)
         recent = np.minimum(counts, config.recent_history)
         weights = np.zeros((len(WEIGHTINGS), len(rows)), np.float32)

@@ -72,7 +72,7 @@ def _watched(features: FeatureTables, users: UserNums) -> "sp.csr_matrix[np.floa
     history = features.history
     starts = history.by_user.starts
     counts = np.where(users > 0, starts[users + 1] - starts[users], 0)
-    items = history.item_num[history.by_user.order[stretches(starts[users], counts)]]
+    items = history.item_num[history.by_user.at(stretches(starts[users], counts))]
     row = np.repeat(np.arange(len(users)), counts)
     watched = sp.csr_matrix((np.ones(len(row), np.float32), (row, items)), (len(users), len(history.items) + 1))
     watched.data[:] = 1  # equal pairs were added up

@@ -36,7 +36,7 @@ class LabelRows:
         by_user = history.by_user
         counts = np.where(users > 0, by_user.starts[users + 1] - by_user.starts[users], 0)
         row = np.repeat(np.arange(len(users)), counts)
-        events = by_user.order[stretches(by_user.starts[users], counts)]
+        events = by_user.at(stretches(by_user.starts[users], counts))
         values = np.stack([label_column(history, name, events) for name in names])
         labelled = ~np.isnan(values).all(axis=0) & (history.item_num[events] > 0)
         keys = (row * _KEY_STRIDE + history.item_num[events])[labelled]
@@ -83,7 +83,7 @@ def labelled_batches(
             users = shuffled[first : first + config.batch_users]
             counts = np.minimum(np.diff(by_user.starts)[users], config.max_history)
             row = np.repeat(np.arange(len(users)), counts)
-            items = history.item_num[by_user.order[stretches(by_user.starts[users + 1] - counts, counts)]]
+            items = history.item_num[by_user.at(stretches(by_user.starts[users + 1] - counts, counts))]
             share = generator.uniform(*config.hidden_share, len(users))
             is_read = generator.random(len(row)) >= 1 - (1 - share[row]) * (1 - config.history_dropout)
             rows = LabelRows.of(history, names, users, max_length=config.max_history)

@@ -10,7 +10,7 @@ from belfry.dataset.arrays import blocks
 from belfry.dataset.candidates import Candidates
 from belfry.dataset.errors import ArtifactError, InputError
 from belfry.dataset.features import FeatureTables
-from belfry.dataset.history.bags import recency_bag, recency_matrix, relative_bag
+from belfry.dataset.history.bags import recency_bag, recency_matrix, relative_bag, relative_rows
 from belfry.dataset.history.seen_items import SeenItems
 from belfry.dataset.interactions import Interactions
 from belfry.dataset.similarity import ease_weights
@@ -104,5 +104,5 @@ class EASE(ArrayModel[EASEConfig]):
         """[n_users, n_items + 1] the weight of each watch."""
         history, half_life = features.history, self.config.half_life
         if half_life is None:
-            return history.relative_matrix[users]
+            return relative_rows(history, users)
         return recency_matrix(history, users, half_life=half_life, max_length=len(history.items) + 1)

@@ -13,7 +13,7 @@ from belfry.dataset.candidates import Candidates
 from belfry.dataset.concurrency.cached import cached_property
 from belfry.dataset.errors import ArtifactError, InputError
 from belfry.dataset.features import FeatureTables
-from belfry.dataset.history.bags import recency_bag, recency_matrix, weighted_bag
+from belfry.dataset.history.bags import recency_bag, recency_matrix, weighted_bag, weighted_rows
 from belfry.dataset.history.seen_items import SeenItems
 from belfry.dataset.interactions import Interactions
 from belfry.dataset.vocabulary import ItemNums, UserNums
@@ -145,6 +145,6 @@ class NeighbourRetriever(ArrayModel[NeighbourConfigT]):
         """[n_users, n_items + 1] the weight of each watch."""
         half_life = self.config.half_life
         if half_life is None:
-            return features.history.weighted_matrix[users]
+            return weighted_rows(features.history, users)
         max_length = ceil(_HALF_LIVES * half_life)
         return recency_matrix(features.history, users, half_life=half_life, max_length=max_length)

@@ -24,6 +24,8 @@ from belfry.pipeline.serving.recommender import Recommender
 from tests.attacks.resealing import reseal
 
 TOWER = "serving/sources/two_tower/query_tower.onnx"
+USER_FEATURES = "user_features/arrays.npz"
+NO_FILES = {"in files of their own": np.frombuffer(b"[]", np.uint8)}  # so all arrays are in that one
 VECTORS = "serving/sources/two_tower/vectors.npy"
 GROWTH_MIB = 200  # of memory, at most, while something is refused
 
@@ -247,7 +249,32 @@ def parquet(table: pa.Table, **options: Any) -> bytes:
 def many_rows() -> bytes:
     """Four million rows of one value in some kilobytes, as 600 million are in four megabytes."""
     column = pa.DictionaryArray.from_arrays(pa.array(np.zeros(4_000_000, np.int32)), pa.array([1], pa.int32()))
-    return parquet(pa.table({"user_num": column.cast(pa.int32()), "item_num": column.cast(pa.int32())}))
+    return parquet(pa.table({"user_id": column.cast(pa.int64())}))
+
+
+def hostile_events(history: dict[str, np.ndarray]) -> dict[str, bytes]:
+    """What -> the events of a run, in which one array is another."""
+    seen, starts = history["seen/item_num"], history["seen/starts"]
+    changed = {
+        "items that there are not": {"item_num": np.full_like(history["item_num"], 10**6)},
+        "an unknown user": {"user_num": np.zeros_like(history["user_num"])},
+        "events of another type": {"user_num": history["user_num"].astype(np.int64)},
+        "events of another shape": {"item_num": history["item_num"][:, np.newaxis]},
+        "fewer times": {"timestamp_s": history["timestamp_s"][:-1]},
+        "a column of no events": {"colour": history["item_num"]},
+        "seen items that there are not": {"seen/item_num": seen + np.int32(1 << 20)},
+        "seen items in no order": {"seen/item_num": seen[::-1].copy()},
+        "seen items twice": {"seen/item_num": np.ones_like(seen)},
+        "seen items of fewer users": {"seen/starts": starts[:-1]},
+        "seen items beyond their end": {"seen/starts": starts * 2},
+        "seen items before their start": {"seen/starts": np.append(-9, starts[1:])},
+        "seen items of nobody": {"seen/starts": np.zeros_like(starts), "seen/item_num": seen[:0]},
+        "more seen items than events": {
+            "seen/starts": np.append([0, 0], np.arange(1, len(starts) - 1) * 119),
+            "seen/item_num": np.tile(np.arange(1, 120, dtype=np.int32), len(starts) - 2),
+        },
+    }
+    return {what: named({**NO_FILES, **history, **arrays}) for what, arrays in changed.items()}
 
 
 def one_long_title(n_items: int) -> bytes:
@@ -265,11 +292,10 @@ def hostile_files(run: Path) -> dict[str, tuple[str, bytes]]:
     """What -> the file, and its content."""
     blend, sources = "serving/ranker/score_blend.json", "serving/sources.json"
     vectors = np.load(run / VECTORS)
-    history = pq.read_table(run / "history.parquet")
+    history = load_arrays(run / "history")
     broken = vectors.copy()
     broken[3, 1] = np.nan
     popularity = read_arrays(run / "serving" / "popularity" / "scores.npz")["score"]
-    outside = history.set_column(1, "item_num", pa.array(np.full(len(history), 10**6, np.int32)))
     return {
         "a loop instead of a tower": (TOWER, endless_loop()),
         "a graph of other inputs": (TOWER, graph([helper.make_node("Abs", ["x"], ["y"])])),
@@ -286,14 +312,13 @@ def hostile_files(run: Path) -> dict[str, tuple[str, bytes]]:
         "settings of another form": (blend, edited_json(run, blend, lambda content: content.pop("names"))),
         "names that are none": (blend, edited_json(run, blend, lambda content: content.update(names=["x"]))),
         "a source that leads outside": (sources, (run / sources).read_bytes().replace(b'"two_tower"', b'"../../x"', 1)),
-        "many rows": ("history.parquet", many_rows()),
+        "many rows": ("users.parquet", many_rows()),
         "long texts": ("items.parquet", one_long_title(len(vectors) - 1)),
-        "items that there are not": ("history.parquet", parquet(outside)),
-        "columns of another type": ("history.parquet", parquet(pa.table({"user_num": ["1"], "item_num": ["1"]}))),
+        **{what: ("history/arrays.npz", content) for what, content in hostile_events(history).items()},
         "users in no order": ("users.parquet", parquet(pq.read_table(run / "users.parquet")[::-1])),
-        "no table": ("history.parquet", b"PAR1" * 10),
-        "features of fewer users": ("user_features.npz", named({"numeric/age": np.zeros(2, np.float32)})),
-        "features that are packed": ("user_features.npz", npz({"a.npy": npy(np.zeros(9))}, zipfile.ZIP_DEFLATED)),
+        "no table": ("users.parquet", b"PAR1" * 10),
+        "features of fewer users": (USER_FEATURES, named({**NO_FILES, "numeric/age": np.zeros(2, np.float32)})),
+        "features that are packed": (USER_FEATURES, npz({"a.npy": npy(np.zeros(9))}, zipfile.ZIP_DEFLATED)),
         "scores of other items": ("serving/popularity/scores.npz", named({"score": popularity[:3]})),
         "scores that are NaN": (
             "serving/popularity/scores.npz",
@@ -313,7 +338,10 @@ NAMES = """
     vectors of another type | vectors of fewer items | vectors of other dimensions | vectors that are text
     vectors that are a bomb | deep JSON | deep JSON in a key | large JSON | settings of another form
     names that are none | a source that leads outside | many rows | long texts | items that there are not
-    columns of another type | users in no order | no table | features of fewer users | features that are packed
+    an unknown user | events of another type | events of another shape | fewer times | a column of no events
+    seen items that there are not | seen items in no order | seen items twice | seen items of fewer users
+    seen items beyond their end | seen items before their start | seen items of nobody
+    more seen items than events | users in no order | no table | features of fewer users | features that are packed
     scores of other items | scores that are NaN | scores of another name
 """
 
@@ -336,7 +364,7 @@ def test_all_hostile_content_is_tried(hostile: dict[str, tuple[str, bytes]]) -> 
 
 def test_a_resealed_run_of_its_own_content_opens(tiny_run: Path, tmp_path: Path) -> None:
     """So that it is the content that is refused; tables that others have packed are fine."""
-    packed = {name: parquet(pq.read_table(tiny_run / name)) for name in ("items.parquet", "history.parquet")}
+    packed = {name: parquet(pq.read_table(tiny_run / name)) for name in ("items.parquet", "users.parquet")}
     run = reseal(tiny_run, tmp_path, **packed)
     expected, found = Recommender.load(tiny_run), Recommender.load(run)
     user = expected.users.ids[0].as_py()

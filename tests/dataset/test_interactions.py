@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from belfry.dataset.history.bags import weighted_bag
+from belfry.dataset.history.bags import relative_rows, weighted_bag, weighted_rows
 from belfry.dataset.interactions import Interactions
 from belfry.dataset.vocabulary import Vocabulary
 
@@ -91,6 +91,19 @@ def test_the_largest_weights_add_up_to_a_finite_one() -> None:
     np.testing.assert_allclose(history.weighted_matrix.data, [most, 1, 1], rtol=1e-6)
 
 
+@pytest.mark.parametrize("is_weighed", [False, True])
+def test_rows_of_some_users_are_those_of_the_whole_matrix(is_weighed: bool) -> None:
+    generator = np.random.default_rng(0)
+    events = {"user_id": generator.integers(0, 30, 500), "item_id": generator.integers(0, 20, 500)}
+    weight = {"weight": generator.integers(1, 9, 500).astype(np.float32)} if is_weighed else {}
+    history = Interactions.from_table(pa.table(events | weight))
+    users = np.array([3, 0, 30, 3, 1], np.int32)
+    for rows, matrix in ((weighted_rows, history.weighted_matrix), (relative_rows, history.relative_matrix)):
+        found = rows(history, users)
+        assert found.has_canonical_format and found.dtype == np.float32
+        np.testing.assert_array_equal(found.toarray(), matrix[users].toarray())
+
+
 def test_single_watches_of_equal_weight_are_relative_to_nothing() -> None:
     history = Interactions.from_table(pa.table({"user_id": [1, 1, 2], "item_id": [1, 2, 1]}))
     assert history.relative_matrix is history.matrix and history.damped_weight is None
@@ -107,6 +120,18 @@ def test_by_user_is_oldest_first_and_keeps_the_source_s_order_on_ties(interactio
     rows = interactions.by_user
     assert [rows.of(user_num).tolist() for user_num in range(4)] == [[], [3, 1], [4, 0, 2], [5]]
     assert rows.starts.tolist() == [0, 0, 2, 5, 6]
+
+
+def test_rows_that_stand_by_user_are_not_moved(interactions, monkeypatch):
+    monkeypatch.setattr("belfry.dataset.arrays.CELLS_PER_BLOCK", 2)
+    by_user = interactions.by_user
+    ordered = interactions.select(by_user.order)
+    assert by_user.moved is not None and ordered.by_user.moved is None
+    assert ordered.by_user.order.tolist() == list(range(6))
+    assert ordered.by_user.starts.tolist() == by_user.starts.tolist()
+    assert ordered.by_user.at(np.array([4, 1])).tolist() == [4, 1]
+    assert ordered.by_user.of(2).tolist() == [2, 3, 4]
+    assert [ordered.select(np.roll(np.arange(6), n)).by_user.moved is None for n in range(3)] == [True, False, False]
 
 
 @pytest.mark.parametrize("in_order", [False, True])

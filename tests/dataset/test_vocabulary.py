@@ -68,6 +68,20 @@ def test_a_value_that_is_no_id_is_unknown(id_):
     assert Vocabulary(pa.array([1])).number(id_) == UNKNOWN
 
 
+@pytest.mark.parametrize("id_", [2**63, -(2**70), np.uint64(2**63 + 1)])
+def test_numbers_beyond_64_bits_are_unknown(id_):
+    assert Vocabulary(pa.array([2**63 - 1, 0])).number(id_) == UNKNOWN
+
+
+def test_ids_that_rise_need_no_table():
+    for ids in (pa.array([-3, 1, 2**62]), pa.array(["", "b", "é", "\U0001f600"]), pa.array([7])):
+        vocabulary = Vocabulary.of_rising(ids)
+        assert vocabulary is not None and vocabulary.ids.equals(Vocabulary(ids).ids)
+        assert vocabulary.numbers(ids).tolist() == [vocabulary.number(id_) for id_ in ids.to_pylist()]
+    for ids in (pa.array([1, 1]), pa.array([2, 1]), pa.array(["b", "a"]), pa.array(["a", "a"])):
+        assert Vocabulary.of_rising(ids) is None
+
+
 def test_numpy_ids_are_ids():
     assert Vocabulary(pa.array([7])).number(np.int32(7)) == 1
     assert Vocabulary(pa.array(["x"])).number(np.str_("x")) == 1

@@ -229,7 +229,7 @@ def test_litter_is_not_followed(run, tmp_path):
     open_run(run)
 
 
-@pytest.mark.parametrize("name", ["history.parquet~", "copy of vectors.npy", "_new", "index/scann_docids.pkl", "x/y"])
+@pytest.mark.parametrize("name", ["history.json~", "copy of vectors.npy", "_new", "index/scann_docids.pkl", "x/y"])
 def test_what_could_be_a_part_stays_refused(run, name):
     (run / name).parent.mkdir(exist_ok=True)
     (run / name).write_bytes(b"x")

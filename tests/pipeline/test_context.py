@@ -237,12 +237,9 @@ def test_training_on_keeps_the_weights(
 
 def test_values_that_do_not_fit_the_numbers_are_refused(artifacts: tuple[Path, Interactions], tmp_path: Path) -> None:
     run = current_run(artifacts[0])
-    table = pq.read_table(run / "history.parquet")
-    values = {b"belfry.context": json.dumps({TASTE: ["tv"], CHANCE: ["dry", "wet"]}).encode()}
-    written = pa.BufferOutputStream()
-    pq.write_table(table.replace_schema_metadata(values), written, compression="none", use_dictionary=False)
-    resealed = reseal(run, tmp_path, **{"history.parquet": written.getvalue().to_pybytes()})
-    with pytest.raises(ArtifactError, match=r"history.parquet: context 'device' has other values than it says"):
+    about = {"rows_in_order": False, "context": {TASTE: ["tv"], CHANCE: ["dry", "wet"]}}
+    resealed = reseal(run, tmp_path, **{"history.json": json.dumps(about).encode()})
+    with pytest.raises(ArtifactError, match=r"history: context 'device' has other values than history.json says"):
         Recommender.load(resealed)
 
 

@@ -14,7 +14,7 @@ from belfry.dataset.encoding.columns import VectorEncoder
 from belfry.dataset.errors import ArtifactError, InputError, TableError
 from belfry.dataset.interactions import Interactions
 from belfry.dataset.vocabulary import UserNums
-from belfry.layers.saved.files import read_arrays, write_arrays
+from belfry.layers.saved.files import load_arrays, save_arrays
 from belfry.pipeline.config import PipelineConfig, load_config
 from belfry.pipeline.jobs.batch import write_batch
 from belfry.pipeline.jobs.batch_users import read_users
@@ -176,11 +176,12 @@ def test_a_run_with_other_vectors_than_its_encoder_makes_is_refused(run: Path, t
     narrow = replace(features.users, vectors={"embedding": features.users.vectors["embedding"][:, :-1]})
     with pytest.raises(ArtifactError, match="encodes other columns than user_features"):
         load_user_encoder(run, narrow)
-    arrays = read_arrays(run / "user_features.npz")
+    arrays = load_arrays(run / "user_features")
     arrays["vectors/embedding"] = np.full_like(arrays["vectors/embedding"], np.nan)
-    for name in ("users.parquet", "items.parquet", "history.parquet", "item_features.npz"):
+    for name in ("users.parquet", "items.parquet", "history.json", "history/arrays.npz", "item_features/arrays.npz"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes((run / name).read_bytes())
-    write_arrays(tmp_path / "user_features.npz", arrays)
+    save_arrays(tmp_path / "user_features", arrays)
     with pytest.raises(ArtifactError, match="column 'embedding' is not finite"):
         load_tables(tmp_path)
 

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from belfry.layers.saved.files import load_arrays
 from belfry.pipeline.cli import commands as cli
 from belfry.pipeline.cli.console import errors_as_exit_codes
 from belfry.pipeline.runs.reader import open_run
@@ -274,7 +275,7 @@ def test_the_version(belfry: Callable[..., Done]) -> None:
 
 
 def test_recommend(belfry: Callable[..., Done], tiny_run: Path) -> None:
-    user = pq.read_table(tiny_run / "history.parquet")["user_num"][0].as_py() + 1000
+    user = int(load_arrays(tiny_run / "history")["user_num"][0]) + 1000
     done = belfry("recommend", user, "99", "-n", "3", "--artifacts", tiny_run.parent)
     assert (done.code, done.err) == (0, "")
     lines = done.out.splitlines()
@@ -316,7 +317,7 @@ def test_somebody_new_who_is_told_wrongly(
 
 
 def test_recommend_with_reasons(belfry: Callable[..., Done], tiny_run: Path) -> None:
-    user = pq.read_table(tiny_run / "history.parquet")["user_num"][0].as_py() + 1000
+    user = int(load_arrays(tiny_run / "history")["user_num"][0]) + 1000
     done = belfry("recommend", user, "99", "-n", "2", "--explain", "--artifacts", tiny_run)
     assert (done.code, done.err) == (0, "")
     known, cold = done.out.split("user 99 (cold: popular now)\n")

@@ -329,12 +329,12 @@ def test_nothing_to_update_with(light: Path) -> None:
 
 def test_a_damaged_run_is_refused(light: Path, tmp_path: Path) -> None:
     shutil.copytree(light, tmp_path / "runs")
-    path = current_run(tmp_path / "runs") / "history.parquet"
+    path = current_run(tmp_path / "runs") / "history" / "arrays.npz"
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.chmod(0o644)
     path.write_bytes(content)
-    with pytest.raises(ArtifactError, match=r"history\.parquet"):
+    with pytest.raises(ArtifactError, match=r"history/arrays\.npz"):
         update(tmp_path / "runs", later([(2, 4)]))
     training = next(current_run(light).glob("training/**/*.npy"))
     copy = tmp_path / "other"

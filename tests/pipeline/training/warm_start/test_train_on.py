@@ -100,7 +100,7 @@ def test_towers_go_on_from_the_rows_that_items_had(parent: Path, onward: Run) ->
 
 def test_all_else_is_of_all_events(parent: Path, onward: Run, tmp_path: Path) -> None:
     anew = train(tmp_path, *SETTINGS, interactions=with_new(), items=items([*range(2, 49, 2), 5])).run
-    for folder in ("serving/sources/ease/", "serving/popularity/", "serving/ranker/pair_features/", "history.parquet"):
+    for folder in ("serving/sources/ease/", "serving/popularity/", "serving/ranker/pair_features/", "history/"):
         assert files_of(onward, folder) == files_of(anew, folder) != {}
         assert files_of(onward, folder) != files_of(open_run(parent), folder)
 
