@@ -212,6 +212,8 @@ class Interactions:
 
         Repeated watches count as well as the column of weights does, so w is a number of plays, visits or purchases.
         """
+        if self._counts_alike:
+            return self.matrix
         known = (self.user_num > 0) & (self.item_num > 0)
         weight = np.ones(len(self), np.float32) if self.weight is None else self.weight
         cells = (weight[known], (self.user_num[known], self.item_num[known]))

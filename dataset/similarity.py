@@ -18,6 +18,7 @@ ResultT = TypeVar("ResultT")
 # cell. More than a catalogue has items, or blocks would cost more than their sums.
 _SUMS_PER_BLOCK = 1 << 21
 _USERS_PER_BLOCK = 1 << 16  # whose projections a factorisation holds at once
+_ROWS_PER_QR = 1 << 13  # the double precision of LAPACK, in several copies, stays in the cache
 _OVERSAMPLING = 32  # dimensions that the randomised range has beyond the rank
 _POWER_STEPS = 3
 _EPSILON = 1e-5  # of the largest singular value: the direction of a smaller one is rounding, another on every machine
@@ -59,20 +60,30 @@ def cosine_neighbours(
     """
     items = matrix.T.tocsr()  # [n_items + 1, n_users + 1]
     norms = np.sqrt(np.asarray(items.multiply(items).sum(axis=1), dtype=np.float64)).ravel()
-    parts = []
-    for first, dots in _products_of_others(items, matrix):
-        row = first + np.repeat(np.arange(dots.shape[0]), np.diff(dots.indptr))
-        dots.data = (dots.data / (norms[row] * norms[dots.indices] + shrink)).astype(np.float32)
-        parts.append(largest_of_rows(dots, n_neighbours))
-    return scipy.sparse.csr_matrix(scipy.sparse.vstack(parts))
+    n_sums = _n_products(matrix)
+
+    def blocks() -> Iterator["scipy.sparse.csr_matrix[np.float32]"]:
+        for first, dots in _products_of_others(items, matrix, n_sums):
+            row = first + np.repeat(np.arange(dots.shape[0]), np.diff(dots.indptr))
+            dots.data = (dots.data / (norms[row] * norms[dots.indices] + shrink)).astype(np.float32)
+            yield dots
+
+    return _largest_of_blocks(blocks(), n_neighbours, n_sums)
+
+
+def _n_products(matrix: "scipy.sparse.csr_matrix[np.float32]") -> npt.NDArray[np.int64]:
+    """[n_items + 1] how many products make each row of `matrix.T @ matrix`."""
+    lengths = np.diff(matrix.indptr).astype(np.int64)
+    n_sums = np.bincount(matrix.indices, np.repeat(lengths, lengths), minlength=matrix.shape[1])
+    return n_sums.astype(np.int64)
 
 
 def _products_of_others(
-    items: "scipy.sparse.csr_matrix[np.float32]", matrix: "scipy.sparse.csr_matrix[np.float32]"
+    items: "scipy.sparse.csr_matrix[np.float32]",
+    matrix: "scipy.sparse.csr_matrix[np.float32]",
+    n_sums: npt.NDArray[np.int64],
 ) -> Iterator[tuple[int, "scipy.sparse.csr_matrix[np.float32]"]]:
     """`items @ matrix` in blocks of rows, each with the number of its first row; positive cells of different items."""
-    lengths = np.diff(matrix.indptr).astype(np.int64)
-    n_sums = np.bincount(matrix.indices, np.repeat(lengths, lengths), minlength=items.shape[0]).astype(np.int64)
     for first, stop in _blocks_of_sums(n_sums):
         dots = items[first:stop] @ matrix
         row = np.repeat(np.arange(dots.shape[0]), np.diff(dots.indptr))
@@ -109,9 +120,9 @@ def bm25_neighbours(
     norm = k1 * (1 - b + b * lengths / max(float(lengths[1:].mean()), 1))
     share = matrix.data * (k1 + 1) / (matrix.data + np.repeat(norm, lengths))
     matrix.data = (share * item_rarity(history)[matrix.indices]).astype(np.float32)
-    items = matrix.T.tocsr()
-    parts = [largest_of_rows(dots, n_neighbours) for _, dots in _products_of_others(items, matrix)]
-    return scipy.sparse.csr_matrix(scipy.sparse.vstack(parts))
+    n_sums = _n_products(matrix)
+    blocks = (dots for _, dots in _products_of_others(matrix.T.tocsr(), matrix, n_sums))
+    return _largest_of_blocks(blocks, n_neighbours, n_sums)
 
 
 @once_for_a_history
@@ -143,20 +154,23 @@ def sequential_rules(
     item = np.pad(history.item_num[order], n_steps)
     by_item = n_steps + np.argsort(history.item_num[order], kind="stable")
     starts = np.searchsorted(item[by_item], np.arange(n_numbers + 1))
-    parts = []
-    for first, stop in _blocks_of_sums(np.diff(starts) * len(offsets)):
-        event = by_item[starts[first] : starts[stop]]
-        near = event[:, np.newaxis] + offsets
-        is_pair = (user[near] == user[event, np.newaxis]) & (item[near] != item[event, np.newaxis])
-        pair_starts = np.concatenate([[0], np.cumsum(np.count_nonzero(is_pair, axis=1))])
-        cells = (np.broadcast_to(weights.astype(np.float32), near.shape)[is_pair], item[near[is_pair]], pair_starts)
-        others = scipy.sparse.csr_matrix(cells, shape=(len(event), n_numbers))  # of each event
-        own = (np.ones(len(event), np.float32), np.arange(len(event)), starts[first : stop + 1] - starts[first])
-        rules = scipy.sparse.csr_matrix(own, shape=(stop - first, len(event))) @ others
-        rules.data *= np.repeat(rarity[first:stop], np.diff(rules.indptr)).astype(np.float32)
-        rules.data *= rarity[rules.indices].astype(np.float32)
-        parts.append(largest_of_rows(rules, n_neighbours))
-    return scipy.sparse.csr_matrix(scipy.sparse.vstack(parts))
+    n_sums = np.diff(starts) * len(offsets)
+
+    def blocks() -> Iterator["scipy.sparse.csr_matrix[np.float32]"]:
+        for first, stop in _blocks_of_sums(n_sums):
+            event = by_item[starts[first] : starts[stop]]
+            near = event[:, np.newaxis] + offsets
+            is_pair = (user[near] == user[event, np.newaxis]) & (item[near] != item[event, np.newaxis])
+            pair_starts = np.concatenate([[0], np.cumsum(np.count_nonzero(is_pair, axis=1))])
+            cells = (np.broadcast_to(weights.astype(np.float32), near.shape)[is_pair], item[near[is_pair]], pair_starts)
+            others = scipy.sparse.csr_matrix(cells, shape=(len(event), n_numbers))  # of each event
+            own = (np.ones(len(event), np.float32), np.arange(len(event)), starts[first : stop + 1] - starts[first])
+            rules = scipy.sparse.csr_matrix(own, shape=(stop - first, len(event))) @ others
+            rules.data *= np.repeat(rarity[first:stop], np.diff(rules.indptr)).astype(np.float32)
+            rules.data *= rarity[rules.indices].astype(np.float32)
+            yield rules
+
+    return _largest_of_blocks(blocks(), n_neighbours, n_sums)
 
 
 def _blocks_of_sums(n_sums: npt.NDArray[np.int64]) -> Iterator[tuple[int, int]]:
@@ -173,12 +187,34 @@ def _blocks_of_sums(n_sums: npt.NDArray[np.int64]) -> Iterator[tuple[int, int]]:
         first = stop
 
 
+def _largest_of_blocks(
+    blocks: Iterator["scipy.sparse.csr_matrix[np.float32]"], n_kept: int, n_sums: npt.NDArray[np.int64]
+) -> "scipy.sparse.csr_matrix[np.float32]":
+    """`largest_of_rows` of blocks of rows, one below the other, which hold at most `n_sums` [n_rows] entries.
+
+    Written where they stay: lists of parts, put together at the end, would take the memory twice.
+    """
+    n_most, n_rows = int(np.minimum(n_sums, n_kept).sum()), len(n_sums)  # memory that nothing is written to is none
+    data, indices, start = np.empty(n_most, np.float32), np.empty(n_most, np.int32), np.zeros(n_rows + 1, np.int64)
+    row = past = 0
+    for block in blocks:
+        kept = largest_of_rows(block, n_kept)
+        data[past : past + kept.nnz], indices[past : past + kept.nnz] = kept.data, kept.indices
+        start[row + 1 : row + 1 + kept.shape[0]] = past + kept.indptr[1:]
+        row, past = row + kept.shape[0], past + kept.nnz
+    return scipy.sparse.csr_matrix((data[:past], indices[:past], start), shape=(n_rows, n_rows))
+
+
 def largest_of_rows(
     matrix: "scipy.sparse.csr_matrix[np.float32]", n_kept: int
 ) -> "scipy.sparse.csr_matrix[np.float32]":
-    """The `n_kept` largest entries of each row, equal ones by column; columns rise."""
+    """The `n_kept` largest entries of each row, equal ones by column; columns rise. `matrix` where no row has more."""
+    longer = np.flatnonzero(np.diff(matrix.indptr) > n_kept)
+    if not len(longer):
+        matrix.sort_indices()
+        return matrix
     kept = np.ones(matrix.nnz, np.bool_)
-    for row in np.flatnonzero(np.diff(matrix.indptr) > n_kept):
+    for row in longer:
         of_row = slice(matrix.indptr[row], matrix.indptr[row + 1])
         values = matrix.data[of_row]
         least = np.partition(values, -n_kept)[-n_kept]
@@ -216,15 +252,39 @@ def truncated_svd(
     parts = [_rows_of(matrix, first) for first in range(0, matrix.shape[0], _USERS_PER_BLOCK)]
     with one_thread:
         for _ in range(_POWER_STEPS):
-            block = np.linalg.qr(sum(np.asarray(part.T @ (part @ block)) for part in parts))[0]
-        products = np.zeros((size, size))
+            products = np.zeros_like(block)
+            for part in parts:
+                products += part.T @ (part @ block)
+            block = _orthonormal(products)
+        gram = np.zeros((size, size))
         for part in parts:
             projected = np.asarray(part @ block, np.float64)  # [n_users of a part, size]
-            products += projected.T @ projected
-        squares, rotation = np.linalg.eigh(products)
+            gram += projected.T @ projected
+        squares, rotation = np.linalg.eigh(gram)
         values = np.sqrt(np.maximum(squares[::-1][:rank], 0))
         n_factors = max(1, int((values > _EPSILON * values[0]).sum()))
-        return values[:n_factors], np.asarray(block @ rotation[:, ::-1][:, :n_factors], np.float32)
+        return values[:n_factors], block @ rotation[:, ::-1][:, :n_factors].astype(np.float32)
+
+
+def _orthonormal(block: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """An orthonormal basis [n_rows, size] of the columns of `block`, in its place; n_rows is `size` at least.
+
+    By a QR decomposition of each part of the rows, and one of their triangles. Of all rows at once LAPACK would take
+    eight times the memory of the block.
+
+    Source: Demmel, Grigori, Hoemmen and Langou, Communication-optimal parallel and sequential QR, 2012 (TSQR).
+    """
+    n_rows, size = block.shape
+    parts = np.array_split(block, max(1, n_rows // max(_ROWS_PER_QR, size)))
+    triangles = []
+    for part in parts:
+        part[:], triangle = np.linalg.qr(part)
+        triangles.append(triangle)
+    if len(parts) > 1:
+        turns = np.linalg.qr(np.concatenate(triangles))[0]
+        for part, turn in zip(parts, np.split(turns, len(parts)), strict=True):
+            part[:] = part @ turn
+    return block
 
 
 @once_for_a_history

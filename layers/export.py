@@ -56,4 +56,6 @@ def export_onnx(
     del model.graph.input[:]
     model.graph.input.extend(asked)
     model.graph.initializer.extend(numpy_helper.from_array(table, name) for name, table in tables.items())
-    check_exported(model.SerializeToString(), path)
+    content = model.SerializeToString()
+    del model  # which holds the tables once more
+    check_exported(content, path)

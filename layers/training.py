@@ -46,7 +46,8 @@ def train_epochs(
             not finite.
     """
     curve = [] if curve is None else curve
-    best_score, best_weights, best_epoch = -np.inf, model.get_weights(), 0
+    best_score, best_epoch = -np.inf, 0
+    best_weights = [] if validate is None else model.get_weights()
     if validate is not None and evaluate_start:
         best_score = validate()
         curve.append(Epoch(0, None, best_score))
@@ -69,6 +70,7 @@ def train_epochs(
         curve.append(Epoch(epoch, mean_loss, score))
         log.info("%s: epoch %d, loss %.4f, validation %.4f", name, epoch, np.mean(losses), score)
         if score > best_score:
+            best_weights.clear()  # before there are others: of a large catalogue they are most of the memory
             best_score, best_weights, best_epoch = score, model.get_weights(), epoch
         elif epoch - best_epoch >= patience * evaluate_every:
             break

@@ -45,7 +45,8 @@ class ExampleStore:
         self.names: tuple[str, ...] = ()
 
     def close(self) -> None:
-        """Remove what is on disk."""
+        """Let go of what is in memory, and remove what is on disk."""
+        self._in_memory.clear()
         if self._folder:
             self._folder.cleanup()
 

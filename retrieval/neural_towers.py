@@ -36,6 +36,7 @@ class TrainingPlan:
     patience: int = 1  # evaluations without a gain before training stops
     loss_limit: float = np.inf
     evaluate_start: bool = False  # before the first epoch, too
+    release: Callable[[], None] = lambda: None  # lets go of what only training needs
 
 
 class NeuralTowers(Model[ConfigT, NetworkT], ABC):
@@ -92,6 +93,7 @@ class NeuralTowers(Model[ConfigT, NetworkT], ABC):
             progress=progress,
             curve=curve,
         )
+        plan.release()
         self._impute_new_items(features)
         return self
 
@@ -133,6 +135,7 @@ class NeuralTowers(Model[ConfigT, NetworkT], ABC):
             progress=progress,
             curve=curve,
         )
+        plan.release()
         self._impute_new_items(features)
         return self
 

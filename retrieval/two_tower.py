@@ -91,6 +91,7 @@ class TwoTower(NeuralTowers[TwoTowerConfig, TowerNetwork]):
             patience=config.patience,
             loss_limit=watches.loss_limit,
             evaluate_start=config.item_start != "random",
+            release=trainer.release,
         )
 
     def shift_new_items(self, offsets: Offsets) -> None:

@@ -1,6 +1,7 @@
 """Watches with clusters of taste, of any size: users and items grow with them.
 
-Run as `python -m benchmarks.scale.generate N FILE`; the file is Parquet, its last line on stdout how long it took.
+Run as `python -m benchmarks.scale.generate N FILE [--users N] [--items N]`; the file is Parquet, its last line on
+stdout how long it took.
 """
 
 import argparse
@@ -25,14 +26,15 @@ def sizes(n_watches: int) -> tuple[int, int]:
     return max(20, n_watches // WATCHES_PER_USER), max(20, n_watches // WATCHES_PER_ITEM)
 
 
-def generate(n_watches: int, *, seed: int = 0) -> pa.Table:
-    """[n_watches] `user_id`, `item_id`, `timestamp_s`, in no order.
+def generate(n_watches: int, *, n_users: int | None = None, n_items: int | None = None, seed: int = 0) -> pa.Table:
+    """[n_watches] `user_id`, `item_id`, `timestamp_s`, in no order; some users and items may have no watch.
 
     Each user likes three clusters of some 200 items; within one, as in the whole, popularity falls like a power. How
     much users watch is log-normal.
     """
     rng = np.random.default_rng(seed)
-    n_users, n_items = sizes(n_watches)
+    default_users, default_items = sizes(n_watches)
+    n_users, n_items = n_users or default_users, n_items or default_items
     activity = rng.lognormal(0, 1, n_users)
     user = rng.choice(n_users, n_watches, p=activity / activity.sum()).astype(np.int32)
     n_clusters = max(3, n_items // _ITEMS_PER_CLUSTER)
@@ -52,9 +54,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("n_watches", type=int)
     parser.add_argument("file", type=Path)
+    parser.add_argument("--users", type=int, help=f"how many [one for {WATCHES_PER_USER} watches]")
+    parser.add_argument("--items", type=int, help=f"how many [one for {WATCHES_PER_ITEM} watches]")
     asked = parser.parse_args()
     started = time.process_time()
-    table = generate(asked.n_watches)
+    table = generate(asked.n_watches, n_users=asked.users, n_items=asked.items)
     cpu_s = time.process_time() - started
     pq.write_table(table, asked.file)
     print(json.dumps({"n_watches": asked.n_watches, "cpu_s": cpu_s, "bytes": asked.file.stat().st_size}))

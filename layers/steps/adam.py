@@ -17,16 +17,24 @@ class Adam:
     def __init__(self, weights: list[Tensor]) -> None:
         self._count = tf.Variable(0.0, trainable=False)  # of steps
         self._moments = {
-            weight.ref(): tuple(tf.Variable(tf.zeros_like(weight), trainable=False) for _ in range(2))
+            weight.ref(): tuple(
+                tf.Variable(tf.zeros_like(weight), trainable=False, shape=[None, *weight.shape[1:]]) for _ in range(2)
+            )
             for weight in weights
         }
 
     def restart(self) -> None:
         """Forget all steps."""
         self._count.assign(0.0)
+        for weight, moments in self._moments.items():
+            for moment in moments:
+                moment.assign(tf.zeros_like(weight.deref()))
+
+    def release(self) -> None:
+        """Let go of the moments, which take twice the memory of the weights, until `restart`."""
         for moments in self._moments.values():
             for moment in moments:
-                moment.assign(tf.zeros_like(moment))
+                moment.assign(tf.zeros([0, *moment.shape[1:]]))
 
     @property
     def n_done(self) -> Tensor:

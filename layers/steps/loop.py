@@ -104,6 +104,10 @@ class Trainer:
         """Give `network` the weights as they are now."""
         _copy(self._network, network)
 
+    def release(self) -> None:
+        """Keep no memory of the steps: there are no more before a `restart`."""
+        self._optimizer.release()
+
 
 def _copy(source: keras.Model, target: keras.Model) -> None:
     for weight, own in zip(source.weights, target.weights, strict=True):

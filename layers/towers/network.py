@@ -11,7 +11,7 @@ import numpy.typing as npt
 from belfry.dataset.arrays import Mask
 from belfry.dataset.features import Column, FeatureTables
 from belfry.dataset.history.bags import HistoryBags, history_bags
-from belfry.dataset.vocabulary import ItemNums, Numbers, UserNums
+from belfry.dataset.vocabulary import ItemNums, UserNums
 from belfry.layers.backend import Tensor, keras, tf
 from belfry.layers.blocks import hidden_layers
 from belfry.layers.encoders import ColumnShapes, FeatureEncoder
@@ -128,13 +128,14 @@ class TowerNetwork(keras.Model):  # type: ignore[misc]
         self, users: UserNums, features: FeatureTables
     ) -> Iterator[tuple[Tensor, Mask, Mapping[str, Column]]]:
         """The arguments of `query` for the histories in `features`, some users at a time."""
-        uniform_table, recency_table = self.history_table(all_items(features))
         for first in range(0, len(users), _USERS_PER_BLOCK):
             block = users[first : first + _USERS_PER_BLOCK]
             bags = history_bags(
                 features.history, block, half_life=self.config.half_life, max_length=self.config.max_history
             )
-            uniform, recency = bag_matrices(bags, len(block), bags.item_num, len(uniform_table))
+            read, places = np.unique(bags.item_num, return_inverse=True)
+            uniform_table, recency_table = self.history_table(item_inputs(read, features.items))
+            uniform, recency = bag_matrices(bags, len(block), places, len(read))
             total = sum_bags(uniform, uniform_table) + sum_bags(recency, recency_table)
             yield total, is_cold(bags, len(block)), features.users.content.inputs(block)
 
@@ -178,7 +179,9 @@ def all_items(features: FeatureTables) -> ItemInputs:
     return item_inputs(np.arange(len(features.history.items) + 1, dtype=np.int32), features.items)
 
 
-def bag_matrices(bags: HistoryBags, n_bags: int, places: Numbers, n_places: int) -> tuple[Tensor, Tensor]:
+def bag_matrices(
+    bags: HistoryBags, n_bags: int, places: npt.NDArray[np.integer], n_places: int
+) -> tuple[Tensor, Tensor]:
     """Two sparse [n_bags, n_places]: the uniform and the recency weights, each entry at its place."""
     cells = np.stack([bags.row, places], axis=1).astype(np.int64)
     uniform, recency = (tf.SparseTensor(cells, weights, (n_bags, n_places)) for weights in (bags.uniform, bags.recency))

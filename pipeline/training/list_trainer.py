@@ -143,19 +143,21 @@ class ListRankerTrainer:
         weights = ContextWeights()
         if self._choices:
             weights = ContextWeights.fit(join_choices(self._choices), log_odds_of(probability), validation.lists)
+        names = validation.lists.names
 
         def ranker_of(stage: FirstStage) -> TrainedFeaturedRanker:
             context = None
             if weights.by_column:
                 context = ContextModel(weights, ContextStatistics.fit(stage.features.history, stage.towers.vectors))
-            names = validation.lists.names
             return TrainedFeaturedRanker(self._pair_features(stage), ranker, blend, names, context)
 
         return ranker_of, gate
 
     def close(self) -> None:
-        """Remove the examples from disk."""
+        """Let go of the examples, in memory and on disk."""
         self.learned.close()
+        for kept in (self._validation, self._newcomers, self._choices):
+            kept.clear()
 
     @property
     def validation(self) -> Examples | None:

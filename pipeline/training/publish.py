@@ -102,6 +102,8 @@ def train_and_publish(
                 for stage, seconds in work.stopwatch.by_stage().items()
             },
         }
+        del trained  # and what was computed of the history: the run is opened next, which takes as much once more
+        data.interactions.computed.clear()
     assert writer.published
     return writer.published
 

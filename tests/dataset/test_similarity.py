@@ -14,6 +14,7 @@ from belfry.dataset import similarity
 from belfry.dataset.interactions import Interactions
 from belfry.dataset.similarity import (
     bm25_neighbours,
+    cosine_neighbours,
     ease_weights,
     item_rarity,
     largest_of_rows,
@@ -53,6 +54,15 @@ def test_equal_matrices_have_equal_vectors_whatever_was_drawn_before() -> None:
 def test_another_seed_gives_the_same_values_to_rounding(seed: int) -> None:
     matrix = random_matrix(60, 50)
     np.testing.assert_allclose(truncated_svd(matrix, 8, seed=seed)[0], truncated_svd(matrix, 8)[0], rtol=1e-3)
+
+
+def test_parts_of_the_rows_change_no_vector_but_its_sign(monkeypatch: pytest.MonkeyPatch) -> None:
+    matrix = random_matrix(60, 150)
+    values, factors = truncated_svd(matrix, 8)
+    monkeypatch.setattr(similarity, "_ROWS_PER_QR", 1)  # so as many as fit
+    in_parts = truncated_svd(matrix, 8)
+    np.testing.assert_allclose(in_parts[0], values, rtol=1e-5)
+    np.testing.assert_allclose(np.abs(in_parts[1]), np.abs(factors), atol=1e-4)
 
 
 def test_equal_vectors_however_many_threads_may_work() -> None:
@@ -139,9 +149,19 @@ def test_bm25_is_the_formula(n_neighbours: int) -> None:
 
 
 def test_blocks_of_items_change_no_neighbour(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = bm25_neighbours(history_of(), n_neighbours=3)
+    def tables() -> list["sp.csr_matrix[np.float32]"]:
+        history = history_of()
+        return [
+            bm25_neighbours(history, n_neighbours=3),
+            cosine_neighbours(history.matrix, n_neighbours=3, shrink=2),
+            sequential_rules(history, n_steps=3, backward=0.5, n_neighbours=3),
+        ]
+
+    whole = tables()
     monkeypatch.setattr(similarity, "_SUMS_PER_BLOCK", 30)
-    assert (bm25_neighbours(history_of(), n_neighbours=3) != whole).nnz == 0
+    for in_blocks, one in zip(tables(), whole, strict=True):
+        assert one.nnz
+        assert (in_blocks != one).nnz == 0
 
 
 @pytest.mark.parametrize(("n_steps", "backward"), [(1, 0.0), (3, 0.0), (3, 0.5), (500, 1.0)])
@@ -219,3 +239,9 @@ def test_ease_is_the_closed_form_regularised_by_the_root_of_the_users(l2: float)
 def test_the_largest_of_each_row_equal_ones_by_column() -> None:
     matrix = sp.csr_matrix(np.array([[0, 3, 1, 3, 3], [0, 0, 0, 0, 0], [5, 0, 0, 0, 1]], np.float32))
     assert largest_of_rows(matrix, 2).toarray().tolist() == [[0, 3, 0, 3, 0], [0] * 5, [5, 0, 0, 0, 1]]
+
+
+def test_columns_rise_where_no_row_is_cut() -> None:
+    matrix = sp.csr_matrix((np.array([1, 2], np.float32), [3, 1], [0, 2, 2]), shape=(2, 4))
+    largest = largest_of_rows(matrix, 2)
+    assert (largest.indices.tolist(), largest.data.tolist()) == ([1, 3], [2, 1])

@@ -75,6 +75,7 @@ def test_spilling_equals_memory(scratch: Path, limit_parts: int) -> None:
             assert_same(in_one_order(blocks), in_one_order(PARTS))
             assert len(blocks) == {0: 3, 1: 3, 2: 3, 3: 1}[limit_parts]
     assert not list(scratch.iterdir())
+    assert not store._in_memory
 
 
 def test_the_generator_draws_the_order_of_the_files(scratch: Path) -> None:

@@ -125,7 +125,7 @@ def _solve(history: Interactions, config: PairFeaturesConfig) -> Arrays:
     l2 = config.ease_l2 * float(np.sqrt(len(history.users)))
     gain = values**2 / (l2 * (values**2 + l2))
     gain[config.ease_rank :] = 0
-    diagonal = 1 / l2 - (factors.astype(np.float64) ** 2) @ gain
+    diagonal = 1 / l2 - np.einsum("if,if,f->i", factors, factors, gain)  # which makes no table in double precision
     return {"factors": factors, "gain": gain.astype(np.float32), "diagonal": diagonal.astype(np.float32)}
 
 

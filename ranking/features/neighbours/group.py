@@ -71,13 +71,15 @@ class Neighbours(FeatureGroup):
         for table in tables:
             matrix = largest_of_rows(table.similarities(features, config), table.n_neighbours(config))
             starts.append(matrix.indptr[1:].astype(np.int64) + n_stored)
-            neighbours.append(matrix.indices.astype(np.int32))
-            weights.append(matrix.data.astype(np.float32))
+            neighbours.append(matrix.indices.astype(np.int32, copy=False))
+            weights.append(matrix.data.astype(np.float32, copy=False))
             n_stored += matrix.nnz
+        neighbour = np.concatenate(neighbours)
+        neighbours.clear()  # before the weights are copied too
         return {
             _TABLES: np.array([table.name for table in tables]),
             _START: np.concatenate(starts),
-            _NEIGHBOUR: np.concatenate(neighbours),
+            _NEIGHBOUR: neighbour,
             _WEIGHT: np.concatenate(weights),
             _RECENT: np.array([table.n_recent(config) for table in tables]),
         }

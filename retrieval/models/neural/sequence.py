@@ -126,6 +126,7 @@ class SequenceTowers(NeuralTowers[SequenceConfig, SequenceNetwork]):
             patience=config.patience,
             loss_limit=_DIVERGED * float(np.log(len(history.items) + 1)),
             evaluate_start=config.item_start != "random",
+            release=trainer.release,
         )
 
     def shift_new_items(self, offsets: Offsets) -> None:

@@ -73,6 +73,17 @@ def test_one_graph_serves_one_training_after_another() -> None:
     assert trainer.run._run.experimental_get_tracing_count() == 1
 
 
+def test_moments_that_were_let_go_of_are_there_again() -> None:
+    trainer = line_trainer(7)
+    first = train(trainer, 7, points(7))
+    moments = [moment for both in trainer._optimizer._moments.values() for moment in both]
+    assert [moment.numpy().size for moment in moments] == [7, 7]
+    trainer.release()
+    assert [moment.numpy().size for moment in moments] == [0, 0]
+    for one, other in zip(train(trainer, 7, points(7)), first, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_of_a_long_weight_only_rows_with_a_gradient_move(monkeypatch: pytest.MonkeyPatch) -> None:
     """In the first step each of them as under the dense rule, however often it comes; the others stay in all steps."""
     steps = points(50, n_steps=4)

@@ -1,7 +1,9 @@
 """A run that cannot answer is not published."""
 
 import shutil
+import weakref
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -38,6 +40,25 @@ def test_a_run_that_cannot_answer_is_not_published(
     assert not isinstance(caught.value, InputError)
     assert current_run(tmp_path) == before
     assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == [before.name]
+
+
+def test_what_was_trained_is_let_go_of_before_the_run_is_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train, sources, opened = publish.train, [], []
+
+    def watched_train(*arguments: Any, **options: Any) -> publish.Trained:
+        trained = train(*arguments, **options)
+        sources.extend(weakref.ref(source) for source in trained.first.sources.values())
+        return trained
+
+    def check(folder: Path) -> None:
+        opened.append([source() for source in sources])
+
+    monkeypatch.setattr(publish, "train", watched_train)
+    monkeypatch.setattr(publish, "check_answers", check)
+    belfry.train(watches(pa.int64()), settings=LIGHT, artifacts=tmp_path)
+    assert opened == [[None]]
 
 
 def test_columns_called_like_inputs_of_the_query_tower_are_features_like_others(tmp_path: Path) -> None:
