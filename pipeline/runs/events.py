@@ -117,7 +117,7 @@ def load_events(folder: ReadablePath, users: Vocabulary, items: Vocabulary) -> I
 
 
 def _arrays_of(pairs: SeenItems) -> Arrays:
-    arrays = {_STARTS: pairs.starts, _ITEM_NUM: pairs.item_num}
+    arrays: Arrays = {_STARTS: pairs.starts, _ITEM_NUM: pairs.item_num}
     return arrays if pairs.first_s is None else {**arrays, columns.TIMESTAMP_S: pairs.first_s}
 
 
