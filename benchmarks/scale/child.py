@@ -45,6 +45,41 @@ def reading(file: Path) -> dict[str, float]:
     return {"cpu_s": cpu_s, "bytes_per_watch": 1024 * (peak - before) / len(data.interactions)}
 
 
+def parts(file: Path) -> dict[str, float]:
+    """What goes with the items: CPU seconds of each part, and the peak of memory beyond what was there. Linux alone."""
+    from belfry.dataset.concurrency.blas import one_thread
+    from belfry.dataset.prepare import prepare
+    from belfry.dataset.similarity import bm25_neighbours, truncated_svd
+    from belfry.dataset.sources.tabular import read_tables
+    from belfry.dataset.validation.check import check
+    from belfry.ranking.features.config import PairFeaturesConfig
+    from belfry.ranking.features.pair_features import PairFeatures
+
+    data = prepare(check(read_tables(file))[0])
+    history = data.interactions
+    features, found = data.features(history), {"n_items": float(len(history.items))}
+    computations = {
+        "singular_vectors": lambda: truncated_svd(history.matrix, DIM),
+        "bm25_neighbours": lambda: bm25_neighbours(history, n_neighbours=TOP_K),
+        "pair_features": lambda: PairFeatures.fit(features, PairFeaturesConfig()),
+    }
+    with one_thread:
+        for name, compute in computations.items():
+            Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
+            before, started = _memory_mib("VmRSS"), time.process_time()
+            kept = compute()
+            found[f"{name}_cpu_s"] = time.process_time() - started
+            found[f"{name}_peak_mib"] = _memory_mib("VmHWM") - before
+            del kept
+    return found
+
+
+def _memory_mib(field: str) -> float:
+    """Of this process, by a field of its status."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(field))
+
+
 def index(n_items: int) -> dict[str, float]:
     """An index of generated vectors in clusters, tuned and measured on different queries."""
     from belfry.retrieval.index.choose import build_index
@@ -80,13 +115,13 @@ def index(n_items: int) -> dict[str, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("task", choices=["calls", "reading", "index"])
+    parser.add_argument("task", choices=["calls", "reading", "parts", "index"])
     parser.add_argument("about", help="artifacts, a file, or a number of items")
     asked = parser.parse_args()
     if asked.task == "index":
         answer = index(int(asked.about))
     else:
-        answer = {"calls": calls, "reading": reading}[asked.task](Path(asked.about))
+        answer = {"calls": calls, "reading": reading, "parts": parts}[asked.task](Path(asked.about))
     sys.stdout.write(json.dumps(answer) + "\n")
 
 

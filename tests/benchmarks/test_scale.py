@@ -1,4 +1,4 @@
-"""Generated watches: as many as are asked for, of as many users and items."""
+"""Generated watches: as many as are asked for, of as many users and items; and what parts of a training take."""
 
 import subprocess
 import sys
@@ -7,6 +7,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from benchmarks.scale.child import parts
 from benchmarks.scale.generate import generate
 
 
@@ -27,3 +28,13 @@ def test_the_command_takes_the_counts(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "benchmarks.scale.generate", "1000", str(file), "--items", "900", "--users", "20"]
     subprocess.run(command, check=True, capture_output=True)
     assert pq.read_table(file)["item_id"].to_numpy().max() > 500
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the memory of a process from /proc")
+def test_each_part_takes_time_and_memory(tmp_path: Path) -> None:
+    file = tmp_path / "w.parquet"
+    pq.write_table(generate(5_000), file)
+    found = parts(file)
+    assert found.pop("n_items") <= 50
+    assert len(found) == 6
+    assert min(found.values()) >= 0

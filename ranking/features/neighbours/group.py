@@ -66,21 +66,20 @@ class Neighbours(FeatureGroup):
         `tables`: their names; `n_recent`: [n_tables] newest events that are read; the neighbours of watched item i in
         table t and their weights are `start[r] : start[r + 1]` of two arrays, r = t (n_items + 1) + i.
         """
-        starts, neighbours, weights, n_stored = [np.zeros(1, np.int64)], [], [], 0
+        starts, neighbours, weights = [np.zeros(1, np.int64)], np.zeros(0, np.int32), np.zeros(0, np.float32)
         tables = [table for table in TABLES if table.can_fit(features, config)]
         for table in tables:
             matrix = largest_of_rows(table.similarities(features, config), table.n_neighbours(config))
+            n_stored = len(neighbours)
             starts.append(matrix.indptr[1:].astype(np.int64) + n_stored)
-            neighbours.append(matrix.indices.astype(np.int32, copy=False))
-            weights.append(matrix.data.astype(np.float32, copy=False))
-            n_stored += matrix.nnz
-        neighbour = np.concatenate(neighbours)
-        neighbours.clear()  # before the weights are copied too
+            for stored, more in ((neighbours, matrix.indices), (weights, matrix.data)):
+                stored.resize(n_stored + matrix.nnz, refcheck=False)  # a long array grows without a copy
+                stored[n_stored:] = more
         return {
             _TABLES: np.array([table.name for table in tables]),
             _START: np.concatenate(starts),
-            _NEIGHBOUR: neighbour,
-            _WEIGHT: np.concatenate(weights),
+            _NEIGHBOUR: neighbours,
+            _WEIGHT: weights,
             _RECENT: np.array([table.n_recent(config) for table in tables]),
         }
 
