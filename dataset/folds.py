@@ -20,7 +20,7 @@ Holdout: TypeAlias = Literal["time", "last", "random"]
 MAX_LAST = 5  # events held back of each user under `last`
 MAX_FIRST = 40  # watches that a newcomer comes with, at most
 MIN_NEWCOMERS, MAX_NEWCOMERS = 30, 500  # of all folds, and of one: nothing is learned from fewer, little from more
-NEWCOMERS_SHARE = 0.05  # of the users of a fold that is no cut in time, at most
+NEWCOMERS_SHARE = 0.03  # of the users of a fold that is no cut in time, at most
 SHORT, SHORT_SHARE = 10, 0.1  # events, and share of users with no more: from more of these, lists tell of first watches
 WINDOW_SHARE = 0.2  # of all events, in the window behind a cut under `time`
 _PARTS = 5  # of what was passed over, one of which `last` holds back where there are no times
@@ -37,6 +37,7 @@ class Fold:
     passed_over: SeenItems | None = None  # what was shown beside `later`, of which the history does not tell
     # Users of whom the history holds nothing: their first watches, as a call hands them over, and what came after.
     newcomers: "Fold | None" = None
+    hidden: "Fold | None" = None  # these users with all that a fold would know of them; under `time` there is nothing
     later_share: float = 1.0  # of what newcomers did later, that is held back of others
 
     @cached_property
@@ -176,7 +177,7 @@ def _hide_some(interactions: Interactions, fold: Fold, number: int, n_folds: int
     if n_folds * n_new < MIN_NEWCOMERS or (counts[users] <= SHORT).mean() > SHORT_SHARE:
         return fold
     new = np.random.default_rng(seed).permutation(users)[number * n_new :][:n_new]
-    own = interactions.select(np.isin(interactions.user_num, new))
+    own = interactions.of_users(new)
     history, later = fold.history.without_users(new), fold.later.without_users(new)
     rows = own.by_user.order  # oldest first
     if not own.is_ordered:
@@ -185,7 +186,8 @@ def _hide_some(interactions: Interactions, fold: Fold, number: int, n_folds: int
     is_first = _are_first(own.user_num[rows], len(interactions.users), [seed, number])
     share = len(later) / (len(history) + len(later))
     newcomers = Fold(_at_once(own.select(rows[is_first]), history), own.select(rows[~is_first]), later_share=share)
-    return replace(fold, history=history, later=later, newcomers=newcomers)
+    hidden = replace(fold, history=fold.history.of_users(new), later=fold.later.of_users(new))
+    return replace(fold, history=history, later=later, newcomers=newcomers, hidden=hidden)
 
 
 def _with_newcomers(interactions: Interactions, fold: Fold, number: int, seed: int) -> Fold:

@@ -160,6 +160,10 @@ class Interactions:
         left = self.select(~np.isin(self.item_num, items))
         return left._narrowed(lambda pairs: pairs.select(~np.isin(pairs.item_num, items)))
 
+    def of_users(self, users: UserNums) -> "Interactions":
+        """The events of some users."""
+        return self.select(np.isin(self.user_num, users))
+
     def without_users(self, users: UserNums) -> "Interactions":
         """The same without all events, impressions and dislikes of some users."""
         left = self.select(~np.isin(self.user_num, users))

@@ -63,9 +63,19 @@ class ListRankerTrainer:
 
     def observe(self, fold: Fold, stage: FirstStage, *, n_folds: int) -> Iterator[Observed]:
         """What retrieval brings for users of a fold, labelled by what it holds back."""
+        pair_features, max_lists = self._pair_features(stage), -(-self._config.max_lists // n_folds)
+        if fold.hidden is not None:
+            yield from self._observe_users(fold.hidden, _asked_by(stage, fold.hidden), pair_features, max_lists)
+            max_lists = max(0, max_lists - len(fold.hidden.users))
+        yield from self._observe_users(fold, stage, pair_features, max_lists)
+        if fold.newcomers is not None:
+            yield from self._observe_newcomers(fold.newcomers, _asked_by(stage, fold.newcomers), pair_features)
+
+    def _observe_users(
+        self, fold: Fold, stage: FirstStage, pair_features: PairFeatures, max_lists: int
+    ) -> Iterator[Observed]:
         users = np.random.default_rng(self._seed).permutation(fold.users)
         is_held_back = np.isin(users, self._held_back)
-        pair_features = self._pair_features(stage)
         context = ContextStatistics.fit(fold.history, stage.towers.vectors) if fold.history.context else None
         for candidates in self._with_hits(fold, stage, users[is_held_back], MAX_VALIDATION_LISTS):
             examples = self._describe(candidates, fold, stage, pair_features)
@@ -75,19 +85,15 @@ class ListRankerTrainer:
             if context is not None:
                 choices = choices_of(examples, fold.later, context, fold.history, seed=self._seed)
             yield Observed(examples, is_validation=True, choices=choices)
-        max_lists = -(-self._config.max_lists // n_folds)
         for candidates in self._with_hits(fold, stage, users[~is_held_back], max_lists):
             examples = self._describe(candidates, fold, stage, pair_features)
             yield Observed(self._mostly_shown(examples, fold))
-        if fold.newcomers is not None:
-            yield from self._observe_newcomers(fold.newcomers, stage, pair_features)
 
     def _observe_newcomers(self, came: Fold, stage: FirstStage, pair_features: PairFeatures) -> Iterator[Observed]:
-        """The same of users whom the stage does not know, after their first watches."""
-        new = replace(stage, features=replace(stage.features, history=came.history))
+        """The same of users after their first watches."""
         users = np.random.default_rng(self._seed).permutation(came.users)
-        for candidates in self._with_hits(came, new, users, MAX_NEWCOMERS):
-            examples = self._describe(candidates, came, new, pair_features)
+        for candidates in self._with_hits(came, stage, users, MAX_NEWCOMERS):
+            examples = self._describe(candidates, came, stage, pair_features)
             yield Observed(examples, are_newcomers=True, later_share=came.later_share)
 
     def add(self, observed: Observed) -> None:
@@ -209,3 +215,8 @@ class ListRankerTrainer:
         names = pair_features.names(stage.features, candidates.sources)
         lists = Lists.describe(candidates, pairs, names, fold.history)
         return make_examples(lists, fold.later, label, liked_from=liked_from)
+
+
+def _asked_by(stage: FirstStage, fold: Fold) -> FirstStage:
+    """A first stage that is asked by users whom it has not learned from."""
+    return replace(stage, features=replace(stage.features, history=fold.history))

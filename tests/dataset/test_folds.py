@@ -23,7 +23,7 @@ from belfry.ranking.features.config import PairFeaturesConfig
 from belfry.ranking.features.pair_features import PairFeatures
 from belfry.retrieval.popularity import Popularity, PopularityConfig
 
-N_MANY = 600  # users, of whom 5% are enough for newcomers
+N_MANY = 1_000  # users, of whom 3% are enough for newcomers
 HOLDOUTS: tuple[Holdout, ...] = ("time", "last", "random")
 NO_COLUMNS = FeatureColumns()
 
@@ -383,7 +383,7 @@ class TestFirstWatches:
             came = fold.newcomers
             assert came is not None
             new = set(came.history.user_num.tolist())
-            assert len(new) == N_MANY // 20
+            assert len(new) == int(0.03 * N_MANY)
             assert not new & hidden
             hidden |= new
             assert not new & set(np.concatenate([fold.history.user_num, fold.later.user_num]).tolist())
@@ -396,6 +396,10 @@ class TestFirstWatches:
                     assert rows(first) == rows(own)[: len(first)]
             if has_times:
                 assert set(times(came.history).tolist()) == {times(fold.history).max()}
+            assert fold.hidden is not None
+            assert fold.hidden.users.tolist() == sorted(new)
+            whole = rows(fold.hidden.history) + rows(fold.hidden.later)
+            assert sorted(whole) == sorted(rows(came.history) + rows(came.later))
             n_later, n_history = len(fold.later), len(fold.history)
             assert came.later_share == n_later / (n_later + n_history)
         assert min(lengths) >= 1 and max(lengths) <= MAX_FIRST
