@@ -16,12 +16,7 @@ class Adam:
 
     def __init__(self, weights: list[Tensor]) -> None:
         self._count = tf.Variable(0.0, trainable=False)  # of steps
-        self._moments = {
-            weight.ref(): tuple(
-                tf.Variable(tf.zeros_like(weight), trainable=False, shape=[None, *weight.shape[1:]]) for _ in range(2)
-            )
-            for weight in weights
-        }
+        self._moments = {weight.ref(): (_zeros(weight), _zeros(weight)) for weight in weights}
 
     def restart(self) -> None:
         """Forget all steps."""
@@ -34,7 +29,8 @@ class Adam:
         """Let go of the moments, which take twice the memory of the weights, until `restart`."""
         for moments in self._moments.values():
             for moment in moments:
-                moment.assign(tf.zeros([0, *moment.shape[1:]]))
+                if moment.shape.rank:
+                    moment.assign(tf.zeros([0, *moment.shape[1:]]))
 
     @property
     def n_done(self) -> Tensor:
@@ -71,6 +67,12 @@ class Adam:
                 grad=tf.convert_to_tensor(gradient),
             )
         self._count.assign_add(1.0)
+
+
+def _zeros(weight: Tensor) -> Tensor:
+    """A variable of the same shape, which may come to have no rows."""
+    shape = [None, *weight.shape[1:]] if weight.shape.rank else []
+    return tf.Variable(tf.zeros_like(weight), trainable=False, shape=shape)
 
 
 def _apply_to_rows(weight: Tensor, mean: Tensor, square: Tensor, gradient: Tensor, rate: Tensor) -> None:

@@ -17,7 +17,7 @@ import pyarrow as pa
 from belfry.dataset import columns
 from belfry.dataset.interactions import Interactions
 from belfry.dataset.vocabulary import Vocabulary, as_arrow, as_numpy
-from belfry.pipeline.runs.parquet import read_ids, write_table
+from belfry.pipeline.runs.data.parquet import read_ids, write_table
 from belfry.pipeline.runs.reader import Run
 
 _FOLDER, _USERS, _ITEMS, _N_EVENTS = "training", "users.parquet", "items.parquet", "n_events"

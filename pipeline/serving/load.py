@@ -22,9 +22,9 @@ from belfry.layers.saved.array_check import check_arrays, numbers
 from belfry.layers.saved.files import ReadablePath, read_array
 from belfry.pipeline.config import PipelineConfig, SourceConfig
 from belfry.pipeline.kinds import load_labels, ranker_kind, source_kind
+from belfry.pipeline.runs.data.tables import load_tables, load_user_encoder
 from belfry.pipeline.runs.manifest import MANIFEST, REMEDY, invalid_file
 from belfry.pipeline.runs.reader import Run
-from belfry.pipeline.runs.tables import load_tables, load_user_encoder
 from belfry.pipeline.serving.expected_ratings import ExpectedRatings
 from belfry.pipeline.serving.two_stage import TwoStage
 from belfry.ranking.base import LabelRanker, Ranker, SavedRanker

@@ -10,9 +10,9 @@ from belfry.dataset.folds import Holdout
 from belfry.dataset.prepare import Data
 from belfry.pipeline.config import PipelineConfig
 from belfry.pipeline.progress import Work
+from belfry.pipeline.runs.data.tables import save_encoders, save_tables
 from belfry.pipeline.runs.manifest import RunInfo
 from belfry.pipeline.runs.signature import Signer
-from belfry.pipeline.runs.tables import save_encoders, save_tables
 from belfry.pipeline.runs.versions import installed_versions
 from belfry.pipeline.runs.writer import publish
 from belfry.pipeline.serving.load import NEW_ITEM_OFFSET, POPULARITY, RANKER, SOURCES, SOURCES_ADAPTER, SOURCES_FILE

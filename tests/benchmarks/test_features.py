@@ -102,7 +102,7 @@ def test_sets_are_of_groups_and_of_columns() -> None:
     pair_features = PairFeatures.fit(world, CONFIG)
     own = {group.name: names_of(group, world, ()) & {*pair_features.names(world)} for group in pair_features.groups}
     for name, parts in SETS.items():
-        for part in {*parts} - {"repeats", "vectors", "passed_over"}:  # the world has none
+        for part in {*parts} - {"repeats", "vectors", "user_vectors", "passed_over"}:  # the world has none
             assert columns_of((part,), own), f"{name}: {part} is no column"
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from belfry.dataset.sources.demo import generate
 from belfry.layers.saved.files import load_arrays
-from belfry.pipeline.runs.tables import load_tables
+from belfry.pipeline.runs.data.tables import load_tables
 from benchmarks.speed.cases import Case, write_case
 from benchmarks.speed.contestants import CONTESTANTS, LISTS
 from benchmarks.speed.floor import Run, last_stage_work, table_work

@@ -20,7 +20,7 @@ from belfry.pipeline.jobs.batch import write_batch
 from belfry.pipeline.jobs.batch_users import read_users
 from belfry.pipeline.jobs.updating.update import update
 from belfry.pipeline.kinds import SOURCE_KINDS
-from belfry.pipeline.runs.tables import load_tables, load_user_encoder
+from belfry.pipeline.runs.data.tables import load_tables, load_user_encoder
 from belfry.pipeline.serving.two_stage import TwoStage
 from belfry.pipeline.training.publish import train_and_publish
 from belfry.retrieval.popularity import Popularity

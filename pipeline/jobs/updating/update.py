@@ -25,12 +25,18 @@ from belfry.pipeline.jobs.updating.numbering import Numbering
 from belfry.pipeline.jobs.updating.past import NOTE, Past
 from belfry.pipeline.jobs.updating.placement import Placement
 from belfry.pipeline.jobs.updating.result import Update
+from belfry.pipeline.runs.data.tables import (
+    load_item_encoder,
+    load_tables,
+    load_user_encoder,
+    save_encoders,
+    save_tables,
+)
 from belfry.pipeline.runs.lock import hold
 from belfry.pipeline.runs.manifest import RunInfo
 from belfry.pipeline.runs.reader import Run, current_run, default_artifacts, find_run, is_artifacts, is_run
 from belfry.pipeline.runs.remote.store import store_of
 from belfry.pipeline.runs.signature import Signer, signer
-from belfry.pipeline.runs.tables import load_item_encoder, load_tables, load_user_encoder, save_encoders, save_tables
 from belfry.pipeline.runs.versions import installed_versions
 from belfry.pipeline.runs.writer import check_place, publish, workplace
 from belfry.pipeline.serving.load import config_of

@@ -24,8 +24,8 @@ from belfry.dataset.tables import Tables
 from belfry.dataset.vocabulary import Vocabulary
 from belfry.pipeline.config import PipelineConfig, SourceConfig
 from belfry.pipeline.kinds import ranker_kind, source_kind
+from belfry.pipeline.runs.data.tables import load_item_encoder, load_tables, load_user_encoder
 from belfry.pipeline.runs.reader import Run, find_run
-from belfry.pipeline.runs.tables import load_item_encoder, load_tables, load_user_encoder
 from belfry.pipeline.runs.trained import TrainedOn
 from belfry.pipeline.serving.load import (
     NEW_ITEM_OFFSET,

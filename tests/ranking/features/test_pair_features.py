@@ -121,7 +121,7 @@ def test_arrays_of_another_form_are_refused(change: Callable[[np.ndarray], np.nd
     world = with_impressions(random_world())
     config = CONFIG.model_copy(update={"repeats": True})
     fitted = PairFeatures.fit(world, config)
-    assert {group.name for group in fitted.groups} == {group.name for group in GROUPS} - {"vectors"}
+    assert {group.name for group in fitted.groups} == {group.name for group in GROUPS} - {"vectors", "user_vectors"}
     fitted.columns(world)
     for name, array in fitted.arrays.items():
         is_free = name == "singular_vectors/sizes" and len(change(array)) < len(array)  # there may be any number

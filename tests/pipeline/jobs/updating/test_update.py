@@ -18,9 +18,9 @@ from belfry.pipeline.config import PipelineConfig
 from belfry.pipeline.jobs.evaluate import evaluate_published
 from belfry.pipeline.jobs.updating import update as job
 from belfry.pipeline.jobs.updating.update import LOCK, update
+from belfry.pipeline.runs.data.tables import load_tables
 from belfry.pipeline.runs.lock import hold
 from belfry.pipeline.runs.reader import current_run, open_run
-from belfry.pipeline.runs.tables import load_tables
 from belfry.ranking.features.pair_features import PairFeatures
 from belfry.retrieval.models.ease import EASE
 from belfry.retrieval.popularity import Popularity

@@ -12,7 +12,7 @@ from belfry.dataset.errors import ArtifactError
 from belfry.dataset.history.seen_items import SeenItems
 from belfry.dataset.interactions import Interactions
 from belfry.layers.saved.files import load_arrays, save_arrays
-from belfry.pipeline.runs.events import load_events, save_events
+from belfry.pipeline.runs.data.events import load_events, save_events
 
 N_USERS, N_ITEMS = 30, 20
 SHOWN = SeenItems(np.array([0, 0, 3, *[4] * N_USERS])[: N_USERS + 2], np.array([2, 2, 5, 1], np.int32))

@@ -22,9 +22,9 @@ from belfry.dataset.encoding.table import FeatureEncoder
 from belfry.dataset.errors import ArtifactError
 from belfry.dataset.features import FeatureColumns, FeatureTables
 from belfry.layers.saved.files import ReadablePath, load_arrays, read_arrays, save_arrays, write_arrays
-from belfry.pipeline.runs.events import load_events, save_events
+from belfry.pipeline.runs.data.events import load_events, save_events
+from belfry.pipeline.runs.data.parquet import read_ids, write_table
 from belfry.pipeline.runs.manifest import REMEDY
-from belfry.pipeline.runs.parquet import read_ids, write_table
 
 _USERS, _ITEMS = "users.parquet", "items.parquet"
 _USER_FEATURES, _ITEM_FEATURES = "user_features", "item_features"

@@ -10,7 +10,7 @@ from belfry.dataset.prepare import prepare
 from belfry.dataset.tables import Tables
 from belfry.dataset.validation.check import check
 from belfry.dataset.validation.policy import Policy
-from belfry.pipeline.runs.tables import load_tables, save_tables
+from belfry.pipeline.runs.data.tables import load_tables, save_tables
 
 EVENTS = pa.table(
     {
