@@ -64,19 +64,26 @@ class ListRankerTrainer:
     def observe(self, fold: Fold, stage: FirstStage, *, n_folds: int) -> Iterator[Observed]:
         """What retrieval brings for users of a fold, labelled by what it holds back."""
         pair_features, max_lists = self._pair_features(stage), -(-self._config.max_lists // n_folds)
+        context = ContextStatistics.fit(fold.history, stage.towers.vectors) if fold.history.context else None
         if fold.hidden is not None:
-            yield from self._observe_users(fold.hidden, _asked_by(stage, fold.hidden), pair_features, max_lists)
+            known = _asked_by(stage, fold.hidden)
+            yield from self._observe_users(fold.hidden, known, pair_features, context, max_lists)
             max_lists = max(0, max_lists - len(fold.hidden.users))
-        yield from self._observe_users(fold, stage, pair_features, max_lists)
+        yield from self._observe_users(fold, stage, pair_features, context, max_lists)
         if fold.newcomers is not None:
             yield from self._observe_newcomers(fold.newcomers, _asked_by(stage, fold.newcomers), pair_features)
 
     def _observe_users(
-        self, fold: Fold, stage: FirstStage, pair_features: PairFeatures, max_lists: int
+        self,
+        fold: Fold,
+        stage: FirstStage,
+        pair_features: PairFeatures,
+        context: ContextStatistics | None,
+        max_lists: int,
     ) -> Iterator[Observed]:
+        """Lists to validate on, then at most `max_lists` to learn from."""
         users = np.random.default_rng(self._seed).permutation(fold.users)
         is_held_back = np.isin(users, self._held_back)
-        context = ContextStatistics.fit(fold.history, stage.towers.vectors) if fold.history.context else None
         for candidates in self._with_hits(fold, stage, users[is_held_back], MAX_VALIDATION_LISTS):
             examples = self._describe(candidates, fold, stage, pair_features)
             if not self._ranker_config.unshown_share:
