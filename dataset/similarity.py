@@ -68,7 +68,7 @@ def cosine_neighbours(
             dots.data = (dots.data / (norms[row] * norms[dots.indices] + shrink)).astype(np.float32)
             yield dots
 
-    return _largest_of_blocks(blocks(), n_neighbours, n_sums)
+    return largest_of_blocks(blocks(), n_neighbours, n_sums)
 
 
 def _n_products(matrix: "scipy.sparse.csr_matrix[np.float32]") -> npt.NDArray[np.int64]:
@@ -84,7 +84,7 @@ def _products_of_others(
     n_sums: npt.NDArray[np.int64],
 ) -> Iterator[tuple[int, "scipy.sparse.csr_matrix[np.float32]"]]:
     """`items @ matrix` in blocks of rows, each with the number of its first row; positive cells of different items."""
-    for first, stop in _blocks_of_sums(n_sums):
+    for first, stop in blocks_of_sums(n_sums):
         dots = items[first:stop] @ matrix
         row = np.repeat(np.arange(dots.shape[0]), np.diff(dots.indptr))
         kept = (dots.indices != first + row) & (dots.data > 0)
@@ -122,7 +122,7 @@ def bm25_neighbours(
     matrix.data = (share * item_rarity(history)[matrix.indices]).astype(np.float32)
     n_sums = _n_products(matrix)
     blocks = (dots for _, dots in _products_of_others(matrix.T.tocsr(), matrix, n_sums))
-    return _largest_of_blocks(blocks, n_neighbours, n_sums)
+    return largest_of_blocks(blocks, n_neighbours, n_sums)
 
 
 @once_for_a_history
@@ -157,7 +157,7 @@ def sequential_rules(
     n_sums = np.diff(starts) * len(offsets)
 
     def blocks() -> Iterator["scipy.sparse.csr_matrix[np.float32]"]:
-        for first, stop in _blocks_of_sums(n_sums):
+        for first, stop in blocks_of_sums(n_sums):
             event = by_item[starts[first] : starts[stop]]
             near = event[:, np.newaxis] + offsets
             is_pair = (user[near] == user[event, np.newaxis]) & (item[near] != item[event, np.newaxis])
@@ -170,10 +170,10 @@ def sequential_rules(
             rules.data *= rarity[rules.indices].astype(np.float32)
             yield rules
 
-    return _largest_of_blocks(blocks(), n_neighbours, n_sums)
+    return largest_of_blocks(blocks(), n_neighbours, n_sums)
 
 
-def _blocks_of_sums(n_sums: npt.NDArray[np.int64]) -> Iterator[tuple[int, int]]:
+def blocks_of_sums(n_sums: npt.NDArray[np.int64]) -> Iterator[tuple[int, int]]:
     """First row and the one behind the last, of blocks whose `n_sums` [n_rows] stay within `_SUMS_PER_BLOCK`.
 
     A row that is beyond it alone is a block of its own. So time is linear in the sums, which it would not be with as
@@ -187,7 +187,7 @@ def _blocks_of_sums(n_sums: npt.NDArray[np.int64]) -> Iterator[tuple[int, int]]:
         first = stop
 
 
-def _largest_of_blocks(
+def largest_of_blocks(
     blocks: Iterator["scipy.sparse.csr_matrix[np.float32]"], n_kept: int, n_sums: npt.NDArray[np.int64]
 ) -> "scipy.sparse.csr_matrix[np.float32]":
     """`largest_of_rows` of blocks of rows, one below the other, which hold at most `n_sums` [n_rows] entries.

@@ -1,9 +1,14 @@
 """How near a candidate is to what the user watched, by what others watched in one session."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import scipy  # its parts load when they are used
 
+from belfry.dataset.arrays import Positions, stretches
 from belfry.dataset.features import FeatureTables
+from belfry.dataset.interactions import Interactions
+from belfry.dataset.similarity import blocks_of_sums, largest_of_blocks
 from belfry.ranking.features.config import PairFeaturesConfig
 from belfry.ranking.features.neighbours.table import NeighbourTable, Weighting
 
@@ -38,22 +43,36 @@ class SessionCooccurrence(NeighbourTable):
 
     @staticmethod
     def similarities(features: FeatureTables, config: PairFeaturesConfig) -> "scipy.sparse.csr_matrix[np.float32]":
-        """All pairs that occur."""
-        history = features.history
-        assert history.timestamp_s is not None
-        order = history.by_user.order
-        user, item, time_s = history.user_num[order], history.item_num[order], history.timestamp_s[order]
-        pairs = [np.zeros((2, 0), np.int32)]
-        for step in range(1, min(config.session_steps, len(order) - 1) + 1):
-            is_pair = (user[step:] == user[:-step]) & (time_s[step:] - time_s[:-step] <= config.session_gap_s)
-            pairs.append(np.stack([item[:-step][is_pair], item[step:][is_pair]]))
-        one, other = np.concatenate(pairs, axis=1)
-        n_numbers = len(history.items) + 1
-        ends = (np.append(one, other), np.append(other, one))
-        root = np.sqrt(np.bincount(ends[0], minlength=n_numbers) + _SHRINK)
-        weight = (1 / (root[ends[0]] * root[ends[1]])).astype(np.float32)
-        weights = scipy.sparse.csr_matrix((weight, ends), shape=(n_numbers, n_numbers))
-        weights.sum_duplicates()
-        weights.setdiag(0)
-        weights.eliminate_zeros()
-        return weights
+        """The strongest of each item alone. Computed in blocks of items, so all pairs of events never exist."""
+        history, n_numbers = features.history, len(features.history.items) + 1
+        item, (before, after) = history.item_num[history.by_user.order], _near_events(history, config)
+        n_pairs = np.bincount(item, before + after, n_numbers).astype(np.int64)
+        root = np.sqrt(n_pairs + _SHRINK)
+        by_item = np.argsort(item, kind="stable")
+        starts = np.searchsorted(item[by_item], np.arange(n_numbers + 1))
+
+        def blocks() -> Iterator["scipy.sparse.csr_matrix[np.float32]"]:
+            for first, stop in blocks_of_sums(n_pairs):
+                event = by_item[starts[first] : starts[stop]]
+                counts = before[event] + 1 + after[event]  # with the event itself
+                own, other = item[event].repeat(counts), item[stretches(event - before[event], counts)]
+                is_pair = own != other
+                cells = (np.ones(np.count_nonzero(is_pair), np.float32), (own[is_pair] - first, other[is_pair]))
+                pairs = scipy.sparse.csr_matrix(cells, shape=(stop - first, n_numbers))  # counts of equal ones
+                pairs.data /= np.repeat(root[first:stop], np.diff(pairs.indptr)) * root[pairs.indices]
+                yield pairs
+
+        return largest_of_blocks(blocks(), config.session_neighbours, n_pairs)
+
+
+def _near_events(history: Interactions, config: PairFeaturesConfig) -> tuple[Positions, Positions]:
+    """[n_events] by user and time: how many of the events before each, and after it, make a pair with it."""
+    assert history.timestamp_s is not None
+    order, gap_s, n_steps = history.by_user.order, config.session_gap_s, config.session_steps
+    waits = np.minimum(np.diff(history.timestamp_s[order]), gap_s + 1)  # beyond the gap all are alike
+    waits[np.diff(history.user_num[order]) != 0] = gap_s + 1
+    clock = np.append(0, waits)[: len(order)].cumsum()
+    place = np.arange(len(order))
+    before = place - clock.searchsorted(clock - gap_s, "left")
+    after = clock.searchsorted(clock + gap_s, "right") - 1 - place
+    return np.minimum(before, n_steps), np.minimum(after, n_steps)

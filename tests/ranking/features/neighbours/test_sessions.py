@@ -41,6 +41,34 @@ def test_weights_are_pairs_of_one_session_over_what_both_items_have(sessions: Fe
     np.testing.assert_allclose(weights_of(sessions, CONFIG), expected + expected.T, rtol=1e-6)
 
 
+def test_weights_of_many_sessions_equal_a_plain_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Users with crowded and lonely moments, repeated items and equal times; in several blocks of items."""
+    monkeypatch.setattr("belfry.dataset.similarity._SUMS_PER_BLOCK", 500)
+    rng = np.random.default_rng(0)
+    user, item = np.sort(rng.integers(1, 40, 4_000)), rng.integers(1, 60, 4_000)
+    table = pa.table({"user_id": user, "item_id": item, "timestamp_s": START_S + rng.integers(0, 3_000, 4_000)})
+    features = FeatureTables(Interactions.from_table(table), NOTHING, NOTHING)
+    config = CONFIG.model_copy(update={"session_steps": 3, "session_neighbours": 1_000})
+    history, pairs = features.history, np.zeros((len(features.history.items) + 1,) * 2)
+    assert history.timestamp_s is not None
+    order = history.by_user.order
+    users, items, times = history.user_num[order], history.item_num[order], history.timestamp_s[order]
+    for place in range(len(order)):
+        for other in range(place + 1, min(place + 4, len(order))):
+            if users[place] == users[other] and times[other] - times[place] <= config.session_gap_s:
+                pairs[items[place], items[other]] += 1
+                pairs[items[other], items[place]] += 1
+    root = np.sqrt(pairs.sum(axis=0) + 5)
+    expected = pairs / root / root[:, np.newaxis]
+    np.fill_diagonal(expected, 0)
+    np.testing.assert_allclose(weights_of(features, config), expected, rtol=1e-5)
+
+
+def test_nobody_is_no_session(sessions: FeatureTables) -> None:
+    nothing = replace(sessions, history=sessions.history.select(np.zeros(len(sessions.history), np.bool_)))
+    assert not weights_of(nothing, CONFIG).any()
+
+
 def test_events_many_steps_apart_are_no_pair(sessions: FeatureTables) -> None:
     """One step: (1, 2) twice, (2, 3) once."""
     weights = weights_of(sessions, CONFIG.model_copy(update={"session_steps": 1}))
