@@ -69,7 +69,8 @@ def _near_events(history: Interactions, config: PairFeaturesConfig) -> tuple[Pos
     """[n_events] by user and time: how many of the events before each, and after it, make a pair with it."""
     assert history.timestamp_s is not None
     order, gap_s, n_steps = history.by_user.order, config.session_gap_s, config.session_steps
-    waits = np.minimum(np.diff(history.timestamp_s[order]), gap_s + 1)  # beyond the gap all are alike
+    waits = np.abs(np.diff(history.timestamp_s[order]))  # an order of its own may contradict the times
+    waits = np.minimum(waits, gap_s + 1)  # beyond the gap all are alike
     waits[np.diff(history.user_num[order]) != 0] = gap_s + 1
     clock = np.append(0, waits)[: len(order)].cumsum()
     place = np.arange(len(order))
