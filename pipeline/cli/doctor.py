@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from belfry.dataset.errors import ArtifactError, InputError
-from belfry.dataset.sources.web.download import cache_folder
+from belfry.dataset.sources.web.cache import cache_folder
 from belfry.dataset.sources.web.objects import place_of
 from belfry.pipeline.cli.colour import Meaning
 from belfry.pipeline.runs.reader import current_run, default_artifacts

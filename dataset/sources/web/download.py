@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO
 
 from belfry.dataset.errors import DownloadError, InputError
+from belfry.dataset.sources.web.cache import cache_folder
 from belfry.dataset.sources.web.slow_answers import Patience, TooSlowError
 
 # Checksums as GroupLens publishes them. The "latest" sets change there: theirs is fetched beside the file.
@@ -64,10 +65,6 @@ def find(name: str, *, data_folder: Path | None = None, publisher: Publisher = G
             if path.exists():
                 return path
     return _download(name, cache, publisher)
-
-
-def cache_folder() -> Path:
-    return Path(os.environ.get("BELFRY_CACHE") or Path.home() / ".cache" / "belfry")
 
 
 def _download(name: str, cache: Path, publisher: Publisher) -> Path:

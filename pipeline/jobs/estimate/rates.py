@@ -14,7 +14,7 @@ import numpy as np
 
 from belfry.dataset.concurrency.blas import one_thread
 from belfry.dataset.errors import InputError
-from belfry.dataset.sources.web.download import cache_folder
+from belfry.dataset.sources.web.cache import cache_folder
 from belfry.pipeline.runs.disk import explain_failed_writes, remove
 
 RATES_FILE = "rates.json"

@@ -16,7 +16,7 @@ from typing import Literal, TypeAlias
 from urllib.parse import parse_qsl
 
 from belfry.dataset.errors import InputError, printable
-from belfry.dataset.sources.web.download import cache_folder
+from belfry.dataset.sources.web.cache import cache_folder
 from belfry.pipeline.jobs.sinks.base import Sink
 from belfry.pipeline.jobs.sinks.file import FileSink
 from belfry.pipeline.jobs.sinks.parquet import ParquetSink

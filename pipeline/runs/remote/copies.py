@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from belfry.dataset.errors import ArtifactError, InputError, printable
-from belfry.dataset.sources.web.download import cache_folder
+from belfry.dataset.sources.web.cache import cache_folder
 from belfry.pipeline.runs.disk import explain_failed_writes, make_writable, remove
 from belfry.pipeline.runs.files import list_files
 from belfry.pipeline.runs.lock import wait_and_hold
