@@ -38,12 +38,16 @@ class Fold:
     # Users of whom the history holds nothing: their first watches, as a call hands them over, and what came after.
     newcomers: "Fold | None" = None
     hidden: "Fold | None" = None  # these users with all that a fold would know of them; under `time` there is nothing
-    later_share: float = 1.0  # of what newcomers did later, that is held back of others
 
     @cached_property
     def exclude(self) -> SeenItems:
         """What no list of the fold may hold."""
         return kept_out(self.history, self.repeats) if self.excluded is None else self.excluded
+
+    @property
+    def later_share(self) -> float:
+        """Of what newcomers did after their first watches, which is all held back, that is held back of others."""
+        return 1.0 if self.hidden is None else len(self.later) / (len(self.history) + len(self.later))
 
     @property
     def users(self) -> UserNums:
@@ -184,8 +188,7 @@ def _hide_some(interactions: Interactions, fold: Fold, number: int, n_folds: int
         rows = np.random.default_rng(seed).permutation(rows)
         rows = rows[np.argsort(own.user_num[rows], kind="stable")]
     is_first = _are_first(own.user_num[rows], len(interactions.users), [seed, number])
-    share = len(later) / (len(history) + len(later))
-    newcomers = Fold(_at_once(own.select(rows[is_first]), history), own.select(rows[~is_first]), later_share=share)
+    newcomers = Fold(_at_once(own.select(rows[is_first]), history), own.select(rows[~is_first]))
     hidden = replace(fold, history=fold.history.of_users(new), later=fold.later.of_users(new))
     return replace(fold, history=history, later=later, newcomers=newcomers, hidden=hidden)
 

@@ -71,7 +71,8 @@ class ListRankerTrainer:
             max_lists = max(0, max_lists - len(fold.hidden.users))
         yield from self._observe_users(fold, stage, pair_features, context, max_lists)
         if fold.newcomers is not None:
-            yield from self._observe_newcomers(fold.newcomers, _asked_by(stage, fold.newcomers), pair_features)
+            for examples in self._of_newcomers(fold.newcomers, _asked_by(stage, fold.newcomers), pair_features):
+                yield Observed(examples, are_newcomers=True, later_share=fold.later_share)
 
     def _observe_users(
         self,
@@ -96,12 +97,11 @@ class ListRankerTrainer:
             examples = self._describe(candidates, fold, stage, pair_features)
             yield Observed(self._mostly_shown(examples, fold))
 
-    def _observe_newcomers(self, came: Fold, stage: FirstStage, pair_features: PairFeatures) -> Iterator[Observed]:
-        """The same of users after their first watches."""
+    def _of_newcomers(self, came: Fold, stage: FirstStage, pair_features: PairFeatures) -> Iterator[Examples]:
+        """Lists of users after their first watches."""
         users = np.random.default_rng(self._seed).permutation(came.users)
         for candidates in self._with_hits(came, stage, users, MAX_NEWCOMERS):
-            examples = self._describe(candidates, came, stage, pair_features)
-            yield Observed(examples, are_newcomers=True, later_share=came.later_share)
+            yield self._describe(candidates, came, stage, pair_features)
 
     def add(self, observed: Observed) -> None:
         """Keep examples for the end."""

@@ -351,7 +351,7 @@ class TestFirstWatches:
         for fold in folds_of(coming, "time"):
             came = fold.newcomers
             assert came is not None
-            assert came.later_share == 1
+            assert fold.later_share == 1
             first = came.history
             assert not set(first.user_num.tolist()) & set(fold.history.user_num.tolist())
             assert set(times(first).tolist()) == {times(fold.history).max()}
@@ -401,7 +401,7 @@ class TestFirstWatches:
             whole = rows(fold.hidden.history) + rows(fold.hidden.later)
             assert sorted(whole) == sorted(rows(came.history) + rows(came.later))
             n_later, n_history = len(fold.later), len(fold.history)
-            assert came.later_share == n_later / (n_later + n_history)
+            assert fold.later_share == n_later / (n_later + n_history)
         assert min(lengths) >= 1 and max(lengths) <= MAX_FIRST
 
     def test_hidden_users_come_with_no_impressions(self) -> None:
