@@ -138,13 +138,13 @@ def _last_fold(interactions: Interactions, seed: int) -> Iterator[Fold]:
     n_last = int(np.clip(np.median(counts[counts > 0]) // 3, 1, MAX_LAST))
     split = split_last_out(interactions, n_last=n_last)
     history, shown = split.train, interactions.impressions
-    if shown is None or shown.first_s is None or history.timestamp_s is None:
+    if shown is None or shown.time_s is None or history.timestamp_s is None:
         yield _hold_back_part(Fold(history, split.test), interactions, 0, _PARTS, seed)
         return
     newest_s = np.zeros(len(interactions.users) + 1, np.int64)
     np.maximum.at(newest_s, history.user_num, history.timestamp_s)
     known = shown.before(newest_s + 1)
-    passed_over = shown.select(shown.first_s > newest_s[shown.user_num])
+    passed_over = shown.select(shown.time_s > newest_s[shown.user_num])
     yield Fold(replace(history, impressions=known), split.test, passed_over=passed_over)
 
 
@@ -161,8 +161,8 @@ def _windows(interactions: Interactions, n_windows: int) -> Iterator[Fold]:
         is_later = ~is_before & (interactions.timestamp_s <= stop_s) & has_history[interactions.user_num]
         fold = Fold(interactions.select(is_before).known_before(start_s), interactions.select(is_later))
         shown = interactions.impressions
-        if shown is not None and shown.first_s is not None:
-            is_in_window = (shown.first_s >= start_s) & (shown.first_s <= stop_s)
+        if shown is not None and shown.time_s is not None:
+            is_in_window = (shown.time_s >= start_s) & (shown.time_s <= stop_s)
             fold = replace(fold, passed_over=shown.select(is_in_window))
         yield fold
 

@@ -47,7 +47,7 @@ class Data:
         event_columns = [events.user_num, events.item_num, events.timestamp_s, events.rating, events.weight]
         for pairs in (events.impressions, events.dislikes):
             if pairs is not None:
-                event_columns += [pairs.user_num, pairs.item_num, pairs.first_s]
+                event_columns += [pairs.user_num, pairs.item_num, pairs.time_s]
         event_columns += [values for _, values in sorted(events.labels.items())]
         for name, context in sorted(events.context.items()):
             digest.update(str((name, context.values)).encode())

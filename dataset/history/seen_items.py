@@ -29,7 +29,7 @@ class SeenItems:
 
     starts: Positions  # [n_users + 2]
     item_num: ItemNums  # [n_pairs], rising within a user
-    first_s: Times | None = None  # [n_pairs], UTC, of each impression, or the first time that a pair was disliked
+    time_s: Times | None = None  # [n_pairs] UTC, of each impression, or when a pair was first disliked
     was: ClassVar[str] = "seen"  # of an item that is among these, in messages
     was_not: ClassVar[str] = "not seen"
 
@@ -72,7 +72,7 @@ class SeenItems:
     def to_table(self, users: Vocabulary, items: Vocabulary) -> pa.Table:
         """The pairs with the caller's ids and, where there are any, times."""
         data = {columns.USER_ID: users.take(self.user_num), columns.ITEM_ID: items.take(self.item_num)}
-        return pa.table(data if self.first_s is None else {**data, columns.TIMESTAMP_S: pa.array(self.first_s)})
+        return pa.table(data if self.time_s is None else {**data, columns.TIMESTAMP_S: pa.array(self.time_s)})
 
     @cached_property
     def user_num(self) -> UserNums:
@@ -81,9 +81,9 @@ class SeenItems:
 
     def before(self, cut_s: int | Times) -> "SeenItems":
         """The pairs first seen before a time: one for all, or one per user [n_users + 1]; all pairs without times."""
-        if self.first_s is None:
+        if self.time_s is None:
             return self
-        return self.select(self.first_s < np.broadcast_to(cut_s, len(self.starts) - 1)[self.user_num])
+        return self.select(self.time_s < np.broadcast_to(cut_s, len(self.starts) - 1)[self.user_num])
 
     @property
     def distinct(self) -> "SeenItems":
@@ -92,11 +92,11 @@ class SeenItems:
 
     def followed_by(self, others: "SeenItems") -> "SeenItems":
         """These, and those of `others` that are none of them: of another time, or, without times, of another pair."""
-        has_times = self.first_s is not None and others.first_s is not None
+        has_times = self.time_s is not None and others.time_s is not None
         others = others if has_times else others.without(self)
         user_num = np.concatenate([self.user_num, others.user_num])
         item_num = np.concatenate([self.item_num, others.item_num])
-        times = np.concatenate([self.first_s, others.first_s]) if has_times else np.arange(len(user_num))
+        times = np.concatenate([self.time_s, others.time_s]) if has_times else np.arange(len(user_num))
         order = np.lexsort((times, item_num, user_num))
         order = order[differs_from_row_before(user_num[order], item_num[order], times[order])]
         starts = np.searchsorted(user_num[order], np.arange(len(self.starts))).astype(np.int64)
@@ -114,7 +114,7 @@ class SeenItems:
     def select(self, kept: Mask) -> "SeenItems":
         """The pairs in a mask [n_pairs]."""
         starts = np.append(0, np.cumsum(kept))[self.starts].astype(np.int64)
-        return SeenItems(starts, self.item_num[kept], None if self.first_s is None else self.first_s[kept])
+        return SeenItems(starts, self.item_num[kept], None if self.time_s is None else self.time_s[kept])
 
     def of(self, user_num: int) -> ItemNums:
         """Rising numbers of the items that this user has watched."""

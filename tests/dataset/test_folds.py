@@ -228,23 +228,23 @@ def with_impressions(events: Interactions, n: int = 600) -> Interactions:
 def test_what_was_shown_in_a_window_is_passed_over_in_it() -> None:
     events = with_impressions(watches())
     for fold in folds_of(events, "time"):
-        assert fold.passed_over is not None and fold.passed_over.first_s is not None
-        assert fold.history.impressions is not None and fold.history.impressions.first_s is not None
-        assert fold.history.impressions.first_s.max() < times(fold.later).min()
-        assert times(fold.later).min() - 3600 <= fold.passed_over.first_s.min()
-        assert fold.passed_over.first_s.max() <= times(fold.later).max() + 3600
+        assert fold.passed_over is not None and fold.passed_over.time_s is not None
+        assert fold.history.impressions is not None and fold.history.impressions.time_s is not None
+        assert fold.history.impressions.time_s.max() < times(fold.later).min()
+        assert times(fold.later).min() - 3600 <= fold.passed_over.time_s.min()
+        assert fold.passed_over.time_s.max() <= times(fold.later).max() + 3600
 
 
 def test_what_was_shown_behind_the_last_event_that_stays_is_passed_over() -> None:
     events = with_impressions(watches())
     (fold,) = folds_of(events, "last")
     assert events.impressions is not None
-    assert fold.passed_over is not None and fold.passed_over.first_s is not None
-    assert fold.history.impressions is not None and fold.history.impressions.first_s is not None
+    assert fold.passed_over is not None and fold.passed_over.time_s is not None
+    assert fold.history.impressions is not None and fold.history.impressions.time_s is not None
     newest = np.zeros(len(events.users) + 1, np.int64)
     np.maximum.at(newest, fold.history.user_num, times(fold.history))
-    assert (fold.history.impressions.first_s <= newest[fold.history.impressions.user_num]).all()
-    assert (fold.passed_over.first_s > newest[fold.passed_over.user_num]).all()
+    assert (fold.history.impressions.time_s <= newest[fold.history.impressions.user_num]).all()
+    assert (fold.passed_over.time_s > newest[fold.passed_over.user_num]).all()
     n_parts = len(fold.history.impressions.item_num), len(fold.passed_over.item_num)
     assert min(n_parts) > 0 and sum(n_parts) == len(events.impressions.item_num)
 
@@ -255,7 +255,7 @@ def test_without_times_each_fold_holds_a_part_of_what_was_passed_over_back(holdo
     assert events.impressions is not None
     never_watched = events.impressions.without(events.seen_items).distinct
     timeless = replace(
-        events, timestamp_s=None, rows_in_order=True, impressions=replace(events.impressions, first_s=None)
+        events, timestamp_s=None, rows_in_order=True, impressions=replace(events.impressions, time_s=None)
     )
     n_held_back = 0
     for fold in folds_of(timeless, holdout):

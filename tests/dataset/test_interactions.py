@@ -193,9 +193,9 @@ def test_impressions_are_kept_each_with_its_time():
     interactions = Interactions.from_table(TABLE, impressions=SHOWN)
     impressions = interactions.impressions
     assert [impressions.of(user_num).tolist() for user_num in range(4)] == [[], [2], [1, 3, 3], []]
-    assert impressions.first_s.tolist() == [80, 90, 60, 70]
+    assert impressions.time_s.tolist() == [80, 90, 60, 70]
     assert impressions.user_num.tolist() == [1, 2, 2, 2]
-    assert impressions.distinct.first_s.tolist() == [80, 90, 60]
+    assert impressions.distinct.time_s.tolist() == [80, 90, 60]
     assert [interactions.seen_items.of(user_num).tolist() for user_num in range(4)] == [[], [1, 3], [1, 2], [3]]
     assert interactions.select(np.array([0])).impressions is impressions
     assert interactions.impressions.to_table(interactions.users, interactions.items).to_pydict() == {
@@ -225,14 +225,14 @@ def test_impressions_of_two_tables_count_once_where_their_times_are_equal():
     )
     both = first.followed_by(second)
     whole = Interactions.from_table(TABLE, impressions=SHOWN).impressions
-    for name in ("starts", "item_num", "first_s"):
+    for name in ("starts", "item_num", "time_s"):
         assert getattr(both, name).tolist() == getattr(whole, name).tolist()
     timeless = [
         Interactions.from_table(TABLE, impressions=rows.drop_columns("timestamp_s")).impressions
         for rows in (SHOWN.slice(0, 3), SHOWN.slice(2))
     ]
     both = timeless[0].followed_by(timeless[1])
-    assert both.first_s is None
+    assert both.time_s is None
     pairs = {*zip(both.user_num.tolist(), both.item_num.tolist(), strict=True)}
     assert pairs == {*zip(whole.user_num.tolist(), whole.item_num.tolist(), strict=True)}
 
@@ -273,7 +273,7 @@ def test_negatives_are_impressions_and_dislikes_each_once():
 def test_dislikes_before_a_time_and_without_what_is_held_back():
     dislikes = pa.table({"user_id": TABLE["user_id"], "item_id": TABLE["item_id"], "timestamp_s": TABLE["timestamp_s"]})
     interactions = Interactions.from_table(TABLE, dislikes=dislikes)
-    assert interactions.known_before(35).dislikes.first_s.max() < 35
+    assert interactions.known_before(35).dislikes.time_s.max() < 35
     later = interactions.select(np.arange(2))
     kept = interactions.known_without(later).dislikes
     assert not kept.contains(later.user_num, later.item_num).any()

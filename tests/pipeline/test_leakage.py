@@ -261,8 +261,8 @@ def test_the_history_of_a_window_ends_before_it_starts(data: Data) -> None:
         assert arrays["times/total"][-1] == len(fold.history)
         assert arrays["times/start_s"] + arrays["times/first"].max() < start_s
         assert fold.history.impressions is not None
-        assert fold.history.impressions.first_s is not None
-        assert fold.history.impressions.first_s.max() < start_s
+        assert fold.history.impressions.time_s is not None
+        assert fold.history.impressions.time_s.max() < start_s
 
 
 # Hot columns, which use has made.

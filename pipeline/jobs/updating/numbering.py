@@ -54,7 +54,7 @@ class Numbering:
             if pairs is None:
                 return None
             starts = np.searchsorted(user_now[pairs.user_num], np.arange(len(self.users) + 2)).astype(np.int64)
-            return SeenItems(starts, item_now[pairs.item_num], pairs.first_s)
+            return SeenItems(starts, item_now[pairs.item_num], pairs.time_s)
 
         return replace(
             history,

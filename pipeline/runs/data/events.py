@@ -75,7 +75,7 @@ def save_events(history: Interactions, folder: Path) -> None:
     about = _About(rows_in_order=history.rows_in_order, context=values)
     (folder / _ABOUT).write_text(about.model_dump_json(indent=2), encoding="utf-8")
     if history.dislikes is not None:
-        save_arrays(folder / _DISLIKES, _arrays_of(replace(history.dislikes, first_s=None)))
+        save_arrays(folder / _DISLIKES, _arrays_of(replace(history.dislikes, time_s=None)))
     if history.impressions is not None:
         save_arrays(folder / _IMPRESSIONS, _arrays_of(history.impressions))
 
@@ -118,7 +118,7 @@ def load_events(folder: ReadablePath, users: Vocabulary, items: Vocabulary) -> I
 
 def _arrays_of(pairs: SeenItems) -> Arrays:
     arrays: Arrays = {_STARTS: pairs.starts, _ITEM_NUM: pairs.item_num}
-    return arrays if pairs.first_s is None else {**arrays, columns.TIMESTAMP_S: pairs.first_s}
+    return arrays if pairs.time_s is None else {**arrays, columns.TIMESTAMP_S: pairs.time_s}
 
 
 def _named(arrays: Arrays, prefix: str) -> Arrays:
@@ -143,7 +143,7 @@ def _pairs_in(path: ReadablePath, arrays: Arrays, users: Vocabulary, items: Voca
     if len(starts) != len(users) + 2 or starts[:2].any() or starts[-1] != n_pairs or (np.diff(starts) < 0).any():
         raise ArtifactError(f"{path}: its pairs are not those of {len(users):,} users; {REMEDY}")
     _check_numbers(path, _ITEM_NUM, pairs.item_num, items)
-    if (pairs.first_s is not None and len(pairs.first_s) != n_pairs) or not _rise(pairs, once=once):
+    if (pairs.time_s is not None and len(pairs.time_s) != n_pairs) or not _rise(pairs, once=once):
         raise ArtifactError(f"{path}: the items of a user are not in order; {REMEDY}")
     return pairs
 

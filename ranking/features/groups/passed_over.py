@@ -83,7 +83,7 @@ class PassedOver(FeatureGroup):
             moments[item[rows[starts[:-1]]]] += (sums @ products.reshape(len(rows), -1)).reshape(-1, size + 1, size)
         moments[:, :size] += np.float32(_PRECISION) * np.eye(size, dtype=np.float32)
         weights = np.linalg.solve(moments[:, :size], moments[:, size, :, np.newaxis])[:, :, 0]
-        has_times = np.array(int(history.impressions.first_s is not None))
+        has_times = np.array(int(history.impressions.time_s is not None))
         return {"factors": factors, "weights": weights, "has_times": has_times}
 
     def columns(self, features: FeatureTables, sources: tuple[str, ...]) -> Sequence[Column]:

@@ -71,7 +71,7 @@ def test_each_item_has_a_ridge_regression(
 
 def test_without_times_nothing_is_said_of_what_was_shown_before(shown: FeatureTables, asked: Candidates) -> None:
     assert shown.history.impressions is not None
-    timeless = replace(shown.history.impressions, first_s=None)
+    timeless = replace(shown.history.impressions, time_s=None)
     columns = matrix_of(replace(shown, history=replace(shown.history, impressions=timeless)), asked)
     assert "passed_over" not in columns
     np.testing.assert_array_equal(columns["watched_if_shown"], matrix_of(shown, asked)["watched_if_shown"])
@@ -91,7 +91,7 @@ def test_tables_without_impressions_are_described_as_of_people_who_were_shown_no
 
 
 def test_a_part_without_impressions_has_the_same_columns(shown: FeatureTables, asked: Candidates) -> None:
-    nothing = replace(SeenItems.nothing(len(shown.history.users)), first_s=np.zeros(0, np.int64))
+    nothing = replace(SeenItems.nothing(len(shown.history.users)), time_s=np.zeros(0, np.int64))
     part = replace(shown, history=replace(shown.history, impressions=nothing))
     assert [*matrix_of(part, asked)] == [*matrix_of(shown, asked)]
 
