@@ -17,7 +17,6 @@ from belfry.retrieval.dense import Scores, ScoreTable
 Best: TypeAlias = Callable[[Positions, int], tuple[ItemNums, ScoreTable]]
 
 _LEAST_ROW = 1 << 15  # cells; so a block has at most 128 users, whose depths are then alike
-_FLAGS_PER_SCORE = 4  # that take the same memory
 
 
 def first_unseen(
@@ -39,16 +38,17 @@ def first_unseen(
         return _of_one(best, users, exclude, n_items, top_k, origin)
     depth = np.minimum(top_k + exclude.count(users), n_items) if only is None else np.full(len(users), n_items)
     by_depth = np.argsort(depth, kind="stable")
-    never = np.zeros(1, np.int64)  # item 0, the unknown
+    may_be_listed = np.full(n_items + 1, only is None)
     if only is not None:
-        never = np.setdiff1d(np.arange(n_items + 1), only[only != UNKNOWN])
+        may_be_listed[only] = True
+    may_be_listed[UNKNOWN] = False
     parts = []
-    for block in blocks(len(users), max(int(depth.max(initial=1)), n_items // _FLAGS_PER_SCORE, _LEAST_ROW)):
+    for block in blocks(len(users), max(int(depth.max(initial=1)), _LEAST_ROW)):
         asked = by_depth[block]
         items, scores = best(asked, int(depth[asked].max(initial=1)))
-        is_out = exclude.table(users[asked], n_items)
-        is_out[:, never] = True
-        kept = ~is_out[np.arange(len(asked))[:, None], items]
+        starts = np.arange(len(asked) + 1) * items.shape[1]
+        is_seen = exclude.of_users_contain(users[asked], starts, items.ravel(), n_items)
+        kept = may_be_listed[items] & ~is_seen.reshape(items.shape)
         kept &= kept.cumsum(axis=1) <= top_k
         parts.append((np.count_nonzero(kept, axis=1), items[kept], scores[kept]))
     n_found, item_num, score = map(np.concatenate, zip(*parts, strict=True))

@@ -1,6 +1,7 @@
 """SeenItems: what a user must not get again."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import ClassVar
 
 import numpy as np
@@ -8,11 +9,12 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from belfry.dataset import columns
-from belfry.dataset.arrays import Mask, Positions, Times, differs_from_row_before, stretches
+from belfry.dataset.arrays import Mask, Positions, Times, blocks, differs_from_row_before, stretches
 from belfry.dataset.concurrency.cached import cached_property
 from belfry.dataset.vocabulary import ItemNums, UserNums, Vocabulary
 
 _KEY_STRIDE = 1 << 32  # item numbers are int32
+_ITEMS_OF_A_TABLE = 1 << 14  # up to which a row for all items is faster to fill and ask than a search among the user's
 
 
 def pair_keys(user_num: UserNums, item_num: ItemNums) -> Positions:
@@ -130,11 +132,29 @@ class SeenItems:
         return np.repeat(np.arange(len(users)), counts), self.item_num[stretches(self.starts[users], counts)]
 
     def table(self, users: UserNums, n_items: int) -> Mask:
-        """[n_users, n_items + 1] whether each of `users` has seen each item: the fastest to ask, for a few users."""
+        """[n_users, n_items + 1] whether each item is one of each user's."""
         table = np.zeros((len(users), n_items + 1), np.bool_)
         for row, user in zip(table, users.tolist(), strict=True):
             row[self.of(user)] = True
         return table
+
+    def of_users_contain(self, users: UserNums, starts: Positions, item_num: ItemNums, n_items: int) -> Mask:
+        """[n_rows] whether each item is one of the user's to whom the row belongs.
+
+        Args:
+            starts: [n_users + 1]: rows of user i are `starts[i] : starts[i + 1]`.
+            item_num: [n_rows], up to `n_items`.
+        """
+        found = np.zeros(len(item_num), np.bool_)
+        if len(users) == 1 or n_items > _ITEMS_OF_A_TABLE:
+            for user, (first, past) in zip(users.tolist(), pairwise(starts.tolist()), strict=True):
+                found[first:past] = self.of_user_contain(user, item_num[first:past])
+            return found
+        for block in blocks(len(users), n_items + 1):
+            rows = slice(starts[block.start], starts[block.stop])
+            place = np.arange(block.stop - block.start).repeat(np.diff(starts[block.start : block.stop + 1]))
+            found[rows] = self.table(users[block], n_items)[place, item_num[rows]]
+        return found
 
     def of_user_contain(self, user_num: int, item_num: ItemNums) -> Mask:
         """[n] whether each item is one of this user's: the fastest to ask for one, however large the catalogue."""

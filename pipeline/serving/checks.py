@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from belfry.dataset.arrays import Mask, blocks, differs_from_row_before
+from belfry.dataset.arrays import Mask, differs_from_row_before
 from belfry.dataset.candidates import Candidates
 from belfry.dataset.errors import BelfryError, InputError
 from belfry.dataset.history.seen_items import SeenItems
@@ -27,8 +27,8 @@ def check_lists(lists: Candidates, *, n: int, n_items: int, seen: SeenItems, blo
     is_outside = (lists.item_num < 1) | (lists.item_num > n_items)
     broken = {
         "an item outside the catalogue": is_outside,
-        f"an item that the user has {seen.was}": _is_seen(
-            lists, np.where(is_outside, UNKNOWN, lists.item_num), seen, n_items
+        f"an item that the user has {seen.was}": seen.of_users_contain(
+            lists.users, lists.starts, np.where(is_outside, UNKNOWN, lists.item_num), n_items
         ),
         "a blocked item": np.isin(lists.item_num, blocked) if len(blocked) else blocked,
         "a score that is no number": np.isnan(lists.score),
@@ -48,16 +48,3 @@ def _are_chances(lists: Candidates) -> Mask:
     """[n_rows] or [0] where nothing was drawn."""
     chance = np.zeros(0) if lists.propensity is None else lists.propensity
     return (chance > 0) & (chance <= 1)
-
-
-def _is_seen(lists: Candidates, item_num: ItemNums, seen: SeenItems, n_items: int) -> Mask:
-    """[n_rows] whether the item `item_num` [n_rows] is in `seen` for the user of each row."""
-    if len(lists.users) == 1:
-        return seen.of_user_contain(int(lists.users[0]), item_num)
-    starts = lists.starts
-    found = []
-    for users in blocks(len(lists.users), n_items + 1):
-        rows = slice(starts[users.start], starts[users.stop])
-        table = seen.table(lists.users[users], n_items)
-        found.append(table[lists.row_user[rows] - users.start, item_num[rows]])
-    return np.concatenate(found)

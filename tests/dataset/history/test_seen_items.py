@@ -24,6 +24,16 @@ def test_a_table_of_flags_says_what_is_seen(interactions):
     assert SeenItems.nothing(3).table(np.zeros(0, np.int32), 3).shape == (0, 4)
 
 
+@pytest.mark.parametrize("n_of_a_table", [3, 2])
+def test_rows_of_many_users_are_asked_by_table_or_one_by_one(interactions, n_of_a_table, monkeypatch):
+    monkeypatch.setattr("belfry.dataset.history.seen_items._ITEMS_OF_A_TABLE", n_of_a_table)
+    users, starts = np.array([3, 0, 1], np.int32), np.array([0, 2, 3, 7])
+    asked = np.array([3, 1, 1, 0, 1, 2, 3], np.int32)
+    found = interactions.seen_items.of_users_contain(users, starts, asked, 3)
+    assert found.tolist() == [True, False, False, False, True, False, True]
+    assert interactions.seen_items.of_users_contain(users[:0], starts[:1], asked[:0], 3).tolist() == []
+
+
 def test_one_user_is_asked_in_any_order_and_beyond_the_last_item(interactions):
     asked = np.array([3, 0, 2, 1, 3, 9], np.int32)
     found = [interactions.seen_items.of_user_contain(user_num, asked).tolist() for user_num in (0, 1)]
