@@ -9,7 +9,8 @@ from belfry.retrieval.index.base import CandidateIndex, Vectors
 from belfry.retrieval.index.config import IndexConfig
 from belfry.retrieval.index.exact import ExactIndex
 from belfry.retrieval.index.files import read_manifest
-from belfry.retrieval.index.scann import ScannIndex, scann_problem
+from belfry.retrieval.index.scann import ScannIndex
+from belfry.retrieval.index.scann_library import scann_problem
 from belfry.retrieval.index.tune import least_effort
 
 log = logging.getLogger(__name__)

@@ -1,16 +1,9 @@
 """ScannIndex: ScaNN's own searcher over NumPy vectors, without TensorFlow and without its pickles."""
 
-import importlib
-import importlib.util
 import logging
-import platform
-import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
 from math import sqrt
 from pathlib import Path
-from types import ModuleType
 from typing import Any, Literal, Self, TypeAlias
 
 import numpy as np
@@ -22,6 +15,7 @@ from belfry.layers.saved.protobuf import BYTES, fields
 from belfry.retrieval.index.base import Found, Vectors, check_queries, check_vectors, no_results
 from belfry.retrieval.index.config import Effort
 from belfry.retrieval.index.files import check_fits, new_folder, read_files, read_manifest, write_manifest
+from belfry.retrieval.index.scann_library import load_scann
 
 log = logging.getLogger(__name__)
 
@@ -229,50 +223,3 @@ def pick_mode(n_items: int) -> Mode:
 
 def _n_leaves(n_items: int) -> int:
     return round(sqrt(n_items))
-
-
-def scann_problem() -> str | None:
-    """Why ScaNN cannot be used here, in one line; None where it can."""
-    if importlib.util.find_spec("scann") is None:
-        return "scann is not installed (it has wheels for Linux only)"
-    missing = _missing_cpu_flags()
-    if missing:  # importing it would end the process with SIGILL
-        return f"this CPU lacks {' and '.join(missing)}, which scann's wheel needs"
-    try:
-        load_scann()
-    except Exception as error:  # a wheel that does not fit raises whatever its loader does
-        return f"scann does not load: {str(error).splitlines()[0]}"
-    return None
-
-
-def load_scann() -> ModuleType:
-    """`scann_ops_pybind`, imported without TensorFlow: a quarter of a second, not seven, and any TensorFlow will do.
-
-    ScaNN imports TensorFlow for its TensorFlow ops if it can. Its wheel fits one TensorFlow version only, and we do
-    not use those ops.
-    """
-    with nullcontext() if "scann" in sys.modules else tensorflow_hidden():
-        return importlib.import_module("scann.scann_ops.py.scann_ops_pybind")
-
-
-@contextmanager
-def tensorflow_hidden() -> Iterator[None]:
-    """`import tensorflow` raises ModuleNotFoundError meanwhile; what was imported before is put back untouched."""
-    missing = object()
-    before = sys.modules.get("tensorflow", missing)
-    sys.modules["tensorflow"] = None  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        if before is missing:
-            del sys.modules["tensorflow"]
-        else:
-            sys.modules["tensorflow"] = before  # type: ignore[assignment]
-
-
-def _missing_cpu_flags() -> list[str]:
-    cpuinfo = Path("/proc/cpuinfo")
-    if platform.machine() != "x86_64" or not cpuinfo.exists():
-        return []
-    flags = next((line.split() for line in cpuinfo.read_text().splitlines() if line.startswith("flags")), [])
-    return [flag for flag in ("avx", "fma") if flag not in flags]

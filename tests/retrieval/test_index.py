@@ -7,20 +7,22 @@ import pickle
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from ctypes import CDLL, c_bool
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from belfry.dataset.errors import ArtifactError, InputError
-from belfry.retrieval.index import choose, scann
+from belfry.retrieval.index import choose, scann, scann_library
 from belfry.retrieval.index.base import CandidateIndex
 from belfry.retrieval.index.choose import build_index, load_index
 from belfry.retrieval.index.config import IndexConfig
 from belfry.retrieval.index.exact import ExactIndex
 from belfry.retrieval.index.files import read_manifest
 from belfry.retrieval.index.measure import measure_index
-from belfry.retrieval.index.scann import ScannIndex, scann_problem
+from belfry.retrieval.index.scann import ScannIndex, pick_mode
+from belfry.retrieval.index.scann_library import scann_problem
 from tests.contracts.index import IndexPromises, embeddings, numbers
 
 needs_scann = pytest.mark.skipif(scann_problem() is not None, reason=str(scann_problem()))
@@ -66,7 +68,7 @@ def test_equal_scores_come_by_item_number() -> None:
 )
 def test_mode_follows_the_size_and_is_logged(n_items: int, mode: str, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
-        assert scann.pick_mode(n_items) == mode
+        assert pick_mode(n_items) == mode
     assert f"ScaNN index of {n_items} items: {mode} (" in caplog.text
 
 
@@ -263,17 +265,17 @@ def test_scann_is_optional_unless_asked_for(monkeypatch: pytest.MonkeyPatch, cap
 
 
 def test_problems_are_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scann.importlib.util, "find_spec", lambda name: object())
+    monkeypatch.setattr(scann_library.importlib.util, "find_spec", lambda name: object())
 
     def fail() -> None:
         raise RuntimeError("undefined symbol: _ZN10tensorflow\nand more")
 
-    monkeypatch.setattr(scann, "load_scann", fail)
-    monkeypatch.setattr(scann, "_missing_cpu_flags", list)
+    monkeypatch.setattr(scann_library, "load_scann", fail)
+    monkeypatch.setattr(scann_library, "_missing_cpu_flags", lambda *wanted: [])
     assert scann_problem() == "scann does not load: undefined symbol: _ZN10tensorflow"
-    monkeypatch.setattr(scann, "_missing_cpu_flags", lambda: ["avx", "fma"])
+    monkeypatch.setattr(scann_library, "_missing_cpu_flags", lambda *wanted: list(wanted))
     assert scann_problem() == "this CPU lacks avx and fma, which scann's wheel needs"
-    monkeypatch.setattr(scann.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(scann_library.importlib.util, "find_spec", lambda name: None)
     assert scann_problem() == "scann is not installed (it has wheels for Linux only)"
 
 
@@ -281,9 +283,28 @@ def test_problems_are_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_scann_loads_without_tensorflow_and_leaves_the_way_free_for_it() -> None:
     code = (
         "import sys; from belfry.retrieval.index.choose import build_index; assert 'scann' not in sys.modules;"
-        "from belfry.retrieval.index.scann import load_scann; load_scann(); assert 'tensorflow' not in sys.modules"
+        "from belfry.retrieval.index.scann_library import load_scann; load_scann();"
+        "assert 'tensorflow' not in sys.modules"
     )
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
+
+
+@needs_scann
+@pytest.mark.parametrize("has_avx2", [True, False])
+def test_scann_is_told_of_avx2_where_the_cpu_has_it(monkeypatch: pytest.MonkeyPatch, has_avx2: bool) -> None:
+    library = scann_library.load_scann()
+    switch = c_bool.in_dll(CDLL(library.scann_pybind.__file__), scann_library._AVX2_SWITCH)
+    before = switch.value
+    monkeypatch.setattr(scann_library, "_missing_cpu_flags", lambda *wanted: [] if has_avx2 else list(wanted))
+    try:
+        switch.value = False
+        scann_library._use_avx2(library)
+        assert switch.value == has_avx2
+        monkeypatch.setattr(scann_library, "_AVX2_SWITCH", "of_another_version")
+        scann_library._use_avx2(library)
+        assert switch.value == has_avx2
+    finally:
+        switch.value = before
 
 
 def test_measurement_of_the_oracle_itself() -> None:

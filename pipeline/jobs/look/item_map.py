@@ -12,7 +12,7 @@ from belfry.evaluation.reports.exploration.result import Colouring, ItemMap, Pro
 from belfry.pipeline.progress import Progress, silent
 from belfry.pipeline.serving.neighbours import Neighbourhood
 from belfry.pipeline.serving.recommender import Recommender
-from belfry.retrieval.index.scann import tensorflow_hidden
+from belfry.retrieval.index.scann_library import tensorflow_hidden
 
 N_SIMILAR = 10
 MIN_ITEMS = 5  # with fewer there is no map
