@@ -29,7 +29,7 @@ from belfry.pipeline.runs.manifest import REMEDY
 _HISTORY, _DISLIKES, _IMPRESSIONS, _ABOUT = "history", "dislikes", "impressions", "history.json"
 _USER_NUM, _ITEM_NUM, _STARTS = "user_num", "item_num", "starts"
 _SEEN, _LABEL, _CONTEXT = "seen/", "label/", "context/"  # before the names of arrays
-_FINITE, _SMALLEST = np.finfo(np.float32).max, np.finfo(np.float32).smallest_subnormal
+_FINITE, _SMALLEST = float(np.finfo(np.float32).max), float(np.finfo(np.float32).smallest_subnormal)
 _TYPES: Mapping[str, type[np.generic]] = {  # by name, or by what stands before it
     _USER_NUM: np.int32,
     _ITEM_NUM: np.int32,
