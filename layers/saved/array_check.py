@@ -10,6 +10,7 @@ from belfry.layers.saved.files import Array
 
 _KINDS = {"f": "floating point", "i": "integers", "U": "text"}
 _SUM = re.compile(r"(n_\w+) \+ (\d)")
+_SMALLEST = 1e-12  # of what something is divided by
 _LARGEST = 1e15  # products of two such, and their sums, are finite in single precision
 
 
@@ -21,7 +22,7 @@ class ArrayForm(NamedTuple):
 
     kind: str
     shape: tuple[str | int, ...]
-    least: int | None = None
+    least: float | None = None
 
 
 ArrayForms: TypeAlias = Mapping[str, ArrayForm]  # by the names of arrays
@@ -31,6 +32,11 @@ Lengths: TypeAlias = dict[str, int]  # by their names in forms, without what is 
 def numbers(*shape: str | int) -> ArrayForm:
     """Floating point, finite."""
     return ArrayForm("f", shape)
+
+
+def positive(*shape: str | int) -> ArrayForm:
+    """Floating point, above 0."""
+    return ArrayForm("f", shape, _SMALLEST)
 
 
 def counts(*shape: str | int) -> ArrayForm:

@@ -113,7 +113,8 @@ def _open(path: Path) -> TextIO:
             os.open(path, os.O_RDWR | os.O_CREAT | _NO_LINK, 0o666), "r+", encoding="utf-8", errors="replace"
         )
     except OSError as error:
-        raise InputError(f"{path}: the lock file cannot be opened ({error.strerror}); mend that") from error
+        why = error.strerror or "it is no plain file"
+        raise InputError(f"{path}: the lock file cannot be opened ({why}); mend that") from error
 
 
 @contextmanager

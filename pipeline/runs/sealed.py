@@ -48,7 +48,7 @@ class SealedFiles:
         published = self._published(relative)
         if published.sha256 in self._kept:
             return self._kept[published.sha256]
-        with explain_unreadable(), os.fdopen(_open(self.folder / relative), "rb") as file:
+        with self._opened(relative) as file:
             # A file of another size is refused, so it need not be in memory, nor can its size be a trap.
             content = file.read(published.size + 1) if _size(file) == published.size else None
             digest = hashlib.file_digest(file, "sha256") if content is None else hashlib.sha256(content)
@@ -72,7 +72,7 @@ class SealedFiles:
             return self.read(relative)
         if published.sha256 in self._maps:
             return self._maps[published.sha256]
-        with explain_unreadable(), os.fdopen(_open(self.folder / relative), "rb") as file:
+        with self._opened(relative) as file:
             self._compare(relative, _entry_of(file))
             mapped = mmap.mmap(file.fileno(), published.size, access=mmap.ACCESS_READ)
         if self._n_files[published.sha256] > 1:
@@ -92,11 +92,22 @@ class SealedFiles:
             ArtifactError: one is not as it was published.
         """
         for relative in self.manifest.files.keys() - set(self.checked):
-            with explain_unreadable():
-                found = file_entry(self.folder / relative)
-            self._compare(relative, found)
+            with self._opened(relative) as file:
+                self._compare(relative, _entry_of(file))
         self._kept.clear()
         self._maps.clear()
+
+    @contextmanager
+    def _opened(self, relative: str) -> Iterator[BufferedReader]:
+        """A file, unless it is longer than was published: a hole at its end takes no room, and hours to hash."""
+        with explain_unreadable(), os.fdopen(_open(self.folder / relative), "rb") as file:
+            published = self.manifest.files[relative]
+            if _size(file) > published.size:
+                raise ArtifactError(
+                    f"run {self.manifest.name}: file {relative!r} has {_size(file):,} bytes, published were "
+                    f"{published.size:,} bytes and SHA-256 {published.sha256}; {REMEDY}"
+                )
+            yield file
 
     @cached_property
     def _n_files(self) -> Counter[str]:

@@ -159,13 +159,14 @@ def _answer_once(two_stage: TwoStage) -> None:
     """Files of which each is well-formed may still not fit one another; that shows here, not at some user's call.
 
     Raises:
-        ValueError: a score is not finite.
+        ValueError: a score, or a rating that is expected, is not finite.
     """
     history = two_stage.features.history
     users = np.array([UNKNOWN, *history.user_num[:1]], np.int32)
     lists = two_stage.lists(users, "final", n=10, exclude=history.seen_items, blocked=np.zeros(0, np.int32))
-    if not np.isfinite(lists.score).all():
-        raise ValueError("scores are not finite")
+    for name, values in {"scores": lists.score, **two_stage.told_ratings(lists)}.items():
+        if not np.isfinite(values).all():
+            raise ValueError(f"{name} are not finite")
 
 
 @contextmanager

@@ -21,6 +21,7 @@ LENGTH = "history_length"  # the feature log(1 + events of the user)
 POPULARITY = ("popularity", "near_", "lift_", "segment.", "user_vector.")
 MANY = (40, 20, 10)  # events from which the newcomers' order counts no more: the first that validation users bear
 FEW = 1 / 4  # of these, up to which it counts alone
+_LARGEST = 1e15  # of a weight: sums of such times features are finite
 _PENALTY = 1.0  # of standardised terms, against the ranker's own log-odds
 
 LogOdds = npt.NDArray[np.float64]
@@ -43,9 +44,11 @@ class FirstWatches:
     many: int  # events
 
     def __post_init__(self) -> None:
-        has_all = len(self.weights) == 2 * (1 + len(self.columns)) and self.many > 0
-        if not has_all or not np.isfinite([self.level, *self.weights]).all():
-            raise ValueError("wanted finite weights: two, and two more for each column; and many above 0")
+        has_all = len(self.weights) == 2 * (1 + len(self.columns)) and 0 < self.many <= MANY[0]
+        if not has_all or not np.abs([self.level, *self.weights]).max() <= _LARGEST:
+            raise ValueError(
+                f"wanted weights up to {_LARGEST:g}: two, and two more for each column; and many from 1 to {MANY[0]}"
+            )
 
     @classmethod
     def fit(

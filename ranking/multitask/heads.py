@@ -1,7 +1,7 @@
 """Heads: the labels that a multitask model expects, out of its queries and its arrays. NumPy alone."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +10,7 @@ from belfry.dataset.arrays import blocks
 from belfry.dataset.candidates import Candidates
 from belfry.dataset.features import FeatureTables
 from belfry.dataset.vocabulary import ItemNums
+from belfry.layers.saved.array_check import Lengths, check_arrays, check_lengths, positive
 from belfry.layers.saved.files import ReadablePath, read_arrays, write_arrays
 from belfry.ranking.base import Matrix
 from belfry.ranking.multitask.category_lifts import CategoryLifts
@@ -28,6 +29,7 @@ class Heads:
     config: MultitaskConfig
     tables: Sequence[RidgeHead]
     category_shares: Matrix  # [n_categories] as `CategoryLifts` takes them
+    lengths: Lengths = field(default_factory=dict)  # of what was loaded
 
     def expected(self, candidates: Candidates, features: FeatureTables, task_queries: Matrix) -> Matrix:
         """[n_rows, n_tasks] each task's expected label, on the scale of the labels learned from.
@@ -54,6 +56,7 @@ class Heads:
         task_queries: Matrix,
     ) -> Matrix:
         """[n_rows, n_tasks] by a method of each head."""
+        self._check_fits(features)
         names = [task.column for task in self.config.tasks]
         observed = LabelRows.of(features.history, names, candidates.users, max_length=self.config.max_history)
         queries = np.split(task_queries, len(names), axis=1)
@@ -71,6 +74,16 @@ class Heads:
                 computed[rows, number] = compute(table, factors, of_pairs, items, task.kind)
         return computed
 
+    def _check_fits(self, features: FeatureTables) -> None:
+        """Raises ArtifactError: they are of other items or features."""
+        known = {
+            "n_items": len(features.history.items),
+            "n_categories": sum(features.items.category_sizes),
+            "n_columns": len(features.items.category_sizes),
+            "n_user_features": features.users.matrix.shape[1],
+        }
+        check_lengths(HEADS_FILE, self.lengths, known)
+
     def save(self, directory: Path) -> None:
         arrays: dict[str, Matrix] = {}
         for number, table in enumerate(self.tables):
@@ -79,10 +92,15 @@ class Heads:
 
     @classmethod
     def load(cls, directory: ReadablePath, config: MultitaskConfig) -> "Heads":
-        arrays = read_arrays(directory / HEADS_FILE)
+        path = directory / HEADS_FILE
+        arrays = read_arrays(path)
+        forms = {"category_shares": positive("n_categories")}
+        for number, task in enumerate(config.tasks):
+            forms |= {f"{number}/{name}": form for name, form in RidgeHead.forms(task.kind).items()}
+        lengths = check_arrays(path, arrays, forms)
         tables = []
         for number in range(len(config.tasks)):
             prefix = f"{number}/"
             of_task = {key.removeprefix(prefix): value for key, value in arrays.items() if key.startswith(prefix)}
             tables.append(RidgeHead.of(of_task))
-        return cls(config, tables, arrays["category_shares"])
+        return cls(config, tables, arrays["category_shares"], lengths)

@@ -25,11 +25,30 @@ import numpy.typing as npt
 
 from belfry.dataset.features import FeatureTables
 from belfry.dataset.vocabulary import ItemNums, UserNums
+from belfry.layers.saved.array_check import ArrayForm, ArrayForms, numbers, positive
 from belfry.ranking.multitask.category_lifts import CategoryLifts
 from belfry.ranking.multitask.config import TaskKind
 from belfry.ranking.multitask.label_batches import LabelRows
 
 Matrix: TypeAlias = npt.NDArray[np.float32]
+
+_FORMS: ArrayForms = {
+    "base": numbers("n_items + 1"),
+    "item_factors": numbers("n_items + 1", "n_factors + 1"),
+    "embeddings": numbers("n_items + 1", "query_size"),
+    "counts": ArrayForm("f", ("n_items + 1",), 0),
+    "count_slope": numbers(),
+    "affinity_slope": numbers(),
+    "lift_slopes": numbers("n_columns"),
+    "query_slopes": numbers("query_size", "n_factors + 1"),
+    "feature_slopes": numbers("n_user_features", "n_factors + 1"),
+    "activity_slopes": numbers("n_factors + 1"),
+    "prior": numbers("n_factors + 1"),
+    "precision": positive("n_factors + 1"),
+    "centre": numbers(),
+    "scale": positive(),
+    "steepness": numbers(),
+}
 
 
 @dataclass(frozen=True)
@@ -133,6 +152,12 @@ class RidgeHead:
 
     def arrays(self) -> dict[str, Matrix]:
         return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    @staticmethod
+    def forms(kind: TaskKind) -> ArrayForms:
+        """What `arrays` gives for a task."""
+        n_levels, n_thresholds = (2, 0) if kind == "regression" else ("n_thresholds + 1", "n_thresholds")
+        return {**_FORMS, "levels": numbers(n_levels), "thresholds": numbers(n_thresholds)}
 
     @classmethod
     def of(cls, arrays: Mapping[str, Matrix]) -> "RidgeHead":

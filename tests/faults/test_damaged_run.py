@@ -11,7 +11,7 @@ import pytest
 
 from belfry.dataset.errors import ArtifactError
 from belfry.pipeline.runs.manifest import FORMAT_VERSION, RunInfo
-from belfry.pipeline.runs.reader import open_run
+from belfry.pipeline.runs.reader import find_run, open_run
 from belfry.pipeline.runs.writer import publish
 
 INFO = RunInfo(preset="default", seed=0, holdout="time", config={"dim": 32}, versions={}, input_hash="0" * 64)
@@ -77,6 +77,19 @@ def test_a_deleted_and_a_cut_file(run, name):
     refuse(run, rf"'{name}' has {len(content) // 2:,} bytes and SHA-256 \w+, published were {len(content):,} bytes")
     path.unlink()
     refuse(run, rf"1 file\(s\) \('{name}'\) missing")
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_that_is_longer_is_not_read(run, name):
+    """Of a hole of a tebibyte at its end."""
+    size = (run / name).stat().st_size
+    (run / name).chmod(0o644)
+    os.truncate(run / name, 1 << 40)
+    refuse(run, rf"'{name}' has 1,099,511,627,776 bytes, published were {size:,} bytes and SHA-256")
+    opened = find_run(run)
+    for read in (opened.files.read, opened.files.map):
+        with pytest.raises(ArtifactError, match=rf"'{name}' has 1,099,511,627,776 bytes"):
+            read(name)
 
 
 def test_a_manifest_that_is_gone_cut_or_no_json(run):

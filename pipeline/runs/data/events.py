@@ -29,6 +29,7 @@ from belfry.pipeline.runs.manifest import REMEDY
 _HISTORY, _DISLIKES, _IMPRESSIONS, _ABOUT = "history", "dislikes", "impressions", "history.json"
 _USER_NUM, _ITEM_NUM, _STARTS = "user_num", "item_num", "starts"
 _SEEN, _LABEL, _CONTEXT = "seen/", "label/", "context/"  # before the names of arrays
+_FINITE, _SMALLEST = float(np.finfo(np.float32).max), float(np.finfo(np.float32).smallest_subnormal)
 _TYPES: Mapping[str, type[np.generic]] = {  # by name, or by what stands before it
     _USER_NUM: np.int32,
     _ITEM_NUM: np.int32,
@@ -38,6 +39,13 @@ _TYPES: Mapping[str, type[np.generic]] = {  # by name, or by what stands before 
     _LABEL: np.float32,
     _CONTEXT: np.int32,
     _STARTS: np.int64,
+}
+
+_BOUNDS: Mapping[str, tuple[float, float]] = {  # likewise; what is missing is NaN
+    columns.TIMESTAMP_S: (0, 1 << 33),  # behind the year 2199
+    columns.RATING: (-_FINITE, _FINITE),
+    columns.WEIGHT: (_SMALLEST, _FINITE),
+    _LABEL: (-_FINITE, _FINITE),
 }
 
 Arrays: TypeAlias = dict[str, npt.NDArray[Any]]
@@ -176,6 +184,11 @@ def _check_types(path: ReadablePath, arrays: Arrays) -> None:
                 f"{path}: {name[:100]!r} holds {values.dtype} of the shape {values.shape}, which no events of a run "
                 f"do; {REMEDY}"
             )
+        if len(values) and kind + named in _BOUNDS:
+            least, most = _BOUNDS[kind + named]
+            is_out = np.fmin.reduce(values) < least or np.fmax.reduce(values) > most  # both pass over what is missing
+            if is_out or (kind == columns.WEIGHT and np.isnan(values.min())):
+                raise ArtifactError(f"{path}: {name[:100]!r} holds values that no events of a run have; {REMEDY}")
 
 
 def _check_numbers(path: ReadablePath, name: str, values: ItemNums, known: Vocabulary) -> None:

@@ -95,11 +95,14 @@ def _fetch(
 
 def _is_whole(copy: Path, seals: dict[str, bytes]) -> bool:
     try:
+        found = list_files(copy)  # plain files alone: a pipe would never be read to its end
+        for name, seal in seals.items():
+            if found[name].stat().st_size != len(seal) or found[name].read_bytes() != seal:
+                return False
         manifest = read_manifest(copy / MANIFEST)
         SealedFiles(copy, manifest).check_unread()
-        has_all_and_no_more = list_files(copy).keys() == manifest.files.keys() | seals.keys()
-        return has_all_and_no_more and all((copy / name).read_bytes() == seal for name, seal in seals.items())
-    except (OSError, ArtifactError):
+        return found.keys() == manifest.files.keys() | seals.keys()
+    except (OSError, KeyError, ArtifactError):
         return False
 
 

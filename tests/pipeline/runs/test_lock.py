@@ -75,3 +75,6 @@ def test_a_lock_that_cannot_be_made_is_named(tmp_path):
     with pytest.raises(InputError, match=r"missing/.lock: the lock file cannot be opened \(No such file"):  # noqa: SIM117
         with hold(tmp_path / "missing" / ".lock"):
             pass
+    os.mkfifo(tmp_path / ".lock")
+    with pytest.raises(InputError, match=r"cannot be opened \(it is no plain file\)"), hold(tmp_path / ".lock"):
+        pass

@@ -137,7 +137,9 @@ LEARNED = {"columns": ["popularity"], "level": 0, "weights": [1, 2, 3, 4], "many
 @pytest.mark.parametrize(
     ("first_watches", "message"),
     [
-        ({**LEARNED, "weights": [1, 2, 3]}, "wanted finite weights: two, and two more for each column"),
+        ({**LEARNED, "weights": [1, 2, 3]}, "wanted weights up to 1e[+]15: two, and two more for each"),
+        ({**LEARNED, "level": -1e300}, "wanted weights up to 1e[+]15"),
+        ({**LEARNED, "many": 10**300}, "many from 1 to 40"),
         ({**LEARNED, "columns": ["shoe"]}, "reads features that the scorer was not trained on"),
         ({**LEARNED, "weights": "much"}, "first_watches"),
         ({**LEARNED, "many": 0}, "many"),

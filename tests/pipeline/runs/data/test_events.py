@@ -67,6 +67,12 @@ def test_events_and_what_was_seen_come_back(
         ("impressions", {"timestamp_s": np.zeros(3, np.int64)}, "the items of a user are not in order"),
         ("impressions", {"x": SHOWN.item_num}, "holds pairs as"),
         ("dislikes", {"starts": SHOWN.starts, "item_num": SHOWN.item_num}, "the items of a user are not in order"),
+        ("history", {"weight": np.full(330, np.nan, np.float32)}, "'weight' holds values that no events of a run have"),
+        ("history", {"weight": np.append(np.ones(329), 0).astype(np.float32)}, "'weight' holds values"),
+        ("history", {"rating": np.append([np.nan] * 329, np.inf).astype(np.float32)}, "'rating' holds values"),
+        ("history", {"label/x": np.append([np.nan] * 329, -np.inf).astype(np.float32)}, "'label/x' holds values"),
+        ("history", {"timestamp_s": np.arange(-1, 329)}, "'timestamp_s' holds values"),
+        ("impressions", {"timestamp_s": np.full(4, 1 << 62)}, "'timestamp_s' holds values"),
         ("history", {"seen/starts": np.zeros(N_USERS + 2, np.int64)}, "its pairs are not those of 30 users"),
     ],
 )

@@ -74,7 +74,9 @@ def test_readers_at_once_fetch_it_once(memory_place: Place, other_machine: Path,
     assert fetched == [name]
 
 
-@pytest.mark.parametrize("what", ["changed", "cut", "removed", "added", "manifest", "nothing but a folder"])
+@pytest.mark.parametrize(
+    "what", ["changed", "cut", "removed", "added", "manifest", "pipe", "endless", "nothing but a folder"]
+)
 def test_a_damaged_copy_is_fetched_again(place: Place, published: str, fetched: list[str], what: str) -> None:
     copy = open_run(place.path).folder
     weights = copy / "weights.bin"
@@ -89,6 +91,12 @@ def test_a_damaged_copy_is_fetched_again(place: Place, published: str, fetched: 
             (copy / "more.bin").touch()
         case "manifest":
             damage(copy / "manifest.json")
+        case "pipe":
+            (copy / "manifest.json").unlink()
+            os.mkfifo(copy / "manifest.json")
+        case "endless":
+            (copy / "manifest.json").unlink()
+            (copy / "manifest.json").symlink_to("/dev/zero")
         case _:
             shutil.rmtree(copy)
             copy.mkdir()
