@@ -193,7 +193,9 @@ def _read_described(table: pa.Table | None, side: _Side, policy: Policy, finding
     for column in table.column_names:
         if column in side.kept and column not in cleaning.columns:
             cleaning.read(column, partial(as_type_says, rules=policy))
-    unread = [column for column in table.column_names if column not in {name, *cleaning.columns, *encoders, *policy.kinds}]
+    unread = [
+        column for column in table.column_names if column not in {name, *cleaning.columns, *encoders, *policy.kinds}
+    ]
     if unread:
         cleaning.note("unused_column", f"left out what the run does not read: {', '.join(map(shown, unread[:12]))}")
     if missing := [column for column in encoders if column not in table.column_names]:
