@@ -135,7 +135,9 @@ class IdReader:
         except InputError:
             found = ids
         if found.type != self.vocabulary.ids.type:
-            self._refuse(found[0].as_py(), argument, str(found.type))
+            is_text = self.vocabulary.is_integer and pa.types.is_string(found.type)
+            strays = found.filter(pc.invert(spelling.fits(found, spelling.INTEGER))) if is_text else found
+            self._refuse((strays if len(strays) else found)[0].as_py(), argument, str(found.type))
         return found if self.vocabulary.is_integer else self._spelled(found, argument)
 
     def _spelled(self, ids: pa.Array, argument: str) -> pa.Array:

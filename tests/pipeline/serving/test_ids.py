@@ -145,6 +145,11 @@ def test_what_can_be_no_id_of_text(read: Any, values: Any) -> None:
         read(values, "asked")
 
 
+def test_the_one_that_makes_text_of_numbers_is_named() -> None:
+    with pytest.raises(InputError, match=r"^users: the id 'x7' is string, those of run numbers-0 are whole numbers"):
+        NUMBERS.array(pa.array(["5", "7", "x7", "9"]), "users")
+
+
 def test_empty_text_in_a_column() -> None:
     with pytest.raises(InputError, match="asked: the id '' is empty"):
         TEXTS.array(pa.array(["b", ""]), "asked")
