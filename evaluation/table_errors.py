@@ -10,6 +10,7 @@ from belfry.dataset import columns
 from belfry.dataset.arrays import Mask, Positions, differs_from_row_before
 from belfry.dataset.errors import InputError, TableError
 from belfry.dataset.history.seen_items import SeenItems
+from belfry.dataset.validation.usual_names import remedy
 from belfry.dataset.vocabulary import ItemNums, Numbers, UserNums, Vocabulary, as_id_type
 from belfry.evaluation.metrics import PerUser
 
@@ -70,13 +71,13 @@ class TableErrors:
     def lines(self) -> list[str]:
         """One line for each kind."""
         lines = []
-        for kind, (what, remedy) in _KINDS.items():
+        for kind, (what, way_out) in _KINDS.items():
             if kind in self.found:
                 n, first = self.found[kind]
                 noun = ("user" if n == 1 else "users") if kind in _OF_USERS else ("row" if n == 1 else "rows")
                 shown = ", ".join(f"{row}" for row in first)
                 lines.append(
-                    f"{n:,} {noun} with {what} (first in {'row' if len(first) == 1 else 'rows'} {shown}); {remedy}"
+                    f"{n:,} {noun} with {what} (first in {'row' if len(first) == 1 else 'rows'} {shown}); {way_out}"
                 )
         return lines
 
@@ -130,12 +131,14 @@ def column_problems(schema: pa.Schema, n_rows: int, users: pa.DataType, items: p
     """
     names = schema.names
     known = (columns.USER_ID, columns.ITEM_ID, columns.RANK, columns.SCORE)
-    problems = [f"column {name!r} is missing" for name in known[:2] if name not in names]
+    missing = [name for name in known[:2] if name not in names]
+    problems = [f"column {name!r} is missing" for name in missing]
     problems += [f"column {name!r} is there {names.count(name)} times" for name in known if names.count(name) > 1]
     if columns.RANK not in names and columns.SCORE not in names:
         problems.append(f"columns {columns.RANK!r} and {columns.SCORE!r} are both missing; one of them must give order")
     if problems:
-        return [*problems, f"found columns: {', '.join(map(repr, names))}"]
+        way_out = f": {remedy(missing, names)}" if missing else ""
+        return [*problems, f"found columns: {', '.join(map(repr, names))}{way_out}"]
     if not n_rows:
         return ["there are no rows"]
     for name, wanted in ((columns.USER_ID, users), (columns.ITEM_ID, items)):

@@ -26,6 +26,6 @@ def read_toml(path: Path, *, most_bytes: int) -> dict[str, Any]:
     if any(line.count(b".") > MAX_DOTS for line in content.splitlines()):
         raise InputError(f"{path}: has a line of more than {MAX_DOTS:,} dots; break it")
     try:
-        return tomllib.loads(content.decode())
+        return tomllib.loads(content.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:  # of TOML, of UTF-8, of numbers with thousands of digits
         raise InputError(f"{path}: is no TOML ({reason_of(error)}); mend it there") from error

@@ -63,8 +63,10 @@ def as_repeats(exclude_seen: bool | None, repeats: Repeats | None) -> Repeats | 
     """What is asked for in the short form, in the full form, or in both; None where it is in neither.
 
     Raises:
-        InputError: one contradicts the other, or `repeats` is none of the three.
+        InputError: one contradicts the other, or is none of the values that it may have.
     """
+    if exclude_seen is not None and not isinstance(exclude_seen, bool | np.bool_):
+        raise InputError(f"exclude_seen={exclude_seen!r}: wanted True or False")
     if repeats is None:
         return None if exclude_seen is None else "exclude" if exclude_seen else "allow"
     if repeats not in KINDS_OF_REPEATS:

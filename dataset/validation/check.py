@@ -219,9 +219,11 @@ def _check_events(cleaning: Cleaning, policy: Policy) -> None:
     names = [name for name in of_event if name in cleaning.columns]
     keys = [codes_of(cleaning.columns[name]) for name in names[:2]]
     others = [cleaning.columns[name] for name in names[2:]]
-    found = f"{{count}} rows repeat {', '.join(map(repr, names))} of an earlier row"
-    repeated = repeats(keys, others, cleaning.kept)
-    cleaning.report("repeated_event", None, repeated, found, policy.repeated_event, "remove the later ones")
+    refused = {one.column for one in cleaning.findings if (one.table, one.action) == (cleaning.name, "error")}
+    if not refused & {*of_event, policy.order} - {*names}:  # else rows look alike that a column would tell apart
+        found = f"{{count}} rows repeat {', '.join(map(repr, names))} of an earlier row"
+        repeated = repeats(keys, others, cleaning.kept)
+        cleaning.report("repeated_event", None, repeated, found, policy.repeated_event, "remove the later ones")
     n_kept = int(cleaning.kept.sum())
     if not n_kept:
         cleaning.note("no_rows", "has no row left after dropping; mend the rows named above", action="error")

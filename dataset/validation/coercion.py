@@ -223,7 +223,8 @@ def as_feature(column: pa.ChunkedArray) -> pa.ChunkedArray:
         values = column.type.value_type
         if is_text(values.value_type if pa.types.is_dictionary(values) else values):
             return _cast(column, pa.list_(pa.string()), "pass lists of plain strings")
-    raise TableError(f"is {_named(column)}; a feature is a number, a string or a list of strings: convert or drop it")
+    way = "cast it (pandas: .astype(str))" if isinstance(column.type, pa.BaseExtensionType) else "convert"
+    raise TableError(f"is {_named(column)}; a feature is a number, a string or a list of strings: {way} or drop it")
 
 
 def decoded(column: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -232,6 +233,8 @@ def decoded(column: pa.ChunkedArray) -> pa.ChunkedArray:
         column = pa.chunked_array([pc.run_end_decode(chunk) for chunk in column.chunks], column.type.value_type)
     if not pa.types.is_dictionary(column.type):
         return column
+    if isinstance(column.type.value_type, pa.BaseExtensionType):  # such as intervals of pandas, which have no cast
+        return pa.chunked_array([one.dictionary.take(one.indices) for one in column.chunks], column.type.value_type)
     return _cast(column, column.type.value_type, "pass the values instead of a dictionary")
 
 

@@ -111,8 +111,8 @@ def ids_like(
         if name in cleaning.guessed and pa.types.is_string(vocabulary.ids.type):
             ids = ids.cast(pa.string())
         table = table.set_column(table.schema.get_field_index(name), name, ids)
-        if words := cleaning.null_words.get(name):
-            cleaning.note("null_word", f"has null ids{words}", name)
+        if ids.null_count:
+            cleaning.note("bad_id", f"has {ids.null_count} null or empty ids{cleaning.null_words.get(name, '')}", name)
         if ids.type == vocabulary.ids.type:
             note_meeting(cleaning, name, pc.unique(ids).drop_null(), vocabulary.ids)
     return table, [str(finding) for finding in cleaning.findings]

@@ -161,7 +161,9 @@ def _one(service: Service, recommender: Recommender, **asked: Any) -> RecommendA
 
 def _many(recommender: Recommender, users: list[Id], **asked: Any) -> ManyAnswer:
     table = recommender.recommend_many(users, **asked, workers=1)
-    lists: dict[Id, list[dict[str, Any]]] = {user: [] for user in users}
+    lists: dict[Id, list[dict[str, Any]]] = {
+        user: [] for user in recommender.user_ids.array(users, "users").to_pylist()
+    }
     for user, place in zip(table[columns.USER_ID].to_pylist(), table.to_pylist(), strict=True):
         lists[user].append(place)
     told = [{"user": user, "items": items} for user, items in lists.items()]

@@ -141,7 +141,7 @@ class Answers:
             return self.neighbourhoods.of_items.directions(len(self.items.vocabulary))
 
         history, expects = self.two_stage.features.history, self.two_stage.ratings is not None
-        return RuleBook.of(self.run, history, self.titles, directions, expects_ratings=expects)
+        return RuleBook.of(self.run, self.items, history, self.titles, directions, expects_ratings=expects)
 
     def ids_and_titles(self, items: ItemNums) -> tuple[list[Id], list[str | None]]:
         titles = self.titles.take(as_arrow(items.astype(np.int64) - 1))

@@ -2,7 +2,8 @@
 
 What is the same value is converted (NumPy's and Arrow's whole numbers, text of any width). What cannot be an id of the
 run is refused: the other type, as 1 and "1" are never merged; floats, whole ones too; bool; what is missing. What could
-be one and is not in the run is unknown, and the caller decides what that means.
+be one and is not in the run is unknown, and the caller decides what that means. Text is spelled as the tables of the
+run were: blanks around it are cut off, letters composed, and words for null name nobody, as its settings say.
 
 pandas and other libraries of frames are known by what their objects offer, and not imported.
 """
@@ -16,8 +17,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from belfry.dataset import columns
 from belfry.dataset.errors import InputError, shown
 from belfry.dataset.sources.id_types import INTEGER_ID
+from belfry.dataset.validation import spelling
+from belfry.dataset.validation.policy import DEFAULT_POLICY, Policy
 from belfry.dataset.vocabulary import UNKNOWN, Id, Numbers, Vocabulary, as_arrow, as_id_type, texts_as_arrow
 
 _INT64 = range(-(2**63), 2**63)
@@ -29,6 +33,7 @@ class IdReader:
 
     vocabulary: Vocabulary
     run: str
+    policy: Policy = DEFAULT_POLICY  # of the tables that it was trained on
 
     def number(self, value: object, argument: str) -> int:
         """The number of one id, 0 where it is unknown.
@@ -77,11 +82,9 @@ class IdReader:
                 return int(value)
             self._refuse(value, argument, "beyond 64 bits")
         if not self.vocabulary.is_integer and isinstance(value, str):
-            text = str.__str__(value)
-            if not text:
-                self._refuse(value, argument, "empty")
-            if not _are_written([text]):
+            if not _are_written([value]):
                 self._refuse(value, argument, "no Unicode text")
+            text: str = self._spelled(texts_as_arrow([value]), argument)[0].as_py()
             return text
         self._refuse(value, argument, "missing" if is_missing(value) else type(value).__name__)
 
@@ -93,12 +96,17 @@ class IdReader:
         """
         if not self.vocabulary.is_integer:
             return self.one(text, "id")
-        if not re.fullmatch(INTEGER_ID, text, re.ASCII) or int(text) not in _INT64:
+        digits = text.strip(spelling.BLANKS) if self._mends else text
+        if not re.fullmatch(INTEGER_ID, digits, re.ASCII) or int(digits) not in _INT64:
             raise InputError(
                 f"id {shown(text)}: the ids of run {self.run} are whole numbers (int64), written as in a CSV file: "
                 "digits alone, no zeros in front, no plus"
             )
-        return int(text)
+        return int(digits)
+
+    @property
+    def _mends(self) -> bool:
+        return self.policy.id_spelling != "keep"
 
     def _list(self, values: Iterable[Any], argument: str) -> list[Any]:
         """The ids as Python values of the vocabulary's type."""
@@ -111,6 +119,8 @@ class IdReader:
         ids = values.tolist() if isinstance(values, np.ndarray) and values.dtype.kind not in "mM" else list(values)
         wanted = int if self.vocabulary.is_integer else str
         is_plain = not set(map(type, ids)) - {wanted} and (_fit(ids) if wanted is int else _are_written(ids))
+        if is_plain and wanted is str:
+            ids = self._spelled(texts_as_arrow(ids), argument).to_pylist()
         return ids if is_plain else [self.one(value, argument) for value in ids]
 
     def _arrow(self, values: pa.Array | pa.ChunkedArray, argument: str) -> pa.Array:
@@ -125,14 +135,23 @@ class IdReader:
         except InputError:
             found = ids
         if found.type != self.vocabulary.ids.type:
-            self._refuse(found[0].as_py(), argument, str(found.type))
-        if not self.vocabulary.is_integer and pc.any(pc.equal(found, "")).as_py():
-            self._refuse("", argument, "empty")
-        return found
+            is_text = self.vocabulary.is_integer and pa.types.is_string(found.type)
+            strays = found.filter(pc.invert(spelling.fits(found, spelling.INTEGER))) if is_text else found
+            self._refuse((strays if len(strays) else found)[0].as_py(), argument, str(found.type))
+        return found if self.vocabulary.is_integer else self._spelled(found, argument)
+
+    def _spelled(self, ids: pa.Array, argument: str) -> pa.Array:
+        """Text as a table of the run would have it."""
+        mended = spelling.mended(ids)
+        is_nobody = pc.is_in(mended, value_set=texts_as_arrow(["", *self.policy.null_words]))
+        if pc.any(is_nobody).as_py():
+            value = ids.filter(is_nobody)[0].as_py()
+            self._refuse(value, argument, "a word for null" if value.strip(spelling.BLANKS) else "empty")
+        return mended if self._mends else ids
 
     def _refuse(self, value: object, argument: str, found: str) -> NoReturn:
         wanted = "whole numbers (int64)" if self.vocabulary.is_integer else "text (string)"
-        is_nothing = found in ("missing", "empty")
+        is_nothing = found in ("missing", "empty", "a word for null")
         remedy = "leave it out" if is_nothing else "1, 1.0 and '1' are never merged: pass ids as the run was trained on"
         raise InputError(
             f"{argument}: the id {shown(value)} is {found}, those of run {self.run} are {wanted}; {remedy}"
@@ -154,15 +173,18 @@ def _are_written(texts: list[str]) -> bool:
         "".join(texts).encode()
     except UnicodeEncodeError:  # half of a surrogate pair
         return False
-    return "" not in texts
+    return True
 
 
 def _check_is_column(values: Any, argument: str) -> None:
     """Refuse one id, and what holds more than ids."""
-    is_frame = isinstance(values, pa.Table | pa.RecordBatch | Mapping) or hasattr(values, "columns")
-    if is_frame or getattr(values, "ndim", 1) > 1:
-        kind = type(values).__name__
-        raise InputError(f"{argument}: a {kind} holds more than ids; pass its column of ids, such as frame['item_id']")
+    is_table = isinstance(values, pa.Table | pa.RecordBatch | pa.RecordBatchReader | Mapping)
+    # Of the type: a lazy frame of Polars would work them out, and warn.
+    if is_table or hasattr(type(values), "columns") or getattr(values, "ndim", 1) > 1:
+        kind, column = type(values).__name__, columns.USER_ID if argument == "users" else columns.ITEM_ID
+        raise InputError(f"{argument}: a {kind} holds more than ids; pass its column of ids, such as frame[{column!r}]")
+    if values is None:
+        raise InputError(f"{argument}=None: pass a list of ids, or leave it out")
     if (
         isinstance(values, str | bytes | pa.Scalar)
         or not isinstance(values, Iterable)

@@ -43,7 +43,7 @@ class Recommender:
         self.features = parts.two_stage.features
         history, run = self.features.history, self.run.name
         self.users, self.items = history.users, history.items
-        self.user_ids, self.item_ids = IdReader(self.users, run), IdReader(self.items, run)
+        self.user_ids, self.item_ids = (IdReader(ids, run, parts.policy) for ids in (self.users, self.items))
         context = self.two_stage.context
         self._users = UserReader(
             self.user_ids,

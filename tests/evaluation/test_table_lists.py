@@ -77,7 +77,12 @@ def test_chunks_and_dictionaries_are_read(made):
 
 BAD = {
     "column 'item_id' is missing\n- columns 'rank' and 'score' are both missing; one of them must give order\n"
-    "- found columns: 'user_id', 'title'": {"user_id": ["ann"], "title": ["x"]},
+    "- found columns: 'user_id', 'title': add it, or say which one holds it: --columns item_id=NAME": {
+        "user_id": ["ann"],
+        "title": ["x"],
+    },
+    "column 'user_id' is missing\n- found columns: 'userId', 'item_id', 'rank': rename 'userId' to 'user_id', or pass "
+    "--columns user_id=userId": {"userId": ["ann"], "item_id": ["a"], "rank": [1]},
     "there are no rows": {"user_id": pa.array([], pa.string()), "item_id": pa.array([], pa.string()), "rank": []},
     "column 'user_id' is int64 and the data has string ids; cast it": {"user_id": [1], "item_id": ["a"], "rank": [1]},
     "column 'item_id' is double and the data has string ids; cast it": {

@@ -107,4 +107,4 @@ class Place:
                 head = bz2.BZ2Decompressor().decompress(head, _HEAD)
         except (OSError, EOFError, ValueError, zlib.error, zipfile.BadZipFile, NotImplementedError):
             return ""
-        return head.removeprefix(b"\xef\xbb\xbf").splitlines()[0].decode("latin-1") if head.strip() else ""
+        return next(iter(head.removeprefix(b"\xef\xbb\xbf").splitlines()), b"").decode("latin-1")

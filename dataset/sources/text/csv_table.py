@@ -10,7 +10,7 @@ from belfry.dataset import columns
 from belfry.dataset.errors import TableError, shown
 from belfry.dataset.sources.id_types import ID_COLUMNS, empty_as_null, integers_or_text
 from belfry.dataset.sources.reading import RawTable, Reading
-from belfry.dataset.sources.text.dialect import Dialect, name_of, sniff
+from belfry.dataset.sources.text.dialect import DELIMITERS, IN_QUOTES, Dialect, name_of, sniff, split, unquoted
 from belfry.dataset.sources.text.encoding import as_utf8, line_of, refuse_other_than_utf8
 from belfry.dataset.sources.text.quotes import Quoting, first_uneven_row, likely_quoting, quoting_of
 
@@ -31,6 +31,7 @@ def read_csv(label: str, content: bytes, reading: Reading, as_text: Collection[s
     """
     content, notes = as_utf8(label, content, reading.encoding)
     dialect = sniff(label, content, reading)
+    refuse_other_than_utf8(label, content[: dialect.start])
     delimiter = dialect.delimiter
     if len(delimiter.encode()) > 1:
         content, delimiter = _with_stand_in(label, content, dialect), _STAND_IN
@@ -123,16 +124,26 @@ def _refuse_uneven(label: str, quoting: Quoting, dialect: Dialect, delimiter: st
     place, n_cells = uneven
     row = content[place : place + 200].decode("utf-8", "replace").splitlines()[0]
     sign = name_of(dialect.delimiter)
-    if n_cells == n_columns + 1 and row.endswith(dialect.delimiter):
-        remedy = f"it ends with {sign} and the header does not; end both alike"
-    elif n_cells > n_columns:
-        remedy = f'enclose a cell that holds {sign} in quotes, with "" for a quote inside'
-    else:
-        remedy = f"write {sign} for each cell that is empty too"
     raise TableError(
         f"{label}: line {line_of(content, place)} has {n_cells} cells parted by "
-        f"{sign}, and the header names {n_columns} columns: {shown(row)}; {remedy}"
+        f"{sign}, and the header names {n_columns} columns: {shown(row)}; {_remedy(row, n_cells, dialect)}"
     )
+
+
+def _remedy(row: str, n_cells: int, dialect: Dialect) -> str:
+    """What to do with a row that has not the cells of the header."""
+    n_columns, delimiter = len(dialect.names), dialect.delimiter
+    sign = name_of(delimiter)
+    if n_cells == n_columns + 1 and row.endswith(delimiter):
+        return f"it ends with {sign} and the header does not; end both alike"
+    if n_cells > n_columns:
+        return f'enclose a cell that holds {sign} in quotes, with "" for a quote inside'
+    if n_cells == 1 and len(split(unquoted(row), delimiter)) == n_columns:
+        return IN_QUOTES
+    other = next((one for one in DELIMITERS if n_cells == 1 and len(split(row, one)) == n_columns), None)
+    if other:
+        return f"it is parted by {name_of(other)}; part all lines alike"
+    return f"write {sign} for each cell that is empty too, or remove a line that is no row"
 
 
 def _with_stand_in(label: str, content: bytes, dialect: Dialect) -> bytes:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from belfry.dataset import columns
 from belfry.dataset.errors import TableError, shown
@@ -11,6 +12,7 @@ from belfry.dataset.validation.spelling import BLANKS
 from belfry.dataset.validation.usual_names import is_usual
 
 DELIMITERS = (",", "\t", ";", "|", "::")
+IN_QUOTES = 'the line as a whole stands in quotes, as one cell; remove those, and write one quote for "" inside'
 _NAMES = {"\t": "a tab", " ": "a blank"}
 _HEAD = 1 << 16
 _MAX_LINES = 200
@@ -21,6 +23,7 @@ _SIGNS = re.compile("::|[,;|\t]")
 _RULE = re.compile(r"[|+ ]*:?-{3,}:?[-|+: ]*")
 _IN_SINGLE_QUOTES = re.compile("'[^']*'")
 _MAX_ABOVE = 20  # lines that are looked at
+_MOST_SIGNS = 4  # of a delimiter that is said
 _BLOCK = re.compile(r"\d+:")
 
 
@@ -59,6 +62,7 @@ def sniff(label: str, content: bytes, reading: Reading) -> Dialect:
     if delimiter is None:
         delimiter = _delimiter(lines, known)
     if delimiter is None:
+        _refuse_other_delimiter(label, lines[0], known, line)
         _refuse_what_is_no_table(label, lines, known, line)
         delimiter = ","
     header, end = _first_record(content, start, delimiter)
@@ -93,6 +97,11 @@ def split(line: str, delimiter: str) -> list[str]:
             return [*cells, line[place:]]
         cells.append(line[place:rest])
         place = rest + len(delimiter)
+
+
+def unquoted(line: str) -> str:
+    """What stands in the quotes around a line, if there are any."""
+    return line[1:-1].replace('""', '"') if len(line) > 1 and line[0] == line[-1] == '"' else line
 
 
 def name_of(delimiter: str) -> str:
@@ -153,6 +162,27 @@ def _refuse_decorated(label: str, lines: Sequence[str], known: set[str], first_l
         raise TableError(
             f"{label}: its cells are enclosed in single quotes, such as {shown(rows[0][0])}; use double ones, or none"
         )
+
+
+def _refuse_other_delimiter(label: str, header: str, known: set[str], first_line: int) -> None:
+    """Raise where names of columns are parted by a sign that only the caller can name, or stand in one pair of quotes.
+
+    Raises:
+        TableError: it is so.
+    """
+    words = list(re.finditer(r"\w+", header))
+    for word, following in pairwise(words):
+        sign = header[word.end() : following.start()].strip('" ')
+        if not (sign and all(one[0] in known or is_usual(one[0]) for one in (word, following))):
+            continue
+        if sign in DELIMITERS:
+            raise TableError(f"{label}: line {first_line}: {IN_QUOTES}")
+        if sign.isascii() and len(sign) <= _MOST_SIGNS:
+            said = shown(sign) if sign.isprintable() else f"${shown(sign)}"
+            raise TableError(
+                f"{label}: its cells are parted by {shown(sign)}; pass --delimiter {said}, or part them by commas, "
+                "tabs or semicolons"
+            )
 
 
 def _refuse_what_is_no_table(label: str, lines: Sequence[str], known: set[str], first_line: int) -> None:

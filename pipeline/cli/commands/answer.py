@@ -78,7 +78,7 @@ def recommend(
         if as_json:
             lists.append({"user": user, "items": json_of_list(results), "why_fewer": why_fewer})
             continue
-        print_lines(lines_of_list(text or "new", results))
+        print_lines(lines_of_list("new" if user is None else str(user), results))
         if why_fewer:
             print_lines([f"      {len(results)} of {n}: {why_fewer}"])
     if as_json:

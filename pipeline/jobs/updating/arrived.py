@@ -193,7 +193,9 @@ def _read_described(table: pa.Table | None, side: _Side, policy: Policy, finding
     for column in table.column_names:
         if column in side.kept and column not in cleaning.columns:
             cleaning.read(column, partial(as_type_says, rules=policy))
-    unread = [column for column in table.column_names if column not in (name, *cleaning.columns, *policy.kinds)]
+    unread = [
+        column for column in table.column_names if column not in {name, *cleaning.columns, *encoders, *policy.kinds}
+    ]
     if unread:
         cleaning.note("unused_column", f"left out what the run does not read: {', '.join(map(shown, unread[:12]))}")
     if missing := [column for column in encoders if column not in table.column_names]:
@@ -211,8 +213,8 @@ def _as_ids_of(table: pa.Table, name: str, known: Vocabulary) -> pa.Table:
 
 
 def _other_type(label: str, table: pa.Table, name: str, known: Vocabulary) -> list[Finding]:
-    """An error where the ids are of another type than those of the run: 1 and '1' are never merged."""
-    if name not in table.column_names or table[name].type == known.ids.type:
+    """An error where there are ids of another type than those of the run: 1 and '1' are never merged."""
+    if name not in table.column_names or table[name].type == known.ids.type or table[name].null_count == len(table):
         return []
     spelled = numbers_among(table[name], pa.chunked_array([known.ids])) if known.is_integer else ""
     text = f"is {table[name].type}, the run's ids are {known.ids.type}; 1 and '1' are never merged: cast it{spelled}"

@@ -27,16 +27,16 @@ class RuleBook:
     def of(
         cls,
         run: Run,
+        ids: IdReader,
         history: Interactions,
         titles: pa.Array,
         directions: Callable[[], Gains],
         *,
         expects_ratings: bool = False,
     ) -> Self:
-        """That of a run; its columns of items are read when a rule asks for one."""
+        """That of a run, whose items `ids` reads; their columns are read when a rule asks for one."""
         items = history.items
         columns = ItemColumns(items, titles, lambda: load_item_columns(run.root / ITEM_COLUMNS, len(items)))
-        ids = IdReader(items, run.name)
         return cls(Catalogue(run.name, columns, ids, history, directions, expects_ratings))
 
     def bound(self, rules: RulesLike | None, where: str | None = None) -> BoundRules | None:

@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from belfry.dataset import columns
 from belfry.dataset.errors import InputError
+from belfry.dataset.sources.frames import from_pandas, without_views
 from belfry.dataset.vocabulary import UNKNOWN, Id, as_arrow
 from belfry.pipeline.serving.ids import IdReader
 from belfry.pipeline.serving.users.context import ContextReader, UserContexts
@@ -59,19 +60,21 @@ class UserReader:
 
 
 def table_of(users: Any) -> pa.Table | None:
-    """Users who are handed over as a table (Arrow, pandas, Polars); None where they are ids.
+    """Users who are handed over as a table (Arrow, pandas, Polars, DuckDB); None where they are ids.
 
     Raises:
         InputError: it has no column of ids.
     """
     if isinstance(users, pa.RecordBatch):
         users = pa.Table.from_batches([users])
-    elif not isinstance(users, pa.Table):
-        if not hasattr(users, "columns"):
-            return None
-        from belfry.dataset.sources.frames import from_pandas
-
+    elif isinstance(users, pa.RecordBatchReader):
+        users = users.read_all()
+    if isinstance(users, pa.Table):
+        users = without_views(users)
+    elif hasattr(type(users), "columns"):  # of the type: a lazy frame of Polars would work them out, and warn
         users = from_pandas(users)
+    else:
+        return None
     if users.column_names.count(columns.USER_ID) != 1:
         found = listed(users.column_names) or "none"
         raise InputError(f"users: a table needs one column {columns.USER_ID!r}, there are {found}; or pass ids alone")

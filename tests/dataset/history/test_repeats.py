@@ -52,5 +52,7 @@ def test_two_ways_to_say_what_lists_repeat() -> None:
     for exclude_seen, repeats in ((True, "allow"), (True, "only"), (False, "exclude")):
         with pytest.raises(InputError, match=f"exclude_seen={exclude_seen} contradicts repeats='{repeats}'"):
             as_repeats(exclude_seen, repeats)
+    with pytest.raises(InputError, match="exclude_seen='no': wanted True or False"):
+        as_repeats("no", None)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="repeats='all': wanted 'exclude', 'allow' or 'only'"):
         as_repeats(None, "all")

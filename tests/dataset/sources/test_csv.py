@@ -78,6 +78,12 @@ def test_the_line_of_a_spreadsheet_is_left_out(tmp_path: Path) -> None:
         ("user_id,item_id\n1,2\n3,4,5\n", "line 3 has 3 cells parted by ',', and the header names 2 columns"),
         ('user_id,title\n1,"a\nb"\n3\n', "line 4 has 1 cells .* write ',' for each cell that is empty too"),
         ("user_id,item_id\n1,\x002\n", "line 2 holds a byte 0"),
+        ("user_id,item_id\n1,2\nin all 1\n", "line 3 has 1 cells .*, or remove a line that is no row"),
+        ("user_id,item_id\n1;2\n", "line 2 has 1 cells .*; it is parted by ';'; part all lines alike"),
+        ('user_id,item_id\n"1,""2"""\n', "line 2 has 1 cells .* the line as a whole stands in quotes"),
+        ('"user_id,item_id"\n"1,2"\n', "line 1: the line as a whole stands in quotes, as one cell; remove those"),
+        ("user_id~item_id\n1~2\n", "its cells are parted by '~'; pass --delimiter '~', or"),
+        ("userId\x01movieId\n1\x012\n", r"pass --delimiter \$'\\x01', or part them by commas"),
     ],
 )
 def test_no_table_is_told_by_its_cause(tmp_path: Path, text: str, cause: str) -> None:
@@ -102,6 +108,8 @@ def test_other_encodings_are_told_with_their_line_and_read_when_said(tmp_path: P
     assert "iconv -f latin-1 -t utf-8" in message
     assert rows(raw(tmp_path, content, encoding="latin-1")) == [(1, "plain"), (2, "Müller")]
     assert "pass --encoding utf-16-le" in refusal(tmp_path, "user_id,title\n1,a\n".encode("utf-16-le"))
+    names = "user_id,item_id,título\n1,2,3\n".encode("latin-1")
+    assert "is not UTF-8: line 1 holds the byte 0xed" in refusal(tmp_path, names)
     assert "is not ascii: the byte 26 cannot be read so" in refusal(tmp_path, content, encoding="ascii")
     both = raw(tmp_path, "user_id,title\n1,ü\n", encoding="latin-1")
     assert both.notes == (

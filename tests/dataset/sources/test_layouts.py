@@ -183,3 +183,10 @@ def test_instacart_joins_orders_and_products(tmp_path: Path) -> None:
 def test_a_folder_of_ones_own_is_in_no_layout(tmp_path: Path) -> None:
     write(tmp_path / "events.csv", "user_id,item_id\n1,2\n3,4\n")
     assert rows(read(tmp_path)) == [(1, 2), (3, 4)]
+
+
+@pytest.mark.parametrize("content", [b"\xef\xbb\xbf", b"\xef\xbb\xbf\n", b"\n", b" "])
+def test_a_file_without_a_line_is_in_no_layout(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "watches.csv").write_bytes(content)
+    with pytest.raises(TableError, match="begins with an empty line; the first line must name the columns"):
+        read_data(str(tmp_path / "watches.csv"))

@@ -92,6 +92,13 @@ def test_one_report_names_every_problem() -> None:
     ]
 
 
+@pytest.mark.parametrize("policy", [Policy(), Policy(order="step")])
+def test_rows_that_a_refused_column_would_tell_apart_repeat_nothing(policy: Policy) -> None:
+    table = pa.table({"user_id": [1, 1, 2], "item_id": [5, 5, 5], policy.order or "timestamp_s": [[1], [2], [3]]})
+
+    assert [line for line in refusal(table, policy=policy).splitlines() if "repeat" in line] == []
+
+
 def test_policy_drops_what_it_may() -> None:
     table = interactions(user_id=[1, 1, 2, None], item_id=["a", "b", "a", "b"])
     items = pa.table({"item_id": ["a", "a", "b"], "poster": [b"1", b"2", b"3"], "year": [1, 2, 3]})
@@ -410,6 +417,7 @@ def test_feature_types(given: pa.Array, type_: pa.DataType, values: list[object]
         pa.array([[("k", 1)], []], pa.map_(pa.string(), pa.int64())),
         pa.array([1, 2], pa.duration("s")),
         pa.ExtensionArray.from_storage(pa.uuid(), pa.array([b"x" * 16, None], pa.binary(16))),
+        pa.array(pd.cut(np.array([1, 9]), 2)),
     ],
     ids=lambda given: str(given.type),
 )
@@ -417,7 +425,8 @@ def test_features_without_a_rule_are_refused_by_name(given: pa.Array) -> None:
     text = refusal(interactions(), items=pa.table({"item_id": ["a", "b"], "odd": given}))
 
     assert "items: column 'odd' is " in text
-    assert "; a feature is a number, a string or a list of strings: convert or drop it" in text
+    assert "; a feature is a number, a string or a list of strings: " in text
+    assert ("cast it (pandas: .astype(str)) or drop it" if "extension" in text else "convert or drop it") in text
 
 
 def test_text_columns_must_be_there() -> None:

@@ -248,8 +248,13 @@ class TestTablesAboutKnownIds:
         test = read_tables(path, pa.table({"item_id": ["a"]})).interactions
         test, notes = ids_like(test, known, DEFAULT_POLICY, label="test")
         assert test.to_pydict() == {"user_id": [1, None, 2], "item_id": ["a", "b", None]}
-        assert "test: column 'user_id' has null ids, written 'NULL' in 1 rows" in notes
+        assert "test: column 'user_id' has 1 null or empty ids, written 'NULL' in 1 rows" in notes
         assert any("('b ' for 'b')" in note for note in notes)
+
+    def test_empty_ids_are_counted(self) -> None:
+        known = {"user_id": Vocabulary(pa.array(["a", "b"]))}
+        _, notes = ids_like(events(["a", None, ""]), known, DEFAULT_POLICY, label="history")
+        assert notes == ["history: column 'user_id' has 2 null or empty ids"]
 
     def test_nobody_known_is_told_with_a_cause(self) -> None:
         known = {"user_id": Vocabulary(pa.array(["U1", "U2"]))}

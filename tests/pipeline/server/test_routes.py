@@ -1,11 +1,13 @@
 """What is answered is what the Recommender gives; what cannot be is refused in words."""
 
 import inspect
+from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from starlette.testclient import TestClient
 
-from belfry import Recommender
+from belfry import Recommender, train
 from belfry.pipeline.server.requests import (
     MAX_ITEMS,
     MAX_LENGTH,
@@ -15,6 +17,7 @@ from belfry.pipeline.server.requests import (
     RecommendQuery,
     RecommendRequest,
 )
+from tests.pipeline.server.conftest import SETTINGS, Client
 
 
 def places(recommendations):
@@ -106,6 +109,15 @@ def test_many_lists_come_in_the_order_asked(asked: TestClient, recommender: Reco
     assert rows == [{**row, **without} for row in table]
 
 
+def test_users_are_named_as_the_run_spells_them(tmp_path: Path, client: Client):
+    events = pa.table({"user_id": [f"u{n % 9}" for n in range(90)], "item_id": [n % 14 for n in range(90)]})
+    train(events, settings=SETTINGS, artifacts=tmp_path)
+    asked = client(tmp_path)
+    told = asked.post("/v1/recommend/many", json={"users": [" u1", "u2"], "n": 2}).json()["lists"]
+    assert [(one["user"], len(one["items"])) for one in told] == [("u1", 2), ("u2", 2)]
+    assert asked.get("/v1/recommend?user=%20u1&n=2").json()["items"][0]["origin"] != "cold"
+
+
 def test_a_user_with_nothing_left_has_an_empty_list(asked: TestClient):
     told = asked.post("/v1/recommend/many", json={"users": [5], "only": []}).json()
     assert told["lists"] == [{"user": 5, "items": []}]
@@ -174,7 +186,7 @@ def test_many_users_are_some_and_each_once(asked: TestClient, users):
     assert asked.post("/v1/recommend/many", json={"users": users}).status_code == 422
 
 
-@pytest.mark.parametrize("text", ["01", "+1", "1.0", "x", "9" * 30, "%00", "%ff"])
+@pytest.mark.parametrize("text", ["01", "%2B1", "1.0", "x", "9" * 30, "%00", "%ff"])
 def test_ids_in_a_query_are_written_as_in_a_table(asked: TestClient, text):
     answer = asked.get(f"/v1/recommend?user={text}")
     assert answer.status_code == 422

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from belfry.dataset.errors import InputError, UnknownUserError
+from belfry.dataset.validation.policy import Policy
 from belfry.dataset.vocabulary import Vocabulary
 from belfry.pipeline.serving.ids import IdReader
 from tests.pipeline.small_recommender import SmallRecommender
@@ -144,20 +145,36 @@ def test_what_can_be_no_id_of_text(read: Any, values: Any) -> None:
         read(values, "asked")
 
 
+def test_the_one_that_makes_text_of_numbers_is_named() -> None:
+    with pytest.raises(InputError, match=r"^users: the id 'x7' is string, those of run numbers-0 are whole numbers"):
+        NUMBERS.array(pa.array(["5", "7", "x7", "9"]), "users")
+
+
 def test_empty_text_in_a_column() -> None:
     with pytest.raises(InputError, match="asked: the id '' is empty"):
         TEXTS.array(pa.array(["b", ""]), "asked")
 
 
-@pytest.mark.parametrize("value", ["123", b"7", 7, 7.0, np.int64(7), np.array(7), pa.scalar(7), None])
+@pytest.mark.parametrize("value", ["123", b"7", 7, 7.0, np.int64(7), np.array(7), pa.scalar(7)])
 def test_one_id_where_several_are_wanted(value: Any) -> None:
     with pytest.raises(InputError, match=r"exclude=.* is one id; pass a list of ids"):
         NUMBERS.numbers(value, "exclude")
 
 
+def test_none_where_ids_are_wanted() -> None:
+    with pytest.raises(InputError, match=r"^exclude=None: pass a list of ids, or leave it out$"):
+        NUMBERS.numbers(None, "exclude")  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     "frame",
-    [pd.DataFrame({"item_id": [7]}), pa.table({"item_id": [7]}), np.array([[7, 5]]), {7: 1}],
+    [
+        pd.DataFrame({"item_id": [7]}),
+        pa.table({"item_id": [7]}),
+        pa.table({"item_id": [7]}).to_reader(),
+        np.array([[7, 5]]),
+        {7: 1},
+    ],
     ids=lambda frame: type(frame).__name__,
 )
 def test_a_frame_is_no_column(frame: Any) -> None:
@@ -165,9 +182,47 @@ def test_a_frame_is_no_column(frame: Any) -> None:
         NUMBERS.numbers(frame, "exclude")
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_lazy_frame_is_no_column() -> None:
+    pl = pytest.importorskip("polars")
+    with pytest.raises(InputError, match=r"exclude: a LazyFrame holds more than ids"):
+        NUMBERS.numbers(pl.LazyFrame({"item_id": [7]}), "exclude")
+
+
 @pytest.mark.parametrize("user", [7, np.int8(7), np.uint64(7), np.array(7), pa.scalar(7), Colour.RED])
 def test_one_user(user: Any) -> None:
     assert NUMBERS.number(user, "user") == 3
+
+
+SPELLED = {
+    "one after another": ["  caf\u00e9", "cafe\u0301\n", "\ufeffb"],
+    "numpy": np.array(["  caf\u00e9", "cafe\u0301\n", "\ufeffb"]),
+    "arrow": pa.array(["  caf\u00e9", "cafe\u0301\n", "\ufeffb"]),
+    "enum among them": ["  caf\u00e9", "cafe\u0301\n", Word.B],
+}
+
+
+@pytest.mark.parametrize("values", SPELLED.values(), ids=SPELLED)
+def test_text_is_spelled_as_the_tables_of_the_run_were(values: Any) -> None:
+    known = Vocabulary(pa.array(["b", "caf\u00e9"]))
+    reader = IdReader(known, "texts-0")
+    assert reader.array(values, "users").to_pylist() == ["caf\u00e9", "caf\u00e9", "b"]
+    assert reader.numbers(values, "only").tolist() == [2, 2, 1]
+    assert [reader.number(value, "user") for value in values] == [2, 2, 1]
+    assert reader.parse(" b ") == "b"
+    kept = IdReader(known, "texts-0", Policy(id_spelling="keep"))
+    assert kept.array(values, "users").equals(pa.array(values, pa.string()))
+    assert kept.numbers(values, "only").tolist() == [1] * ("b" in values)
+
+
+@pytest.mark.parametrize("values", [["b", "NULL"], pa.array(["b", " nan "]), ["b", "N/A"]])
+@pytest.mark.parametrize("spelling", ["mend", "keep"])
+def test_words_for_null_name_nobody(values: Any, spelling: Any) -> None:
+    reader = IdReader(TEXTS.vocabulary, "texts-0", Policy(id_spelling=spelling))
+    with pytest.raises(InputError, match=r"^users: the id .* is a word for null, those of run .*; leave it out$"):
+        reader.array(values, "users")
+    in_earnest = IdReader(TEXTS.vocabulary, "texts-0", Policy(null_words=()))
+    assert in_earnest.numbers(values, "users").tolist() == [2]
 
 
 def test_what_is_quoted_is_cut_and_escaped() -> None:
@@ -188,11 +243,12 @@ def test_every_container_gives_the_same(ids: list[int]) -> None:
 @pytest.mark.parametrize(("text", "id_"), [("7", 7), ("0", 0), ("-3", -3), (str(2**63 - 1), 2**63 - 1)])
 def test_ids_on_a_command_line(text: str, id_: int) -> None:
     assert NUMBERS.parse(text) == id_
+    assert NUMBERS.parse(f" {text}\n") == id_
     assert TEXTS.parse(text) == text
 
 
 @pytest.mark.parametrize(
-    "text", ["1_0", "007", "+7", " 7", "7 ", "-0", "--7", "7.0", "1e3", "\u0667", "", "abc", str(2**63)]
+    "text", ["1_0", "007", "+7", "7 5", "-0", "--7", "7.0", "1e3", "\u0667", "", "abc", str(2**63)]
 )
 def test_no_whole_numbers_on_a_command_line(text: str) -> None:
     with pytest.raises(InputError, match=r"id '.*': the ids of run numbers-0 are whole numbers \(int64\)"):
@@ -231,8 +287,10 @@ def test_every_door_refuses_the_other_type(recommender: SmallRecommender) -> Non
 
 def test_what_is_excluded_is_never_listed(recommender: SmallRecommender) -> None:
     first = [place.item_id for place in recommender.recommend(1, 2)]
-    for values in (first, set(first), pa.array(first), pd.Series(first), np.array(first), iter([*first, "unheard of"])):
+    padded = [f" {item}" for item in first]
+    for values in (first, set(first), padded, pa.array(padded), pd.Series(first), iter([*first, "unheard of"])):
         assert {place.item_id for place in recommender.recommend(1, 12, exclude=values)}.isdisjoint(first)
+    assert {place.item_id for place in recommender.recommend(1, 12, rules={"deny": padded})}.isdisjoint(first)
 
 
 def test_pandas_is_not_imported() -> None:

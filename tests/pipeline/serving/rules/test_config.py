@@ -159,3 +159,10 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
 def test_half_of_a_surrogate_pair_is_no_text(rules: dict[str, object]) -> None:
     with pytest.raises(InputError, match="rules: half of a surrogate pair is no text"):
         rules_of(rules)
+
+
+def test_a_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    path = tmp_path / "rules.toml"
+    path.write_bytes(b"\xef\xbb\xbfdeny = [7]")
+    found = rules_of(path)
+    assert found is not None and found.deny == (7,)

@@ -2,8 +2,10 @@
 
 import datetime
 import logging
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -104,15 +106,28 @@ def test_reasons_of_somebody_new(recommender: Recommender, told: dict[int, dict]
     assert any(effect.feature for result in known if result.because for effect in result.because.features)
 
 
-@pytest.mark.parametrize("container", ["arrow", "batch", "pandas"])
+def with_views(table: pa.Table) -> pa.Table:
+    fields = [field.with_type({pa.string(): pa.string_view()}.get(field.type, field.type)) for field in table.schema]
+    return table.cast(pa.schema(fields))
+
+
+CONTAINERS: dict[str, Callable[[pa.Table], Any]] = {
+    "arrow": lambda users: users,
+    "batch": lambda users: users.combine_chunks().to_batches()[0],
+    "reader": pa.Table.to_reader,
+    "views": with_views,
+    "pandas": pa.Table.to_pandas,
+}
+
+
+@pytest.mark.parametrize("container", CONTAINERS)
 def test_a_table_of_newcomers_and_known_users(
     recommender: Recommender, table: pa.Table, cold: list[int], container: str
 ) -> None:
     known = next(user for user in recommender.users.ids.to_pylist() if user not in cold)
     odd = pa.table({"user_id": [known], "age": [3], "gender": ["F"], "occupation": ["writer"]}, table.schema)
     users = pa.concat_tables([table.slice(0, 2), odd, table.slice(2)])
-    given = {"arrow": users, "batch": users.combine_chunks().to_batches()[0], "pandas": users.to_pandas()}[container]
-    rows = recommender.recommend_many(given, 7, workers=1)
+    rows = recommender.recommend_many(CONTAINERS[container](users), 7, workers=1)
     assert rows["user_id"].unique().to_pylist() == users["user_id"].to_pylist()
     alone = recommender.recommend_many([known, *cold], 7)
     for asked, same in [(known, known), *((FIRST_NEW + place, user) for place, user in enumerate(cold))]:
