@@ -159,7 +159,7 @@ def _odd_query(generator: random.Random) -> bytes:
         "%ff%fe",
         "1.0",
         "01",
-        "+1",
+        "%2B1",
         "1e3",
         "9" * 30,
         "x" * 2_000,
