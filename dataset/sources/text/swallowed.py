@@ -74,16 +74,16 @@ def swallowed_lines(
         for place, cell in enumerate(content[lines.begins[k] : lines.ends[k]].split(delimiter)):
             shapes[place].add(_shape(cell))
     is_enclosed = [bool(found) and all(shape[:1] == shape[-1:] == b'"' for shape in found) for found in shapes]
-    few = 5 if len(chosen) >= 10 * n_columns else 0
+    few, has_pattern = 5 if len(chosen) >= 10 * n_columns else 0, len(chosen) > 2
 
     def looks_alike(cell: bytes, place: int) -> bool:
         if b'"' in cell or not shapes[place]:
             return True
         if is_enclosed[place]:
             return False
-        if shapes[place] <= _NUMBERS:
+        if has_pattern and shapes[place] <= _NUMBERS:
             return _shape(cell) in _NUMBERS
-        is_code = len(chosen) > 2 and len(shapes[place]) == 1 and b"9" in next(iter(shapes[place]))
+        is_code = has_pattern and len(shapes[place]) == 1 and b"9" in next(iter(shapes[place]))
         return _shape(cell) in shapes[place] or len(shapes[place]) > (1 if is_code else few)
 
     begins = np.searchsorted(group, suspects)

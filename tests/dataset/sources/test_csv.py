@@ -130,6 +130,13 @@ def test_lone_quotes_at_both_ends_of_swallowed_lines(tmp_path: Path) -> None:
     assert [row[1] for row in rows(raw(tmp_path, text))] == ["A", '"Heroes', "B", 'Live"', "C"]
 
 
+def test_one_or_two_other_rows_are_no_pattern_that_swallowed_lines_break(tmp_path: Path) -> None:
+    """Numbers for titles there say nothing of the lines between two lone quotes."""
+    for n_others in (1, 2):
+        text = "item_id,title\n" + "1,0\n" * n_others + '2,"\n3,Heroes\n4,"\n'
+        assert [row[1] for row in rows(raw(tmp_path, text))] == ["0"] * n_others + ['"', "Heroes", '"']
+
+
 def test_lone_quotes_among_quoted_cells_are_refused_by_their_lines(tmp_path: Path) -> None:
     lines = ["item_id,title", '1,"A, b"', '2,"Heroes', "3,B", '4,"Live, x"']
     assert "a quote opens in line 3 and swallows the lines up to 5" in refusal(tmp_path, "\n".join(lines))
