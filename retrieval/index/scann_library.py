@@ -40,9 +40,10 @@ def load_scann() -> ModuleType:
 
 
 def _use_avx2(library: ModuleType) -> None:
-    """Have searches use AVX2 where the CPU has it: ScaNN asks for it before it has looked, and is told that it lacks.
+    """Have searches use AVX2 where the CPU has it, which ScaNN 1.4.2 does not notice.
 
-    Its answers are the same to the bit, in two thirds of the time. A wheel without such a switch is left as it is.
+    A quantised index and a tree find the same to the bit; where all scores are computed, many at once, they are rounded
+    otherwise. A wheel without such a switch is left as it is.
     """
     if not _missing_cpu_flags("avx2", "fma"):
         with suppress(OSError, ValueError, AttributeError):
