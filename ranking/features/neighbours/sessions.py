@@ -47,12 +47,13 @@ class SessionCooccurrence(NeighbourTable):
         history, n_numbers = features.history, len(features.history.items) + 1
         item, (before, after) = history.item_num[history.by_user.order], _near_events(history, config)
         n_pairs = np.bincount(item, before + after, n_numbers).astype(np.int64)
+        n_sums = n_pairs + np.bincount(item, minlength=n_numbers)  # each event is looked at beside its pairs
         root = np.sqrt(n_pairs + _SHRINK)
         by_item = np.argsort(item, kind="stable")
         starts = np.searchsorted(item[by_item], np.arange(n_numbers + 1))
 
         def blocks() -> Iterator["scipy.sparse.csr_matrix[np.float32]"]:
-            for first, stop in blocks_of_sums(n_pairs):
+            for first, stop in blocks_of_sums(n_sums):
                 event = by_item[starts[first] : starts[stop]]
                 counts = before[event] + 1 + after[event]  # with the event itself
                 own, other = item[event].repeat(counts), item[stretches(event - before[event], counts)]
