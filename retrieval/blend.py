@@ -16,6 +16,7 @@ from belfry.retrieval.base import Retriever
 Values = npt.NDArray[np.float64]
 
 _EPSILON = 1e-9  # below it a list's scores are all alike
+_ORDERS_TIES = 1e-4  # least weight: what only a source of weight 0 proposed stands in the order that it gave
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ class CombinedRetriever:
     where a source's normalised score is its score minus the mean, divided by the standard deviation, of its own list
     for the user; and the lowest of that list for an item that the source did not propose. Candidates keep every
     source's score and rank in `source_score` and `source_rank`; `origin` names the source that ranked a row best.
+    Scores of a source of weight 0 decide between rows that are equal without them.
 
     A list longer than the union goes on with further items of the first source, so lists of any length begin alike.
     """
@@ -52,6 +54,7 @@ class CombinedRetriever:
             is_new: [n_items + 1] without a watch, so that not every source can know them; None: there are none.
         """
         self.sources = tuple(sources)
+        self._weights = np.maximum([source.weight for source in self.sources], _ORDERS_TIES)
         self.is_new = is_new if is_new is not None and is_new[1:].any() else None
 
     def retrieve(
@@ -60,8 +63,8 @@ class CombinedRetriever:
         """At most `top_k` items; with `only`, quotas do not apply, and every source scores all of them that it can."""
         quotas = self._quotas(only)
         proposed = self.propose(users, features, top_k=top_k, exclude=exclude, only=only)
-        weights = np.array([source.weight for source in self.sources])
-        return order_by(proposed, fuse(proposed, self.values(proposed, quotas), weights, quotas[0]), top_k=top_k)
+        score = fuse(proposed, self.values(proposed, quotas), self._weights, quotas[0])
+        return order_by(proposed, score, top_k=top_k)
 
     def values(self, proposed: Candidates, quotas: Sequence[int]) -> Values:
         """[n_rows, n_sources] `normalised_scores`; of new items that the first source brought, by its score alone."""

@@ -130,7 +130,7 @@ def fit_first_stage(
                     named[name].model,
                     history,
                     features,
-                    config.index,
+                    config.index.for_weight(tuning.weights[name] if tuning else named[name].weight),
                     seed=seed,
                     epochs=tuning.epochs.get(name) if tuning else None,
                     validate=validate,

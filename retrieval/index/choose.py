@@ -32,7 +32,7 @@ def build_index(vectors: Vectors, item_num: ItemNums, config: IndexConfig, queri
         index = ScannIndex.build(vectors, item_num)
         if index.is_exact or not len(queries):
             return index
-        effort = least_effort(index, ExactIndex.build(vectors, item_num), queries, config.recall_target)
+        effort = least_effort(index, ExactIndex.build(vectors, item_num), queries, config.target)
         return index.with_effort(effort)
     if config.kind == "scann":
         raise InputError(f"index: {problem}; set kind to 'auto' or 'exact'")

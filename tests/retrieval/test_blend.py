@@ -160,6 +160,20 @@ def test_a_weight_of_0_keeps_an_opinion_out_of_the_order(board: Checkerboard) ->
     )
 
 
+def test_what_only_a_source_of_weight_0_proposed_stands_in_its_order(board: Checkerboard) -> None:
+    first, *others = sources_of(board.history, board.features)
+    silent = Source(first.name, first.retriever, 20, 0.0)
+    asked = {"exclude": board.history.seen_items}
+    alone = first.retriever.retrieve(board.users, board.features, top_k=20, **asked)
+    found = CombinedRetriever([silent, *others]).retrieve(board.users, board.features, top_k=20, **asked)
+    assert found.source_rank is not None
+    for user in range(len(board.users)):
+        own = found.select((found.row_user == user) & (found.source_rank[:, 1:] == 0).all(axis=1))
+        wanted = alone.select((alone.row_user == user) & np.isin(alone.item_num, own.item_num))
+        assert len(own) > 5
+        assert own.item_num.tolist() == wanted.item_num.tolist()
+
+
 def test_one_source_is_left_as_it_is(board: Checkerboard) -> None:
     first = sources_of(board.history, board.features)[0]
     assert combine([first]) is first.retriever

@@ -120,6 +120,12 @@ def test_an_index_looks_as_hard_as_its_target_asks_for(
     assert efforts[0] < efforts[-1]
 
 
+def test_the_index_of_a_source_without_weight_need_not_look_as_hard_unless_it_is_told() -> None:
+    usual, told = IndexConfig(), IndexConfig(recall_target=0.97)
+    assert [usual.for_weight(weight).target for weight in (None, 1.0, 0.1, 0.0)] == [0.99, 0.99, 0.99, 0.9]
+    assert [told.for_weight(weight).target for weight in (None, 1.0, 0.0)] == [0.97] * 3
+
+
 @needs_scann
 def test_degenerate_vectors_survive_a_tree(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scann, "QUANTISED_FROM", 10)

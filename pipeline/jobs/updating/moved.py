@@ -8,9 +8,8 @@ from pydantic import JsonValue
 
 from belfry.dataset.errors import ArtifactError, InputError
 from belfry.dataset.folds import sample_users
-from belfry.layers.config import ModelConfig
 from belfry.layers.saved.files import read_array, save_arrays
-from belfry.pipeline.config import PipelineConfig
+from belfry.pipeline.config import PipelineConfig, SourceConfig
 from belfry.pipeline.jobs.updating.placement import Placement
 from belfry.pipeline.kinds import source_kind
 from belfry.pipeline.runs.manifest import MANIFEST, REMEDY
@@ -75,7 +74,7 @@ def write_models(run: Run, config: PipelineConfig, placement: Placement, folder:
     note: JsonValue = run.manifest.notes.get("index")
     for number, (name, source) in enumerate(read_sources(serving / SOURCES_FILE).items()):
         try:
-            measured = _write_source(run, name, source.model, config, placement, target / SOURCES / name)
+            measured = _write_source(run, name, source, config, placement, target / SOURCES / name)
         except InputError as error:
             raise InputError(f"source {name!r}: {error}; train again on all tables together") from error
         if number == 0 and measured is not None:
@@ -86,10 +85,11 @@ def write_models(run: Run, config: PipelineConfig, placement: Placement, folder:
 
 
 def _write_source(
-    run: Run, name: str, model: ModelConfig, config: PipelineConfig, placement: Placement, target: Path
+    run: Run, name: str, source: SourceConfig, config: PipelineConfig, placement: Placement, target: Path
 ) -> JsonValue:
     """One source; the measurement of its index where that was built anew."""
-    kind, features = source_kind(model), placement.features
+    model, features = source.model, placement.features
+    kind = source_kind(model)
     history, items = features.history, features.history.items.all_numbers
     before = run.root / _SERVING / SOURCES / name
     if not kind.has_vectors:
@@ -113,6 +113,7 @@ def _write_source(
                 (before / INDEX / file).copy(target / INDEX / file)
             return None
         towers = kind.load_towers(target, model, vectors)
+    config = config.model_copy(update={"index": config.index.for_weight(source.weight)})
     return _write_index(towers, vectors, config, placement, target / INDEX, seed=run.manifest.seed)
 
 

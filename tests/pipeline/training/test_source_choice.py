@@ -21,6 +21,7 @@ from belfry.pipeline.training.publish import train_and_publish
 from belfry.pipeline.training.retrieval_stage import fit_first_stage
 from belfry.pipeline.training.source_choice import GRID, SourceChoice, choose_sources
 from belfry.retrieval.blend import CombinedRetriever, Source
+from belfry.retrieval.index.exact import ExactIndex
 from belfry.retrieval.models.ease import EASEConfig
 from belfry.retrieval.models.item_knn import ItemKNNConfig
 from belfry.retrieval.models.pure_svd import PureSVDConfig
@@ -205,6 +206,23 @@ def test_sources_that_stay_have_the_names_that_they_have_among_themselves(monkey
     assert last.tuning.weights == stage.tuning.weights
     assert isinstance(last.retriever, CombinedRetriever)
     assert [(source.name, source.weight) for source in last.retriever.sources] == [*stage.tuning.weights.items()]
+
+
+def test_a_first_source_without_weight_has_an_index_that_looks_less_hard(monkeypatch: pytest.MonkeyPatch) -> None:
+    data, targets = small_data(), []
+    popularity = SourceConfig(model=PopularityConfig())
+    config = PipelineConfig(retrieval=PureSVDConfig(embedding_size=4), sources=(popularity,))
+
+    def build(vectors, item_num, index, queries):
+        targets.append(index.target)
+        return ExactIndex.build(vectors, item_num)
+
+    monkeypatch.setattr("belfry.pipeline.training.sources.build_index", build)
+    stage = fit_first_stage(data, data.interactions, config, seed=0)
+    for weight in (0.5, 0.0):
+        weights = {"pure_svd": weight, "popularity": 1.0}
+        fit_first_stage(data, data.interactions, config, seed=0, tuning=replace(stage.tuning, weights=weights))
+    assert targets == [0.99, 0.99, 0.9]
 
 
 def test_a_weight_of_the_config_counts_beside_a_one_of_the_first() -> None:
