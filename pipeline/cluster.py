@@ -27,6 +27,7 @@ _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",  # else Ray reports to its makers
     "RAY_DEDUP_LOGS_SKIP_REGEX": ".",  # else stdout too, with the command lines of whoever takes memory
     "RAY_task_oom_retries": "6",  # of a task that was ended because memory ran out, a minute in all; else for ever
+    "RAY_get_check_signal_interval_milliseconds": "20",  # else a result from elsewhere may be seen a second late
 }
 _PATIENT = {"RAY_gcs_rpc_server_reconnect_timeout_s": "86400"}  # else it ends this process when the cluster is gone
 
@@ -203,6 +204,7 @@ def _apply(function: Callable[[Shared, Item], Result], key: str, held: list[Any]
     if key not in _kept:
         import ray
 
+        shared = ray.get(held[0])  # while what is kept is still there: a run that both hold is opened once
         _kept.clear()
-        _kept[key] = ray.get(held[0])
+        _kept[key] = shared
     return function(_kept[key], item)

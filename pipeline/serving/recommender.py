@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
+from weakref import WeakValueDictionary
 
 import numpy as np
 import pyarrow as pa
@@ -310,8 +311,15 @@ class Recommender:
         return stages
 
 
+_reopened: "WeakValueDictionary[tuple[object, ...], Recommender]" = WeakValueDictionary()  # in this process, and held
+
+
 def _reopen(kind: type[Recommender], folder: str, name: str, key: str | None) -> Recommender:
-    recommender = kind.load(folder, require_signature=key)
-    if recommender.run.name != name:
-        raise ArtifactError(f"{folder}: holds run {recommender.run.name}, the pickled Recommender was of {name}")
+    about = (kind, folder, name, key)
+    recommender = _reopened.get(about)
+    if recommender is None:
+        recommender = kind.load(folder, require_signature=key)
+        if recommender.run.name != name:
+            raise ArtifactError(f"{folder}: holds run {recommender.run.name}, the pickled Recommender was of {name}")
+        _reopened[about] = recommender
     return recommender

@@ -2,11 +2,13 @@
 
 import asyncio
 import copy
+import gc
 import multiprocessing
 import pickle
 import shutil
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -158,6 +160,11 @@ def test_row_33_a_pickle_is_the_path_of_the_run(recommender: Recommender) -> Non
     again = pickle.loads(pickled)
     assert again.run.folder == recommender.run.folder.absolute()
     assert again.recommend(1, 5) == recommender.recommend(1, 5)
+    assert pickle.loads(pickled) is again  # as long as somebody holds it
+    opened = weakref.ref(again)
+    del again
+    gc.collect()
+    assert opened() is None
 
 
 def test_row_33_a_pickle_whose_run_is_gone_or_another(artifacts: Path, tmp_path: Path) -> None:
