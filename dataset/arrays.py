@@ -29,6 +29,18 @@ def differs_from_row_before(*keys: npt.NDArray[np.generic]) -> Mask:
     return differs
 
 
+def distinct(numbers: npt.NDArray[np.int32], n_numbers: int) -> tuple[npt.NDArray[np.int32], Positions]:
+    """The distinct ones of `numbers` [n], all below `n_numbers`, in no order; and [n] the position of each among them.
+
+    No sort, and no pass over all `n_numbers`.
+    """
+    place = np.empty(n_numbers, np.int32)  # read where it was written alone
+    place[numbers] = np.arange(len(numbers), dtype=np.int32)
+    stands_for = place[numbers]
+    is_last = stands_for == np.arange(len(numbers))  # of those that are equal
+    return numbers[is_last], (is_last.cumsum() - 1)[stands_for]
+
+
 def blocks(n_rows: int, row_size: int) -> Iterator[slice]:
     """Slices that cover `n_rows` rows, each of at most `CELLS_PER_BLOCK` cells but at least one row.
 

@@ -73,22 +73,23 @@ def top_candidates(
 
 
 def top_of_few(
-    users: UserNums, scores: Scores, exclude: SeenItems, top_k: int, origin: str, only: ItemNums | None = None
+    users: UserNums,
+    item_num: ItemNums,
+    score: Scores,
+    exclude: SeenItems,
+    top_k: int,
+    origin: str,
+    only: ItemNums | None = None,
 ) -> Candidates:
-    """`top_candidates` of one user by `scores` [n_items + 1], of which few are above 0; no others are listed.
-
-    `scores` is changed.
-    """
-    scores[exclude.rows_of(users)[1]] = 0
-    scores[UNKNOWN] = 0
-    item_num = np.flatnonzero(scores > 0)
+    """`top_candidates` of one user among `item_num` [n], each once, by their `score` [n]; none that is not above 0."""
+    kept = (score > 0) & (item_num != UNKNOWN) & ~exclude.of_user_contain(int(users[0]), item_num)
     if only is not None:
-        item_num = item_num[np.isin(item_num, only)]
-    if len(item_num) > top_k:
-        least = np.partition(scores[item_num], -top_k)[-top_k]
-        item_num = item_num[scores[item_num] >= least]
-    row_user = np.zeros(len(item_num), np.int64)
-    return take_top_k(users, row_user, item_num.astype(np.int32), scores[item_num], top_k=top_k, origin=origin)
+        kept &= np.isin(item_num, only)
+    item_num, score = item_num[kept], score[kept]
+    if len(score) > top_k:
+        is_due = score >= np.partition(score, -top_k)[-top_k]
+        item_num, score = item_num[is_due], score[is_due]
+    return take_top_k(users, np.zeros(len(score), np.int64), item_num, score, top_k=top_k, origin=origin)
 
 
 def top_sparse_candidates(

@@ -89,17 +89,22 @@ class FirstWatches:
         """[n_rows] the log-odds that lists go by."""
         length = lists.column(LENGTH)
         few, many = np.log1p(FEW * self.many), np.log1p(self.many)
-        if length.min(initial=many) >= many:
+        early = (length < many).nonzero()[0]
+        if not len(early):
             return log_odds
-        t = np.clip((length - few) / (many - few), 0, 1)
-        early = self.level + _terms(log_odds, lists, self.columns) @ np.array(self.weights)
-        return np.asarray((1 - t) * early + t * log_odds)
+        t = np.clip((length[early] - few) / (many - few), 0, 1)
+        by_terms = self.level + _terms(log_odds, lists, self.columns, early) @ np.array(self.weights)
+        order = log_odds.astype(np.float64)
+        order[early] = (1 - t) * by_terms + t * order[early]
+        return order
 
 
-def _terms(log_odds: LogOdds, lists: Lists, names: tuple[str, ...]) -> Terms:
-    """The ranker's log-odds and the columns, then each times the length."""
-    own = np.stack([log_odds, *(lists.column(name) for name in names)], axis=1)
-    return np.concatenate([own, own * lists.column(LENGTH)[:, np.newaxis]], axis=1)
+def _terms(
+    log_odds: LogOdds, lists: Lists, names: tuple[str, ...], rows: npt.NDArray[np.integer] | slice = slice(None)
+) -> Terms:
+    """The ranker's log-odds and the columns, then each times the length; of some rows."""
+    own = np.stack([log_odds[rows], *(lists.column(name)[rows] for name in names)], axis=1)
+    return np.concatenate([own, own * lists.column(LENGTH)[rows, np.newaxis]], axis=1)
 
 
 def _order(terms: Terms, labels: Labels, row_list: npt.NDArray[np.integer]) -> LogOdds:

@@ -8,7 +8,7 @@ import numpy as np
 import scipy  # its parts load when they are used
 from pydantic import Field
 
-from belfry.dataset.arrays import blocks, stretches
+from belfry.dataset.arrays import blocks, distinct, stretches
 from belfry.dataset.candidates import Candidates
 from belfry.dataset.concurrency.cached import cached_property
 from belfry.dataset.errors import ArtifactError, InputError
@@ -104,8 +104,8 @@ class NeighbourRetriever(ArrayModel[NeighbourConfigT]):
         if n_rows != len(features.history.items) + 1:
             raise ArtifactError(f"{self.config.kind}: weights of {n_rows - 1:,} items, the run has others; train again")
         if len(users) == 1:
-            own = self._scores_of_one(users, features)
-            return top_of_few(users, own, exclude, top_k, self.config.kind, only)
+            items, own = self._scores_of_one(users, features)
+            return top_of_few(users, items, own, exclude, top_k, self.config.kind, only)
         parts = []
         for block in blocks(len(users), len(features.history.items) + 1):
             asked = users[block]
@@ -123,8 +123,8 @@ class NeighbourRetriever(ArrayModel[NeighbourConfigT]):
         start, scored, weight = (self.learned[name] for name in self.array_forms)
         return scipy.sparse.csr_matrix((weight, scored, start), shape=(len(start) - 1, len(start) - 1))
 
-    def _scores_of_one(self, users: UserNums, features: FeatureTables) -> Scores:
-        """[n_items + 1] the scores of one user, 0 where there is none; not worth the load of a sparse library.
+    def _scores_of_one(self, users: UserNums, features: FeatureTables) -> tuple[ItemNums, Scores]:
+        """The items that one user's are near to, in no order, and their scores; not worth the load of a sparse library.
 
         To the bit what the product of a block gives: single precision, item by item.
         """
@@ -137,9 +137,10 @@ class NeighbourRetriever(ArrayModel[NeighbourConfigT]):
             items, own = recency_bag(history, int(users[0]), half_life=half_life, max_length=max_length)
         counts = (start[items + 1] - start[items]).astype(np.int64)
         places = stretches(start[items].astype(np.int64), counts)
-        scores = np.zeros(len(start) - 1, np.float32)
-        np.add.at(scores, scored[places], np.repeat(own, counts) * weight[places])
-        return scores
+        near, position = distinct(scored[places], len(start) - 1)
+        scores = np.zeros(len(near), np.float32)
+        np.add.at(scores, position, np.repeat(own, counts) * weight[places])
+        return near, scores
 
     def _histories(self, users: UserNums, features: FeatureTables) -> "scipy.sparse.csr_matrix[np.float32]":
         """[n_users, n_items + 1] the weight of each watch."""

@@ -1,12 +1,20 @@
 import numpy as np
 import pytest
 
-from belfry.dataset.arrays import CELLS_PER_BLOCK, blocks, dot_products, stretches
+from belfry.dataset.arrays import CELLS_PER_BLOCK, blocks, distinct, dot_products, stretches
 
 
 def test_stretches_are_concatenated():
     assert stretches(np.array([5, 9, 0, 2]), np.array([2, 0, 3, 1])).tolist() == [5, 6, 0, 1, 2, 2]
     assert len(stretches(np.zeros(0, np.int64), np.zeros(0, np.int64))) == 0
+
+
+def test_distinct_numbers_once_each_and_where_each_stands() -> None:
+    for numbers in ([7, 0, 7, 3, 0, 7], [2], []):
+        given = np.array(numbers, np.int32)
+        found, position = distinct(given, 8)
+        assert sorted(found.tolist()) == sorted(set(numbers))
+        assert found[position].tolist() == numbers
 
 
 @pytest.mark.parametrize(

@@ -66,7 +66,7 @@ def test_top_of_few_are_the_top_candidates_above_zero(scores: np.ndarray, top_k:
     exclude = SeenItems(np.array([0, 0, 1, 3]), np.array([4, 1, 6], np.int32))
     only = np.array([1, 2, 3, 5, 8], np.int32) if is_limited else None
     whole = top_candidates(users, np.where(scores == 0, -np.inf, scores)[None], exclude, top_k, "test", only)
-    found = top_of_few(users, scores, exclude, top_k, "test", only)
+    found = top_of_few(users, np.arange(len(scores), dtype=np.int32), scores, exclude, top_k, "test", only)
     for name in ("users", "row_user", "item_num", "score", "rank", "origin"):
         np.testing.assert_array_equal(getattr(found, name), getattr(whole, name), strict=True)
     assert found.origins == ("test",)
@@ -77,7 +77,8 @@ def test_top_of_few_of_many() -> None:
     for seed in range(9):
         scores = np.random.default_rng(seed).random(3_001, np.float32)
         wanted = np.argsort(-scores[1:], kind="stable")[:2_000] + 1
-        found = top_of_few(np.array([1], np.int32), scores, SeenItems.nothing(1), 2_000, "test")
+        items = np.arange(len(scores), dtype=np.int32)
+        found = top_of_few(np.array([1], np.int32), items, scores, SeenItems.nothing(1), 2_000, "test")
         assert found.item_num.tolist() == wanted.tolist()
 
 
