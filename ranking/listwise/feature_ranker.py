@@ -9,7 +9,7 @@ from typing import Self
 from pydantic import model_validator
 
 from belfry.dataset.candidates import Candidates
-from belfry.dataset.errors import InputError
+from belfry.dataset.errors import ArtifactError, InputError
 from belfry.dataset.features import FeatureTables
 from belfry.layers.config import Settings
 from belfry.layers.model import Epoch
@@ -60,7 +60,10 @@ class FeaturedRanker:
         """What `TrainedFeaturedRanker.export` wrote, with the scorer that lies in the same folder."""
         blend = read_settings(saved.folder / SCORE_BLEND_FILE, _SavedBlend)
         arrays = load_arrays(saved.folder / FEATURES)
-        pair_features = PairFeatures(saved.pair_features, arrays, saved.labels)
+        try:
+            pair_features = PairFeatures(saved.pair_features, arrays, saved.labels)
+        except ArtifactError as error:
+            raise ArtifactError(f"{saved.folder / FEATURES}: {error}") from error
         return cls(
             pair_features,
             scorer,

@@ -296,6 +296,9 @@ def hostile_files(run: Path) -> dict[str, tuple[str, bytes]]:
     broken = vectors.copy()
     broken[3, 1] = np.nan
     popularity = read_arrays(run / "serving" / "popularity" / "scores.npz")["score"]
+    features = "serving/ranker/pair_features/arrays.npz"
+    pairs = load_arrays(run / "serving" / "ranker" / "pair_features")
+    pairs["neighbours/start"] = pairs["neighbours/start"][1:]
     return {
         "a loop instead of a tower": (TOWER, endless_loop()),
         "a graph of other inputs": (TOWER, graph([helper.make_node("Abs", ["x"], ["y"])])),
@@ -325,6 +328,7 @@ def hostile_files(run: Path) -> dict[str, tuple[str, bytes]]:
             named({"score": np.full_like(popularity, np.nan)}),
         ),
         "scores of another name": ("serving/popularity/scores.npz", named({"x": popularity})),
+        "neighbours of no items": (features, named({**NO_FILES, **pairs})),
     }
 
 
@@ -342,7 +346,7 @@ NAMES = """
     seen items that there are not | seen items in no order | seen items twice | seen items of fewer users
     seen items beyond their end | seen items before their start | seen items of nobody
     more seen items than events | users in no order | no table | features of fewer users | features that are packed
-    scores of other items | scores that are NaN | scores of another name
+    scores of other items | scores that are NaN | scores of another name | neighbours of no items
 """
 
 
