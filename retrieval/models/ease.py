@@ -97,8 +97,9 @@ class EASE(ArrayModel[EASEConfig]):
             items, own = relative_bag(history, int(users[0]))
         else:
             items, own = recency_bag(history, int(users[0]), half_life=self.config.half_life, max_length=len(weights))
-        read = own[:, np.newaxis] * weights[items]
-        return read.sum(axis=0, keepdims=True) if len(read) else np.full((1, len(weights)), -np.inf, np.float32)
+        if not len(items):
+            return np.full((1, len(weights)), -np.inf, np.float32)
+        return np.asarray(np.einsum("i,ij->j", own, weights[items])[np.newaxis])
 
     def _histories(self, users: UserNums, features: FeatureTables) -> "scipy.sparse.csr_matrix[np.float32]":
         """[n_users, n_items + 1] the weight of each watch."""
