@@ -233,6 +233,13 @@ def _with_ratings(interactions: pa.Table, ratings: pa.Table) -> pa.Table:
     if columns.EVENT not in ratings.column_names:
         ratings = ratings.append_column(columns.EVENT, pa.array([_RATED] * len(ratings)))
     both = alike_encoded({"interactions": interactions, "ratings": ratings}, ID_COLUMNS)
+    timed = [name for name, table in both.items() if columns.TIMESTAMP_S in table.column_names]
+    if len(timed) == 1:
+        without = next(name for name in both if name not in timed)
+        raise TableError(
+            f"{without}: there is no column '{columns.TIMESTAMP_S}', which the {timed[0]} have; the two become one "
+            "table in the order of its times: give both the times, or neither"
+        )
     try:
         return pa.concat_tables(both.values(), promote_options="permissive")
     except pa.ArrowException as error:

@@ -391,6 +391,16 @@ def test_ratings_of_their_own_table_join_the_watches() -> None:
     }
 
 
+def test_ratings_have_times_where_the_watches_have_them() -> None:
+    timed = pa.table({"user_id": [1, 2], "item_id": [5, 6], "timestamp_s": [10, 20]})
+    without = pa.table({"user_id": [1, 2], "item_id": [5, 6], "rating": [4.0, 3.0]})
+    for watches, ratings, which in ((timed, without, "ratings"), (without, timed, "interactions")):
+        with pytest.raises(
+            TableError, match=rf"^{which}: there is no column 'timestamp_s'.* both the times, or neither"
+        ):
+            read_tables(watches, ratings=ratings)
+
+
 def test_ratings_of_other_ids_are_refused() -> None:
     watches = pa.table({"user_id": [1, 2], "item_id": [5, 6]})
     ratings = pa.table({"user_id": ["a"], "item_id": [5], "rating": [4.0]})

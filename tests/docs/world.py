@@ -62,7 +62,7 @@ def make_world(folder: Path) -> Path:
         },
         **{"before": early, "fresh": late.slice(0, 20).select(["user_id", "item_id"])},
         **{"newcomers": newcomers, "a": lists["old"], "b": lists["new"], "lists": lists["new"], "new": late},
-        "ratings": late.select(["user_id", "item_id"]).append_column("rating", pa.array([4.0] * len(late))),
+        "ratings": late.drop_columns(["rating"]).append_column("rating", pa.array([4.0] * len(late))),
     }
     shown = lists["old"].select(["user_id", "item_id"])
     rewards = generator.integers(0, 2, len(shown))
