@@ -14,6 +14,7 @@ from belfry.pipeline.runs.manifest import CURRENT, MANIFEST, SAFE_NAME, Manifest
 from belfry.pipeline.runs.reader import current_run, is_run, open_run
 from belfry.pipeline.runs.remote.copies import fetch_anew, local_folder
 from belfry.pipeline.runs.remote.store import store_of
+from belfry.pipeline.runs.sealed import explain_unreadable
 from belfry.pipeline.runs.writer import aside, check_place, publishing, switch_current, write_current
 
 _TOLD = {"preset", "created_at", "seed", "holdout", "gate"}  # of the manifest, in a list
@@ -40,6 +41,7 @@ class ListedRun:
         return found | self.manifest.model_dump(mode="json", include=_TOLD)
 
 
+@explain_unreadable()
 def list_runs(artifacts: Path) -> list[ListedRun]:
     """All of them, the newest first; those without a readable manifest last.
 
@@ -54,10 +56,12 @@ def list_runs(artifacts: Path) -> list[ListedRun]:
         for folder in sorted(path.parent for path in outline.glob(f"[!.]*/{MANIFEST}")):
             is_current = folder.name == named
             try:
-                runs.append(ListedRun(folder.name, is_current, read_manifest(folder / MANIFEST)))
+                with explain_unreadable():
+                    runs.append(ListedRun(folder.name, is_current, read_manifest(folder / MANIFEST)))
             except ArtifactError as error:
-                damage = str(error).replace(str(outline), place_of(artifacts))
-                runs.append(ListedRun(folder.name, is_current, None, damage))
+                if is_run(folder):  # else somebody removed it meanwhile
+                    damage = str(error).replace(str(outline), place_of(artifacts))
+                    runs.append(ListedRun(folder.name, is_current, None, damage))
     if not runs:
         current_run(artifacts)  # says in words what is there instead
     return sorted(runs, key=lambda run: run.manifest.created_at if run.manifest else "", reverse=True)
@@ -108,6 +112,8 @@ def roll_back(artifacts: Path, name: str | None = None) -> tuple[str, str]:
     with aside(artifacts) as folder:
         write_current(folder, run.name)
         with publishing(artifacts):
+            if not is_run(run.folder):
+                raise ArtifactError(f"{run.folder}: was removed while it was checked; name another run")
             switch_current(folder, artifacts)
     return before, run.name
 

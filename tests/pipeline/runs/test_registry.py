@@ -7,7 +7,7 @@ import pytest
 
 from belfry.dataset.errors import ArtifactError, InputError
 from belfry.pipeline.runs import writer as writer_module
-from belfry.pipeline.runs.manifest import RunInfo
+from belfry.pipeline.runs.manifest import Manifest, RunInfo, read_manifest
 from belfry.pipeline.runs.reader import current_run, find_run
 from belfry.pipeline.runs.registry import listed
 from belfry.pipeline.runs.registry.differences import differences
@@ -70,6 +70,28 @@ def test_a_run_that_cannot_be_read_is_listed_last_with_its_reason(tmp_path, thre
     assert found[2].to_dict() == {"name": three[2], "is_current": True, "n_bytes": 0, "damage": found[2].damage}
 
 
+def test_runs_that_are_pruned_while_they_are_listed_are_left_out(tmp_path, three, monkeypatch):
+    def read(path: Path) -> Manifest:
+        remove_runs(tmp_path, [path.parent.name])
+        return read_manifest(path)
+
+    monkeypatch.setattr(listed, "read_manifest", read)
+    assert names_of(list_runs(tmp_path)) == [three[2]]
+
+
+def test_what_the_system_refuses_is_told_in_words(tmp_path, three, monkeypatch):
+    with pytest.raises(ArtifactError, match=r"x/current: cannot be read \(File name too long\); mend that"):
+        list_runs(tmp_path / ("x" * 300))
+
+    def read(path: Path) -> Manifest:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(listed, "read_manifest", read)
+    assert {run.damage for run in list_runs(tmp_path)} == {
+        f"{tmp_path / name}/manifest.json: cannot be read (Permission denied); mend that" for name in three
+    }
+
+
 def test_a_folder_without_a_run_says_so(tmp_path):
     with pytest.raises(ArtifactError, match="train first"):
         list_runs(tmp_path)
@@ -104,6 +126,18 @@ def test_rolling_back_to_a_damaged_run_changes_nothing(tmp_path, three):
     with pytest.raises(ArtifactError, match=r"weights\.bin"):
         roll_back(tmp_path)
     assert current_run(tmp_path).name == three[2]
+
+
+def test_rolling_back_to_a_run_that_is_pruned_meanwhile_changes_nothing(tmp_path, three, monkeypatch):
+    def write_current(folder: Path, name: str) -> None:
+        assert remove_runs(tmp_path, [three[1]]) == [three[1]]
+        writer_module.write_current(folder, name)
+
+    monkeypatch.setattr(listed, "write_current", write_current)
+    with pytest.raises(ArtifactError, match=f"{three[1]}: was removed while it was checked; name another run"):
+        roll_back(tmp_path)
+    assert current_run(tmp_path).name == three[2]
+    assert {path.name for path in tmp_path.iterdir()} == {".lock", "current", three[0], three[2]}
 
 
 @pytest.mark.parametrize("name", ["../x", "nothing", "", ".lock"])
