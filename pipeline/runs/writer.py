@@ -96,6 +96,7 @@ def publish(
     info: RunInfo,
     *,
     check: Callable[[Path], None] = lambda folder: None,
+    last_check: Callable[[], None] = lambda: None,
     signer: Signer | None = None,
 ) -> Iterator[RunWriter]:
     """Publish what the body writes into the writer's folder as a run, and make it the current one.
@@ -105,6 +106,7 @@ def publish(
     Args:
         artifacts: a folder, or an address.
         check: is shown the folder of the sealed run before anybody else can see it, and raises where it is not good.
+        last_check: comes behind it, while nobody else can publish, and raises where this run may not either.
         signer: signs the run.
 
     Raises:
@@ -127,6 +129,7 @@ def publish(
         write_current(folder, name)
         # From here on no byte is needed from the disk: a full one cannot stop between the two.
         with publishing(runs):
+            last_check()
             target = runs / name
             if not target.exists():  # Else it is this very run: the name is the hash of its manifest.
                 writer.folder.rename(target)
