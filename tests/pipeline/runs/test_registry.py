@@ -1,5 +1,6 @@
 """The runs of an artifacts folder: which there are, which is in use, which may go."""
 
+import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -171,6 +172,15 @@ def test_pruning_by_age(tmp_path, three, monkeypatch):
 def test_removed_runs_are_gone_and_nothing_else(tmp_path, three):
     assert remove_runs(tmp_path, [three[0], three[2], "nothing"]) == [three[0]]
     assert {path.name for path in tmp_path.iterdir()} == {".lock", "current", three[1], three[2]}
+
+
+def test_what_a_killed_prune_leaves_goes_with_the_next_and_a_sealed_folder_is_refused(tmp_path, three, monkeypatch):
+    (tmp_path / three[0]).rename(tmp_path / f".writing-{three[0]}")
+    assert remove_runs(tmp_path, three) == [three[1]]
+    assert {path.name for path in tmp_path.iterdir()} == {".lock", "current", three[2]}
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    with pytest.raises(InputError, match="cannot be written; mend that"):
+        remove_runs(tmp_path, three)
 
 
 def test_differences_are_those_of_settings_and_data(tmp_path, three):
