@@ -174,7 +174,7 @@ def _check_data() -> Check:
 def _check_cache() -> Check:
     name = "cache (BELFRY_CACHE)"
     folder = cache_folder()
-    if not folder.exists():
+    if _is_missing(folder):
         return Check(name, "ok", f"{folder}: not there yet")
     if not _is_writable(folder):
         remedy = "downloads cannot be kept: let BELFRY_CACHE name a folder"
@@ -188,15 +188,19 @@ def _check_artifacts() -> list[Check]:
     name, run = "artifacts folder", "current run"
     if address_of_runs(folder):
         return _check_runs_at_address(folder)
-    if not folder.exists():
+    if _is_missing(folder):
         return [Check(name, "ok", f"{folder}: not there yet"), Check(run, "ok", "none; `belfry run` makes one")]
-    found = Check(name, "ok", str(folder))
-    if not _is_writable(folder):
-        found = Check(name, "fail", f"{folder}: not a folder that can be written", "let BELFRY_ARTIFACTS name one")
     try:
-        return [found, Check(run, "ok", current_run(folder).name)]
+        current = Check(run, "ok", current_run(folder).name)
     except ArtifactError as error:
-        return [found, Check(run, "warn", "none that can be used", str(error))]
+        current = Check(run, "warn", "none that can be used", str(error))
+    if _is_writable(folder):
+        return [Check(name, "ok", str(folder)), current]
+    if current.status == "ok":
+        remedy = "its runs answer; to train or update, let BELFRY_ARTIFACTS name another"
+        return [Check(name, "warn", f"{folder}: can be read and not written", remedy), current]
+    remedy = "let BELFRY_ARTIFACTS name one"
+    return [Check(name, "fail", f"{folder}: not a folder that can be written", remedy), current]
 
 
 def _check_runs_at_address(artifacts: Path) -> list[Check]:
@@ -207,5 +211,13 @@ def _check_runs_at_address(artifacts: Path) -> list[Check]:
         return [Check(name, "warn", "none that can be used", str(error))]
 
 
+def _is_missing(folder: Path) -> bool:
+    """Whether nothing is there, as far as we may look."""
+    try:
+        return not folder.exists()
+    except OSError:
+        return False
+
+
 def _is_writable(folder: Path) -> bool:
-    return folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)
+    return os.access(folder, os.W_OK | os.X_OK) and folder.is_dir()

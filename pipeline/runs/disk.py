@@ -127,14 +127,14 @@ def write_together(folder: Path, texts: dict[str, str]) -> None:
     """
     check_writable(folder)
     folder.mkdir(exist_ok=True)
-    with explain_failed_writes(folder), tempfile.TemporaryDirectory(dir=folder, prefix=".writing-") as aside:
+    with explain_failed_writes(folder), temporary_folder(folder, ".writing-") as aside:
         for name, text in texts.items():
-            path = Path(aside) / name
+            path = aside / name
             with explain_failed_writes(path):
                 path.write_text(text, encoding="utf-8")
                 sync(path)
         for name in texts:
-            (Path(aside) / name).replace(folder / name)
+            (aside / name).replace(folder / name)
         sync(folder)
 
 

@@ -4,7 +4,7 @@ import os
 import socket
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -123,8 +123,9 @@ def _signed(file: TextIO) -> Iterator[None]:
     try:
         since = datetime.now(UTC).isoformat(timespec="seconds")
         file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()} since {since}\n")
-        file.flush()
+        with suppress(OSError):  # it is held without a name too, where the disk is full
+            os.lseek(file.fileno(), 0, os.SEEK_SET)
+            os.write(file.fileno(), f"process {os.getpid()} on {socket.gethostname()} since {since}\n".encode())
         yield
     finally:
         file.truncate(0)

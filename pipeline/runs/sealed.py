@@ -38,6 +38,7 @@ class SealedFiles:
     checked: list[str] = field(default_factory=list, compare=False)  # those that were found whole, in this order
     _kept: dict[str, bytes] = field(default_factory=dict, compare=False)  # hash -> content that more than one file has
     _maps: dict[str, mmap.mmap] = field(default_factory=dict, compare=False)  # likewise
+    _at_hand: dict[str, bytes | mmap.mmap] = field(default_factory=dict, compare=False)  # file -> content
 
     def read(self, relative: str) -> bytes:
         """The content of a file; files of equal content, such as a table of two models, are in memory once.
@@ -45,6 +46,8 @@ class SealedFiles:
         Raises:
             ArtifactError: the manifest has no such file, or the file is not as it was published.
         """
+        if relative in self._at_hand:
+            return bytes(self._at_hand[relative])
         published = self._published(relative)
         if published.sha256 in self._kept:
             return self._kept[published.sha256]
@@ -78,6 +81,14 @@ class SealedFiles:
         if self._n_files[published.sha256] > 1:
             self._maps[published.sha256] = mapped
         return mapped
+
+    def keep_at_hand(self, relative: str) -> None:
+        """Have a file read or mapped for a `read` to come: nobody who removes or changes it meanwhile reaches that.
+
+        Raises:
+            ArtifactError: as `read`.
+        """
+        self._at_hand[relative] = self.map(relative)
 
     def _published(self, relative: str) -> FileEntry:
         published = self.manifest.files.get(relative)

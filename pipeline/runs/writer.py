@@ -4,7 +4,7 @@ artifacts/
 ├── current                 one line, the name of the run in use
 ├── default-3f9a0c12be77/   a run: files and their manifest.json, never edited
 ├── .lock                   held while a run moves into place
-└── .writing-x7k2/          a run being written; removed when its writer stops, or by the next one
+└── .writing-x7k2/          a run being written, or removed; gone when that is over, or with the next
 
 A run for an address is published in the folder of its copies on this machine, then sent.
 """
@@ -40,7 +40,7 @@ from belfry.pipeline.runs.sealed import file_entry
 from belfry.pipeline.runs.signature import Signer
 
 _PUBLISHING = ".lock"
-_WRITING = ".writing-"
+WRITING = ".writing-"
 
 
 @dataclass
@@ -96,6 +96,7 @@ def publish(
     info: RunInfo,
     *,
     check: Callable[[Path], None] = lambda folder: None,
+    last_check: Callable[[], None] = lambda: None,
     signer: Signer | None = None,
 ) -> Iterator[RunWriter]:
     """Publish what the body writes into the writer's folder as a run, and make it the current one.
@@ -105,6 +106,7 @@ def publish(
     Args:
         artifacts: a folder, or an address.
         check: is shown the folder of the sealed run before anybody else can see it, and raises where it is not good.
+        last_check: comes behind it, while nobody else can publish, and raises where this run may not either.
         signer: signs the run.
 
     Raises:
@@ -127,6 +129,7 @@ def publish(
         write_current(folder, name)
         # From here on no byte is needed from the disk: a full one cannot stop between the two.
         with publishing(runs):
+            last_check()
             target = runs / name
             if not target.exists():  # Else it is this very run: the name is the hash of its manifest.
                 writer.folder.rename(target)
@@ -146,8 +149,8 @@ def aside(artifacts: Path) -> Iterator[Path]:
     """
     with ExitStack() as stack, explain_failed_writes(artifacts):
         with publishing(artifacts):
-            _remove_dead(artifacts)
-            folder = tempfile.TemporaryDirectory(prefix=_WRITING, dir=artifacts, ignore_cleanup_errors=True)
+            remove_dead(artifacts)
+            folder = tempfile.TemporaryDirectory(prefix=WRITING, dir=artifacts, ignore_cleanup_errors=True)
             path = Path(stack.enter_context(folder))
             stack.enter_context(hold(path / ALIVE))
         yield path
@@ -204,8 +207,8 @@ def _make_read_only(path: Path) -> None:
     path.chmod(path.stat().st_mode & ~0o222)
 
 
-def _remove_dead(artifacts: Path) -> None:
+def remove_dead(artifacts: Path) -> None:
     """Remove what writers that were killed have left; those that live hold their lock."""
-    for folder in artifacts.glob(f"{_WRITING}*"):
+    for folder in artifacts.glob(f"{WRITING}*"):
         with suppress(InputError), hold(folder / ALIVE):
             shutil.rmtree(folder, ignore_errors=True)

@@ -26,6 +26,7 @@ from belfry.pipeline.runs.data.tables import load_tables, load_user_encoder
 from belfry.pipeline.runs.manifest import MANIFEST, REMEDY, invalid_file
 from belfry.pipeline.runs.reader import Run
 from belfry.pipeline.serving.expected_ratings import ExpectedRatings
+from belfry.pipeline.serving.rules.item_columns import ITEM_COLUMNS
 from belfry.pipeline.serving.two_stage import TwoStage
 from belfry.ranking.base import LabelRanker, Ranker, SavedRanker
 from belfry.ranking.context.model import WEIGHTS_FILE, ContextModel
@@ -86,6 +87,8 @@ def load_parts(run: Run) -> Parts:
         user_encoder = load_user_encoder(run.root, features.users)
         two_stage = load_serving(run.path("serving"), features, config, gate_is_open=run.manifest.gate.is_open)
         _answer_once(two_stage)
+    if (run.root / ITEM_COLUMNS).exists():
+        run.files.keep_at_hand(ITEM_COLUMNS)
     run.files.check_unread()
     return Parts(
         run=run,

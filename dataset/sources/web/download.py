@@ -51,7 +51,7 @@ def find(name: str, *, data_folder: Path | None = None, publisher: Publisher = G
     (`BELFRY_CACHE` or ~/.cache/belfry). What is found is taken as it is; only downloads are compared with a checksum.
 
     Raises:
-        InputError: an unknown name, or a data folder that is not there.
+        InputError: an unknown name, a data folder that is not there, or a cache that cannot be used.
         DownloadError: it is nowhere here and could not be fetched; the message says where to put it by hand.
     """
     if name not in MD5_BY_NAME:
@@ -60,10 +60,17 @@ def find(name: str, *, data_folder: Path | None = None, publisher: Publisher = G
     if folder is not None and not folder.is_dir():
         raise InputError(f"{folder}: no such data folder; correct --data-folder or BELFRY_DATA")
     cache = cache_folder()
-    for place in (folder, cache):
-        for path in () if place is None else (place / name, place / f"{name}.zip"):
-            if path.exists():
-                return path
+    try:
+        for place in (folder, cache):
+            for path in () if place is None else (place / name, place / f"{name}.zip"):
+                if path.exists():
+                    return path
+        cache.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"{error.filename}: cannot be used ({error.strerror}); mend that, or let BELFRY_CACHE name another place, "
+            f"or BELFRY_DATA a folder that holds {name}.zip"
+        ) from error
     return _download(name, cache, publisher)
 
 
@@ -122,7 +129,6 @@ def _fetch(name: str, url: str, target: Path, publisher: Publisher) -> Path:
         if not found:
             raise _WrongFileError(f"{url}.md5 holds no checksum")
         md5 = found[0].decode().lower()
-    target.parent.mkdir(parents=True, exist_ok=True)
     aside = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
         with opener.open(url, timeout=publisher.timeout_s) as response, aside.open("wb") as part:

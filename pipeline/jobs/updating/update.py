@@ -190,7 +190,9 @@ class _Job:
             input_hash=data.content_hash,
         )
         run.tell_who_signs(self.signer)
-        with publish(self.artifacts, info, check=self._check, signer=self.signer) as writer:
+        with publish(
+            self.artifacts, info, check=check_answers, last_check=self._check_in_use, signer=self.signer
+        ) as writer:
             save_tables(placement.features, data.titles, writer.folder)
             save_encoders(data.user_encoder, data.item_encoder, writer.folder)
             write_item_columns(run, placement.numbering, arrived.items, writer.folder)
@@ -208,14 +210,12 @@ class _Job:
         assert writer.published
         return writer.published
 
-    def _check(self, folder: Path) -> None:
-        """Ask the new run, and see that none was published in the meantime, which would lose its place.
+    def _check_in_use(self) -> None:
+        """See that no run was published in the meantime, which would lose its place.
 
         Raises:
             InputError: one was.
-            BelfryError: an answer fails.
         """
-        check_answers(folder)
         if (named := _named_in(self.artifacts)) != self.in_use:
             raise InputError(
                 f"{place_of(self.artifacts)}: run {named} was published while {self.run.name} was updated; update that "

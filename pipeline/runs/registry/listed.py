@@ -1,5 +1,6 @@
 """The runs of an artifacts folder: which there are, which is in use, and those that nobody needs any more."""
 
+import os
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -9,12 +10,21 @@ from pydantic import JsonValue
 
 from belfry.dataset.errors import ArtifactError, InputError
 from belfry.dataset.sources.web.objects import place_of
-from belfry.pipeline.runs.disk import remove
+from belfry.pipeline.runs.disk import explain_failed_writes, remove
 from belfry.pipeline.runs.manifest import CURRENT, MANIFEST, SAFE_NAME, Manifest, read_manifest
 from belfry.pipeline.runs.reader import current_run, is_run, open_run
 from belfry.pipeline.runs.remote.copies import fetch_anew, local_folder
 from belfry.pipeline.runs.remote.store import store_of
-from belfry.pipeline.runs.writer import aside, check_place, publishing, switch_current, write_current
+from belfry.pipeline.runs.sealed import explain_unreadable
+from belfry.pipeline.runs.writer import (
+    WRITING,
+    aside,
+    check_place,
+    publishing,
+    remove_dead,
+    switch_current,
+    write_current,
+)
 
 _TOLD = {"preset", "created_at", "seed", "holdout", "gate"}  # of the manifest, in a list
 
@@ -40,6 +50,7 @@ class ListedRun:
         return found | self.manifest.model_dump(mode="json", include=_TOLD)
 
 
+@explain_unreadable()
 def list_runs(artifacts: Path) -> list[ListedRun]:
     """All of them, the newest first; those without a readable manifest last.
 
@@ -54,10 +65,12 @@ def list_runs(artifacts: Path) -> list[ListedRun]:
         for folder in sorted(path.parent for path in outline.glob(f"[!.]*/{MANIFEST}")):
             is_current = folder.name == named
             try:
-                runs.append(ListedRun(folder.name, is_current, read_manifest(folder / MANIFEST)))
+                with explain_unreadable():
+                    runs.append(ListedRun(folder.name, is_current, read_manifest(folder / MANIFEST)))
             except ArtifactError as error:
-                damage = str(error).replace(str(outline), place_of(artifacts))
-                runs.append(ListedRun(folder.name, is_current, None, damage))
+                if is_run(folder):  # else somebody removed it meanwhile
+                    damage = str(error).replace(str(outline), place_of(artifacts))
+                    runs.append(ListedRun(folder.name, is_current, None, damage))
     if not runs:
         current_run(artifacts)  # says in words what is there instead
     return sorted(runs, key=lambda run: run.manifest.created_at if run.manifest else "", reverse=True)
@@ -108,6 +121,8 @@ def roll_back(artifacts: Path, name: str | None = None) -> tuple[str, str]:
     with aside(artifacts) as folder:
         write_current(folder, run.name)
         with publishing(artifacts):
+            if not is_run(run.folder):
+                raise ArtifactError(f"{run.folder}: was removed while it was checked; name another run")
             switch_current(folder, artifacts)
     return before, run.name
 
@@ -143,19 +158,25 @@ def remove_runs(artifacts: Path, names: list[str]) -> list[str]:
 
     One that became the current run meanwhile stays.
     """
-    check_place(artifacts)
     if store := store_of(artifacts):
+        check_place(artifacts)
         there = {run.name for run in list_runs(artifacts) if not run.is_current}
         removed = [name for name in names if name in there]
         for name in removed:
             store.remove(name)
             remove(local_folder(artifacts) / name)
         return removed
-    removed = []
-    with aside(artifacts) as folder, publishing(artifacts):
-        current = current_run(artifacts).name
-        for name in names:
-            if name != current and (artifacts / name).is_dir():
-                (artifacts / name).rename(folder / name)
-                removed.append(name)
-    return removed
+    if not os.access(artifacts, os.W_OK | os.X_OK):
+        raise InputError(f"{artifacts}: cannot be written; mend that or name another place")
+    taken = {}
+    try:
+        with explain_failed_writes(artifacts), publishing(artifacts):  # no byte is needed: the disk may be full
+            remove_dead(artifacts)
+            current = current_run(artifacts).name
+            for name in names:
+                if name != current and (artifacts / name).is_dir():
+                    taken[name] = (artifacts / name).rename(artifacts / f"{WRITING}{name}")
+    finally:
+        for folder in taken.values():
+            remove(folder)
+    return list(taken)

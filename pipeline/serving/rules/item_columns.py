@@ -1,7 +1,7 @@
 """Item columns: what a table of items says, kept in a run as it was read, for rules to ask.
 
 Features are encoded for models: rare categories are merged and numbers standardised. Rules need what people wrote. The
-file is read when a rule first asks for a column, so that answers without rules cost nothing more.
+columns are made of the file when a rule first asks for one, so that answers without rules cost little more.
 """
 
 import itertools

@@ -1,5 +1,6 @@
 """Doctor: finds what is wrong, says what to do, quickly."""
 
+import os
 import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError
@@ -182,9 +183,25 @@ def test_the_artifacts_folder(monkeypatch, tmp_path):
         (run.folder / "file").write_text("x")
     assert run.published is not None
     assert find("current run") == Check("current run", "ok", run.published.name)
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    assert find("artifacts folder") == Check(
+        "artifacts folder",
+        "warn",
+        f"{artifacts}: can be read and not written",
+        "its runs answer; to train or update, let BELFRY_ARTIFACTS name another",
+    )
     (artifacts / "current").write_text("../elsewhere")
+    assert find("artifacts folder").status == "fail"
     assert find("current run").status == "warn"
     assert "'../elsewhere' is not the name of a run" in find("current run").remedy
     monkeypatch.setenv("BELFRY_ARTIFACTS", str(artifacts / "current"))
     assert find("artifacts folder").status == "fail"
     assert exit_code(diagnose()) == 1
+
+
+def test_folders_that_cannot_be_looked_at(monkeypatch, tmp_path):
+    for name in ("BELFRY_CACHE", "BELFRY_ARTIFACTS"):
+        monkeypatch.setenv(name, str(tmp_path / ("x" * 300)))
+    assert find("cache (BELFRY_CACHE)").status == "warn"
+    assert find("artifacts folder").status == "fail"
+    assert "File name too long" in find("current run").remedy

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from belfry.pipeline.runs.disk import temporary_folder
+from belfry.pipeline.runs.disk import temporary_folder, write_together
 
 PREFIX = ".working-"
 
@@ -31,3 +31,14 @@ def test_that_of_a_killed_owner_goes_with_the_next_and_that_of_a_living_one_stay
         with temporary_folder(tmp_path, PREFIX) as second:
             assert first.is_dir() and second.is_dir() and first != second
     assert not [*tmp_path.iterdir()]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_what_a_killed_writer_leaves_goes_with_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not (child := os.fork()):
+        monkeypatch.setattr("belfry.pipeline.runs.disk.sync", lambda path: os.kill(os.getpid(), signal.SIGKILL))
+        write_together(tmp_path, {"evaluation.json": "{}"})
+    os.waitpid(child, 0)
+    assert [path.name[:9] for path in tmp_path.iterdir()] == [".writing-"]
+    write_together(tmp_path, {"evaluation.json": "{}"})
+    assert [path.name for path in tmp_path.iterdir()] == ["evaluation.json"]

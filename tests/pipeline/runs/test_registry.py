@@ -1,5 +1,6 @@
 """The runs of an artifacts folder: which there are, which is in use, which may go."""
 
+import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 
 from belfry.dataset.errors import ArtifactError, InputError
 from belfry.pipeline.runs import writer as writer_module
-from belfry.pipeline.runs.manifest import RunInfo
+from belfry.pipeline.runs.manifest import Manifest, RunInfo, read_manifest
 from belfry.pipeline.runs.reader import current_run, find_run
 from belfry.pipeline.runs.registry import listed
 from belfry.pipeline.runs.registry.differences import differences
@@ -70,6 +71,28 @@ def test_a_run_that_cannot_be_read_is_listed_last_with_its_reason(tmp_path, thre
     assert found[2].to_dict() == {"name": three[2], "is_current": True, "n_bytes": 0, "damage": found[2].damage}
 
 
+def test_runs_that_are_pruned_while_they_are_listed_are_left_out(tmp_path, three, monkeypatch):
+    def read(path: Path) -> Manifest:
+        remove_runs(tmp_path, [path.parent.name])
+        return read_manifest(path)
+
+    monkeypatch.setattr(listed, "read_manifest", read)
+    assert names_of(list_runs(tmp_path)) == [three[2]]
+
+
+def test_what_the_system_refuses_is_told_in_words(tmp_path, three, monkeypatch):
+    with pytest.raises(ArtifactError, match=r"x/current: cannot be read \(File name too long\); mend that"):
+        list_runs(tmp_path / ("x" * 300))
+
+    def read(path: Path) -> Manifest:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(listed, "read_manifest", read)
+    assert {run.damage for run in list_runs(tmp_path)} == {
+        f"{tmp_path / name}/manifest.json: cannot be read (Permission denied); mend that" for name in three
+    }
+
+
 def test_a_folder_without_a_run_says_so(tmp_path):
     with pytest.raises(ArtifactError, match="train first"):
         list_runs(tmp_path)
@@ -106,6 +129,18 @@ def test_rolling_back_to_a_damaged_run_changes_nothing(tmp_path, three):
     assert current_run(tmp_path).name == three[2]
 
 
+def test_rolling_back_to_a_run_that_is_pruned_meanwhile_changes_nothing(tmp_path, three, monkeypatch):
+    def write_current(folder: Path, name: str) -> None:
+        assert remove_runs(tmp_path, [three[1]]) == [three[1]]
+        writer_module.write_current(folder, name)
+
+    monkeypatch.setattr(listed, "write_current", write_current)
+    with pytest.raises(ArtifactError, match=f"{three[1]}: was removed while it was checked; name another run"):
+        roll_back(tmp_path)
+    assert current_run(tmp_path).name == three[2]
+    assert {path.name for path in tmp_path.iterdir()} == {".lock", "current", three[0], three[2]}
+
+
 @pytest.mark.parametrize("name", ["../x", "nothing", "", ".lock"])
 def test_a_name_that_is_no_run(tmp_path, three, name):
     with pytest.raises(InputError, match=f"there is no run .*{three[0]}"):
@@ -137,6 +172,15 @@ def test_pruning_by_age(tmp_path, three, monkeypatch):
 def test_removed_runs_are_gone_and_nothing_else(tmp_path, three):
     assert remove_runs(tmp_path, [three[0], three[2], "nothing"]) == [three[0]]
     assert {path.name for path in tmp_path.iterdir()} == {".lock", "current", three[1], three[2]}
+
+
+def test_what_a_killed_prune_leaves_goes_with_the_next_and_a_sealed_folder_is_refused(tmp_path, three, monkeypatch):
+    (tmp_path / three[0]).rename(tmp_path / f".writing-{three[0]}")
+    assert remove_runs(tmp_path, three) == [three[1]]
+    assert {path.name for path in tmp_path.iterdir()} == {".lock", "current", three[2]}
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    with pytest.raises(InputError, match="cannot be written; mend that"):
+        remove_runs(tmp_path, three)
 
 
 def test_differences_are_those_of_settings_and_data(tmp_path, three):

@@ -247,11 +247,14 @@ def test_offline_says_what_to_get_and_where_to_put_it(cache: Path) -> None:
             find("ml-100k", publisher=publisher)
 
 
-def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", ["file", "file/cache", "x" * 300])
+def test_a_cache_that_cannot_be_used_is_named(
+    name: str, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "file").touch()
-    monkeypatch.setenv("BELFRY_CACHE", str(tmp_path / "file" / "cache"))
+    monkeypatch.setenv("BELFRY_CACHE", str(tmp_path / name))
 
-    with pytest.raises(DownloadError, match="Not a directory"):
+    with pytest.raises(InputError, match=rf"{tmp_path}/.*cannot be used .*let BELFRY_CACHE name another place"):
         find("ml-100k", publisher=Publisher(base_url="http://127.0.0.1:9/", pause_s=0))
 
 

@@ -18,6 +18,7 @@ from belfry.pipeline.config import PipelineConfig
 from belfry.pipeline.jobs.evaluate import evaluate_published
 from belfry.pipeline.jobs.updating import update as job
 from belfry.pipeline.jobs.updating.update import LOCK, update
+from belfry.pipeline.runs import writer
 from belfry.pipeline.runs.data.tables import load_tables
 from belfry.pipeline.runs.lock import hold
 from belfry.pipeline.runs.reader import current_run, open_run
@@ -361,10 +362,27 @@ def test_two_at_once_and_a_run_published_meanwhile(
         return real(*arguments)  # type: ignore[arg-type]
 
     real = job.write_models
-    monkeypatch.setattr(job, "write_models", write_models)
+    with monkeypatch.context() as patched:
+        patched.setattr(job, "write_models", write_models)
+        with pytest.raises(InputError, match=r"was published while .* was updated; update that one"):
+            update(artifacts, later([(4, 1)], days=70))
+    assert "update" not in open_run(artifacts).manifest.notes
+
+
+def test_a_run_published_at_the_last_moment_stays(light: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    artifacts = tmp_path / "runs"
+    shutil.copytree(light, artifacts)
+
+    def write_current(folder: Path, name: str) -> None:
+        monkeypatch.undo()
+        train(artifacts)
+        writer.write_current(folder, name)
+
+    monkeypatch.setattr(writer, "write_current", write_current)
     with pytest.raises(InputError, match=r"was published while .* was updated; update that one"):
         update(artifacts, later([(4, 1)], days=70))
     assert "update" not in open_run(artifacts).manifest.notes
+    assert not [*artifacts.glob(".writing-*")]
 
 
 def test_a_run_that_lies_alone_needs_a_place(light: Path, tmp_path: Path) -> None:

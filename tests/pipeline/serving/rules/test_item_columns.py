@@ -1,5 +1,6 @@
 """Item columns: what is written comes back, and damaged content is refused by the name of the column."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -85,7 +86,11 @@ def test_damaged_content_is_refused(tmp_path: Path, array: str, value: np.ndarra
         load_item_columns(path, 3)
 
 
-def test_the_file_is_read_when_a_rule_asks_and_is_sealed(shaped_run: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("smallest_map", [1, 1 << 20])
+def test_the_file_is_sealed_and_what_becomes_of_it_does_not_reach_a_loaded_run(
+    shaped_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, smallest_map: int
+) -> None:
+    monkeypatch.setattr("belfry.pipeline.runs.sealed._LARGE", smallest_map)
     run = tmp_path / shaped_run.name
     for path in shaped_run.rglob("*"):
         if path.is_file():
@@ -93,7 +98,10 @@ def test_the_file_is_read_when_a_rule_asks_and_is_sealed(shaped_run: Path, tmp_p
             (run / path.relative_to(shaped_run)).write_bytes(path.read_bytes())
     recommender = Recommender.load(run)
     content = (run / ITEM_COLUMNS).read_bytes()
-    (run / ITEM_COLUMNS).write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
-    assert recommender.recommend(1)
+    (tmp_path / "changed").write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    (tmp_path / "changed").replace(run / ITEM_COLUMNS)
     with pytest.raises(ArtifactError, match=r"file 'item_columns\.npz' has"):
-        recommender.recommend(1, where="year > 1")
+        Recommender.load(run)
+    shutil.rmtree(run)
+    wanted = Recommender.load(shaped_run).recommend(1, where="year > 1")
+    assert recommender.recommend(1, where="year > 1") == wanted != []
