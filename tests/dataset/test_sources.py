@@ -180,6 +180,11 @@ def test_other_objects_are_refused() -> None:
             b"user_id,item_id\n\xff,2\n",
             r"is not UTF-8: line 2 holds the byte 0xff \(byte 17 of the text\); pass --encoding latin-1",
         ),
+        (
+            "t.jsonl",
+            b'{"user_id": "a", "item_id": "i"}\n{"user_id": "a", "item_id": "\xff"}\n',
+            r"is not UTF-8: line 2 holds the byte 0xff \(byte 63 of the text\); pass --encoding latin-1",
+        ),
         ("t.parquet", b"PAR1 this is no Parquet PAR1", "cannot be read: .*; check the file or write it again"),
         ("t.parquet", b"<html>", "is a page of HTML or XML, and no table"),
         ("t.parquet", b"a,b", "cannot be read: it holds text and no parquet; call it .csv, or fetch it again"),
@@ -203,11 +208,13 @@ def test_nothing_there(tmp_path: Path) -> None:
         read_table(tmp_path)
 
 
-@pytest.mark.parametrize("suffix", ["csv", "parquet", "arrow"])
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet", "arrow"])
 def test_damaged_bytes_give_an_error_in_words_or_a_valid_load(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"t.{suffix}"
     if suffix == "csv":
         TABLE.to_pandas().to_csv(path, index=False)
+    elif suffix == "jsonl":
+        TABLE.to_pandas().to_json(path, orient="records", lines=True)
     elif suffix == "parquet":
         pq.write_table(TABLE, path)
     else:

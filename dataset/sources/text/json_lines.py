@@ -50,6 +50,7 @@ def read_json_lines(label: str, content: bytes, reading: Reading) -> RawTable:
                 read_options=arrow_json.ReadOptions(block_size=block_size),
                 parse_options=arrow_json.ParseOptions(explicit_schema=texts if len(texts) else None),
             )
+            table.validate(full=True)  # bytes that are no text would show when they are used
             break
         except pa.ArrowInvalid as error:
             words = str(error)
