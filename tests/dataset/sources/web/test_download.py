@@ -34,7 +34,7 @@ class Server(ThreadingHTTPServer):
 
     @property
     def publisher(self) -> Publisher:
-        return Publisher(base_url=f"http://127.0.0.1:{self.server_port}/", timeout_s=0.5, pause_s=0)
+        return Publisher(base_url=f"http://127.0.0.1:{self.server_port}/", timeout_s=2.0, pause_s=0)
 
 
 class Handler(BaseHTTPRequestHandler):
