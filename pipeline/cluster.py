@@ -23,7 +23,7 @@ _HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0"  # of a caller of
 _SETTINGS = b"\4"  # type of the frame that its server sends first
 _LOOK_AFTER_S = 10.0  # of waiting for a task: whether the cluster is still there
 _SILENT_LOOKS = 3  # in a row are its end
-_QUIET = {
+_OF_RAY = {  # settings of its own, unless the caller's environment has them
     "RAY_USAGE_STATS_ENABLED": "0",  # else Ray reports to its makers
     "RAY_DEDUP_LOGS_SKIP_REGEX": ".",  # else stdout too, with the command lines of whoever takes memory
     "RAY_task_oom_retries": "6",  # of a task that was ended because memory ran out, a minute in all; else for ever
@@ -139,7 +139,7 @@ def joined(address: str | None, workers: int | None) -> Iterator[Cluster]:
     Raises:
         InputError: Ray is not installed, or nothing answers at the address.
     """
-    ray = _import_ray(_QUIET if address is None else _QUIET | _PATIENT)
+    ray = _import_ray(_OF_RAY if address is None else _OF_RAY | _PATIENT)
     is_member = ray.is_initialized()
     if not is_member:
         _join(ray, address, workers)

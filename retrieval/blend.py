@@ -16,7 +16,7 @@ from belfry.retrieval.base import Retriever
 Values = npt.NDArray[np.float64]
 
 _EPSILON = 1e-9  # below it a list's scores are all alike
-_ORDERS_TIES = 1e-4  # least weight: what only a source of weight 0 proposed stands in the order that it gave
+_LEAST_WEIGHT = 1e-4  # so that what only a source of weight 0 proposed stands in the order that it gave
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class CombinedRetriever:
             is_new: [n_items + 1] without a watch, so that not every source can know them; None: there are none.
         """
         self.sources = tuple(sources)
-        self._weights = np.maximum([source.weight for source in self.sources], _ORDERS_TIES)
+        self._weights = np.maximum([source.weight for source in self.sources], _LEAST_WEIGHT)
         self.is_new = is_new if is_new is not None and is_new[1:].any() else None
 
     def retrieve(

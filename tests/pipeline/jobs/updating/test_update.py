@@ -12,17 +12,23 @@ import pytest
 
 import belfry
 from belfry.dataset.errors import ArtifactError, InputError, TableError
-from belfry.layers.saved.files import load_arrays
+from belfry.dataset.vocabulary import ItemNums
+from belfry.layers.saved.files import ReadablePath, load_arrays
 from belfry.layers.towers.ridge import ridge
-from belfry.pipeline.config import PipelineConfig
+from belfry.pipeline.config import PipelineConfig, SourceConfig
 from belfry.pipeline.jobs.evaluate import evaluate_published
+from belfry.pipeline.jobs.updating import moved
 from belfry.pipeline.jobs.updating import update as job
 from belfry.pipeline.jobs.updating.update import LOCK, update
 from belfry.pipeline.runs import writer
 from belfry.pipeline.runs.data.tables import load_tables
 from belfry.pipeline.runs.lock import hold
 from belfry.pipeline.runs.reader import current_run, open_run
+from belfry.pipeline.serving import load
 from belfry.ranking.features.pair_features import PairFeatures
+from belfry.retrieval.index.base import CandidateIndex, Vectors
+from belfry.retrieval.index.config import IndexConfig
+from belfry.retrieval.index.exact import ExactIndex
 from belfry.retrieval.models.ease import EASE
 from belfry.retrieval.popularity import Popularity
 from tests.pipeline.jobs.updating.world import LIGHT, QUICK, SOURCES, START_S, events, items, later, train
@@ -367,6 +373,26 @@ def test_two_at_once_and_a_run_published_meanwhile(
         with pytest.raises(InputError, match=r"was published while .* was updated; update that one"):
             update(artifacts, later([(4, 1)], days=70))
     assert "update" not in open_run(artifacts).manifest.notes
+
+
+@pytest.mark.parametrize(("weight", "target"), [(1.0, 0.99), (0.0, 0.9)])
+def test_an_index_that_is_built_anew_looks_as_hard_as_the_weight_asks_for(
+    light: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, weight: float, target: float
+) -> None:
+    artifacts, targets = tmp_path / "runs", []
+    shutil.copytree(light, artifacts)
+
+    def read_sources(path: ReadablePath) -> dict[str, SourceConfig]:
+        return {name: one.model_copy(update={"weight": weight}) for name, one in load.read_sources(path).items()}
+
+    def build_index(vectors: Vectors, item_num: ItemNums, config: IndexConfig, queries: Vectors) -> CandidateIndex:
+        targets.append(config.target)
+        return ExactIndex.build(vectors, item_num)
+
+    monkeypatch.setattr(moved, "read_sources", read_sources)
+    monkeypatch.setattr(moved, "build_index", build_index)
+    update(artifacts, later([(4, 1)], days=70))
+    assert set(targets) == {target}
 
 
 def test_a_run_published_at_the_last_moment_stays(light: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
