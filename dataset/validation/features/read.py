@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -24,34 +23,25 @@ from belfry.dataset.validation.policy import Policy
 _MAX_WHOLE = 2.0**53  # above, a float64 does not know whole numbers apart
 
 
-def read_features(
-    cleaning: Cleaning,
-    id_column: str,
-    rules: FeatureRules,
-    text_columns: Iterable[str],
-    on_refusal: Literal["error", "drop"],
-    null_words: tuple[str, ...] = (),
-) -> None:
+def read_features(cleaning: Cleaning, id_column: str, policy: Policy, text_columns: Iterable[str]) -> None:
     """Take the columns beside the ids over; what tells no rows apart is left out, and what may be meant is noted.
 
     Args:
         cleaning: the ids have been read, so that rows that go are known.
-        text_columns: those that the source of the table names, beside those of `rules`.
-        on_refusal: what becomes of a column of a type without a rule, where it is not named.
-        null_words: that stand for a missing value in text which is named as numbers.
+        text_columns: those that the source of the table names, beside those of `policy`.
     """
-    kinds: dict[str, Kind] = {**dict.fromkeys(text_columns, "text"), **rules.kinds}
+    kinds: dict[str, Kind] = {**dict.fromkeys(text_columns, "text"), **policy.kinds}
     for name, count in Counter(cleaning.table.column_names).items():
         if name == id_column or kinds.get(name) == "ignored" or (count > 1 and not cleaning.require(name)):
             continue
         if cleaning.name == "items" and name == columns.TITLE:
             _read_named(cleaning, name, as_spelled)
         elif name in kinds:
-            words = null_words if kinds[name] == "number" else ()
-            _read_named(cleaning, name, _rule_of(kinds[name], rules, name), words)
+            words = policy.null_words if kinds[name] == "number" else ()
+            _read_named(cleaning, name, _rule_of(kinds[name], policy, name), words)
         else:
             remedy = ", or --set data.unusable_column=drop"
-            cleaning.read(name, partial(as_type_says, rules=rules), on_refusal, remedy=remedy)
+            cleaning.read(name, partial(as_type_says, rules=policy), policy.unusable_column, remedy=remedy)
     note_noise_and_kinds(cleaning, id_column, kinds)
     if cleaning.name == "items":
         note_likely_title(cleaning)
