@@ -5,6 +5,7 @@ import pyarrow.compute as pc
 
 from belfry.dataset import columns
 from belfry.dataset.encoding.dictionary import value_type
+from belfry.dataset.encoding.text import empty_as_null
 from belfry.dataset.validation.spelling import INTEGER, fits
 
 ID_COLUMNS = (columns.USER_ID, columns.ITEM_ID)
@@ -47,10 +48,6 @@ def integers_or_text(ids: pa.ChunkedArray) -> pa.ChunkedArray:
         except pa.ArrowInvalid:  # beyond 64 bits
             return ids
     return ids
-
-
-def empty_as_null(text: pa.ChunkedArray) -> pa.ChunkedArray:
-    return pc.if_else(pc.equal(text, ""), pa.scalar(None, pa.string()), text)
 
 
 def _has_one(table: pa.Table, column: str) -> bool:

@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 
 from belfry.dataset import columns
 from belfry.dataset.encoding.columns import CategoryEncoder, Encoder, NumberEncoder, VectorEncoder
+from belfry.dataset.encoding.text import empty_as_null, is_text
 from belfry.dataset.errors import TableError
 from belfry.dataset.tables import Tables
 from belfry.dataset.validation import coercion
@@ -101,7 +102,7 @@ def as_spelled(column: pa.ChunkedArray) -> pa.ChunkedArray:
     ):
         column = column.cast(pa.timestamp("s")).cast(pa.date32())
     elif not (
-        coercion.is_text(kind)
+        is_text(kind)
         or pa.types.is_boolean(kind)
         or pa.types.is_integer(kind)
         or pa.types.is_decimal(kind)
@@ -126,10 +127,10 @@ def as_type_says(column: pa.ChunkedArray, rules: FeatureRules) -> pa.ChunkedArra
 
 def _as_number(column: pa.ChunkedArray) -> pa.ChunkedArray:
     column = coercion.decoded(column)
-    if coercion.is_text(column.type):
+    if is_text(column.type):
         coercion.as_numbers(column)  # refuses what is no number, with its row
         text = pc.replace_substring_regex(pc.utf8_trim_whitespace(with_points(column.cast(pa.string()))), r"^\+", "")
-        return pc.if_else(pc.equal(text, ""), pa.scalar(None, pa.string()), text).cast(pa.float64())
+        return empty_as_null(text).cast(pa.float64())
     if pa.types.is_boolean(column.type):
         return column.cast(pa.int64())
     feature = coercion.as_feature(column)

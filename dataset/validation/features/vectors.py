@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from belfry.dataset.arrays import Mask
+from belfry.dataset.encoding.text import empty_as_null, is_text
 from belfry.dataset.errors import TableError
 from belfry.dataset.validation import coercion
 
@@ -83,7 +84,7 @@ def _lists_of(column: pa.ChunkedArray) -> pa.Array:
     column = coercion.decoded(column)
     if pa.types.is_null(column.type):
         return pa.nulls(len(column), pa.list_(pa.float64()))
-    if coercion.is_text(column.type):
+    if is_text(column.type):
         return _parsed(column.cast(pa.string()).combine_chunks())
     kind = column.type
     if not is_list_of_floats(kind) and not (
@@ -96,8 +97,7 @@ def _lists_of(column: pa.ChunkedArray) -> pa.Array:
 
 def _parsed(text: pa.Array) -> pa.Array:
     """Lists of numbers written as JSON; an empty cell is missing."""
-    text = pc.utf8_trim_whitespace(text)
-    text = pc.if_else(pc.equal(text, ""), pa.scalar(None, pa.string()), text)
+    text = empty_as_null(pc.utf8_trim_whitespace(text))
     fits = pc.fill_null(pc.match_substring_regex(text, _LITERAL), True).to_numpy(zero_copy_only=False)
     try:
         if not fits.all():
