@@ -218,7 +218,7 @@ def as_feature(column: pa.ChunkedArray) -> pa.ChunkedArray:
         return as_seconds(column)
     if is_text(column.type) or pa.types.is_boolean(column.type) or pa.types.is_null(column.type):
         return _cast(column, pa.string(), "shorten or drop it")
-    if _is_list(column.type):
+    if is_list(column.type):
         values = column.type.value_type
         if is_text(values.value_type if pa.types.is_dictionary(values) else values):
             return _cast(column, pa.list_(pa.string()), "pass lists of plain strings")
@@ -250,24 +250,24 @@ def without_nan(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
 
 
+def is_list(type_: pa.DataType) -> bool:
+    # Not list views: casting one to a list damages it, https://github.com/apache/arrow/issues/50994
+    return bool(pa.types.is_list(type_) or pa.types.is_large_list(type_) or pa.types.is_fixed_size_list(type_))
+
+
 def family(type_: pa.DataType) -> str:
     """What a reader calls the type: changes within a family need no note."""
     if pa.types.is_dictionary(type_):
         return family(type_.value_type)
     if is_text(type_) or pa.types.is_null(type_):
         return "string"
-    if _is_list(type_):
+    if is_list(type_):
         return "list"
     return "number" if _is_number(type_) else str(type_)
 
 
 def _is_number(type_: pa.DataType) -> bool:
     return bool(pa.types.is_integer(type_) or pa.types.is_floating(type_))
-
-
-def _is_list(type_: pa.DataType) -> bool:
-    # Not list views: casting one to a list damages it, https://github.com/apache/arrow/issues/50994
-    return bool(pa.types.is_list(type_) or pa.types.is_large_list(type_) or pa.types.is_fixed_size_list(type_))
 
 
 def _cast(column: pa.ChunkedArray, type_: pa.DataType, remedy: str) -> pa.ChunkedArray:

@@ -53,7 +53,7 @@ def of_values(column: pa.ChunkedArray) -> pa.ChunkedArray:
         TableError: it is no such list.
     """
     kind = column.type
-    if (pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)) and (
+    if coercion.is_list(kind) and (
         pa.types.is_integer(kind.value_type)
         or pa.types.is_boolean(kind.value_type)
         or pa.types.is_null(kind.value_type)

@@ -18,8 +18,7 @@ _SHOWN = 60  # signs of a cell in a message
 
 def is_list_of_floats(kind: pa.DataType) -> bool:
     """The type of a column of vectors; lists of whole numbers are lists of categories."""
-    is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
-    return bool(is_list and pa.types.is_floating(kind.value_type))
+    return coercion.is_list(kind) and bool(pa.types.is_floating(kind.value_type))
 
 
 def as_vectors(
@@ -87,10 +86,7 @@ def _lists_of(column: pa.ChunkedArray) -> pa.Array:
     if is_text(column.type):
         return _parsed(column.cast(pa.string()).combine_chunks())
     kind = column.type
-    if not is_list_of_floats(kind) and not (
-        (pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
-        and pa.types.is_integer(kind.value_type)
-    ):
+    if not (coercion.is_list(kind) and (pa.types.is_floating(kind.value_type) or pa.types.is_integer(kind.value_type))):
         raise TableError(f"is {str(kind)[:_SHOWN]}, and is named as vectors: name a column of lists of numbers")
     return column.cast(pa.list_(pa.float64())).combine_chunks()
 
