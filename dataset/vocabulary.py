@@ -74,6 +74,10 @@ class Vocabulary:
         found = _positions_of_few if len(ids) * _FEW < len(self) else positions_in
         return found(ids, self.ids) + np.int32(1)
 
+    def numbers_of(self, other: "Vocabulary") -> Numbers:
+        """[n_others + 1] the number that each id of `other` has here, by its number there; 0 where it has none."""
+        return np.append(np.int32(UNKNOWN), self.numbers(other.ids))
+
     def number(self, id_: Id) -> int:
         """Number of one id, 0 if unknown. An id of the other type is unknown, `"1"` is not `1`."""
         if isinstance(id_, bool) or not isinstance(id_, int | np.integer if self.is_integer else str):

@@ -7,7 +7,6 @@ import numpy as np
 from pydantic import JsonValue
 
 from belfry.dataset.interactions import Interactions
-from belfry.pipeline.jobs.updating.numbering import numbers_in
 from belfry.pipeline.jobs.updating.past import Past
 
 _DAY_S = 86_400
@@ -28,7 +27,7 @@ class Drift:
     def of(cls, history: Interactions, past: Past) -> "Drift":
         """As of now."""
         trained, lineage = past.trained, past.lineage
-        items, users = numbers_in(trained.items, history.items), numbers_in(trained.users, history.users)
+        items, users = trained.items.numbers_of(history.items), trained.users.numbers_of(history.users)
         counts, before = np.bincount(history.item_num, minlength=len(items)), trained.of_items[items]
         of_users = trained.of_users[users]
         n_since = int(counts.sum() - before.sum())

@@ -14,7 +14,7 @@ from belfry.layers.model import Arrays
 from belfry.layers.saved.files import ReadablePath, parse_array, read_arrays, write_arrays
 from belfry.layers.saved.numbered_graph import renumbered
 from belfry.layers.towers.ridge import FeatureMatrix, Table, impute_biases, ridge
-from belfry.pipeline.jobs.updating.numbering import Numbering, numbers_in
+from belfry.pipeline.jobs.updating.numbering import Numbering
 from belfry.pipeline.runs.trained import TrainedOn
 from belfry.pipeline.serving.load import VECTORS_FILE
 
@@ -40,7 +40,7 @@ class Placement:
     @cached_property
     def is_untrained(self) -> npt.NDArray[np.bool_]:
         """[n_items + 1] items that the weights do not know; the unknown's row is none of them."""
-        is_new: npt.NDArray[np.bool_] = numbers_in(self.trained.items, self.numbering.items) == 0
+        is_new: npt.NDArray[np.bool_] = self.trained.items.numbers_of(self.numbering.items) == 0
         is_new[0] = False
         return is_new
 
@@ -123,7 +123,7 @@ class Placement:
     @cached_property
     def _weights(self) -> npt.NDArray[np.float64]:
         """[n_items + 1] the root of each item's events at training: between a vote for each item and for each event."""
-        return np.sqrt(self.trained.of_items[numbers_in(self.trained.items, self.numbering.items)])
+        return np.sqrt(self.trained.of_items[self.trained.items.numbers_of(self.numbering.items)])
 
     def _heads(self, arrays: Arrays) -> Arrays:
         """Of expected labels: arrays by number of the task and name."""

@@ -129,8 +129,8 @@ class Parent:
         Towers that folds trained for no epoch are none: their start, in closed form, is better than what follows.
         """
         trained = TrainedOn.of(self.run, self.features.history)
-        rows = trained.items.numbers(history_of_today.history.items.ids)
-        rows = np.append(np.int32(0), np.where(trained.of_items[rows] > 0, rows, 0)).astype(np.int32)
+        rows = trained.items.numbers_of(history_of_today.history.items)
+        rows = np.where(trained.of_items[rows] > 0, rows, 0).astype(np.int32)
         folder = self.run.path("training") / SOURCES
         return {
             name: EarlierWeights(folder / name, rows)
