@@ -71,6 +71,12 @@ class FirstStage:
         """Of the first source."""
         return cast(SearchedTowers, next(iter(self.sources.values())))
 
+    @property
+    def label_model(self) -> LabelRanker | None:
+        """The first source, where it expects labels too."""
+        expects = expects_labels(self.tuning.config.retrieval)
+        return cast(LabelRanker, self.towers.model) if expects else None
+
 
 def fit_first_stage(
     data: Data,

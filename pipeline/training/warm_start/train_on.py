@@ -7,7 +7,7 @@ from pydantic import JsonValue
 
 from belfry.dataset.prepare import Data
 from belfry.pipeline.config import PipelineConfig
-from belfry.pipeline.kinds import expects_labels, source_kind
+from belfry.pipeline.kinds import source_kind
 from belfry.pipeline.progress import Work
 from belfry.pipeline.runs.gate import Gate
 from belfry.pipeline.training.retrieval_stage import FirstStage, fit_first_stage, measure
@@ -70,14 +70,11 @@ def _ranker(parent: Parent, first: FirstStage, data: Data, *, seed: int) -> tupl
     before = ranker_of(parent)
     if before is None:
         return None, parent.run.manifest.gate
-    config = parent.asked
-    labels = first.towers.model if expects_labels(config.retrieval) else None
-    pair_features = PairFeatures.fit(first.features, config.pair_features, labels)  # type: ignore[arg-type]
+    pair_features = PairFeatures.fit(first.features, parent.asked.pair_features, first.label_model)
     history = first.features.history
     context = ContextStatistics.fit(history, first.towers.vectors) if history.context else None
     ranker = CarriedRanker(parent.run, before, pair_features, context)
-    user = first.features.history.user_num[:1]
-    some = first.retriever.retrieve(user, first.features, top_k=1, exclude=first.features.history.seen_items)
+    some = first.retriever.retrieve(history.user_num[:1], first.features, top_k=1, exclude=history.seen_items)
     ranker.describe(some, first.features)  # which refuses other columns than it was trained with
     return ranker, gate_of(parent, before, data.interactions, seed=seed)
 
