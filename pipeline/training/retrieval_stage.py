@@ -240,8 +240,8 @@ def _choose(
     is_new: Mask | None,
 ) -> SourceChoice:
     """By what the fold holds back; a weight that the config gives counts beside a 1 of the first source."""
-    first, *others = config.named_sources
     named = config.named_sources
+    first, *others = named
     fixed = {name: weight for name in others if (weight := named[name].weight) is not None}
     if fixed:
         fixed = {first: 1.0, **fixed}
