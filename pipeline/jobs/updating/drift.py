@@ -1,10 +1,9 @@
 """Drift: how far the data of an updated run have moved from what its weights were trained on."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import numpy as np
-from pydantic import JsonValue
 
 from belfry.dataset.interactions import Interactions
 from belfry.pipeline.jobs.updating.past import Past
@@ -54,7 +53,3 @@ class Drift:
             f"are of users and {self.of_new_items:.1%} of items that had none before; popularity moved by "
             f"{self.popularity_change:.2%}"
         )
-
-    def to_json(self) -> dict[str, JsonValue]:
-        """For programs."""
-        return asdict(self)

@@ -65,7 +65,7 @@ class Placement:
         file = PurePosixPath(name).name
         path = target / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        content = _child(source, name).read_bytes()
+        content = (source / name).read_bytes()
         if self.numbering.is_as_before and not (by_features and self.is_untrained.any()):
             path.write_bytes(content)
         elif file == VECTORS_FILE:
@@ -81,7 +81,7 @@ class Placement:
         elif file == _KNOWN_USERS:
             np.save(path, np.array(self.numbering.users.content_hash))
         elif file == _HEADS:
-            write_arrays(path, self._heads(read_arrays(_child(source, name))))
+            write_arrays(path, self._heads(read_arrays(source / name)))
         elif file in _WITHOUT_ROWS:
             path.write_bytes(content)
         else:
@@ -135,9 +135,3 @@ class Placement:
             elif name == _HEAD_COUNTS:
                 placed[key] = self.features.history.item_counts.astype(values.dtype)
         return placed
-
-
-def _child(folder: ReadablePath, name: str) -> ReadablePath:
-    for part in PurePosixPath(name).parts:
-        folder = folder / part
-    return folder
