@@ -163,6 +163,11 @@ class PipelineConfig(Settings):
         """Whether all lists follow the user's history as it is when asked; else some source knows users by their id."""
         return all(source_kind(source.model).reads_history for source in self.named_sources.values())
 
+    @property
+    def needs_folds(self) -> bool:
+        """Whether anything is learned on parts of the history: a ranker, or how much each source counts."""
+        return self.ranker is not None or any(source.weight is None for source in self.sources)
+
     def tower_weight_for_cold_users(self, users: FeatureColumns) -> float:
         """`cold_weight`, or 0 where the first source makes nothing of a user's features alone."""
         if not source_kind(self.retrieval).reads_user_features:
