@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 
 def train_on(
-    data: Data, config: PipelineConfig, parent: Parent, *, seed: int, work: Work | None = None
+    data: Data, config: PipelineConfig, parent: Parent, *, seed: int, work: Work
 ) -> tuple[Trained, dict[str, JsonValue]]:
     """Both stages of today, without folds, and what to note of them: all that folds decide is as in the parent.
 
@@ -35,7 +35,6 @@ def train_on(
         InputError: the columns are not those that the ranker was trained with.
         DivergenceError: a loss is not finite.
     """
-    work = work or Work()
     with work.step(LIBRARIES):
         source_kind(config.retrieval).make_towers(config.retrieval)
     tuning, features = parent.tuning(config), data.features(data.interactions)
