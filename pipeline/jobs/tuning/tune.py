@@ -121,7 +121,7 @@ def tune_tables(
         seeds = range(seed + 1, seed + 1 + N_CONFIRMING)
         of_first, of_best = (
             np.nanmean([validation.scores(config_with(sets), seed=one)[rows] for one in seeds], axis=0)
-            for sets in ([], changes)
+            for sets in (list[str](), changes)
         )
         [difference] = paired_intervals(of_first[:, None], of_best[:, None], seed=seed)
     is_better = difference is not None and difference.low > 0
