@@ -2,12 +2,22 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from belfry.dataset.candidates import Candidates
 from belfry.dataset.split import Split
+from belfry.dataset.vocabulary import UserNums
 from belfry.evaluation.context import EvaluationContext, make_context
 from belfry.evaluation.engine import SystemScores, evaluate
 from belfry.evaluation.lists import CandidateLists, ListSource
 from belfry.evaluation.plan import Plan
+
+
+def test_users(split: Split, *, min_history: int = 1) -> UserNums:
+    """Rising numbers of the users with events in test and at least `min_history` events in train."""
+    n_train = np.bincount(split.train.user_num, minlength=len(split.train.users) + 1)
+    users = np.unique(split.test.user_num)
+    return users[(users > 0) & (n_train[users] >= min_history)]
 
 
 def context_of(split: Split, *, min_history: int = 1) -> EvaluationContext:

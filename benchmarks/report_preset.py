@@ -14,7 +14,7 @@ import numpy as np
 
 from belfry.dataset.prepare import Data, prepare
 from belfry.dataset.sources.open import read_data
-from belfry.dataset.split import split_random, test_users
+from belfry.dataset.split import split_random
 from belfry.dataset.validation.check import check
 from belfry.pipeline.runs.versions import installed_versions
 from belfry.retrieval.base import Retriever
@@ -23,7 +23,7 @@ from belfry.retrieval.index.exact import ExactIndex
 from belfry.retrieval.indexed import IndexedRetriever
 from belfry.retrieval.models.neural.report import ReportTwoTower, TopKAccuracy
 from belfry.retrieval.popularity import Popularity, PopularityConfig
-from benchmarks.judging import context_of, scores_of
+from benchmarks.judging import context_of, scores_of, test_users
 
 RESULT = Path(__file__).parent.parent / "docs" / "results" / "report-preset.md"
 # Means over three seeds of a plain TensorFlow Recommenders script of the same recipe; its spread is not on record.

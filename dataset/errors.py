@@ -60,9 +60,9 @@ def printable(text: str, longest: int = LONGEST_LINE) -> str:
     return "".join(sign if _is_harmless(sign) else sign.encode("unicode_escape").decode() for sign in text)
 
 
-def shown(value: object, longest: int = LONGEST_SHOWN) -> str:
+def shown(value: object) -> str:
     """A foreign value for a message: quoted, escaped, and the end cut."""
-    return printable(repr(value), longest)
+    return printable(repr(value), LONGEST_SHOWN)
 
 
 def cause_of(error: BaseException) -> str:

@@ -12,7 +12,6 @@ from belfry.dataset import columns
 from belfry.dataset.arrays import Mask, Times
 from belfry.dataset.errors import InputError
 from belfry.dataset.interactions import Interactions
-from belfry.dataset.vocabulary import UserNums
 
 TRAIN_FILE = "train.parquet"
 TEST_FILE = "test.parquet"
@@ -92,13 +91,6 @@ def split_time(interactions: Interactions, *, share: float = 0.8) -> Split:
     cut_row = min(round(len(timestamp_s) * share), len(timestamp_s) - 1)
     cut_s = np.partition(timestamp_s, cut_row)[cut_row] if len(timestamp_s) else 0
     return _split(interactions, timestamp_s >= cut_s, f"share={share}", int(cut_s))
-
-
-def test_users(split: Split, *, min_history: int = 1) -> UserNums:
-    """Rising numbers of the users with events in test and at least `min_history` events in train."""
-    n_train = np.bincount(split.train.user_num, minlength=len(split.train.users) + 1)
-    users = np.unique(split.test.user_num)
-    return users[(users > 0) & (n_train[users] >= min_history)]
 
 
 def folds(interactions: Interactions, *, n_folds: int, seed: int) -> npt.NDArray[np.int8]:

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from belfry.dataset.concurrency.cached import cached_property
 from belfry.dataset.encoding.dictionary import codes_and_values, codes_as_numpy, distinct_in
+from belfry.dataset.encoding.text import is_text
 from belfry.dataset.errors import InputError
 
 Id: TypeAlias = str | int
@@ -72,6 +73,10 @@ class Vocabulary:
             return np.zeros(len(ids), np.int32)
         found = _positions_of_few if len(ids) * _FEW < len(self) else positions_in
         return found(ids, self.ids) + np.int32(1)
+
+    def numbers_of(self, other: "Vocabulary") -> Numbers:
+        """[n_others + 1] the number that each id of `other` has here, by its number there; 0 where it has none."""
+        return np.append(np.int32(UNKNOWN), self.numbers(other.ids))
 
     def number(self, id_: Id) -> int:
         """Number of one id, 0 if unknown. An id of the other type is unknown, `"1"` is not `1`."""
@@ -177,6 +182,6 @@ def as_id_type(ids: pa.Array) -> pa.Array:
             return ids.cast(pa.int64())
         except pa.ArrowInvalid as error:
             raise InputError(f"ids of type {ids.type} do not fit int64; pass them as strings") from error
-    if pa.types.is_string(ids.type) or pa.types.is_large_string(ids.type) or pa.types.is_string_view(ids.type):
+    if is_text(ids.type):
         return ids.cast(pa.string())
     raise InputError(f"ids are {ids.type}; Belfry takes strings or integers: cast the column first")

@@ -29,7 +29,7 @@ class Categories:
 
 @dataclass(frozen=True)
 class Groups:
-    """Users in named groups; -1 for a user in none."""
+    """Users, or items, in named groups; -1 for one in none."""
 
     labels: tuple[str, ...]
     code: npt.NDArray[np.int64] = field(repr=False)  # [n]

@@ -5,6 +5,7 @@ of one size give or take one. Means over independent groups are as good a basis 
 memory no longer grow with the number of users.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -33,6 +34,13 @@ class Interval:
     low: float  # NaN where there is no interval
     high: float
     n_users: int  # users with a value
+
+    def __str__(self) -> str:
+        """As "mean [low, high]": the mean alone where there is no interval, "-" where there is no mean either."""
+        if math.isnan(self.mean):
+            return "-"
+        around = "" if math.isnan(self.low) else f" [{self.low:.4f}, {self.high:.4f}]"
+        return f"{self.mean:.4f}{around}"
 
     @classmethod
     def of_all_lists(cls, value: float, n_users: int) -> "Interval":

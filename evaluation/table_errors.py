@@ -9,7 +9,7 @@ import pyarrow as pa
 from belfry.dataset import columns
 from belfry.dataset.arrays import Mask, Positions, differs_from_row_before
 from belfry.dataset.errors import InputError, TableError
-from belfry.dataset.history.seen_items import SeenItems
+from belfry.dataset.history.seen_items import SeenItems, pair_keys
 from belfry.dataset.validation.usual_names import remedy
 from belfry.dataset.vocabulary import ItemNums, Numbers, UserNums, Vocabulary, as_id_type
 from belfry.evaluation.metrics import PerUser
@@ -175,7 +175,7 @@ def refusal(problems: list[str], name: str) -> TableError:
 
 def _repeats(rows: Rows) -> Mask:
     """[n] whether an earlier row of the table has the same user and item; rows with a 0 repeat nothing."""
-    pairs = rows.user_num.astype(np.int64) << 32 | rows.item_num
+    pairs = pair_keys(rows.user_num, rows.item_num)
     order = np.argsort(pairs, kind="stable")
     is_repeat = np.zeros(len(pairs), np.bool_)
     is_repeat[order[1:]] = pairs[order][1:] == pairs[order][:-1]

@@ -28,6 +28,7 @@ from belfry.retrieval.config import SequenceConfig, TwoTowerConfig
 from belfry.retrieval.index.config import IndexConfig
 from belfry.retrieval.models.als import ALSConfig
 from belfry.retrieval.models.ease import EASEConfig
+from belfry.retrieval.models.history import HistoryConfig
 from belfry.retrieval.models.item_knn import ItemKNNConfig
 from belfry.retrieval.models.sequential_rules import SequentialRulesConfig
 from belfry.retrieval.popularity import PopularityConfig
@@ -40,7 +41,6 @@ MAX_PROBLEMS = 8  # that a message tells of
 
 # What a holdout means for the components; a preset says nothing of it, `--set` may overrule it.
 _TARGETS = {"random": "any", "last": "next", "time": "next"}  # of retrieval models that have such a setting
-_OWN = {"kind": "history"}  # the source of what a user has seen, for lists with repeats
 _REQUEST_TIMES = {"random": "user_last", "last": "user_last", "time": "history_end"}
 
 
@@ -163,6 +163,11 @@ class PipelineConfig(Settings):
         """Whether all lists follow the user's history as it is when asked; else some source knows users by their id."""
         return all(source_kind(source.model).reads_history for source in self.named_sources.values())
 
+    @property
+    def needs_folds(self) -> bool:
+        """Whether anything is learned on parts of the history: a ranker, or how much each source counts."""
+        return self.ranker is not None or any(source.weight is None for source in self.sources)
+
     def tower_weight_for_cold_users(self, users: FeatureColumns) -> float:
         """`cold_weight`, or 0 where the first source makes nothing of a user's features alone."""
         if not source_kind(self.retrieval).reads_user_features:
@@ -185,9 +190,8 @@ class PipelineConfig(Settings):
         """All sources, the first one first, each by its kind; a second of a kind is `<kind>_2`."""
         first = SourceConfig(model=self.retrieval, quota=self.n_candidates)
         named: dict[str, SourceConfig] = {}
-        own: tuple[SourceConfig, ...] = ()
-        if self.repeats != "exclude" and all(source.model.kind != _OWN["kind"] for source in self.sources):
-            own = (SourceConfig.model_validate({"model": _OWN, "quota": self.n_candidates}),)
+        lacks_own = self.repeats != "exclude" and all(source.model.kind != "history" for source in self.sources)
+        own = [SourceConfig(model=HistoryConfig(), quota=self.n_candidates)] if lacks_own else []
         for source in (first, *self.sources, *own):
             n_alike = sum(source.model.kind == other.model.kind for other in named.values())
             named[f"{source.model.kind}_{n_alike + 1}" if n_alike else source.model.kind] = source

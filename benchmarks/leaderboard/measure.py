@@ -14,7 +14,7 @@ from belfry.dataset.candidates import Candidates
 from belfry.dataset.features import FeatureTables
 from belfry.dataset.interactions import Interactions
 from belfry.dataset.prepare import Data
-from belfry.dataset.split import Split, test_users
+from belfry.dataset.split import Split
 from belfry.evaluation.engine import SystemScores
 from belfry.evaluation.intervals import Interval
 from belfry.evaluation.metrics import hits, lists_of, recall
@@ -25,7 +25,7 @@ from belfry.retrieval.base import Retriever, Towers
 from belfry.retrieval.index.exact import ExactIndex
 from belfry.retrieval.indexed import IndexedRetriever
 from belfry.retrieval.registry import KINDS
-from benchmarks.judging import context_of, scores_of
+from benchmarks.judging import context_of, scores_of, test_users
 from benchmarks.leaderboard.results import Chosen, Estimate, Result, code_state
 from benchmarks.leaderboard.splits import Case
 from benchmarks.leaderboard.systems import Entry, System

@@ -22,8 +22,6 @@ from belfry.dataset.encoding.columns import (
 from belfry.dataset.features import ColumnType, FeatureColumns
 from belfry.dataset.vocabulary import Numbers, Vocabulary, texts_as_arrow
 
-_KINDS = ("category", "list", "words", "number")
-
 
 @dataclass(frozen=True)
 class FeatureEncoder:
@@ -150,7 +148,7 @@ class FeatureEncoder:
                 if values.ndim != 2 or len(values) < 2 or values.dtype != np.float64 or not np.isfinite(values).all():
                     raise ValueError(f"the directions of column {name[:100]!r} cannot be")
                 encoders[name] = VectorEncoder(values[0], values[1:].T)
-            elif kind in _KINDS:
+            elif kind in ("category", "list", "words"):
                 categories = texts_as_arrow(_texts_in(values))
                 if kind == "category":
                     encoders[name] = CategoryEncoder(categories)

@@ -1,4 +1,4 @@
-"""Encoded text and bytes, alone or in lists, maps and structs: how long they are, and the values themselves."""
+"""Text in columns: its types, what is empty, and, of encoded text and bytes, how long they are and the values."""
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -8,7 +8,11 @@ _ROWS_AT_ONCE = 1 << 20
 
 
 def is_text(type_: pa.DataType) -> bool:
-    return bool(pa.types.is_string(type_) or pa.types.is_large_string(type_))
+    return bool(pa.types.is_string(type_) or pa.types.is_large_string(type_) or pa.types.is_string_view(type_))
+
+
+def empty_as_null(text: pa.ChunkedArray) -> pa.ChunkedArray:
+    return pc.if_else(pc.equal(text, ""), pa.scalar(None, pa.string()), text)
 
 
 def n_bytes_of_text(column: pa.Array) -> int:

@@ -9,11 +9,10 @@ import pyarrow as pa
 from belfry.dataset.encoding.dictionary import alike_encoded
 from belfry.dataset.errors import InputError, TableError
 from belfry.dataset.sources.id_types import ID_COLUMNS, alike, integers_or_text
-from belfry.dataset.sources.kinds import PARQUET_SUFFIXES, TEXT_SUFFIXES, is_foreign
+from belfry.dataset.sources.kinds import PARQUET_SUFFIXES, READ_ME, TEXT_SUFFIXES, is_foreign
 from belfry.dataset.sources.reading import RawTable
 
 _NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
-_READ_ME = ("readme", "license", "licence")
 
 
 def table_files(folder: Path) -> tuple[list[Path], tuple[str, ...]]:
@@ -39,7 +38,7 @@ def table_files(folder: Path) -> tuple[list[Path], tuple[str, ...]]:
     text = [
         path
         for path in visible
-        if path not in parquet and not is_foreign(path.name) and path.stem.lower() not in _READ_ME and _is_text(path)
+        if path not in parquet and not is_foreign(path.name) and path.stem.lower() not in READ_ME and _is_text(path)
     ]
     empty = [path for path in text if not path.stat().st_size]
     if len(empty) < len(text):

@@ -5,11 +5,10 @@ import pyarrow.compute as pc
 
 from belfry.dataset import columns
 from belfry.dataset.encoding.dictionary import value_type
+from belfry.dataset.encoding.text import empty_as_null
+from belfry.dataset.validation.spelling import INTEGER, fits
 
 ID_COLUMNS = (columns.USER_ID, columns.ITEM_ID)
-# An integer that is written in one way only: read as a number and printed again, it is the same text.
-INTEGER_ID = r"^(0|-?[1-9]\d{0,18})$"
-
 
 # On the field of an id column: its type is a guess, and `belfry.dataset.validation.ids` may settle on another.
 _GUESSED = {b"belfry.id_type": b"guessed"}
@@ -43,16 +42,12 @@ def is_guessed(table: pa.Table, column: str) -> bool:
 def integers_or_text(ids: pa.ChunkedArray) -> pa.ChunkedArray:
     """Ids as int64 if each is an integer without leading zeros or signs, else as text."""
     ids = empty_as_null(ids)
-    if pc.all(pc.match_substring_regex(ids, INTEGER_ID)).as_py():
+    if pc.all(fits(ids, INTEGER)).as_py():
         try:
             return ids.cast(pa.int64())
         except pa.ArrowInvalid:  # beyond 64 bits
             return ids
     return ids
-
-
-def empty_as_null(text: pa.ChunkedArray) -> pa.ChunkedArray:
-    return pc.if_else(pc.equal(text, ""), pa.scalar(None, pa.string()), text)
 
 
 def _has_one(table: pa.Table, column: str) -> bool:

@@ -19,6 +19,7 @@ PACKED_SUFFIXES = (".gz", ".bz2", ".zst", ".lz4")
 PLAIN_SUFFIXES = (*CSV_SUFFIXES, *JSON_SUFFIXES, *PARQUET_SUFFIXES, *ARROW_SUFFIXES)
 TEXT_SUFFIXES = (*CSV_SUFFIXES, *JSON_SUFFIXES)
 SUFFIXES = (*PLAIN_SUFFIXES, ".zip", *(one + packed for one in TEXT_SUFFIXES for packed in PACKED_SUFFIXES))
+READ_ME = ("readme", "license", "licence")  # names of texts that lie beside tables
 
 _KIND_BY_SUFFIX: dict[str, Kind] = {
     **dict.fromkeys(CSV_SUFFIXES, "csv"),

@@ -6,9 +6,9 @@ Order of rows as in the files. Titles keep their year: there are films that diff
 import zipfile
 import zlib
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import IO, Literal, Protocol, TypeAlias
+from typing import Literal, TypeAlias
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from belfry.dataset import columns
 from belfry.dataset.errors import InputError, TableError
 from belfry.dataset.sources.archive import SafeZip
+from belfry.dataset.sources.layouts.places import Files, OnDisk
 from belfry.dataset.sources.reading import reason_of
 from belfry.dataset.tables import Tables
 
@@ -53,29 +54,6 @@ EVENT_TYPES = {
 }
 
 
-class Files(Protocol):
-    """Named files, in a folder or in a zip."""
-
-    @property
-    def names(self) -> frozenset[str]: ...
-
-    def open(self, name: str) -> IO[bytes]: ...
-
-
-class Folder(AbstractContextManager["Folder"]):
-    """The files of a folder, by name."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.names = frozenset(entry.name for entry in path.iterdir() if entry.is_file())
-
-    def open(self, name: str) -> IO[bytes]:
-        return (self.path / name).open("rb")
-
-    def __exit__(self, *_: object) -> None:
-        """Nothing stays open."""
-
-
 def is_movielens(path: Path) -> bool:
     """Whether `path` is a folder or zip in one of the layouts."""
     if not (path.is_dir() or path.suffix.lower() == ".zip"):
@@ -110,9 +88,9 @@ def read_movielens(path: str | Path) -> Tables:
             raise TableError(f"{path}: damaged MovieLens {layout} data: {reason_of(error)}; fetch it again") from error
 
 
-def _open(path: Path) -> Folder | SafeZip:
+def _open(path: Path) -> AbstractContextManager[Files]:
     if path.is_dir():
-        return Folder(path)
+        return nullcontext(OnDisk(path, frozenset(entry.name for entry in path.iterdir() if entry.is_file())))
     if not path.exists():
         raise InputError(f"{path}: no such file or folder; check the path")
     return SafeZip(path)

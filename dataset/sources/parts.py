@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from belfry.dataset.encoding.text import is_text
 from belfry.dataset.sources.folders import common_schema, partition_columns, table_files
 from belfry.dataset.sources.kinds import PARQUET_SUFFIXES
 from belfry.dataset.sources.reading import AS_IT_IS, Reading, explaining
@@ -104,5 +105,5 @@ def _open_parquet(source: Path, paths: list[Path], reading: Reading) -> TablePar
 
 def _still_encoded(found: pa.DataType, wanted: pa.DataType) -> pa.DataType:
     """The type to give a column of `wanted` in: text that was read as codes stays so."""
-    is_text = pa.types.is_string(wanted) or pa.types.is_large_string(wanted)
-    return pa.dictionary(found.index_type, wanted) if pa.types.is_dictionary(found) and is_text else wanted
+    is_encoded = pa.types.is_dictionary(found) and is_text(wanted)
+    return pa.dictionary(found.index_type, wanted) if is_encoded else wanted

@@ -16,7 +16,7 @@ from belfry.dataset.sources.archive import SafeZip
 from belfry.dataset.sources.folders import differing_text, joined, partition_columns, table_files
 from belfry.dataset.sources.frames import from_pandas, without_index, without_views
 from belfry.dataset.sources.id_types import ID_COLUMNS, alike
-from belfry.dataset.sources.kinds import Opened, is_foreign, open_content, open_file
+from belfry.dataset.sources.kinds import READ_ME, Opened, is_foreign, open_content, open_file
 from belfry.dataset.sources.reading import AS_IT_IS, RawTable, Reading, explaining, way_to
 from belfry.dataset.sources.text.csv_table import read_csv
 from belfry.dataset.sources.text.json_lines import read_json_lines
@@ -32,7 +32,6 @@ Source: TypeAlias = Union[str, Path, pa.Table, "pd.DataFrame"]
 
 _OF_EVENTS = ("interactions", "ratings")
 _RATED = "rated"  # as the setting `event_weights` names it
-_READ_ME = ("readme", "license", "licence")
 
 log = logging.getLogger(__name__)
 
@@ -133,13 +132,21 @@ def read_raw(
         return _read_opened(str(path), path, opened, reading, encode)
 
 
-def _read_opened(label: str, path: Path | None, opened: Opened, reading: Reading, encode: Collection[str]) -> RawTable:
+def _read_opened(
+    label: str,
+    path: Path | None,
+    opened: Opened,
+    reading: Reading,
+    encode: Collection[str],
+    as_text: Collection[str] = (),
+) -> RawTable:
     """One table from a file that was looked at; `path` is where it lies, if it is no member of an archive."""
     if opened.kind == "zip":
         raise InputError(f"{label}: is a zip in a zip; unzip it, and name the file")
-    if opened.content is not None and opened.kind in ("csv", "json"):
-        read = read_csv if opened.kind == "csv" else read_json_lines
-        raw = read(label, opened.content, reading)
+    if opened.content is not None and opened.kind == "csv":
+        raw = read_csv(label, opened.content, reading, as_text)
+    elif opened.content is not None and opened.kind == "json":
+        raw = read_json_lines(label, opened.content, reading)
     else:
         place = path if path is not None and opened.content is None else opened.content or b""
         if opened.kind == "parquet":
@@ -177,7 +184,7 @@ def _read_zip(path: Path, reading: Reading, name: str, encode: Collection[str]) 
 def tables_in_zip(names: frozenset[str]) -> list[str]:
     """The members that are tables by their names; texts such as a README are none where there are others."""
     visible = [name for name in sorted(names) if not any(part.startswith((".", "_")) for part in name.split("/"))]
-    found = [name for name in visible if not is_foreign(name) and stem(name) not in _READ_ME]
+    found = [name for name in visible if not is_foreign(name) and stem(name) not in READ_ME]
     return [name for name in found if not name.lower().endswith(".txt")] or found
 
 
@@ -212,15 +219,10 @@ def _read_folder(folder: Path, reading: Reading, encode: Collection[str]) -> Raw
 
 def _part_of_folder(path: Path, reading: Reading, encode: Collection[str], as_text: Collection[str] = ()) -> RawTable:
     with explaining(path):
-        opened = open_file(path)
-        if opened.kind == "csv" and opened.content is not None and as_text:
-            raw = read_csv(str(path), opened.content, reading, as_text)
-            table, notes = without_index(raw.table)
-            return RawTable(table, (*raw.notes, *notes), raw.is_untyped)
-        return _read_opened(str(path), path, opened, reading, encode)
+        return _read_opened(str(path), path, open_file(path), reading, encode, as_text)
 
 
-def _read_arrow(source: Path | bytes | None) -> pa.Table:
+def _read_arrow(source: Path | bytes) -> pa.Table:
     with pa.BufferReader(source) if isinstance(source, bytes) else pa.OSFile(str(source)) as file:
         is_file = file.read(6) == b"ARROW1"
         file.seek(0)

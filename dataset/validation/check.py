@@ -257,7 +257,7 @@ def _clean_features(
         repeated = repeats([codes_of(ids)], [], cleaning.kept & where(pc.is_valid(ids)))
         found = "repeats an earlier id {count} times"
         cleaning.report("repeated_id", id_column, repeated, found, policy.repeated_id, "keep one row per id")
-    read_features(cleaning, id_column, policy, text_columns, policy.unusable_column, policy.null_words)
+    read_features(cleaning, id_column, policy, text_columns)
     if not cleaning.kept.any():
         cleaning.note("no_rows", "has no rows; fill it or leave the table out", action="error")
     return cleaning

@@ -24,6 +24,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from belfry.dataset.encoding.dictionary import codes_and_values, encoded, value_type, with_values
+from belfry.dataset.encoding.text import empty_as_null, is_text
 from belfry.dataset.errors import LONGEST_SHOWN, TableError, printable, shown
 from belfry.dataset.validation import date_times
 from belfry.dataset.validation.number_text import INTEGER_LITERAL, NUMBER_LITERAL, with_points
@@ -55,8 +56,7 @@ def _plain_ids(column: pa.ChunkedArray) -> pa.ChunkedArray:
     if pa.types.is_integer(column.type):
         return _cast(column, pa.int64(), "pass the ids as strings")
     if is_text(column.type):
-        text = _cast(column, pa.string(), "are these ids?")
-        return pc.if_else(pc.equal(text, ""), pa.scalar(None, pa.string()), text)
+        return empty_as_null(_cast(column, pa.string(), "are these ids?"))
     if pa.types.is_floating(column.type):
         return _whole(column)
     if pa.types.is_decimal(column.type):
@@ -151,8 +151,7 @@ def _seconds_of_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """Seconds (int64 or float64) out of text that holds numbers alone, or ISO date-times alone."""
     text = _cast(column, pa.string(), "give seconds or date-times")
     distinct = pc.unique(text).drop_null()
-    given = pc.utf8_trim_whitespace(distinct)
-    given = pc.if_else(pc.equal(given, ""), pa.scalar(None, pa.string()), given)
+    given = empty_as_null(pc.utf8_trim_whitespace(distinct))
     is_number = pc.match_substring_regex(given, NUMBER_LITERAL)
     dates = date_times.seconds_of_text(given)
     n_numbers, n_dates = (pc.sum(one).as_py() or 0 for one in (is_number, pc.is_valid(dates)))
@@ -219,7 +218,7 @@ def as_feature(column: pa.ChunkedArray) -> pa.ChunkedArray:
         return as_seconds(column)
     if is_text(column.type) or pa.types.is_boolean(column.type) or pa.types.is_null(column.type):
         return _cast(column, pa.string(), "shorten or drop it")
-    if _is_list(column.type):
+    if is_list(column.type):
         values = column.type.value_type
         if is_text(values.value_type if pa.types.is_dictionary(values) else values):
             return _cast(column, pa.list_(pa.string()), "pass lists of plain strings")
@@ -251,8 +250,9 @@ def without_nan(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
 
 
-def is_text(type_: pa.DataType) -> bool:
-    return bool(pa.types.is_string(type_) or pa.types.is_large_string(type_) or pa.types.is_string_view(type_))
+def is_list(type_: pa.DataType) -> bool:
+    # Not list views: casting one to a list damages it, https://github.com/apache/arrow/issues/50994
+    return bool(pa.types.is_list(type_) or pa.types.is_large_list(type_) or pa.types.is_fixed_size_list(type_))
 
 
 def family(type_: pa.DataType) -> str:
@@ -261,18 +261,13 @@ def family(type_: pa.DataType) -> str:
         return family(type_.value_type)
     if is_text(type_) or pa.types.is_null(type_):
         return "string"
-    if _is_list(type_):
+    if is_list(type_):
         return "list"
     return "number" if _is_number(type_) else str(type_)
 
 
 def _is_number(type_: pa.DataType) -> bool:
     return bool(pa.types.is_integer(type_) or pa.types.is_floating(type_))
-
-
-def _is_list(type_: pa.DataType) -> bool:
-    # Not list views: casting one to a list damages it, https://github.com/apache/arrow/issues/50994
-    return bool(pa.types.is_list(type_) or pa.types.is_large_list(type_) or pa.types.is_fixed_size_list(type_))
 
 
 def _cast(column: pa.ChunkedArray, type_: pa.DataType, remedy: str) -> pa.ChunkedArray:
@@ -284,8 +279,7 @@ def _cast(column: pa.ChunkedArray, type_: pa.DataType, remedy: str) -> pa.Chunke
 
 def _parsed(column: pa.ChunkedArray, type_: pa.DataType, literal: str, wanted: str) -> pa.ChunkedArray:
     """Strings read as numbers, an empty one as null, provided that every other one is a literal."""
-    text = pc.utf8_trim_whitespace(_cast(column, pa.string(), f"give {wanted}"))
-    text = pc.if_else(pc.equal(text, ""), pa.scalar(None, pa.string()), text)
+    text = empty_as_null(pc.utf8_trim_whitespace(_cast(column, pa.string(), f"give {wanted}")))
     fits = pc.fill_null(pc.match_substring_regex(text, literal), True).to_numpy()
     if not fits.all():
         row = int(np.argmin(fits))

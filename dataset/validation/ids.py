@@ -8,6 +8,7 @@ import pyarrow.compute as pc
 
 from belfry.dataset import columns
 from belfry.dataset.encoding.dictionary import codes_and_values, codes_as_numpy, encoded, value_type, with_values
+from belfry.dataset.encoding.text import is_text
 from belfry.dataset.errors import shown
 from belfry.dataset.sources.id_types import is_guessed
 from belfry.dataset.validation import coercion, spelling
@@ -124,7 +125,7 @@ def find_header_rows(cleaning: Cleaning, *names: str) -> bool:
     for name in names:
         if cleaning.table.column_names.count(name) == 1:
             ids, words = cleaning.table[name], pa.array((name, f"\ufeff{name}"), pa.string())
-            if pa.types.is_dictionary(ids.type) and coercion.is_text(ids.type.value_type):
+            if pa.types.is_dictionary(ids.type) and is_text(ids.type.value_type):
                 codes, values = codes_and_values(encoded(ids))
                 is_word = where(pc.is_in(values.cast(pa.string()), value_set=words))
                 is_header |= np.append(is_word, False)[codes_as_numpy(codes, null=-1)]

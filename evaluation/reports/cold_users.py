@@ -1,6 +1,5 @@
 """Users without a history among those judged: what their lists are worth by themselves."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -44,7 +43,7 @@ def cold_users(systems: Mapping[str, SystemScores], context: EvaluationContext, 
 def cold_section(cold: ColdUsers) -> list[str]:
     """In Markdown."""
     names = dict.fromkeys(name for system in cold.systems for name in system.metrics)
-    rows = ([name, *(_shown(system.metrics.get(name)) for system in cold.systems)] for name in names)
+    rows = ([name, *(str(system.metrics.get(name, "-")) for system in cold.systems)] for name in names)
     return [
         "## Users without a history",
         "",
@@ -53,10 +52,3 @@ def cold_section(cold: ColdUsers) -> list[str]:
         *markdown_table(["metric", *(system.name for system in cold.systems)], rows),
         "",
     ]
-
-
-def _shown(interval: Interval | None) -> str:
-    if interval is None or math.isnan(interval.mean):
-        return "-"
-    around = "" if math.isnan(interval.low) else f" [{interval.low:.4f}, {interval.high:.4f}]"
-    return f"{interval.mean:.4f}{around}"

@@ -177,7 +177,7 @@ def to_rows(report: EvaluationReport) -> list[list[str]]:
         columns.append(report.difference.metrics)
         head.append(f"{report.difference.system} minus {report.difference.baseline}")
     names = dict.fromkeys(name for system in report.systems for name in system.metrics)
-    return [head, *([name, *(_cell(column.get(name)) for column in columns)] for name in names)]
+    return [head, *([name, *(str(column.get(name, "-")) for column in columns)] for name in names)]
 
 
 def to_markdown(report: EvaluationReport) -> str:
@@ -216,7 +216,7 @@ def _watches_section(slices: Sequence[WatchesSlice]) -> list[str]:
             part.watches,
             f"{part.n_items:,}",
             f"{part.n_test:,}",
-            *(f"{_cell(system.ndcg)}, {system.share:.1%}" for system in part.systems),
+            *(f"{system.ndcg}, {system.share:.1%}" for system in part.systems),
         ]
         for part in slices
     )
@@ -233,10 +233,10 @@ def _watches_section(slices: Sequence[WatchesSlice]) -> list[str]:
 
 def _attribution_section(attribution: Attribution) -> list[str]:
     rows = [
-        (f"NDCG@{attribution.n} reached", _cell(attribution.reached)),
-        ("lost by retrieval", _cell(attribution.lost_by_retrieval)),
-        ("lost by ranking", _cell(attribution.lost_by_ranking)),
-        ("share of test items among the candidates", _cell(attribution.candidate_recall)),
+        (f"NDCG@{attribution.n} reached", str(attribution.reached)),
+        ("lost by retrieval", str(attribution.lost_by_retrieval)),
+        ("lost by ranking", str(attribution.lost_by_ranking)),
+        ("share of test items among the candidates", str(attribution.candidate_recall)),
     ]
     return [
         "## Where the loss is",
@@ -277,14 +277,6 @@ def _without_nan(value: JsonValue) -> JsonValue:
     if isinstance(value, list | tuple):
         return [_without_nan(part) for part in value]
     return None if isinstance(value, float) and math.isnan(value) else value
-
-
-def _cell(interval: Interval | None) -> str:
-    if interval is None or math.isnan(interval.mean):
-        return "-"
-    if math.isnan(interval.low):
-        return f"{interval.mean:.4f}"
-    return f"{interval.mean:.4f} [{interval.low:.4f}, {interval.high:.4f}]"
 
 
 def _count(n_users: int) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from belfry.dataset.errors import LONGEST_CAUSE, BelfryError, InputError, cause_of, printable
 from belfry.pipeline.cli.colour import coloured, rich_console
-from belfry.pipeline.cli.signals import Interrupts, interrupts
+from belfry.pipeline.cli.signals import Interrupts
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
@@ -104,15 +104,6 @@ def _minutes(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}"
-
-
-@contextmanager
-def errors_as_exit_codes() -> Iterator[None]:
-    """As `errors_in_words`, with signals handled while the body runs."""
-    with interrupts() as signals:
-        signals.is_at_work = True
-        with errors_in_words(signals):
-            yield
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+from belfry.dataset.concurrency.machine import usable_cores
 from belfry.dataset.errors import ArtifactError, InputError
 from belfry.dataset.sources.web.cache import cache_folder
 from belfry.dataset.sources.web.objects import place_of
@@ -145,8 +146,7 @@ def _processor_flags() -> set[str] | None:
 
 
 def _check_cores() -> Check:
-    usable = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count()
-    return Check("cores", "ok", f"{usable} usable")
+    return Check("cores", "ok", f"{usable_cores()} usable")
 
 
 def _check_memory() -> Check:

@@ -1,6 +1,5 @@
 """Formatting: lists as lines and for programs, reports as a table for the terminal."""
 
-import itertools
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Literal
 
@@ -101,17 +100,18 @@ def show_report(report: "EvaluationReport") -> None:
         table.add_row(*cells)
     console.print(table)
     if report.rules:
-        prices = Table(*next(price_rows(report.rules)), title="what each rule costs")
-        for row in itertools.islice(price_rows(report.rules), 1, None):
+        head, *rows = price_rows(report.rules)
+        prices = Table(*head, title="what each rule costs")
+        for row in rows:
             prices.add_row(*(escape(cell.partition(" (")[0] if is_narrow else cell) for cell in row))
         console.print(prices)
     lines = [f"left out: {left}" for left in report.left_out]
     lines += ["", *attribution_lines(report.attribution)] if report.attribution else []
     if report.feedback:
-        earned = Table(*next(feedback_rows(report.feedback), ()), title="what the lists would have earned")
-        for row in itertools.islice(feedback_rows(report.feedback), 1, None):
-            earned.add_row(*(cell.partition(" [")[0] if is_narrow else cell for cell in row))
-        if earned.row_count:
+        if estimates := [*feedback_rows(report.feedback)]:
+            earned = Table(*estimates[0], title="what the lists would have earned")
+            for row in estimates[1:]:
+                earned.add_row(*(cell.partition(" [")[0] if is_narrow else cell for cell in row))
             console.print(earned)
         lines += feedback_lines(report.feedback)
     if report.reliability:

@@ -144,9 +144,7 @@ def write_batch(
     # Refuses a wrong `n` or `stage`.
     asked_rules = bound.rules if bound else None
     schema = recommender.recommend_many(asked[:0], n, stage=stage, explain=explain, rules=asked_rules).schema
-    job = BatchJob(
-        recommender, asked.ids, int(n), stage, repeats, schema, asked_rules, explain, asked.newcomers, asked.contexts
-    )
+    job = BatchJob(recommender, asked, int(n), stage, repeats, schema, asked_rules, explain)
     work = work_folder(out)
     folder = work / f"{_PARTS}{job.key}"
     if explain and not takes_lists(out):

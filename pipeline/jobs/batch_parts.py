@@ -28,8 +28,6 @@ from belfry.pipeline.serving.checks import check_lists
 from belfry.pipeline.serving.recommender import Recommender
 from belfry.pipeline.serving.two_stage import Stage
 from belfry.pipeline.serving.users.asked import AskedUsers
-from belfry.pipeline.serving.users.context import UserContexts
-from belfry.pipeline.serving.users.newcomers import Newcomers
 from belfry.pipeline.serving.workers import USERS_PER_BLOCK, answer_within_memory, blocks_of
 
 if TYPE_CHECKING:
@@ -60,20 +58,18 @@ class BatchJob:
     """A recommendation table that is to be made."""
 
     recommender: Recommender
-    asked: pa.Array  # ids, each once
+    asked: AskedUsers  # each once
     n: int
     stage: Stage
     repeats: Repeats
     schema: pa.Schema  # of the table
     rules: "Rules | None" = None
     explain: bool = False
-    newcomers: Newcomers | None = None  # among those asked, and their features
-    contexts: UserContexts | None = None  # in which they are asked for
 
     @property
     def key(self) -> str:
         """Equal only for jobs whose parts are equal."""
-        run, id_type = self.recommender.run.name, str(self.asked.type)
+        run, id_type = self.recommender.run.name, str(self.asked.ids.type)
         run += self.recommender.parts.folded
         about = (_FORMAT, run, self.stage, self.repeats, self.n, USERS_PER_PART, ROWS_PER_PART, id_type)
         digest = hashlib.sha256(json.dumps(about).encode())
@@ -82,10 +78,11 @@ class BatchJob:
         if self.explain:
             digest.update(b"explain")
         for start in range(0, len(self.asked), USERS_PER_PART):
-            digest.update(json.dumps(self.asked[start : start + USERS_PER_PART].to_pylist()).encode())
-        for name, values in self.newcomers.columns.to_arrays().items() if self.newcomers else ():
+            digest.update(json.dumps(self.asked.ids[start : start + USERS_PER_PART].to_pylist()).encode())
+        newcomers, contexts = self.asked.newcomers, self.asked.contexts
+        for name, values in newcomers.columns.to_arrays().items() if newcomers else ():
             digest.update(name.encode() + values.tobytes())
-        for name, numbers in self.contexts.numbers.items() if self.contexts else ():
+        for name, numbers in contexts.numbers.items() if contexts else ():
             digest.update(b"context" + name.encode() + numbers.tobytes())
         return digest.hexdigest()[:12]
 
@@ -100,11 +97,11 @@ class BatchJob:
         longest = min(self.n, len(self.recommender.items))
         size = min(USERS_PER_PART, max(1, ROWS_PER_PART // longest))
         for number, start in enumerate(range(0, len(self.asked), size)):
-            yield Part(number, self.asked[start : start + size])
+            yield Part(number, self.asked.ids[start : start + size])
 
     def answer(self, users: pa.Array) -> pa.Table:
         """The lists of a block of users."""
-        asked = AskedUsers(users, self.newcomers, self.contexts)
+        asked = replace(self.asked, ids=users)
         return self.recommender.recommend_many(
             asked, self.n, stage=self.stage, repeats=self.repeats, workers=1, explain=self.explain, rules=self.rules
         ).to_arrow()
@@ -214,7 +211,7 @@ def make_parts(
             _write_part(rows, part.users, _path(folder, part.number))
             note(part, rows)
     in_order = [absent[number] for number in sorted(absent)]
-    return pa.chunked_array(in_order, job.asked.type).combine_chunks(), resumed
+    return pa.chunked_array(in_order, job.asked.ids.type).combine_chunks(), resumed
 
 
 def read_parts(job: BatchJob, folder: Path) -> Iterator[pa.Table]:

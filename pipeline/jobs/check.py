@@ -8,8 +8,7 @@ from typing import TypedDict, Unpack
 
 from belfry.dataset import columns
 from belfry.dataset.errors import InputError
-from belfry.dataset.folds import Holdout, make_folds
-from belfry.dataset.folds import with_repeats as folds_with_repeats
+from belfry.dataset.folds import Holdout
 from belfry.dataset.history.repeats import Repeats
 from belfry.dataset.prepare import Data, prepare
 from belfry.dataset.sources.open import read_data
@@ -23,6 +22,7 @@ from belfry.pipeline.config import PipelineConfig, load_config
 from belfry.pipeline.jobs.training_data import declare, share_of_repeats, suiting_holdout, with_repeats
 from belfry.pipeline.kinds import ranker_kind
 from belfry.pipeline.progress import silent
+from belfry.pipeline.training.retrieval_stage import training_folds
 from belfry.pipeline.training.sources import keep_usable
 from belfry.pipeline.training.trainer_registry import make_trainer
 
@@ -189,6 +189,5 @@ def _check_training(config: PipelineConfig, data: Data, holdout: Holdout) -> Non
     """Raise what training would raise before it learns."""
     if config.ranker is not None and ranker_kind(config.ranker).family == "ratings":
         make_trainer(data, config, seed=0, progress=silent).close()
-    if config.ranker is not None or any(source.weight is None for source in config.sources):
-        made = make_folds(data.interactions, holdout, n_folds=config.folds, seed=0)
-        next(folds_with_repeats(made, config.repeats))
+    if config.needs_folds:
+        next(training_folds(data, config, holdout, seed=0))

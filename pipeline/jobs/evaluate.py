@@ -158,7 +158,6 @@ def evaluate_stages(
     run: str,
     split: str,
     n: int = 10,
-    depth: int = 500,
     min_history: int = 1,
     repeats: Repeats = "exclude",
     under_rules: Mapping[str, BoundRules] = MappingProxyType({}),
@@ -175,7 +174,6 @@ def evaluate_stages(
     Args:
         test: later events, over the vocabularies of the stages; rows of unknown items or users count for nothing.
         run: the run's name; with `split`, the head of the report.
-        depth: length of retrieval's lists, and of the baselines'.
         min_history: events that a user must have in the history to be judged.
         repeats: whether lists may hold, or hold nothing but, what their user has seen; test rows of such items then
             count, and the user's own items are one more baseline.
@@ -194,7 +192,7 @@ def evaluate_stages(
         history, test, seen=exclude, min_history=min_history, categories=categories, told=left_out
     )
     n = min(n, len(history.items))
-    depth = max(n, min(depth, len(history.items)))
+    depth = max(n, min(CUTOFFS[-1], len(history.items)))  # of retrieval's lists, and of the baselines'
     final_depth = max(n, min(stages.n_candidates, len(history.items)))
 
     def lists_of_users(asked: UserNums, stage: Stage, top_k: int) -> Iterator[Candidates]:

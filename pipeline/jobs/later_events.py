@@ -60,15 +60,11 @@ def later_watches(
     beside = [one for one in (columns.RATING, columns.TIMESTAMP_S) if rated_and_timed and one in test.column_names]
     wanted = (columns.EVENT, columns.WEIGHT, *(() if policy.liked_from is None else (columns.RATING,)))
     events = [one for one in wanted if one in test.column_names]
-    if len(test) and (beside or events):
+    if beside or events:
         test = test.select(list(dict.fromkeys([*vocabularies, *beside, *events])))
-        test = check_later(
-            test,
-            policy.of_ids_and_ratings,
-            rated_and_timed=bool(rated_and_timed or columns.RATING in events),
-            name=name,
-        )
-    if len(test) and events:
+        is_rated = rated_and_timed or columns.RATING in events
+        test = check_later(test, policy.of_ids_and_ratings, rated_and_timed=is_rated, name=name)
+    if events:
         test = part_events(test, event_weights, liked_from=policy.liked_from, name=name).watches
     return test.select([*vocabularies, *beside])
 

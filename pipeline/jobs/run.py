@@ -14,16 +14,15 @@ from belfry.dataset import columns
 from belfry.dataset.errors import printable
 from belfry.dataset.folds import Holdout
 from belfry.dataset.history.repeats import Repeats
-from belfry.dataset.interactions import Interactions
 from belfry.dataset.sources.open import read_data
 from belfry.dataset.sources.reading import AS_IT_IS, Reading
 from belfry.dataset.sources.web.objects import place_of
-from belfry.dataset.split import Split, save_split, split_last_out, split_random, split_time
+from belfry.dataset.split import save_split
 from belfry.evaluation.reports.evaluation import EvaluationReport, to_json
 from belfry.pipeline.jobs.batch import BatchResult, write_batch
 from belfry.pipeline.jobs.evaluate import evaluate_stages, save_report
 from belfry.pipeline.jobs.train import READING, name_of_preset
-from belfry.pipeline.jobs.training_data import prepare_tables
+from belfry.pipeline.jobs.training_data import prepare_tables, split_by
 from belfry.pipeline.progress import Work
 from belfry.pipeline.runs.disk import check_writable
 from belfry.pipeline.runs.manifest import MANIFEST, read_manifest
@@ -38,6 +37,7 @@ if TYPE_CHECKING:
     from belfry.pipeline.training.train import Trained
 
 TABLES = "recommendations"  # folder beside the runs
+TEST_SHARE = 0.2
 N_EXAMPLES = 3
 LONGEST_TITLE = 100  # signs of one in an example
 EVALUATION, TABLE = "evaluation", "recommendation table"  # stages of the work
@@ -107,7 +107,7 @@ def run_main_job(
     with work.step(READING):
         raw = read_data(data, data_folder, reading)
         prepared, config, holdout = prepare_tables(raw, preset, split, settings, repeats)
-        parts = _split(prepared.interactions, holdout, seed)
+        parts = split_by(prepared.interactions, holdout, test_share=TEST_SHARE, seed=seed)
 
     reports = []
 
@@ -148,12 +148,6 @@ def run_main_job(
             lists = tables / published.name
         table = write_batch(recommender, lists, n=n, progress=partial(work.report, TABLE))
     return MainJob(published, place_of(place), table, reports[0], _examples(recommender, n))
-
-
-def _split(interactions: Interactions, holdout: Holdout, seed: int) -> Split:
-    if holdout == "random":
-        return split_random(interactions, seed=seed)
-    return split_last_out(interactions) if holdout == "last" else split_time(interactions)
 
 
 def _examples(recommender: Recommender, n: int) -> pa.Table:

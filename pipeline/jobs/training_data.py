@@ -9,6 +9,7 @@ from belfry.dataset.folds import Holdout, default_holdout
 from belfry.dataset.history.repeats import Repeats, as_repeats
 from belfry.dataset.interactions import Interactions
 from belfry.dataset.prepare import Data, prepare
+from belfry.dataset.split import Split, split_last_out, split_random, split_time
 from belfry.dataset.tables import Tables
 from belfry.dataset.validation.check import CheckReport, check, keep_repeats
 from belfry.dataset.validation.features.table import LOG, column_uses, lines_of
@@ -54,6 +55,13 @@ def declare(tables: Tables, config: PipelineConfig) -> tuple[Tables, Policy]:
 def suiting_holdout(config: PipelineConfig, data: Data) -> Holdout:
     """The holdout where none is asked for."""
     return "random" if config.ranker is None else default_holdout(data.interactions)
+
+
+def split_by(interactions: Interactions, holdout: Holdout, *, test_share: float, seed: int) -> Split:
+    """A part to learn from and a part to judge by, as a holdout tells them apart; of `last`, one event of each user."""
+    if holdout == "random":
+        return split_random(interactions, test_share=test_share, seed=seed)
+    return split_last_out(interactions) if holdout == "last" else split_time(interactions, share=1 - test_share)
 
 
 def with_repeats(settings: Iterable[str], repeats: Repeats | None) -> list[str]:

@@ -19,7 +19,6 @@ import pyarrow.compute as pc
 
 from belfry.dataset import columns
 from belfry.dataset.errors import InputError, shown
-from belfry.dataset.sources.id_types import INTEGER_ID
 from belfry.dataset.validation import spelling
 from belfry.dataset.validation.policy import DEFAULT_POLICY, Policy
 from belfry.dataset.vocabulary import UNKNOWN, Id, Numbers, Vocabulary, as_arrow, as_id_type, texts_as_arrow
@@ -97,7 +96,7 @@ class IdReader:
         if not self.vocabulary.is_integer:
             return self.one(text, "id")
         digits = text.strip(spelling.BLANKS) if self._mends else text
-        if not re.fullmatch(INTEGER_ID, digits, re.ASCII) or int(digits) not in _INT64:
+        if not re.fullmatch(spelling.INTEGER, digits, re.ASCII) or int(digits) not in _INT64:
             raise InputError(
                 f"id {shown(text)}: the ids of run {self.run} are whole numbers (int64), written as in a CSV file: "
                 "digits alone, no zeros in front, no plus"

@@ -18,7 +18,6 @@ from belfry.pipeline.runs.gate import Gate
 from belfry.pipeline.training.gate_evaluation import LABEL_TOLERANCE, evaluate_gate
 from belfry.pipeline.training.ranker_trainer import Observed, RankerOf, candidates_for
 from belfry.pipeline.training.retrieval_stage import FirstStage
-from belfry.ranking.base import LabelRanker
 from belfry.ranking.context.choices import Choices, choices_of, join_choices
 from belfry.ranking.context.model import ContextModel, ContextWeights, log_odds_of
 from belfry.ranking.context.statistics import ContextStatistics
@@ -189,9 +188,7 @@ class ListRankerTrainer:
 
     def _pair_features(self, stage: FirstStage) -> PairFeatures:
         """Of the history of a first stage, with what its first source expects of labels."""
-        expects = expects_labels(self._config.retrieval)
-        labels = cast(LabelRanker, stage.towers.model) if expects else None
-        return PairFeatures.fit(stage.features, self._config.pair_features, labels)
+        return PairFeatures.fit(stage.features, self._config.pair_features, stage.label_model)
 
     def _with_hits(self, fold: Fold, stage: FirstStage, users: UserNums, max_lists: int) -> Iterator[Candidates]:
         """Lists of the first of `users` whom retrieval brings something that they came to watch, at most `max_lists`.

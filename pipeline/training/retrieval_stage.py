@@ -71,6 +71,12 @@ class FirstStage:
         """Of the first source."""
         return cast(SearchedTowers, next(iter(self.sources.values())))
 
+    @property
+    def label_model(self) -> LabelRanker | None:
+        """The first source, where it expects labels too."""
+        expects = expects_labels(self.tuning.config.retrieval)
+        return cast(LabelRanker, self.towers.model) if expects else None
+
 
 def fit_first_stage(
     data: Data,
@@ -234,8 +240,8 @@ def _choose(
     is_new: Mask | None,
 ) -> SourceChoice:
     """By what the fold holds back; a weight that the config gives counts beside a 1 of the first source."""
-    first, *others = config.named_sources
     named = config.named_sources
+    first, *others = named
     fixed = {name: weight for name in others if (weight := named[name].weight) is not None}
     if fixed:
         fixed = {first: 1.0, **fixed}

@@ -8,10 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from belfry.dataset.arrays import Mask
-from belfry.dataset.candidates import Candidates
 from belfry.dataset.features import FeatureTables
 from belfry.dataset.folds import Fold
-from belfry.dataset.history.seen_items import SeenItems
 from belfry.dataset.vocabulary import UserNums
 from belfry.retrieval.blend import CombinedRetriever
 
@@ -150,7 +148,7 @@ class _Tables:
         table[:, *cells], brought[:, *cells], is_hit[cells] = (
             values.T,
             proposed.source_rank.T > 0,
-            _hits(proposed, users, later),
+            later.contains(users[proposed.row_user], proposed.item_num),
         )
         return cls(table, brought, is_hit, later.count(users))
 
@@ -173,8 +171,3 @@ class _Tables:
         ndcg = (head / np.log2(np.arange(HEAD) + 2)).sum(axis=1) / self._ideal
         worths: Worths = (found.sum(axis=1) / self.n_relevant + ndcg) / 2
         return worths
-
-
-def _hits(proposed: Candidates, users: UserNums, later: SeenItems) -> Mask:
-    """[n_rows] whether the user of a row came to watch its item."""
-    return later.contains(users[proposed.row_user], proposed.item_num)

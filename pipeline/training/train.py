@@ -148,7 +148,7 @@ def observe_folds(
     on_first_stage: Callable[[Tuning], None] = lambda tuning: None,
 ) -> Folds:
     """Show a trainer first stages on parts of the history; all but the first by `submit`, where it is given."""
-    if config.ranker is None and all(source.weight is not None for source in config.sources):
+    if not config.needs_folds:
         return Folds(None)
     work = work or Work()
     folds = training_folds(data, config, holdout, seed=seed)

@@ -131,13 +131,6 @@ def test_folds_spread_users_of_one_row_over_all_folds():
     assert np.bincount(fold).min() > 70
 
 
-def test_test_users_have_test_rows_and_enough_history():
-    split = splits.split_time(interactions_of([(1, 0), (1, 1), (2, 2), (2, 9), (1, 9), (3, 9)]), share=0.5)
-    assert splits.test_users(split).tolist() == [1, 2]
-    assert splits.test_users(split, min_history=2).tolist() == [1]
-    assert splits.test_users(split, min_history=0).tolist() == [1, 2, 3]
-
-
 def test_a_saved_split_holds_the_caller_s_tables(tmp_path):
     table = pa.table(
         {

@@ -54,6 +54,13 @@ def test_numbers_rise_with_ids():
     assert Vocabulary(pa.array(["b", "B", "ä", "a"])).ids.to_pylist() == ["B", "a", "b", "ä"]
 
 
+def test_numbers_of_another_vocabulary():
+    known = Vocabulary(pa.array(["a", "b"]))
+    numbers = known.numbers_of(Vocabulary(pa.array(["c", "b"])))
+
+    assert numbers.tolist() == [UNKNOWN, 2, UNKNOWN] and numbers.dtype == np.int32
+
+
 def test_strings_and_integers_never_match():
     integers, texts = Vocabulary(pa.array([1, 2])), Vocabulary(pa.array(["1", "2"]))
 

@@ -22,7 +22,9 @@ from belfry.dataset.sources.text.json_lines import read_json_lines
 _HEAD = 1 << 16
 
 
-class _Files(Protocol):
+class Files(Protocol):
+    """Named files, in a folder or in a zip."""
+
     @property
     def names(self) -> frozenset[str]: ...
 
@@ -30,7 +32,7 @@ class _Files(Protocol):
 
 
 @dataclass(frozen=True)
-class _OnDisk:
+class OnDisk:
     """The files of a folder, or one of them."""
 
     folder: Path
@@ -45,19 +47,19 @@ class Place:
     """Files by name, read as tables."""
 
     label: str
-    files: _Files
+    files: Files
 
     @classmethod
     @contextmanager
     def at(cls, path: Path) -> Iterator["Place"]:
         if path.is_dir():
             names = frozenset(entry.name for entry in path.iterdir() if entry.is_file() and entry.name[0] not in "._")
-            yield cls(str(path), _OnDisk(path, names))
+            yield cls(str(path), OnDisk(path, names))
         elif path.suffix.lower() == ".zip":
             with SafeZip(path) as archive:
                 yield cls(str(path), archive)
         else:
-            yield cls(str(path), _OnDisk(path.parent, frozenset({path.name})))
+            yield cls(str(path), OnDisk(path.parent, frozenset({path.name})))
 
     def matching(self, *patterns: str) -> list[str]:
         """The files whose names match one of the patterns, whatever their case and packing."""

@@ -7,8 +7,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from belfry.dataset import columns
+from belfry.dataset.encoding.text import empty_as_null
 from belfry.dataset.errors import TableError, shown
-from belfry.dataset.sources.id_types import ID_COLUMNS, empty_as_null, integers_or_text
+from belfry.dataset.sources.id_types import ID_COLUMNS, integers_or_text
 from belfry.dataset.sources.reading import RawTable, Reading
 from belfry.dataset.sources.text.dialect import DELIMITERS, IN_QUOTES, Dialect, name_of, sniff, split, unquoted
 from belfry.dataset.sources.text.encoding import as_utf8, line_of, refuse_other_than_utf8

@@ -14,7 +14,7 @@ def as_utf8(label: str, content: bytes, encoding: str | None) -> tuple[bytes, tu
         TableError: it is not in the encoding asked for, or not in UTF-8 by signs that need no look at all of it.
     """
     if content.startswith(_BOM):
-        ignored = encoding is not None and encoding.lower().replace("_", "-") not in ("utf-8", "utf8", "utf-8-sig")
+        ignored = encoding is not None and not _is_utf8(encoding)
         return content[len(_BOM) :], (f"read as UTF-8, as its mark says, and not as {encoding}",) if ignored else ()
     mark = next((name for magic, name in _MARKS if content.startswith(magic)), None)
     notes: tuple[str, ...] = ()
@@ -61,6 +61,10 @@ def line_of(content: bytes, place: int) -> int:
     return head.count(b"\n") + head.count(b"\r") - head.count(b"\r\n") + 1
 
 
+def _is_utf8(encoding: str) -> bool:
+    return encoding.lower().replace("_", "-") in ("utf-8", "utf8", "utf-8-sig")
+
+
 def _decoded(label: str, content: bytes, encoding: str) -> bytes:
     try:
         return content.decode(encoding).removeprefix("\ufeff").encode()
@@ -79,6 +83,6 @@ def _doubt(content: bytes, encoding: str) -> tuple[str, ...]:
         content.decode()
     except UnicodeDecodeError:
         return ()
-    if encoding.lower().replace("_", "-") in ("utf-8", "utf8", "utf-8-sig"):
+    if _is_utf8(encoding):
         return ()
     return (f"read as {encoding}, as asked, though it is also UTF-8; leave the encoding out if letters look wrong",)

@@ -5,6 +5,7 @@ import pyarrow.compute as pc
 
 from belfry.dataset import columns
 from belfry.dataset.encoding.context import CLOCK
+from belfry.dataset.encoding.text import empty_as_null
 from belfry.dataset.validation.cleaning import Cleaning
 from belfry.dataset.validation.features.read import as_spelled
 from belfry.dataset.validation.policy import Policy
@@ -27,5 +28,4 @@ def read_context_columns(cleaning: Cleaning, policy: Policy) -> None:
 
 def as_context(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """Values as text, without blanks around them."""
-    text = pc.utf8_trim_whitespace(as_spelled(column))
-    return pc.if_else(pc.equal(text, ""), pa.scalar(None, pa.string()), text)
+    return empty_as_null(pc.utf8_trim_whitespace(as_spelled(column)))

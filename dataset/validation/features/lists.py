@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from belfry.dataset.encoding.text import empty_as_null, is_text
 from belfry.dataset.errors import TableError
 from belfry.dataset.validation import coercion
 
@@ -33,7 +34,7 @@ def as_list(column: pa.ChunkedArray, delimiter: str | None) -> pa.ChunkedArray:
         TableError: it holds neither text nor lists of single values, or a cell that begins as a list is none.
     """
     column = coercion.decoded(column)
-    if not coercion.is_text(column.type):
+    if not is_text(column.type):
         return coercion.as_feature(column) if pa.types.is_null(column.type) else of_values(column)
     text = column.cast(pa.string())
     distinct = pc.unique(text).drop_null()
@@ -52,7 +53,7 @@ def of_values(column: pa.ChunkedArray) -> pa.ChunkedArray:
         TableError: it is no such list.
     """
     kind = column.type
-    if (pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)) and (
+    if coercion.is_list(kind) and (
         pa.types.is_integer(kind.value_type)
         or pa.types.is_boolean(kind.value_type)
         or pa.types.is_null(kind.value_type)
@@ -77,9 +78,7 @@ def _share(found: pa.Array) -> float:
 
 def _split(distinct: pa.Array, delimiter: str) -> pa.Array:
     parts = pc.split_pattern(distinct, delimiter)
-    values = pc.utf8_trim_whitespace(parts.values)
-    values = pc.if_else(pc.equal(values, ""), pa.scalar(None, pa.string()), values)
-    return pa.ListArray.from_arrays(parts.offsets, values)
+    return pa.ListArray.from_arrays(parts.offsets, empty_as_null(pc.utf8_trim_whitespace(parts.values)))
 
 
 def _parsed(distinct: pa.Array) -> pa.Array:

@@ -3,13 +3,13 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from belfry.dataset import columns
 from belfry.dataset.encoding.columns import CategoryEncoder, Encoder, NumberEncoder, VectorEncoder
+from belfry.dataset.encoding.text import empty_as_null, is_text
 from belfry.dataset.errors import TableError
 from belfry.dataset.tables import Tables
 from belfry.dataset.validation import coercion
@@ -24,34 +24,25 @@ from belfry.dataset.validation.policy import Policy
 _MAX_WHOLE = 2.0**53  # above, a float64 does not know whole numbers apart
 
 
-def read_features(
-    cleaning: Cleaning,
-    id_column: str,
-    rules: FeatureRules,
-    text_columns: Iterable[str],
-    on_refusal: Literal["error", "drop"],
-    null_words: tuple[str, ...] = (),
-) -> None:
+def read_features(cleaning: Cleaning, id_column: str, policy: Policy, text_columns: Iterable[str]) -> None:
     """Take the columns beside the ids over; what tells no rows apart is left out, and what may be meant is noted.
 
     Args:
         cleaning: the ids have been read, so that rows that go are known.
-        text_columns: those that the source of the table names, beside those of `rules`.
-        on_refusal: what becomes of a column of a type without a rule, where it is not named.
-        null_words: that stand for a missing value in text which is named as numbers.
+        text_columns: those that the source of the table names, beside those of `policy`.
     """
-    kinds: dict[str, Kind] = {**dict.fromkeys(text_columns, "text"), **rules.kinds}
+    kinds: dict[str, Kind] = {**dict.fromkeys(text_columns, "text"), **policy.kinds}
     for name, count in Counter(cleaning.table.column_names).items():
         if name == id_column or kinds.get(name) == "ignored" or (count > 1 and not cleaning.require(name)):
             continue
         if cleaning.name == "items" and name == columns.TITLE:
             _read_named(cleaning, name, as_spelled)
         elif name in kinds:
-            words = null_words if kinds[name] == "number" else ()
-            _read_named(cleaning, name, _rule_of(kinds[name], rules, name), words)
+            words = policy.null_words if kinds[name] == "number" else ()
+            _read_named(cleaning, name, _rule_of(kinds[name], policy, name), words)
         else:
             remedy = ", or --set data.unusable_column=drop"
-            cleaning.read(name, partial(as_type_says, rules=rules), on_refusal, remedy=remedy)
+            cleaning.read(name, partial(as_type_says, rules=policy), policy.unusable_column, remedy=remedy)
     note_noise_and_kinds(cleaning, id_column, kinds)
     if cleaning.name == "items":
         note_likely_title(cleaning)
@@ -111,7 +102,7 @@ def as_spelled(column: pa.ChunkedArray) -> pa.ChunkedArray:
     ):
         column = column.cast(pa.timestamp("s")).cast(pa.date32())
     elif not (
-        coercion.is_text(kind)
+        is_text(kind)
         or pa.types.is_boolean(kind)
         or pa.types.is_integer(kind)
         or pa.types.is_decimal(kind)
@@ -136,10 +127,10 @@ def as_type_says(column: pa.ChunkedArray, rules: FeatureRules) -> pa.ChunkedArra
 
 def _as_number(column: pa.ChunkedArray) -> pa.ChunkedArray:
     column = coercion.decoded(column)
-    if coercion.is_text(column.type):
+    if is_text(column.type):
         coercion.as_numbers(column)  # refuses what is no number, with its row
         text = pc.replace_substring_regex(pc.utf8_trim_whitespace(with_points(column.cast(pa.string()))), r"^\+", "")
-        return pc.if_else(pc.equal(text, ""), pa.scalar(None, pa.string()), text).cast(pa.float64())
+        return empty_as_null(text).cast(pa.float64())
     if pa.types.is_boolean(column.type):
         return column.cast(pa.int64())
     feature = coercion.as_feature(column)

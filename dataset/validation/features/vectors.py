@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from belfry.dataset.arrays import Mask
+from belfry.dataset.encoding.text import empty_as_null, is_text
 from belfry.dataset.errors import TableError
 from belfry.dataset.validation import coercion
 
@@ -17,8 +18,7 @@ _SHOWN = 60  # signs of a cell in a message
 
 def is_list_of_floats(kind: pa.DataType) -> bool:
     """The type of a column of vectors; lists of whole numbers are lists of categories."""
-    is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
-    return bool(is_list and pa.types.is_floating(kind.value_type))
+    return coercion.is_list(kind) and bool(pa.types.is_floating(kind.value_type))
 
 
 def as_vectors(
@@ -83,21 +83,17 @@ def _lists_of(column: pa.ChunkedArray) -> pa.Array:
     column = coercion.decoded(column)
     if pa.types.is_null(column.type):
         return pa.nulls(len(column), pa.list_(pa.float64()))
-    if coercion.is_text(column.type):
+    if is_text(column.type):
         return _parsed(column.cast(pa.string()).combine_chunks())
     kind = column.type
-    if not is_list_of_floats(kind) and not (
-        (pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
-        and pa.types.is_integer(kind.value_type)
-    ):
+    if not (coercion.is_list(kind) and (pa.types.is_floating(kind.value_type) or pa.types.is_integer(kind.value_type))):
         raise TableError(f"is {str(kind)[:_SHOWN]}, and is named as vectors: name a column of lists of numbers")
     return column.cast(pa.list_(pa.float64())).combine_chunks()
 
 
 def _parsed(text: pa.Array) -> pa.Array:
     """Lists of numbers written as JSON; an empty cell is missing."""
-    text = pc.utf8_trim_whitespace(text)
-    text = pc.if_else(pc.equal(text, ""), pa.scalar(None, pa.string()), text)
+    text = empty_as_null(pc.utf8_trim_whitespace(text))
     fits = pc.fill_null(pc.match_substring_regex(text, _LITERAL), True).to_numpy(zero_copy_only=False)
     try:
         if not fits.all():

@@ -1,14 +1,11 @@
-"""The exploration as one HTML file, and as JSON."""
+"""The exploration as one HTML file."""
 
 from typing import Any
-
-from pydantic import TypeAdapter
 
 from belfry.evaluation.reports.exploration.charts import of_exploration
 from belfry.evaluation.reports.exploration.result import Exploration, ItemMap
 from belfry.evaluation.reports.pages.rendering import render
 
-_ADAPTER = TypeAdapter(Exploration)
 _MAX_TITLE = 80  # signs of a title, or an id, on the map
 
 
@@ -16,11 +13,6 @@ def page(found: Exploration) -> str:
     """For people."""
     data = {"item-map": _for_script(found.item_map)}
     return render("exploration.html.j2", of_exploration(found), data=data, scripts=["item_map.js"], found=found)
-
-
-def to_json(found: Exploration) -> str:
-    """For programs; null is what cannot be said."""
-    return _ADAPTER.dump_json(found, indent=2).decode()
 
 
 def _for_script(item_map: ItemMap) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from belfry.dataset.sources.tabular import Source
 from belfry.dataset.validation.usual_names import remedy
 from belfry.pipeline.jobs.estimate.costs import MEBIBYTE, Cost, Shape, table_cost, training_cost
 from belfry.pipeline.jobs.estimate.rates import Rates, known_rates
+from belfry.pipeline.jobs.sinks.destination import work_folder
 from belfry.pipeline.runs.remote.copies import local_folder
 from belfry.pipeline.serving.recommender import Recommender
 
@@ -123,11 +124,9 @@ def estimate_table(recommender: Recommender, out: str | Path, users: pa.Array | 
     run_bytes = sum(path.stat().st_size for path in recommender.run.folder.rglob("*") if path.is_file())
     rates = known_rates()
     cost = table_cost(shape, run_bytes, n_asked, n, slowness=rates.slowness if rates else 1.0)
-    # The run is in memory already.
-    is_local = "://" not in str(out) and ":" not in str(out)
-    free = _free(Path(out)) if is_local else _free(Path.cwd())
     work = f"table of {n} for {n_asked:,} users"
-    return Estimate(work, shape, cost, (), _with_own(available_bytes()), free, rates)
+    available = _with_own(available_bytes())  # the run is in memory already
+    return Estimate(work, shape, cost, (), available, _free(work_folder(out)), rates)
 
 
 def read_shape(

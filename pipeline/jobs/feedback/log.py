@@ -62,7 +62,7 @@ def read_log(
     log = Log.of_items(own, row, item_num, numbers[REWARD][kept], chance, clip=clip)
     if columns.RANK not in numbers:
         return log
-    return replace(log, n_lists=_lists_shown(row, numbers[columns.RANK][kept].astype(np.int64), len(own)))
+    return replace(log, n_lists=_lists_shown(row, numbers[columns.RANK][kept].astype(np.int64)))
 
 
 def policies_of(
@@ -126,7 +126,7 @@ def _bad_numbers(numbers: dict[str, PerUser]) -> Iterator[str]:
             yield f"column {name!r} has {found}; mend or drop them"
 
 
-def _lists_shown(row: Counts, rank: Counts, n_users: int) -> Counts:
+def _lists_shown(row: Counts, rank: Counts) -> Counts:
     """[n_users] lists of each user: rows at rank 1.
 
     Raises:

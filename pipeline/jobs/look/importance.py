@@ -5,7 +5,7 @@ import numpy.typing as npt
 
 from belfry.dataset.candidates import Candidates, order_by
 from belfry.dataset.history.repeats import kept_out
-from belfry.dataset.history.seen_items import SeenItems
+from belfry.dataset.history.seen_items import SeenItems, pair_keys
 from belfry.dataset.vocabulary import UserNums
 from belfry.evaluation.metrics import PerUser, hits, lists_of, ndcg
 from belfry.evaluation.reports.exploration.result import Importance, Importances
@@ -51,7 +51,7 @@ def importances(recommender: Recommender, users: UserNums, later: SeenItems | No
 def _is_listed(candidates: Candidates, score: Floats) -> npt.NDArray[np.bool_]:
     """[n_rows] whether each candidate is among the first of its list."""
     first = order_by(candidates, score.astype(np.float32), top_k=HEAD)
-    pairs, listed = (one.row_user * (1 << 32) + one.item_num for one in (candidates, first))
+    pairs, listed = (pair_keys(one.user_num, one.item_num) for one in (candidates, first))
     return np.isin(pairs, listed)
 
 

@@ -44,9 +44,8 @@ class LeftOut:
         document = {**self.about, "left_out": [*map(asdict, self.users)]}
         return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
 
-    def to_table(self, user_id: pa.Field) -> pa.Table:
-        """As a database holds it."""
-        schema = pa.schema([user_id, pa.field("reason", pa.string())])
+    def to_table(self, schema: pa.Schema) -> pa.Table:
+        """As a database holds it: `user_id` and `reason`."""
         return pa.Table.from_pylist([*map(asdict, self.users)], schema=schema)
 
 
@@ -143,7 +142,7 @@ def stopped_in_words(place: str, *errors: type[Exception]) -> Iterator[None]:
 
 def resliced(batches: Iterator[pa.RecordBatch], sizes: list[int], schema: pa.Schema) -> Iterator[pa.Table]:
     """Rows of a stream in blocks of the sizes with which they were written; what is there beyond them comes last."""
-    waiting = pa.table({field.name: pa.array([], field.type) for field in schema}, schema=schema)
+    waiting = schema.empty_table()
     for size in sizes:
         while len(waiting) < size and (batch := next(batches, None)) is not None:
             waiting = pa.concat_tables([waiting, pa.Table.from_batches([batch]).cast(schema)])

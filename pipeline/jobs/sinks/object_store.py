@@ -22,10 +22,9 @@ from belfry.dataset.sources.web.objects import S3_ASKING, connected, place_of, t
 from belfry.dataset.vocabulary import Id
 from belfry.pipeline.jobs.sinks.base import LeftOut, listed_in, refused_in_words, stopped_in_words
 from belfry.pipeline.jobs.sinks.file import LEFT_OUT
-from belfry.pipeline.jobs.sinks.parquet import repeating_columns
+from belfry.pipeline.jobs.sinks.parquet import TABLE, repeating_columns
 
 POINTER = "current.json"
-TABLE = "recommendations.parquet"
 KEPT = timedelta(days=1)  # how long a table that no longer counts, or was never finished, stays for whoever is at it
 
 _TABLES = "tables"

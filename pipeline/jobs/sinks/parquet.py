@@ -7,6 +7,8 @@ import pyarrow.parquet as pq
 
 from belfry.pipeline.jobs.sinks.file import FileSink
 
+TABLE = "recommendations.parquet"
+
 
 def repeating_columns(schema: pa.Schema) -> list[str]:
     """Columns whose values come again and again, so that Parquet does well to number them: all but scores."""

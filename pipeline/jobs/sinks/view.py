@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import pyarrow as pa
 
 from belfry.dataset import columns
-from belfry.dataset.errors import InputError, printable
+from belfry.dataset.errors import InputError, shown
 from belfry.dataset.vocabulary import Id
 from belfry.pipeline.jobs.sinks.base import LeftOut, refused_in_words, resliced, stopped_in_words
 
@@ -62,7 +62,7 @@ def plain_name(name: str, place: str) -> str:
     """
     if not re.fullmatch(r"[a-z_][a-z0-9_]*", name, re.ASCII) or len(name) > _LONGEST_NAME:
         raise InputError(
-            f"{place}: {printable(repr(name), 60)} is no plain name; take small letters, digits and _, at most "
+            f"{place}: {shown(name)} is no plain name; take small letters, digits and _, at most "
             f"{_LONGEST_NAME} of them and no digit first, as in ?table={DEFAULT_NAME}"
         )
     return name
@@ -99,8 +99,7 @@ class ViewSink:
         about = {key.decode(): value.decode() for key, value in (schema.metadata or {}).items()}
         self._comment = f"{_OURS}: {json.dumps(about)}"
         schema = schema.remove_metadata()
-        user_id = schema.field(columns.USER_ID)
-        self._schemas = [schema, pa.schema([user_id, pa.field("reason", pa.string())])]
+        self._schemas = [schema, pa.schema([schema.field(columns.USER_ID), pa.field("reason", pa.string())])]
         self._sizes = []
         with self._stopping():
             self._database.connect()
@@ -117,7 +116,7 @@ class ViewSink:
 
     def leave_out(self, left_out: LeftOut) -> None:
         with self._stopping():
-            self._database.append(self._tables[1], left_out.to_table(self._schemas[1].field(columns.USER_ID)))
+            self._database.append(self._tables[1], left_out.to_table(self._schemas[1]))
 
     def close(self) -> None:
         """Nothing: what was sent is stored durably by the commit, and by nothing before it."""

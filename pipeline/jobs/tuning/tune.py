@@ -14,8 +14,7 @@ from belfry.dataset.folds import Holdout
 from belfry.dataset.history.repeats import Repeats
 from belfry.dataset.tables import Tables
 from belfry.evaluation.intervals import Interval, paired_intervals
-from belfry.evaluation.metrics import PerUser
-from belfry.pipeline.config import load_config
+from belfry.pipeline.config import PipelineConfig, load_config
 from belfry.pipeline.config_text import preset_with
 from belfry.pipeline.jobs.training_data import prepare_tables, with_repeats
 from belfry.pipeline.jobs.tuning.page import page_of
@@ -87,9 +86,8 @@ def tune_tables(
     out.mkdir(exist_ok=True)
     study = _open(out / STUDY, f"{data.content_hash} {preset} {holdout} {seed} {fixed}", seed)
 
-    def scores(changes: list[str], seed: int, on_first_stage: Callable[[Tuning], None]) -> PerUser:
-        config = load_config(preset, holdout=holdout, settings=[*fixed, *changes])
-        return validation.scores(config, seed=seed, on_first_stage=on_first_stage)
+    def config_with(changes: list[str]) -> PipelineConfig:
+        return load_config(preset, holdout=holdout, settings=[*fixed, *changes])
 
     keys = frozenset(text.partition("=")[0].strip() for text in fixed)
 
@@ -106,7 +104,8 @@ def tune_tables(
                     raise TrialPruned
 
         try:
-            return float(np.nanmean(scores(changes, seed, stop_early)[validation.chooses]))
+            scores = validation.scores(config_with(changes), seed=seed, on_first_stage=stop_early)
+            return float(np.nanmean(scores[validation.chooses]))
         finally:
             progress("trials", trial.number + 1, n_trials)
 
@@ -119,11 +118,12 @@ def tune_tables(
     difference = None
     if changes:
         rows = ~validation.chooses
-        of = {
-            name: np.nanmean([scores(sets, seed + 1 + more, _nobody)[rows] for more in range(N_CONFIRMING)], axis=0)
-            for name, sets in (("first", []), ("best", changes))
-        }
-        [difference] = paired_intervals(of["first"][:, None], of["best"][:, None], seed=seed)
+        seeds = range(seed + 1, seed + 1 + N_CONFIRMING)
+        of_first, of_best = (
+            np.nanmean([validation.scores(config_with(sets), seed=one)[rows] for one in seeds], axis=0)
+            for sets in (list[str](), changes)
+        )
+        [difference] = paired_intervals(of_first[:, None], of_best[:, None], seed=seed)
     is_better = difference is not None and difference.low > 0
     kept = [*fixed, *(changes if is_better else [])]
     words = verdict(changes, difference, is_better)
@@ -188,10 +188,6 @@ def _completed(study: "Study") -> list["FrozenTrial"]:
     from optuna.trial import TrialState
 
     return study.get_trials(states=[TrialState.COMPLETE])
-
-
-def _nobody(tuning: Tuning) -> None:
-    """Nobody asks."""
 
 
 def _toml_of(tree: dict[str, object], words: str) -> str:

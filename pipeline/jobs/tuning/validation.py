@@ -9,17 +9,18 @@ from belfry.dataset.errors import InputError
 from belfry.dataset.folds import Holdout
 from belfry.dataset.history.repeats import kept_out
 from belfry.dataset.prepare import Data
-from belfry.dataset.split import Split, split_last_out, split_random, split_time
 from belfry.evaluation.context import EvaluationContext, make_context
 from belfry.evaluation.engine import evaluate
 from belfry.evaluation.lists import CandidateLists
 from belfry.evaluation.metrics import PerUser
 from belfry.evaluation.plan import Plan
 from belfry.pipeline.config import PipelineConfig
+from belfry.pipeline.jobs.training_data import split_by
 from belfry.pipeline.training.retrieval_stage import Tuning
 from belfry.pipeline.training.train import train
 
 METRIC, LENGTH = "ndcg@10", 10
+TEST_SHARE = 0.1
 USERS_PER_BLOCK = 256
 MIN_USERS = 40  # half of them choose, the other half decide
 
@@ -40,7 +41,7 @@ class Validation:
         Raises:
             InputError: too few users can be judged.
         """
-        parts = _split(data, holdout, seed)
+        parts = split_by(data.interactions, holdout, test_share=TEST_SHARE, seed=seed)
         seen = kept_out(parts.train, config.repeats)
         context, _ = make_context(parts.train, parts.test, seen=seen, min_history=1)
         n_users = len(context.users)
@@ -71,9 +72,3 @@ class Validation:
         )
         plan = Plan.of_evaluation("lists", n, depth=n, cutoffs=())
         return evaluate(CandidateLists(blocks, users), self.context, plan).per_user[f"ndcg@{n}"]
-
-
-def _split(data: Data, holdout: Holdout, seed: int) -> Split:
-    if holdout == "random":
-        return split_random(data.interactions, test_share=0.1, seed=seed)
-    return split_last_out(data.interactions) if holdout == "last" else split_time(data.interactions, share=0.9)

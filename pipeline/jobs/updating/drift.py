@@ -1,13 +1,11 @@
 """Drift: how far the data of an updated run have moved from what its weights were trained on."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import numpy as np
-from pydantic import JsonValue
 
 from belfry.dataset.interactions import Interactions
-from belfry.pipeline.jobs.updating.numbering import numbers_in
 from belfry.pipeline.jobs.updating.past import Past
 
 _DAY_S = 86_400
@@ -28,7 +26,7 @@ class Drift:
     def of(cls, history: Interactions, past: Past) -> "Drift":
         """As of now."""
         trained, lineage = past.trained, past.lineage
-        items, users = numbers_in(trained.items, history.items), numbers_in(trained.users, history.users)
+        items, users = trained.items.numbers_of(history.items), trained.users.numbers_of(history.users)
         counts, before = np.bincount(history.item_num, minlength=len(items)), trained.of_items[items]
         of_users = trained.of_users[users]
         n_since = int(counts.sum() - before.sum())
@@ -55,7 +53,3 @@ class Drift:
             f"are of users and {self.of_new_items:.1%} of items that had none before; popularity moved by "
             f"{self.popularity_change:.2%}"
         )
-
-    def to_json(self) -> dict[str, JsonValue]:
-        """For programs."""
-        return asdict(self)

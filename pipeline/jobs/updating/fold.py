@@ -11,13 +11,11 @@ from belfry.dataset.encoding.context import read_context
 from belfry.dataset.errors import TableError
 from belfry.dataset.event_weights import EventParts
 from belfry.dataset.history.repeats import Repeats
-from belfry.dataset.history.seen_items import SeenItems
+from belfry.dataset.history.seen_items import SeenItems, pair_keys
 from belfry.dataset.interactions import Interactions
 from belfry.dataset.validation.policy import Policy
 from belfry.dataset.validation.times import range_of_most
 from belfry.pipeline.jobs.updating.numbering import Numbering
-
-_KEY_STRIDE = 1 << 32  # item numbers are int32
 
 Number = TypeVar("Number", np.int64, np.float32)
 
@@ -139,7 +137,9 @@ def known_events(known: Interactions, fresh: Interactions, policy: Policy) -> Ma
         return is_known
     assert known.timestamp_s is not None and fresh.timestamp_s is not None
     rows = np.flatnonzero(fresh.select(is_known).seen_items.contains(known.user_num, known.item_num))
-    keys = np.concatenate([_pairs(known)[rows], _pairs(fresh)])
+    keys = np.concatenate(
+        [pair_keys(known.user_num[rows], known.item_num[rows]), pair_keys(fresh.user_num, fresh.item_num)]
+    )
     times = np.concatenate([known.timestamp_s[rows], fresh.timestamp_s])
     order = np.lexsort((np.arange(len(keys)), times, keys))
     same = (np.diff(keys[order]) == 0) & (np.diff(times[order]) == 0)
@@ -163,10 +163,6 @@ def policy_for(history: Interactions, policy: Policy, repeats: Repeats) -> Polic
 
 def _n_pairs(pairs: SeenItems | None) -> int:
     return 0 if pairs is None else len(pairs.item_num)
-
-
-def _pairs(events: Interactions) -> npt.NDArray[np.int64]:
-    return events.user_num.astype(np.int64) * _KEY_STRIDE + events.item_num
 
 
 def _joined(known: Interactions, fresh: Interactions) -> Interactions:

@@ -7,16 +7,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from belfry.dataset import columns
-from belfry.dataset.errors import InputError, printable
+from belfry.dataset.errors import InputError, shown
 from belfry.dataset.vocabulary import Vocabulary
 from belfry.pipeline.jobs.updating.numbering import Numbering
 from belfry.pipeline.runs.reader import Run
-from belfry.pipeline.serving.rules.item_columns import (
-    ITEM_COLUMNS,
-    as_arrow,
-    load_item_columns,
-    save_item_columns,
-)
+from belfry.pipeline.serving.rules.item_columns import ITEM_COLUMNS, as_arrow, load_item_columns, save_item_columns
 
 
 def names_of_item_columns(run: Run, items: Vocabulary) -> list[str]:
@@ -44,15 +39,8 @@ def write_item_columns(run: Run, numbering: Numbering, came: pa.Table | None, fo
             known = known.take(pa.array(place, mask=place < 0))
         if new is not None:
             new = (new if known is None else _like(new, known.type, name)).take(row)
-        table[name] = new if known is None else known if new is None else _first_known(new, known)
+        table[name] = new if known is None else known if new is None else pc.coalesce(new, known)
     save_item_columns(pa.table(table), numbering.items, folder)
-
-
-def _first_known(new: pa.Array, known: pa.Array) -> pa.Array:
-    """`new`, and where it is missing what was known."""
-    rows = np.arange(len(new))
-    is_new = np.asarray(pc.is_valid(new))
-    return pa.concat_arrays([new, known]).take(pa.array(np.where(is_new, rows, rows + len(new))))
 
 
 def _like(values: pa.Array, wanted: pa.DataType, name: str) -> pa.Array:
@@ -61,5 +49,5 @@ def _like(values: pa.Array, wanted: pa.DataType, name: str) -> pa.Array:
         return (values.cast(pa.string()) if pa.types.is_float32(values.type) else values).cast(wanted)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise InputError(
-            f"items: column {printable(repr(name), 60)} is {values.type}, in the run it is {wanted}; give it as that"
+            f"items: column {shown(name)} is {values.type}, in the run it is {wanted}; give it as that"
         ) from error

@@ -29,7 +29,7 @@ class Numbering:
     def of(cls, history: Interactions, user_ids: pa.ChunkedArray, item_ids: pa.ChunkedArray) -> "Numbering":
         """Those of a history, and all of the ids."""
         users, items = joined(history.users, user_ids), joined(history.items, item_ids)
-        return cls(users, items, numbers_in(history.users, users), numbers_in(history.items, items))
+        return cls(users, items, history.users.numbers_of(users), history.items.numbers_of(items))
 
     @property
     def is_as_before(self) -> bool:
@@ -92,11 +92,6 @@ def joined(known: Vocabulary, ids: pa.ChunkedArray) -> Vocabulary:
     """The same vocabulary where all `ids` are known."""
     new = ids.combine_chunks().filter(pa.array(known.numbers(ids) == 0))
     return Vocabulary(pa.chunked_array([known.ids, new])) if len(new) else known
-
-
-def numbers_in(before: Vocabulary, today: Vocabulary) -> Numbers:
-    """[n + 1] the number before of each of today's numbers, 0 where there was none."""
-    return np.append(np.int32(0), before.numbers(today.ids))
 
 
 def _new(before: Numbers) -> Numbers:

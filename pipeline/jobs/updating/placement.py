@@ -14,7 +14,7 @@ from belfry.layers.model import Arrays
 from belfry.layers.saved.files import ReadablePath, parse_array, read_arrays, write_arrays
 from belfry.layers.saved.numbered_graph import renumbered
 from belfry.layers.towers.ridge import FeatureMatrix, Table, impute_biases, ridge
-from belfry.pipeline.jobs.updating.numbering import Numbering, numbers_in
+from belfry.pipeline.jobs.updating.numbering import Numbering
 from belfry.pipeline.runs.trained import TrainedOn
 from belfry.pipeline.serving.load import VECTORS_FILE
 
@@ -40,7 +40,7 @@ class Placement:
     @cached_property
     def is_untrained(self) -> npt.NDArray[np.bool_]:
         """[n_items + 1] items that the weights do not know; the unknown's row is none of them."""
-        is_new: npt.NDArray[np.bool_] = numbers_in(self.trained.items, self.numbering.items) == 0
+        is_new: npt.NDArray[np.bool_] = self.trained.items.numbers_of(self.numbering.items) == 0
         is_new[0] = False
         return is_new
 
@@ -65,7 +65,7 @@ class Placement:
         file = PurePosixPath(name).name
         path = target / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        content = _child(source, name).read_bytes()
+        content = (source / name).read_bytes()
         if self.numbering.is_as_before and not (by_features and self.is_untrained.any()):
             path.write_bytes(content)
         elif file == VECTORS_FILE:
@@ -81,7 +81,7 @@ class Placement:
         elif file == _KNOWN_USERS:
             np.save(path, np.array(self.numbering.users.content_hash))
         elif file == _HEADS:
-            write_arrays(path, self._heads(read_arrays(_child(source, name))))
+            write_arrays(path, self._heads(read_arrays(source / name)))
         elif file in _WITHOUT_ROWS:
             path.write_bytes(content)
         else:
@@ -123,7 +123,7 @@ class Placement:
     @cached_property
     def _weights(self) -> npt.NDArray[np.float64]:
         """[n_items + 1] the root of each item's events at training: between a vote for each item and for each event."""
-        return np.sqrt(self.trained.of_items[numbers_in(self.trained.items, self.numbering.items)])
+        return np.sqrt(self.trained.of_items[self.trained.items.numbers_of(self.numbering.items)])
 
     def _heads(self, arrays: Arrays) -> Arrays:
         """Of expected labels: arrays by number of the task and name."""
@@ -135,9 +135,3 @@ class Placement:
             elif name == _HEAD_COUNTS:
                 placed[key] = self.features.history.item_counts.astype(values.dtype)
         return placed
-
-
-def _child(folder: ReadablePath, name: str) -> ReadablePath:
-    for part in PurePosixPath(name).parts:
-        folder = folder / part
-    return folder

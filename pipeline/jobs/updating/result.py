@@ -1,6 +1,6 @@
 """Update: what an update did, for people and for programs."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from pydantic import JsonValue
@@ -46,7 +46,7 @@ class Update:
             "new_users": self.n_new_users,
             "new_items": self.n_new_items,
             "new_items_placed_by_features": self.n_placed,
-            "drift": self.drift.to_json(),
+            "drift": asdict(self.drift),
         }
 
     def lines(self) -> list[str]:

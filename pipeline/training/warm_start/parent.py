@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TypeVar, cast
 
 import numpy as np
-import pyarrow as pa
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from belfry.dataset import columns
@@ -16,12 +15,11 @@ from belfry.dataset.concurrency.cached import cached_property
 from belfry.dataset.encoding.columns import ListEncoder
 from belfry.dataset.encoding.table import FeatureEncoder, encode_by
 from belfry.dataset.errors import ArtifactError, InputError, shown
-from belfry.dataset.features import FeatureColumns, FeatureTables
+from belfry.dataset.features import FeatureTables
 from belfry.dataset.folds import Holdout
 from belfry.dataset.interactions import Interactions
 from belfry.dataset.prepare import Data
 from belfry.dataset.tables import Tables
-from belfry.dataset.vocabulary import Vocabulary
 from belfry.pipeline.config import PipelineConfig, SourceConfig
 from belfry.pipeline.kinds import ranker_kind, source_kind
 from belfry.pipeline.runs.data.tables import load_item_encoder, load_tables, load_user_encoder
@@ -129,8 +127,8 @@ class Parent:
         Towers that folds trained for no epoch are none: their start, in closed form, is better than what follows.
         """
         trained = TrainedOn.of(self.run, self.features.history)
-        rows = trained.items.numbers(history_of_today.history.items.ids)
-        rows = np.append(np.int32(0), np.where(trained.of_items[rows] > 0, rows, 0)).astype(np.int32)
+        rows = trained.items.numbers_of(history_of_today.history.items)
+        rows = np.where(trained.of_items[rows] > 0, rows, 0).astype(np.int32)
         folder = self.run.path("training") / SOURCES
         return {
             name: EarlierWeights(folder / name, rows)
@@ -176,8 +174,8 @@ class Parent:
                 log.warning("%s: %s left out, the weights of run %s do not read it", table, _named(unread), self.name)
         return replace(
             data,
-            users=_encoded(self.user_encoder, tables.users, now.users, columns.USER_ID),
-            items=_encoded(self.item_encoder, tables.items, now.items, columns.ITEM_ID),
+            users=encode_by(self.user_encoder, tables.users, now.users, columns.USER_ID),
+            items=encode_by(self.item_encoder, tables.items, now.items, columns.ITEM_ID),
             user_encoder=self.user_encoder,
             item_encoder=self.item_encoder,
         )
@@ -186,10 +184,9 @@ class Parent:
         if (ranker := self.asked.ranker) is None:
             return
         kind = ranker_kind(ranker)
-        of_users, of_items = kind.knows_users, kind.knows_items
         for who, is_known, one, other in (
-            ("users", of_users, before.users, now.users),
-            ("items", of_items, before.items, now.items),
+            ("users", kind.knows_users, before.users, now.users),
+            ("items", kind.knows_items, before.items, now.items),
         ):
             if is_known and one.content_hash != other.content_hash:
                 raise InputError(
@@ -224,10 +221,6 @@ class Parent:
 
 def _kind(encoder: object) -> tuple[type, bool]:
     return type(encoder), isinstance(encoder, ListEncoder) and encoder.of_words
-
-
-def _encoded(encoder: FeatureEncoder, table: pa.Table | None, ids: Vocabulary, id_column: str) -> FeatureColumns:
-    return encode_by(encoder, table, ids, id_column) if encoder.encoders else FeatureColumns()
 
 
 def _named(names: list[str]) -> str:

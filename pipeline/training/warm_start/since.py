@@ -8,7 +8,6 @@ import numpy as np
 
 from belfry.dataset.folds import Fold, sample_users
 from belfry.dataset.interactions import Interactions
-from belfry.dataset.vocabulary import Numbers, Vocabulary
 from belfry.pipeline.runs.gate import Gate
 from belfry.pipeline.serving.load import load_serving
 from belfry.pipeline.training.gate_evaluation import LABEL_TOLERANCE, MAX_VALIDATION_USERS, evaluate_gate
@@ -29,7 +28,8 @@ def fold_since(parent: Parent, now: Interactions) -> Fold | None:
     than all events of the run.
     """
     before, repeats = parent.features.history, parent.asked.repeats
-    user_num, item_num = _before(before.users, now.users)[now.user_num], _before(before.items, now.items)[now.item_num]
+    user_num = before.users.numbers_of(now.users)[now.user_num]
+    item_num = before.items.numbers_of(now.items)[now.item_num]
     is_new = (user_num > 0) & (item_num > 0)
     if repeats == "exclude":
         is_new &= ~before.seen_items.contains(user_num, item_num)
@@ -68,8 +68,3 @@ def _examples(parent: Parent, ranker: FeaturedRanker, now: Interactions, *, seed
     found = stages.retriever.retrieve(users, parent.features, top_k=config.n_candidates, exclude=fold.exclude)
     lists = ranker.describe(found, parent.features)
     return make_examples(lists, fold.later, of_ranker.label, liked_from=of_ranker.liked_from)
-
-
-def _before(before: Vocabulary, now: Vocabulary) -> Numbers:
-    """[n + 1] the number that each of today's ids had, 0 for those that had none."""
-    return np.append(np.int32(0), before.numbers(now.ids)).astype(np.int32)

@@ -7,7 +7,7 @@ from pydantic import JsonValue
 
 from belfry.dataset.prepare import Data
 from belfry.pipeline.config import PipelineConfig
-from belfry.pipeline.kinds import expects_labels, source_kind
+from belfry.pipeline.kinds import source_kind
 from belfry.pipeline.progress import Work
 from belfry.pipeline.runs.gate import Gate
 from belfry.pipeline.training.retrieval_stage import FirstStage, fit_first_stage, measure
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 
 def train_on(
-    data: Data, config: PipelineConfig, parent: Parent, *, seed: int, work: Work | None = None
+    data: Data, config: PipelineConfig, parent: Parent, *, seed: int, work: Work
 ) -> tuple[Trained, dict[str, JsonValue]]:
     """Both stages of today, without folds, and what to note of them: all that folds decide is as in the parent.
 
@@ -35,7 +35,6 @@ def train_on(
         InputError: the columns are not those that the ranker was trained with.
         DivergenceError: a loss is not finite.
     """
-    work = work or Work()
     with work.step(LIBRARIES):
         source_kind(config.retrieval).make_towers(config.retrieval)
     tuning, features = parent.tuning(config), data.features(data.interactions)
@@ -70,14 +69,11 @@ def _ranker(parent: Parent, first: FirstStage, data: Data, *, seed: int) -> tupl
     before = ranker_of(parent)
     if before is None:
         return None, parent.run.manifest.gate
-    config = parent.asked
-    labels = first.towers.model if expects_labels(config.retrieval) else None
-    pair_features = PairFeatures.fit(first.features, config.pair_features, labels)  # type: ignore[arg-type]
+    pair_features = PairFeatures.fit(first.features, parent.asked.pair_features, first.label_model)
     history = first.features.history
     context = ContextStatistics.fit(history, first.towers.vectors) if history.context else None
     ranker = CarriedRanker(parent.run, before, pair_features, context)
-    user = first.features.history.user_num[:1]
-    some = first.retriever.retrieve(user, first.features, top_k=1, exclude=first.features.history.seen_items)
+    some = first.retriever.retrieve(history.user_num[:1], first.features, top_k=1, exclude=history.seen_items)
     ranker.describe(some, first.features)  # which refuses other columns than it was trained with
     return ranker, gate_of(parent, before, data.interactions, seed=seed)
 

@@ -17,8 +17,8 @@ import pytest
 
 from belfry.layers.saved.files import load_arrays
 from belfry.pipeline.cli import commands as cli
-from belfry.pipeline.cli.console import errors_as_exit_codes
 from belfry.pipeline.runs.reader import open_run
+from tests.pipeline.cli.exit_codes import errors_as_exit_codes
 
 ROOT = Path(__file__).parents[3]
 QUICK = (

@@ -16,9 +16,10 @@ import pytest
 
 from belfry.dataset.errors import ArtifactError, DivergenceError, DownloadError, InputError
 from belfry.pipeline.cli import signals
-from belfry.pipeline.cli.console import bars, errors_as_exit_codes, one_bar
+from belfry.pipeline.cli.console import bars, one_bar
 from belfry.pipeline.cli.log import log_to_stderr
 from belfry.pipeline.progress import Work
+from tests.pipeline.cli.exit_codes import errors_as_exit_codes
 
 APP = """
 import signal, sys, time
@@ -27,8 +28,8 @@ import typer
 from belfry.dataset.errors import InputError
 from belfry.pipeline.runs.writer import publish
 from belfry.pipeline.cli import signals
-from belfry.pipeline.cli.console import errors_as_exit_codes
 from belfry.pipeline.runs.manifest import RunInfo
+from tests.pipeline.cli.exit_codes import errors_as_exit_codes
 
 app = typer.Typer()
 
@@ -75,6 +76,7 @@ def run(body: str) -> subprocess.CompletedProcess[str]:
         "from belfry.pipeline.cli.console import *",
         "from belfry.pipeline.cli.log import *",
         "import belfry.pipeline.cli.signals as signals",
+        "from tests.pipeline.cli.exit_codes import errors_as_exit_codes",
     ]
     lines += ["signal.signal(signal.SIGINT, signal.default_int_handler)", "with errors_as_exit_codes():"]
     program = "\n".join([*lines, textwrap.indent(textwrap.dedent(body), "    ")])

@@ -57,6 +57,11 @@ def test_what_is_installed_here_is_found():
     assert {"python", "pydantic"} <= set(installed_versions())
 
 
+def test_cores_are_those_that_work(monkeypatch):
+    monkeypatch.setattr(doctor, "usable_cores", lambda: 3)  # which knows the share of a container
+    assert find("cores").found == "3 usable"
+
+
 def test_exit_code_counts_failures_only():
     assert exit_code([Check("a", "ok", ""), Check("b", "warn", "", "mend")]) == 0
     assert exit_code([Check("a", "ok", ""), Check("b", "fail", "", "mend")]) == 1

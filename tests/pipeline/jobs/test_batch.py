@@ -12,6 +12,7 @@ from belfry.pipeline.jobs import batch_parts
 from belfry.pipeline.jobs.batch import write_batch
 from belfry.pipeline.jobs.batch_users import read_users
 from belfry.pipeline.runs.lock import hold
+from belfry.pipeline.serving.users.asked import AskedUsers
 from tests.pipeline.small_recommender import NO_HISTORY, SEEN_ALL, SEEN_ODD, SmallRecommender
 
 PARTS = 6  # users in a part
@@ -116,7 +117,9 @@ def test_a_row_that_the_kind_of_list_may_not_hold_is_a_broken_promise(recommende
         ("only", "an item that the user has not seen"),
     ):
         with pytest.raises(BelfryError, match=what):
-            batch_parts.BatchJob(recommender, ids, 12, "final", repeats, table.schema).check_rows(table, ids)
+            batch_parts.BatchJob(recommender, AskedUsers(ids), 12, "final", repeats, table.schema).check_rows(
+                table, ids
+            )
 
 
 def test_a_part_without_rows(recommender, out):

@@ -19,8 +19,8 @@ from belfry.dataset.errors import InputError
 from belfry.evaluation.reports.comparison.result import Comparison
 from belfry.evaluation.reports.pages.json import json_schema, to_json
 from belfry.pipeline.cli.commands import app
-from belfry.pipeline.cli.console import errors_as_exit_codes
 from tests.ab_tables import make_ab_tables
+from tests.pipeline.cli.exit_codes import errors_as_exit_codes
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,7 @@ import pytest
 from belfry.dataset.errors import TableError
 from belfry.dataset.sources.demo import generate
 from belfry.dataset.sources.reading import Reading
+from belfry.dataset.sources.web.cache import cache_folder
 from belfry.pipeline.jobs.estimate import costs, dry_run
 from belfry.pipeline.jobs.estimate.costs import Shape
 from belfry.pipeline.jobs.estimate.dry_run import estimate_table, estimate_training, note_if_scarce, read_shape
@@ -85,6 +86,15 @@ def test_a_table_is_estimated_by_its_run(tmp_path, shaped):
     assert found.cost.disk_bytes[0] == 60 * 10 * n_users
     assert estimate_table(shaped, tmp_path / "out", shaped.users.ids[:3], 10).cost.cpu_s[0] < found.cost.cpu_s[0]
     assert not (tmp_path / "out").exists()
+
+
+def test_the_disk_of_a_table_is_that_of_its_parts(tmp_path, monkeypatch, shaped):
+    monkeypatch.setattr(dry_run, "_free", lambda folder: len(str(folder)))
+
+    for out, folder in ((tmp_path / "a:b", tmp_path / "a:b"), (f"delta:{tmp_path}/lists", tmp_path / "lists")):
+        assert estimate_table(shaped, out, None, 10).free_bytes == len(str(folder))
+    kept = cache_folder() / "batch" / ("0" * 12)
+    assert estimate_table(shaped, "s3://bucket/lists", None, 10).free_bytes == len(str(kept))
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ from belfry.dataset.errors import InputError, TableError
 from belfry.pipeline.jobs.batch import write_batch
 from belfry.pipeline.jobs.batch_parts import BatchJob
 from belfry.pipeline.jobs.updating.fresh import with_history
+from belfry.pipeline.serving.users.asked import AskedUsers
 from tests.pipeline.jobs.updating.world import QUICK, SOURCES, START_S, items, later, train
 
 FRESH = [(2, 4), (1, 6), (2, 10), (4, 2), (1, 12), (2, 99)]  # user 1 and item 99 are new
@@ -56,7 +57,7 @@ def test_a_table_of_all_users_and_its_resumption(recommender: belfry.Recommender
     assert 1 in pq.read_table(result.path)["user_id"].to_pylist()
 
     def key(one: belfry.Recommender) -> str:
-        return BatchJob(one, recommender.users.ids, 5, "final", "exclude", pa.schema([])).key
+        return BatchJob(one, AskedUsers(recommender.users.ids), 5, "final", "exclude", pa.schema([])).key
 
     assert len({key(recommender), key(folded), key(with_history(recommender, later(FRESH[:2])))}) == 3
     assert key(folded) == key(with_history(recommender, later(FRESH)))
