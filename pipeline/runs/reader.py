@@ -23,6 +23,8 @@ from belfry.pipeline.runs.remote.store import RunStore, store_of
 from belfry.pipeline.runs.sealed import SealedFiles, SealedPath, explain_unreadable
 from belfry.pipeline.runs.signature import SIGNATURE_BYTES, Signer, TrustedKey, trusted_key
 
+_CHOOSE = "make a run the current one: belfry runs rollback RUN"  # where `current` names none
+
 log = logging.getLogger(__name__)
 
 
@@ -134,7 +136,7 @@ def current_run(artifacts: Path) -> Path:
                 f"{artifacts}: not an artifacts folder, or one without a run: neither {CURRENT!r} nor {MANIFEST!r} is "
                 "in it; train first (belfry train), or name another folder"
             )
-        raise ArtifactError(f"{artifacts}: {CURRENT!r} is missing; open one of its runs by name: {', '.join(runs)}")
+        raise ArtifactError(f"{artifacts}: {CURRENT!r} is missing; {_CHOOSE}; there are {', '.join(runs)}")
     if not is_plain_file(current):
         what = "a link" if current.is_symlink() else "not a plain file"
         raise ArtifactError(f"{current}: is {what}; write the name of a run beside it into a file of that name")
@@ -143,7 +145,7 @@ def current_run(artifacts: Path) -> Path:
     if not (run / MANIFEST).is_file():
         is_link = run.is_symlink()
         what = "it is a link that leads to no run" if is_link else "there is no whole run of that name beside it"
-        raise ArtifactError(f"{current}: names {name!r}, and {what}; {REMEDY}")
+        raise ArtifactError(f"{current}: names {name!r}, and {what}; {_CHOOSE}")
     return run
 
 
@@ -206,7 +208,7 @@ def _current_name(store: RunStore, content: bytes | None) -> str:
 def _name_in(content: bytes, current: object) -> str:
     name = content.decode("utf-8", errors="replace").removesuffix("\n")
     if not SAFE_NAME.fullmatch(name):
-        raise ArtifactError(f"{current}: {name[:100]!r} is not the name of a run beside it; {REMEDY}")
+        raise ArtifactError(f"{current}: {name[:100]!r} is not the name of a run beside it; {_CHOOSE}")
     return name
 
 

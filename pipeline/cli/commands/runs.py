@@ -122,7 +122,7 @@ def rollback(
     from belfry.pipeline.runs.registry.listed import roll_back
 
     before, now = roll_back(_folder(artifacts), run)
-    print_result([f"current run: {now}, before: {before}"], {"run": now, "before": before}, as_json=as_json)
+    print_result([f"current run: {now}, before: {before or 'none'}"], {"run": now, "before": before}, as_json=as_json)
 
 
 def _folder(artifacts: Path | None) -> Path:

@@ -96,17 +96,19 @@ def folder_anew(artifacts: Path, name: str) -> Path:
     return folder
 
 
-def roll_back(artifacts: Path, name: str | None = None) -> tuple[str, str]:
+def roll_back(artifacts: Path, name: str | None = None) -> tuple[str | None, str]:
     """Make an earlier run the current one, once every byte of it was checked; returns the run before and the run now.
+
+    With a name, it also mends a `current` that is missing or names no run: then there is none before.
 
     Args:
         name: of the run; by default the one that was published before the current one.
 
     Raises:
-        ArtifactError: there is no such run, or it is damaged.
+        ArtifactError: there is no such run, or it is damaged; or without a name, there is no current one.
         InputError: it is the current one already, or the default one is and none is older.
     """
-    before = current_run(artifacts).name
+    before = _name_of_current(artifacts) if name else current_run(artifacts).name
     if name == before:
         raise InputError(
             f"{place_of(artifacts)}: {name} is the current run already; name another, or none for the one before"
@@ -125,6 +127,14 @@ def roll_back(artifacts: Path, name: str | None = None) -> tuple[str, str]:
                 raise ArtifactError(f"{run.folder}: was removed while it was checked; name another run")
             switch_current(folder, artifacts)
     return before, run.name
+
+
+def _name_of_current(artifacts: Path) -> str | None:
+    """None where `current` is missing or names no run."""
+    try:
+        return current_run(artifacts).name
+    except ArtifactError:
+        return None
 
 
 def _published_before(artifacts: Path, name: str) -> str:

@@ -84,6 +84,8 @@ def test_another_distribution_that_brings_a_package_belfry(monkeypatch, tmp_path
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: bells\nVersion: 1.0\n")
     record = folder if folder.endswith(".py") else f"{folder}/__init__.py"
     (metadata / "RECORD").write_text(f"{record},,\n")
+    (tmp_path / record).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / record).touch()  # some readers of metadata leave out what is not there
     monkeypatch.syspath_prepend(tmp_path)
     check = find("belfry-recommender")
     assert check.status == status

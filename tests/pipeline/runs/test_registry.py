@@ -120,6 +120,20 @@ def test_rolling_back_to_the_current_run_is_refused(tmp_path, three):
     assert current_run(tmp_path).name == three[2]
 
 
+@pytest.mark.parametrize("content", [None, "gone-0123456789ab", "../x", "a link"])
+def test_rolling_back_by_name_mends_a_current_that_names_no_run(tmp_path, three, content):
+    current = tmp_path / "current"
+    current.unlink()
+    if content == "a link":
+        current.symlink_to(three[1])
+    elif content is not None:
+        current.write_text(content)
+    with pytest.raises(ArtifactError, match="current"):
+        roll_back(tmp_path)
+    assert roll_back(tmp_path, three[0]) == (None, three[0])
+    assert current_run(tmp_path).name == three[0]
+
+
 def test_rolling_back_to_a_damaged_run_changes_nothing(tmp_path, three):
     weights = tmp_path / three[1] / "weights.bin"
     weights.chmod(0o644)
