@@ -25,7 +25,6 @@ from belfry.pipeline.serving.two_stage import Limits, Stage, Trace, TwoStage
 from belfry.pipeline.serving.users.asked import AskedUsers
 from belfry.pipeline.serving.users.session import stages_for_newcomers
 from belfry.pipeline.serving.workers import answer_together
-from belfry.retrieval.base import Embeddings
 
 if TYPE_CHECKING:
     from belfry.pipeline.serving.rules.book import RuleBook
@@ -98,7 +97,7 @@ class Answers:
         lists = trace.lists
         because: list[Explanation | None] = [None] * len(lists)
         if request.explain:
-            because = [self._explanation(reason) for reason in self._reasons(two_stage, trace)]
+            because = [self._explanation(reason) for reason in reasons_for(two_stage, trace, self.neighbourhoods)]
         item_ids, titles = self.ids_and_titles(lists.item_num)
         origins = [lists.origins[origin] for origin in lists.origin]
         told = {name: values.tolist() for name, values in two_stage.told_ratings(lists).items()}
@@ -137,11 +136,15 @@ class Answers:
     def _rule_book(self) -> "RuleBook":
         from belfry.pipeline.serving.rules.book import RuleBook
 
-        def directions() -> Embeddings:
-            return self.neighbourhoods.of_items.directions(len(self.items.vocabulary))
-
         history, expects = self.two_stage.features.history, self.two_stage.ratings is not None
-        return RuleBook.of(self.run, self.items, history, self.titles, directions, expects_ratings=expects)
+        return RuleBook(
+            self.run,
+            self.items,
+            history,
+            self.titles,
+            lambda: self.neighbourhoods.of_items.directions(len(history.items)),
+            expects_ratings=expects,
+        )
 
     def ids_and_titles(self, items: ItemNums) -> tuple[list[Id], list[str | None]]:
         titles = self.titles.take(as_arrow(items.astype(np.int64) - 1))
@@ -150,7 +153,7 @@ class Answers:
     def _table(self, two_stage: TwoStage, users: UserNums, ids: pa.Array, request: Request) -> pa.Table:
         """Of `users` [n], numbers in the tables of `two_stage`, whose ids are `ids` [n]."""
         trace = self._trace(two_stage, users, request)
-        reasons = self._reasons(two_stage, trace) if request.explain else None
+        reasons = reasons_for(two_stage, trace, self.neighbourhoods) if request.explain else None
         table = table_of_lists(trace.lists, ids, self.items.vocabulary, reasons)
         for name, values in two_stage.told_ratings(trace.lists).items():
             table = table.append_column(name, as_arrow(values))
@@ -173,9 +176,6 @@ class Answers:
         n_items = len(self.items.vocabulary)
         check_lists(trace.lists, n=limits.n, n_items=n_items, seen=limits.exclude, blocked=blocked)
         return trace
-
-    def _reasons(self, two_stage: TwoStage, trace: Trace) -> list[Reason]:
-        return reasons_for(two_stage, trace, lambda: self.neighbourhoods.of_items)
 
     def _explanation(self, reason: Reason) -> Explanation:
         ids, titles = self.ids_and_titles(np.array([number for number, _ in reason.watched], np.int32))

@@ -51,7 +51,7 @@ class Catalogue:
     ids: IdReader  # of the items
     history: Interactions
     directions: Callable[[], Gains]  # [n_items + 1, dim] of each item's vector, of unit length
-    expects_ratings: bool = False  # whether a model of the run does
+    expects_ratings: bool  # whether a model of the run does
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class BoundRules:
     freshness: Gains | None  # [n_items + 1]
     shares: Gains | None  # [n_items + 1, n_labels] of the labels of an item, which lists are calibrated by
     labelled: Gains | None  # [n_items + 1, n_labels] of unit length, by which items are alike
-    floors: tuple[Floor, ...] = ()  # of the ratings that are expected
+    floors: tuple[Floor, ...]  # of the ratings that are expected
 
     @classmethod
     def of(cls, rules: Rules, catalogue: Catalogue) -> Self:
@@ -178,7 +178,7 @@ class BoundRules:
         return ", ".join(words)
 
 
-def _allowed(rules: Rules, where: "Expression | None", catalogue: Catalogue) -> Mask:
+def _allowed(rules: Rules, where: Expression | None, catalogue: Catalogue) -> Mask:
     allowed = np.ones(len(catalogue.ids.vocabulary) + 1, np.bool_)
     if rules.allow is not None:
         allowed[:] = False
