@@ -44,9 +44,8 @@ class LeftOut:
         document = {**self.about, "left_out": [*map(asdict, self.users)]}
         return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
 
-    def to_table(self, user_id: pa.Field) -> pa.Table:
-        """As a database holds it."""
-        schema = pa.schema([user_id, pa.field("reason", pa.string())])
+    def to_table(self, schema: pa.Schema) -> pa.Table:
+        """As a database holds it, in columns of `user_id` and `reason`."""
         return pa.Table.from_pylist([*map(asdict, self.users)], schema=schema)
 
 

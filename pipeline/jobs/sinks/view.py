@@ -117,7 +117,7 @@ class ViewSink:
 
     def leave_out(self, left_out: LeftOut) -> None:
         with self._stopping():
-            self._database.append(self._tables[1], left_out.to_table(self._schemas[1].field(columns.USER_ID)))
+            self._database.append(self._tables[1], left_out.to_table(self._schemas[1]))
 
     def close(self) -> None:
         """Nothing: what was sent is stored durably by the commit, and by nothing before it."""
