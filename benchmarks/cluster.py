@@ -26,7 +26,7 @@ from belfry.dataset.concurrency.machine import usable_cores
 from belfry.pipeline.cluster import joined
 from belfry.pipeline.jobs.batch import write_batch
 from belfry.pipeline.jobs.batch_parts import USERS_PER_PART
-from belfry.pipeline.jobs.sinks.parquet import TABLE
+from belfry.pipeline.jobs.sinks.file import TABLE
 from belfry.pipeline.runs.versions import installed_versions
 from belfry.pipeline.serving.recommender import Recommender
 from benchmarks.scale.generate import generate

@@ -8,10 +8,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from belfry.dataset.vocabulary import Id
 
 
-class Answer(BaseModel):
-    """Names the run that it comes from: while a new one is taken up, workers may differ for a moment."""
-
+class Part(BaseModel):
     model_config = ConfigDict(from_attributes=True)
+
+
+class Answer(Part):
+    """Names the run that it comes from: while a new one is taken up, workers may differ for a moment."""
 
     @classmethod
     def of(cls, **fields: Any) -> Self:
@@ -20,10 +22,6 @@ class Answer(BaseModel):
 
     def response(self, status: int = 200) -> Response:
         return Response(self.model_dump_json(), status, media_type="application/json")
-
-
-class Part(BaseModel):
-    model_config = ConfigDict(from_attributes=True)
 
 
 class Watched(Part):

@@ -12,10 +12,10 @@ from pathlib import Path
 from belfry.dataset.errors import BelfryError, cause_of
 from belfry.pipeline.runs.reader import named_run
 from belfry.pipeline.runs.remote.store import address_of_runs
+from belfry.pipeline.serving.current import LOOK_AT_ADDRESS_S
 from belfry.pipeline.serving.recommender import Recommender
 
 LOOK_S = 1.0  # between two looks at which run is current, about: workers are not to load at the same moment
-LOOK_AT_ADDRESS_S = 10.0  # likewise where each look is a request to a storage
 RETRY_S = 30.0  # before a run that could not be opened is tried again: somebody may still be copying it
 PRIORITY = 10  # of the thread that loads: as `nice` counts, 0 is that of answers and 19 the lowest
 

@@ -164,7 +164,7 @@ def _many(recommender: Recommender, users: list[Id], **asked: Any) -> ManyAnswer
     lists: dict[Id, list[dict[str, Any]]] = {
         user: [] for user in recommender.user_ids.array(users, "users").to_pylist()
     }
-    for user, place in zip(table[columns.USER_ID].to_pylist(), table.to_pylist(), strict=True):
-        lists[user].append(place)
+    for place in table.to_pylist():
+        lists[place[columns.USER_ID]].append(place)
     told = [{"user": user, "items": items} for user, items in lists.items()]
     return ManyAnswer.of(run=recommender.run.name, lists=told)

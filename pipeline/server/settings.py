@@ -34,7 +34,7 @@ class Settings:
         """
         if self.keys and self.for_everybody:
             raise InputError("--without-keys contradicts --api-key-file; leave one of them out")
-        if self.host not in LOOPBACK and not self.keys and not self.for_everybody:
+        if self.host not in LOOPBACK and self.is_private:
             raise InputError(
                 f"--host {self.host}: other machines could reach it, and no API keys are asked for; name a file of "
                 "keys with --api-key-file, or say --without-keys"

@@ -21,11 +21,10 @@ from belfry.pipeline.serving.load import Parts
 from belfry.pipeline.serving.neighbours import Neighbourhoods
 from belfry.pipeline.serving.results import Effect, Explanation, Recommendation, ResultList, Watched
 from belfry.pipeline.serving.tables import in_order, table_of_lists
-from belfry.pipeline.serving.two_stage import Limits, Stage, Trace, TwoStage, context_of
+from belfry.pipeline.serving.two_stage import Limits, Stage, Trace, TwoStage
 from belfry.pipeline.serving.users.asked import AskedUsers
 from belfry.pipeline.serving.users.session import stages_for_newcomers
 from belfry.pipeline.serving.workers import answer_together
-from belfry.retrieval.base import Embeddings
 
 if TYPE_CHECKING:
     from belfry.pipeline.serving.rules.book import RuleBook
@@ -98,7 +97,7 @@ class Answers:
         lists = trace.lists
         because: list[Explanation | None] = [None] * len(lists)
         if request.explain:
-            because = [self._explanation(reason) for reason in self._reasons(two_stage, trace)]
+            because = [self._explanation(reason) for reason in reasons_for(two_stage, trace, self.neighbourhoods)]
         item_ids, titles = self.ids_and_titles(lists.item_num)
         origins = [lists.origins[origin] for origin in lists.origin]
         told = {name: values.tolist() for name, values in two_stage.told_ratings(lists).items()}
@@ -111,8 +110,8 @@ class Answers:
     def of_many(self, asked: AskedUsers, request: Request, workers: int | None) -> pa.Table:
         """A row for each place of the lists, in the order asked; blocks of users are answered by `workers` threads."""
         limits, rules = request.limits, request.rules
-        only, depth = limits["only"], rules.depth(limits["n"]) if rules else limits["n"]
-        n_rows = max(self.two_stage.n_candidates, depth, 0 if only is None else len(only))
+        depth = rules.depth(limits.n) if rules else limits.n
+        n_rows = max(self.two_stage.n_candidates, depth, 0 if limits.only is None else len(limits.only))
         return answer_together(
             lambda block: self.of_block(block, request), asked, workers, max(1, ROWS_PER_BLOCK // n_rows)
         )
@@ -121,12 +120,12 @@ class Answers:
         """`of_many`, all at once; newcomers are answered by their features."""
         users = self.two_stage.features.history.users.numbers(asked.ids)
         if asked.contexts is not None:
-            request = replace(request, limits={**request.limits, "context": asked.contexts.of(asked.ids)})
+            request = replace(request, limits=replace(request.limits, context=asked.contexts.of(asked.ids)))
         is_new = users == UNKNOWN
         if asked.newcomers is None or not is_new.any():
             return self._table(self.two_stage, users, asked.ids, request)
         new, known = (asked.ids.take(as_arrow(np.flatnonzero(part))) for part in (is_new, ~is_new))
-        of_new, of_known = (_for_some(request, part) for part in (is_new, ~is_new))
+        of_new, of_known = (replace(request, limits=request.limits.of_users(part)) for part in (is_new, ~is_new))
         stages = stages_for_newcomers(self.two_stage, asked.newcomers)
         tables = [self._table(stages, asked.newcomers.users.numbers(new), new, of_new)]
         if len(known):
@@ -137,11 +136,15 @@ class Answers:
     def _rule_book(self) -> "RuleBook":
         from belfry.pipeline.serving.rules.book import RuleBook
 
-        def directions() -> Embeddings:
-            return self.neighbourhoods.of_items.directions(len(self.items.vocabulary))
-
         history, expects = self.two_stage.features.history, self.two_stage.ratings is not None
-        return RuleBook.of(self.run, self.items, history, self.titles, directions, expects_ratings=expects)
+        return RuleBook(
+            self.run,
+            self.items,
+            history,
+            self.titles,
+            lambda: self.neighbourhoods.of_items.directions(len(history.items)),
+            expects_ratings=expects,
+        )
 
     def ids_and_titles(self, items: ItemNums) -> tuple[list[Id], list[str | None]]:
         titles = self.titles.take(as_arrow(items.astype(np.int64) - 1))
@@ -150,7 +153,7 @@ class Answers:
     def _table(self, two_stage: TwoStage, users: UserNums, ids: pa.Array, request: Request) -> pa.Table:
         """Of `users` [n], numbers in the tables of `two_stage`, whose ids are `ids` [n]."""
         trace = self._trace(two_stage, users, request)
-        reasons = self._reasons(two_stage, trace) if request.explain else None
+        reasons = reasons_for(two_stage, trace, self.neighbourhoods) if request.explain else None
         table = table_of_lists(trace.lists, ids, self.items.vocabulary, reasons)
         for name, values in two_stage.told_ratings(trace.lists).items():
             table = table.append_column(name, as_arrow(values))
@@ -161,30 +164,21 @@ class Answers:
         """Lists that were checked, and how they came about."""
         limits, stage = request.limits, request.stage
         if two_stage is not self.two_stage:  # its users have other histories
-            limits = limits.copy()
-            limits["exclude"] = kept_out(two_stage.features.history, request.repeats)
-        blocked = limits["blocked"]
+            limits = replace(limits, exclude=kept_out(two_stage.features.history, request.repeats))
+        blocked = limits.blocked
         if request.rules is None:
-            trace = two_stage.trace(users, stage, **limits)
+            trace = two_stage.trace(users, stage, limits)
         else:
             from belfry.pipeline.serving.rules.apply import not_allowed, trace_under_rules
 
             trace = trace_under_rules(two_stage, users, stage, limits, request.rules)
             blocked = not_allowed(trace.lists, limits)
         n_items = len(self.items.vocabulary)
-        check_lists(trace.lists, n=limits["n"], n_items=n_items, seen=limits["exclude"], blocked=blocked)
+        check_lists(trace.lists, n=limits.n, n_items=n_items, seen=limits.exclude, blocked=blocked)
         return trace
-
-    def _reasons(self, two_stage: TwoStage, trace: Trace) -> list[Reason]:
-        return reasons_for(two_stage, trace, lambda: self.neighbourhoods.of_items)
 
     def _explanation(self, reason: Reason) -> Explanation:
         ids, titles = self.ids_and_titles(np.array([number for number, _ in reason.watched], np.int32))
         shares = [share for _, share in reason.watched]
         watched = tuple(Watched(*row) for row in zip(ids, titles, shares, strict=True))
         return Explanation(watched, tuple(Effect(*effect) for effect in reason.features))
-
-
-def _for_some(request: Request, users: np.ndarray) -> Request:
-    """Of some of the users, as a mask [n_users]."""
-    return replace(request, limits={**request.limits, "context": context_of(request.limits, users)})

@@ -1,6 +1,5 @@
 """Reasons: what carried each place of lists, in numbers."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -9,7 +8,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from belfry.dataset.vocabulary import ItemNums, Vocabulary, as_arrow, texts_as_arrow
-from belfry.pipeline.serving.neighbours import Neighbourhood
+from belfry.pipeline.serving.neighbours import Neighbourhoods
 from belfry.pipeline.serving.results import UNRANKED
 from belfry.pipeline.serving.two_stage import ColdTrace, Described, KnownTrace, Trace, TwoStage
 from belfry.ranking.explain import Effects, contributions, occlude
@@ -31,7 +30,7 @@ class Reason:
     features: list[tuple[str, float]]  # group, change
 
 
-def reasons_for(two_stage: TwoStage, trace: Trace, neighbourhood: Callable[[], Neighbourhood]) -> list[Reason]:
+def reasons_for(two_stage: TwoStage, trace: Trace, neighbourhoods: Neighbourhoods) -> list[Reason]:
     """One for each row of the lists that `trace` is of; empty for rows that the ranker never saw.
 
     Watched items count by the statistics that the ranker reads. Where no ranker reads them, they count by the
@@ -39,7 +38,7 @@ def reasons_for(two_stage: TwoStage, trace: Trace, neighbourhood: Callable[[], N
 
     Args:
         trace: by `two_stage`.
-        neighbourhood: of the items, by the vectors of the towers; made only where it is needed.
+        neighbourhoods: of the items, by the vectors of the towers; made only where it is needed.
     """
     lists, history = trace.lists, two_stage.features.history
     effects = _effects_of_known(two_stage, trace.known)
@@ -59,12 +58,12 @@ def reasons_for(two_stage: TwoStage, trace: Trace, neighbourhood: Callable[[], N
             ]
         elif effects is None:
             watched = np.unique(history.item_num[history.by_user.of(user)])
-            shares = _shares(neighbourhood().cosines(items, watched), watched, items)
+            shares = _shares(neighbourhoods.of_items.cosines(items, watched), watched, items)
             found = [Reason(largest, []) for largest in _largest_shares(shares, watched)]
         else:
             described, of_all = effects
             events = history.item_num[history.by_user.of(user)]
-            found = _reasons_by_features(described, of_all, place, items, events, neighbourhood)
+            found = _reasons_by_features(described, of_all, place, items, events, neighbourhoods)
         reasons += found
     unranked = np.array(lists.origins)[lists.origin] == UNRANKED
     return [Reason([], []) if without else reason for reason, without in zip(reasons, unranked, strict=True)]
@@ -90,7 +89,7 @@ def _reasons_by_features(
     place: int,
     items: ItemNums,
     events: ItemNums,
-    neighbourhood: Callable[[], Neighbourhood],
+    neighbourhoods: Neighbourhoods,
 ) -> list[Reason]:
     """Of the list at `place`; `events`: the items of the user's history, oldest first. New items go by vectors."""
     lists, pair_features = described.lists, described.ranker.pair_features
@@ -98,7 +97,7 @@ def _reasons_by_features(
     weights = contributions(pair_features, watched, items)
     is_unknown = ~(weights > 0).any(axis=1)
     if is_unknown.any():
-        weights[is_unknown] = neighbourhood().cosines(items[is_unknown], watched)
+        weights[is_unknown] = neighbourhoods.of_items.cosines(items[is_unknown], watched)
     shares = _shares(weights, watched, items)
     own = slice(lists.starts[place], lists.starts[place + 1])
     moved = _rows_of(Effects(effects.groups, effects.changes[:, own]), lists.items[own], items)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, NotRequired, Protocol, TypeAlias, TypedDict, Unpack, runtime_checkable
+from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 
@@ -28,15 +28,23 @@ Stage: TypeAlias = Literal["final", "retrieval"]
 COLD_DEPTH = 500  # popular items that the towers may put in another order; so lists of up to 500 begin alike
 
 
-class Limits(TypedDict):
+@dataclass(frozen=True)
+class Limits:
     """What may be in a list."""
 
     n: int  # items, at most
     exclude: SeenItems  # items not to come back, by user
     blocked: ItemNums  # items that nobody gets
-    only: NotRequired[ItemNums | None]  # where given, the items to choose from
-    allowed: NotRequired[Mask | None]  # [n_items + 1] in the place of both, where many are allowed and many are not
-    context: NotRequired[ContextNumbers | None]  # in which lists are asked for: [n_users], or [1] for all
+    only: ItemNums | None = None  # where given, the items to choose from
+    allowed: Mask | None = None  # [n_items + 1] in the place of both, where many are allowed and many are not
+    context: ContextNumbers | None = None  # in which lists are asked for: [n_users], or [1] for all
+
+    def of_users(self, users: Mask | Positions) -> "Limits":
+        """For some of the users, in whose context they are asked for."""
+        if self.context is None:
+            return self
+        of_some = {name: numbers if len(numbers) == 1 else numbers[users] for name, numbers in self.context.items()}
+        return replace(self, context=of_some)
 
 
 @runtime_checkable
@@ -61,7 +69,6 @@ class Described:
 class KnownTrace:
     """How the lists of users with a history came about."""
 
-    lists: Candidates
     candidates: Candidates  # in retrieval's order
     described: Described | None  # the ranked rows; None where no ranker reads features of them
     context: LogOdds | None = None  # [n_ranked rows] what the context added to each; None where it adds nothing
@@ -71,7 +78,6 @@ class KnownTrace:
 class ColdTrace:
     """How the lists of cold users came about."""
 
-    lists: Candidates
     popular: Candidates  # by popularity in the users' groups
     tower_scores: Scores | None  # [n_popular] what the towers added to each score; None where they add nothing
     context: Scores | None = None  # [n_popular] likewise the context
@@ -102,7 +108,16 @@ class TwoStage:
     context: ContextModel | None = None  # how a context moves what the ranker orders; None: not at all
     in_run: UserNums | None = None  # [n_users + 1] of these tables: number in the run, 0 of the new; None: the same
 
-    def lists(self, users: UserNums, stage: Stage, **limits: Unpack[Limits]) -> Candidates:
+    def lists(
+        self,
+        users: UserNums,
+        stage: Stage,
+        *,
+        n: int,
+        exclude: SeenItems,
+        blocked: ItemNums,
+        only: ItemNums | None = None,
+    ) -> Candidates:
         """At most `n` items for each of `users`, in final order.
 
         Users with a history are answered by both stages: the ranker orders the first `n_candidates` that retrieval
@@ -111,28 +126,28 @@ class TwoStage:
 
         Args:
             users: user numbers, each at most once; 0 and users without a history are cold.
+            n: as `exclude`, `blocked` and `only` in `Limits`.
         """
-        return self.trace(users, stage, **limits).lists
+        return self.trace(users, stage, Limits(n, exclude, blocked, only)).lists
 
-    def trace(self, users: UserNums, stage: Stage, **limits: Unpack[Limits]) -> Trace:
+    def trace(self, users: UserNums, stage: Stage, limits: Limits) -> Trace:
         """`lists`, and how they came about."""
         is_cold = self.features.history.seen_items.count(users) == 0
         if not is_cold.any():
-            known = self._trace_known(users, stage, limits)
-            return Trace(known.lists, known, None)
+            lists, known = self._trace_known(users, stage, limits)
+            return Trace(lists, known, None)
         if is_cold.all():
-            cold = self._trace_cold(users, limits)
-            return Trace(cold.lists, None, cold)
-        of_known, of_cold = limits.copy(), limits.copy()
-        of_known["context"], of_cold["context"] = context_of(limits, ~is_cold), context_of(limits, is_cold)
-        known, cold = self._trace_known(users[~is_cold], stage, of_known), self._trace_cold(users[is_cold], of_cold)
+            lists, cold = self._trace_cold(users, limits)
+            return Trace(lists, None, cold)
+        of_known, known = self._trace_known(users[~is_cold], stage, limits.of_users(~is_cold))
+        of_cold, cold = self._trace_cold(users[is_cold], limits.of_users(is_cold))
         places = [np.flatnonzero(~is_cold), np.flatnonzero(is_cold)]
-        return Trace(_interleave(users, places, [known.lists, cold.lists]), known, cold)
+        return Trace(_interleave(users, places, [of_known, of_cold]), known, cold)
 
-    def _trace_known(self, users: UserNums, stage: Stage, limits: Limits) -> KnownTrace:
+    def _trace_known(self, users: UserNums, stage: Stage, limits: Limits) -> tuple[Candidates, KnownTrace]:
         candidates, n_ranked = self._candidates(users, limits)
         if stage == "retrieval" or self.ranker is None or not len(candidates):
-            return KnownTrace(_sort(candidates, candidates.score, limits["n"]), candidates, None)
+            return _sort(candidates, candidates.score, limits.n), KnownTrace(candidates, None)
         is_ranked = np.asarray(candidates.rank <= n_ranked)
         all_ranked = bool(is_ranked.all())
         ranked = candidates if all_ranked else candidates.select(is_ranked)
@@ -142,21 +157,27 @@ class TwoStage:
         if not all_ranked:
             scores, score = score, -candidates.rank.astype(np.float32)
             score[is_ranked] = scores
-        lists = _sort(_mark_unranked(candidates, is_ranked), score, limits["n"])
-        return KnownTrace(lists, candidates, described, added)
+        lists = _sort(_mark_unranked(candidates, is_ranked), score, limits.n)
+        return lists, KnownTrace(candidates, described, added)
 
     def _candidates(self, users: UserNums, limits: Limits) -> tuple[Candidates, int]:
         """What retrieval brings of what may be listed, and up to which rank the ranker learned to order it."""
-        exclude, blocked, only = limits["exclude"], limits["blocked"], limits.get("only")
-        top_k = max(self.n_candidates, limits["n"])
-        if (allowed := limits.get("allowed")) is not None:
-            found = retrieve_allowed(
-                self.retriever, users, self.features, top_k=top_k, exclude=exclude, allowed=allowed
+        n_ranked, top_k = self.n_candidates, max(self.n_candidates, limits.n)
+        if limits.allowed is None:
+            n_blocked = len(limits.blocked)
+            n_ranked += n_blocked
+            top_k = top_k + n_blocked if limits.only is None else len(self.features.history.items)
+        return self._retrieve(self.retriever, users, limits, top_k), n_ranked
+
+    def _retrieve(self, retriever: Retriever, users: UserNums, limits: Limits, top_k: int) -> Candidates:
+        """Of what may be listed: `top_k` where `allowed` says what that is, else without the blocked among them."""
+        exclude, blocked = limits.exclude, limits.blocked
+        if limits.allowed is not None:
+            return retrieve_allowed(
+                retriever, users, self.features, top_k=top_k, exclude=exclude, allowed=limits.allowed
             )
-            return found, self.n_candidates
-        top_k = top_k + len(blocked) if only is None else len(self.features.history.items)
-        found = self.retriever.retrieve(users, self.features, top_k=top_k, exclude=exclude, only=only)
-        return _without(found, blocked), self.n_candidates + len(blocked)
+        found = retriever.retrieve(users, self.features, top_k=top_k, exclude=exclude, only=limits.only)
+        return found.select(~np.isin(found.item_num, blocked)) if len(blocked) else found
 
     def _rank(self, ranker: Ranker, candidates: Candidates) -> tuple[Scores, Described | None]:
         """[n_rows] the ranker's scores, and the features that it read, where it reads any."""
@@ -171,65 +192,47 @@ class TwoStage:
 
     def _added_by_context(self, ranked: Candidates, limits: Limits) -> LogOdds | None:
         """[n_rows] to the log-odds of what was ranked."""
-        asked = self._context_of_lists(ranked, limits)
-        if self.context is None or asked is None:
+        if self.context is None or (asked := _in_context(self.context, ranked, limits)) is None:
             return None
         return self.context.added(asked, ranked.users, ranked.row_user, ranked.item_num, self.features.history)
-
-    def _context_of_lists(self, lists: Candidates, limits: Limits) -> ContextNumbers | None:
-        """[n_users] by each column that counts; None where no list is asked for in a context that does."""
-        asked = limits.get("context")
-        if self.context is None or not asked:
-            return None
-        found = {name: np.broadcast_to(asked[name], len(lists.users)) for name in self.context.columns}
-        return found if any(numbers.any() for numbers in found.values()) else None
 
     def expected_ratings(self, lists: Candidates) -> Scores | None:
         """[n_rows] on the scale of the data; None where no model of the run expects ratings."""
         if self.ratings is None:
             return None
-        return self.ratings.of(lists, self.features, self._numbers_in_run(lists))
+        return self.ratings.of(lists, self.features, self._numbers_in_run(lists.users))
 
     def told_ratings(self, lists: Candidates) -> dict[str, Scores]:
         """Expected ratings and, where their model knows any, standard deviations: [n_rows] by name of the column."""
-        ratings = self.expected_ratings(lists)
-        if self.ratings is None or ratings is None:
+        if self.ratings is None:
             return {}
-        deviations = self.ratings.deviations(lists, self.features, self._numbers_in_run(lists))
-        told = {columns.EXPECTED_RATING: ratings}
+        in_run = self._numbers_in_run(lists.users)
+        told = {columns.EXPECTED_RATING: self.ratings.of(lists, self.features, in_run)}
+        deviations = self.ratings.deviations(lists, self.features, in_run)
         return told if deviations is None else told | {columns.RATING_DEVIATION: deviations}
 
-    def _numbers_in_run(self, lists: Candidates) -> UserNums:
-        return lists.users if self.in_run is None else self.in_run[lists.users]
+    def _numbers_in_run(self, users: UserNums) -> UserNums:
+        return users if self.in_run is None else self.in_run[users]
 
     @cached_property
     def _describing_ranker(self) -> DescribingRanker | None:
         """The ranker, where it reads features of pairs; kept, since to look for a protocol takes as long as a sort."""
         return self.ranker if isinstance(self.ranker, DescribingRanker) else None
 
-    def _trace_cold(self, users: UserNums, limits: Limits) -> ColdTrace:
-        depth, exclude = max(limits["n"] + len(limits["blocked"]), COLD_DEPTH), limits["exclude"]
-        if (allowed := limits.get("allowed")) is not None:
-            popular = retrieve_allowed(
-                self.popularity, users, self.features, top_k=depth, exclude=exclude, allowed=allowed
-            )
-        else:
-            found = self.popularity.retrieve(
-                users, self.features, top_k=depth, exclude=exclude, only=limits.get("only")
-            )
-            popular = _without(found, limits["blocked"])
+    def _trace_cold(self, users: UserNums, limits: Limits) -> tuple[Candidates, ColdTrace]:
+        popular = self._retrieve(self.popularity, users, limits, max(limits.n + len(limits.blocked), COLD_DEPTH))
         added = self._tower_scores(popular)
         in_context = self._popular_in_context(popular, limits)
         score = popular.score
         if added is not None or in_context is not None:
             logs = score if self.popularity.tells_users_apart else np.log(score + EPSILON)
             score = sum((part for part in (added, in_context) if part is not None), logs).astype(np.float32)
-        return ColdTrace(replace(_sort(popular, score, limits["n"]), origins=(COLD,)), popular, added, in_context)
+        lists = replace(_sort(popular, score, limits.n), origins=(COLD,))
+        return lists, ColdTrace(popular, added, in_context)
 
     def _popular_in_context(self, popular: Candidates, limits: Limits) -> Scores | None:
         """[n_rows] what the context adds to the logarithm of the watches."""
-        asked = self._context_of_lists(popular, limits)
-        if self.context is None or asked is None:
+        if self.context is None or (asked := _in_context(self.context, popular, limits)) is None:
             return None
         return self.context.popular(asked, popular.row_user, popular.item_num)
 
@@ -241,14 +244,12 @@ class TwoStage:
         return self.cold_weight * dot_products(queries, popular.row_user, self.vectors, popular.item_num)
 
 
-def context_of(limits: Limits, users: Mask | Positions) -> ContextNumbers | None:
-    """The context of some of the users."""
-    asked = limits.get("context")
-    return asked and {name: numbers if len(numbers) == 1 else numbers[users] for name, numbers in asked.items()}
-
-
-def _without(candidates: Candidates, blocked: ItemNums) -> Candidates:
-    return candidates.select(~np.isin(candidates.item_num, blocked)) if len(blocked) else candidates
+def _in_context(model: ContextModel, lists: Candidates, limits: Limits) -> ContextNumbers | None:
+    """[n_users] by each column that counts; None where no list is asked for in a context that does."""
+    if not limits.context:
+        return None
+    found = {name: np.broadcast_to(limits.context[name], len(lists.users)) for name in model.columns}
+    return found if any(numbers.any() for numbers in found.values()) else None
 
 
 def _mark_unranked(candidates: Candidates, is_ranked: Mask) -> Candidates:

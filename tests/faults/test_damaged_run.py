@@ -173,7 +173,9 @@ def test_a_current_that_names_nothing_or_is_gone(run):
     with pytest.raises(ArtifactError, match="names 'default-000000000000', and there is no whole run"):
         open_run(run.parent)
     (run.parent / "current").unlink()
-    with pytest.raises(ArtifactError, match=f"'current' is missing; make a run .*belfry runs rollback RUN; there are {run.name}"):
+    with pytest.raises(
+        ArtifactError, match=f"'current' is missing; make a run .*belfry runs rollback RUN; there are {run.name}"
+    ):
         open_run(run.parent)
 
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from belfry.pipeline.jobs.sinks.parquet import TABLE
+from belfry.pipeline.jobs.sinks.file import TABLE
 
 ROOT = Path(__file__).parents[2]
 N = 100

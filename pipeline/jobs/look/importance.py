@@ -10,6 +10,7 @@ from belfry.dataset.vocabulary import UserNums
 from belfry.evaluation.metrics import PerUser, hits, lists_of, ndcg
 from belfry.evaluation.reports.exploration.result import Importance, Importances
 from belfry.pipeline.serving.recommender import Recommender
+from belfry.pipeline.serving.two_stage import Limits
 from belfry.ranking.explain import occlude
 
 N_USERS = 300
@@ -29,7 +30,7 @@ def importances(recommender: Recommender, users: UserNums, later: SeenItems | No
     if two_stage.ranker is None:
         return "No ranker orders the lists of this run."
     seen = kept_out(two_stage.features.history, recommender.repeats)
-    trace = two_stage.trace(users, "final", n=HEAD, exclude=seen, blocked=np.zeros(0, np.int32)).known
+    trace = two_stage.trace(users, "final", Limits(n=HEAD, exclude=seen, blocked=np.zeros(0, np.int32))).known
     if trace is None or trace.described is None:
         return "The ranker of this run reads no features of candidates."
     ranker, lists, candidates = trace.described.ranker, trace.described.lists, trace.candidates

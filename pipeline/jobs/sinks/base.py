@@ -45,7 +45,7 @@ class LeftOut:
         return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
 
     def to_table(self, schema: pa.Schema) -> pa.Table:
-        """As a database holds it: `user_id` and `reason`."""
+        """As a database holds it, in columns of `user_id` and `reason`."""
         return pa.Table.from_pylist([*map(asdict, self.users)], schema=schema)
 
 

@@ -18,8 +18,8 @@ from urllib.parse import parse_qsl
 from belfry.dataset.errors import InputError, printable
 from belfry.dataset.sources.web.cache import cache_folder
 from belfry.pipeline.jobs.sinks.base import Sink
-from belfry.pipeline.jobs.sinks.file import FileSink
-from belfry.pipeline.jobs.sinks.parquet import TABLE, ParquetSink
+from belfry.pipeline.jobs.sinks.file import TABLE, FileSink
+from belfry.pipeline.jobs.sinks.parquet import ParquetSink
 from belfry.pipeline.jobs.sinks.text import CSVSink, JSONLinesSink
 from belfry.pipeline.jobs.sinks.view import DEFAULT_NAME, ViewSink, plain_name
 

@@ -12,7 +12,7 @@ from belfry.dataset.vocabulary import Id
 from belfry.pipeline.jobs.sinks.base import LeftOut, listed_in
 from belfry.pipeline.runs.disk import check_writable, explain_failed_writes, remove, sync
 
-LEFT_OUT = "_left_out.json"
+TABLE, LEFT_OUT = "recommendations.parquet", "_left_out.json"
 
 
 class Writer(Protocol):

@@ -15,14 +15,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from belfry.dataset.errors import InputError, printable
 from belfry.dataset.sources.web.objects import S3_ASKING, connected, place_of, try_to_write
 from belfry.dataset.vocabulary import Id
 from belfry.pipeline.jobs.sinks.base import LeftOut, listed_in, refused_in_words, stopped_in_words
-from belfry.pipeline.jobs.sinks.file import LEFT_OUT
-from belfry.pipeline.jobs.sinks.parquet import TABLE, repeating_columns
+from belfry.pipeline.jobs.sinks.file import LEFT_OUT, TABLE
+from belfry.pipeline.jobs.sinks.parquet import RowGroupWriter, read_row_groups
 
 POINTER = "current.json"
 KEPT = timedelta(days=1)  # how long a table that no longer counts, or was never finished, stays for whoever is at it
@@ -47,7 +46,7 @@ class ObjectStoreSink:
         self._version = ""
         self._is_committing = False
         self._opened_file: Any = None
-        self._writer: pq.ParquetWriter | None = None
+        self._writer: RowGroupWriter | None = None
         self._about: dict[str, str | int] = {}
         self._files: Any = None
         self._root = ""
@@ -68,12 +67,12 @@ class ObjectStoreSink:
         self._version = f"{_TABLES}/{datetime.now(UTC).strftime(_TIME)}-{secrets.token_hex(4)}"
         with self._stopping():
             self._opened_file = self._files.open(self._path(f"{self._version}/{TABLE}"), "wb")
-            self._writer = pq.ParquetWriter(self._opened_file, schema, use_dictionary=repeating_columns(schema))
+            self._writer = RowGroupWriter(self._opened_file, schema)
 
     def write(self, block: pa.Table) -> None:
         assert self._writer is not None, "the sink is not open"
         with self._stopping():
-            self._writer.write_table(block, row_group_size=max(1, len(block)))
+            self._writer.write(block)
 
     def leave_out(self, left_out: LeftOut) -> None:
         self._about = dict(left_out.about)
@@ -88,13 +87,8 @@ class ObjectStoreSink:
                 self._writer = None
 
     def blocks(self) -> Iterator[pa.Table]:
-        with (
-            self._stopping(),
-            self._files.open(self._path(f"{self._version}/{TABLE}"), "rb") as opened,
-            pq.ParquetFile(opened) as file,
-        ):
-            for number in range(file.num_row_groups):
-                yield file.read_row_group(number)
+        with self._stopping(), self._files.open(self._path(f"{self._version}/{TABLE}"), "rb") as file:
+            yield from read_row_groups(file)
 
     def left_out(self) -> set[Id]:
         with self._stopping():
@@ -110,10 +104,7 @@ class ObjectStoreSink:
 
     def abandon(self) -> None:
         with suppress(Exception):  # it cannot be seen; where the storage is gone, a later job removes it
-            if self._writer is not None:
-                self._writer.close()
-                self._opened_file.close()
-                self._writer = None
+            self.close()
         with suppress(Exception):
             if self._is_committing:  # the pointer may have been written though the answer never came
                 return

@@ -65,7 +65,8 @@ def _tell_mlflow(run: Path, place: str) -> None:
         keys = list(params)
         for start in range(0, len(keys), PARAMS_AT_ONCE):
             mlflow.log_params({key: params[key] for key in keys[start : start + PARAMS_AT_ONCE]})
-        mlflow.set_tags({"input_hash": manifest.input_hash, "gate": manifest.gate.reason, **_versions(manifest)})
+        versions = {f"version.{name}": text for name, text in manifest.versions.items()}
+        mlflow.set_tags({"input_hash": manifest.input_hash, "gate": manifest.gate.reason, **versions})
         mlflow.log_metrics(_metrics(manifest, run))
         for name, values in _curves(run):
             for epoch, value in enumerate(values, 1):
@@ -91,10 +92,6 @@ def _tell_tensorboard(run: Path, place: str) -> None:
 def _params(manifest: Manifest) -> dict[str, JsonValue]:
     about: dict[str, JsonValue] = {"preset": manifest.preset, "seed": manifest.seed, "holdout": manifest.holdout}
     return {**about, **dict(leaves(manifest.config))}
-
-
-def _versions(manifest: Manifest) -> dict[str, str]:
-    return {f"version.{name}": text for name, text in manifest.versions.items()}
 
 
 def _metrics(manifest: Manifest, run: Path) -> dict[str, float]:

@@ -10,7 +10,6 @@ import hashlib
 import os
 import shutil
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 from belfry.dataset.errors import ArtifactError, InputError, printable
@@ -56,17 +55,15 @@ def fetch(store: RunStore, run: str, trusted: TrustedKey | None = None) -> Path:
         ArtifactError: there is no such run, it is damaged, or lacks the signature.
         InputError: it cannot be read, or there is no room for it.
     """
-    return _fetch(store, run, trusted, is_good=_is_whole)
+    return _fetch(store, run, trusted, anew=False)
 
 
 def fetch_anew(store: RunStore, run: str) -> Path:
     """As `fetch`, of every byte as it lies there now."""
-    return _fetch(store, run, None, is_good=lambda copy, seals: False)
+    return _fetch(store, run, None, anew=True)
 
 
-def _fetch(
-    store: RunStore, run: str, trusted: TrustedKey | None, *, is_good: Callable[[Path, dict[str, bytes]], bool]
-) -> Path:
+def _fetch(store: RunStore, run: str, trusted: TrustedKey | None, *, anew: bool) -> Path:
     if not SAFE_NAME.fullmatch(run):
         raise ArtifactError(f"{store}: {printable(run, 100)!r} is not the name of a run; {REMEDY}")
     copies = copies_of(store)
@@ -79,7 +76,7 @@ def _fetch(
             raise ArtifactError(f"{store}: there is no whole run {run!r}; {REMEDY}")
         if trusted:
             trusted.check(seals[MANIFEST], seals.get(SIGNATURE), f"{store}/{run}")
-        if not is_good(copy, seals):
+        if anew or not _is_whole(copy, seals):
             try:
                 _download(store, run, aside, sizes, seals)
                 remove(copy)

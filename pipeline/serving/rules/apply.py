@@ -12,7 +12,7 @@ from belfry.pipeline.serving.rules.bound import BoundRules
 from belfry.pipeline.serving.rules.config import MAX_PLACES
 from belfry.pipeline.serving.rules.floors import above_floors
 from belfry.pipeline.serving.rules.retrieve import replace_lists
-from belfry.pipeline.serving.two_stage import Limits, Stage, Trace, TwoStage, context_of
+from belfry.pipeline.serving.two_stage import Limits, Stage, Trace, TwoStage
 from belfry.retrieval.dense import stack
 
 _DEEPER = 4  # times as many candidates for lists that are not full
@@ -24,24 +24,20 @@ def limits_under_rules(limits: Limits, rules: BoundRules) -> Limits:
     Raises:
         InputError: the list is longer than what the rules can put in order.
     """
-    rules.check_length(limits["n"])
+    rules.check_length(limits.n)
     allowed = rules.allowed()
-    only = limits.get("only")
-    if only is not None or len(limits["blocked"]):
-        chosen = np.ones(len(allowed), np.bool_)
-        if only is not None:
-            chosen[:] = False
-            chosen[only] = True
-        chosen[limits["blocked"]] = False
+    if limits.only is not None or len(limits.blocked):
+        chosen = np.full(len(allowed), limits.only is None)
+        if limits.only is not None:
+            chosen[limits.only] = True
+        chosen[limits.blocked] = False
         allowed = allowed & chosen
-    within = limits.copy()
-    within["allowed"] = allowed
-    return within
+    return replace(limits, allowed=allowed)
 
 
 def not_allowed(lists: Candidates, limits: Limits) -> ItemNums:
     """Items of the lists that these should not hold: none, or there is a defect."""
-    allowed = limits["allowed"]
+    allowed = limits.allowed
     assert allowed is not None  # rules say what may be listed
     return lists.item_num[~allowed[lists.item_num]]
 
@@ -52,11 +48,11 @@ def trace_under_rules(two_stage: TwoStage, users: UserNums, stage: Stage, limits
     Args:
         limits: with what may be listed in `allowed`.
     """
-    allowed, n = limits["allowed"], limits["n"]
+    allowed, n = limits.allowed, limits.n
     assert allowed is not None  # rules say what may be listed
     n_items = int(allowed.sum())
     depth = min(rules.depth(n), max(n_items, 1))
-    trace = _trace(two_stage, users, stage, limits, depth)
+    trace = two_stage.trace(users, stage, replace(limits, n=depth))
     if not rules.chooses:
         return trace
     deepest = min(n_items, MAX_PLACES) if rules.floors else n_items
@@ -69,15 +65,13 @@ def trace_under_rules(two_stage: TwoStage, users: UserNums, stage: Stage, limits
         depth = min(_DEEPER * depth, deepest)
         parts = []
         for block in blocks(len(short), depth):
-            of_some = limits.copy()
-            of_some["context"] = context_of(limits, short[block])
-            trace_of_some = _trace(two_stage, users[short[block]], stage, of_some, depth)
+            of_some = replace(limits.of_users(short[block]), n=depth)
+            trace_of_some = two_stage.trace(users[short[block]], stage, of_some)
             may_go_on[short[block]] = np.diff(trace_of_some.lists.starts) >= depth
             parts.append(_chosen(trace_of_some.lists, two_stage, limits, rules, allowed))
             trace = trace_of_some if len(users) == 1 else trace
         lists = _with_others(lists, short, parts)
-    known = trace.known and replace(trace.known, lists=lists)
-    return Trace(lists, known, trace.cold and replace(trace.cold, lists=lists))
+    return replace(trace, lists=lists)
 
 
 def lists_under_rules(
@@ -88,21 +82,15 @@ def lists_under_rules(
     return trace_under_rules(two_stage, users, "final", limits, rules).lists
 
 
-def _trace(two_stage: TwoStage, users: UserNums, stage: Stage, limits: Limits, depth: int) -> Trace:
-    deeper = limits.copy()
-    deeper["n"] = depth
-    return two_stage.trace(users, stage, **deeper)
-
-
 def _chosen(lists: Candidates, two_stage: TwoStage, limits: Limits, rules: BoundRules, allowed: Mask) -> Candidates:
     if rules.floors:
         ratings = two_stage.expected_ratings(lists)
         assert ratings is not None  # `BoundRules.of` saw to it
         lists = above_floors(lists, ratings, rules.floors)
     if not rules.rules.reorders:
-        return order_by(lists, lists.score, top_k=limits["n"])
+        return order_by(lists, lists.score, top_k=limits.n)
     history = two_stage.features.history
-    return rules.reordered(lists, limits["n"], allowed=allowed, exclude=limits["exclude"], history=history)
+    return rules.reordered(lists, limits.n, allowed=allowed, exclude=limits.exclude, history=history)
 
 
 def _with_others(lists: Candidates, places: np.ndarray, parts: list[Candidates]) -> Candidates:

@@ -1,7 +1,6 @@
 """RuleBook: the rules that a run was asked for, held against its items once each."""
 
 from collections.abc import Callable
-from typing import Self
 
 import pyarrow as pa
 
@@ -19,25 +18,21 @@ _KEPT = 64  # rules; a mask of the items for each
 class RuleBook:
     """Safe to ask from many threads: at worst two of them work out the same rules."""
 
-    def __init__(self, catalogue: Catalogue) -> None:
-        self._catalogue = catalogue
-        self._bound: dict[str, BoundRules] = {}
-
-    @classmethod
-    def of(
-        cls,
+    def __init__(
+        self,
         run: Run,
         ids: IdReader,
         history: Interactions,
         titles: pa.Array,
         directions: Callable[[], Gains],
         *,
-        expects_ratings: bool = False,
-    ) -> Self:
+        expects_ratings: bool,
+    ) -> None:
         """That of a run, whose items `ids` reads; their columns are read when a rule asks for one."""
         items = history.items
         columns = ItemColumns(items, titles, lambda: load_item_columns(run.root / ITEM_COLUMNS, len(items)))
-        return cls(Catalogue(run.name, columns, ids, history, directions, expects_ratings))
+        self._catalogue = Catalogue(run.name, columns, ids, history, directions, expects_ratings)
+        self._bound: dict[str, BoundRules] = {}
 
     def bound(self, rules: RulesLike | None, where: str | None = None) -> BoundRules | None:
         """What a call asks for, in any of its forms; None for no rules.

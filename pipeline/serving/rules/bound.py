@@ -15,7 +15,7 @@ from belfry.dataset.history.seen_items import SeenItems
 from belfry.dataset.interactions import Interactions
 from belfry.dataset.vocabulary import UNKNOWN, ItemNums
 from belfry.pipeline.serving.ids import IdReader
-from belfry.pipeline.serving.rules.config import MAX_PLACES, Rules
+from belfry.pipeline.serving.rules.config import MAX_PLACES, Freshness, Rules
 from belfry.pipeline.serving.rules.floors import Floor, part_where
 from belfry.pipeline.serving.rules.grammar import Expression
 from belfry.pipeline.serving.rules.item_columns import ItemColumns, LabelColumn, NumberColumn
@@ -23,7 +23,6 @@ from belfry.pipeline.serving.rules.select import Pool, Quota, select
 from belfry.pipeline.serving.rules.terms import (
     Calibrated,
     DeterminantalProcess,
-    Fresh,
     Gains,
     MaximalMarginalRelevance,
     MaxSum,
@@ -52,7 +51,7 @@ class Catalogue:
     ids: IdReader  # of the items
     history: Interactions
     directions: Callable[[], Gains]  # [n_items + 1, dim] of each item's vector, of unit length
-    expects_ratings: bool = False  # whether a model of the run does
+    expects_ratings: bool  # whether a model of the run does
 
 
 @dataclass(frozen=True)
@@ -69,7 +68,7 @@ class BoundRules:
     freshness: Gains | None  # [n_items + 1]
     shares: Gains | None  # [n_items + 1, n_labels] of the labels of an item, which lists are calibrated by
     labelled: Gains | None  # [n_items + 1, n_labels] of unit length, by which items are alike
-    floors: tuple[Floor, ...] = ()  # of the ratings that are expected
+    floors: tuple[Floor, ...]  # of the ratings that are expected
 
     @classmethod
     def of(cls, rules: Rules, catalogue: Catalogue) -> Self:
@@ -81,7 +80,7 @@ class BoundRules:
         pins = _pins(rules, catalogue, is_allowed, quotas)
         names = (("available_from", rules.available_from), ("available_until", rules.available_until))
         opens, closes = (None if name is None else columns.times(name, rule) for rule, name in names)
-        freshness = None if rules.freshness is None else _freshness(rules, catalogue, is_allowed)
+        freshness = None if rules.freshness is None else _freshness(rules.freshness, catalogue, is_allowed)
         shares = None if rules.calibration is None else _shares(columns, rules.calibration.column, "calibration")
         by = None if rules.diversity is None else rules.diversity.column
         labelled = None if by is None else _unit_length(_shares(columns, by, "diversity"))
@@ -145,20 +144,25 @@ class BoundRules:
             may_show &= ~exclude.contains(*np.broadcast_arrays(users[:, None], items[None]))
         pool = Pool.of(lists, self.pins, may_show)
         quotas = [Quota(column, k, pool) for column, k in self.quotas]
-        terms = self._terms(pool, history, n)
-        return select(pool, n, depth=self._weighed(n), terms=terms, quotas=quotas, explore=self.rules.explore)
+        boost, terms = self._boost(pool), self._terms(pool, history, n)
+        depth, explore = self._weighed(n), self.rules.explore
+        return select(pool, n, depth=depth, boost=boost, terms=terms, quotas=quotas, explore=explore)
+
+    def _boost(self, pool: Pool) -> Gains | None:
+        """[n_lists, n_candidates + n_pins] of items that are new."""
+        if self.rules.freshness is None or self.freshness is None:
+            return None
+        return _odds(self.rules.freshness.weight) * self.freshness[pool.item_num]
 
     def _terms(self, pool: Pool, history: Interactions, n: int) -> list[tuple[float, Term]]:
         found: list[tuple[float, Term]] = []
-        freshness, diversity, calibration = self.rules.freshness, self.rules.diversity, self.rules.calibration
-        if freshness is not None and self.freshness is not None:
-            found.append((freshness.weight, Fresh(self.freshness, pool.item_num)))
+        diversity, calibration = self.rules.diversity, self.rules.calibration
         if diversity is not None:
-            found.append((diversity.weight, DIVERSITIES[diversity.method](self._directions, pool.item_num, n)))
+            found.append((_odds(diversity.weight), DIVERSITIES[diversity.method](self._directions, pool.item_num, n)))
         if calibration is not None and self.shares is not None:
             of_history = _of_histories(self.shares, history.seen_items, pool.lists)
-            found.append((calibration.weight, Calibrated(self.shares, of_history, pool.item_num, n)))
-        return [(weight / (1 - weight), term) for weight, term in found]
+            found.append((_odds(calibration.weight), Calibrated(self.shares, of_history, pool.item_num, n)))
+        return found
 
     @cached_property
     def _directions(self) -> Gains:
@@ -174,7 +178,7 @@ class BoundRules:
         return ", ".join(words)
 
 
-def _allowed(rules: Rules, where: "Expression | None", catalogue: Catalogue) -> Mask:
+def _allowed(rules: Rules, where: Expression | None, catalogue: Catalogue) -> Mask:
     allowed = np.ones(len(catalogue.ids.vocabulary) + 1, np.bool_)
     if rules.allow is not None:
         allowed[:] = False
@@ -211,10 +215,14 @@ def _pins(
     return tuple(sorted(pins))
 
 
-def _freshness(rules: Rules, catalogue: Catalogue, is_allowed: Mask) -> Gains:
+def _odds(weight: float) -> float:
+    """What stands in front of a gain: relevance has the rest of the weight."""
+    return weight / (1 - weight)
+
+
+def _freshness(freshness: Freshness, catalogue: Catalogue, is_allowed: Mask) -> Gains:
     """[n_items + 1] 0.5^(age / half life), 0 where an age is not known."""
-    assert rules.freshness is not None
-    name, half_life, columns = rules.freshness.column, rules.freshness.half_life, catalogue.columns
+    name, half_life, columns = freshness.column, freshness.half_life, catalogue.columns
     if name is None:
         column = _first_events(catalogue.history)
     elif isinstance(columns.column(name, "freshness"), NumberColumn):

@@ -25,7 +25,6 @@ from belfry.pipeline.serving.rules.grammar import (
 from belfry.pipeline.serving.rules.item_columns import ItemColumns
 
 _ORDER: dict[str, Callable[[Any, Any], Any]] = {">=": ge, ">": gt, "<=": le, "<": lt}
-_TURNED = {">=": "<=", ">": "<", "<=": ">=", "<": ">"}  # with the sides changed
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ class Floor:
 
 def part_where(
     rules: Rules, of_items: ItemColumns, run: str, *, expects_ratings: bool
-) -> "tuple[Expression | None, tuple[Floor, ...]]":
+) -> tuple[Expression | None, tuple[Floor, ...]]:
     """What `where` asks of items, None for nothing, and what it asks of the ratings that a model of the run expects.
 
     Raises:
@@ -69,7 +68,7 @@ def part_where(
     return _parted(expression)
 
 
-def _parted(expression: Expression) -> "tuple[Expression | None, tuple[Floor, ...]]":
+def _parted(expression: Expression) -> tuple[Expression | None, tuple[Floor, ...]]:
     of_items: list[Expression] = []
     floors: list[Floor] = []
     for part in _joined_by_and(expression):
@@ -98,11 +97,9 @@ def _joined_by_and(expression: Expression) -> list[Expression]:
 
 def _floor(part: Expression) -> Floor:
     if isinstance(part, Comparison) and part.sign in _ORDER:
-        sign, left, right = part.sign, part.left, part.right
-        if isinstance(left, Literal):
-            sign, left, right = _TURNED[sign], right, left
+        left, right = part.left, part.right
         if isinstance(left, ColumnName) and isinstance(right, Literal) and not isinstance(right.value, str):
-            return Floor(sign, float(right.value))
+            return Floor(part.sign, float(right.value))
     name = columns.EXPECTED_RATING
     raise InputError(
         f"where: {name} is of a user and an item together: compare it with a number, by >=, >, <= or <, alone or "

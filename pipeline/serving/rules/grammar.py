@@ -33,6 +33,7 @@ _TOKEN = re.compile(
 _WORDS = {"and", "or", "not", "in", "is", "None", "true", "false", "True", "False"}
 _ORDERS = {"==", "=", "!=", "<", "<=", ">", ">="}
 _CLOSING = {"(": ")", "[": "]"}
+_MIRRORED = {"==": "==", "!=": "!=", "<": ">", "<=": ">=", ">": "<", ">=": "<="}  # with the sides changed
 
 Value: TypeAlias = int | float | str
 
@@ -58,12 +59,12 @@ class Several:
     values: tuple[Value, ...]
 
 
-Operand: TypeAlias = "ColumnName | Literal | Several"
+Operand: TypeAlias = ColumnName | Literal | Several
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """`left sign right`; `in` asks whether left is one of right, or a part of it."""
+    """`left sign right`, the column first where one is compared with a value; `in` asks whether left is in right."""
 
     sign: str  # ==, !=, <, <=, >, >= or in
     left: Operand
@@ -92,7 +93,7 @@ class Joined:
     parts: tuple["Expression", ...]
 
 
-Expression: TypeAlias = "Comparison | Missing | Not | Joined"
+Expression: TypeAlias = Comparison | Missing | Not | Joined
 
 
 @dataclass(frozen=True)
@@ -173,8 +174,7 @@ class _Parser:
         parts: list[Expression] = []
         while (sign := self._sign()) is not None:
             right = self._operand()
-            comparison = Comparison(sign.removeprefix("not "), left, right)
-            parts.append(Not(comparison) if sign == "not in" else comparison)
+            parts.append(_comparison(sign, left, right))
             left = right
         if not parts:
             self._refuse(f"a comparison is wanted before {self._shown}, such as year >= 1990")
@@ -254,6 +254,14 @@ class _Parser:
     def _refuse(self, why: str) -> NoReturn:
         before = printable(self._text[max(0, self._next.place - 40) : self._next.place], 60)
         raise InputError(f"where: {why}" + (f", after {before!r}" if before else "") + "; see docs/rules.md")
+
+
+def _comparison(sign: str, left: Operand, right: Operand) -> Comparison | Not:
+    if sign == "not in":
+        return Not(Comparison("in", left, right))
+    if sign in _MIRRORED and isinstance(left, Literal) and isinstance(right, ColumnName):
+        return Comparison(_MIRRORED[sign], right, left)
+    return Comparison(sign, left, right)
 
 
 def columns_in(expression: Expression) -> set[str]:

@@ -102,25 +102,25 @@ def select(
     n: int,
     *,
     depth: int,
+    boost: Gains | None,
     terms: Sequence[tuple[float, Term]],
     quotas: Sequence[Quota],
-    explore: Explore | None = None,
+    explore: Explore | None,
 ) -> Candidates:
     """At most `n` items for each list: pinned ones at their places, and each other place to the largest sum.
 
-    What was chosen then stands in the order of relevance and of the terms that do not depend on the rest of the list. A
-    list that has nothing left ends there, with later pinned items moved up. Scores are those of the items, or of the
-    place above where that is lower; a pinned or drawn item has that of the place above, or on top the highest.
+    What was chosen then stands in the order of relevance with its boost. A list that has nothing left ends there, with
+    later pinned items moved up. Scores are those of the items, or of the place above where that is lower; a pinned or
+    drawn item has that of the place above, or on top the highest.
 
     Args:
+        boost: [n_lists, n_candidates + n_pins] what is added to relevance.
         terms: weights in front of gains, and what gives them.
         explore: how some of the places are drawn once a list is full.
     """
     relevance, is_open = pool.relevance(depth), pool.is_open()
-    for weight, term in terms:
-        if (own := term.own()) is not None:
-            relevance += weight * own
-    weighed = [(weight, term) for weight, term in terms if term.own() is None]
+    if boost is not None:
+        relevance += boost
     chosen = np.full((len(relevance), n), -1)
     count, every = np.zeros(len(relevance), np.int64), np.arange(len(relevance))
     due = {at: number for number, (at, _) in enumerate(pool.pins) if at <= n}
@@ -130,7 +130,7 @@ def select(
             quota.take(rows, np.full(len(rows), pool.n_candidates + number))
     for at in range(1, n + 1 if relevance.shape[1] else 1):
         total = np.where(is_open, relevance, _NEVER)
-        for weight, term in weighed:
+        for weight, term in terms:
             total += weight * term.gains()
         for quota in quotas:
             total[~quota.is_open()] = _NEVER
@@ -146,12 +146,12 @@ def select(
         chosen[rows, count[rows]] = columns
         count[rows] += 1
         is_open[rows, columns] = False
-        for _, term in weighed:
+        for _, term in terms:
             term.take(rows, columns)
         free = rows[~is_due[rows]]
         for quota in quotas:
             quota.take(free, column[free])
-    chosen = _in_order(chosen, relevance, pool.n_candidates) if weighed else chosen
+    chosen = _in_order(chosen, relevance, pool.n_candidates) if terms else chosen
     if explore is None:
         return _as_lists(pool, chosen, None)
     drawn = _explored(pool, chosen, relevance, depth, explore)

@@ -4,7 +4,8 @@ Each place goes to the candidate i of the largest
 
     relevance(i) + sum over terms of w / (1 - w) * gain(i)
 
-where relevance is 1 for the best candidate of a list and 0 for the last that is weighed, and w is the rule's weight.
+where relevance is 1 for the best candidate of a list and 0 for the last that is weighed, and w is the rule's weight. A
+gain that does not depend on the rest of the list, as that of freshness, is added to relevance at the start.
 """
 
 from typing import Protocol, TypeAlias
@@ -24,10 +25,6 @@ _MIXED = 0.01  # share of the history in the list's shares, for finite divergenc
 class Term(Protocol):
     """Of some lists, while they are filled."""
 
-    def own(self) -> Gains | None:
-        """The gains where they do not depend on the rest of the list."""
-        ...
-
     def gains(self) -> Gains:
         """Of each candidate, if it came next."""
         ...
@@ -35,23 +32,6 @@ class Term(Protocol):
     def take(self, rows: Places, columns: Places) -> None:
         """The candidates at `columns` of the lists `rows` were given a place."""
         ...
-
-
-class Fresh:
-    """gain(i) = 0.5^(age(i) / half life), the same at all places."""
-
-    def __init__(self, freshness: Gains, items: ItemNums) -> None:
-        """`freshness`: [n_items + 1]; `items`: [n_lists, n_candidates]."""
-        self._gains = freshness[items]
-
-    def own(self) -> Gains:
-        return self._gains
-
-    def gains(self) -> Gains:
-        return self._gains
-
-    def take(self, rows: Places, columns: Places) -> None:
-        """Nothing: being new does not depend on what is above."""
 
 
 class MaxSum:
@@ -67,9 +47,6 @@ class MaxSum:
         self._directions = directions[items]
         self._sums = np.zeros(items.shape, np.float32)
         self._scale = 2 / max(n - 1, 1)
-
-    def own(self) -> None:
-        """None: they do."""
 
     def gains(self) -> Gains:
         return -self._scale * self._sums
@@ -88,9 +65,6 @@ class MaximalMarginalRelevance:
         """As `MaxSum`."""
         self._directions = directions[items]
         self._largest = np.full(items.shape, -1, np.float32)
-
-    def own(self) -> None:
-        """None: they do."""
 
     def gains(self) -> Gains:
         return -self._largest
@@ -113,9 +87,6 @@ class DeterminantalProcess:
         self._directions = directions[items]
         self._residuals = np.ones(items.shape, np.float32)
         self._factors: list[Gains] = []
-
-    def own(self) -> None:
-        """None: they do."""
 
     def gains(self) -> Gains:
         return np.log(np.maximum(self._residuals, _LEAST))
@@ -151,9 +122,6 @@ class Calibrated:
         self._next = np.ones(len(items), np.float32)  # [n_lists] place to be filled
         self._scale = 2 / n
         self._entropy = np.where(of_history > 0, of_history * np.log(np.maximum(of_history, 1e-12)), 0).sum(axis=1)
-
-    def own(self) -> None:
-        """None: they do."""
 
     def gains(self) -> Gains:
         shares = self._sum + self._shares

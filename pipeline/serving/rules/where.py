@@ -28,7 +28,6 @@ from belfry.pipeline.serving.rules.item_columns import ItemColumn, ItemColumns, 
 
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 _ORDER: dict[str, Callable[[Any, Any], Any]] = {"==": eq, "<": lt, "<=": le, ">": gt, ">=": ge}
-_TURNED = {"==": "==", "<": ">", "<=": ">=", ">": "<", ">=": "<="}  # with the sides changed
 
 
 def items_that(expression: Expression, items: ItemColumns) -> Mask:
@@ -55,8 +54,6 @@ def _compared(comparison: Comparison, items: ItemColumns) -> Mask:
         return _contained(left, right, items)
     if isinstance(left, ColumnName) and isinstance(right, ColumnName):
         return _of_two(sign, left.name, right.name, items)
-    if isinstance(left, Literal) and isinstance(right, ColumnName):
-        sign, left, right = _TURNED[sign], right, left
     if not isinstance(left, ColumnName) or not isinstance(right, Literal):
         raise InputError(f"where: {_shown(left)} {sign} {_shown(right)} compares no column with one value")
     return _with_value(sign, left.name, right.value, items)

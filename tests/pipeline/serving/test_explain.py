@@ -93,10 +93,10 @@ def test_reasons_do_not_depend_on_the_length_of_the_list(recommender: Recommende
 def test_a_row_of_a_batch_is_explained_as_it_is_alone(recommender: Recommender, known: list[Id]) -> None:
     two_stage = recommender.two_stage
     users = np.array([recommender.users.number(user) for user in known], np.int32)
-    limits = Limits(n=10, exclude=two_stage.features.history.seen_items, blocked=np.zeros(0, np.int32), only=None)
+    limits = Limits(n=10, exclude=two_stage.features.history.seen_items, blocked=np.zeros(0, np.int32))
 
     def described(users: UserNums) -> Described:
-        trace = two_stage.trace(users, "final", **limits).known
+        trace = two_stage.trace(users, "final", limits).known
         assert trace is not None
         assert trace.described is not None
         return trace.described

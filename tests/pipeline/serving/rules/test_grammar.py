@@ -25,7 +25,7 @@ YEAR = ColumnName("year")
     [
         ("year >= 1990", Comparison(">=", YEAR, Literal(1990))),
         ("year = -3", Comparison("==", YEAR, Literal(-3))),
-        ("1.5e2<year", Comparison("<", Literal(150.0), YEAR)),
+        ("1.5e2<year", Comparison(">", YEAR, Literal(150.0))),
         ("'Horror' in genres", Comparison("in", Literal("Horror"), ColumnName("genres"))),
         ('"it\'s" not in title', Not(Comparison("in", Literal("it's"), ColumnName("title")))),
         ("`odd name` != 'x'", Comparison("!=", ColumnName("odd name"), Literal("x"))),
@@ -37,7 +37,7 @@ YEAR = ColumnName("year")
         ("ciné_2 == 1", Comparison("==", ColumnName("ciné_2"), Literal(1))),
         (
             "1990 <= year < 2000",
-            Joined("and", (Comparison("<=", Literal(1990), YEAR), Comparison("<", YEAR, Literal(2000)))),
+            Joined("and", (Comparison(">=", YEAR, Literal(1990)), Comparison("<", YEAR, Literal(2000)))),
         ),
         (
             "year == 1 or year == 2 and not year == 3",
