@@ -108,13 +108,13 @@ def roll_back(artifacts: Path, name: str | None = None) -> tuple[str | None, str
         ArtifactError: there is no such run, or it is damaged; or without a name, there is no current one.
         InputError: it is the current one already, or the default one is and none is older.
     """
-    before = _name_of_current(artifacts) if name else current_run(artifacts).name
-    if name == before:
+    before = _name_of_current(artifacts)
+    if name and name == before:
         raise InputError(
             f"{place_of(artifacts)}: {name} is the current run already; name another, or none for the one before"
         )
     check_place(artifacts)
-    run = open_run(folder_anew(artifacts, name or _published_before(artifacts, before)))
+    run = open_run(folder_anew(artifacts, name or _published_before(artifacts)))
     if run.name != run.folder.name:
         raise ArtifactError(f"run {run.folder.name}: its manifest is that of run {run.name}; copy the run afresh")
     if store := store_of(artifacts):
@@ -137,7 +137,8 @@ def _name_of_current(artifacts: Path) -> str | None:
         return None
 
 
-def _published_before(artifacts: Path, name: str) -> str:
+def _published_before(artifacts: Path) -> str:
+    name = current_run(artifacts).name
     names = [run.name for run in list_runs(artifacts) if run.manifest or run.name == name]
     earlier = names[names.index(name) + 1 :]
     if not earlier:
