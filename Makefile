@@ -26,12 +26,12 @@ $(VENV)/.tested: $(INSTALLED)
 run: $(INSTALLED)  ## the main job on embedded data
 	$(BIN)/belfry run
 
-test: $(VENV)/.tested  ## lint, types and the plain tests; with BELFRY_DATA also those on real data, and coverage
+test: $(VENV)/.tested  ## lint, types and the plain tests; with BELFRY_DATA also those on real data
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(SITE) --quiet
-	$(PYTEST) $(if $(BELFRY_DATA),-m "not slow" --cov --cov-report=term)
+	$(PYTEST) $(if $(BELFRY_DATA),-m "not slow")
 
 test-all: $(VENV)/.tested  ## every test; needs BELFRY_DATA
 	$(PYTEST) -m ""
