@@ -6,8 +6,9 @@ INSTALLED := $(VENV)/.installed
 # setuptools warns at every editable install of folders that might hide the package.
 PIP := PYTHONWARNINGS="ignore:Editable installation" $(BIN)/python -m pip install --quiet --constraint constraints.txt
 SITE := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
-# A process for each core; the tests of a file stay together, for they share what they train.
-PYTEST := $(BIN)/pytest -n auto --dist loadfile
+# A process for each core; the tests of a file stay together, for they share what they train. One that a hanging test
+# has ended does not come back, else it would begin with that test again.
+PYTEST := $(BIN)/pytest -n auto --dist loadfile --max-worker-restart=0
 
 .PHONY: install run test test-all docs dist reliability coverage mutation benchmark-cluster benchmark-everywhere benchmark-features benchmark-feedback benchmark-ranking benchmark-ratings benchmark-retrieval benchmark-scale benchmark-serving benchmark-speed benchmark-training benchmark-training-on benchmark-transfer benchmark-update clean
 
