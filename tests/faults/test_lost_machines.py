@@ -10,7 +10,6 @@ import pytest
 
 from belfry.pipeline.jobs import batch_parts
 from belfry.pipeline.jobs.batch import write_batch
-from belfry.pipeline.serving import workers
 from belfry.pipeline.serving.recommender import Recommender
 
 pytest.importorskip("ray", reason="needs the extra ray")
@@ -23,7 +22,6 @@ import os, signal, sys, time
 from pathlib import Path
 from ray.cluster_utils import Cluster
 from belfry.pipeline.jobs import batch, batch_parts
-from belfry.pipeline.serving import workers
 from belfry.pipeline.serving.recommender import Recommender
 
 def slowly(job, users):
@@ -51,8 +49,7 @@ def on_users(done, total):
 
 if __name__ == "__main__":
     killed = []
-    batch_parts.USERS_PER_PART = {2 * BLOCK}
-    workers.blocks_of.__defaults__ = ({BLOCK},)  # its `size`
+    batch_parts.USERS_PER_PART, batch_parts.USERS_PER_BLOCK = {2 * BLOCK}, {BLOCK}
     batch.answer_users = slowly
     cluster = Cluster(initialize_head=True, head_node_args={{"num_cpus": 0, "include_dashboard": False}})
     machines = [cluster.add_node(num_cpus=1) for _ in range(2)]
@@ -80,7 +77,7 @@ def test_a_table_is_whole_though_a_process_and_a_machine_are_lost(
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.split()[-2:] == ["process", "machine"]
     monkeypatch.setattr(batch_parts, "USERS_PER_PART", 2 * BLOCK)
-    monkeypatch.setattr(workers.blocks_of, "__defaults__", (BLOCK,))
+    monkeypatch.setattr(batch_parts, "USERS_PER_BLOCK", BLOCK)
     write_batch(Recommender.load(tiny_run), tmp_path / "here", n=5)
     found, wanted = (pq.read_table(tmp_path / place / "recommendations.parquet") for place in ("cluster", "here"))
     assert found.equals(wanted)
