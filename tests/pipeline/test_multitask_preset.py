@@ -112,7 +112,8 @@ def test_lists_are_described_by_the_model_of_their_fold() -> None:
             stage = quick_stage(data, fold.history)
             models.append(Counting(fold.history))
             towers = SearchedTowers(cast(TowerModel, models[-1]), np.zeros((1, 1)), cast(CandidateIndex, None))
-            show(trainer, fold, replace(stage, sources={"multitask": towers}))
+            tuning = replace(stage.tuning, config=config)
+            show(trainer, fold, replace(stage, sources={"multitask": towers}, tuning=tuning))
         assert trainer.validation is not None
         lists = [*(part.lists for part in trainer.learned.blocks(np.random.default_rng(0))), trainer.validation.lists]
     assert {len(model.asked) > 0 for model in models} == {True}
