@@ -3,11 +3,14 @@
 import json
 import re
 import shutil
+from dataclasses import replace
 
 import pytest
 from typer.testing import CliRunner
 
+from belfry.dataset.errors import InputError
 from belfry.pipeline.cli.commands import app
+from belfry.pipeline.runs.registry import listed
 
 runner = CliRunner()
 
@@ -49,6 +52,14 @@ def test_verify_tells_a_damaged_run(artifacts, tiny_run):
     result = runner.invoke(app, ["runs", "verify", "--artifacts", str(artifacts)])
     assert result.exit_code == 2
     assert "sources.json" in result.output
+
+
+def test_verify_passes_over_what_is_pruned_meanwhile(artifacts, tiny_run, monkeypatch):
+    [there] = listed.list_runs(artifacts)
+    monkeypatch.setattr(listed, "list_runs", lambda _: [replace(there, name="default-0"), there])
+    assert answer("verify", "--artifacts", artifacts) == f"{tiny_run.name}: whole\n"
+    with pytest.raises(InputError, match="there is no run 'default-0'"):
+        answer("verify", "default-0", "--artifacts", artifacts)
 
 
 def test_prune_says_what_it_does(artifacts):
