@@ -13,7 +13,7 @@ from belfry.evaluation.lists import CandidateLists, ListSource
 from belfry.evaluation.plan import Plan
 
 
-def test_users(split: Split, *, min_history: int = 1) -> UserNums:
+def judged_users(split: Split, *, min_history: int = 1) -> UserNums:
     """Rising numbers of the users with events in test and at least `min_history` events in train."""
     n_train = np.bincount(split.train.user_num, minlength=len(split.train.users) + 1)
     users = np.unique(split.test.user_num)

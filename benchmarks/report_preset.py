@@ -23,7 +23,7 @@ from belfry.retrieval.index.exact import ExactIndex
 from belfry.retrieval.indexed import IndexedRetriever
 from belfry.retrieval.models.neural.report import ReportTwoTower, TopKAccuracy
 from belfry.retrieval.popularity import Popularity, PopularityConfig
-from benchmarks.judging import context_of, scores_of, test_users
+from benchmarks.judging import context_of, judged_users, scores_of
 
 RESULT = Path(__file__).parent.parent / "docs" / "results" / "report-preset.md"
 # Means over three seeds of a plain TensorFlow Recommenders script of the same recipe; its spread is not on record.
@@ -61,7 +61,7 @@ def measure(data: Data, config: ReportConfig, *, seed: int) -> Measured:
 
     def ndcg(retriever: Retriever) -> float:
         seen = split.train.seen_items
-        lists = retriever.retrieve(test_users(split), features, top_k=10, exclude=seen)
+        lists = retriever.retrieve(judged_users(split), features, top_k=10, exclude=seen)
         return float(scores_of(lists, context_of(split), depth=10).per_user["ndcg@10"].mean())
 
     return Measured(

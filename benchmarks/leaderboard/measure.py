@@ -25,7 +25,7 @@ from belfry.retrieval.base import Retriever, Towers
 from belfry.retrieval.index.exact import ExactIndex
 from belfry.retrieval.indexed import IndexedRetriever
 from belfry.retrieval.registry import KINDS
-from benchmarks.judging import context_of, scores_of, test_users
+from benchmarks.judging import context_of, judged_users, scores_of
 from benchmarks.leaderboard.results import Chosen, Estimate, Result, code_state
 from benchmarks.leaderboard.splits import Case
 from benchmarks.leaderboard.systems import Entry, System
@@ -71,7 +71,7 @@ def choose(system: System, case: Case, data: Data) -> tuple[Chosen, Candidates]:
     """Stop early by recall@100 on the validation part of seed 0's train part; and the lists for all users there."""
     inner = case.validation(case.split(data.interactions, 0).train)
     features = data.features(inner.train)
-    users = test_users(inner, min_history=case.min_history)
+    users = judged_users(inner, min_history=case.min_history)
     some = np.sort(np.random.default_rng(0).permutation(users)[:MAX_VALIDATION_USERS])
 
     def validate(towers: Towers) -> float:
@@ -91,7 +91,7 @@ def measure(system: System, chosen: Chosen, case: Case, data: Data, seed: int) -
     features = data.features(split.train)
     config = system.config(case.name)
     fitted = fit(config, split.train, features, seed=seed, epochs=chosen.epochs)
-    users = test_users(split, min_history=case.min_history)
+    users = judged_users(split, min_history=case.min_history)
     seen = split.train.seen_items
     lists = fitted.retriever.retrieve(users, features, top_k=TOP_K, exclude=seen)
     started = perf_counter()  # the second time: the first one traces graphs
