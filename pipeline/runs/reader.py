@@ -23,7 +23,7 @@ from belfry.pipeline.runs.remote.store import RunStore, store_of
 from belfry.pipeline.runs.sealed import SealedFiles, SealedPath, explain_unreadable
 from belfry.pipeline.runs.signature import SIGNATURE_BYTES, Signer, TrustedKey, trusted_key
 
-_CHOOSE = "make a run the current one: belfry runs rollback RUN"  # where `current` names none
+_CHOOSE = "make a run the current one: belfry runs rollback RUN --artifacts DIR"  # where `current` names none
 
 log = logging.getLogger(__name__)
 

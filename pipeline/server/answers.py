@@ -9,7 +9,7 @@ from belfry.dataset.vocabulary import Id
 
 
 class Part(BaseModel):
-    model_config = ConfigDict(from_attributes=True)
+    model_config = ConfigDict(from_attributes=True)  # named tuples may stand for what an answer is made of
 
 
 class Answer(Part):
@@ -17,7 +17,7 @@ class Answer(Part):
 
     @classmethod
     def of(cls, **fields: Any) -> Self:
-        """Checked fields, where named tuples may stand for models."""
+        """Checked fields."""
         return cls.model_validate(fields)
 
     def response(self, status: int = 200) -> Response:

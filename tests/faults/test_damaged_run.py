@@ -174,7 +174,7 @@ def test_a_current_that_names_nothing_or_is_gone(run):
         open_run(run.parent)
     (run.parent / "current").unlink()
     with pytest.raises(
-        ArtifactError, match=f"'current' is missing; make a run .*belfry runs rollback RUN; there are {run.name}"
+        ArtifactError, match=f"'current' is missing; make a run .*belfry runs rollback RUN .*; there are {run.name}"
     ):
         open_run(run.parent)
 
