@@ -73,10 +73,10 @@ class WatchBatches:
             yield self._block(users[first:stop], generator, mined)
 
     def _block(self, users: UserNums, generator: np.random.Generator, mined: ItemNums | None) -> WatchBlock:
-        history, config, counts = self._history, self._config, self._counts[users]
+        history, config = self._history, self._config
         step = np.arange(len(users)) // config.batch_users
+        events, counts = history.by_user.newest(users)
         query = np.repeat(np.arange(len(users)), counts)  # of each event of these users, oldest first
-        events = history.by_user.at(stretches(history.by_user.starts[users], counts))
         items = history.item_num[events]
         is_read, is_target = _hide(counts, query, config, generator)
         if self._has_repeats:

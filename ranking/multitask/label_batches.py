@@ -33,10 +33,8 @@ class LabelRows:
 
         A column that the history lacks is missing throughout.
         """
-        by_user = history.by_user
-        counts = np.where(users > 0, by_user.starts[users + 1] - by_user.starts[users], 0)
+        events, counts = history.by_user.newest(users)
         row = np.repeat(np.arange(len(users)), counts)
-        events = by_user.at(stretches(by_user.starts[users], counts))
         values = np.stack([label_column(history, name, events) for name in names])
         labelled = ~np.isnan(values).all(axis=0) & (history.item_num[events] > 0)
         keys = (row * _KEY_STRIDE + history.item_num[events])[labelled]
@@ -74,16 +72,14 @@ def labelled_batches(
     `config` gives the users of a batch, the share of a history that is hidden so that its labels can be predicted, and
     the dropout of the rest.
     """
-    by_user = history.by_user
     is_labelled = [~np.isnan(label_column(history, name, slice(None))) for name in names]
     labelled_users = np.unique(history.user_num[np.any(is_labelled, axis=0) & (history.user_num > 0)])
     while True:
         shuffled = generator.permutation(labelled_users)
         for first in range(0, len(shuffled), config.batch_users):
             users = shuffled[first : first + config.batch_users]
-            counts = np.minimum(np.diff(by_user.starts)[users], config.max_history)
-            row = np.repeat(np.arange(len(users)), counts)
-            items = history.item_num[by_user.at(stretches(by_user.starts[users + 1] - counts, counts))]
+            events, counts = history.by_user.newest(users, config.max_history)
+            row, items = np.repeat(np.arange(len(users)), counts), history.item_num[events]
             share = generator.uniform(*config.hidden_share, len(users))
             is_read = generator.random(len(row)) >= 1 - (1 - share[row]) * (1 - config.history_dropout)
             rows = LabelRows.of(history, names, users, max_length=config.max_history)
