@@ -10,13 +10,12 @@ import numpy.typing as npt
 from belfry.dataset import columns
 from belfry.dataset.arrays import Mask, Positions, stretches
 from belfry.dataset.history.bags import HistoryBags, make_bags
+from belfry.dataset.history.seen_items import pair_keys
 from belfry.dataset.interactions import Interactions
 from belfry.dataset.vocabulary import ItemNums, UserNums
 from belfry.layers.towers.config import TowersConfig
 
 Values: TypeAlias = npt.NDArray[np.float32]
-
-_KEY_STRIDE = 1 << 32  # item numbers are int32
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,7 @@ class LabelRows:
         row = np.repeat(np.arange(len(users)), counts)
         values = np.stack([label_column(history, name, events) for name in names])
         labelled = ~np.isnan(values).all(axis=0) & (history.item_num[events] > 0)
-        keys = (row * _KEY_STRIDE + history.item_num[events])[labelled]
+        keys = pair_keys(row[labelled], history.item_num[events[labelled]])
         _, from_end = np.unique(keys[::-1], return_index=True)
         kept = np.flatnonzero(labelled)[np.sort(len(keys) - 1 - from_end)]
         row, items, values = row[kept], history.item_num[events[kept]], values[:, kept]
@@ -83,14 +82,14 @@ def labelled_batches(
             share = generator.uniform(*config.hidden_share, len(users))
             is_read = generator.random(len(row)) >= 1 - (1 - share[row]) * (1 - config.history_dropout)
             rows = LabelRows.of(history, names, users, max_length=config.max_history)
-            observed = np.arange(len(users))[:, np.newaxis] * _KEY_STRIDE + rows.item_num
+            observed = pair_keys(np.arange(len(users))[:, np.newaxis], rows.item_num)
             yield LabelledBatch(
                 users=users,
                 bags=make_bags(
                     items[is_read], np.bincount(row[is_read], minlength=len(users)), half_life=config.half_life
                 ),
                 labels=rows,
-                is_target=~np.isin(observed, row[is_read] * _KEY_STRIDE + items[is_read]),
+                is_target=~np.isin(observed, pair_keys(row[is_read], items[is_read])),
             )
 
 
