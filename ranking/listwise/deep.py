@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from belfry.layers.backend import Tensor, keras, tf
 from belfry.layers.export import export_onnx
-from belfry.layers.model import CONFIG_FILE, Epoch, Model, Progress, no_progress
+from belfry.layers.model import CONFIG_FILE, Model, Progress, no_progress
 from belfry.layers.steps.loop import Batch, Nest, Stack, Trainer
 from belfry.layers.training import train_epochs
 from belfry.layers.weights import WEIGHTS_FILE, load_weights, save_weights
@@ -64,8 +64,7 @@ class DeepRanker(Model[NetworkRankerConfig, Ensemble]):
         network.adapt(statistics.mean, statistics.deviation)
         trainer = Trainer(Ensemble(config, self._sizes), partial(_losses, config.objective))
         trainer.restart(network)
-        self.curve = curve = list[Epoch]()
-        train_epochs(
+        _, self.curve = train_epochs(
             network,
             _epochs(trainer, network, examples, config, n_epochs, n_rows, np.random.default_rng(seed)),
             name="ranker",
@@ -74,7 +73,6 @@ class DeepRanker(Model[NetworkRankerConfig, Ensemble]):
             evaluate_every=max(1, n_epochs // config.evaluations),
             patience=config.evaluations + 1,
             progress=progress,
-            curve=curve,
         )
         return self
 

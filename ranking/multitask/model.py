@@ -17,7 +17,7 @@ from belfry.dataset.interactions import Interactions
 from belfry.dataset.vocabulary import ItemNums, UserNums
 from belfry.layers.backend import keras, tf
 from belfry.layers.export import export_onnx
-from belfry.layers.model import CONFIG_FILE, Epoch, Model, Progress, no_progress
+from belfry.layers.model import CONFIG_FILE, Model, Progress, no_progress
 from belfry.layers.steps.adam import Adam
 from belfry.layers.steps.loop import Stack, StepLoop
 from belfry.layers.towers.item_encoder import impute_new_items, shift
@@ -103,8 +103,7 @@ class MultitaskModel(Model[MultitaskConfig, MultitaskNetwork]):
         is_joint = self.config.schedule == "joint" and self.config.watch_weight > 0
         n_epochs = min(epochs or watches.n_epochs, watches.n_epochs) if self.config.watch_weight else 0
         n_all = n_epochs + (0 if is_joint else watches.n_epochs)
-        self.curve = curve = list[Epoch]()
-        self.epochs_trained = train_epochs(
+        self.epochs_trained, self.curve = train_epochs(
             self.learned,
             self._epochs(history, features, watches, generator, watch=True, labels=is_joint),
             name="multitask",
@@ -114,7 +113,6 @@ class MultitaskModel(Model[MultitaskConfig, MultitaskNetwork]):
             evaluate_every=watches.evaluate_every,
             patience=self.config.patience,
             progress=lambda done, _: progress(done, n_all),
-            curve=curve,
         )
         self._impute_new_items(features)
         if not is_joint:
