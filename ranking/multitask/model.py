@@ -3,7 +3,7 @@
 import json
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Self
@@ -187,7 +187,7 @@ class MultitaskModel(Model[MultitaskConfig, MultitaskNetwork]):
 
     def save(self, directory: Path) -> None:
         directory.mkdir(parents=True, exist_ok=True)
-        scales = [task.label_scale.to_dict() for task in self.learned.tasks]
+        scales = [asdict(task.label_scale) for task in self.learned.tasks]
         text = {"config": self.config.model_dump(mode="json"), "scales": scales}
         (directory / CONFIG_FILE).write_text(json.dumps(text, indent=2))
         (directory / _LOG_FILE).write_text(json.dumps([vars(entry) for entry in self.epoch_logs]))
