@@ -51,7 +51,7 @@ class UserHistories:
         """Of `users`, in this order, from `features.history`."""
         history = features.history
         rows, counts = history.by_user.newest(users, config.max_history)
-        starts = np.append(0, np.cumsum(counts)).astype(np.int64)
+        starts = np.append(0, counts.cumsum())
         recent = np.minimum(counts, config.recent_history)
         weights = np.zeros((len(WEIGHTINGS), len(rows)), np.float32)
         weights[0] = uniform_weights(counts)
