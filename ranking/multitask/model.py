@@ -253,7 +253,7 @@ class MultitaskModel(Model[MultitaskConfig, MultitaskNetwork]):
         steps, n_steps = StepLoop(step), watches.n_steps * watches.n_epochs
         rates = np.float32(rate), np.float32(config.label_rate)
         of_all = tf.nest.map_structure(tf.convert_to_tensor, (rates, np.float32(n_steps), watches.shared()))
-        names = [task.column for task in config.tasks]
+        names = config.task_columns
         of_labels = config.model_copy(update={"batch_users": config.batch_raters})
         labelled = labelled_batches(history, names, of_labels, generator)
 
