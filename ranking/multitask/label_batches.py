@@ -13,7 +13,7 @@ from belfry.dataset.history.bags import HistoryBags, make_bags
 from belfry.dataset.history.seen_items import pair_keys
 from belfry.dataset.interactions import Interactions
 from belfry.dataset.vocabulary import ItemNums, UserNums
-from belfry.layers.towers.config import TowersConfig
+from belfry.ranking.multitask.config import MultitaskConfig
 
 Values: TypeAlias = npt.NDArray[np.float32]
 
@@ -61,27 +61,23 @@ class LabelledBatch:
 
 
 def labelled_batches(
-    history: Interactions,
-    names: Sequence[str],
-    config: TowersConfig,
-    generator: np.random.Generator,
+    history: Interactions, config: MultitaskConfig, generator: np.random.Generator
 ) -> Iterator[LabelledBatch]:
-    """Endless batches of the users with labels in the columns `names`; each pass has a new random order.
+    """Endless batches of the users with labels of a task; each pass has a new random order.
 
-    `config` gives the users of a batch, the share of a history that is hidden so that its labels can be predicted, and
-    the dropout of the rest.
+    A share of each history is hidden so that its labels can be predicted, and of the rest some is dropped.
     """
-    is_labelled = [~np.isnan(label_column(history, name, slice(None))) for name in names]
+    is_labelled = [~np.isnan(label_column(history, name, slice(None))) for name in config.task_columns]
     labelled_users = np.unique(history.user_num[np.any(is_labelled, axis=0) & (history.user_num > 0)])
     while True:
         shuffled = generator.permutation(labelled_users)
-        for first in range(0, len(shuffled), config.batch_users):
-            users = shuffled[first : first + config.batch_users]
+        for first in range(0, len(shuffled), config.batch_raters):
+            users = shuffled[first : first + config.batch_raters]
             events, counts = history.by_user.newest(users, config.max_history)
             row, items = np.repeat(np.arange(len(users)), counts), history.item_num[events]
             share = generator.uniform(*config.hidden_share, len(users))
             is_read = generator.random(len(row)) >= 1 - (1 - share[row]) * (1 - config.history_dropout)
-            rows = LabelRows.of(history, names, users, max_length=config.max_history)
+            rows = LabelRows.of(history, config.task_columns, users, max_length=config.max_history)
             observed = pair_keys(np.arange(len(users))[:, np.newaxis], rows.item_num)
             yield LabelledBatch(
                 users=users,

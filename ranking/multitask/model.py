@@ -253,9 +253,7 @@ class MultitaskModel(Model[MultitaskConfig, MultitaskNetwork]):
         steps, n_steps = StepLoop(step), watches.n_steps * watches.n_epochs
         rates = np.float32(rate), np.float32(config.label_rate)
         of_all = tf.nest.map_structure(tf.convert_to_tensor, (rates, np.float32(n_steps), watches.shared()))
-        names = config.task_columns
-        of_labels = config.model_copy(update={"batch_users": config.batch_raters})
-        labelled = labelled_batches(history, names, of_labels, generator)
+        labelled = labelled_batches(history, config, generator)
 
         def blocks() -> Iterator[dict[str, Stack]]:
             if watch:
@@ -273,7 +271,7 @@ class MultitaskModel(Model[MultitaskConfig, MultitaskNetwork]):
                 logs.append(steps(block, of_all, seed=int(generator.integers(1 << 31))))
                 yield from logs[-1][:, 0].sum(axis=1)
             means = np.concatenate(logs).mean(axis=0)
-            entry = EpochLog(("watch", *names), *(tuple(map(float, row)) for row in means))
+            entry = EpochLog(("watch", *config.task_columns), *(tuple(map(float, row)) for row in means))
             self.epoch_logs.append(entry)
             log.debug("multitask: epoch %d, %s", len(self.epoch_logs), entry)
 
