@@ -195,7 +195,7 @@ class ContextModel:
         Args:
             asked: [n_lists] of each of `columns`; the rest as in `ContextStatistics.compute`.
         """
-        weights = np.array([self.weights.by_column[name] for name in self.columns]).ravel()
+        weights = np.array(list(self.weights.by_column.values())).ravel()
         own = {name: asked[name] for name in self.columns}
         return np.asarray(weights @ self.statistics.compute(own, users, row_list, items, history))
 
