@@ -9,7 +9,7 @@ import pyarrow as pa
 import scipy  # its parts load when they are used
 
 from belfry.dataset import columns
-from belfry.dataset.arrays import Mask, Positions, Times, blocks
+from belfry.dataset.arrays import Mask, Positions, Times, blocks, stretches
 from belfry.dataset.concurrency.cached import cached_property
 from belfry.dataset.encoding.context import CLOCK, ContextColumn
 from belfry.dataset.history.seen_items import SeenItems, pair_keys
@@ -50,6 +50,16 @@ class UserRows:
 
     def of(self, user_num: int) -> Positions:
         return self.at(np.arange(*self.starts[user_num : user_num + 2]))
+
+    def newest(self, users: UserNums, max_length: int | None = None) -> tuple[Positions, Positions]:
+        """The last `max_length` rows of each of `users`, one user's after another's; and [n_users] how many these are.
+
+        All of them without `max_length`, and none of user 0, the unknown one.
+        """
+        stops = self.starts[users + 1]
+        counts = np.where(users > 0, stops - self.starts[users], 0)
+        counts = counts if max_length is None else np.minimum(counts, max_length)
+        return self.at(stretches(stops - counts, counts)), counts
 
 
 @dataclass(frozen=True)

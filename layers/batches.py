@@ -11,12 +11,12 @@ import numpy.typing as npt
 
 from belfry.dataset.arrays import Mask, Positions, stretches
 from belfry.dataset.history.bags import HistoryBags, make_bags
+from belfry.dataset.history.seen_items import pair_keys
 from belfry.dataset.interactions import Interactions
 from belfry.dataset.vocabulary import ItemNums, UserNums
 from belfry.layers.negatives import NegativeSampler, SampledCandidates
 from belfry.layers.towers.config import TowersConfig
 
-_KEY_STRIDE = 1 << 32  # item numbers are int32
 _EVENTS_PER_BLOCK = 1 << 19
 
 
@@ -73,14 +73,14 @@ class WatchBatches:
             yield self._block(users[first:stop], generator, mined)
 
     def _block(self, users: UserNums, generator: np.random.Generator, mined: ItemNums | None) -> WatchBlock:
-        history, config, counts = self._history, self._config, self._counts[users]
+        history, config = self._history, self._config
         step = np.arange(len(users)) // config.batch_users
+        events, counts = history.by_user.newest(users)
         query = np.repeat(np.arange(len(users)), counts)  # of each event of these users, oldest first
-        events = history.by_user.at(stretches(history.by_user.starts[users], counts))
         items = history.item_num[events]
         is_read, is_target = _hide(counts, query, config, generator)
         if self._has_repeats:
-            keys = query * _KEY_STRIDE + items
+            keys = pair_keys(query, items)
             is_target &= ~np.isin(keys, keys[is_read])  # watched again: read, not predicted
         is_read = _newest(is_read, query, counts, config.max_history)
         dropout = np.where(generator.random(len(users)) < config.cold_share, 1.0, config.history_dropout)
@@ -162,7 +162,7 @@ class _Places:
             self._column = np.full(n_items + 1, -1)
             self._column[candidates] = np.arange(len(candidates))
         else:
-            self._keys = np.repeat(np.arange(len(starts) - 1), np.diff(starts)) * _KEY_STRIDE + candidates
+            self._keys = pair_keys(np.repeat(np.arange(len(starts) - 1), np.diff(starts)), candidates)
 
     def cells(self, step: Positions, query: Positions, items: ItemNums, weight: npt.NDArray[np.floating]) -> Cells:
         """The pairs whose item is a candidate; `step` [n_queries], `weight` [n_pairs] or [1]."""
@@ -170,7 +170,7 @@ class _Places:
             column = self._column[items]
             found = column >= 0
         else:
-            keys = step[query] * _KEY_STRIDE + items
+            keys = pair_keys(step[query], items)
             place = np.minimum(np.searchsorted(self._keys, keys), len(self._keys) - 1)
             found = self._keys[place] == keys
             column = place - self._starts[step[query]]

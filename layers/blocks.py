@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from belfry.layers.backend import keras, tfrs
+from belfry.layers.backend import keras
 from belfry.layers.steps.noise import Dropout
 
 
@@ -13,14 +13,6 @@ def mlp(widths: Sequence[int], *, dropout: float, name: str) -> keras.Sequential
         block.add(keras.layers.Dense(width, activation="swish"))
         block.add(Dropout(dropout))
     return block
-
-
-def cross_layers(n_layers: int, *, projection_size: int) -> list[keras.layers.Layer]:
-    """Low-rank cross layers: x_{l+1} = x_0 * (U V^T x_l + b) + x_l, with V of `projection_size` columns.
-
-    Source: Wang et al., DCN V2, WWW 2021.
-    """
-    return [tfrs.layers.dcn.Cross(projection_dim=projection_size) for _ in range(n_layers)]
 
 
 def hidden_layers(widths: Sequence[int], size: int, *, dropout: float, name: str) -> keras.Sequential:

@@ -6,7 +6,6 @@ from typing import Annotated, Any, TypeAlias, Union
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
-EVALUATIONS = AliasChoices("evaluations", "looks")  # names of that setting of a network
 LearningRate: TypeAlias = Annotated[float, Field(gt=0, description="of Adam, at the start of its cosine decay")]
 Epochs: TypeAlias = Annotated[int, Field(ge=1, description="passes over the data, at most")]
 MaxSteps: TypeAlias = Annotated[
@@ -17,7 +16,7 @@ Evaluations: TypeAlias = Annotated[
     Field(
         ge=1,
         description="evaluations on what a fold holds back, in a whole training, for early stopping",
-        validation_alias=EVALUATIONS,
+        validation_alias=AliasChoices("evaluations", "looks"),
     ),
 ]
 Patience: TypeAlias = Annotated[int, Field(ge=1, description="evaluations without a gain before training stops")]

@@ -55,6 +55,11 @@ class NegativeSampler:
         self._drawn_share = drawn / max(drawn.sum(), 1)
         self._drawn_edges = np.cumsum(self._drawn_share)[:-1]
 
+    @property
+    def everything(self) -> ItemNums:
+        """All items that may be candidates, rising."""
+        return np.flatnonzero(self.has_events).astype(np.int32)
+
     def __call__(self, targets: ItemNums, required: ItemNums, generator: np.random.Generator) -> SampledCandidates:
         """The candidates of one step.
 
@@ -63,10 +68,8 @@ class NegativeSampler:
             required: items that must be candidates too, because they are negatives of some queries.
         """
         if self.is_whole:
-            everything = np.flatnonzero(self.has_events).astype(np.int32)
-            return SampledCandidates(
-                everything, np.zeros(len(everything), np.float32), np.ones(len(everything), np.bool_)
-            )
+            items = self.everything
+            return SampledCandidates(items, np.zeros(len(items), np.float32), np.ones(len(items), np.bool_))
         required = np.unique(required[self.has_events[required]])
         n_drawn = self._n_drawn
         if n_drawn and self._in_batch:  # targets count towards n_candidates, but a quarter of it is always drawn

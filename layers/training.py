@@ -25,9 +25,8 @@ def train_epochs(
     patience: int = 1,
     evaluate_start: bool = False,
     progress: Progress = no_progress,
-    curve: list[Epoch] | None = None,
-) -> int:
-    """Train `model` and give the epoch whose weights it holds at the end.
+) -> tuple[int, list[Epoch]]:
+    """Train `model`; gives the epoch whose weights it holds at the end, and the training curve.
 
     Args:
         run_epoch: trains for an epoch, giving the loss of each step.
@@ -39,13 +38,12 @@ def train_epochs(
         patience: evaluations without a gain before training stops.
         evaluate_start: before the first epoch too, so that training cannot end below its start.
         progress: told of (epochs done, epochs at most).
-        curve: where given, gets a point for each epoch.
 
     Raises:
         DivergenceError: a loss is not finite or at the limit; the message names the step and the first weight that is
             not finite.
     """
-    curve = [] if curve is None else curve
+    curve: list[Epoch] = []
     best_score, best_epoch = -np.inf, 0
     best_weights = [] if validate is None else model.get_weights()
     if validate is not None and evaluate_start:
@@ -75,9 +73,9 @@ def train_epochs(
         elif epoch - best_epoch >= patience * evaluate_every:
             break
     if validate is None:
-        return n_epochs
+        return n_epochs, curve
     model.set_weights(best_weights)
-    return best_epoch
+    return best_epoch, curve
 
 
 def make_step(

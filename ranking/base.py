@@ -4,6 +4,7 @@ Two families train: `ListRanker` learns from candidate lists and what was watche
 of a history alone. Both answer as a `Ranker`.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, Self
@@ -12,7 +13,7 @@ from belfry.dataset.candidates import Candidates
 from belfry.dataset.features import FeatureTables
 from belfry.dataset.interactions import Interactions
 from belfry.layers.config import ModelConfig
-from belfry.layers.model import Progress
+from belfry.layers.model import Epoch, Progress
 from belfry.layers.saved.files import ReadablePath
 from belfry.ranking.example_store import ExampleSource
 from belfry.ranking.examples import Examples
@@ -92,6 +93,11 @@ class ListScorer(Protocol):
 
 class ListRanker(ListScorer, Trained, Protocol):
     """A ranker in training form that learns from candidate lists."""
+
+    @property
+    def curve(self) -> Sequence[Epoch]:
+        """Of the last fit; none where training knows no epochs."""
+        ...
 
     def fit(
         self,

@@ -31,7 +31,7 @@ class Calibration:
         def loss(parameters: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:
             slope = np.exp(parameters[0])
             logits = slope * standard + parameters[1]
-            error = _sigmoid(logits) - target
+            error = sigmoid(logits) - target
             value = float((np.logaddexp(0, logits) - target * logits).mean())
             return value, np.array([(error * standard).mean() * slope, error.mean()])
 
@@ -41,11 +41,11 @@ class Calibration:
 
     def __call__(self, scores: npt.NDArray[np.floating]) -> Scores:
         """[n_rows] float32 from 0 to 1: how probable it is that what was held back held this candidate."""
-        probabilities: Scores = _sigmoid(self.slope * scores.astype(np.float64) + self.intercept).astype(np.float32)
+        probabilities: Scores = sigmoid(self.slope * scores.astype(np.float64) + self.intercept).astype(np.float32)
         return probabilities
 
 
-def _sigmoid(logits: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def sigmoid(logits: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """1 / (1 + exp(-logits)), without overflow; a first list need not wait for SciPy's special functions."""
     return np.exp(-np.logaddexp(0, -logits))
 

@@ -109,7 +109,7 @@ def read_examples(folder: Path) -> Examples:
         pairs,
         tuple(name.removeprefix("feature.") for name in names),
         rows[_ITEM].to_numpy(),
-        np.concatenate([[0], np.cumsum(of_lists[_LENGTH].to_numpy())]).astype(np.int64),
+        np.append(0, np.cumsum(of_lists[_LENGTH].to_numpy())),
         of_lists[_USER].to_numpy(),
         history.flatten().to_numpy().reshape(len(history), -1),
     )

@@ -77,7 +77,7 @@ class Lists:
     def select(self, lists: Positions) -> "Lists":
         """The lists at these positions, in this order."""
         rows = self.rows_of(lists)
-        starts = np.concatenate([[0], np.cumsum(self.lengths[lists])]).astype(np.int64)
+        starts = np.append(0, np.cumsum(self.lengths[lists]))
         return replace(
             self,
             pairs=self.pairs[rows],
@@ -89,7 +89,7 @@ class Lists:
 
     def with_rows(self, kept: Mask) -> "Lists":
         """The same lists with the rows in a mask [n_rows] alone, described as they were among the others."""
-        starts = np.append(0, np.cumsum(kept))[self.starts].astype(np.int64)
+        starts = np.append(0, np.cumsum(kept))[self.starts]
         return replace(self, pairs=self.pairs[kept], items=self.items[kept], starts=starts)
 
     def blocks(self, n_rows: int) -> Iterator[Positions]:
@@ -140,7 +140,7 @@ def concatenate_lists(parts: list[Lists]) -> Lists:
         np.concatenate([part.pairs for part in parts]),
         parts[0].names,
         np.concatenate([part.items for part in parts]),
-        np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+        np.append(0, np.cumsum(lengths)),
         np.concatenate([part.users for part in parts]),
         np.concatenate([part.history for part in parts]),
     )

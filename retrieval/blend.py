@@ -9,7 +9,7 @@ import numpy.typing as npt
 from belfry.dataset.arrays import Mask, differs_from_row_before
 from belfry.dataset.candidates import Candidates, order_by
 from belfry.dataset.features import FeatureTables
-from belfry.dataset.history.seen_items import SeenItems
+from belfry.dataset.history.seen_items import SeenItems, pair_keys
 from belfry.dataset.vocabulary import ItemNums, UserNums
 from belfry.retrieval.base import Retriever
 
@@ -83,13 +83,13 @@ class CombinedRetriever:
         for place, (source, quota) in enumerate(zip(self.sources, quotas, strict=True)):
             depth = quota if place else max(quota, top_k)
             lists.append(source.retriever.retrieve(users, features, top_k=depth, exclude=exclude, only=only))
-        return self._union(users, lists, quotas[0], stride=len(features.history.items) + 1)
+        return self._union(users, lists, quotas[0])
 
-    def _union(self, users: UserNums, lists: Sequence[Candidates], first_quota: int, *, stride: int) -> Candidates:
-        """All rows of `lists`, of the same `users`, those of one item as one row; item numbers are below `stride`."""
+    def _union(self, users: UserNums, lists: Sequence[Candidates], first_quota: int) -> Candidates:
+        """All rows of `lists`, of the same `users`, those of one item as one row."""
         row_user = np.concatenate([found.row_user for found in lists])
         item_num = np.concatenate([found.item_num for found in lists])
-        cells = row_user * stride + item_num
+        cells = pair_keys(row_user, item_num)
         order = np.argsort(cells)
         is_first = differs_from_row_before(cells[order])
         row_of = np.empty_like(order)

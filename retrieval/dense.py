@@ -13,11 +13,10 @@ from belfry.dataset.history.seen_items import SeenItems
 from belfry.dataset.vocabulary import UNKNOWN, ItemNums, UserNums
 
 Scores: TypeAlias = npt.NDArray[np.float32]
-ScoreTable: TypeAlias = Scores
 Table = TypeVar("Table", npt.NDArray[np.float32], npt.NDArray[np.int32], npt.NDArray[np.float64])
 
 
-def best_columns(scores: ScoreTable, top_k: int) -> Positions:
+def best_columns(scores: Scores, top_k: int) -> Positions:
     """Columns of each row's `top_k` highest scores, best first; equal scores by column, also at the cut.
 
     Which cells of -inf come is undefined: no caller keeps them.
@@ -42,7 +41,7 @@ def best_columns(scores: ScoreTable, top_k: int) -> Positions:
 
 def top_candidates(
     users: UserNums,
-    scores: ScoreTable,
+    scores: Scores,
     exclude: SeenItems,
     top_k: int,
     origin: str,

@@ -13,7 +13,7 @@ from belfry.dataset.features import FeatureTables
 from belfry.dataset.interactions import Interactions
 from belfry.dataset.vocabulary import ItemNums, UserNums
 from belfry.layers.backend import Tensor, keras
-from belfry.layers.model import CONFIG_FILE, ConfigT, Epoch, Model, Progress, no_progress
+from belfry.layers.model import CONFIG_FILE, ConfigT, Model, Progress, no_progress
 from belfry.layers.saved.files import read_settings
 from belfry.layers.towers.start import start_from_weights
 from belfry.layers.training import train_epochs
@@ -79,23 +79,7 @@ class NeuralTowers(Model[ConfigT, NetworkT], ABC):
         self._learned, generator = self._make_network(features), np.random.default_rng(seed)
         self._start(history, generator)
         plan = self._plan(history, features, generator)
-        self.curve = curve = list[Epoch]()
-        self.epochs_trained = train_epochs(
-            self._learned,
-            plan.run_epoch,
-            name=self.config.kind,
-            n_epochs=plan.n_epochs if epochs is None else min(epochs, plan.n_epochs),
-            loss_limit=plan.loss_limit,
-            validate=None if validate is None or not plan.evaluate_every else lambda: validate(self),
-            evaluate_every=plan.evaluate_every or 1,
-            patience=plan.patience,
-            evaluate_start=plan.evaluate_start,
-            progress=progress,
-            curve=curve,
-        )
-        plan.release()
-        self._impute_new_items(features)
-        return self
+        return self._follow(plan, features, validate=validate, epochs=epochs, progress=progress)
 
     def train_on(
         self,
@@ -124,20 +108,7 @@ class NeuralTowers(Model[ConfigT, NetworkT], ABC):
         self._learned = brief._learned = self._make_network(features)
         weights = read_weights(self.learned, earlier.folder / WEIGHTS_FILE)
         start_from_weights(self.learned, self._of_items(), weights, earlier.rows, history, seed=seed)
-        plan = brief._plan(history, features, generator)
-        self.curve = curve = list[Epoch]()
-        self.epochs_trained = train_epochs(
-            self._learned,
-            plan.run_epoch,
-            name=config.kind,
-            n_epochs=plan.n_epochs,
-            loss_limit=plan.loss_limit,
-            progress=progress,
-            curve=curve,
-        )
-        plan.release()
-        self._impute_new_items(features)
-        return self
+        return self._follow(brief._plan(history, features, generator), features, progress=progress)
 
     @abstractmethod
     def encode_queries(self, users: UserNums, features: FeatureTables) -> Embeddings:
@@ -177,6 +148,32 @@ class NeuralTowers(Model[ConfigT, NetworkT], ABC):
     @abstractmethod
     def _plan(self, history: Interactions, features: FeatureTables, generator: np.random.Generator) -> TrainingPlan:
         """Epochs over this history for `learned`, which has not seen it."""
+
+    def _follow(
+        self,
+        plan: TrainingPlan,
+        features: FeatureTables,
+        *,
+        validate: Callable[[Towers], float] | None = None,
+        epochs: int | None = None,
+        progress: Progress,
+    ) -> Self:
+        """Train `learned` by a plan; the arguments are those of `fit`."""
+        self.epochs_trained, self.curve = train_epochs(
+            self.learned,
+            plan.run_epoch,
+            name=self.config.kind,
+            n_epochs=plan.n_epochs if epochs is None else min(epochs, plan.n_epochs),
+            loss_limit=plan.loss_limit,
+            validate=None if validate is None or not plan.evaluate_every else lambda: validate(self),
+            evaluate_every=plan.evaluate_every or 1,
+            patience=plan.patience,
+            evaluate_start=plan.evaluate_start,
+            progress=progress,
+        )
+        plan.release()
+        self._impute_new_items(features)
+        return self
 
     def _impute_new_items(self, features: FeatureTables) -> None:
         """Give items without watches what their features suggest, where the network knows features; after training."""

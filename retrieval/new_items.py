@@ -69,11 +69,12 @@ class NewItems:
     @classmethod
     def of(cls, events: Interactions, items: FeatureColumns, *, multiple: float, seed: int) -> Self | None:
         """None where every item with features has a watch."""
-        unwatched = are_new(events, items)
+        has_none = has_no_watch(events)
+        has_features = _have_features(items, len(has_none))
+        unwatched = has_none & has_features
         if not unwatched.any() or not len(events):
             return None
-        has_features = _have_features(items, len(unwatched))
-        n_most = int(MAX_SHARE * np.count_nonzero(~has_no_watch(events)))
+        n_most = int(MAX_SHARE * np.count_nonzero(~has_none))
         set_aside = np.zeros_like(unwatched)
         set_aside[np.random.default_rng(seed).permutation(np.flatnonzero(unwatched))[:n_most]] = True
         return cls(unwatched, set_aside, has_features, multiple, seed)

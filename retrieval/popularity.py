@@ -19,7 +19,7 @@ from belfry.layers.config import ModelConfig
 from belfry.layers.model import Model
 from belfry.layers.saved.array_check import check_arrays, numbers
 from belfry.layers.saved.files import ReadablePath, read_arrays, write_arrays
-from belfry.retrieval.dense import ScoreTable, best_columns
+from belfry.retrieval.dense import Scores, best_columns
 from belfry.retrieval.unseen import first_unseen
 
 Kind: TypeAlias = tuple[int, ...]  # of users: their group by each column
@@ -61,15 +61,15 @@ class Order:
     """Items of the highest scores for users of the same groups, best first."""
 
     item_num: ItemNums  # [n]
-    score: npt.NDArray[np.float32]  # [n]
+    score: Scores  # [n]
 
 
 @dataclass(frozen=True)
 class PopularityScores:
     """What `Popularity` learns."""
 
-    common: npt.NDArray[np.float32]  # [n_items + 1] w(item), or its logarithm where there are lifts
-    lifts: dict[str, ScoreTable]  # user column -> [n_groups, n_items + 1] the terms of the sum
+    common: Scores  # [n_items + 1] w(item), or its logarithm where there are lifts
+    lifts: dict[str, Scores]  # user column -> [n_groups, n_items + 1] the terms of the sum
     orders: dict[Kind, Order] = field(default_factory=dict)  # those made since, to be used again
 
 
@@ -143,7 +143,7 @@ class Popularity(Model[PopularityConfig, PopularityScores]):
             groups[:, column] = features.users.categorical[name][users]
         kinds = list(map(tuple, groups.tolist()))
 
-        def best(asked: Positions, depth: int) -> tuple[ItemNums, ScoreTable]:
+        def best(asked: Positions, depth: int) -> tuple[ItemNums, Scores]:
             item_num, score = np.empty((len(asked), depth), np.int32), np.empty((len(asked), depth), np.float32)
             for row, position in enumerate(asked.tolist()):
                 order = self._order(kinds[position], depth)
@@ -153,14 +153,14 @@ class Popularity(Model[PopularityConfig, PopularityScores]):
         n_items = len(self.learned.common) - 1
         return first_unseen(best, users, exclude, n_items=n_items, top_k=top_k, origin="popularity", only=only)
 
-    def parts(self, user: int, items: ItemNums, features: FeatureTables) -> dict[str | None, npt.NDArray[np.float32]]:
+    def parts(self, user: int, items: ItemNums, features: FeatureTables) -> dict[str | None, Scores]:
         """The parts of the score, each [n_items]: log w(item) under None, and each feature's term under its column.
 
         Where users are told apart the score is their sum.
         """
         lifts, score = self.learned.lifts, self.learned.common[items]
         common = score if lifts else np.log(score + np.float32(EPSILON))
-        parts: dict[str | None, npt.NDArray[np.float32]] = {None: common}
+        parts: dict[str | None, Scores] = {None: common}
         for name, table in lifts.items():
             parts[name] = table[features.users.categorical[name][user], items]
         return parts
@@ -216,7 +216,7 @@ def _sum_by(numbers: npt.NDArray[np.integer], weights: Watches, n: int) -> Watch
     return np.asarray(np.bincount(numbers, weights, minlength=n), np.float64)
 
 
-def _log_lifts(counts: Watches, all_counts: Watches, smoothing: float) -> ScoreTable:
+def _log_lifts(counts: Watches, all_counts: Watches, smoothing: float) -> Scores:
     """[n_groups, n_items + 1] log((counts + s) / (expected + s)), as in `Popularity`.
 
     Args:

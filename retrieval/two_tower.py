@@ -9,7 +9,7 @@ import numpy as np
 from belfry.dataset.features import FeatureTables
 from belfry.dataset.interactions import Interactions
 from belfry.dataset.vocabulary import ItemNums, UserNums
-from belfry.layers.backend import Tensor, tf
+from belfry.layers.backend import Tensor
 from belfry.layers.export import export_onnx
 from belfry.layers.steps.loop import Batch, Nest, Trainer
 from belfry.layers.towers.item_encoder import impute_new_items, shift
@@ -72,16 +72,13 @@ class TwoTower(NeuralTowers[TwoTowerConfig, TowerNetwork]):
         for encoder in network.item_encoders:
             encoder.hide_ids(watches.sampler.has_events)
         trainer = _trainer(TowerShapes.of(features), config, watches.sampler.is_whole)
-        trainer.restart(network)
-        n_steps = np.float32(watches.n_steps * watches.n_epochs)
-        shared = tf.nest.map_structure(
-            tf.convert_to_tensor, (np.float32(config.learning_rate), n_steps, watches.shared())
-        )
+        n_steps = watches.n_steps * watches.n_epochs
+        trainer.start(network, rate=config.learning_rate, n_steps=n_steps, shared=watches.shared())
 
         def run_epoch() -> Iterator[float]:
             mined = self._mine(features) if config.negatives == "hard" and not watches.sampler.is_whole else None
             for block in watches.blocks(generator, mined):
-                yield from trainer.run(block, shared, seed=int(generator.integers(1 << 31)))
+                yield from trainer.run(block, seed=int(generator.integers(1 << 31)))
             trainer.copy_to(network)
 
         return TrainingPlan(

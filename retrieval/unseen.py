@@ -10,11 +10,11 @@ from belfry.dataset.arrays import Positions, blocks, stretches
 from belfry.dataset.candidates import Candidates, order_by, ranks_of
 from belfry.dataset.history.seen_items import SeenItems
 from belfry.dataset.vocabulary import UNKNOWN, ItemNums, UserNums
-from belfry.retrieval.dense import Scores, ScoreTable
+from belfry.retrieval.dense import Scores
 
 # Positions of users, and a depth -> item numbers and scores of their best items, best first, both [n_users, depth].
 # Item 0 is padding.
-Best: TypeAlias = Callable[[Positions, int], tuple[ItemNums, ScoreTable]]
+Best: TypeAlias = Callable[[Positions, int], tuple[ItemNums, Scores]]
 
 _LEAST_ROW = 1 << 15  # cells; so a block has at most 128 users, whose depths are then alike
 

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy  # its parts load when they are used
 
-from belfry.dataset.arrays import Positions, Times, stretches
+from belfry.dataset.arrays import Positions, Times
 from belfry.dataset.interactions import Interactions, damped, relative_weights
 from belfry.dataset.vocabulary import ItemNums, UserNums
 
@@ -72,10 +72,8 @@ def make_bags(items: ItemNums, counts: Positions, *, half_life: float) -> Histor
 
 def history_bags(history: Interactions, users: UserNums, *, half_life: float, max_length: int) -> HistoryBags:
     """Bags of the newest `max_length` events of each of `users`; empty for an unknown user."""
-    by_user = history.by_user
-    stops = by_user.starts[users + 1]
-    counts = np.where(users > 0, np.minimum(stops - by_user.starts[users], max_length), 0)
-    return make_bags(history.item_num[by_user.at(stretches(stops - counts, counts))], counts, half_life=half_life)
+    rows, counts = history.by_user.newest(users, max_length)
+    return make_bags(history.item_num[rows], counts, half_life=half_life)
 
 
 def weighted_bag(history: Interactions, user_num: int) -> tuple[ItemNums, Weights]:
@@ -94,9 +92,7 @@ def relative_bag(history: Interactions, user_num: int) -> tuple[ItemNums, Weight
 
 def weighted_rows(history: Interactions, users: UserNums) -> "scipy.sparse.csr_matrix[np.float32]":
     """[n_users, n_items + 1] their rows of `Interactions.weighted_matrix`, without that of all users."""
-    starts = history.by_user.starts
-    counts = np.where(users > 0, starts[users + 1] - starts[users], 0)
-    rows = history.by_user.at(stretches(starts[users], counts))
+    rows, counts = history.by_user.newest(users)
     weight = np.ones(len(rows), np.float32) if history.weight is None else history.weight[rows]
     cells = (weight, (np.repeat(np.arange(len(users)), counts), history.item_num[rows]))
     totals = scipy.sparse.csr_matrix(cells, shape=(len(users), len(history.items) + 1))

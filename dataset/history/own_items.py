@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from belfry.dataset.arrays import Positions, Times, differs_from_row_before, stretches
+from belfry.dataset.arrays import Positions, Times, differs_from_row_before
 from belfry.dataset.interactions import Interactions
 from belfry.dataset.vocabulary import ItemNums, UserNums
 
@@ -46,11 +46,7 @@ def own_items(history: Interactions, users: UserNums, *, decay: float = 0.5, max
     activation is the logarithm. For music: Reiter-Haas et al., Predicting music relistening behavior using the ACT-R
     framework, RecSys 2021.
     """
-    by_user = history.by_user
-    stops = by_user.starts[users + 1]
-    counts = np.where(users > 0, stops - by_user.starts[users], 0)
-    counts = counts if max_length is None else np.minimum(counts, max_length)
-    rows = by_user.at(stretches(stops - counts, counts))
+    rows, counts = history.by_user.newest(users, max_length)
     row_user = np.repeat(np.arange(len(users)), counts)
     age = np.repeat(np.cumsum(counts), counts) - np.arange(len(rows)) - 1
     order = np.argsort(row_user * (len(history.items) + 1) + history.item_num[rows], kind="stable")  # oldest first

@@ -13,13 +13,13 @@ from belfry.dataset.arrays import Mask, Positions, Times, blocks, differs_from_r
 from belfry.dataset.concurrency.cached import cached_property
 from belfry.dataset.vocabulary import ItemNums, UserNums, Vocabulary
 
-_KEY_STRIDE = 1 << 32  # item numbers are int32
+_KEY_STRIDE = np.int64(1 << 32)  # item numbers are int32
 _ITEMS_OF_A_TABLE = 1 << 14  # up to which a row for all items is faster to fill and ask than a search among the user's
 
 
-def pair_keys(user_num: UserNums, item_num: ItemNums) -> Positions:
-    """Each pair as one number; they rise by user, then by item."""
-    return user_num.astype(np.int64) * _KEY_STRIDE + item_num
+def pair_keys(user_num: npt.NDArray[np.integer], item_num: ItemNums) -> Positions:
+    """Each pair of a user, or of what else has numbers, and an item as one number; they rise by user, then by item."""
+    return user_num * _KEY_STRIDE + item_num
 
 
 @dataclass(frozen=True)
@@ -173,9 +173,9 @@ class SeenItems:
         users, place = np.unique(user_num, return_inverse=True)
         starts, counts = self.starts[users], self.starts[users + 1] - self.starts[users]
         row = np.repeat(np.arange(len(users)), counts)
-        keys = row * _KEY_STRIDE + self.item_num[stretches(starts, counts)]  # of all users they would take much memory
+        keys = pair_keys(row, self.item_num[stretches(starts, counts)])  # of all users they would take much memory
         keys = np.append(keys, -1)  # which no pair is
-        wanted = place * _KEY_STRIDE + item_num
+        wanted = pair_keys(place, item_num)
         found = np.searchsorted(keys[:-1], wanted)
         moved = starts - counts.cumsum() + counts  # from a place in `keys` to that in `self.item_num`
         return np.where(keys[found] == wanted, found + moved[place], -1)

@@ -32,11 +32,6 @@ class Adam:
                 if moment.shape.rank:
                     moment.assign(tf.zeros([0, *moment.shape[1:]]))
 
-    @property
-    def n_done(self) -> Tensor:
-        """Steps so far, a scalar float32."""
-        return self._count.read_value()
-
     def apply(self, gradients: list[Tensor], weights: list[Tensor], rate: Tensor, n_steps: Tensor) -> None:
         """Take a step; a weight without a gradient (None) stays.
 

@@ -70,10 +70,7 @@ class StepLoop:
 
 
 class Trainer:
-    """Trains networks of one shape, one after another, by one graph: their weights are copied in, trained, copied out.
-
-    The shared part of a step is (learning rate, steps of the training, what `losses` shares).
-    """
+    """Trains networks of one shape, one after another, by one graph: weights are copied in, trained, and copied out."""
 
     def __init__(
         self, network: keras.Model, losses: Callable[[keras.Model, Batch, Nest], tuple[Tensor, Tensor]]
@@ -81,9 +78,11 @@ class Trainer:
         """Train `network` in place of others.
 
         Args:
-            losses: gives two scalars: the loss, which a step gives back, and the objective, which it lowers.
+            losses: of a network, a batch and what all steps share, two scalars: the loss, which a step gives back, and
+                the objective, which it lowers.
         """
         self._network, self._optimizer = network, Adam(network.trainable_variables)
+        self._shared: Nest = ()
 
         def step(batch: Batch, shared: Nest) -> Tensor:
             rate, n_steps, rest = shared
@@ -93,20 +92,31 @@ class Trainer:
             self._optimizer.apply(tape.gradient(objective, weights), weights, rate, n_steps)
             return loss
 
-        self.run = StepLoop(step)
+        self._loop = StepLoop(step)
 
-    def restart(self, network: keras.Model) -> None:
-        """Go on from the weights of `network`, without any step behind."""
+    def start(self, network: keras.Model, *, rate: float, n_steps: int, shared: Nest = ()) -> None:
+        """Begin a training of `n_steps` from the weights of `network`.
+
+        Args:
+            rate: learning rate at the start.
+            shared: what all steps share.
+        """
         _copy(network, self._network)
         self._optimizer.restart()
+        self._shared = tf.nest.map_structure(tf.convert_to_tensor, (np.float32(rate), np.float32(n_steps), shared))
+
+    def run(self, block: Block, *, seed: int) -> npt.NDArray[np.float32]:
+        """[n_steps] the loss of each step, as in `StepLoop`."""
+        return self._loop(block, self._shared, seed=seed)
 
     def copy_to(self, network: keras.Model) -> None:
         """Give `network` the weights as they are now."""
         _copy(self._network, network)
 
     def release(self) -> None:
-        """Keep no memory of the steps: there are no more before a `restart`."""
+        """Keep no memory of the training: there is no step more before another `start`."""
         self._optimizer.release()
+        self._shared = ()
 
 
 def _copy(source: keras.Model, target: keras.Model) -> None:

@@ -134,10 +134,13 @@ class TowerNetwork(keras.Model):  # type: ignore[misc]
                 features.history, block, half_life=self.config.half_life, max_length=self.config.max_history
             )
             read, places = np.unique(bags.item_num, return_inverse=True)
-            uniform_table, recency_table = self.history_table(item_inputs(read, features.items))
-            uniform, recency = bag_matrices(bags, len(block), places, len(read))
-            total = sum_bags(uniform, uniform_table) + sum_bags(recency, recency_table)
-            yield total, is_cold(bags, len(block)), features.users.content.inputs(block)
+            cells, shape = np.stack([bags.row, places], axis=1), (len(block), len(read))
+            tables = self.history_table(item_inputs(read, features.items))
+            uniform, recency = (
+                sum_bags(tf.SparseTensor(cells, weights, shape), table)
+                for weights, table in zip((bags.uniform, bags.recency), tables, strict=True)
+            )
+            yield uniform + recency, is_cold(bags, len(block)), features.users.content.inputs(block)
 
     def encode_candidates(self, items: ItemNums, features: FeatureTables) -> Embeddings:
         """[n_items, embedding_size + 1]."""
@@ -177,15 +180,6 @@ class TowerNetwork(keras.Model):  # type: ignore[misc]
 
 def all_items(features: FeatureTables) -> ItemInputs:
     return item_inputs(np.arange(len(features.history.items) + 1, dtype=np.int32), features.items)
-
-
-def bag_matrices(
-    bags: HistoryBags, n_bags: int, places: npt.NDArray[np.integer], n_places: int
-) -> tuple[Tensor, Tensor]:
-    """Two sparse [n_bags, n_places]: the uniform and the recency weights, each entry at its place."""
-    cells = np.stack([bags.row, places], axis=1).astype(np.int64)
-    uniform, recency = (tf.SparseTensor(cells, weights, (n_bags, n_places)) for weights in (bags.uniform, bags.recency))
-    return uniform, recency
 
 
 def sum_bags(bags: Tensor, table: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from belfry.layers.negatives import NegativeSampler
 from belfry.layers.steps.loop import Batch, Block, Nest, Stack
 from belfry.layers.towers.config import TowersConfig
 from belfry.layers.towers.item_encoder import ItemInputs
-from belfry.layers.towers.network import TowerNetwork, sum_bags
+from belfry.layers.towers.network import TowerNetwork, is_cold, sum_bags
 from belfry.layers.towers.ridge import FeatureMatrix
 
 _DIVERGED = 10  # times the loss of equal scores, log(n_items); training that works stays below once that
@@ -55,10 +55,11 @@ class WatchTraining:
 
     def shared(self) -> Nest:
         """What `watch_loss` reads beside a batch: the penalty, and the candidates where all steps have the same."""
-        everything = np.flatnonzero(self.sampler.has_events).astype(np.int32)
+        if not self.sampler.is_whole:
+            return {"l2": self._l2}
+        everything = self.sampler.everything
         stacks = self._item_stacks("candidates", everything, np.array([0, len(everything)]))
-        whole = {name: stack.values for name, stack in stacks.items()}
-        return {"l2": self._l2, **(whole if self.sampler.is_whole else {})}
+        return {"l2": self._l2, **{name: stack.values for name, stack in stacks.items()}}
 
     def blocks(self, generator: np.random.Generator, mined: ItemNums | None = None) -> Iterator[Block]:
         """One epoch; see `WatchBatches.epoch`."""
@@ -69,7 +70,6 @@ class WatchTraining:
         bags, columns, n_steps = block.bags, self._features.users.content.inputs(block.users), block.n_steps
         first_query = np.searchsorted(block.step, np.arange(n_steps + 1))
         of_query = np.arange(len(block.users)) - first_query[block.step]  # its number in its step
-        is_cold = np.bincount(bags.row, minlength=len(block.users))[:, np.newaxis] == 0
         entry_step = block.step[bags.row]
         stride = len(self._features.history.items) + 1
         read, place = np.unique(entry_step * stride + bags.item_num, return_inverse=True)
@@ -82,7 +82,7 @@ class WatchTraining:
             return Stack(starts, (places, cells.weight))
 
         stacks = {
-            "queries": Stack(first_query, (is_cold, block.age, columns)),
+            "queries": Stack(first_query, (is_cold(bags, len(block.users)), block.age, columns)),
             "bags": Stack(np.searchsorted(entry_step, np.arange(n_steps + 1)), (cells, bags.uniform, bags.recency)),
             "targets": stack_of(block.targets),
             "special": stack_of(block.special),
@@ -117,7 +117,7 @@ def encoder_inputs(name: str, batch: Batch, n_features: int) -> ItemInputs:
 
 def watch_tensors(batch: Batch, shared: Nest, n_features: int) -> WatchTensors:
     """The inputs of one step, from its rows of `WatchTraining.blocks`; `n_features` of an item."""
-    is_cold, age, user_columns = batch["queries"]
+    cold, age, user_columns = batch["queries"]
     read, n_queries = encoder_inputs("read", batch, n_features), tf.shape(age)[0]
     is_whole = "sampled" not in batch
     candidates = encoder_inputs("candidates", shared if is_whole else batch, n_features)
@@ -137,7 +137,7 @@ def watch_tensors(batch: Batch, shared: Nest, n_features: int) -> WatchTensors:
         tf.SparseTensor(cells, recency, bags_shape),
         read,
         candidates,
-        is_cold,
+        cold,
         user_columns,
         age,
         set_cells(tf.zeros(shape), targets, target_weight),

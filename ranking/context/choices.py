@@ -7,6 +7,7 @@ import numpy as np
 
 from belfry.dataset.arrays import Positions, stretches
 from belfry.dataset.encoding.context import ContextNumbers
+from belfry.dataset.history.seen_items import pair_keys
 from belfry.dataset.interactions import Interactions
 from belfry.ranking.base import Matrix
 from belfry.ranking.context.statistics import ContextStatistics
@@ -42,10 +43,9 @@ def choices_of(
     """
     lists = examples.lists
     events = later.select(np.isin(later.user_num, lists.users))
-    stride = np.int64(len(history.items) + 1)
-    of_rows = np.repeat(lists.users, lists.lengths) * stride + lists.items
+    of_rows = pair_keys(np.repeat(lists.users, lists.lengths), lists.items)
     order = np.argsort(of_rows)
-    wanted = events.user_num * stride + events.item_num
+    wanted = pair_keys(events.user_num, events.item_num)
     place = order[np.minimum(np.searchsorted(of_rows, wanted, sorter=order), len(order) - 1)] if len(order) else order
     known = np.any([column.numbers > 0 for column in events.context.values()], axis=0)
     is_chosen = (of_rows[place] == wanted) & (examples.labels[place] > 0) & known

@@ -19,6 +19,7 @@ from belfry.dataset.vocabulary import ItemNums, UserNums
 from belfry.layers.config import Settings
 from belfry.layers.saved.files import ReadablePath, load_arrays, read_settings, save_arrays
 from belfry.ranking.base import Matrix, Scores
+from belfry.ranking.calibration import sigmoid
 from belfry.ranking.context.choices import Choices
 from belfry.ranking.context.statistics import PER_COLUMN, ContextStatistics
 from belfry.ranking.lists import Lists
@@ -71,8 +72,7 @@ class ContextWeights:
         kept = [place for place, name in enumerate(names) if logit.is_of_use(name, place)]
         if not kept:
             return cls()
-        weights = logit.fit(np.ones(len(choices), np.bool_), kept)
-        of_kept = weights.reshape(len(kept), len(PER_COLUMN)).tolist()
+        of_kept = logit.fit(kept).reshape(len(kept), len(PER_COLUMN)).tolist()
         return cls({names[place]: tuple(row) for place, row in zip(kept, of_kept, strict=True)})
 
 
@@ -117,9 +117,9 @@ class _Logit:
         )
         return found
 
-    def fit(self, of: npt.NDArray[np.bool_], places: list[int]) -> LogOdds:
+    def fit(self, places: list[int]) -> LogOdds:
         """[n_places * 3] w, per log-odd of the ranker, however sure of itself that is."""
-        weights = self._fit(of, places)
+        weights = self._fit(np.ones(len(self.users), np.bool_), places)
         return np.asarray(weights[1:] / max(weights[0], 0.1) / self.units[self._inputs_of(places)])
 
     def _inputs_of(self, places: list[int]) -> list[int]:
@@ -167,8 +167,7 @@ def log_odds_of(scores: Scores) -> LogOdds:
 
 def moved(scores: Scores, added: LogOdds) -> Scores:
     """[n_rows] probabilities, with something added to their log-odds; as they are where that is 0."""
-    probability = np.exp(-np.logaddexp(0, -log_odds_of(scores) - added))
-    return np.where(added == 0, scores, probability).astype(np.float32)
+    return np.where(added == 0, scores, sigmoid(log_odds_of(scores) + added)).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -196,7 +195,7 @@ class ContextModel:
         Args:
             asked: [n_lists] of each of `columns`; the rest as in `ContextStatistics.compute`.
         """
-        weights = np.array([self.weights.by_column[name] for name in self.columns]).ravel()
+        weights = np.array(list(self.weights.by_column.values())).ravel()
         own = {name: asked[name] for name in self.columns}
         return np.asarray(weights @ self.statistics.compute(own, users, row_list, items, history))
 

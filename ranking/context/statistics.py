@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy  # its parts load when they are used
 
-from belfry.dataset.arrays import Positions, stretches
+from belfry.dataset.arrays import Positions
 from belfry.dataset.concurrency.cached import cached_property
 from belfry.dataset.encoding.context import ContextColumn, ContextNumbers
 from belfry.dataset.interactions import Interactions
@@ -79,12 +79,8 @@ class ContextStatistics:
 
     def _own(self, name: str, asked: Numbers, users: UserNums, history: Interactions) -> Matrix:
         """[n_lists, dim] what each user's events in the value asked have beside all of theirs."""
-        stops = history.by_user.starts[users + 1]
-        counts = np.where(users > 0, np.minimum(stops - history.by_user.starts[users], MAX_HISTORY), 0)
-        rows, row_list = (
-            history.by_user.at(stretches(stops - counts, counts)),
-            np.repeat(np.arange(len(users)), counts),
-        )
+        rows, counts = history.by_user.newest(users, MAX_HISTORY)
+        row_list = np.repeat(np.arange(len(users)), counts)
         is_here = (asked[row_list] > 0) & (history.context[name].numbers[rows] == asked[row_list])
         n_here = np.bincount(row_list, is_here, len(users))
         share = (n_here / (n_here + _OWN_SMOOTHING))[row_list]

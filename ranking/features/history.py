@@ -50,10 +50,8 @@ class UserHistories:
     def of(cls, users: UserNums, features: FeatureTables, config: PairFeaturesConfig) -> "UserHistories":
         """Of `users`, in this order, from `features.history`."""
         history = features.history
-        stops = history.by_user.starts[users + 1]
-        counts = np.where(users > 0, np.minimum(stops - history.by_user.starts[users], config.max_history), 0)
-        rows = history.by_user.at(stretches(stops - counts, counts))  # [n_events]
-        starts = np.append(0, np.cumsum(counts)).astype(np.int64)
+        rows, counts = history.by_user.newest(users, config.max_history)
+        starts = np.append(0, counts.cumsum())
         recent = np.minimum(counts, config.recent_history)
         weights = np.zeros((len(WEIGHTINGS), len(rows)), np.float32)
         weights[0] = uniform_weights(counts)

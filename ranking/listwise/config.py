@@ -6,7 +6,10 @@ from pydantic import Field, model_validator
 
 from belfry.layers.config import Evaluations, LearningRate, ModelConfig
 
-Width: TypeAlias = Annotated[int, Field(ge=1)]
+Widths: TypeAlias = Annotated[
+    tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1, description="units of the dense layers")
+]
+DearMembers: TypeAlias = Annotated[int, Field(ge=1, le=32, description="as in the other rankers; here each is dear")]
 
 Objective: TypeAlias = Literal["binary", "squared", "bpr", "hinge", "softmax", "approx_ndcg", "lambda"]
 
@@ -66,15 +69,15 @@ class DeepRankerConfig(NetworkRankerConfig):
     """An MLP over pair features."""
 
     kind: Literal["deep"] = "deep"
-    widths: tuple[Width, ...] = Field((64, 32), min_length=1, description="units of the dense layers")
+    widths: Widths = (64, 32)
 
 
 class CrossRankerConfig(NetworkRankerConfig):
     """Deep & cross network, second version: low-rank cross layers and an MLP over the same inputs."""
 
     kind: Literal["cross"] = "cross"
-    members: int = Field(1, ge=1, le=32, description="as in the other rankers; here each is dear")
-    widths: tuple[Width, ...] = Field((64, 32), min_length=1, description="units of the dense layers")
+    members: DearMembers = 1
+    widths: Widths = (64, 32)
     cross_layers: int = Field(2, ge=1, description="cross layers; layer i gives interactions of order i + 2")
     projection_size: int = Field(32, ge=1, description="rank of a cross layer")
     embedding_size: int = Field(8, ge=0, description="dimensions of an embedding of the item, beside the features")
@@ -84,8 +87,8 @@ class WideDeepRankerConfig(NetworkRankerConfig):
     """Wide & deep: a linear model of features and items, and an MLP that also reads embeddings of user and item."""
 
     kind: Literal["wide_deep"] = "wide_deep"
-    members: int = Field(1, ge=1, le=32, description="as in the other rankers; here each is dear")
-    widths: tuple[Width, ...] = Field((64, 32), min_length=1, description="units of the dense layers")
+    members: DearMembers = 1
+    widths: Widths = (64, 32)
     embedding_size: int = Field(16, ge=1, description="dimensions of the embeddings of users and of items")
 
 
@@ -93,8 +96,8 @@ class NeuralMfRankerConfig(NetworkRankerConfig):
     """Neural matrix factorisation: the product of two embeddings and an MLP over two others; ids alone."""
 
     kind: Literal["neural_mf"] = "neural_mf"
-    members: int = Field(1, ge=1, le=32, description="as in the other rankers; here each is dear")
-    widths: tuple[Width, ...] = Field((64, 32), min_length=1, description="units of the dense layers")
+    members: DearMembers = 1
+    widths: Widths = (64, 32)
     embedding_size: int = Field(32, ge=1, description="dimensions of each of the four embeddings")
 
 
@@ -102,8 +105,8 @@ class AttentionRankerConfig(NetworkRankerConfig):
     """Target attention: each candidate looks at the user's newest events, and an MLP reads what it saw."""
 
     kind: Literal["attention"] = "attention"
-    members: int = Field(1, ge=1, le=32, description="as in the other rankers; here each is dear")
-    widths: tuple[Width, ...] = Field((64, 32), min_length=1, description="units of the dense layers")
+    members: DearMembers = 1
+    widths: Widths = (64, 32)
     embedding_size: int = Field(16, ge=1, description="dimensions of the embedding of items")
     attention_units: int = Field(16, ge=1, description="hidden units of what weighs an event for a candidate")
 
@@ -112,7 +115,7 @@ class TransformerRankerConfig(NetworkRankerConfig):
     """A compact transformer over the list: each candidate is scored in the light of the others."""
 
     kind: Literal["transformer"] = "transformer"
-    members: int = Field(1, ge=1, le=32, description="as in the other rankers; here each is dear")
+    members: DearMembers = 1
     rows_per_list: int | None = Field(None, ge=2, description="as in the other rankers; here a row reads the others")
     size: int = Field(32, ge=1, description="dimensions of a candidate")
     n_blocks: int = Field(2, ge=1, description="attention blocks")

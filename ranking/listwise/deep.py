@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from belfry.layers.backend import Tensor, keras, tf
 from belfry.layers.export import export_onnx
-from belfry.layers.model import CONFIG_FILE, Epoch, Model, Progress, no_progress
+from belfry.layers.model import CONFIG_FILE, Model, Progress, no_progress
 from belfry.layers.steps.loop import Batch, Nest, Stack, Trainer
 from belfry.layers.training import train_epochs
 from belfry.layers.weights import WEIGHTS_FILE, load_weights, save_weights
@@ -63,18 +63,16 @@ class DeepRanker(Model[NetworkRankerConfig, Ensemble]):
         self._learned = network = Ensemble(config, self._sizes)
         network.adapt(statistics.mean, statistics.deviation)
         trainer = Trainer(Ensemble(config, self._sizes), partial(_losses, config.objective))
-        trainer.restart(network)
-        self.curve = curve = list[Epoch]()
-        train_epochs(
+        trainer.start(network, rate=config.learning_rate, n_steps=steps_of_epoch * n_epochs)
+        _, self.curve = train_epochs(
             network,
-            _epochs(trainer, network, examples, config, n_epochs, n_rows, np.random.default_rng(seed)),
+            _epochs(trainer, network, examples, config.batch_lists, n_rows, np.random.default_rng(seed)),
             name="ranker",
             n_epochs=n_epochs,
             validate=lambda: float(validation.ndcg(self.score_lists(validation.lists)).mean()),
             evaluate_every=max(1, n_epochs // config.evaluations),
             patience=config.evaluations + 1,
             progress=progress,
-            curve=curve,
         )
         return self
 
@@ -150,27 +148,24 @@ def _epochs(
     trainer: Trainer,
     network: Ensemble,
     examples: ExampleSource,
-    config: NetworkRankerConfig,
-    n_epochs: int,
+    batch_lists: int,
     n_rows: int,
     generator: np.random.Generator,
 ) -> Callable[[], Iterator[float]]:
     """What trains for one epoch, gives the loss of each step, and leaves the weights in `network`."""
-    n_steps = -(-len(examples) // config.batch_lists) * n_epochs
-    shared = (tf.constant(config.learning_rate), tf.constant(float(n_steps)), ())
-    steps_of_block = max(1, _BYTES_PER_BLOCK // (4 * config.batch_lists * n_rows * len(examples.names)))
+    steps_of_block = max(1, _BYTES_PER_BLOCK // (4 * batch_lists * n_rows * len(examples.names)))
 
     def run_epoch() -> Iterator[float]:
         for part in examples.blocks(generator):
             sampled, order = part.sample(n_rows, generator), generator.permutation(len(part))
-            for first in range(0, len(order), config.batch_lists * steps_of_block):
-                lists = order[first : first + config.batch_lists * steps_of_block]
+            for first in range(0, len(order), batch_lists * steps_of_block):
+                lists = order[first : first + batch_lists * steps_of_block]
                 rows, present = sampled.rows[lists], sampled.present[lists]
                 inputs = part.lists.inputs(lists, rows, present, network.reads)
-                starts = np.minimum(np.arange(0, len(lists) + config.batch_lists, config.batch_lists), len(lists))
+                starts = np.append(np.arange(0, len(lists), batch_lists), len(lists))
                 values = (inputs, sampled.labels[lists], present, sampled.log_weight[lists])
-                block = {"lists": Stack(np.unique(starts), values)}
-                yield from trainer.run(block, shared, seed=int(generator.integers(1 << 31)))
+                block = {"lists": Stack(starts, values)}
+                yield from trainer.run(block, seed=int(generator.integers(1 << 31)))
         trainer.copy_to(network)
 
     return run_epoch

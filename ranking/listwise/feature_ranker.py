@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
 
@@ -43,39 +43,26 @@ class _SavedBlend(Settings):
         return self
 
 
+@dataclass(eq=False)
 class FeaturedRanker:
     """Describes the candidates and has them scored; the scores are probabilities."""
 
-    def __init__(
-        self, pair_features: PairFeatures, scorer: ListScorer, score_blend: ScoreBlend, names: tuple[str, ...]
-    ) -> None:
-        """`names` are the features that the scorer was trained on."""
-        self.pair_features = pair_features
-        self.score_blend = score_blend
-        self.scorer = scorer
-        self.names = names
+    pair_features: PairFeatures
+    scorer: ListScorer
+    score_blend: ScoreBlend
+    names: tuple[str, ...]  # of the features that the scorer was trained on
 
     @classmethod
     def load(cls, saved: SavedRanker, scorer: ListScorer) -> Self:
         """What `TrainedFeaturedRanker.export` wrote, with the scorer that lies in the same folder."""
-        blend = read_settings(saved.folder / SCORE_BLEND_FILE, _SavedBlend)
+        blend = dict(read_settings(saved.folder / SCORE_BLEND_FILE, _SavedBlend))
+        names = blend.pop("names")
         arrays = load_arrays(saved.folder / FEATURES)
         try:
             pair_features = PairFeatures(saved.pair_features, arrays, saved.labels)
         except ArtifactError as error:
             raise ArtifactError(f"{saved.folder / FEATURES}: {error}") from error
-        return cls(
-            pair_features,
-            scorer,
-            ScoreBlend(
-                blend.retrieval_weight,
-                blend.calibration,
-                blend.label_weights,
-                blend.first_watches,
-                blend.new_item_shift,
-            ),
-            blend.names,
-        )
+        return cls(pair_features, scorer, ScoreBlend(**blend), names)
 
     def score(self, candidates: Candidates, features: FeatureTables) -> Scores:
         """[n_rows] float32 from 0 to 1; `features` belong to the history that the pair features were fitted on.
@@ -98,36 +85,27 @@ class FeaturedRanker:
         return self.score_blend(self.scorer.score_lists(lists), lists)
 
 
+@dataclass(eq=False)
 class TrainedFeaturedRanker(FeaturedRanker):
     """In training form: its scorer can be saved."""
 
-    def __init__(
-        self,
-        pair_features: PairFeatures,
-        scorer: ListRanker,
-        score_blend: ScoreBlend,
-        names: tuple[str, ...],
-        context: ContextModel | None = None,
-    ) -> None:
-        """`context` moves the order of its lists, where they are asked for in one."""
-        super().__init__(pair_features, scorer, score_blend, names)
-        self._trained = scorer
-        self.context = context
+    scorer: ListRanker
+    context: ContextModel | None = None  # moves the order of its lists, where they are asked for in one
 
     @property
     def curve(self) -> Sequence[Epoch]:
-        """How the scorer learned, by epoch; none where it knows none."""
-        return getattr(self._trained, "curve", ())
+        """How the scorer learned, by epoch."""
+        return self.scorer.curve
 
     def save(self, directory: Path) -> None:
         """The scorer, to go on from; the rest is computed anew."""
-        self._trained.save(directory)
+        self.scorer.save(directory)
 
     def export(self, directory: Path) -> None:
         """A graph or trees, arrays, and a few numbers."""
         directory.mkdir(parents=True, exist_ok=True)
         save_arrays(directory / FEATURES, self.pair_features.arrays)
-        self._trained.export(directory)
+        self.scorer.export(directory)
         saved = {"names": self.names, **asdict(self.score_blend)}
         (directory / SCORE_BLEND_FILE).write_text(json.dumps(saved, indent=2))
         if self.context is not None:

@@ -9,13 +9,13 @@ LAMBDA_DEPTH = 30  # ranks below it have no discount under "lambda"
 _EPSILON = 1e-9  # keeps NDCG finite for a list without positives
 
 
-def list_loss(objective: str, logits: Tensor, labels: Tensor, present: Tensor, *, margin: float = 1.0) -> Tensor:
+def list_loss(objective: str, logits: Tensor, labels: Tensor, present: Tensor) -> Tensor:
     """The mean loss, a scalar. With s the logits, y the labels, d(r) = 1 / log2(1 + r) and r the ranks in a list:
 
         binary        mean over rows of -y log sigmoid(s) - (1 - y) log sigmoid(-s)
         squared       mean over rows of (s - y)^2
         bpr           mean over pairs of -log sigmoid(s - s')
-        hinge         mean over pairs of max(0, margin - s + s')
+        hinge         mean over pairs of max(0, 1 - s + s')
         softmax       mean over positives, weighted by y, of -log(e^s / sum over the list of e^s')
         approx_ndcg   1 - NDCG with the ranks r = 1/2 + sum over the list of sigmoid(s' - s)
         lambda        mean over lists of sum over pairs of -y |d(r) - d(r')| log sigmoid(s - s') / sum of y, where
@@ -50,7 +50,7 @@ def list_loss(objective: str, logits: Tensor, labels: Tensor, present: Tensor, *
         case "bpr":
             return tf.reduce_mean(tf.nn.softplus(-tf.boolean_mask(difference, is_pair)))
         case "hinge":
-            return tf.reduce_mean(tf.nn.relu(margin - tf.boolean_mask(difference, is_pair)))
+            return tf.reduce_mean(tf.nn.relu(1 - tf.boolean_mask(difference, is_pair)))
         case "approx_ndcg":
             return _approx_ndcg(difference, labels, present)
         case "lambda":

@@ -9,8 +9,8 @@ from typing import ClassVar, NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from belfry.layers.backend import Tensor, keras, tf
-from belfry.layers.blocks import cross_layers, mlp
+from belfry.layers.backend import Tensor, keras, tf, tfrs
+from belfry.layers.blocks import mlp
 from belfry.layers.losses import MASKED
 from belfry.layers.sequences import Normalization
 from belfry.layers.steps.noise import Dropout
@@ -66,14 +66,19 @@ class DeepNetwork(RankerNetwork):
 
 
 class CrossNetwork(RankerNetwork):
-    """Features and the item's embedding -> cross layers beside an MLP. Source: Wang et al., DCN V2, WWW 2021."""
+    """Features and the item's embedding -> cross layers beside an MLP.
+
+    Low-rank: x_{l+1} = x_0 * (U V^T x_l + b) + x_l, with V of `projection_size` columns.
+
+    Source: Wang et al., DCN V2, WWW 2021.
+    """
 
     reads = ("pairs", "item")
 
     def __init__(self, config: CrossRankerConfig, sizes: Sizes) -> None:
         super().__init__(config, sizes)
         self.items = self.embedding(sizes.n_items + 1, config.embedding_size, "items")
-        self.cross = cross_layers(config.cross_layers, projection_size=config.projection_size)
+        self.cross = [tfrs.layers.dcn.Cross(projection_dim=config.projection_size) for _ in range(config.cross_layers)]
         self.mlp = mlp(config.widths, dropout=config.dropout, name="mlp")
 
     def call(self, inputs: Inputs, training: bool = False) -> Tensor:

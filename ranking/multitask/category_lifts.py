@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
-from belfry.dataset.arrays import Positions, stretches
+from belfry.dataset.arrays import Positions
 from belfry.dataset.features import FeatureColumns, FeatureTables
 from belfry.dataset.vocabulary import ItemNums, UserNums
 from belfry.ranking.lists import Matrix
@@ -70,11 +70,9 @@ class CategoryLifts:
 def _watched(features: FeatureTables, users: UserNums) -> "sp.csr_matrix[np.float32]":
     """[n_users, n_items + 1] 1 where one of `users` watched the item."""
     history = features.history
-    starts = history.by_user.starts
-    counts = np.where(users > 0, starts[users + 1] - starts[users], 0)
-    items = history.item_num[history.by_user.at(stretches(starts[users], counts))]
-    row = np.repeat(np.arange(len(users)), counts)
-    watched = sp.csr_matrix((np.ones(len(row), np.float32), (row, items)), (len(users), len(history.items) + 1))
+    rows, counts = history.by_user.newest(users)
+    cells = np.repeat(np.arange(len(users)), counts), history.item_num[rows]
+    watched = sp.csr_matrix((np.ones(len(rows), np.float32), cells), (len(users), len(history.items) + 1))
     watched.data[:] = 1  # equal pairs were added up
     return watched
 

@@ -57,7 +57,7 @@ class Heads:
     ) -> Matrix:
         """[n_rows, n_tasks] by a method of each head."""
         self._check_fits(features)
-        names = [task.column for task in self.config.tasks]
+        names = self.config.task_columns
         observed = LabelRows.of(features.history, names, candidates.users, max_length=self.config.max_history)
         queries = np.split(task_queries, len(names), axis=1)
         lifts = CategoryLifts(features, candidates.users, self.category_shares)

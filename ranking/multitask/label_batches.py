@@ -10,13 +10,12 @@ import numpy.typing as npt
 from belfry.dataset import columns
 from belfry.dataset.arrays import Mask, Positions, stretches
 from belfry.dataset.history.bags import HistoryBags, make_bags
+from belfry.dataset.history.seen_items import pair_keys
 from belfry.dataset.interactions import Interactions
 from belfry.dataset.vocabulary import ItemNums, UserNums
-from belfry.layers.towers.config import TowersConfig
+from belfry.ranking.multitask.config import MultitaskConfig
 
 Values: TypeAlias = npt.NDArray[np.float32]
-
-_KEY_STRIDE = 1 << 32  # item numbers are int32
 
 
 @dataclass(frozen=True)
@@ -33,13 +32,11 @@ class LabelRows:
 
         A column that the history lacks is missing throughout.
         """
-        by_user = history.by_user
-        counts = np.where(users > 0, by_user.starts[users + 1] - by_user.starts[users], 0)
+        events, counts = history.by_user.newest(users)
         row = np.repeat(np.arange(len(users)), counts)
-        events = by_user.at(stretches(by_user.starts[users], counts))
         values = np.stack([label_column(history, name, events) for name in names])
         labelled = ~np.isnan(values).all(axis=0) & (history.item_num[events] > 0)
-        keys = (row * _KEY_STRIDE + history.item_num[events])[labelled]
+        keys = pair_keys(row[labelled], history.item_num[events[labelled]])
         _, from_end = np.unique(keys[::-1], return_index=True)
         kept = np.flatnonzero(labelled)[np.sort(len(keys) - 1 - from_end)]
         row, items, values = row[kept], history.item_num[events[kept]], values[:, kept]
@@ -64,37 +61,31 @@ class LabelledBatch:
 
 
 def labelled_batches(
-    history: Interactions,
-    names: Sequence[str],
-    config: TowersConfig,
-    generator: np.random.Generator,
+    history: Interactions, config: MultitaskConfig, generator: np.random.Generator
 ) -> Iterator[LabelledBatch]:
-    """Endless batches of the users with labels in the columns `names`; each pass has a new random order.
+    """Endless batches of the users with labels of a task; each pass has a new random order.
 
-    `config` gives the users of a batch, the share of a history that is hidden so that its labels can be predicted, and
-    the dropout of the rest.
+    A share of each history is hidden so that its labels can be predicted, and of the rest some is dropped.
     """
-    by_user = history.by_user
-    is_labelled = [~np.isnan(label_column(history, name, slice(None))) for name in names]
+    is_labelled = [~np.isnan(label_column(history, name, slice(None))) for name in config.task_columns]
     labelled_users = np.unique(history.user_num[np.any(is_labelled, axis=0) & (history.user_num > 0)])
     while True:
         shuffled = generator.permutation(labelled_users)
-        for first in range(0, len(shuffled), config.batch_users):
-            users = shuffled[first : first + config.batch_users]
-            counts = np.minimum(np.diff(by_user.starts)[users], config.max_history)
-            row = np.repeat(np.arange(len(users)), counts)
-            items = history.item_num[by_user.at(stretches(by_user.starts[users + 1] - counts, counts))]
+        for first in range(0, len(shuffled), config.batch_raters):
+            users = shuffled[first : first + config.batch_raters]
+            events, counts = history.by_user.newest(users, config.max_history)
+            row, items = np.repeat(np.arange(len(users)), counts), history.item_num[events]
             share = generator.uniform(*config.hidden_share, len(users))
             is_read = generator.random(len(row)) >= 1 - (1 - share[row]) * (1 - config.history_dropout)
-            rows = LabelRows.of(history, names, users, max_length=config.max_history)
-            observed = np.arange(len(users))[:, np.newaxis] * _KEY_STRIDE + rows.item_num
+            rows = LabelRows.of(history, config.task_columns, users, max_length=config.max_history)
+            observed = pair_keys(np.arange(len(users))[:, np.newaxis], rows.item_num)
             yield LabelledBatch(
                 users=users,
                 bags=make_bags(
                     items[is_read], np.bincount(row[is_read], minlength=len(users)), half_life=config.half_life
                 ),
                 labels=rows,
-                is_target=~np.isin(observed, row[is_read] * _KEY_STRIDE + items[is_read]),
+                is_target=~np.isin(observed, pair_keys(row[is_read], items[is_read])),
             )
 
 

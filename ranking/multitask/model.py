@@ -3,7 +3,7 @@
 import json
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Self
@@ -17,7 +17,7 @@ from belfry.dataset.interactions import Interactions
 from belfry.dataset.vocabulary import ItemNums, UserNums
 from belfry.layers.backend import keras, tf
 from belfry.layers.export import export_onnx
-from belfry.layers.model import CONFIG_FILE, Epoch, Model, Progress, no_progress
+from belfry.layers.model import CONFIG_FILE, Model, Progress, no_progress
 from belfry.layers.steps.adam import Adam
 from belfry.layers.steps.loop import Stack, StepLoop
 from belfry.layers.towers.item_encoder import impute_new_items, shift
@@ -103,8 +103,7 @@ class MultitaskModel(Model[MultitaskConfig, MultitaskNetwork]):
         is_joint = self.config.schedule == "joint" and self.config.watch_weight > 0
         n_epochs = min(epochs or watches.n_epochs, watches.n_epochs) if self.config.watch_weight else 0
         n_all = n_epochs + (0 if is_joint else watches.n_epochs)
-        self.curve = curve = list[Epoch]()
-        self.epochs_trained = train_epochs(
+        self.epochs_trained, self.curve = train_epochs(
             self.learned,
             self._epochs(history, features, watches, generator, watch=True, labels=is_joint),
             name="multitask",
@@ -114,7 +113,6 @@ class MultitaskModel(Model[MultitaskConfig, MultitaskNetwork]):
             evaluate_every=watches.evaluate_every,
             patience=self.config.patience,
             progress=lambda done, _: progress(done, n_all),
-            curve=curve,
         )
         self._impute_new_items(features)
         if not is_joint:
@@ -189,7 +187,7 @@ class MultitaskModel(Model[MultitaskConfig, MultitaskNetwork]):
 
     def save(self, directory: Path) -> None:
         directory.mkdir(parents=True, exist_ok=True)
-        scales = [task.label_scale.to_dict() for task in self.learned.tasks]
+        scales = [asdict(task.label_scale) for task in self.learned.tasks]
         text = {"config": self.config.model_dump(mode="json"), "scales": scales}
         (directory / CONFIG_FILE).write_text(json.dumps(text, indent=2))
         (directory / _LOG_FILE).write_text(json.dumps([vars(entry) for entry in self.epoch_logs]))
@@ -255,9 +253,7 @@ class MultitaskModel(Model[MultitaskConfig, MultitaskNetwork]):
         steps, n_steps = StepLoop(step), watches.n_steps * watches.n_epochs
         rates = np.float32(rate), np.float32(config.label_rate)
         of_all = tf.nest.map_structure(tf.convert_to_tensor, (rates, np.float32(n_steps), watches.shared()))
-        names = [task.column for task in config.tasks]
-        of_labels = config.model_copy(update={"batch_users": config.batch_raters})
-        labelled = labelled_batches(history, names, of_labels, generator)
+        labelled = labelled_batches(history, config, generator)
 
         def blocks() -> Iterator[dict[str, Stack]]:
             if watch:
@@ -275,7 +271,7 @@ class MultitaskModel(Model[MultitaskConfig, MultitaskNetwork]):
                 logs.append(steps(block, of_all, seed=int(generator.integers(1 << 31))))
                 yield from logs[-1][:, 0].sum(axis=1)
             means = np.concatenate(logs).mean(axis=0)
-            entry = EpochLog(("watch", *names), *(tuple(map(float, row)) for row in means))
+            entry = EpochLog(("watch", *config.task_columns), *(tuple(map(float, row)) for row in means))
             self.epoch_logs.append(entry)
             log.debug("multitask: epoch %d, %s", len(self.epoch_logs), entry)
 

@@ -58,8 +58,7 @@ class MultitaskNetwork(keras.Model):  # type: ignore[misc]
     @property
     def shared_weights(self) -> list[Tensor]:
         """The weights that several tasks train: encoders and shared experts."""
-        own = {id(self.towers.bias)}
-        towers = [weight for weight in self.towers.trainable_variables if id(weight) not in own]
+        towers = [weight for weight in self.towers.trainable_variables if weight is not self.towers.bias]
         return [*towers, *self.query_sharing.shared_weights, *self.candidate_sharing.shared_weights]
 
     @property

@@ -18,7 +18,6 @@ belongs to a single user.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -26,11 +25,10 @@ import numpy.typing as npt
 from belfry.dataset.features import FeatureTables
 from belfry.dataset.vocabulary import ItemNums, UserNums
 from belfry.layers.saved.array_check import ArrayForm, ArrayForms, numbers, positive
+from belfry.ranking.lists import Matrix
 from belfry.ranking.multitask.category_lifts import CategoryLifts
 from belfry.ranking.multitask.config import TaskKind
 from belfry.ranking.multitask.label_batches import LabelRows
-
-Matrix: TypeAlias = npt.NDArray[np.float32]
 
 _FORMS: ArrayForms = {
     "base": numbers("n_items + 1"),

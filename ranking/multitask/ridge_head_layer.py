@@ -1,8 +1,8 @@
 """RidgeHeadLayer: the weights of a task in training form; `ridge_head` has the formula of the prediction."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -51,9 +51,6 @@ class LabelScale:
             )
         kept = levels[[0, -1]] if task.kind == "regression" else levels
         return cls(len(values), float(values.mean()), float(values.std()), tuple(map(float, kept)))
-
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 class LabelTensors(NamedTuple):

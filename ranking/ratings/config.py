@@ -1,10 +1,16 @@
 """Settings of the rankers that learn ratings; importing them brings no TensorFlow."""
 
-from typing import Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field
 
 from belfry.layers.config import ModelConfig
+
+Loss: TypeAlias = Annotated[Literal["absolute", "squared"], Field(description="error of a rating that training lowers")]
+WatchVectors: TypeAlias = Annotated[
+    int, Field(ge=1, le=1024, description="leading singular vectors of the watch table that are side inputs")
+]
+MaxCategories: TypeAlias = Annotated[int, Field(ge=1, description="feature columns with more categories are left out")]
 
 
 class RatingRankerConfig(ModelConfig):
@@ -18,7 +24,7 @@ class RatingRankerConfig(ModelConfig):
 class _RegressorConfig(RatingRankerConfig):
     """What networks that learn ratings share."""
 
-    loss: Literal["absolute", "squared"] = Field("absolute", description="error of a rating that training lowers")
+    loss: Loss = "absolute"
     embedding_size: int = Field(64, ge=1, le=4096, description="dimensions of a user and of an item")
     learning_rate: float = Field(1e-3, gt=0, description="of Adam")
     batch_size: int = Field(64, ge=1, description="ratings in a training step")
@@ -45,12 +51,10 @@ class HybridRegressorConfig(DeepRegressorConfig):
     """Ratings by biases, a dot product and dense layers, with features and watches as side inputs of the embeddings."""
 
     kind: Literal["hybrid_regressor"] = "hybrid_regressor"  # type: ignore[assignment]  # a kind of its own
-    loss: Literal["absolute", "squared"] = Field("squared", description="error of a rating that training lowers")
+    loss: Loss = "squared"
     embedding_size: int = Field(16, ge=1, le=4096, description="dimensions of a user and of an item")
-    watch_vectors: int = Field(
-        64, ge=1, le=1024, description="leading singular vectors of the watch table that are side inputs"
-    )
-    max_categories: int = Field(100, ge=1, description="feature columns with more categories are left out")
+    watch_vectors: WatchVectors = 64
+    max_categories: MaxCategories = 100
     l2: float = Field(0.02, ge=0, description="penalty on the squares of embeddings and biases")
 
 
@@ -64,10 +68,8 @@ class BayesianFactorisationConfig(RatingRankerConfig):
     embedding_size: int = Field(
         12, ge=1, le=256, description="dimensions that users and items share, without the biases"
     )
-    watch_vectors: int = Field(
-        64, ge=1, le=1024, description="leading singular vectors of the watch table that are side inputs"
-    )
-    max_categories: int = Field(100, ge=1, description="feature columns with more categories are left out")
+    watch_vectors: WatchVectors = 64
+    max_categories: MaxCategories = 100
     noise_freedom: float = Field(
         5.0, gt=0, description="the less, the further a user's noise may be from everybody's; degrees of freedom"
     )

@@ -2,14 +2,14 @@
 
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from belfry.layers.config import Settings
 
 _TARGET, _TARGET_OF_NO_WEIGHT = 0.99, 0.9
 
 
-class IndexConfig(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
+class IndexConfig(Settings):
     kind: Literal["auto", "exact", "scann"] = Field(
         "auto", description="auto: ScaNN where it is usable, else exact; scann: refuse where ScaNN is not usable"
     )
@@ -32,10 +32,8 @@ class IndexConfig(BaseModel):
         return self.model_copy(update={"recall_target": _TARGET_OF_NO_WEIGHT})
 
 
-class Effort(BaseModel):
+class Effort(Settings):
     """How hard an approximate index looks."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     leaves: int = Field(ge=1)  # of a tree that a search opens
     rescored_per_result: int = Field(ge=1)  # candidates scored exactly for each one asked for, after quantised scores

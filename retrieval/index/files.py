@@ -7,19 +7,18 @@ vectors themselves lie elsewhere, once.
 import hashlib
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from belfry.dataset.errors import ArtifactError
+from belfry.layers.config import Settings
 from belfry.layers.saved.files import ReadablePath, read_settings
 from belfry.retrieval.index.config import Effort
 
 MANIFEST = "index.json"
 
 
-class IndexManifest(BaseModel):
+class IndexManifest(Settings):
     """What `index.json` holds."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: str
     mode: str

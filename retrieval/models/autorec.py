@@ -109,10 +109,8 @@ class AutoRec(FactorTowers[AutoRecConfig]):
 
     def encode_queries(self, users: UserNums, features: FeatureTables) -> Embeddings:
         """[n_users, embedding_size + 1] rows [d_u, b_u], solved for from `features.history`."""
-        units, penalty = (
-            self.learned[ITEM_FACTORS],
-            self.config.l2 * np.eye(self.config.embedding_size + 1, dtype=np.float32),
-        )
+        units = self.learned[ITEM_FACTORS]
+        penalty = self.config.l2 * np.eye(units.shape[1], dtype=np.float32)
         values = _values(features.history, self.config.reads, self.mean_rating)[users]
         queries = np.tile(self.learned["mean_row"], (len(users), 1))
         known = np.flatnonzero(np.diff(values.indptr))

@@ -18,7 +18,7 @@ from belfry.dataset.vocabulary import ItemNums, UserNums
 from belfry.layers.config import ModelConfig
 from belfry.layers.model import ArrayModel
 from belfry.layers.saved.array_check import ArrayForms, numbers
-from belfry.retrieval.dense import ScoreTable, stack, top_candidates
+from belfry.retrieval.dense import Scores, stack, top_candidates
 
 
 class EASEConfig(ModelConfig):
@@ -90,7 +90,7 @@ class EASE(ArrayModel[EASEConfig]):
             parts.append(top_candidates(users[block], scores, exclude, top_k, "ease", only))
         return stack(parts)
 
-    def _scores_of_one(self, users: UserNums, features: FeatureTables) -> ScoreTable:
+    def _scores_of_one(self, users: UserNums, features: FeatureTables) -> Scores:
         """[1, n_items + 1] of one user: not worth the load of a sparse library; to the bit what a block gives."""
         weights, history = self.learned["weights"], features.history
         if self.config.half_life is None:

@@ -122,6 +122,14 @@ def test_by_user_is_oldest_first_and_keeps_the_source_s_order_on_ties(interactio
     assert rows.starts.tolist() == [0, 0, 2, 5, 6]
 
 
+def test_the_newest_rows_of_some_users_stand_one_user_s_after_another_s(interactions):
+    by_user, users = interactions.by_user, np.array([2, 0, 1, 3, 2], np.int32)
+    rows, counts = by_user.newest(users, 2)
+    assert (rows.tolist(), counts.tolist()) == ([0, 2, 3, 1, 5, 0, 2], [2, 0, 2, 1, 2])
+    rows, counts = by_user.newest(users)
+    assert (rows.tolist(), counts.tolist()) == ([4, 0, 2, 3, 1, 5, 4, 0, 2], [3, 0, 2, 1, 3])
+
+
 def test_rows_that_stand_by_user_are_not_moved(interactions, monkeypatch):
     monkeypatch.setattr("belfry.dataset.arrays.CELLS_PER_BLOCK", 2)
     by_user = interactions.by_user

@@ -108,15 +108,12 @@ class SequenceTowers(NeuralTowers[SequenceConfig, SequenceNetwork]):
         network.item_encoder.hide_ids(batches.sampler.has_events)
         max_epochs = config.n_epochs(batches.n_steps)
         trainer = _trainer(TowerShapes.of(features), config, batches.sampler.is_whole)
-        trainer.restart(network)
-        n_steps = np.float32(batches.n_steps * max_epochs)
-        shared = tf.nest.map_structure(
-            tf.convert_to_tensor, (np.float32(config.learning_rate), n_steps, batches.shared())
-        )
+        n_steps = batches.n_steps * max_epochs
+        trainer.start(network, rate=config.learning_rate, n_steps=n_steps, shared=batches.shared())
 
         def run_epoch() -> Iterator[float]:
             for block in batches.blocks(generator):
-                yield from trainer.run(block, shared, seed=int(generator.integers(1 << 31)))
+                yield from trainer.run(block, seed=int(generator.integers(1 << 31)))
             trainer.copy_to(network)
 
         return TrainingPlan(

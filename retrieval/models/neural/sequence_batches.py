@@ -36,8 +36,7 @@ class SequenceBatches:
         """The candidates, where all steps have the same."""
         if not self.sampler.is_whole:
             return {}
-        everything = np.flatnonzero(self.sampler.has_events).astype(np.int32)
-        stacks = self._item_stacks("candidates", [everything])
+        stacks = self._item_stacks("candidates", [self.sampler.everything])
         return {name: stack.values for name, stack in stacks.items()}
 
     def blocks(self, generator: np.random.Generator) -> Iterator[Block]:

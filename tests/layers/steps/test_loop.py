@@ -43,9 +43,8 @@ def line_trainer(n_rows: int) -> Trainer:
 
 def train(trainer: Trainer, n_rows: int, steps: list[tuple[np.ndarray, ...]]) -> tuple[np.ndarray, np.ndarray]:
     network = Line(n_rows)
-    trainer.restart(network)
-    shared = tuple(map(tf.constant, (RATE, N_STEPS, np.float32(1))))
-    found = trainer.run({"points": stacked(steps)}, shared, seed=0)
+    trainer.start(network, rate=RATE, n_steps=N_STEPS, shared=np.float32(1))
+    found = trainer.run({"points": stacked(steps)}, seed=0)
     trainer.copy_to(network)
     return found, network.slopes.numpy()
 
@@ -70,7 +69,7 @@ def test_one_graph_serves_one_training_after_another() -> None:
     again = train(trainer, 7, points(7))
     for one, other in zip(first, again, strict=True):
         np.testing.assert_array_equal(one, other)
-    assert trainer.run._run.experimental_get_tracing_count() == 1
+    assert trainer._loop._run.experimental_get_tracing_count() == 1
 
 
 def test_moments_that_were_let_go_of_are_there_again() -> None:

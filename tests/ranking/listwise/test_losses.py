@@ -64,11 +64,6 @@ def test_a_negative_between_two_positives_by_hand(objective: str, expected: floa
     assert loss_of_one(objective, [2, 1, 0], [1, 0, 1]) == pytest.approx(expected, abs=1e-5)
 
 
-def test_the_margin_is_an_argument() -> None:
-    logits, labels, present = tf.constant([[2.0, 1.0, 0.0]]), tf.constant([[1.0, 0.0, 0.0]]), tf.fill([1, 3], True)
-    assert float(list_loss("hinge", logits, labels, present, margin=1.5)) == pytest.approx(0.5 / 2)
-
-
 def by_loops(objective: str) -> float:
     """Of the lists above, row by row and pair by pair, as the docstring of `list_loss` has it."""
     rows, pairs, shares, ndcgs, lambdas = [], [], [], [], []

@@ -7,11 +7,12 @@ import pyarrow as pa
 import pytest
 
 from belfry.dataset.interactions import Interactions
-from belfry.layers.towers.config import TowersConfig
+from belfry.ranking.multitask.config import MultitaskConfig, TaskConfig
 from belfry.ranking.multitask.label_batches import LabelRows, labelled_batches
 
-PLAN = TowersConfig(
-    batch_users=2,
+CONFIG = MultitaskConfig(
+    tasks=(TaskConfig(column="rating"), TaskConfig(column="liked", kind="binary")),
+    batch_raters=2,
     targets="any",
     hidden_share=(0.3, 0.6),
     n_next=1,
@@ -65,7 +66,7 @@ def test_users_without_labels_have_only_padding(history: Interactions, users: li
 
 def test_no_target_is_read_and_every_label_becomes_a_target(history: Interactions) -> None:
     seen = set()
-    for batch in islice(labelled_batches(history, ("rating", "liked"), PLAN, np.random.default_rng(0)), 60):
+    for batch in islice(labelled_batches(history, CONFIG, np.random.default_rng(0)), 60):
         assert set(batch.users.tolist()) <= {1, 2}
         for row, user in enumerate(batch.users):
             read = set(batch.bags.item_num[batch.bags.row == row].tolist())
@@ -78,7 +79,7 @@ def test_no_target_is_read_and_every_label_becomes_a_target(history: Interaction
 
 def test_equal_seeds_give_equal_batches(history: Interactions) -> None:
     def batches(seed: int) -> list[list[int]]:
-        found = islice(labelled_batches(history, ("rating",), PLAN, np.random.default_rng(seed)), 8)
+        found = islice(labelled_batches(history, CONFIG, np.random.default_rng(seed)), 8)
         return [batch.is_target.ravel().tolist() for batch in found]
 
     assert batches(1) == batches(1)

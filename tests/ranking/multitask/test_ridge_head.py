@@ -37,8 +37,7 @@ def test_the_loss_is_that_of_leaving_each_label_out() -> None:
     """Each target's loss by hand: its row taken out of the user's labels, the user factors solved again."""
     network, _ = a_network()
     features, layer = world(), network.tasks[0]
-    plan = TINY
-    batch = next(labelled_batches(features.history, ("rating",), plan, np.random.default_rng(0)))
+    batch = next(labelled_batches(features.history, TINY, np.random.default_rng(0)))
     step = network.label_tensors(rows_of_one_step(network.label_stacks([batch], features)))
     queries = np.random.default_rng(2).normal(size=(len(batch.users), TINY.embedding_size)).astype(np.float32)
     candidates = np.random.default_rng(3).normal(size=(len(step.labelled.ids), TINY.embedding_size)).astype(np.float32)
