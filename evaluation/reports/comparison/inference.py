@@ -17,6 +17,7 @@ from belfry.evaluation.metrics import PerUser
 ALPHA = 1 - LEVEL
 POWER = 0.8
 N_FLIPS = 10_000
+EXACT_RANKS = 13  # users; all ways to sign their ranks are tried up to here
 
 
 @dataclass(frozen=True)
@@ -87,10 +88,19 @@ def _tested(values: PerUser) -> Tested:
         counted,
         deviation=deviation,
         p_t=0.0 if deviation == 0 else float(stats.ttest_1samp(values, 0).pvalue),
-        # The normal approximation from 50 users on, as ties are many; below, SciPy takes the exact one where it can.
-        p_wilcoxon=float(stats.wilcoxon(values, method="approx" if n > 50 else "auto").pvalue),
+        p_wilcoxon=_wilcoxon(values),
         detectable=smallest_detectable(deviation, n),
     )
+
+
+def _wilcoxon(values: PerUser) -> float:
+    """p value of the signed ranks: exact where there are few, ties or not, which SciPy takes seconds for."""
+    n = len(values)
+    if n <= EXACT_RANKS:
+        found = values[values != 0]
+        return float(_exact((np.sign(found) * stats.rankdata(np.abs(found)))[:, None])[0])
+    # The normal approximation from 50 users on, as ties are many; below, SciPy takes the exact one where it can.
+    return float(stats.wilcoxon(values, method="approx" if n > 50 else "auto").pvalue)
 
 
 def smallest_detectable(deviation: float, n_users: int) -> float:
@@ -113,19 +123,28 @@ def randomisation(sums: Matrix, generator: np.random.Generator, *, n_flips: int 
     evaluation, CIKM 2007; Phipson and Smyth, Permutation p-values should never be zero, 2010.
     """
     n_units = len(sums)
-    observed = np.abs(sums.sum(axis=0)) * (1 - 1e-12) - 1e-15
+    if n_units < 63 and 2**n_units <= n_flips:
+        return _exact(sums)
+    observed = _observed(sums)
     as_far = np.zeros(sums.shape[1], np.int64)
-    is_exact = n_units < 63 and 2**n_units <= n_flips
-    if is_exact:
-        ways = np.arange(2**n_units)[:, None] >> np.arange(n_units) & 1
-        as_far += (np.abs((2.0 * ways - 1) @ sums) >= observed).sum(axis=0)
-        return np.asarray(as_far / 2**n_units)
     for start in range(0, n_flips, DRAWN_AT_ONCE):
         n = min(DRAWN_AT_ONCE, n_flips - start)
         bits = np.unpackbits(generator.integers(256, size=(n, -(-n_units // 8)), dtype=np.uint8), axis=1)
         signs = 2.0 * bits[:, :n_units] - 1
         as_far += (np.abs(signs @ sums) >= observed).sum(axis=0)
     return np.asarray((1 + as_far) / (1 + n_flips))
+
+
+def _exact(sums: Matrix) -> PerUser:
+    """`randomisation` by all 2^n ways."""
+    n_units = len(sums)
+    ways = np.arange(2**n_units)[:, None] >> np.arange(n_units) & 1
+    return np.asarray((np.abs((2.0 * ways - 1) @ sums) >= _observed(sums)).mean(axis=0))
+
+
+def _observed(sums: Matrix) -> PerUser:
+    """How far the sums are from 0, less what rounding may take."""
+    return np.asarray(np.abs(sums.sum(axis=0)) * (1 - 1e-12) - 1e-15)
 
 
 @dataclass(frozen=True)

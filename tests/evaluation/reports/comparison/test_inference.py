@@ -63,6 +63,12 @@ def test_tests_are_scipys(skewed):
     assert (ours.wins, ours.ties, ours.losses) == ((skewed > 0).sum(), 0, (skewed < 0).sum())
 
 
+@pytest.mark.parametrize("values", [np.array([3, -1, 0, 2, 2, -2, 1, 0, 4, 5]) / 8, np.arange(-3.0, 10) + 0.1])
+def test_few_signed_ranks_are_those_of_scipy_with_ties_and_without(values):
+    (ours,) = compare_columns([values], n_users=len(values), seed=0)
+    assert ours.p_wilcoxon == pytest.approx(stats.wilcoxon(values).pvalue, abs=1e-12)
+
+
 def test_users_without_a_value_count_in_nothing(skewed):
     holed = np.append(skewed, np.full(30, np.nan))
     ours, other = compare_columns([holed, np.zeros(180)], n_users=180, seed=0)
