@@ -14,6 +14,7 @@ from belfry.layers.steps.noise import seeded
 Nest: TypeAlias = Any  # arrays or tensors in tuples and dicts
 Batch: TypeAlias = Mapping[str, Nest]  # the rows of one step, under the names of the block's stacks
 Step: TypeAlias = Callable[[Batch, Nest], Tensor]
+Losses: TypeAlias = Callable[[Any, Batch, Nest], tuple[Tensor, Tensor]]  # of a network
 
 
 class Stack(NamedTuple):
@@ -72,9 +73,7 @@ class StepLoop:
 class Trainer:
     """Trains networks of one shape, one after another, by one graph: weights are copied in, trained, and copied out."""
 
-    def __init__(
-        self, network: keras.Model, losses: Callable[[keras.Model, Batch, Nest], tuple[Tensor, Tensor]]
-    ) -> None:
+    def __init__(self, network: keras.Model, losses: Losses) -> None:
         """Train `network` in place of others.
 
         Args:

@@ -43,7 +43,9 @@ class NetworkRankerConfig(ListRankerConfig):
         "softmax",
         description="pointwise: binary, squared; pairwise: bpr, hinge; listwise: softmax, approx_ndcg, lambda",
     )
-    members: int = Field(3, ge=1, le=32, description="networks of different random starts whose logits are averaged")
+    members: int = Field(
+        3, ge=1, le=32, description="networks of different random starts; one more learns their mean, and answers"
+    )
     dropout: float = Field(0.2, ge=0, lt=1, description="dropout after each dense layer")
     learning_rate: LearningRate = 4e-3
     batch_lists: int = Field(64, ge=1, description="lists in a training step")

@@ -1,18 +1,19 @@
-"""DeepRanker: a network of any kind, or several side by side, trained on rows drawn of candidate lists."""
+"""DeepRanker: networks of any kind, trained side by side on rows drawn of candidate lists; and their student."""
 
 import json
-from collections.abc import Callable, Iterator
+import logging
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple, Self, cast
+from typing import Any, NamedTuple, Self, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from belfry.layers.backend import Tensor, keras, tf
 from belfry.layers.export import export_onnx
-from belfry.layers.model import CONFIG_FILE, Model, Progress, no_progress
-from belfry.layers.steps.loop import Batch, Nest, Stack, Trainer
+from belfry.layers.model import CONFIG_FILE, Epoch, Model, Progress, no_progress
+from belfry.layers.steps.loop import Batch, Losses, Nest, Stack, Trainer
 from belfry.layers.training import train_epochs
 from belfry.layers.weights import WEIGHTS_FILE, load_weights, save_weights
 from belfry.ranking.base import Scores
@@ -20,18 +21,21 @@ from belfry.ranking.example_store import ExampleSource
 from belfry.ranking.examples import Examples
 from belfry.ranking.lists import Lists
 from belfry.ranking.listwise.config import NetworkRankerConfig
-from belfry.ranking.listwise.ensemble import Ensemble
+from belfry.ranking.listwise.ensemble import Ensemble, Student
 from belfry.ranking.listwise.losses import list_loss
 from belfry.ranking.listwise.networks import Sizes, empty_inputs
 from belfry.ranking.listwise.serving import GRAPH_FILE
 from belfry.ranking.registry import KINDS
 
+log = logging.getLogger(__name__)
+
 _BYTES_PER_BLOCK = 1 << 26  # of features that are handed to the graph at once
 _ROWS_PER_BLOCK = 1 << 16  # that are scored at once
+_STUDENT_LISTS = 8  # in a training step of the student: what it learns has no noise, so many small steps teach it more
 
 
 class DeepRanker(Model[NetworkRankerConfig, Ensemble]):
-    """One logit for each candidate: the mean of the members' logits."""
+    """One logit for each candidate, of the only member or of the student of several."""
 
     def fit(
         self,
@@ -59,21 +63,40 @@ class DeepRanker(Model[NetworkRankerConfig, Ensemble]):
         n_steps = int(np.clip(steps_of_epoch * config.epochs, config.min_steps, config.max_steps))
         n_epochs = -(-n_steps // steps_of_epoch)
         n_rows = min(config.rows_per_list or statistics.longest, statistics.longest)
+        n_told = n_epochs * (2 if config.members > 1 else 1)
         keras.utils.set_random_seed(seed)
-        self._learned = network = Ensemble(config, self._sizes)
-        network.adapt(statistics.mean, statistics.deviation)
-        trainer = Trainer(Ensemble(config, self._sizes), partial(_losses, config.objective))
-        trainer.start(network, rate=config.learning_rate, n_steps=steps_of_epoch * n_epochs)
-        _, self.curve = train_epochs(
-            network,
-            _epochs(trainer, network, examples, config.batch_lists, n_rows, np.random.default_rng(seed)),
+
+        def train(kind: type[Ensemble], losses: Losses, batch_lists: int, **how: Any) -> Sequence[Epoch]:
+            """Answer from now on by a new network, trained by these losses; gives its curve."""
+            self._learned = network = kind(config, self._sizes)
+            network.adapt(statistics.mean, statistics.deviation)
+            trainer = Trainer(kind(config, self._sizes), losses)
+            trainer.start(network, rate=config.learning_rate, n_steps=-(-len(examples) // batch_lists) * n_epochs)
+            run_epoch = _epochs(trainer, network, examples, batch_lists, n_rows, np.random.default_rng(seed))
+            return train_epochs(network, run_epoch, n_epochs=n_epochs, **how)[1]
+
+        def validate() -> float:
+            return float(validation.ndcg(self.score_lists(validation.lists)).mean())
+
+        self.curve = train(
+            Ensemble,
+            partial(_losses, config.objective),
+            config.batch_lists,
             name="ranker",
-            n_epochs=n_epochs,
-            validate=lambda: float(validation.ndcg(self.score_lists(validation.lists)).mean()),
+            validate=validate,
             evaluate_every=max(1, n_epochs // config.evaluations),
             patience=config.evaluations + 1,
-            progress=progress,
+            progress=lambda done, _: progress(done, n_told),
         )
+        if config.members > 1:
+            train(
+                Student,
+                partial(_imitation, self.learned),
+                _STUDENT_LISTS,
+                name="ranker's student",
+                progress=lambda done, _: progress(n_epochs + done, n_told),
+            )
+            log.info("ranker: student of %d members, validation %.4f", config.members, validate())
         return self
 
     def score_lists(self, lists: Lists) -> Scores:
@@ -99,12 +122,12 @@ class DeepRanker(Model[NetworkRankerConfig, Ensemble]):
         config = KINDS[saved["config"]["kind"]].config.model_validate(saved["config"])
         model = cls(cast(NetworkRankerConfig, config))
         model.names, model._sizes = tuple(saved["names"]), Sizes(**saved["sizes"])
-        model._learned = Ensemble(model.config, model._sizes)
+        model._learned = (Student if model.config.members > 1 else Ensemble)(model.config, model._sizes)
         load_weights(model._learned, directory / WEIGHTS_FILE)
         return model
 
     def export(self, directory: Path) -> None:
-        """Write all members as one ONNX graph; its inputs are those of `Lists.inputs` that the network reads."""
+        """Write what answers as an ONNX graph; its inputs are those of `Lists.inputs` that the network reads."""
         network = self.learned
         example = empty_inputs(len(self.names), network.reads)
         export_onnx(network.mean_logit, example, directory / GRAPH_FILE, output="score")
@@ -141,6 +164,14 @@ def _losses(objective: str, network: Ensemble, batch: Batch, shared: Nest) -> tu
         logits += log_weight
     losses = [list_loss(objective, of_member, labels, present) for of_member in tf.unstack(logits)]
     loss = tf.add_n(losses) / len(losses)
+    return loss, loss
+
+
+def _imitation(teacher: Ensemble, student: Student, batch: Batch, shared: Nest) -> tuple[Tensor, Tensor]:
+    """The mean square of how far the student's logits are from the teacher's mean ones, twice likewise."""
+    inputs, _, present, _ = batch["lists"]
+    differences = tf.boolean_mask(student.mean_logit(inputs) - teacher.mean_logit(inputs), present)
+    loss = tf.reduce_mean(tf.square(differences))
     return loss, loss
 
 

@@ -4,11 +4,13 @@ import logging
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from belfry.dataset.errors import DivergenceError
+from belfry.layers.training import train_epochs
 from belfry.ranking.example_store import ExampleStore
 from belfry.ranking.listwise.config import (
     AttentionRankerConfig,
@@ -20,6 +22,7 @@ from belfry.ranking.listwise.config import (
     WideDeepRankerConfig,
 )
 from belfry.ranking.listwise.deep import DeepRanker
+from belfry.ranking.listwise.ensemble import Ensemble
 from belfry.ranking.listwise.serving import OnnxRanker
 from tests.contracts.ranker import (
     LEARNED,
@@ -103,12 +106,40 @@ def test_the_weights_of_the_best_epoch_are_kept(caplog: pytest.LogCaptureFixture
     assert kept == pytest.approx(max(looks), abs=1e-4)
 
 
-def test_members_differ_and_their_logits_are_averaged() -> None:
-    ranker = fitted(DeepRanker(TINY.model_copy(update={"epochs": 3, "members": 2})), LEARNED)
+@pytest.mark.parametrize(
+    "config",
+    [
+        TINY,
+        WideDeepRankerConfig(widths=(8,), embedding_size=2, **FAST),
+        TransformerRankerConfig(size=8, n_blocks=1, n_heads=2, inducing_points=2, **FAST),
+    ],
+    ids=lambda config: config.kind,
+)
+def test_a_student_scores_as_the_members_do_in_the_mean(
+    config: NetworkRankerConfig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    trained: list[Ensemble] = []
+
+    def kept(network: Ensemble, *arguments: Any, **named: Any) -> Any:
+        trained.append(network)
+        return train_epochs(network, *arguments, **named)
+
+    monkeypatch.setattr("belfry.ranking.listwise.deep.train_epochs", kept)
+    told: list[tuple[int, int]] = []
+    ranker = DeepRanker(config.model_copy(update={"members": 2})).fit(
+        LEARNED, seed=0, validation=VALIDATION, n_users=N_USERS, n_items=N_ITEMS, progress=lambda *at: told.append(at)
+    )
+    members, student = trained
     rows, present = LISTS.padded_rows(np.arange(len(LISTS)))
-    one, other = ranker.learned(LISTS.inputs(np.arange(len(LISTS)), rows, present, ("pairs",))).numpy()[:, present]
+    one, other = members(LISTS.inputs(np.arange(len(LISTS)), rows, present, members.reads)).numpy()[:, present]
     assert np.abs(one - other).max() > 0.01
-    np.testing.assert_allclose(ranker.score_lists(LISTS), (one + other) / 2, atol=1e-5)
+    assert ranker.learned is student
+    assert len(student.members) == 1
+    wanted, scores = (one + other) / 2, ranker.score_lists(LISTS)
+    assert np.square(scores - wanted).mean() < 0.02 * wanted.var()
+    assert told == [(done, 20) for done in range(1, 21)]
+    ranker.save(tmp_path)
+    np.testing.assert_array_equal(DeepRanker.load(tmp_path).score_lists(LISTS), scores)
 
 
 @pytest.mark.parametrize(
