@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from belfry.dataset.concurrency.machine import usable_cores
+from belfry.dataset.concurrency.machine import available_bytes, usable_cores
 from belfry.dataset.errors import ArtifactError, InputError
 from belfry.dataset.sources.web.cache import cache_folder
 from belfry.dataset.sources.web.objects import place_of
@@ -25,7 +25,6 @@ LEGACY_KERAS = "TF_USE_LEGACY_KERAS"
 
 _GIBIBYTE = 1 << 30
 _CPUINFO = Path("/proc/cpuinfo")
-_CONTAINER_MEMORY = Path("/sys/fs/cgroup/memory.max")
 
 
 @dataclass(frozen=True)
@@ -150,12 +149,10 @@ def _check_cores() -> Check:
 
 
 def _check_memory() -> Check:
-    if not hasattr(os, "sysconf"):
+    size = available_bytes()
+    if size is None:
         return Check("memory", "ok", "cannot be told here")
-    size = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    if _CONTAINER_MEMORY.is_file() and (limit := _CONTAINER_MEMORY.read_text().strip()).isdigit():
-        size = min(size, int(limit))
-    found = f"{size / _GIBIBYTE:.1f} GiB"
+    found = f"{size / _GIBIBYTE:.1f} GiB free"
     if size < 2 * _GIBIBYTE:
         return Check("memory", "warn", found, "TensorFlow takes 0.6 GiB to import: train where there are 2 GiB or more")
     return Check("memory", "ok", found)

@@ -152,15 +152,13 @@ def test_the_processor(monkeypatch, tmp_path, text, status, found):
     assert found in check.found
 
 
-@pytest.mark.parametrize(("limit", "status"), [("max", "ok"), (str(1 << 30), "warn")])
-def test_a_containers_memory_counts(monkeypatch, tmp_path, limit, status):
-    monkeypatch.setattr(doctor, "_CONTAINER_MEMORY", tmp_path / "memory.max")
-    (tmp_path / "memory.max").write_text(f"{limit}\n")
-    if status == "warn":
-        assert find("memory").found == "1.0 GiB"
-        assert find("memory").status == "warn"
-    else:
-        assert find("memory").found != "1.0 GiB"
+@pytest.mark.parametrize(
+    ("size", "status", "found"),
+    [(1 << 30, "warn", "1.0 GiB free"), (3 << 30, "ok", "3.0 GiB free"), (None, "ok", "cannot be told here")],
+)
+def test_memory_that_is_free_counts(monkeypatch, size, status, found):
+    monkeypatch.setattr(doctor, "available_bytes", lambda: size)
+    assert (find("memory").status, find("memory").found) == (status, found)
 
 
 def test_the_data_folder(monkeypatch, tmp_path):
