@@ -33,7 +33,9 @@ def read_items(source: str, reading: Reading, data_folder: Path | None) -> pa.Ta
     Raises:
         InputError: there is none, or it has no ids of items.
     """
-    table = read_table(Path(source), reading) if Path(source).is_file() else read_data(source, data_folder).items
+    table = (
+        read_table(Path(source), reading) if Path(source).is_file() else read_data(source, data_folder, reading).items
+    )
     if table is None:
         raise InputError(f"{source}: has no table of items; name one that has, or leave --items out")
     if columns.ITEM_ID not in table.column_names:

@@ -10,7 +10,7 @@ import pytest
 
 from belfry import Recommender
 from belfry.dataset.errors import InputError
-from belfry.dataset.sources.reading import AS_IT_IS
+from belfry.dataset.sources.reading import AS_IT_IS, Reading
 from belfry.dataset.vocabulary import Vocabulary
 from belfry.evaluation.reports.exploration.result import Colouring
 from belfry.pipeline.jobs.look.item_columns import (
@@ -160,3 +160,10 @@ def test_a_source_without_items_is_refused(tmp_path) -> None:
     path.write_text("thing,colour\n1,red\n")
     with pytest.raises(InputError, match="has no column 'item_id'"):
         read_items(str(path), AS_IT_IS, None)
+
+
+def test_tables_of_a_folder_are_read_as_the_reading_says(tmp_path) -> None:
+    (tmp_path / "interactions.csv").write_text("user_id;book\n1;10\n", encoding="latin-1")
+    (tmp_path / "items.csv").write_text("book;kind\n10;Märchen\n", encoding="latin-1")
+    reading = Reading.of({"item_id": "book"}, ";", "latin-1")
+    assert read_items(str(tmp_path), reading, None).to_pylist() == [{"item_id": 10, "kind": "Märchen"}]
