@@ -110,24 +110,28 @@ class Neighbours(FeatureGroup):
         table = np.tile(np.arange(n_read.shape[1]), len(users)).repeat(counts)  # [n_reads] by user, then by table
         event = stretches(histories.starts[users + 1].repeat(n_read.shape[1]) - counts, counts)
         weights = self._reads[:, table] * self._of_ages(int(counts.max(initial=0)))[:, histories.ages[event]]
-        said = np.zeros((len(event), longest), np.float32)
+        said = np.zeros((len(event), 1 + longest), np.float32)
         user = users.repeat(of_user) if len(users) > 1 else users
         self._look_up(said, request, user, table * self._n_numbers + histories.item_num[event])
         past = 0
         for place, count in zip(users.tolist(), of_user.tolist(), strict=True):
             rows, own = slice(starts[place], starts[place + 1]), slice(past, past + count)
-            np.matmul(weights[:, own], said[own, : rows.stop - rows.start], out=columns[:, rows])
+            np.matmul(weights[:, own], said[own, 1 : 1 + rows.stop - rows.start], out=columns[:, rows])
             past += count
 
     def _look_up(self, said: Matrix, request: PairRequest, user: Positions, table_row: Positions) -> None:
-        """Fill `said` [n_reads, longest] with s_hc of the candidates c of `user` [n_reads] or [1], in their order."""
+        """Fill `said` [n_reads, 1 + longest] with s_hc of the candidates c of `user` [n_reads] or [1], in their order.
+
+        Column 0 takes what is none of them: cheaper than to leave it out.
+        """
         start = self.arrays[_START]
         first = start[table_row]
         counts = start[table_row + 1] - first
-        stored, read = stretches(first, counts), np.arange(len(table_row)).repeat(counts)
-        place = request.places_at(user[read] if len(user) > 1 else user, self.arrays[_NEIGHBOUR][stored])
-        kept = (place >= 0).nonzero()[0]
-        said[read[kept], place[kept]] = self.arrays[_WEIGHT][stored[kept]]
+        stored = stretches(first, counts)
+        neighbours = self.arrays[_NEIGHBOUR].take(stored)
+        place = request.places_at(user.repeat(counts) if len(user) > 1 else user, neighbours)
+        cells = np.arange(1, said.size, said.shape[1]).repeat(counts) + place
+        said.ravel()[cells] = self.arrays[_WEIGHT].take(stored)
 
     def _of_ages(self, n_ages: int) -> npt.NDArray[np.float32]:
         """[n_columns, at least n_ages] weight of the event of each age, in whatever table; kept from call to call."""
