@@ -49,8 +49,8 @@ class DeepRanker(Model[NetworkRankerConfig, Ensemble]):
     ) -> Self:
         """Train from nothing on `examples` and return itself.
 
-        The weights of the evaluation with the best NDCG@10 on `validation` are kept. Users and items are numbered from
-        1 to `n_users` and `n_items`.
+        Members keep the weights of the evaluation with the best NDCG@10 on `validation`; several then teach a student.
+        Users and items are numbered from 1 to `n_users` and `n_items`.
 
         Raises:
             DivergenceError: a feature or the loss is not finite; the message names it.

@@ -52,14 +52,15 @@ class Ensemble(keras.Model):  # type: ignore[misc]
 
     @staticmethod
     def _squash(standard: Tensor) -> Tensor:
+        """What is read beside the standardised features, of the same shape."""
         return tf.sign(standard) * tf.math.log(1.0 + tf.abs(standard))
 
 
 class Student(Ensemble):
     """A single network that has learned the mean logit of several, and costs as one.
 
-    It reads x / (1 + |x|) for the logarithm, which takes ONNX Runtime longer than the network does; from examples the
-    members learn more with the logarithm, and the student learns as well from them with either.
+    It reads x / (1 + |x|) in place of the logarithm, which takes ONNX Runtime longer than the network does. Members
+    learn more from examples with the logarithm; a student learns as much from members with either.
 
     Source: Hinton, Vinyals and Dean, Distilling the knowledge in a neural network, 2015.
     """
